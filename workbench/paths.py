@@ -1,0 +1,68 @@
+"""Where things are kept. Every place can be moved by an environment variable, which tests do."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+import platformdirs
+
+from workbench.errors import UserError
+
+
+def config_file() -> Path:
+    """The settings file ($WORKBENCH_CONFIG)."""
+    given = os.environ.get("WORKBENCH_CONFIG")
+    return Path(given) if given else Path(platformdirs.user_config_dir("workbench")) / "settings.toml"
+
+
+def data_dir() -> Path:
+    """Sessions and directions that are not in a project ($WORKBENCH_DATA)."""
+    given = os.environ.get("WORKBENCH_DATA")
+    return Path(given) if given else Path(platformdirs.user_data_dir("workbench"))
+
+
+def cache_dir() -> Path:
+    """Converted models, downloads, hashes, indexes ($WORKBENCH_CACHE)."""
+    given = os.environ.get("WORKBENCH_CACHE")
+    return Path(given) if given else Path(platformdirs.user_cache_dir("workbench"))
+
+
+def sessions_dir() -> Path:
+    """Where a new session goes: ./sessions if that folder exists, else the user's data folder."""
+    here = Path.cwd() / "sessions"
+    return here if here.is_dir() else data_dir() / "sessions"
+
+
+def session_dirs() -> list[Path]:
+    """Every folder whose sessions Home lists."""
+    return list(dict.fromkeys([Path.cwd() / "sessions", data_dir() / "sessions"]))
+
+
+def runtime_dir() -> Path:
+    """The 0700 folder of ours for sockets, locks and logs ($WORKBENCH_RUNTIME).
+
+    In the temporary directory, not /run/user: that one goes at the last logout, the worker stays.
+    Raises UserError if the folder is there and is not ours alone.
+    """
+    given = os.environ.get("WORKBENCH_RUNTIME")
+    folder = Path(given) if given else Path(tempfile.gettempdir()) / f"workbench-{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the socket folder {folder} cannot be made: {error.strerror}") from None
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise UserError(
+            f"{folder} must be a folder that belongs to you with mode 700, and is not: "
+            f"remove it, or set WORKBENCH_RUNTIME to another folder"
+        )
+    return folder
+
+
+def short_hash(*parts: str) -> str:
+    """Twelve hex digits that stand for the parts; socket paths have to stay short."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]

@@ -1,0 +1,1 @@
+"""Session files: one SQLite file holds everything that was done. SCHEMA.md is the document."""

@@ -1,0 +1,106 @@
+"""What a session file holds, as frozen snapshots. No SQL here."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from workbench.experiment import NextStep, Progress
+from workbench.model_info import ModelInfo
+
+Status = Literal["queued", "running", "done", "cancelled", "failed", "lost"]
+FINISHED: frozenset[str] = frozenset({"done", "cancelled", "failed", "lost"})
+
+
+class SessionSummary(msgspec.Struct, kw_only=True, frozen=True):
+    """One line of Home."""
+
+    path: str
+    title: str
+    steps: int
+    last: str
+    """the last step's headline or experiment"""
+    changed: float
+    """seconds since the epoch"""
+    problem: str = ""
+    """why it can't be opened, as a sentence"""
+
+
+class StepRow(msgspec.Struct, kw_only=True, frozen=True):
+    """One line of the timeline: cheap to read for ten thousand steps."""
+
+    id: int
+    parent: int | None
+    experiment: str
+    label: str
+    """what it was done to: the prompt, shortened"""
+    edits: str
+    """stack as text, empty where clean"""
+    status: Status
+    headline: str
+    error: str
+    expected: str
+    created: float
+    seconds: float | None
+    notes: int
+    revision: int
+
+
+class StepRecord(msgspec.Struct, kw_only=True, frozen=True):
+    """One step, whole, without its views."""
+
+    id: int
+    uuid: str
+    parent: int | None
+    experiment: str
+    params: dict[str, Any]
+    edits: list[dict[str, Any]]
+    seed: int
+    model: ModelInfo | None
+    fingerprint: str
+    versions: dict[str, str]
+    device: str
+    dtype: str
+    status: Status
+    error: str
+    headline: str
+    scalars: dict[str, float | None]
+    expected: str
+    replayable: bool
+    origin: str
+    command: str
+    created: float
+    started: float | None
+    finished: float | None
+    progress: Progress
+    remarks: list[str]
+    """what the experiment noted: halved batches, truncation"""
+    next_steps: list[NextStep]
+    revision: int
+
+
+class ViewRow(msgspec.Struct, kw_only=True, frozen=True):
+    """A view as stored: `spec` is JSON, arrays in it are {"$array": hash, "dtype", "shape"}."""
+
+    key: str
+    position: int
+    kind: str
+    title: str
+    final: bool
+    revision: int
+    spec: str
+
+
+class NoteRow(msgspec.Struct, kw_only=True, frozen=True):
+    id: int
+    step: int | None
+    text: str
+    created: float
+
+
+class PinRow(msgspec.Struct, kw_only=True, frozen=True):
+    id: int
+    unit: str
+    name: str
+    created: float

@@ -1,0 +1,181 @@
+"""The messages between fronts, control process and model process. PROTOCOL.md is the document.
+
+Frames: 4 bytes big-endian length, then one msgpack map with a `type`.
+`hello`, `status`, `stop` and their answers never change, so that an old worker can always be asked to go.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from workbench.edits import Edit
+from workbench.model_info import ModelInfo
+
+PROTOCOL_VERSION = 1
+MAX_FRAME = 1 << 30
+"""bytes; a longer frame is a foreign or broken peer"""
+
+
+class Message(msgspec.Struct, kw_only=True, tag_field="type", tag=lambda name: name.lower()):
+    """`id` pairs an answer with its request; events have none."""
+
+    id: int = 0
+
+
+# --- front → control: these three never change -----------------------------------------------------
+
+
+class Hello(Message):
+    protocol: int = PROTOCOL_VERSION
+    version: str = ""
+    client: str = ""
+    """tui, cli, test …"""
+
+
+class Status(Message):
+    pass
+
+
+class Stop(Message):
+    when: Literal["now", "idle"] = "now"
+    """`idle` is refused while anything runs or waits"""
+
+
+# --- front → control ---------------------------------------------------------------------------------
+
+
+class Submit(Message, kw_only=True):
+    """Queue a step. Answered by Submitted once its row is in the session file, or Refused."""
+
+    session: str
+    """absolute path; the file is made if there is none"""
+    experiment: str
+    params: dict[str, Any]
+    edits: list[Edit] = []
+    seed: int = 0
+    expected: str = ""
+    """what the user expects, written before the result"""
+    parent: int | None = None
+    """the step it was forked from or is a part of"""
+    batch: bool = False
+    """long: interactive work goes between its batches"""
+    origin: str = "cli"
+
+
+class Cancel(Message, kw_only=True):
+    session: str
+    step: int
+
+
+class Peek(Message, kw_only=True):
+    """A short question about what follows the cursor; not logged. A newer one replaces a waiting one of its slot."""
+
+    slot: str
+    experiment: str
+    params: dict[str, Any]
+    edits: list[Edit] = []
+
+
+class Note(Message, kw_only=True):
+    session: str
+    step: int | None = None
+    text: str
+
+
+class Pin(Message, kw_only=True):
+    session: str
+    unit: str
+    name: str = ""
+    """a named set; empty is the basket"""
+    remove: bool = False
+
+
+class Rename(Message, kw_only=True):
+    """The session's title."""
+
+    session: str
+    title: str
+
+
+class Attach(Message, kw_only=True):
+    """Send Changed events of this session; marks steps of dead workers as lost."""
+
+    session: str
+
+
+# --- control → front ---------------------------------------------------------------------------------
+
+
+class Welcome(Message, kw_only=True):
+    protocol: int = PROTOCOL_VERSION
+    version: str = ""
+    pid: int = 0
+
+
+class JobState(msgspec.Struct, kw_only=True):
+    session: str
+    step: int
+    experiment: str
+    state: str
+
+
+class WorkerStatus(Message, kw_only=True):
+    """Also sent as an event to everyone who said hello, whenever it changes."""
+
+    pid: int = 0
+    model_pid: int = 0
+    version: str = ""
+    model: str = ""
+    """what was asked for"""
+    stage: str = "starting"
+    """starting, finding, downloading, converting, importing, loading, ready, busy, restarting, failed, stopping"""
+    detail: str = ""
+    """a sentence for the stage; the reason where failed"""
+    fraction: float | None = None
+    seconds_left: float | None = None
+    info: ModelInfo | None = None
+    memory: int = 0
+    """bytes held by the model process; on a GPU the device's"""
+    jobs: list[JobState] = []
+    idle_seconds: float = 0
+    started: float = 0
+
+
+class Submitted(Message, kw_only=True):
+    session: str
+    step: int
+
+
+class Done(Message):
+    """The request was carried out (cancel, note, pin, rename, attach, stop)."""
+
+
+class Refused(Message, kw_only=True):
+    """A sentence for the user."""
+
+    reason: str
+
+
+class PeekAnswer(Message, kw_only=True):
+    slot: str
+    headline: str = ""
+    scalars: dict[str, float | None] = {}
+    views: list[dict[str, Any]] = []
+    """views as builtins; arrays as {"dtype", "shape", "data"}"""
+    error: str = ""
+    replaced: bool = False
+    """a newer peek took its place"""
+
+
+class Changed(Message, kw_only=True):
+    """A hint: step `step` of the session has a new revision. May be lost or merged."""
+
+    session: str
+    step: int
+    revision: int
+
+
+Request = Hello | Status | Stop | Submit | Cancel | Peek | Note | Pin | Rename | Attach
+Reply = Welcome | WorkerStatus | Submitted | Done | Refused | PeekAnswer | Changed
