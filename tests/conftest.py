@@ -1,0 +1,85 @@
+"""Every test has folders of its own and must leave no process behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+USER_CACHE = Path(os.environ.get("WORKBENCH_CACHE", Path.home() / ".cache" / "workbench"))
+"""Where the converted default model is: the one thing that tests share with the user."""
+
+
+def processes_of(runtime: Path) -> dict[int, str]:
+    """Pid and command of every process that was started with this runtime folder (Linux only)."""
+    found = {}
+    wanted = f"WORKBENCH_RUNTIME={runtime}".encode()
+    for entry in Path("/proc").iterdir() if Path("/proc").is_dir() else []:
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                if command:  # a zombie has none
+                    found[int(entry.name)] = command
+        except OSError:
+            continue
+    return found
+
+
+def wait_until(condition, seconds: float = 10.0, what: str = "the condition"):
+    """The first true value of `condition()`; fails after `seconds`."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"{what} did not come true within {seconds:g} s")
+
+
+def stop_processes_of(runtime: Path) -> dict[int, str]:
+    """Ends what is left of a test, and says what that was after two seconds of grace."""
+    end = time.monotonic() + 2
+    while (left := processes_of(runtime)) and time.monotonic() < end:
+        time.sleep(0.05)
+    for pid in left:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    return left
+
+
+def make_folders(root: Path) -> dict[str, str]:
+    """The environment that keeps a test's files in `root`."""
+    for name in ("run", "data", "cache"):
+        (root / name).mkdir(mode=0o700)
+    return {
+        "WORKBENCH_RUNTIME": str(root / "run"),
+        "WORKBENCH_DATA": str(root / "data"),
+        "WORKBENCH_CACHE": str(root / "cache"),
+        "WORKBENCH_CONFIG": str(root / "settings.toml"),
+    }
+
+
+@pytest.fixture(autouse=True)
+def own_folders(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Runtime, data, cache and settings of this test alone; short, since socket paths have to be."""
+    root = Path(tempfile.mkdtemp(prefix="wb-"))
+    for name, value in make_folders(root).items():
+        monkeypatch.setenv(name, value)
+    yield root
+    left = stop_processes_of(root / "run")
+    shutil.rmtree(root, ignore_errors=True)
+    assert not left, f"processes were left behind: {left}"
