@@ -1,0 +1,179 @@
+"""Text on its way to a terminal: what is unsafe made visible, numbers made short, widths in cells.
+
+`safe` is the one place that decides what a terminal gets to see. Model text, file names, titles from session
+files and error messages all pass it before they are drawn.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+
+from rich.cells import cell_len, set_cell_size
+
+MINUS = "−"
+NOTHING = "–"
+"""Stands where there is no number."""
+
+# Joiners are letters' business in Persian and Indic scripts; variation selectors change nothing but the glyph,
+# and terminals disagree about the width they give.
+_JOINERS = "\u200c\u200d"
+_SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+_MAX_MARKS = 4
+"""Combining marks kept on one character; a crafted text can stack thousands."""
+_NAMED = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
+
+
+def escape(character: str) -> str:
+    """One character as a visible escape: `\\n`, `\\x1b`, `\\u202e`."""
+    code = ord(character)
+    if character in _NAMED:
+        return _NAMED[character]
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def safe(text: str, newlines: bool = False) -> str:
+    """`text` without anything that could steer a terminal or hide: such characters become visible escapes.
+
+    Control characters, escape sequences, NUL, bidirectional overrides, invisible and unassigned characters, lone
+    surrogates, floods of combining marks. With `newlines`, `\\n` stays and tabs become spaces.
+    """
+    if newlines:
+        return "\n".join(safe(line.replace("\t", "    ")) for line in text.replace("\r\n", "\n").split("\n"))
+    if text.isascii() and text.isprintable():
+        return text
+    kept: list[str] = []
+    marks = 0
+    for at, character in enumerate(_SELECTORS.sub("", text) if not text.isascii() else text):
+        category = unicodedata.category(character)
+        if category[0] == "M":
+            marks += 1
+            if not kept:
+                kept.append("◌")  # a mark with nothing to sit on would join whatever is drawn before it
+            if marks <= _MAX_MARKS and character not in _INVISIBLE:
+                kept.append(character)
+            continue
+        marks = 0
+        if character in _INVISIBLE or category in ("Cc", "Cs", "Cn", "Co", "Zl", "Zp"):
+            kept.append(escape(character))
+        elif category == "Cf":
+            joins = character in _JOINERS and kept and unicodedata.category(kept[-1][-1])[0] in "LM"
+            kept.append(character if joins and at + 1 < len(text) else escape(character))
+        else:
+            kept.append(character)
+    return "".join(kept)
+
+
+def show_token(token: str) -> str:
+    """A token as the tokenizer sees it, in single quotes, every character visible: `' Paris'`, `'\\n'`.
+
+    Escapes are unambiguous: a backslash of the token's own is doubled.
+    """
+    if token.isascii() and token.isprintable():
+        return "'" + token.replace("\\", "\\\\") + "'"
+    shown = []
+    for character in token.replace("\\", "\\\\"):
+        hidden = character != " " and unicodedata.category(character) in ("Zs", "Cf")
+        shown.append(escape(character) if hidden or _SELECTORS.match(character) else character)
+    return "'" + safe("".join(shown)) + "'"
+
+
+def width(text: str) -> int:
+    """Terminal cells that `text` takes."""
+    return len(text) if text.isascii() else cell_len(text)
+
+
+def shorten(text: str, cells: int) -> str:
+    """At most `cells` terminal cells of `text`, on one line, with `…` where something was left out."""
+    if cells <= 0:
+        return ""
+    if width(text) <= cells:
+        return text
+    # A character takes a cell or two; marks that take none are few after `safe`.
+    return set_cell_size(text[: cells * (_MAX_MARKS + 2)], cells - 1).rstrip() + "…"
+
+
+def fit(text: str, cells: int, right: bool = False) -> str:
+    """`text` in exactly `cells` terminal cells: shortened, or padded on its right (its left, with `right`)."""
+    text = shorten(text, cells)
+    padding = " " * (cells - width(text))
+    return padding + text if right else text + padding
+
+
+def number(x: float | None, digits: int = 3) -> str:
+    """A number in few significant digits: `.771`, `412`, `1,234`, `1.0e-6`, `−3`; `–` for none and nan."""
+    if x is None or math.isnan(x):
+        return NOTHING
+    if x < 0:
+        return MINUS + number(-x, digits)
+    if math.isinf(x):
+        return "∞"
+    if x == 0:
+        return "0"
+    if isinstance(x, int) and x < 10**6:
+        return f"{x:,}"
+    if x < 1e-3 or x >= 1e6:
+        mantissa, _, exponent = f"{x:.1e}".partition("e")
+        if not (mantissa.startswith("10") and exponent == "-04"):
+            return f"{mantissa}e{int(exponent)}"
+    decimals = max(0, digits - 1 - math.floor(math.log10(x)))
+    return trim(f"{x:,.{decimals}f}")
+
+
+def trim(text: str) -> str:
+    """A decimal number's text without the zeros nobody needs: `0.50` becomes `.5`."""
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    for start in ("0.", "-0.", f"{MINUS}0."):
+        if text.startswith(start):
+            return text.replace("0.", ".", 1)
+    return text or "0"
+
+
+def probability(p: float | None) -> str:
+    """A probability: `.771`, `.004`, `4.2e-5`; never rounded to a certainty that it is not."""
+    if p is None or math.isnan(p):
+        return NOTHING
+    if 0 < p < 5e-4 or p < 0:
+        return number(p)
+    if p < 1 and p >= 0.9995:
+        return ">.999"
+    return f"{p:.3f}".lstrip("0") if 0 < p < 1 else number(p)
+
+
+def seconds(x: float | None) -> str:
+    """A duration: `4 ms`, `.2 s`, `48 s`, `3 min`, `2 h 5 min`, `3 days`."""
+    if x is None or math.isnan(x):
+        return NOTHING
+    if x < 0.05:
+        return f"{round(x * 1000)} ms"
+    if x < 9.95:
+        return f"{trim(f'{x:.1f}')} s"
+    if x < 99.5:
+        return f"{round(x)} s"
+    minutes = round(x / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        hours, rest = divmod(minutes, 60)
+        return f"{hours} h {rest} min" if rest else f"{hours} h"
+    return f"{minutes // (24 * 60)} days"
+
+
+def count(n: float) -> str:
+    """A whole number: `46,080`."""
+    return f"{round(n):,}".replace("-", MINUS)
+
+
+def size(number_of_bytes: float) -> str:
+    """An amount of memory: `412 KiB`, `0.9 GiB`."""
+    amount = float(number_of_bytes)
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if amount < 900 or unit == "GiB":
+            break
+        amount /= 1024
+    return f"{amount:.1f} {unit}" if unit != "bytes" and amount < 10 else f"{amount:,.0f} {unit}"
