@@ -1,0 +1,280 @@
+"""Reading a session: snapshots by call, no transaction that outlives one, nothing ever written.
+
+Safe to use from several threads. Every method raises UserError where the file is damaged, was moved or deleted.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from workbench.errors import UserError
+from workbench.model_info import ModelInfo
+from workbench.session import query
+from workbench.session.encode import array_bytes, decode_view
+from workbench.session.format import CHUNK, MAX_JSON
+from workbench.session.opening import Identity, Opened, explain, identify, journal, open_to_read
+from workbench.session.owner import Owner, is_gone
+from workbench.session.records import NoteRow, PinRow, StepRecord, StepRow, ViewRow
+from workbench.views import AnyView
+
+PATIENCE = 10.0
+"""seconds one call may take: a crafted file must not hang the one who looks"""
+
+_OWNER_CHECKED = 2.0
+"""seconds for which it is believed that a step's owner runs"""
+
+
+class SessionReader:
+    """A session file, open to look.
+
+    Attributes: `path`; `notice`, a sentence where not all of it can be seen, else empty.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path).absolute()
+        self._lock = threading.RLock()
+        self._generation = 0
+        self._owners: dict[str, tuple[float, bool]] = {}
+        self._deadline = math.inf
+        self._opened = self._open()
+
+    @property
+    def notice(self) -> str:
+        return self._opened.notice
+
+    def close(self) -> None:
+        with self._lock:
+            self._opened.connection.close()
+
+    def __enter__(self) -> SessionReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- the session --------------------------------------------------------------------------------
+
+    @property
+    def title(self) -> str:
+        with self._read() as connection:
+            found = connection.execute(query.META, ("title",)).fetchone()
+        return found[0] if found else self.path.stem
+
+    def data_version(self) -> int:
+        """Another number whenever the file has changed since; cheap enough to ask twice a second."""
+        with self._read() as connection:
+            (version,) = connection.execute("PRAGMA data_version").fetchone()
+        return int(self._generation << 32 | version)
+
+    def count(self) -> int:
+        """How many steps there are."""
+        with self._read() as connection:
+            return int(connection.execute("SELECT count(*) FROM step").fetchone()[0])
+
+    # --- steps ---------------------------------------------------------------------------------------
+
+    def rows(self, start: int = 0, stop: int | None = None) -> list[StepRow]:
+        """Steps `start` to `stop` (without it) by ascending id, counted from 0."""
+        limit = -1 if stop is None else max(0, stop - start)
+        with self._read() as connection:
+            found = connection.execute(query.ROWS, (limit, max(0, start))).fetchall()
+        return [self._row(values) for values in found]
+
+    def row(self, step: int) -> StepRow | None:
+        """One line of the timeline; None if there is no such step."""
+        with self._read() as connection:
+            found = connection.execute(query.ROW, (step,)).fetchone()
+        return self._row(found) if found else None
+
+    def step(self, step: int) -> StepRecord:
+        """A whole step. Raises UserError if there is none of this number."""
+        with self._read() as connection:
+            found = connection.execute(query.STEP, (step,)).fetchone()
+            edits = connection.execute(query.EDITS, (step,)).fetchall()
+        if not found:
+            raise UserError(f"there is no step {step} in {self.path}")
+        values = dict(zip(query.STEP_COLUMNS, found, strict=True))
+        for name in query.STEP_JSON:
+            values[name] = self._json(values[name], f"step {step}")
+        values["edits"] = [
+            {"op": op, "units": units, **({"source": source} if op == "function" else {_FIELD.get(op, op): value})}
+            for op, units, value, source in edits
+        ]
+        values["status"] = self._status(values["status"], values.pop("owner"))
+        values["replayable"] = bool(values["replayable"])
+        values["created"] = _time(values["created"]) or 0.0
+        values["started"], values["finished"] = _time(values["started"]), _time(values["finished"])
+        return self._convert(values, StepRecord, f"step {step}")
+
+    def views(self, step: int) -> list[ViewRow]:
+        """The step's views without their arrays; the first is the main one."""
+        with self._read() as connection:
+            found = connection.execute(query.VIEWS, (step,)).fetchall()
+        names = ViewRow.__struct_fields__
+        return [
+            self._convert(dict(zip(names, (*row[:4], bool(row[4]), *row[5:]), strict=True)), ViewRow, f"step {step}")
+            for row in found
+        ]
+
+    def load_view(self, row: ViewRow) -> AnyView:
+        """The view itself, arrays resolved."""
+        if len(row.spec) > MAX_JSON:
+            raise UserError(f"the view {row.title!r} in {self.path} is larger than any of ours: it is not loaded")
+        try:
+            return decode_view(row.spec, self.array)
+        except UserError as error:
+            raise UserError(f"the view {row.title!r} in {self.path} cannot be shown: {error}") from None
+
+    def array(self, name: str) -> np.ndarray:
+        """An array by its hash, read-only. Raises UserError if it is missing, too large, or not whole."""
+        with self._read() as connection:
+            found = connection.execute(query.ARRAY, (name,)).fetchone()
+            if not found:
+                raise UserError(f"an array is missing from {self.path}")
+            dtype, shape_text = found
+            shape = self._json(shape_text, "an array")
+            size = array_bytes(dtype, shape)
+            data = np.empty(size, np.uint8)
+            filled = 0
+            # Chunk by chunk, so that a file that lies about its size costs no memory.
+            for (chunk,) in connection.execute(query.CHUNKS, (name,)):
+                if not isinstance(chunk, bytes) or len(chunk) > CHUNK or filled + len(chunk) > size:
+                    raise UserError(f"an array in {self.path} is larger than it says")
+                data[filled : filled + len(chunk)] = np.frombuffer(chunk, np.uint8)
+                filled += len(chunk)
+        if filled != size:
+            raise UserError(f"an array in {self.path} is not whole: {filled:,} of {size:,} bytes are there")
+        data.flags.writeable = False
+        return data.view(dtype).reshape(shape)
+
+    # --- what was written down -----------------------------------------------------------------------
+
+    def notes(self, step: int | None = None) -> list[NoteRow]:
+        """The notes of a step, or all of them, oldest first."""
+        with self._read() as connection:
+            found = connection.execute(query.NOTES, (step, step)).fetchall()
+        return [NoteRow(id=row[0], step=row[1], text=row[2], created=_time(row[3]) or 0.0) for row in found]
+
+    def pins(self) -> list[PinRow]:
+        """The pinned units, oldest first."""
+        with self._read() as connection:
+            found = connection.execute(query.PINS).fetchall()
+        return [PinRow(id=row[0], unit=row[1], name=row[2], created=_time(row[3]) or 0.0) for row in found]
+
+    def model(self, step: int | None = None) -> ModelInfo | None:
+        """The model of a step, or the one last used; None where none was loaded yet."""
+        with self._read() as connection:
+            found = connection.execute(query.MODEL, (step, step)).fetchone()
+        if not found:
+            return None
+        info: ModelInfo = self._convert(self._json(found[0], "the model"), ModelInfo, "the model")
+        return info
+
+    def last_change(self) -> float:
+        """Seconds since the epoch of the newest step's newest event."""
+        with self._read() as connection:
+            (found,) = connection.execute(query.LAST_CHANGE).fetchone()
+        return _time(found) or 0.0
+
+    # --- inside --------------------------------------------------------------------------------------
+
+    def _open(self) -> Opened:
+        opened = open_to_read(self.path)
+        opened.connection.set_progress_handler(lambda: time.monotonic() > self._deadline, 100_000)
+        return opened
+
+    @contextmanager
+    def _read(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: what is read inside belongs together."""
+        with self._lock:
+            self._check_still_there()
+            connection = self._opened.connection
+            outermost = not connection.in_transaction
+            try:
+                if outermost:
+                    self._deadline = time.monotonic() + PATIENCE
+                    connection.execute("BEGIN")
+                yield connection
+            except sqlite3.Error as error:
+                raise explain(error, self.path) from None
+            finally:
+                if outermost:
+                    self._deadline = math.inf
+                    _end(connection)
+
+    def _check_still_there(self) -> None:
+        now: Identity | None = identify(self.path)
+        opened = self._opened
+        if now is None:
+            raise UserError(f"{self.path} was moved or deleted while it was open")
+        if now != opened.identity:
+            raise UserError(f"{self.path} was replaced by another file while it was open: open it again")
+        if opened.frozen:
+            found = os.stat(self.path)
+            same = (found.st_size, found.st_mtime_ns) == (opened.size, opened.mtime_ns)
+            if not same or (journal(self.path).exists() and not opened.notice):
+                opened.connection.close()
+                self._generation += 1
+                self._opened = self._open()
+
+    def _row(self, values: tuple[Any, ...]) -> StepRow:
+        named = dict(zip(query.ROW_COLUMNS, values, strict=True))
+        started, finished = _time(named.pop("started")), _time(named.pop("finished"))
+        named["status"] = self._status(named["status"], named.pop("owner"))
+        named["seconds"] = None if started is None or finished is None else max(0.0, finished - started)
+        named["created"] = _time(named["created"]) or 0.0
+        return self._convert(named, StepRow, "a step")
+
+    def _status(self, status: str, owner_text: str) -> str:
+        """`lost` where the step's process is gone, without writing it."""
+        if status not in ("queued", "running"):
+            return status
+        known = self._owners.get(owner_text)
+        if known and (known[1] or time.monotonic() - known[0] < _OWNER_CHECKED):
+            gone = known[1]
+        else:
+            try:
+                gone = is_gone(msgspec.json.decode(owner_text, type=Owner))
+            except (msgspec.DecodeError, ValueError):
+                gone = True
+            self._owners[owner_text] = (time.monotonic(), gone)
+        return "lost" if gone else status
+
+    def _json(self, text: Any, what: str) -> Any:
+        try:
+            return msgspec.json.decode(text)
+        except (msgspec.DecodeError, RecursionError, TypeError):
+            raise UserError(f"{self.path} is damaged: {what} cannot be read") from None
+
+    def _convert(self, values: dict[str, Any], kind: Any, what: str) -> Any:
+        try:
+            return msgspec.convert(values, kind)
+        except msgspec.ValidationError as error:
+            raise UserError(f"{self.path} is damaged: {what} cannot be read ({error})") from None
+
+
+_FIELD = {"set": "value", "scale": "factor"}
+
+
+def _time(value: Any) -> float | None:
+    """A stored time, or None where it is none."""
+    return float(value) if isinstance(value, int | float) and 0 < value < 1e11 else None
+
+
+def _end(connection: sqlite3.Connection) -> None:
+    try:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+    except sqlite3.Error:
+        pass  # the read has failed already, with its own sentence
