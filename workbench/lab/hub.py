@@ -1,0 +1,204 @@
+"""Models of the Hugging Face hub: safetensors, config and tokenizer into the hub's own cache, and nothing else."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import fnmatch
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import UserError
+from workbench.lab.checkpoint import (
+    INDEX,
+    TOKENIZER_FILES,
+    check_architecture,
+    read_checkpoint,
+    read_config,
+)
+from workbench.lab.progress import Meter, Progress
+
+SMALL_FILES = ["config.json", "generation_config.json", INDEX, *TOKENIZER_FILES]
+WEIGHTS = ["model*.safetensors"]
+_NOT_OURS = ["*/*"]
+"""folders hold other formats (onnx, original); the patterns' * would match into them"""
+_PROBE_SECONDS = 3.0
+
+
+def cached(ref: str) -> Path | None:
+    """The folder of a hub model that is whole in the hub's cache, without asking the network."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(snapshot_download(ref, local_files_only=True, allow_patterns=SMALL_FILES + WEIGHTS))
+        read_checkpoint(folder)
+    except (OSError, ValueError, UserError):
+        return None
+    return folder
+
+
+def answers(ref: str) -> bool:
+    """Whether the hub gives this model, asked once for at most three seconds in all."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.constants import HF_HUB_OFFLINE
+
+    if HF_HUB_OFFLINE:
+        return False
+    found: list[bool] = []
+
+    def ask() -> None:
+        try:
+            HfApi().model_info(ref, timeout=_PROBE_SECONDS)
+            found.append(True)
+        except Exception:  # whatever it is, the package is the other way
+            found.append(False)
+
+    # A name that does not resolve can hang for longer than any timeout that the request has.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(_PROBE_SECONDS)
+    return bool(found) and found[0]
+
+
+def fetch(ref: str, progress: Progress) -> Path:
+    """Download what is missing of a hub model (an interrupted download is gone on with); its snapshot folder.
+
+    Raises UserError: offline, unknown, gated, no safetensors, an architecture that transformers lacks.
+    """
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.constants import HF_HUB_OFFLINE
+    from huggingface_hub.utils import disable_progress_bars
+
+    if HF_HUB_OFFLINE:
+        raise UserError(_not_reached(ref, "HF_HUB_OFFLINE is set"))
+    progress("finding", f"asking the hub for {ref}", None, None)
+    disable_progress_bars()
+    with _sentences(ref):
+        info = HfApi().model_info(ref, files_metadata=True)
+        _check_listing(ref, info)
+        small = snapshot_download(ref, revision=info.sha, allow_patterns=SMALL_FILES, ignore_patterns=_NOT_OURS)
+    check_architecture(read_config(Path(small)), ref)
+    with _sentences(ref):
+        folder = _watched(
+            lambda: snapshot_download(ref, allow_patterns=SMALL_FILES + WEIGHTS, ignore_patterns=_NOT_OURS),
+            _Blobs(ref, info),
+            Meter(progress, "downloading", f"{ref} from the hub", _Blobs(ref, info).total, _Blobs(ref, info).present()),
+        )
+    read_checkpoint(folder)
+    return folder
+
+
+def _watched(download: Callable[[], str], blobs: _Blobs, meter: Meter) -> Path:
+    """Run `download` beside a look at the files that grow; this works alike in every version of the hub's client."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        future = pool.submit(download)
+        while True:
+            meter.at(blobs.present())
+            done, _ = concurrent.futures.wait([future], timeout=0.25)
+            if done:
+                return Path(future.result())
+
+
+class _Blobs:
+    """The wanted files as the hub's cache stores them: blobs/HASH, or blobs/HASH*.incomplete while they come."""
+
+    def __init__(self, ref: str, info: Any) -> None:
+        from huggingface_hub.constants import HF_HUB_CACHE
+
+        self._folder = Path(HF_HUB_CACHE) / f"models--{ref.replace('/', '--')}" / "blobs"
+        wanted = [file for file in info.siblings if _is_weights(file.rfilename)]
+        self._hashes = [file.lfs.sha256 if file.lfs else file.blob_id for file in wanted]
+        self.total = sum(file.size or 0 for file in wanted)
+
+    def present(self) -> int:
+        """bytes"""
+        found = 0
+        for name in self._hashes:
+            for file in self._folder.glob(f"{name}*"):
+                try:
+                    found += file.stat().st_size
+                except OSError:  # renamed meanwhile
+                    continue
+        return found
+
+
+def _is_weights(name: str) -> bool:
+    return any(fnmatch.fnmatch(name, pattern) for pattern in WEIGHTS) and "/" not in name
+
+
+def _check_listing(ref: str, info: Any) -> None:
+    """Raises UserError before anything is downloaded where the repository has nothing for us."""
+    names = [file.rfilename for file in info.siblings or []]
+    if any(_is_weights(name) for name in names):
+        return
+    if any(name.endswith((".bin", ".pt", ".pth", ".ckpt")) for name in names):
+        raise UserError(
+            f"{ref} has its weights as pickle only, which can run code when it is opened: the workbench reads "
+            f"safetensors. Look for a converted copy on the hub (its discussions often link one), or convert it yourself"
+        )
+    if any(name.endswith(".gguf") for name in names):
+        raise UserError(f"{ref} holds GGUF files only: open the model's safetensors version instead")
+    raise UserError(f"{ref} has no safetensors weights: it is not a model that the workbench can open")
+
+
+class _sentences:  # noqa: N801 - reads as a statement: with _sentences(ref)
+    """Turns what the hub's client raises into a sentence for the user."""
+
+    def __init__(self, ref: str) -> None:
+        self._ref = ref
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if (
+            isinstance(error, Exception)
+            and not isinstance(error, UserError)
+            and (sentence := explain(self._ref, error))
+        ):
+            raise UserError(sentence) from None
+
+
+def explain(ref: str, error: Exception) -> str | None:
+    """What an error of the hub's client means for the user; None where it is not one of the hub's."""
+    from huggingface_hub import errors
+
+    page = f"{_endpoint()}/{ref}"
+    if isinstance(error, errors.GatedRepoError):
+        return (
+            f"{ref} is gated: accept its licence at {page} with your account, then log in here with "
+            f"`hf auth login` (or set HF_TOKEN) and start again"
+        )
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return (
+            f"the hub has no model {ref!r}, or it is private: check the name at {page}; "
+            f"for a private one log in with `hf auth login` (or set HF_TOKEN)"
+        )
+    if isinstance(error, errors.HFValidationError):
+        return f"{ref!r} is no name of a model: a hub id looks like org/name; for a folder give its path"
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return _not_reached(ref, "HF_HUB_OFFLINE is set")
+    if isinstance(error, errors.HfHubHTTPError):
+        status = getattr(error.response, "status_code", None)
+        if status == 401:
+            return f"the hub refused the login for {ref}: renew it with `hf auth login` (or HF_TOKEN)"
+        return f"the hub answered {status or error} for {ref}: try again later"
+    if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
+        return f"{ref} could not be written to the hub's cache: {error.strerror} ({error.filename})"
+    if isinstance(error, OSError | errors.HTTPError):
+        cause = error.__cause__ or error
+        return _not_reached(ref, str(cause).splitlines()[0] if str(cause) else type(cause).__name__)
+    return None
+
+
+def _not_reached(ref: str, why: str) -> str:
+    return (
+        f"{ref} is not in the hub's cache here, and the hub was not reached ({why}). What works without it: "
+        f"a model folder (--model ./folder), a model that `workbench models` lists, or the default model"
+    )
+
+
+def _endpoint() -> str:
+    return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
