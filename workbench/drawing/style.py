@@ -1,0 +1,124 @@
+"""How things are drawn: with which colours, in which characters. Nothing here says anything by colour alone."""
+
+from __future__ import annotations
+
+import codecs
+import locale
+import os
+from dataclasses import dataclass
+from typing import IO, Any
+
+import rich.text
+
+from workbench.text import safe, shorten, width
+
+Line = rich.text.Text
+"""One line of a drawing. Model text is appended to it, never parsed as markup."""
+
+_PLAIN = str.maketrans(
+    {
+        "·": ".", "…": "~", "–": "-", "—": "-", "−": "-", "±": "+", "→": ">", "←": "<", "↑": "^", "×": "x", "∞": "inf",
+        "▇": "#", "█": "#", "▀": "'", "▄": ",", "│": "|", "─": "-", "└": "+", "┘": "+", "┌": "+", "┐": "+", "┤": "+",
+        "├": "+", "┬": "+", "┴": "+", "┼": "+", "╎": "|", "•": "o", "◌": "", "≥": ">=", "≤": "<=", "★": "*", "‖": "|",
+        "≈": "~", "✓": "v", "ε": "eps", "°": "deg", "▌": ">", "▏": "#",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Style:
+    """A drawing's colours (rich style names or `#rrggbb`) and characters."""
+
+    color: bool = True
+    """False: nothing is coloured; dim and bold stay"""
+    rgb: bool = True
+    """24-bit colours; False keeps to the terminal's sixteen"""
+    ascii: bool = False
+    """only ASCII characters, for locales that are not UTF-8"""
+    foreground: str = "#e0e0e0"
+    background: str = "#121212"
+    clean: str = "#5fafd7"
+    edited: str = "#e0a448"
+    low: str = "#4d86d9"
+    """the low (negative) end of signed scales"""
+    high: str = "#d9634d"
+    """the high end of signed scales"""
+    heat: str = "#c98a2b"
+    """the high end of scales that start at nothing"""
+    good: str = "#6fbf73"
+    bad: str = "#e06c60"
+    more: tuple[str, ...] = ("#7fbf7f", "#c586c0", "#d7d75f", "#70c0b8", "#d78787", "#a0a0a0")
+    """third series and on"""
+
+    def paint(self, name: str, extra: str = "") -> str:
+        """A rich style for a colour name of this class (`clean`), with attributes such as `bold`."""
+        colour = getattr(self, name) if self.color else ""
+        return f"{extra} {colour}".strip()
+
+    def series(self, index: int) -> str:
+        """The colour of the series at `index`: clean, edited, then the others in turn."""
+        if not self.color:
+            return ""
+        return (self.clean, self.edited, *self.more)[index if index < 2 else 2 + (index - 2) % len(self.more)]
+
+    def clean_text(self, text: str) -> str:
+        """Any text as it may be drawn: safe, and ASCII where only that can be shown."""
+        text = safe(text)
+        if self.ascii and not text.isascii():
+            text = text.translate(_PLAIN).encode("ascii", "backslashreplace").decode()
+        return text
+
+    def glyphs(self, text: str, plain: str) -> str:
+        """Characters of ours: `text`, or `plain` where only ASCII can be shown."""
+        return plain if self.ascii else text
+
+    def shorten(self, text: str, cells: int) -> str:
+        """`workbench.text.shorten`, in this style's characters."""
+        return shorten(text, cells).replace("…", "~") if self.ascii else shorten(text, cells)
+
+    def fit(self, text: str, cells: int, right: bool = False) -> str:
+        """`workbench.text.fit`, in this style's characters."""
+        text = self.shorten(text, cells)
+        padding = " " * (cells - width(text))
+        return padding + text if right else text + padding
+
+
+SIXTEEN = Style(
+    rgb=False, foreground="default", background="default", clean="cyan", edited="yellow", low="blue", high="red",
+    heat="yellow", good="green", bad="red", more=("green", "magenta", "bright_cyan", "bright_green", "bright_red"),
+)  # fmt: skip
+LIGHT = Style(
+    foreground="#202020", background="#fafafa", clean="#0b6aa2", edited="#a85f00", low="#2f6fd0", high="#c8442d",
+    heat="#d98e1f", good="#2e7d32", bad="#b3261e", more=("#3a7d3a", "#8e3a8e", "#77770a", "#18766e", "#9a4a4a"),
+)  # fmt: skip
+DARK = Style()
+
+
+def detect(stream: IO[Any], theme: str = "dark") -> Style:
+    """The style for what is printed to `stream`: its encoding, `NO_COLOR`, COLORTERM and TERM are looked at."""
+    term = os.environ.get("TERM", "")
+    color = stream.isatty() and not os.environ.get("NO_COLOR") and term not in ("dumb", "")
+    rgb = os.environ.get("COLORTERM", "") in ("truecolor", "24bit") or "256color" in term or "direct" in term
+    base = SIXTEEN if theme == "ansi" or not rgb else LIGHT if theme == "light" else DARK
+    return base.__class__(**{**base.__dict__, "color": color, "ascii": not speaks_utf8(stream)})
+
+
+def speaks_utf8(stream: IO[Any] | None = None) -> bool:
+    """Whether block and braille characters can be shown: the stream's (else the locale's) encoding is UTF-8."""
+    encoding = getattr(stream, "encoding", None) or locale.getpreferredencoding(False)
+    try:
+        return codecs.lookup(encoding).name == "utf-8"
+    except LookupError:
+        return False
+
+
+def mix(low: str, high: str, share: float) -> str:
+    """The colour `share` of the way from `low` to `high` (`#rrggbb`)."""
+    ends = [[int(colour[at : at + 2], 16) for at in (1, 3, 5)] for colour in (low, high)]
+    return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in zip(*ends, strict=True))
+
+
+def readable_on(colour: str) -> str:
+    """Black or white, whichever can be read on `colour` (`#rrggbb`)."""
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return "#000000" if red * 0.299 + green * 0.587 + blue * 0.114 > 140 else "#ffffff"

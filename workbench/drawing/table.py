@@ -1,0 +1,162 @@
+"""Tables: few columns, numbers aligned at the point, a bar for the probabilities, straight under any characters."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from workbench.drawing.layout import joined, plain
+from workbench.drawing.scale import signed_number
+from workbench.drawing.style import Line, Style
+from workbench.text import MINUS, NOTHING, count, number, probability, show_token, trim, width
+from workbench.views import Column, Table
+
+MAX_ROWS = 500
+"""Rows drawn where nobody says how many; exports have all."""
+GAP = 2
+_MIN_TEXT = 8
+_BAR_MIN, _BAR_MAX = 6, 24
+_NUMERIC = frozenset({"int", "number", "probability", "logprob", "signed"})
+
+
+def draw_table(view: Table, cells: int, height: int | None, style: Style) -> tuple[list[Line], str]:
+    """The table's lines and what its note must add (rows and columns left out)."""
+    rows = view.rows[: MAX_ROWS if height is None else max(1, height - 1)]
+    columns = [_Column(column, [row[at] for row in rows], style) for at, column in enumerate(view.columns)]
+    probabilities = [column for column in columns if column.kind == "probability"][:2]
+    bar = _Bar(probabilities, style) if rows and probabilities else None
+    shown, dropped = _squeeze(columns, cells)
+    left = cells - sum(column.cells for column in shown) - GAP * (len(shown) - 1)
+    bar_cells = min(_BAR_MAX, left - GAP) if bar and all(column in shown for column in bar.columns) else 0
+    lines: list[Line] = []
+    header = plain("", "dim")
+    for at, column in enumerate(shown):
+        header.append((" " * GAP if at else "") + column.header())
+    if bar and bar_cells >= _BAR_MIN:
+        header.append(" " * GAP + style.shorten(bar.legend(), bar_cells))
+    header.rstrip()
+    lines.append(header)
+    for at in range(len(rows)):
+        line = plain("")
+        for place, column in enumerate(shown):
+            line.append(" " * GAP if place else "")
+            line.append(column.texts[at], column.look(at))
+        if bar and bar_cells >= _BAR_MIN:
+            line.append(" " * GAP)
+            bar.draw(line, at, bar_cells)
+        line.rstrip()
+        lines.append(line)
+    left_out = len(view.rows) - len(rows)
+    return lines, joined(
+        f"{count(len(rows))} of {count(len(view.rows))} rows shown" if left_out else "",
+        f"not shown, for want of width: {', '.join(dropped)}" if dropped else "",
+        "" if view.rows else "no rows",
+    )
+
+
+class _Column:
+    """A column's cells as aligned texts."""
+
+    def __init__(self, column: Column, values: list[Any], style: Style) -> None:
+        self.kind, self.values, self.style = column.kind, values, style
+        self.name = style.clean_text(column.name)
+        self.numeric = column.kind in _NUMERIC
+        texts = [style.clean_text(_cell(value, column.kind)) for value in values]
+        self.texts = _align(texts) if self.numeric else texts
+        self.cells = max([width(self.name), *map(width, self.texts)]) if self.texts else max(1, width(self.name))
+        self.resize(self.cells)
+
+    def resize(self, cells: int) -> None:
+        """Make every text exactly `cells` wide."""
+        self.cells = cells
+        self.texts = [self.style.fit(text, cells, right=self.numeric) for text in self.texts]
+
+    def header(self) -> str:
+        return self.style.fit(self.name, self.cells, right=self.numeric)
+
+    def look(self, row: int) -> str:
+        if self.values[row] is None:
+            return "dim"
+        if self.kind == "signed" and isinstance(self.values[row], int | float) and self.style.color:
+            return self.style.high if self.values[row] > 0 else self.style.low
+        if self.name == "edited":
+            return self.style.paint("edited")
+        return ""
+
+
+def _cell(value: Any, kind: str) -> str:
+    """One value as text."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return NOTHING
+    if kind == "token" and isinstance(value, str):
+        return show_token(value)
+    if isinstance(value, str | bool) or kind not in _NUMERIC:
+        return number(value) if isinstance(value, float) else str(value)
+    if kind == "int":
+        return count(value) if math.isfinite(value) else number(value)
+    if kind == "probability":
+        return probability(value)
+    if kind == "signed":
+        return signed_number(value)
+    if kind == "logprob" and math.isfinite(value):
+        return MINUS + trim(f"{-value:.2f}") if value <= -0.005 else trim(f"{value:.2f}").replace("-", MINUS)
+    return number(value)
+
+
+def _align(texts: list[str]) -> list[str]:
+    """Numbers with their points under each other; what is before and after the point is padded."""
+    after = [len(text) - text.index(".") if "." in text else 0 for text in texts]
+    most = max(after, default=0)
+    return [text + " " * (most - tail) for text, tail in zip(texts, after, strict=True)]
+
+
+def _squeeze(columns: list[_Column], cells: int) -> tuple[list[_Column], list[str]]:
+    """Columns that fit: texts are shortened first (longest first), then columns go from the right; the first stays."""
+    shown, dropped = list(columns), list[str]()
+
+    def excess() -> int:
+        return sum(column.cells for column in shown) + GAP * (len(shown) - 1) - cells
+
+    while excess() > 0:
+        texts = [column for column in shown if not column.numeric and column.cells > _MIN_TEXT]
+        if texts:
+            longest = max(texts, key=lambda column: column.cells)
+            others = [column.cells for column in texts if column is not longest]
+            floor = max([_MIN_TEXT, *others])
+            longest.resize(max(_MIN_TEXT, longest.cells - excess(), min(floor, longest.cells - 1)))
+        elif len(shown) > 1:
+            dropped.insert(0, shown.pop().name)
+        else:
+            shown[0].resize(max(1, cells))
+    return shown, dropped
+
+
+class _Bar:
+    """In-row bars of the first probability column; where a second one stands beside it, both in one bar."""
+
+    def __init__(self, columns: list[_Column], style: Style) -> None:
+        self.columns, self.style = columns, style
+        self.values = [[v if isinstance(v, int | float) and v > 0 else 0.0 for v in c.values] for c in columns]
+        self.top = max((value for row in self.values for value in row), default=0) or 1.0
+
+    def legend(self) -> str:
+        if len(self.columns) == 1:
+            return ""
+        first, second = (column.name for column in self.columns)
+        return f"{self.style.glyphs('▀', chr(39))} {first} {self.style.glyphs('▄', ',')} {second}"
+
+    def draw(self, line: Line, row: int, cells: int) -> None:
+        sizes = [round(values[row] / self.top * cells) for values in self.values]
+        if len(sizes) == 1:
+            text = self.style.glyphs("▇", "#") * sizes[0]
+            line.append(
+                text or (self.style.glyphs("▏", "") if self.values[0][row] > 0 else ""), self.style.paint("clean")
+            )
+            return
+        both, style = min(sizes), self.style
+        full = f"{style.clean} on {style.edited}" if style.color else ""
+        line.append(style.glyphs("▀" if style.color else "█", "#") * both, full)
+        if sizes[0] > both:
+            line.append(style.glyphs("▀", "'") * (sizes[0] - both), style.paint("clean"))
+        else:
+            line.append(style.glyphs("▄", ",") * (sizes[1] - both), style.paint("edited"))

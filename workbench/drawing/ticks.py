@@ -1,0 +1,77 @@
+"""Limits and ticks of axes: round numbers, as few digits as they need, names where there is room."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from workbench.text import MINUS, count, trim, width
+
+
+@dataclass
+class Ticks:
+    """Places on an axis and what is written there."""
+
+    at: list[float] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+
+
+def limits(parts: list[np.ndarray], margin: float = 0.04) -> tuple[float, float] | None:
+    """The range of all finite values, a little wider; none where there are none."""
+    flat = [np.asarray(part, dtype=float).ravel() for part in parts]
+    values = np.concatenate(flat) if flat else np.zeros(0)
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return None
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        return low - (abs(low) or 1.0) * 0.5, high + (abs(high) or 1.0) * 0.5
+    return low - (high - low) * margin, high + (high - low) * margin
+
+
+def number_ticks(x: np.ndarray, limits: tuple[float, float], cells: int) -> Ticks:
+    ticks = nice_ticks(*limits, max(2, min(10, cells // 12)))
+    if np.isfinite(x).all() and (x == np.round(x)).all():  # layers and positions have no halves
+        whole = [(at, name) for at, name in zip(ticks.at, ticks.names, strict=True) if at == round(at)]
+        return Ticks([at for at, _ in whole], [name for _, name in whole])
+    return ticks
+
+
+def named_ticks(x: np.ndarray, names: list[str], cells: int) -> Ticks:
+    """Every point's name where there is room, else an even choice that holds the last one."""
+    usable = min(len(x), len(names))
+    typical = sorted(min(width(name), cells // 6) for name in names[:usable])[-1 - usable // 10] + 2 if usable else 1
+    every = max(1, math.ceil(usable * typical / max(1, cells)))
+    at = list(range(usable - 1, -1, -every))[::-1]
+    return Ticks([float(x[i]) for i in at], [names[i] for i in at])
+
+
+def log_ticks(top: float) -> Ticks:
+    powers = range(int(top) + 1)
+    return Ticks([math.log10(10.0**p + 1) for p in powers], [count(10**p) for p in powers])
+
+
+def nice_ticks(low: float, high: float, most: int) -> Ticks:
+    """Round numbers between `low` and `high`, at most about `most`, written with as few digits as they need."""
+    span = high - low
+    if not math.isfinite(span) or span <= 0 or most < 1:
+        return Ticks([low], [_tick(low, 0.1)])
+    rough = span / most
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * 0.999)
+    first = math.ceil(low / step - 1e-9)
+    values = [step * at for at in range(first, math.floor(high / step + 1e-9) + 1)]
+    return Ticks(values, [_tick(value, step) for value in values])
+
+
+def _tick(value: float, step: float) -> str:
+    if value == 0 or abs(value) < step * 1e-6:
+        return "0"
+    if abs(value) >= 1e6 or step < 1e-4:
+        return f"{value:.1e}".replace("e+0", "e").replace("e-0", "e-").replace("-", MINUS, 1 if value < 0 else 0)
+    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+    if step / 10.0**-decimals % 1 > 1e-6:  # steps of 2.5
+        decimals += 1
+    return trim(f"{value:,.{decimals}f}").replace("-", MINUS)

@@ -1,0 +1,65 @@
+"""`draw`: any view as lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from workbench.drawing.bars import draw_bars
+from workbench.drawing.check import mismatch
+from workbench.drawing.heatmap import draw_heatmap
+from workbench.drawing.layout import footnote, heading, joined, paragraph
+from workbench.drawing.plots import draw_histogram, draw_lines, draw_scatter
+from workbench.drawing.scalars import draw_scalars
+from workbench.drawing.style import DARK, Line, Style
+from workbench.drawing.table import draw_table
+from workbench.drawing.tokens import draw_tokens
+from workbench.views import AnyView, Bars, Heatmap, Histogram, Lines, Scalars, Scatter, Table, Text, Tokens
+
+_LEAST_CELLS = 20
+
+
+def draw(view: AnyView, width: int, height: int | None = None, style: Style = DARK) -> list[Line]:
+    """A view as lines of at most `width` cells: its title, its drawing, its note.
+
+    With `height` the drawing keeps to that many lines where its kind can be made shorter (rows are left out and said
+    to be). A view whose parts do not fit together (a crafted file) becomes a sentence that says so.
+    """
+    cells = max(_LEAST_CELLS, width)
+    title = heading(view.title, cells, style)
+    problem = mismatch(view)
+    if problem:
+        return [*title, *paragraph(f"this view cannot be drawn: {problem}", cells, style, "dim")]
+    room = None if height is None else max(1, height - len(title) - len(footnote(view.note, cells, style)))
+    lines, more = _DRAWN[type(view)](view, cells, room, style)
+    note = footnote(joined(view.note, more), cells, style)
+    if room is not None and more and len(title) + len(lines) + len(note) > (height or 0):
+        lines, more = _DRAWN[type(view)](view, cells, max(1, room - 1), style)
+        note = footnote(joined(view.note, more), cells, style)
+    drawn = [*title, *lines, *note]
+    return drawn if width >= cells else [_clip(line, max(0, width)) for line in drawn]
+
+
+def _clip(line: Line, cells: int) -> Line:
+    line.truncate(cells)
+    return line
+
+
+def _draw_text(view: Text, cells: int, height: int | None, style: Style) -> tuple[list[Line], str]:
+    lines = paragraph(view.text, cells, style)
+    if height is not None and len(lines) > height:
+        return lines[:height], f"{len(lines) - height} more lines"
+    return lines, "" if view.text else "no text"
+
+
+_DRAWN: dict[type, Callable[[Any, int, int | None, Style], tuple[list[Line], str]]] = {
+    Table: draw_table,
+    Scalars: draw_scalars,
+    Tokens: draw_tokens,
+    Lines: draw_lines,
+    Bars: draw_bars,
+    Histogram: draw_histogram,
+    Scatter: draw_scatter,
+    Heatmap: draw_heatmap,
+    Text: _draw_text,
+}
