@@ -66,7 +66,7 @@ def _rows(view: Bars, cells: int, style: Style) -> tuple[list[Line], str]:
 def _range(series: Series, at: int, style: Style) -> str:
     if series.low is None or series.high is None:
         return ""
-    return style.clean_text(f"({number(float(series.low[at]))}–{number(float(series.high[at]))})")
+    return style.clean_text(f"({number(float(series.low[at]))} to {number(float(series.high[at]))})")
 
 
 def _bar(value: float, span: float, room: int, zero: int, style: Style) -> str:

@@ -15,6 +15,8 @@ MAX_ROWS = 500
 """Rows drawn where nobody says how many; exports have all."""
 GAP = 2
 _MIN_TEXT = 8
+_MAX_TEXT = 2000
+"""characters of a cell that are looked at"""
 _BAR_MIN, _BAR_MAX = 6, 24
 _NUMERIC = frozenset({"int", "number", "probability", "logprob", "signed"})
 
@@ -77,7 +79,7 @@ class _Column:
     def look(self, row: int) -> str:
         if self.values[row] is None:
             return "dim"
-        if self.kind == "signed" and isinstance(self.values[row], int | float) and self.style.color:
+        if self.kind == "signed" and _is_number(self.values[row]) and self.style.color:
             return self.style.high if self.values[row] > 0 else self.style.low
         if self.name == "edited":
             return self.style.paint("edited")
@@ -90,7 +92,9 @@ def _cell(value: Any, kind: str) -> str:
         return NOTHING
     if kind == "token" and isinstance(value, str):
         return show_token(value)
-    if isinstance(value, str | bool) or kind not in _NUMERIC:
+    if not _is_number(value):
+        return str(value)[:_MAX_TEXT]
+    if kind not in _NUMERIC:
         return number(value) if isinstance(value, float) else str(value)
     if kind == "int":
         return count(value) if math.isfinite(value) else number(value)
@@ -101,6 +105,11 @@ def _cell(value: Any, kind: str) -> str:
     if kind == "logprob" and math.isfinite(value):
         return MINUS + trim(f"{-value:.2f}") if value <= -0.005 else trim(f"{value:.2f}").replace("-", MINUS)
     return number(value)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it can be formatted as one; a crafted file may hold integers beyond any float."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and not abs(value) > 1e300
 
 
 def _align(texts: list[str]) -> list[str]:
@@ -136,7 +145,7 @@ class _Bar:
 
     def __init__(self, columns: list[_Column], style: Style) -> None:
         self.columns, self.style = columns, style
-        self.values = [[v if isinstance(v, int | float) and v > 0 else 0.0 for v in c.values] for c in columns]
+        self.values = [[v if _is_number(v) and v > 0 else 0.0 for v in c.values] for c in columns]
         self.top = max((value for row in self.values for value in row), default=0) or 1.0
 
     def legend(self) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from workbench.drawing.layout import joined, plain
 from workbench.drawing.scale import Scale, signed_number
 from workbench.drawing.style import Line, Style
-from workbench.text import count, number, shorten, show_token, width
+from workbench.text import count, number, show_token, width
 from workbench.views import Tokens
 
 MAX_TOKENS = 4096
@@ -25,9 +25,7 @@ def draw_tokens(view: Tokens, cells: int, height: int | None, style: Style) -> t
     scale = Scale([row.values for row in rows], style, view.signed)
     names = [style.shorten(style.clean_text(row.name), 14) for row in rows]
     margin = max([0, *(width(name) for name in names)]) + 2 if any(names) else 0
-    blocks = _blocks(
-        [_shown(token, style) for token in view.tokens[:MAX_TOKENS]], max(4, cells - margin), style.glyphs("╎", "|")
-    )
+    blocks = _blocks([_shown(token, style) for token in view.tokens[:MAX_TOKENS]], max(4, cells - margin), style)
     per_block = 1 + len(rows)
     below = 1 + len(rows) if rows else 0
     room = len(blocks) if height is None else max(1, (height - below) // per_block)
@@ -74,18 +72,18 @@ def _shown(token: str, style: Style) -> str:
     return style.clean_text(text.replace(" ", "_" if style.ascii else "·"))
 
 
-def _blocks(tokens: list[str], cells: int, boundary: str) -> list[list[tuple[int, str, str]]]:
+def _blocks(tokens: list[str], cells: int, style: Style) -> list[list[tuple[int, str, str]]]:
     """Lines of (position, text, mark before it), none wider than `cells`. A token is broken only if it must be."""
     blocks: list[list[tuple[int, str, str]]] = []
     current: list[tuple[int, str, str]] = []
     used = 0
     for at, token in enumerate(tokens):
-        mark = "" if not current or token[0] in "·_" else boundary
+        mark = "" if not current or token[0] in "·_" else style.glyphs("╎", "|")
         if current and used + width(mark) + width(token) > cells:
             blocks.append(current)
             current, used, mark = [], 0, ""
         if width(token) > cells:
-            token = shorten(token, cells)
+            token = style.shorten(token, cells)
         current.append((at, token, mark))
         used += width(mark) + width(token)
     if current:
