@@ -23,9 +23,8 @@ class EncodedArray(msgspec.Struct, frozen=True):
     dtype: str
     shape: tuple[int, ...]
     data: memoryview
-
-    def to_array(self) -> np.ndarray:
-        return np.frombuffer(self.data, dtype=self.dtype).reshape(self.shape)
+    preview: str
+    """the first numbers and the extent, for those who look with another tool"""
 
 
 class EncodedView(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,11 +55,22 @@ def encode_array(array: np.ndarray) -> EncodedArray:
             f"an array of {array.nbytes:,} bytes is too large to be kept in a session (limit {MAX_ARRAY:,})"
         )
     plain = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    # reshape: ascontiguousarray turns a single number into one row; view: memoryview knows no empty casts
-    data = memoryview(plain.reshape(-1).view(np.uint8)) if plain.size else memoryview(b"")
+    data = memoryview(plain.reshape(-1).view(np.uint8).data) if plain.size else memoryview(b"")
     digest = hashlib.sha256(f"{array.dtype.name}{array.shape}".encode())
     digest.update(data)
-    return EncodedArray(digest.hexdigest(), array.dtype.name, tuple(array.shape), data)
+    return EncodedArray(digest.hexdigest(), array.dtype.name, tuple(array.shape), data, _preview(plain))
+
+
+def _preview(array: np.ndarray) -> str:
+    flat = array.reshape(-1)
+    first = ", ".join(f"{value:.6g}" for value in flat[:8].tolist())
+    if array.dtype == np.bool_ or not flat.size:
+        return first
+    finite = flat if array.dtype.kind != "f" else flat[np.isfinite(flat)]
+    if not finite.size:
+        return f"{first} (no finite number)"
+    least, most, mean = finite.min(), finite.max(), finite.mean(dtype=np.float64)
+    return f"{first}{', …' if flat.size > 8 else ''} (least {least:.6g}, most {most:.6g}, mean {mean:.6g})"
 
 
 def encode_views(views: Mapping[str, AnyView], keys: set[str] | None = None) -> EncodedViews:

@@ -70,7 +70,7 @@ def open_to_read(path: Path) -> Opened:
             _touch(connection)
         try:
             check_ours(connection, path)
-            _check_whole(connection, path, found)
+            check_whole(connection, path)
         except BaseException:
             connection.close()
             raise
@@ -136,7 +136,8 @@ def check_ours(connection: sqlite3.Connection, path: Path) -> None:
         raise UserError(f"{path} holds triggers or views, which no session of ours has: it is not opened")
 
 
-def _check_whole(connection: sqlite3.Connection, path: Path, found: os.stat_result) -> None:
+def check_whole(connection: sqlite3.Connection, path: Path) -> None:
+    """Raises UserError for a file that is shorter than its header says."""
     # Within a read transaction nobody can be in the middle of growing the file.
     connection.execute("BEGIN")
     try:

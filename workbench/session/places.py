@@ -17,48 +17,17 @@ SUFFIX = ".db"
 MAX_LISTED = 500
 
 NETWORK = frozenset(
-    [
-        "nfs",
-        "nfs4",
-        "cifs",
-        "smb3",
-        "smbfs",
-        "smb2",
-        "afs",
-        "ncpfs",
-        "ceph",
-        "lustre",
-        "gpfs",
-        "beegfs",
-        "glusterfs",
-        "pvfs2",
-        "orangefs",
-        "panfs",
-        "wekafs",
-        "9p",
-        "virtiofs",
-        "vboxsf",
-        "davfs",
-        "afpfs",
-        "webdav",
-        "fuse.sshfs",
-        "fuse.s3fs",
-        "fuse.gcsfuse",
-        "fuse.rclone",
-        "fuse.glusterfs",
-        "fuse.ceph",
-        "fuse.juicefs",
-        "fuse.goofys",
-        "fuse.davfs",
-        "osxfuse",
-        "macfuse",
-    ]
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "smb2", "afs", "ncpfs", "ceph"}
+    | {"lustre", "gpfs", "beegfs", "glusterfs", "pvfs2", "orangefs", "panfs", "wekafs", "9p"}
+    | {"virtiofs", "vboxsf", "davfs", "afpfs", "webdav", "osxfuse", "macfuse"}
+    | {"fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "fuse.glusterfs", "fuse.ceph"}
+    | {"fuse.juicefs", "fuse.goofys", "fuse.davfs"}
 )
 """file systems on which memory can't be shared between machines, so that SQLite's WAL is not safe"""
 
 
 def new_session_path(stem: str | None = None) -> Path:
-    """A path that is not taken, in ./sessions or the data folder; the folder is made. Raises UserError if it can't be."""
+    """A path not taken, in ./sessions or the data folder; the folder is made. Raises UserError if it can't be."""
     folder = paths.sessions_dir()
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -27,6 +27,8 @@ from workbench.session.opening import Identity, Opened, explain, identify, journ
 from workbench.session.owner import Owner, is_gone
 from workbench.session.records import NoteRow, PinRow, StepRecord, StepRow, ViewRow
 from workbench.views import AnyView
+
+T = TypeVar("T")
 
 PATIENCE = 10.0
 """seconds one call may take: a crafted file must not hang the one who looks"""
@@ -156,7 +158,8 @@ class SessionReader:
         if filled != size:
             raise UserError(f"an array in {self.path} is not whole: {filled:,} of {size:,} bytes are there")
         data.flags.writeable = False
-        return data.view(dtype).reshape(shape)
+        array: np.ndarray = data.view(dtype).reshape(shape)
+        return array
 
     # --- what was written down -----------------------------------------------------------------------
 
@@ -178,8 +181,7 @@ class SessionReader:
             found = connection.execute(query.MODEL, (step, step)).fetchone()
         if not found:
             return None
-        info: ModelInfo = self._convert(self._json(found[0], "the model"), ModelInfo, "the model")
-        return info
+        return self._convert(self._json(found[0], "the model"), ModelInfo, "the model")
 
     def last_change(self) -> float:
         """Seconds since the epoch of the newest step's newest event."""
@@ -257,7 +259,7 @@ class SessionReader:
         except (msgspec.DecodeError, RecursionError, TypeError):
             raise UserError(f"{self.path} is damaged: {what} cannot be read") from None
 
-    def _convert(self, values: dict[str, Any], kind: Any, what: str) -> Any:
+    def _convert(self, values: dict[str, Any], kind: type[T], what: str) -> T:
         try:
             return msgspec.convert(values, kind)
         except msgspec.ValidationError as error:

@@ -51,8 +51,8 @@ def check_shapes(view: AnyView) -> None:
                 if not all(cell is None or isinstance(cell, str | int | float) for cell in row):
                     raise UserError("a table's cell is neither text nor number")
         case Tokens():
-            for row in view.rows:
-                _fits(row.values, len(view.tokens), "values")
+            for colouring in view.rows:
+                _fits(colouring.values, len(view.tokens), "values")
 
 
 def _points(array: np.ndarray, name: str) -> int:

@@ -1,0 +1,41 @@
+"""What a step has to say since the last time: the unit in which results travel and are written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from workbench.experiment import NextStep, Progress
+from workbench.session.encode import EncodedViews
+
+
+class Update(msgspec.Struct, kw_only=True):
+    """What is None stays as it was; a view replaces the one of its key."""
+
+    headline: str | None = None
+    scalars: Mapping[str, float | None] | None = None
+    progress: Progress | None = None
+    remarks: Sequence[str] | None = None
+    next_steps: Sequence[NextStep] | None = None
+    views: EncodedViews | None = None
+
+    def merged(self, later: Update) -> Update:
+        """Both as one. Arrays of replaced views stay: a later view may use them without bringing them again."""
+        return Update(
+            headline=self.headline if later.headline is None else later.headline,
+            scalars=self.scalars if later.scalars is None else later.scalars,
+            progress=self.progress if later.progress is None else later.progress,
+            remarks=self.remarks if later.remarks is None else later.remarks,
+            next_steps=self.next_steps if later.next_steps is None else later.next_steps,
+            views=_merged_views(self.views, later.views),
+        )
+
+
+def _merged_views(first: EncodedViews | None, second: EncodedViews | None) -> EncodedViews | None:
+    if first is None or second is None:
+        return first or second
+    by_key = {view.key: view for view in (*first.views, *second.views)}
+    used = {name for view in by_key.values() for name in view.arrays}
+    arrays = {name: array for name, array in {**first.arrays, **second.arrays}.items() if name in used}
+    return EncodedViews(list(by_key.values()), arrays)

@@ -1,0 +1,376 @@
+"""Writing a session: one writer at a time, every change one transaction, nothing finished is ever lost.
+
+Used by the control process (from one thread) and by the Python API. Readers follow by `PRAGMA data_version`.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from workbench import paths
+from workbench.edits import Edit, Function, Scale, SetTo, stack_text
+from workbench.errors import UserError
+from workbench.experiment import NextStep, Progress
+from workbench.model_info import ModelInfo
+from workbench.session import schema, store
+from workbench.session.encode import encode_views
+from workbench.session.lock import SessionLock
+from workbench.session.opening import MAGIC, check_ours, check_whole, explain, identify, journal
+from workbench.session.owner import Owner, is_gone, this_process
+from workbench.session.places import free_path, is_network
+from workbench.session.records import FINISHED, Status
+from workbench.session.update import Update
+from workbench.views import AnyView
+
+_LABEL = 200
+"""characters of a step's label"""
+
+
+class CannotWrite(UserError):  # noqa: N818 - a sentence for the user, as its base
+    """The disk is full, or gone for now: what was to be written is worth keeping and trying again."""
+
+
+class SessionMoved(UserError):  # noqa: N818
+    """The file was moved or deleted while it was open; `recovered` holds everything up to then."""
+
+    def __init__(self, path: Path, recovered: Path) -> None:
+        self.recovered = recovered
+        super().__init__(
+            f"{path} was moved or deleted while it was open: all its steps, "
+            f"and the results of those that still ran, are in {recovered}"
+        )
+
+
+class SessionWriter:
+    """A session file, open to write; made if it is not there.
+
+    Raises UserError where another process writes it (after `wait` seconds), or it is no session of ours.
+    Attributes: `path`; `recovered`, the copy that is written since the file was moved or deleted, else None.
+    """
+
+    def __init__(self, path: Path | str, wait: float = 0.0) -> None:
+        self.path = Path(path).absolute()
+        self.recovered: Path | None = None
+        self._owner = msgspec.json.encode(this_process()).decode()
+        self._lock = SessionLock(self.path, wait)
+        try:
+            self._connection = self._open(self.path)
+        except BaseException:
+            self._lock.release()
+            raise
+        self._identity = identify(self.path)
+
+    def close(self) -> None:
+        """Everything into the one file; further calls are errors."""
+        try:
+            if identify(self._file) == self._identity:
+                _settle(self._connection)
+        finally:
+            self._connection.close()
+            self._lock.release()
+
+    def __enter__(self) -> SessionWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- steps ---------------------------------------------------------------------------------------
+
+    def add_step(
+        self,
+        experiment: str,
+        params: Mapping[str, Any],
+        edits: Sequence[Edit] = (),
+        *,
+        seed: int = 0,
+        expected: str = "",
+        parent: int | None = None,
+        origin: str = "python",
+        command: str = "",
+    ) -> int:
+        """A queued step; its number. Raises UserError, also for a parent that is not there."""
+        with self._change(new=True) as connection:
+            if parent is not None and not store.exists(connection, "step", parent):
+                raise UserError(f"there is no step {parent} in {self.path} to go on from")
+            cursor = connection.execute(
+                "INSERT INTO step (uuid, parent, experiment, label, params, edits, seed, expected, replayable, origin,"
+                " command, created, owner, status, error, headline, versions, scalars, progress, remarks, next_steps,"
+                " revision) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+                " 'queued', '', '', '{}', '{}', '{}', '[]', '[]', 1)",
+                (
+                    str(uuid.uuid4()),
+                    parent,
+                    experiment,
+                    label_of(params),
+                    _json(params),
+                    stack_text(edits),
+                    seed,
+                    expected,
+                    not any(isinstance(edit, Function) for edit in edits),
+                    origin,
+                    command,
+                    time.time(),
+                    self._owner,
+                ),
+            )
+            step = int(cursor.lastrowid or 0)
+            connection.executemany(
+                "INSERT INTO edit (step, position, op, units, value, source, text) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [(step, position, *_edit_columns(edit), str(edit)) for position, edit in enumerate(edits)],
+            )
+        return step
+
+    def start(self, step: int, info: ModelInfo | None = None, versions: Mapping[str, str] | None = None) -> int:
+        """The step runs now, on this model. Returns its revision."""
+        with self._change() as connection:
+            model = None if info is None else store.model_row(connection, info)
+            connection.execute(
+                "UPDATE step SET status = 'running', started = ?, model = ?, versions = ?"
+                " WHERE id = ? AND status = 'queued'",
+                (time.time(), model, _json(versions or {}), step),
+            )
+            return store.bump(connection, step)
+
+    def publish(
+        self,
+        step: int,
+        *,
+        headline: str | None = None,
+        scalars: Mapping[str, float | None] | None = None,
+        progress: Progress | None = None,
+        remarks: Sequence[str] | None = None,
+        next_steps: Sequence[NextStep] | None = None,
+        views: Mapping[str, AnyView] | None = None,
+    ) -> int:
+        """What there is so far; views replace the ones of their key, what is None stays. Returns the revision."""
+        return self.apply(
+            step,
+            Update(
+                headline=headline,
+                scalars=scalars,
+                progress=progress,
+                remarks=remarks,
+                next_steps=next_steps,
+                views=None if views is None else encode_views(views),
+            ),
+        )
+
+    def finish(self, step: int, status: Status, *, error: str = "") -> int:
+        """The end of a step. Returns the revision."""
+        return self.apply(step, Update(), status, error)
+
+    def apply(self, step: int, update: Update, status: Status | None = None, error: str = "") -> int:
+        """An update and, with a status, the end of the step, in one transaction. Returns the revision."""
+        if status is not None and status not in FINISHED:
+            raise ValueError(f"{status} is no end")
+        with self._change() as connection:
+            store.put_update(connection, step, update)
+            if status is not None:
+                store.put_end(connection, step, status, error)
+            return store.bump(connection, step)
+
+    def mark_lost(self) -> list[int]:
+        """Steps that wait or run in a process that is gone become `lost`; their numbers."""
+        with self._change() as connection:
+            open_steps = connection.execute(
+                "SELECT id, owner FROM step WHERE status IN ('queued', 'running') ORDER BY id"
+            ).fetchall()
+            lost = [step for step, owner in open_steps if owner != self._owner and _gone(owner)]
+            for step in lost:
+                store.put_end(
+                    connection, step, "lost", "the process that ran it ended before it was done: run it again"
+                )
+                store.bump(connection, step)
+        return lost
+
+    def identify(self, info: ModelInfo, since: float) -> None:
+        """The fingerprint of a model became known: it goes to the rows written for it after `since`."""
+        with self._change() as connection:
+            store.set_fingerprint(connection, info, since)
+
+    # --- what is written down -------------------------------------------------------------------------
+
+    def note(self, text: str, step: int | None = None) -> int:
+        """A note on a step, or on the session; its number. Raises UserError if there is no such step."""
+        with self._change(new=True) as connection:
+            if step is not None and not store.exists(connection, "step", step):
+                raise UserError(f"there is no step {step} in {self.path} to write a note on")
+            cursor = connection.execute(
+                "INSERT INTO note (step, text, created) VALUES (?, ?, ?)", (step, text, time.time())
+            )
+            if step is not None:
+                store.bump(connection, step)
+            return int(cursor.lastrowid or 0)
+
+    def pin(self, unit: str, name: str = "", remove: bool = False) -> None:
+        """Put a unit into the basket (or the set `name`), or take it out; twice is once."""
+        with self._change(new=True) as connection:
+            if remove:
+                connection.execute("DELETE FROM pin WHERE unit = ? AND name = ?", (unit, name))
+            else:
+                connection.execute(
+                    "INSERT OR IGNORE INTO pin (unit, name, created) VALUES (?, ?, ?)", (unit, name, time.time())
+                )
+
+    def rename(self, title: str) -> None:
+        """The session's title."""
+        with self._change(new=True) as connection:
+            store.set_meta(connection, "title", title)
+
+    # --- inside ---------------------------------------------------------------------------------------
+
+    @property
+    def _file(self) -> Path:
+        return self.recovered or self.path
+
+    @contextmanager
+    def _change(self, new: bool = False) -> Iterator[sqlite3.Connection]:
+        """One transaction; `new` work is refused once the file is gone, the end of old work is not."""
+        try:
+            if identify(self._file) != self._identity:
+                self._recover()
+            if new and self.recovered:
+                raise SessionMoved(self.path, self.recovered)
+            connection = self._connection
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+        except sqlite3.OperationalError as error:
+            raise _cannot_write(error, self._file) from None
+        except sqlite3.DatabaseError as error:
+            raise explain(error, self._file) from None
+
+    def _open(self, path: Path) -> sqlite3.Connection:
+        """A connection that writes, on a file of ours at the newest schema. Raises UserError."""
+        new = _is_new(path)
+        try:
+            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
+        except sqlite3.Error as error:
+            raise UserError(f"{path} cannot be opened to write: {error}") from None
+        try:
+            connection.execute("PRAGMA trusted_schema = OFF")
+            if not new:
+                check_ours(connection, path)
+                check_whole(connection, path)
+            if is_network(path):
+                connection.execute("PRAGMA journal_mode = DELETE")
+            else:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            schema.migrate(connection)
+            if new:
+                store.set_meta(connection, "created", str(time.time()))
+                store.set_meta(connection, "title", path.stem)
+        except sqlite3.OperationalError as error:
+            connection.close()
+            raise _cannot_write(error, path) from None
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            raise explain(error, path) from None
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _recover(self) -> None:
+        """The file is gone from its place, but open: copy it whole to a new one, and write there from now on."""
+        folder = self.path.parent if os.access(self.path.parent, os.W_OK) else paths.data_dir() / "sessions"
+        folder.mkdir(parents=True, exist_ok=True)
+        target = free_path(folder / f"{self.path.stem}-recovered{self.path.suffix}")
+        with sqlite3.connect(target) as copy:
+            self._connection.backup(copy)
+        copy.close()
+        connection = self._open(target)
+        old, self._connection, self.recovered = self._connection, connection, target
+        self._identity = identify(target)
+        old.close()
+        if not self.path.exists():
+            for left in (journal(self.path), self.path.with_name(self.path.name + "-shm")):
+                left.unlink(missing_ok=True)
+
+
+def _is_new(path: Path) -> bool:
+    """True where there is nothing yet. Raises UserError where there is something else."""
+    try:
+        if path.is_dir():
+            raise UserError(f"{path} is a folder, not a session file")
+        with path.open("rb") as file:
+            start = file.read(len(MAGIC))
+    except FileNotFoundError:
+        if not path.parent.is_dir():
+            raise UserError(f"there is no folder {path.parent} for the session {path.name}") from None
+        return True
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    if start and start != MAGIC:
+        raise UserError(f"{path} is not a session: it is no SQLite file, and it is left as it is")
+    return not start
+
+
+def _settle(connection: sqlite3.Connection) -> None:
+    """Checkpoint, and back to the one-file mode unless somebody reads: then the journal beside it is empty."""
+    try:
+        connection.execute("PRAGMA busy_timeout = 0")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.execute("PRAGMA journal_mode = DELETE")
+    except sqlite3.OperationalError:
+        pass  # a reader is there, or the disk is full: all is in the journal, and the next opening goes on
+
+
+def _cannot_write(error: sqlite3.OperationalError, path: Path) -> UserError:
+    text = str(error)
+    if "full" in text:
+        return CannotWrite(f"{path} cannot be written: the disk is full")
+    if "disk I/O" in text:
+        return CannotWrite(f"{path} cannot be written: the disk reports an error, or a limit on file sizes was met")
+    if "readonly" in text or "unable to open" in text:
+        return CannotWrite(f"{path} cannot be written: it, or its folder, is read-only")
+    if "locked" in text:
+        return CannotWrite(f"{path} cannot be written now: another program holds it")
+    return explain(error, path)
+
+
+def label_of(params: Mapping[str, Any]) -> str:
+    """What a step was done to, in a few words: the prompt, or how many there are."""
+    prompts = params.get("prompts")
+    if prompts:
+        return f"{len(prompts):,} prompts"
+    prompt = params.get("prompt")
+    return prompt[:_LABEL] if isinstance(prompt, str) else ""
+
+
+def _edit_columns(edit: Edit) -> tuple[str, str, float | None, str | None]:
+    match edit:
+        case SetTo():
+            return "set", edit.units, edit.value, None
+        case Scale():
+            return "scale", edit.units, edit.factor, None
+        case Function():
+            return "function", edit.units, None, edit.source
+
+
+def _gone(owner: str | None) -> bool:
+    try:
+        return is_gone(msgspec.json.decode(owner or "", type=Owner))
+    except (msgspec.DecodeError, ValueError):
+        return True
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
