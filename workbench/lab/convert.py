@@ -154,13 +154,8 @@ def _write_tokenizer(meta: dict[str, Any], folder: Path) -> None:
     tokenizer.decoder = decoders.ByteLevel()
     control = 3  # gguf.TokenType.CONTROL
     kinds = meta["tokenizer.ggml.token_type"]
-    tokenizer.add_special_tokens(
-        [
-            AddedToken(token, special=True, normalized=False)
-            for token, kind in zip(tokens, kinds, strict=True)
-            if kind == control
-        ]
-    )
+    special = [token for token, kind in zip(tokens, kinds, strict=True) if kind == control]
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
     tokenizer.save(str(folder / "tokenizer.json"))
 
     def token(which: str) -> str:

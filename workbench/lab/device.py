@@ -1,0 +1,134 @@
+"""Where the model runs and in which numbers. torch is imported inside the functions."""
+
+from __future__ import annotations
+
+from workbench.errors import UserError
+from workbench.lab.checkpoint import Checkpoint
+from workbench.lab.gpus import find_gpus, why_unusable
+
+DTYPES = ("float32", "bfloat16", "float16")
+_SHORT = {
+    "fp32": "float32",
+    "f32": "float32",
+    "bf16": "bfloat16",
+    "fp16": "float16",
+    "f16": "float16",
+    "half": "float16",
+}
+
+
+def pick_device(asked: str = "auto") -> str:
+    """`cpu`, `mps`, or `cuda:N`. `auto` takes the GPU with the most free memory, if torch can compute on it.
+
+    Raises UserError where what was asked for is not there, with the reason and what is.
+    """
+    import torch
+
+    asked = asked.strip().lower()
+    if asked == "cpu":
+        return "cpu"
+    if asked == "auto":
+        usable = [name for name in _cuda_devices() if _why_not(name) is None]
+        if usable:
+            return max(usable, key=lambda name: torch.cuda.mem_get_info(name)[0])
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    if asked == "mps":
+        if torch.backends.mps.is_available():
+            return "mps"
+        raise UserError(f"there is no Apple GPU that torch can use here: --device takes {_there_is()}")
+    kind, _, index = asked.partition(":")
+    if kind != "cuda" or not (index.isdecimal() or asked == "cuda"):
+        raise UserError(f"there is no device {asked!r}: --device takes {_there_is()}")
+    present = _cuda_devices()
+    if not present:
+        reason = gpu_problem() or "this machine has no GPU that its driver knows of"
+        raise UserError(f"{asked} can't be used: {reason}. --device takes {_there_is()}")
+    name = f"cuda:{int(index)}" if index else f"cuda:{torch.cuda.current_device()}"
+    if name not in present:
+        raise UserError(f"there is no {asked}: --device takes {_there_is()}")
+    if problem := _why_not(name):
+        raise UserError(f"{asked} can't be used: {problem}. --device takes {_there_is()}")
+    return name
+
+
+def pick_dtype(asked: str, device: str, checkpoint: Checkpoint) -> str:
+    """`float32`, `bfloat16` or `float16`.
+
+    `auto`: on a GPU what the weights are stored in, so that nothing is lost or invented (float16 weights stay float16,
+    and float64 ones become float32); on the CPU float32, which is exact for all of them and quicker there.
+    Raises UserError where the device cannot compute in what was asked for.
+    """
+    asked = _SHORT.get(asked.strip().lower(), asked.strip().lower())
+    if asked == "auto":
+        stored = checkpoint.dtype
+        slow = stored == "bfloat16" and not _native_bfloat16(device)
+        if device == "cpu" or stored not in DTYPES or slow or _why_not(device, stored):
+            return "float32"
+        return stored
+    if asked not in DTYPES:
+        raise UserError(f"there is no dtype {asked!r} here: --dtype takes auto, {', '.join(DTYPES)}")
+    if problem := _why_not(device, asked):
+        raise UserError(f"{device} can't compute in {asked}: {problem}. Take float32")
+    return asked
+
+
+def gpu_problem() -> str | None:
+    """A GPU that is present and that torch can't use: a sentence with the cure. None where all is well."""
+    import torch
+
+    available = torch.cuda.is_available()
+    problem = why_unusable([] if available else find_gpus(), torch.version.cuda, torch.version.hip, available)
+    if problem:
+        return problem
+    for name in _cuda_devices():
+        if why := _why_not(name):
+            return f"{torch.cuda.get_device_name(name)}: {why}"
+    return None
+
+
+def usable_devices() -> list[str]:
+    """Every device that computes here, the CPU last; what `doctor --check` goes through."""
+    import torch
+
+    apple = ["mps"] if torch.backends.mps.is_available() else []
+    return [name for name in _cuda_devices() if _why_not(name) is None] + apple + ["cpu"]
+
+
+def usable_dtypes(device: str) -> list[str]:
+    """The dtypes that `device` computes in."""
+    return [name for name in DTYPES if _why_not(device, name) is None]
+
+
+def _cuda_devices() -> list[str]:
+    import torch
+
+    return [f"cuda:{index}" for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+
+
+def _native_bfloat16(device: str) -> bool:
+    """Older NVIDIA chips compute in bfloat16 too, through float32 and slowly."""
+    import torch
+
+    return not device.startswith("cuda") or torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def _why_not(device: str, dtype: str = "float32") -> str | None:
+    """Multiplies two small matrices there: the one test that covers old chips, missing kernels and full memory."""
+    import torch
+
+    try:
+        square = torch.ones(8, 8, device=device, dtype=getattr(torch, dtype))
+        if float((square @ square)[0, 0]) != 8:
+            return "it computes wrong numbers"
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+        text = str(error)
+        if "no kernel image" in text:
+            major, minor = torch.cuda.get_device_capability(device)
+            return f"this torch has no code for its compute capability {major}.{minor}; install a build that has"
+        return text.strip().splitlines()[0] if text.strip() else type(error).__name__
+    return None
+
+
+def _there_is() -> str:
+    """The values of --device that work here."""
+    return ", ".join(["auto", *usable_devices()])

@@ -1,0 +1,108 @@
+"""One hash for what a model is: its config, its tokenizer, its weights. No torch here.
+
+The same content has the same fingerprint wherever it lies: in the hub's cache or in a folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from workbench import paths
+from workbench.errors import UserError
+from workbench.lab.checkpoint import TOKENIZER_FILES, weight_files
+from workbench.lab.download import BLOCK
+from workbench.lab.progress import Meter, Progress, silent
+from workbench.lab.source import ModelSource
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def fingerprint(source: ModelSource, progress: Progress = silent) -> str:
+    """64 hex digits; reads every byte that is not known yet, and remembers (about 1 s a gigabyte).
+
+    Raises UserError where a file can't be read, or changes while it is. May run on a thread; raising from
+    `progress` stops it.
+    """
+    return _combine(source, lambda file: _known(file) or _hash(file, progress))
+
+
+def fingerprint_cached(source: ModelSource) -> str | None:
+    """The fingerprint if no large file has to be read for it, at once; else None."""
+
+    def quick(file: Path) -> str:
+        found = _known(file)
+        if found is None and file.suffix == ".safetensors":
+            raise LookupError
+        return found or _hash(file, silent)
+
+    try:
+        return _combine(source, quick)
+    except LookupError:
+        return None
+
+
+def _combine(source: ModelSource, sha256: Callable[[Path], str]) -> str:
+    small = [source.path / name for name in ("config.json", *TOKENIZER_FILES)]
+    files = [file for file in small if file.is_file()] + weight_files(source.path)
+    try:
+        listed = sorted((file.name, sha256(file)) for file in files)
+    except OSError as error:
+        raise UserError(f"{error.filename or source.path} cannot be read: {error.strerror}") from None
+    return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
+
+
+def _known(file: Path) -> str | None:
+    """The file's SHA-256 from the hub's cache, where large files are named by it, or from an earlier reading."""
+    real = file.resolve()
+    if real.parent.name == "blobs" and _SHA256.fullmatch(real.name):
+        return real.name
+    try:
+        found = _memory(_identity(real.stat())).read_text()
+    except OSError:
+        return None
+    return found if _SHA256.fullmatch(found) else None
+
+
+def _hash(file: Path, progress: Progress) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        before = os.fstat(stream.fileno())
+        meter = Meter(progress, "hashing", f"reading {file.name} for the model's fingerprint", before.st_size)
+        done = 0
+        while block := stream.read(BLOCK):
+            digest.update(block)
+            done += len(block)
+            meter.at(done)
+        after = os.fstat(stream.fileno())
+    if _identity(before) != _identity(after):
+        raise UserError(f"{file} changed while it was read: start again when it is finished")
+    _remember(_identity(before), digest.hexdigest())
+    return digest.hexdigest()
+
+
+def _identity(stat: os.stat_result) -> str:
+    """Device, inode, size and times: content that changed without any of these is not found out."""
+    return paths.short_hash(
+        *map(str, (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)),
+    )
+
+
+def _memory(identity: str) -> Path:
+    return paths.cache_dir() / "hashes" / identity
+
+
+def _remember(identity: str, sha256: str) -> None:
+    """A cache that can't be written is no reason to fail."""
+    file = _memory(identity)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_name(f"{identity}.{os.getpid()}")
+        part.write_text(sha256)
+        os.replace(part, file)
+    except OSError:
+        return

@@ -1,0 +1,172 @@
+"""Whether a model fits, before it is loaded; and who holds the memory where it does not."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from workbench.errors import UserError
+from workbench.lab.checkpoint import Checkpoint
+from workbench.lab.gpus import gpu_processes
+from workbench.text import size
+
+BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+TOKENS = 2048
+"""tokens in one batch that the working room is meant for: 8 windows of 256"""
+_OVERHEAD = {"cpu": 300 << 20, "mps": 300 << 20, "cuda": 700 << 20}
+"""bytes: libraries; on CUDA its context and kernels too"""
+
+
+class Need(msgspec.Struct, frozen=True, kw_only=True):
+    """Bytes that a model takes."""
+
+    weights: int
+    working: int
+    """activations and float32 logits of one batch of TOKENS, and what the libraries take"""
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.working
+
+
+class Holder(msgspec.Struct, frozen=True, kw_only=True):
+    """A process and the memory it holds."""
+
+    pid: int
+    name: str
+    memory: int
+    """bytes"""
+
+
+def estimate(checkpoint: Checkpoint, device: str, dtype: str) -> Need:
+    """From the headers' parameter count and the config's shape; nothing is loaded.
+
+    A batch holds logits in float32 twice (themselves and their softmax) and about ten vectors of d_model and three of
+    d_mlp a token; where attention is not fused, its patterns of one layer, for windows of 256 tokens.
+    """
+    wide = BYTES[dtype]
+    d_model = _number(checkpoint, "hidden_size", "n_embd", "d_model")
+    d_mlp = _number(checkpoint, "intermediate_size", "n_inner", "ffn_dim") or 4 * d_model
+    heads = _number(checkpoint, "num_attention_heads", "n_head")
+    vocabulary = _number(checkpoint, "vocab_size")
+    batch = TOKENS * (2 * 4 * vocabulary + wide * (10 * d_model + 3 * d_mlp + 2 * heads * 256))
+    return Need(weights=checkpoint.n_parameters * wide, working=batch + _OVERHEAD[device.partition(":")[0]])
+
+
+def _number(checkpoint: Checkpoint, *names: str) -> int:
+    """The first of these fields that the config (or its text part) has; 0 where none."""
+    text = checkpoint.config.get("text_config")
+    for place in (checkpoint.config, text if isinstance(text, dict) else {}):
+        for name in names:
+            if isinstance(place.get(name), int):
+                return int(place[name])
+    return 0
+
+
+def check_fits(checkpoint: Checkpoint, device: str, dtype: str) -> Need:
+    """What the model needs on `device`. Raises UserError where that is more than is free."""
+    need = estimate(checkpoint, device, dtype)
+    free = free_memory(device)
+    if need.total > free:
+        raise UserError(too_large(checkpoint, need, free, device, dtype, holders(device)))
+    return need
+
+
+def too_large(checkpoint: Checkpoint, need: Need, free: int, device: str, dtype: str, held: list[Holder]) -> str:
+    """The sentence for a model that does not fit: what it needs, what is free, who holds the rest, what to do."""
+    where = "memory" if device == "cpu" else f"the memory of {device}"
+    text = (
+        f"{checkpoint.folder.name} needs {size(need.total)} of {where} in {dtype} "
+        f"({size(need.weights)} of weights, the rest to work in), and {size(free)} are free"
+    )
+    if held:
+        text += "; most is held by " + ", ".join(f"{one.name} (pid {one.pid}, {size(one.memory)})" for one in held)
+    cures = ["end what you don't need (workbench ps lists our own workers)"] if held else []
+    if dtype == "float32":
+        cures.append("use --dtype bfloat16, which halves the weights")
+    if device != "cpu":
+        cures.append("use --device cpu")
+    return f"{text}. You can {', '.join([*cures, 'or open a smaller model' if cures else 'open a smaller model'])}"
+
+
+def free_memory(device: str) -> int:
+    """Bytes that can still be taken on `device`; on the CPU within the limit of the container or job."""
+    if device.startswith("cuda"):
+        import torch
+
+        # What torch keeps for later is free to us, though not to the driver.
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + int(kept)
+    free = int(psutil.virtual_memory().available)
+    limit = _cgroup_free(_cgroups())
+    free = free if limit is None else min(free, limit)
+    if device == "mps":
+        import torch
+
+        return min(free, int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()))
+    return free
+
+
+def process_memory(pid: int) -> int:
+    """Bytes of memory that a process holds (resident); 0 where it is gone."""
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return 0
+
+
+def holders(device: str, count: int = 3) -> list[Holder]:
+    """The processes that hold the most memory on `device`, largest first, this one left out."""
+    if device.startswith("cuda"):
+        held = [Holder(pid=one.pid, name=one.name, memory=one.memory) for one in gpu_processes()]
+    else:
+        held = [
+            Holder(pid=process.pid, name=process.info["name"] or "?", memory=process.info["memory_info"].rss)
+            for process in psutil.process_iter(["name", "memory_info"])
+            if process.info["memory_info"]
+        ]
+    large = [one for one in held if one.pid != os.getpid() and one.memory >= 64 << 20]
+    return sorted(large, key=lambda one: -one.memory)[:count]
+
+
+def _cgroups() -> list[Path]:
+    """This process's control group (v2) and those around it, or v1's memory group; empty where there are none."""
+    root = Path("/sys/fs/cgroup")
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return []
+    for line in lines:
+        _, kinds, path = line.split(":", 2)
+        if kinds == "" or "memory" in kinds.split(","):
+            top = root / "memory" if kinds else root
+            here = top / path.lstrip("/")
+            # In a container the path is the host's, and its own group is the top.
+            return [top, *(place for place in (here, *here.parents) if top in place.parents)]
+    return []
+
+
+def _cgroup_free(groups: list[Path]) -> int | None:
+    """The least that any of these groups still allows, in bytes; None where none has a limit.
+
+    Cached file pages count as used there, and are given up when memory is needed.
+    """
+    found: list[int] = []
+    for group in groups:
+        for limit_name, used_name, pages in (
+            ("memory.max", "memory.current", "inactive_file"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        ):
+            try:
+                limit = (group / limit_name).read_text().strip()
+                used = int((group / used_name).read_text())
+                stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+            except (OSError, ValueError):
+                continue
+            # v1 writes "no limit" as a number near 2^63.
+            if limit != "max" and int(limit) < 1 << 60:
+                found.append(max(0, int(limit) - used + int(stat.get(pages, 0))))
+    return min(found, default=None)
