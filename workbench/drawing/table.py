@@ -93,7 +93,7 @@ def _cell(value: Any, kind: str) -> str:
     if kind == "token" and isinstance(value, str):
         return show_token(value)
     if not _is_number(value):
-        return str(value)[:_MAX_TEXT]
+        return str(value)[: _MAX_TEXT if kind not in _NUMERIC else 24]
     if kind not in _NUMERIC:
         return number(value) if isinstance(value, float) else str(value)
     if kind == "int":
