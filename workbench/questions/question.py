@@ -1,0 +1,77 @@
+"""What a question is: a sentence with one or two blanks that stands for an experiment with its arguments filled."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from workbench.errors import UserError
+
+if TYPE_CHECKING:
+    from workbench.experiment import NextStep
+
+Kind = Literal["text", "token", "unit"]
+BLANK = re.compile(r"⟨(\w+)⟩")
+"""How a sentence, a parameter or an edit names a blank."""
+
+
+class Blank(msgspec.Struct, frozen=True, kw_only=True):
+    """A place in a sentence to be filled. `example` is there until something else is typed."""
+
+    name: str
+    kind: Kind
+    example: str
+    help: str
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of Home."""
+
+    sentence: str
+    """with its blanks: `how likely is ⟨answer⟩ after ⟨prompt⟩`"""
+    about: str
+    """what the answer consists of, in a few words"""
+    experiment: str
+    blanks: tuple[Blank, ...]
+    params: dict[str, Any]
+    """blanks in strings are filled"""
+    edits: tuple[str, ...] | None = None
+    """edit texts, blanks filled; None keeps the ones that are on"""
+
+    @property
+    def examples(self) -> dict[str, str]:
+        return {blank.name: blank.example for blank in self.blanks}
+
+    def filled(self, values: dict[str, str]) -> str:
+        """The sentence with its blanks filled, in ⟨ ⟩."""
+        return BLANK.sub(lambda match: f"⟨{values.get(match[1]) or self.examples[match[1]]}⟩", self.sentence)
+
+    def ask(self, values: dict[str, str]) -> NextStep:
+        """The experiment this question stands for. Raises UserError for an empty blank."""
+        from workbench.experiment import NextStep  # brings numpy, which Home's first paint does without
+
+        for blank in self.blanks:
+            if not values.get(blank.name, blank.example):
+                raise UserError(f"a blank is empty: fill in {blank.help}, for example {blank.example!r}")
+
+        def fill(value: Any) -> Any:
+            if not isinstance(value, str):
+                return value
+            return BLANK.sub(lambda match: values.get(match[1], self.examples[match[1]]), value)
+
+        return NextStep(
+            label=self.filled(values),
+            experiment=self.experiment,
+            params={name: fill(value) for name, value in self.params.items()},
+            edits=None if self.edits is None else [fill(edit) for edit in self.edits],
+        )
+
+    def matches(self, words: str) -> bool:
+        """Every typed word begins some word of the sentence or of what it is about."""
+        known = re.findall(r"\w[\w-]*", f"{self.sentence} {self.about} {self.experiment}".lower())
+        return all(any(own.startswith(word) for own in known) for word in re.findall(r"\w[\w-]*", words.lower()))
+
+
+PROMPT = Blank(name="prompt", kind="text", example="The capital of France is", help="the text the model reads")

@@ -1,0 +1,329 @@
+"""The terminal interface: it paints Home first, then looks for the worker and the sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rich.text import Text
+from textual.app import App
+from textual.binding import BindingType
+from textual.widgets import Input, TextArea
+
+from workbench.errors import UserError
+from workbench.text import safe, shorten
+from workbench.tui import keys
+from workbench.tui.edit_stack import EditStack
+from workbench.tui.feed import Feed, NothingYet
+from workbench.tui.link import Connect, Link, connect_worker
+from workbench.tui.page import Page
+from workbench.tui.pages import make_page
+from workbench.tui.theme import ink, use_theme
+from workbench.tui.worker_words import equipment, model_name, progress_words, ready, stage, trouble
+
+if TYPE_CHECKING:
+    from workbench.experiment import NextStep
+    from workbench.model_info import ModelInfo
+    from workbench.session.reader import SessionReader
+    from workbench.session.records import StepRecord
+    from workbench.settings import Settings
+    from workbench.tui.screens.home import Home
+    from workbench.tui.screens.prompt import Prompt
+    from workbench.tui.screens.timeline import Timeline
+    from workbench.worker.client import WorkerSpec
+    from workbench.worker.protocol import Message
+
+
+class WorkbenchApp(App[int]):
+    """Without `spec` it is a replay: one session, no worker, no model."""
+
+    TITLE = "Workbench"
+    ENABLE_COMMAND_PALETTE = False
+    CSS_PATH = None
+    CSS = """
+    * { scrollbar-size: 1 1; }
+    Screen { background: $background; color: $foreground; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = list(keys.APP)
+
+    def __init__(
+        self,
+        spec: WorkerSpec | None,
+        session: Path | None,
+        settings: Settings,
+        connect: Connect = connect_worker,
+    ) -> None:
+        super().__init__()
+        use_theme(self, settings.theme)
+        self.animation_level = "none"
+        self.settings = settings
+        self.edits = EditStack()
+        self.begun = False
+        """the first screen is painted: from now on there is time for the rest"""
+        self.session_title = session.stem if session else ""
+        self.model_info: ModelInfo | None = None
+        self.running: StepRecord | None = None
+        self.pins: list[str] = []
+        self.feed = Feed(self._session_changed)
+        self.feed.path = session.absolute() if session else None
+        self.link = Link(spec, self._worker_changed, self._hinted, connect) if spec else None
+        self._pages: dict[str, Page] = {}
+
+    # --- start and end ---
+
+    def get_default_screen(self) -> Page:
+        return self.page("home" if self.link else "timeline")
+
+    def on_mount(self) -> None:
+        keys.check(self.settings.keys)
+        self.set_keymap(self.settings.keys)
+        loop = asyncio.get_running_loop()
+        for signal_ in (signal.SIGTERM, signal.SIGHUP):
+            try:
+                loop.add_signal_handler(signal_, self.exit, 128 + signal_)
+            except (NotImplementedError, RuntimeError):
+                break  # not in the main thread, or no such signals here
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        """What follows the first paint."""
+        self.begun = True
+        self.run_worker(self.feed.watch(), group="feed")
+        if self.link:
+            self.run_worker(self.link.run(), group="link")
+            self.run_worker(self.link.attach(self.feed.path), group="attach")
+            self.set_interval(1.0, self._tick)
+        self._session_changed()
+
+    async def action_quit(self) -> None:
+        self.exit(0)
+
+    async def on_unmount(self) -> None:
+        if self.link:
+            await self.link.close()
+        await self.feed.close()
+
+    def _tick(self) -> None:
+        """Seconds left count down while something is under way."""
+        if not ready(self.link) or self.running:
+            self._current().refresh_frame()
+
+    # --- screens ---
+
+    def page(self, name: str) -> Any:
+        """The screen of this name: one of each, made when first needed, kept from then on."""
+        found = self._pages.get(name)
+        if found is None:
+            found = self._pages[name] = make_page(name)
+            self.install_screen(found, name)
+        return found
+
+    def show(self, name: str) -> Any:
+        """To this screen; where it lies under others, back to it."""
+        page = self.page(name)
+        if page in self.screen_stack:
+            while self.screen is not page:
+                self.pop_screen()
+        else:
+            self.push_screen(page)
+        return page
+
+    def _current(self) -> Page:
+        return self.screen  # type: ignore[return-value]
+
+    async def action_back(self) -> None:
+        page = self._current()
+        if isinstance(page.focused, Input | TextArea):
+            await page.leave_field()
+        elif page.said():
+            page.say("")
+        elif not page.leave() and len(self.screen_stack) > 1:
+            self.pop_screen()
+
+    def action_help(self) -> None:
+        if self._current() is not self._pages.get("help"):
+            self.page("help").describe(self._current())
+            self.show("help")
+
+    def action_palette(self) -> None:
+        if self._current() is not self._pages.get("palette"):
+            self.page("palette").come_from(self._current())
+            self.show("palette")
+
+    def action_edits(self) -> None:
+        self.show("edits")
+
+    def action_timeline(self) -> None:
+        self.show("timeline")
+
+    # --- the worker ---
+
+    def _worker_changed(self) -> None:
+        if self.link and self.link.status and self.link.status.info:
+            self.model_info = self.link.status.info
+        if self.is_running and self.begun:
+            self._current().worker_changed()
+            self._current().refresh_frame()
+
+    def _hinted(self, session: str, step: int) -> None:
+        if self.feed.path and session == str(self.feed.path):
+            self.feed.hint()
+
+    async def request(self, message: Message) -> Any:
+        """The worker's answer. Raises UserError, also in a replay."""
+        if self.link is None:
+            raise UserError("this is a replay, without worker or model: `workbench` alone opens one")
+        return await self.link.request(message)
+
+    def worker_words(self) -> Text:
+        """The lower line: what is the matter, what runs, or that all is well."""
+        colors = ink(self)
+        if self.link is None:
+            return Text("replay, no model", colors.second)
+        if trouble(self.link):
+            return Text(f"{stage(self.link)} (F2: try again)", colors.bad)
+        running = self.running
+        if running is not None:
+            import time
+
+            how_far = progress_words(running.progress, time.time())
+            name = f"step {running.id} {safe(running.experiment)}"
+            return Text(f"{name}: {how_far}" if how_far else f"{name} runs", colors.second)
+        words = [stage(self.link)]
+        if queued := sum(job.state == "queued" for job in self._jobs()):
+            words.append(f"{queued} queued")
+        if more := equipment(self.link):
+            words.append(more)
+        return Text(" · ".join(words), colors.quiet if ready(self.link) else colors.second)
+
+    def subject(self) -> Text:
+        """The top line's right: session, edits, model."""
+        colors = ink(self)
+        text = Text()
+        if words := self.edits.words():
+            text.append(f"{words} (e) · ", colors.second)
+        session = safe(self.session_title) if self.feed.path else "new session"
+        return text.append(" · ".join(filter(None, (session, model_name(self.link)))), colors.quiet)
+
+    def _jobs(self) -> list[Any]:
+        status = self.link.status if self.link else None
+        return [job for job in status.jobs if job.session == str(self.feed.path)] if status else []
+
+    async def action_cancel(self) -> None:
+        """Ctrl+C: what is looked at if it runs, else what runs in this session, else what waits."""
+        page = self._current()
+        if page.cancel_own():
+            return
+        jobs = sorted(self._jobs(), key=lambda job: (job.state != "running", job.step))
+        if not jobs:
+            page.say("nothing is running here; q leaves" if self.link else "nothing runs in a replay; q leaves")
+            return
+        await self.cancel(jobs[0].step)
+
+    async def cancel(self, step: int) -> None:
+        from workbench.worker.protocol import Cancel
+
+        page = self._current()
+        try:
+            await self.request(Cancel(session=str(self.feed.path), step=step))
+            page.say(f"step {step} is being cancelled; what it has found is kept")
+        except UserError as error:
+            page.say(str(error), bad=True)
+
+    # --- the session ---
+
+    def open_session(self, path: str | Path) -> None:
+        """Look at this session; what is asked from now on goes into it."""
+        path = Path(path).absolute()
+        if path != self.feed.path:
+            self._use_session(path)
+        self.show("timeline")
+
+    def new_session(self) -> None:
+        self._use_session(None)
+
+    def _use_session(self, path: Path | None) -> None:
+        self.running = None
+        self.session_title = path.stem if path else ""
+        self.feed.open(path)
+        if self.link:
+            self.run_worker(self.link.attach(path), group="attach")
+        for page in self._pages.values():
+            page.session_swapped()
+        self._session_changed()
+
+    def session_path(self) -> Path:
+        """Where steps go; a new file's name where there is none yet. Raises UserError if it can't be made."""
+        if self.feed.path is None:
+            from workbench.session.places import new_session_path
+
+            self._use_session(new_session_path())
+        assert self.feed.path is not None
+        return self.feed.path
+
+    def _session_changed(self) -> None:
+        if not self.is_running or not self.begun:
+            return
+        self.run_worker(self._read_session(), group="session", exclusive=True)
+        self._current().session_changed()
+
+    async def _read_session(self) -> None:
+        steps = [job.step for job in self._jobs() if job.state == "running"]
+
+        def look(reader: SessionReader) -> tuple[str, ModelInfo | None, list[str], StepRecord | None]:
+            running = reader.step(steps[0]) if steps else None
+            return reader.title, reader.model(), [pin.unit for pin in reader.pins()], running
+
+        try:
+            title, info, pins, running = await self.feed.read(look)
+        except NothingYet:
+            self.running = None
+        except UserError:
+            self.running = None  # the feed keeps the sentence, and the screens show it
+        else:
+            self.session_title, self.pins = shorten(title, 40), pins
+            self.running = running if running and running.status == "running" else None
+            self.model_info = self.model_info or info
+        self._current().refresh_frame()
+
+    def known_units(self) -> list[str]:
+        """Units worth offering: pins, then what was edited."""
+        return list(dict.fromkeys([*self.pins, *(entry.edit.units for entry in reversed(self.edits.entries))]))
+
+    # --- asking ---
+
+    def ask(self, step: NextStep, parent: int | None = None) -> None:
+        """Runs this on the Prompt screen, which shows the answer."""
+        prompt: Prompt = self.show("prompt")
+        prompt.ask(step, parent)
+
+    def remember_prompt(self, prompt: str) -> None:
+        home: Home = self.page("home")
+        home.prompt_is(prompt)
+
+    def look_at(self, step: int) -> None:
+        """To this step's place in the timeline."""
+        timeline: Timeline = self.show("timeline")
+        timeline.go_to(step)
+
+
+def run(spec: WorkerSpec, session: Path | None, settings: Settings) -> int:
+    """The workbench in this terminal; the exit status."""
+    return _run(WorkbenchApp(spec, session, settings), settings)
+
+
+def run_replay(path: Path) -> int:
+    """A session's timeline without worker or model; the exit status. Raises UserError for what is no session."""
+    from workbench.session.reader import SessionReader
+    from workbench.settings import load
+
+    SessionReader(path).close()
+    settings = load()
+    return _run(WorkbenchApp(None, path, settings), settings)
+
+
+def _run(app: WorkbenchApp, settings: Settings) -> int:
+    keys.check(settings.keys)
+    return app.run(mouse=settings.mouse) or 0

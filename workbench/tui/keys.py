@@ -1,0 +1,205 @@
+"""Every key of the app, with its name for the settings file (`[keys]`, name = "key,key") and what it does.
+
+Fields take every printable key, so a key that must work inside them has a second one that prints nothing.
+Nothing here hangs on Ctrl+Enter, Alt+Enter, Ctrl+M or Ctrl+H: many terminals don't send them.
+"""
+
+from __future__ import annotations
+
+from textual.binding import Binding
+
+from workbench.errors import UserError
+
+
+def _key(name: str, keys: str, action: str, label: str, tip: str, show: bool = False, first: bool = False) -> Binding:
+    return Binding(keys, action, label, show=show, priority=first, tooltip=tip, id=name)
+
+
+APP = [
+    _key("help", "f1,question_mark", "help", "keys", "what this screen is and its keys", show=True),
+    _key("palette", "f2,colon", "palette", "ask", "questions and commands, from anywhere"),
+    _key("edits", "e,f3", "edits", "edits", "the edit stack: add, remove, switch on and off"),
+    _key("timeline", "t,f4", "timeline", "timeline", "the steps of this session"),
+    _key("back", "escape", "back", "back", "leave the field, then the screen; every screen keeps its place"),
+    _key("cancel", "ctrl+c", "cancel", "cancel", "cancel what runs, keep what there is; never quits", first=True),
+    _key("quit", "q,ctrl+q", "quit", "quit", "leave; the worker goes on with what it has to do"),
+]
+
+LIST = [
+    _key("list.up", "up,k", "move(-1)", "up", "one line up"),
+    _key("list.down", "down,j", "move(1)", "down", "one line down"),
+    _key("list.page-up", "pageup,ctrl+u", "page(-1)", "page up", "one page up"),
+    _key("list.page-down", "pagedown,ctrl+d", "page(1)", "page down", "one page down"),
+    _key("list.first", "home,g", "edge(-1)", "first", "the first line"),
+    _key("list.last", "end,G", "edge(1)", "last", "the last line"),
+    _key("list.open", "enter,l", "open", "open", "open what is under the cursor"),
+]
+
+HOME = [
+    _key("home.up", "up", "move(-1)", "up", "the line above, also while typing"),
+    _key("home.down", "down", "move(1)", "down", "the line below, also while typing"),
+    _key("home.ask", "enter", "ask", "ask", "ask this question, or open this session", show=True),
+    _key("home.next", "tab", "next_place", "fill in", "to the next blank, then the sessions", show=True),
+    _key("home.previous", "shift+tab", "previous_place", "", "to the blank before"),
+    _key("home.filter", "slash,i", "filter", "filter", "type words to narrow the list", show=True),
+    _key("home.prompt", "p", "prompt", "prompt", "the Prompt screen, with all its fields"),
+    _key("home.new", "N", "new_session", "new session", "what is asked next begins a new session"),
+]
+
+HOME_LIST = [
+    _key("home.list-up", "k", "move(-1)", "up", "one line up"),
+    _key("home.list-down", "j", "move(1)", "down", "one line down"),
+    _key("home.page-up", "pageup,ctrl+u", "page(-1)", "page up", "one page up"),
+    _key("home.page-down", "pagedown,ctrl+d", "page(1)", "page down", "one page down"),
+    _key("home.first", "home,g", "edge(-1)", "first", "the first line"),
+    _key("home.last", "end,G", "edge(1)", "last", "the last line"),
+]
+
+FIELD = [
+    _key("field.clear", "ctrl+u", "delete_left_all", "clear", "clear the field up to the cursor"),
+]
+
+PROMPT = [
+    _key("prompt.run", "enter", "run", "run", "run the experiment on this prompt", show=True),
+    _key("prompt.run-anywhere", "f5", "run", "run", "run, also from inside a field"),
+    _key("prompt.field", "i,slash", "write", "write", "into the prompt", show=True),
+    _key("prompt.next", "right_square_bracket", "experiment(1)", "experiment", "the next experiment", show=True),
+    _key("prompt.previous", "left_square_bracket", "experiment(-1)", "", "the experiment before"),
+    _key("prompt.more", "m", "more", "more fields", "show or hide the fields that are seldom needed"),
+    _key("prompt.chat", "c", "chat", "chat", "put the prompt into the model's chat template, or not"),
+]
+
+WRITE = [
+    _key("prompt.submit", "enter", "submit", "run", "run the experiment on this prompt", show=True),
+    _key("prompt.newline", "ctrl+j,shift+enter", "newline", "line break", "a line break in the prompt (pasted ones stay)"),
+]
+
+CHOICE = [
+    _key("choice.next", "right,space,l", "turn(1)", "next", "the next choice", show=True),
+    _key("choice.previous", "left,h", "turn(-1)", "", "the choice before"),
+]
+
+RESULT = [
+    _key("result.up", "up,k", "move(-1)", "up", "the view above, or scroll"),
+    _key("result.down", "down,j", "move(1)", "down", "the view below, or scroll"),
+    _key("result.page-up", "pageup,ctrl+u", "page(-1)", "page up", "half a page up"),
+    _key("result.page-down", "pagedown,ctrl+d", "page(1)", "page down", "half a page down"),
+    _key("result.first", "home,g", "edge(-1)", "first", "to the headline"),
+    _key("result.last", "end,G", "edge(1)", "last", "to the end"),
+    _key("result.fold", "enter,space", "fold", "unfold", "unfold or fold this view", show=True),
+    _key("result.one", "1", "next_step(1)", "next steps", "take the first next step"),
+    _key("result.two", "2", "next_step(2)", "", "take the second next step"),
+    _key("result.three", "3", "next_step(3)", "", "take the third next step"),
+    _key("result.copy", "y", "copy", "copy", "copy this view: the terminal's clipboard and a file"),
+    _key("result.save", "x", "save", "save", "save this view (text, CSV, JSON) or the screen (SVG)", show=True),
+]
+
+NEXT_STEPS = [
+    _key("next.one", "1", "next_step(1)", "next steps", "take the first next step"),
+    _key("next.two", "2", "next_step(2)", "", "take the second next step"),
+    _key("next.three", "3", "next_step(3)", "", "take the third next step"),
+]
+
+TIMELINE = [
+    _key("timeline.open", "enter", "open", "open", "this step, whole", show=True),
+    _key("timeline.earlier", "left", "history(-1)", "earlier", "one step back in history, as it happened", show=True),
+    _key("timeline.later", "right", "history(1)", "later", "one step on in history", show=True),
+    _key("timeline.note", "n", "note", "note", "write a note on this step", show=True),
+    _key("timeline.again", "r", "again", "run again", "run this step again, same seed", show=True),
+    _key("timeline.fork", "f", "fork", "fork", "to Prompt, with this step's parameters and edits", show=True),
+    _key("timeline.compare", "d", "compare", "compare", "mark this step, then another: both side by side", show=True),
+    _key("timeline.copy", "y", "copy", "copy", "copy this step's main view"),
+    _key("timeline.export", "x", "save", "export", "save this step's views", show=True),
+]
+
+EDITS = [
+    _key("edits.add", "a,i,slash", "add", "add", "type an edit", show=True),
+    _key("edits.toggle", "space,enter", "toggle", "on/off", "switch this edit on or off", show=True),
+    _key("edits.remove", "x,delete", "remove", "remove", "remove this edit", show=True),
+    _key("edits.earlier", "K", "reorder(-1)", "move up", "apply this edit earlier", show=True),
+    _key("edits.later", "J", "reorder(1)", "move down", "apply this edit later", show=True),
+]
+
+NEURON_LIST = [
+    _key("neurons.jump", "g", "jump", "go to", "to an address, L12.N345; gg to the first line"),
+    _key("neurons.mark", "space", "mark", "mark", "mark this neuron (in:marked filters, v compares two)"),
+]
+
+NEURONS = [
+    _key("neurons.filter", "slash", "filter", "filter", "kurtosis>50 family=prediction fires:' May' …", show=True),
+    _key("neurons.sort", "s", "sort", "sort", "the order: choose a column", show=True),
+    _key("neurons.reverse", "S", "reverse", "reverse", "the order, the other way round"),
+    _key("neurons.zero", "0", "zero", "zero it", "switch this neuron off on your text, beside random ones", show=True),
+    _key("neurons.scale", "asterisk", "scale", "scale it", "multiply this neuron's activation on your text"),
+    _key("neurons.pin", "p", "pin", "pin", "into the basket, or out of it: every experiment takes basket:", show=True),
+    _key("neurons.pin-set", "P", "pin_set", "pin to a set", "the marked neurons, or this one, into a named set"),
+    _key("neurons.basket", "B", "basket", "basket", "all pins by set"),
+    _key("neurons.text", "w,i", "write", "your text", "the text that the card shows this neuron on", show=True),
+    _key("neurons.unusual", "u", "unusual", "on my text", "rank all neurons by how unusual they are on your text"),
+    _key("neurons.tails", "b", "tails", "both tails", "the lowest examples as fully as the highest"),
+    _key("neurons.columns", "c", "columns", "columns", "which columns the list has"),
+    _key("neurons.compare", "v", "compare", "compare", "two marked neurons (or the marked one and this) side by side"),
+    _key("neurons.note", "n", "note", "note", "write a note on this neuron"),
+    _key("neurons.export", "x", "export", "export", "write the card to a file"),
+    _key("neurons.index", "I", "choose_index", "index", "build an index, or browse another one"),
+    _key("neurons.relax", "R", "relax", "relax", "drop the filter's term that takes the most away"),
+    _key("neurons.card", "tab", "card", "card", "to the card and back; opens it where there is no room for both", show=True),
+    _key("neurons.card-down", "J", "scroll_card(1)", "card down", "scroll the card"),
+    _key("neurons.card-up", "K", "scroll_card(-1)", "card up", "scroll the card back"),
+]
+
+NEURON_CARD = [
+    _key("card.up", "up,k", "move(-1)", "up", "one line up"),
+    _key("card.down", "down,j", "move(1)", "down", "one line down"),
+    _key("card.page-up", "pageup,ctrl+u", "page(-1)", "page up", "one page up"),
+    _key("card.page-down", "pagedown,ctrl+d", "page(1)", "page down", "one page down"),
+    _key("card.first", "home", "edge(-1)", "first", "to the top"),
+    _key("card.last", "end,G", "edge(1)", "last", "to the end"),
+]
+
+ASK = [
+    _key("ask.complete", "tab", "complete", "complete", "take the way to go on under the cursor", show=True),
+    _key("ask.up", "up", "choose(-1)", "", "the way to go on above"),
+    _key("ask.down", "down", "choose(1)", "choose", "the way to go on below", show=True),
+]
+
+CHOOSER = [
+    _key("chooser.toggle", "space", "toggle", "show/hide", "show or hide this column", show=True),
+    _key("chooser.earlier", "K", "reorder(-1)", "move up", "this column further left"),
+    _key("chooser.later", "J", "reorder(1)", "move down", "this column further right", show=True),
+]
+
+BASKET = [
+    _key("basket.open", "enter", "open", "open", "this neuron in the list", show=True),
+    _key("basket.remove", "x,delete", "remove", "remove", "take this unit out of its set", show=True),
+    _key("basket.move", "P", "move_to_set", "to a set", "also into a named set", show=True),
+]
+
+ALL: dict[str, list[Binding]] = {
+    "everywhere": APP,
+    "lists": LIST,
+    "Home": [*HOME, *HOME_LIST],
+    "fields": [*FIELD, *WRITE, *CHOICE],
+    "Prompt": PROMPT,
+    "results": [*RESULT, *NEXT_STEPS],
+    "Timeline": TIMELINE,
+    "edits": EDITS,
+    "Neurons": [*NEURON_LIST, *NEURONS, *NEURON_CARD, *ASK, *CHOOSER],
+    "Basket": BASKET,
+}
+
+
+def names() -> list[str]:
+    """Every name a key can be set by in the settings file."""
+    return [binding.id or "" for group in ALL.values() for binding in group]
+
+
+def check(keymap: dict[str, str]) -> None:
+    """Raises UserError for a name that no key has."""
+    import difflib
+
+    known = names()
+    for name in keymap:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 3, 0.5) or known[:6]
+            raise UserError(f"the settings name a key {name!r} that there is not: there are {', '.join(near)} …")

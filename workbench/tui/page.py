@@ -1,0 +1,134 @@
+"""What every screen has: the frame, a sentence in place, and ways to hear of the worker and the session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.keys import key_to_character
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Input, TextArea
+
+from workbench.tui.theme import ink
+from workbench.tui.widgets.frame import BottomLine, Notice, TopLine, key_word
+
+if TYPE_CHECKING:
+    from workbench.tui.app import WorkbenchApp
+
+
+class Page(Screen[None]):
+    """One question per screen. Pages are kept: leaving one and coming back finds it as it was."""
+
+    NAME: ClassVar[str] = ""
+    ABOUT: ClassVar[str] = ""
+    """what this screen is, for the help"""
+    AUTO_FOCUS = ""
+
+    DEFAULT_CSS = """
+    Page { layers: base; layout: vertical; background: $background; color: $foreground; }
+    """
+
+    @property
+    def workbench(self) -> WorkbenchApp:
+        return self.app  # type: ignore[return-value]
+
+    def compose(self) -> ComposeResult:
+        yield TopLine()
+        yield BottomLine()
+        yield Notice()
+        yield from self.body()
+
+    # --- what a screen says for itself ---
+
+    def body(self) -> ComposeResult:
+        """Everything between the frame's lines."""
+        raise NotImplementedError
+
+    def heading(self) -> tuple[Text, Text]:
+        """The top line's left and right."""
+        colors = ink(self.app)
+        left = Text.assemble((self.NAME, colors.strong), (self.details(), colors.quiet))
+        return left, self.workbench.subject()
+
+    def details(self) -> str:
+        """What follows the screen's name in the top line."""
+        return ""
+
+    def rest(self) -> Widget | None:
+        """Where the focus goes when a field is left."""
+        return None
+
+    def worker_changed(self) -> None:
+        """The worker's state is another one."""
+
+    def session_changed(self) -> None:
+        """The session file has something new, or is another one."""
+
+    def session_swapped(self) -> None:
+        """Another session is looked at from now on: what was kept of the old one goes."""
+
+    def cancel_own(self) -> bool:
+        """Ctrl+C: True if the screen had something of its own to cancel."""
+        return False
+
+    async def leave_field(self) -> None:
+        """Esc inside of a field."""
+        place = self.rest()
+        if place is not None:
+            place.focus()
+
+    def leave(self) -> bool:
+        """Esc outside of a field: True if the screen had something of its own to step back from."""
+        return False
+
+    # --- what all screens do ---
+
+    def say(self, sentence: str, bad: bool = False) -> None:
+        """One sentence in place; empty takes it away."""
+        for notice in self.query(Notice):
+            notice.say(sentence, bad)
+
+    def said(self) -> str:
+        return self.query_one(Notice).sentence
+
+    def refresh_frame(self) -> None:
+        for line in self.query("TopLine, BottomLine"):
+            line.refresh()
+
+    def state_words(self) -> Text:
+        """The lower line's left: how the worker is."""
+        return self.workbench.worker_words()
+
+    def keys_now(self) -> list[tuple[str, str]]:
+        """Keys that work here and now, the focused pane's first, the way to all of them last."""
+        inside = isinstance(self.focused, Input | TextArea)
+        found: dict[str, str] = {}
+        last: list[tuple[str, str]] = []
+        for key, active in self.active_bindings.items():  # the focused widget's first, the app's last
+            label = active.binding.description
+            if not (active.binding.show and active.enabled and label) or (inside and prints(key)):
+                continue
+            if active.binding.id == "help":
+                last = last or [(key_word(key), label)]
+            else:
+                found.setdefault(label, key_word(key))
+        return [(key, label) for label, key in found.items()] + last
+
+    def on_descendant_focus(self) -> None:
+        self.refresh_frame()
+
+    def on_descendant_blur(self) -> None:
+        self.refresh_frame()
+
+    def on_screen_resume(self) -> None:
+        self.worker_changed()
+        self.session_changed()
+        self.refresh_frame()
+
+
+def prints(key: str) -> bool:
+    """The key types a character into a field."""
+    character = key_to_character(key)
+    return character is not None and character.isprintable()

@@ -1,0 +1,1 @@
+"""One folder a screen, named as what is on the screen."""

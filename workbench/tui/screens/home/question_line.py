@@ -1,0 +1,133 @@
+"""One question: a sentence, whose blanks become fields where it stands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.suggester import Suggester
+from textual.widgets import Static
+
+from workbench.questions.question import BLANK, Question
+from workbench.text import fit, safe, shorten, width
+from workbench.tui.theme import ink
+from workbench.tui.widgets.field import Field
+
+
+class QuestionLine(Horizontal):
+    """Closed it is one line of text; open its blanks are fields."""
+
+    DEFAULT_CSS = """
+    QuestionLine { height: 1; layout: horizontal; }
+    QuestionLine Static { width: auto; height: 1; }
+    QuestionLine Field { width: auto; min-width: 2; }
+    """
+
+    def __init__(self, question: Question, values: dict[str, str], suggester: Suggester) -> None:
+        super().__init__()
+        self.question = question
+        self.values = values
+        """what the blanks hold, by name; shared by all questions"""
+        self.about_at = 0
+        """cells from the left where what it is about begins; 0 hides it"""
+        self.under_cursor = False
+        self._suggester = suggester
+        self._open = False
+
+    @property
+    def is_open(self) -> bool:
+        return self._open
+
+    def value(self, name: str) -> str:
+        return self.values.get(name, self.question.examples[name])
+
+    def sentence(self, cells: int) -> Text:
+        """The question with its blanks filled, in `cells`; long blanks are shortened, none is left out."""
+        colors = ink(self.app)
+        names = BLANK.findall(self.question.sentence)
+        fixed = width(BLANK.sub("⟨⟩", self.question.sentence))
+        rooms = _share(cells - fixed, [width(safe(self.value(name))) for name in names])
+        text = Text(no_wrap=True)
+        for at, part in enumerate(BLANK.split(self.question.sentence)):
+            if at % 2:
+                text.append("⟨", colors.quiet)
+                text.append(shorten(safe(self.value(part)), rooms[at // 2]), colors.accent)
+                text.append("⟩", colors.quiet)
+            else:
+                text.append(part, colors.strong if self.under_cursor else colors.plain)
+        return text
+
+    def natural_width(self) -> int:
+        return width(safe(self.question.filled({name: self.value(name) for name in self.question.examples})))
+
+    def render(self) -> Text:
+        if self._open:
+            return Text("")
+        colors = ink(self.app)
+        cells = self.size.width
+        mark = Text("▌ " if self.under_cursor else "  ", colors.accent)
+        room = (self.about_at or cells) - 4
+        text = mark + self.sentence(room)
+        if self.about_at:
+            text.append(" " * max(2, self.about_at - width(text.plain)))
+            text.append(fit(self.question.about, cells - self.about_at - 1), colors.quiet)
+        text.truncate(cells)
+        if self.under_cursor:
+            text = Text.assemble(text, " " * (cells - width(text.plain)))
+            text.stylize(colors.cursor)
+        return text
+
+    async def open(self, at: int) -> None:
+        """The blanks become fields; the one at `at` (negative: from the end) gets the focus."""
+        if not self._open:
+            self._open = True
+            self.refresh()
+            await self.mount_all(self._pieces())
+        self.fields()[at].focus()
+
+    def _pieces(self) -> ComposeResult:
+        colors = ink(self.app)
+        names = BLANK.findall(self.question.sentence)
+        room = max(8, self.size.width - 4 - width(BLANK.sub("⟨⟩", self.question.sentence)) - len(names))
+        limits = _share(room, [max(12, width(safe(self.value(name)))) for name in names])
+        yield Static(Text("▌ ", colors.accent))
+        for at, part in enumerate(BLANK.split(self.question.sentence)):
+            if at % 2:
+                kind = next(blank.kind for blank in self.question.blanks if blank.name == part)
+                field = BlankField(part, self.value(part), self._suggester if kind == "unit" else None)
+                # The field that is typed in may grow into what the others and the words leave.
+                field.styles.max_width = max(limits[at // 2], room - sum(limits) + limits[at // 2])
+                yield Static(Text("⟨", colors.quiet))
+                yield field
+                yield Static(Text("⟩", colors.quiet))
+            elif part:
+                yield Static(Text(part, colors.strong))
+
+    async def close(self) -> None:
+        if self._open:
+            self._open = False
+            await self.remove_children()
+            self.refresh()
+
+    def fields(self) -> list[BlankField]:
+        return list(self.query(BlankField))
+
+
+class BlankField(Field):
+    """A blank that is being filled."""
+
+    def __init__(self, blank: str, value: str, suggester: Suggester | None) -> None:
+        super().__init__(value, suggester=suggester)
+        self.blank = blank
+
+
+def _share(room: int, wanted: list[int]) -> list[int]:
+    """How many of `room` cells each gets: the short ones what they want, the long ones the rest alike."""
+    given: dict[int, Any] = {}
+    left = max(0, room)
+    for at in sorted(range(len(wanted)), key=lambda at: wanted[at]):
+        given[at] = min(wanted[at], left // (len(wanted) - len(given)))
+        left -= given[at]
+    return [given[at] for at in range(len(wanted))]

@@ -1,0 +1,368 @@
+"""What do you want to know? The questions these experiments answer, and the sessions there are."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from workbench.errors import UserError
+from workbench.questions import questions
+from workbench.text import width
+from workbench.tui import keys
+from workbench.tui.latest import Latest
+from workbench.tui.page import Page
+from workbench.tui.screens.home.question_line import BlankField, QuestionLine
+from workbench.tui.screens.home.session_list import SessionList
+from workbench.tui.suggest import UnitSuggester
+from workbench.tui.theme import ink
+from workbench.tui.widgets.field import Field
+from workbench.tui.widgets.frame import Rule
+from workbench.tui.worker_words import model_name, ready, stage, trouble
+
+if TYPE_CHECKING:
+    from workbench.session.records import SessionSummary
+
+
+_QUIET = 1.0
+"""seconds between two looks into the folders of sessions, however often something changes"""
+
+
+class Questions(Vertical, can_focus=True):
+    """Where the focus rests when nobody types."""
+
+
+class Home(Page):
+    NAME = "Workbench"
+    ABOUT = (
+        "Home asks what you want to know. Each line is a question with one or two blanks that are filled already: "
+        "Enter asks it as it stands, Tab goes into the blanks. Typing narrows the list by words; words that fit no "
+        "question are taken as the prompt. Below are the sessions: everything ever asked, to look at again without "
+        "a model."
+    )
+    AUTO_FOCUS = "#filter"
+    DEFAULT_CSS = """
+    #ask { height: 1; margin: 1 0 1 0; padding: 0 2; }
+    #ask Static { width: auto; text-style: bold; }
+    #filter { width: 1fr; margin-left: 2; }
+    #found { width: auto; color: $quiet; text-style: none; }
+    Questions { height: auto; max-height: 60%; overflow-y: auto; scrollbar-size: 1 1; }
+    #sessions-rule { margin: 1 0 0 0; padding: 0 2; }
+    #sessions-empty { height: auto; padding: 0 2; color: $quiet; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [*keys.HOME, *keys.HOME_LIST]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values: dict[str, str] = {}
+        """what was filled into blanks, by name: a prompt typed once is in every question"""
+        self._typed_prompt = ""
+        self._before_typing: str | None = None
+        self._cursor = 0
+        self._in_sessions = False
+        self._lines = [QuestionLine(question, self.values, UnitSuggester(self)) for question in questions().values()]
+        self._shown = list(self._lines)
+        self._sessions_read = Latest(self, self._read_sessions, lambda sentence: self.say(sentence, bad=True))
+
+    # --- what is on it ---
+
+    def body(self) -> ComposeResult:
+        with Horizontal(id="ask"):
+            yield Static("What do you want to know?")
+            yield Field(id="filter", placeholder="type words to narrow, ↑ ↓ to choose, Tab to fill in, Enter to ask")
+            yield Static("", id="found")
+        with Questions():
+            yield from self._lines
+        yield Rule("sessions", id="sessions-rule")
+        yield Static("", id="sessions-empty")
+        yield SessionList(id="sessions")
+
+    def heading(self) -> tuple[Text, Text]:
+        app, colors = self.workbench, ink(self.app)
+        right = Text(model_name(app.link), colors.quiet)
+        if app.link and not ready(app.link):
+            right.append(f" · {stage(app.link)}", colors.second)
+        left = Text(self.NAME, colors.strong)
+        if app.feed.path:
+            left.append(f" · session {app.session_title}", colors.quiet)
+        if words := app.edits.words():
+            left.append(f" · {words}", colors.second)
+        return left, right
+
+    def state_words(self) -> Text:
+        link = self.workbench.link
+        if link and not ready(link) and not trouble(link) and not self.workbench.running:
+            return Text("what is asked now waits for the model; sessions don't", ink(self.app).quiet)
+        return super().state_words()
+
+    @property
+    def sessions(self) -> SessionList:
+        return self.query_one(SessionList)
+
+    def rest(self) -> Widget:
+        return self.query_one(Questions)
+
+    def on_mount(self) -> None:
+        self._mark()
+
+    def on_resize(self) -> None:
+        self._align()
+
+    def worker_changed(self) -> None:
+        self.refresh_frame()
+
+    def session_changed(self) -> None:
+        self.refresh_frame()
+        if self.workbench.begun:
+            self._sessions_read.ask()
+
+    async def _read_sessions(self) -> None:
+        from workbench.session.places import list_sessions
+
+        self.show_sessions(await asyncio.to_thread(list_sessions))
+        await asyncio.sleep(_QUIET)
+
+    def show_sessions(self, sessions: list[SessionSummary]) -> None:
+        self.sessions.fill(sessions, "" if self._typed_prompt else self._filter.value)
+        empty = self.query_one("#sessions-empty", Static)
+        empty.display = not self.sessions.count
+        if not sessions:
+            from workbench.paths import sessions_dir
+            from workbench.tui.screens.home.session_list import short_path
+
+            where = short_path(str(sessions_dir()))
+            empty.update(Text(f"none yet: the first question begins one, as a single file in {where}"))
+        elif not self.sessions.count:
+            empty.update(Text(f"none of {len(sessions)} has these words"))
+        if self._in_sessions and not self.sessions.count:
+            self._in_sessions = False
+        self._mark()
+
+    # --- the cursor, over questions and sessions alike ---
+
+    @property
+    def _filter(self) -> Field:
+        return self.query_one("#filter", Field)
+
+    @property
+    def current(self) -> QuestionLine | None:
+        """The question under the cursor."""
+        return None if self._in_sessions or not self._shown else self._shown[self._cursor]
+
+    def _mark(self) -> None:
+        for at, line in enumerate(self._shown):
+            under = at == self._cursor and not self._in_sessions
+            if under != line.under_cursor:
+                line.under_cursor = under
+                line.refresh()
+                if under:
+                    line.scroll_visible(animate=False)
+        if self.sessions.active != self._in_sessions:
+            self.sessions.active = self._in_sessions
+            self.sessions.forget_all()
+
+    async def action_move(self, by: int) -> None:
+        await self._close_blanks()
+        if self._in_sessions:
+            if by < 0 and self.sessions.cursor == 0 and self._shown:
+                self._in_sessions = False
+                self._cursor = len(self._shown) - 1
+            else:
+                self.sessions.action_move(by)
+        elif by > 0 and self._cursor == len(self._shown) - 1 and self.sessions.count:
+            self._in_sessions = True
+            self.sessions.move_to(0)
+        else:
+            self._cursor = max(0, min(self._cursor + by, len(self._shown) - 1))
+        self._mark()
+
+    async def action_page(self, by: int) -> None:
+        if self._in_sessions:
+            self.sessions.action_page(by)
+        else:
+            await self.action_edge(by)
+
+    async def action_edge(self, side: int) -> None:
+        await self._close_blanks()
+        if self._in_sessions:
+            self.sessions.action_edge(side)
+        else:
+            self._cursor = 0 if side < 0 else max(0, len(self._shown) - 1)
+        self._mark()
+
+    # --- filtering ---
+
+    def action_filter(self) -> None:
+        self._filter.focus()
+
+    @on(Input.Changed, "#filter")
+    def _narrow(self, event: Input.Changed) -> None:
+        chosen = self.current
+        words = event.value.strip()
+        fitting = [line for line in self._lines if line.question.matches(words)]
+        self._take_as_prompt("" if fitting else event.value)
+        self._shown = fitting or list(self._lines)
+        for line in self._lines:
+            line.display = line in self._shown
+        self._cursor = self._shown.index(chosen) if chosen in self._shown else 0
+        self._in_sessions = False
+        self.sessions.fill(self.sessions.sessions, "" if self._typed_prompt else words)
+        if not fitting:
+            found = "taken as the prompt"
+        else:
+            found = f"{len(self._shown)} of {len(self._lines)}" if words else ""
+        self.query_one("#found", Static).update(Text(found))
+        self._align()
+        self._mark()
+
+    def _take_as_prompt(self, text: str) -> None:
+        """Words that fit no question become the prompt of all of them, for as long as they stand there."""
+        if text and not self._typed_prompt:
+            self._before_typing = self.values.get("prompt")
+        if text:
+            self.values["prompt"] = text
+        elif self._typed_prompt:
+            if self._before_typing is None:
+                self.values.pop("prompt", None)
+            else:
+                self.values["prompt"] = self._before_typing
+        self._typed_prompt = text
+
+    def _align(self) -> None:
+        """What the questions are about stands in one column, where there is room for one."""
+        cells = self.size.width
+        longest = max((line.natural_width() for line in self._shown), default=0) + 5
+        about = max(width(line.question.about) for line in self._lines)
+        place = min(longest, max(70, cells - about - 3))
+        for line in self._lines:
+            line.about_at = place if cells - place >= 24 else 0
+            line.refresh()
+
+    # --- filling in ---
+
+    async def action_next_place(self) -> None:
+        await self._step(1)
+
+    async def action_previous_place(self) -> None:
+        await self._step(-1)
+
+    async def _step(self, by: int) -> None:
+        """Tab's round: the field that filters, the blanks of the question under the cursor, the sessions."""
+        line, focused = self.current, self.focused
+        if isinstance(focused, BlankField) and line:
+            fields = line.fields()
+            at = fields.index(focused) + by
+            if 0 <= at < len(fields):
+                fields[at].focus()
+                return
+            await self._close_blanks()
+            if by < 0 or not self.sessions.count:
+                self._filter.focus()
+            else:
+                self._to_sessions()
+        elif line and (by > 0 or focused is not self._filter or not self.sessions.count):
+            await line.open(0 if by > 0 else -1)
+        elif line:
+            self._to_sessions()
+        else:
+            self._in_sessions = False
+            self._mark()
+            if by > 0:
+                self._filter.focus()
+            elif self.current:
+                await self.current.open(-1)
+
+    def _to_sessions(self) -> None:
+        self._in_sessions = True
+        self.rest().focus()
+        self._mark()
+
+    async def _close_blanks(self) -> None:
+        for line in self._lines:
+            if line.is_open:
+                if isinstance(self.focused, BlankField):
+                    self.rest().focus()
+                await line.close()
+
+    @on(Input.Changed, "BlankField")
+    def _keep_value(self, event: Input.Changed) -> None:
+        assert isinstance(event.input, BlankField)
+        self.values[event.input.blank] = event.value
+
+    async def leave_field(self) -> None:
+        await self._close_blanks()
+        self.rest().focus()
+
+    def leave(self) -> bool:
+        if self._filter.value:
+            self._filter.value = ""
+            return True
+        return False
+
+    # --- asking ---
+
+    @on(Input.Submitted)
+    async def _submitted(self) -> None:
+        await self.action_ask()
+
+    async def action_ask(self) -> None:
+        line = self.current
+        if line is None:
+            if self.sessions.count:
+                self.open_session(self.sessions.shown[self.sessions.cursor])
+            return
+        try:
+            step = line.question.ask(self.values)
+        except UserError as error:
+            self.say(str(error), bad=True)
+            return
+        self.say("")
+        await self._close_blanks()
+        if self._typed_prompt:
+            self._typed_prompt, self._before_typing = "", None  # asked: from now on it is the prompt
+            self._filter.value = ""
+        self.workbench.ask(step)
+
+    @on(SessionList.Opened)
+    def _opened(self, event: SessionList.Opened) -> None:
+        self.open_session(self.sessions.shown[event.index])
+
+    def open_session(self, session: SessionSummary) -> None:
+        if session.problem:
+            self.say(session.problem, bad=True)
+        else:
+            self.say("")
+            self.workbench.open_session(session.path)
+
+    def on_click(self, event: object) -> None:
+        widget = getattr(event, "widget", None)
+        if isinstance(widget, QuestionLine) and widget in self._shown:
+            if widget is self.current:
+                self.run_worker(self.action_ask())
+            self._in_sessions, self._cursor = False, self._shown.index(widget)
+            self._mark()
+
+    def action_prompt(self) -> None:
+        self.workbench.show("prompt")
+
+    def action_new_session(self) -> None:
+        self.workbench.new_session()
+        self.say("the next question begins a new session")
+
+    def prompt_is(self, prompt: str) -> None:
+        """What was last asked elsewhere fills the blanks here."""
+        if prompt:
+            self.values["prompt"] = prompt
+            self._align()
+
+    def unit_is(self, unit: str) -> None:
+        """A unit that this model has, where the example's is out of its range."""
+        self.values.setdefault("unit", unit)
+        self._align()

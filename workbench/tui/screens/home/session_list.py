@@ -1,0 +1,82 @@
+"""The sessions there are, newest first: title, steps, last result, path."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from workbench.text import count, fit, safe, shorten, width
+from workbench.tui.theme import ink
+from workbench.tui.widgets.line_list import LineList
+
+if TYPE_CHECKING:
+    from workbench.session.records import SessionSummary
+
+
+class SessionList(LineList):
+    """`active` says whether Home's cursor is here."""
+
+    DEFAULT_CSS = "SessionList { height: 1fr; min-height: 2; }"
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.sessions: list[SessionSummary] = []
+        self.active = False
+        self.shown: list[SessionSummary] = []
+
+    def cursor_shown(self) -> bool:
+        return self.active
+
+    def fill(self, sessions: list[SessionSummary], words: str = "") -> None:
+        """These sessions, narrowed to those whose title, path or last result holds every word."""
+        chosen = self.shown[self.cursor].path if self.cursor < len(self.shown) else ""
+        self.sessions = sessions
+        wanted = words.lower().split()
+        self.shown = [
+            one for one in sessions if all(word in f"{one.title} {one.path} {one.last}".lower() for word in wanted)
+        ]
+        places = {one.path: at for at, one in enumerate(self.shown)}
+        self.set_count(len(self.shown), places.get(chosen, 0))
+
+    def line(self, index: int, cells: int) -> Text:
+        session, colors = self.shown[index], ink(self.app)
+        title_cells = max(12, min(28, cells // 5))
+        steps = f"{count(session.steps)} step{'' if session.steps == 1 else 's'}"
+        path = short_path(session.path)
+        text = Text(fit(safe(session.title), title_cells), colors.strong if index == self.cursor else colors.plain)
+        text.append(f"  {fit(steps, 11, right=True)}  ", colors.quiet)
+        room = cells - width(text.plain)
+        path_cells = min(width(path), max(16, room // 2)) if room >= 40 else 0
+        middle = session.problem or (f"{ago(session.changed)}: {session.last}" if session.last else ago(session.changed))
+        style = colors.bad if session.problem else colors.quiet
+        text.append(fit(safe(middle), max(0, room - path_cells - 3)), style)
+        if path_cells:
+            # The end of a path tells more than its beginning.
+            tail = path if width(path) <= path_cells else "…" + path[-(path_cells - 1) :]
+            text.append(f"  {fit(tail, path_cells, right=True)} ", colors.quiet)
+        return Text(shorten(text.plain, cells)) if width(text.plain) > cells else text
+
+
+def short_path(path: str) -> str:
+    """A path as one would type it here: `./sessions/tour.db`, `~/…`."""
+    here, home = os.getcwd(), str(Path.home())
+    if path.startswith(here + os.sep):
+        path = "." + path.removeprefix(here)
+    elif path.startswith(home + os.sep):
+        path = "~" + path.removeprefix(home)
+    return safe(path)
+
+
+def ago(then: float) -> str:
+    """`today 14:03`, `yesterday`, `3 days ago`, `2026-11-02`."""
+    days = (time.time() - then) / 86400
+    day = time.localtime(then)
+    if time.localtime()[:3] == day[:3]:
+        return time.strftime("today %H:%M", day)
+    if days < 2:
+        return "yesterday" if time.localtime(time.time() - 86400)[:3] == day[:3] else "2 days ago"
+    return f"{int(days)} days ago" if days < 30 else time.strftime("%Y-%m-%d", day)

@@ -1,0 +1,201 @@
+"""One line to type into, above the lower one: a filter, an address, a factor; with ways to go on and what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from workbench.errors import GrammarError, UserError
+from workbench.index.completion import Completion
+from workbench.text import fit, safe, shorten, width
+from workbench.tui import keys
+from workbench.tui.theme import ink
+from workbench.tui.widgets.field import Field
+
+MOST = 7
+"""completions shown at once"""
+
+
+def _nothing(text: str) -> list[Completion]:
+    return []
+
+
+def _silence(text: str) -> str:
+    return ""
+
+
+class Wanted(NamedTuple):
+    """What is asked for. `done` may raise UserError: then the line stays open and says so."""
+
+    label: str
+    done: Callable[[str], None]
+    value: str = ""
+    hint: str = ""
+    complete: Callable[[str], Sequence[Completion]] = _nothing
+    check: Callable[[str], str] = _silence
+    """words about what is typed so far; raises GrammarError"""
+    must_choose: bool = False
+    """Enter takes the completion under the cursor, not what is typed"""
+
+
+class Ways(Widget):
+    """Ways to go on, and above them the caret or the words."""
+
+    DEFAULT_CSS = "Ways { height: auto; }"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[Completion] = []
+        self.cursor = 0
+        self.words = Text()
+
+    def show(self, words: Text, found: Sequence[Completion]) -> None:
+        self.words, self.found, self.cursor = words, list(found), 0
+        self.refresh(layout=True)
+
+    def move(self, by: int) -> None:
+        if self.found:
+            self.cursor = max(0, min(self.cursor + by, len(self.found) - 1))
+            self.refresh()
+
+    def render(self) -> Text:
+        colors = ink(self.app)
+        lines = [self.words] if self.words.plain else []
+        first = max(0, min(self.cursor - MOST // 2, len(self.found) - MOST))
+        names = max((width(one.shown) for one in self.found), default=0)
+        for at, one in enumerate(self.found[first : first + MOST], first):
+            here = at == self.cursor
+            line = Text.assemble(
+                ("▌ " if here else "  ", colors.accent),
+                (fit(safe(one.shown), min(names, 40)), colors.strong if here else colors.plain),
+                (f"  {safe(one.help)}" if one.help else "", colors.quiet),
+            )
+            if at == first + MOST - 1 and first + MOST < len(self.found):
+                line.append("  …", colors.quiet)
+            line.truncate(self.size.width or 80, overflow="ellipsis")
+            lines.append(line)
+        return Text("\n").join(lines)
+
+
+class Ask(Vertical):
+    """Hidden until something is wanted; Enter answers, Esc leaves."""
+
+    DEFAULT_CSS = """
+    Ask { height: auto; dock: bottom; margin-bottom: 1; padding: 0 1; display: none; background: $background; }
+    Ask.open { display: block; }
+    Ask > Horizontal { height: 1; }
+    Ask Static { width: auto; height: 1; color: $quiet; }
+    Ask Field { width: 1fr; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = list(keys.ASK)
+
+    class Closed(Message):
+        """The line has gone; the focus belongs elsewhere."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.wanted: Wanted | None = None
+
+    def compose(self) -> ComposeResult:
+        with Horizontal():
+            yield Static(id="label")
+            yield Field()
+        yield Ways()
+
+    @property
+    def field(self) -> Field:
+        return self.query_one(Field)
+
+    @property
+    def ways(self) -> Ways:
+        return self.query_one(Ways)
+
+    @property
+    def is_open(self) -> bool:
+        return self.wanted is not None
+
+    def ask(self, wanted: Wanted) -> None:
+        """Open the line for this."""
+        self.wanted = wanted
+        self.query_one("#label", Static).update(Text(wanted.label + " ", ink(self.app).strong))
+        self.field.placeholder = wanted.hint
+        with self.field.prevent(Input.Changed):
+            self.field.value = wanted.value
+        self.field.cursor_position = len(wanted.value)
+        self.add_class("open")
+        self.field.focus()
+        self._look()
+
+    def close(self) -> None:
+        self.wanted = None
+        self.remove_class("open")
+        self.post_message(self.Closed())
+
+    @on(Input.Changed)
+    def _changed(self, event: Input.Changed) -> None:
+        event.stop()
+        self._look()
+
+    def _look(self) -> None:
+        """What is typed so far: right or wrong, and ways to go on."""
+        if self.wanted is None:
+            return
+        typed = self.field.value
+        colors = ink(self.app)
+        try:
+            words = Text("  " + safe(self.wanted.check(typed)), colors.quiet)
+        except GrammarError as error:
+            unfinished = error.position >= len(typed.rstrip())
+            words = self.pointing(error, "quiet" if unfinished else "bad")
+        except UserError as error:
+            words = Text("  " + safe(str(error)), colors.bad)
+        self.ways.show(words if words.plain.strip() else Text(), self.wanted.complete(typed[: self.field.cursor_position]))
+
+    def pointing(self, error: GrammarError, look: str) -> Text:
+        """The caret under the character, with the problem beside it."""
+        before = width(self.wanted.label if self.wanted else "") + 1 + error.position
+        room = max(20, self.size.width - 2)
+        problem = safe(error.problem)
+        text = " " * before + "^ " + problem
+        if width(text) > room:
+            text = shorten(problem, room) if before + 2 > room // 2 else shorten(text, room)
+        return Text(text, getattr(ink(self.app), look), no_wrap=True)
+
+    @on(Input.Submitted)
+    def _submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        wanted = self.wanted
+        if wanted is None:
+            return
+        value = event.value
+        if wanted.must_choose and self.ways.found:
+            value = self.ways.found[self.ways.cursor].text
+        try:
+            wanted.done(value)
+        except GrammarError as error:
+            self.ways.show(self.pointing(error, "bad"), [])
+        except UserError as error:
+            self.ways.show(Text("  " + safe(str(error)), ink(self.app).bad), [])
+        else:
+            if self.wanted is wanted:
+                self.close()
+
+    def action_complete(self) -> None:
+        """Take the way to go on that is under the cursor."""
+        if self.ways.found:
+            chosen = self.ways.found[self.ways.cursor].text
+            rest = self.field.value[self.field.cursor_position :]
+            self.field.value = chosen + rest
+            self.field.cursor_position = len(chosen)
+
+    def action_choose(self, by: int) -> None:
+        self.ways.move(by)

@@ -1,0 +1,265 @@
+"""The card, laid out: everything the index knows of one neuron, in lines of a given width."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from rich.style import Style
+from rich.text import Text
+
+from workbench.text import NOTHING, count, fit, number, safe, shorten, show_token, trim, width
+from workbench.tui.screens.neurons import plot
+from workbench.tui.screens.neurons.examples import example_line, running
+
+if TYPE_CHECKING:
+    from workbench.index.reader import Card
+    from workbench.tui.theme import Ink
+
+LABEL = 12
+"""cells of the words at the left of a line"""
+_PLOT_ROWS = 4
+_STATISTICS = (
+    ("mean", "mean"),
+    ("sd", "sd"),
+    ("skew", "skew"),
+    ("kurtosis", "kurtosis"),
+    ("min", "min"),
+    ("max", "max"),
+)
+_WEIGHTS = (
+    ("w_in", "‖w_in‖"),
+    ("w_out", "‖w_out‖"),
+    ("cos", "cos in·out"),
+    ("bias", "bias"),
+    ("vocab_kurtosis", "vocabulary kurtosis"),
+    ("vocab_variance", "variance"),
+    ("rho", "ρ"),
+)
+
+
+class Here(NamedTuple):
+    """What the screen knows beyond the index: this prompt's activations, notes, what the neuron is pinned in."""
+
+    values: np.ndarray | None = None
+    """[position]"""
+    tokens: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    pins: tuple[str, ...] = ()
+
+
+NOWHERE = Here()
+
+
+def card_lines(card: Card, cells: int, both_tails: bool, here: Here, colors: Ink, rows: int = 0) -> list[Text]:
+    """All sections, most telling first. `rows` are seen without scrolling: spare ones go to examples."""
+    parts = [*_heading(card, cells, colors)]
+    if card.n_tokens:
+        rest = [
+            *_distribution(card, cells, here, colors),
+            *_effects(card, cells, colors),
+            *_neighbours(card, cells, colors),
+            *_signs(card, cells, colors),
+            *_weights(card, cells, colors),
+            *_notes(here, cells, colors),
+        ]
+        spare = max(0, rows - len(parts) - len(rest) - 2)
+        parts += [*_examples(card, cells, both_tails, spare, colors), *rest]
+    else:
+        parts += [
+            *_effects(card, cells, colors),
+            *_neighbours(card, cells, colors),
+            *_weights(card, cells, colors),
+            *_notes(here, cells, colors),
+        ]
+    return parts
+
+
+def labelled(label: str, parts: Iterable[tuple[str, Style]], cells: int, colors: Ink, label_cells: int = LABEL) -> Text:
+    """`label       text text`, cut at `cells`; parts that do not fit whole are left out, the last one shown cut."""
+    line = Text(fit(label, label_cells - 1) + " ", colors.quiet, no_wrap=True)
+    left = cells - label_cells
+    for text, style in parts:
+        if width(text) > left:
+            line.append(shorten(text, left), style)
+            break
+        line.append(text, style)
+        left -= width(text)
+    return line
+
+
+def two_sides(left: Text, right: str, cells: int, style: Style) -> Text:
+    """A line with words at its right end, where there is room for them."""
+    gap = cells - width(left.plain) - width(right)
+    if gap < 1:
+        left.truncate(cells, overflow="ellipsis")
+        return left
+    left.append(" " * gap)
+    left.append(right, style)
+    return left
+
+
+def _heading(card: Card, cells: int, colors: Ink) -> list[Text]:
+    line = Text(str(card.unit), colors.strong, no_wrap=True)
+    if card.family:
+        line.append("  " + safe(card.family), colors.plain)
+    right = ""
+    if card.best:
+        right = f"{safe(card.best)}  VR {number(card.vr, 2)}"
+    return [two_sides(line, right, cells, colors.plain)]
+
+
+def _examples(card: Card, cells: int, both_tails: bool, spare: int, colors: Ink) -> list[Text]:
+    peak = f"peak {number(card.high[0].value)}" if card.high else ""
+    lines = [two_sides(Text(f"top of {len(card.high)} examples", colors.quiet), peak, cells, colors.quiet)]
+    room = max(3, spare)
+    high = room if not both_tails else max(3, room // 2)
+    lines += [example_line(example, cells, colors) for example in card.high[:high]]
+    if not card.high:
+        lines.append(Text("  none: it never was above what other documents gave", colors.quiet))
+    if not card.low:
+        return lines
+    lowest = card.low[0]
+    if not both_tails:
+        words = f"  {number(lowest.value)} at {show_token(lowest.tokens[lowest.peak])}"
+        line = Text(fit("lowest", LABEL - 1), colors.quiet, no_wrap=True).append(words, colors.plain)
+        return [*lines, two_sides(line, "b both tails", cells, colors.quiet)]
+    depth = f"lowest {number(lowest.value)}"
+    lines.append(two_sides(Text(f"lowest of {len(card.low)} examples", colors.quiet), depth, cells, colors.quiet))
+    return lines + [example_line(example, cells, colors) for example in card.low[: max(3, room - high)]]
+
+
+def _distribution(card: Card, cells: int, here: Here, colors: Ink) -> list[Text]:
+    plot_cells = max(16, min(cells // 2, 48)) if cells >= 44 else max(12, cells - 22)
+    drawn = plot.histogram(card.counts, card.edges, plot_cells, _PLOT_ROWS, here.values)
+    head = Text("activation, log count", colors.quiet, no_wrap=True)
+    right = [
+        f"n {count(card.n_tokens)} tokens",
+        f"  in {count(card.n_documents)} documents",
+        f"mean {number(card.mean)} ± {number(card.se, 2)}",
+        f">0 {share(card.stats.get('positive'))}",
+    ]
+    figures = [_figure(card, name, words) for name, words in _STATISTICS[1:] if name in card.stats]
+    lines = [two_sides(head, _this_prompt(here), cells, colors.accent)]
+    for at, row in enumerate(drawn.rows):
+        line = Text(no_wrap=True).append(row.ljust(plot_cells), colors.accent)
+        if at < len(right):
+            line.append("  " + shorten(right[at], cells - plot_cells - 2), colors.plain)
+        lines.append(line)
+    axis = Text(drawn.axis.ljust(plot_cells), colors.quiet, no_wrap=True)
+    if drawn.marks:
+        lines.append(Text(drawn.marks.ljust(plot_cells), colors.second, no_wrap=True))
+    lines.append(axis)
+    lines += _flow("in its layer", figures, cells, colors)
+    return lines
+
+
+def share(value: float | None) -> str:
+    """A fraction as per cent: `1.1 %`."""
+    if value is None or np.isnan(value):
+        return NOTHING
+    per_cent = 100 * float(value)
+    return f"{number(per_cent, 2)} %"
+
+
+def _this_prompt(here: Here) -> str:
+    if here.values is None or not len(here.values):
+        return ""
+    at = int(np.argmax(np.abs(here.values[1:])) + 1) if len(here.values) > 1 else 0
+    return f"▲ this prompt: {number(float(here.values[at]))} at {show_token(here.tokens[at])}"
+
+
+def _figure(card: Card, name: str, words: str) -> str:
+    """`kurtosis 412 p99.8`: a value and its percentile within the layer."""
+    percentile = card.percentiles.get(name)
+    text = f"{words} {number(card.stats[name])}"
+    if percentile is None or np.isnan(percentile):
+        return text
+    return f"{text} p{trim(f'{percentile:.1f}') if percentile < 99.95 else '100'}"
+
+
+def _flow(label: str, texts: Sequence[str], cells: int, colors: Ink) -> list[Text]:
+    """Short texts one after the other, on as many lines as they need."""
+    lines: list[Text] = []
+    line, left = Text(fit(label, LABEL), colors.quiet, no_wrap=True), cells - LABEL
+    first = True
+    for text in texts:
+        gap = 0 if first else 3
+        if width(text) + gap > left and not first:
+            lines.append(line)
+            line, left, gap = Text(" " * LABEL, no_wrap=True), cells - LABEL, 0
+        line.append(" · " if gap else "", colors.quiet)
+        line.append(shorten(text, left - gap), colors.plain)
+        left -= width(text) + gap
+        first = False
+    if not first:
+        lines.append(line)
+    return lines
+
+
+def _effects(card: Card, cells: int, colors: Ink) -> list[Text]:
+    positive, negative = card.tail_share
+    lines = []
+    for label, tokens, part in (("when +", card.promoted, positive), ("when −", card.suppressed, negative)):
+        note = f"({share(part)} of Σa²)" if card.n_tokens and part is not None and not np.isnan(part) else ""
+        room = cells - (width(note) + 1 if note else 0)
+        parts: list[tuple[str, Style]] = []
+        used = LABEL
+        for token, value in tokens:
+            shown, figure = show_token(token), f" {number(abs(value), 2)}  "
+            if used + width(shown) + width(figure) - 2 > room:
+                break
+            parts += [(shown, colors.plain), (figure, colors.quiet)]
+            used += width(shown) + width(figure)
+        lines.append(two_sides(labelled(label, parts, room, colors), note, cells, colors.quiet))
+    return lines
+
+
+def _neighbours(card: Card, cells: int, colors: Ink) -> list[Text]:
+    lines = []
+    for label, found in (("reads like", card.neighbours_in), ("writes like", card.neighbours_out)):
+        texts = [f"{unit} {number(cosine, 2)}" for unit, cosine in found]
+        if texts:
+            lines += _flow(label, texts, cells, colors)[:1]
+    return lines
+
+
+def _signs(card: Card, cells: int, colors: Ink) -> list[Text]:
+    if not card.signs:
+        return []
+    lines = [Text("by the signs of gate and linear part (sampled)", colors.quiet, no_wrap=True)]
+    for case in card.signs:
+        line = Text("  " + fit(case.name, 18), colors.plain, no_wrap=True)
+        line.append(fit(share(case.fraction), 8, right=True), colors.plain)
+        line.append(fit(f"mean {number(case.mean, 2)}", 13, right=True), colors.quiet)
+        example = case.examples[0] if case.examples else None
+        if example is not None and cells - 45 > 8:
+            around = "".join(running(token) for token in example.tokens[max(0, example.peak - 4) : example.peak])
+            peak = running(example.tokens[example.peak]).strip()
+            room = cells - 43 - width(peak) - 4
+            line.append("  " + _tail(around, room), colors.quiet)
+            line.append(f"[{peak}]", colors.plain)
+        line.truncate(cells, overflow="ellipsis")
+        lines.append(line)
+    return lines
+
+
+def _tail(text: str, cells: int) -> str:
+    if width(text) <= cells:
+        return text
+    while text and width(text) > cells - 1:
+        text = text[1:]
+    return "…" + text if cells > 0 else ""
+
+
+def _weights(card: Card, cells: int, colors: Ink) -> list[Text]:
+    texts = [_figure(card, name, words) for name, words in _WEIGHTS if name in card.stats]
+    return _flow("weights", texts, cells, colors)
+
+
+def _notes(here: Here, cells: int, colors: Ink) -> list[Text]:
+    lines = _flow("pinned in", [safe(name) or "the basket" for name in here.pins], cells, colors)
+    for at, note in enumerate(here.notes):
+        lines.append(labelled("notes" if not at else "", [(safe(note), colors.plain)], cells, colors))
+    return lines

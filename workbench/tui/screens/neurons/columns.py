@@ -1,0 +1,184 @@
+"""The list's columns: what each shows, how wide it is, numbers aligned at the point."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.style import Style
+from rich.text import Text
+
+from workbench.text import MINUS, NOTHING, fit, number, safe, show_token, shorten, trim
+
+if TYPE_CHECKING:
+    from workbench.index.reader import IndexColumn, NeuronIndex
+    from workbench.tui.theme import Ink
+
+UNIT = "unit"
+SHAPE = "shape"
+"""The small distribution in a row; not a column of the index."""
+WITH_DATA = ("best", "vr", "positive", "kurtosis", "promotes", SHAPE, "family", "mean")
+WEIGHTS_ONLY = ("family", "promotes", "suppresses", "vocab_kurtosis", "cos", "w_out", "w_in")
+_GAP = 2
+_TEXT_CELLS = {"best": 17, "family": 12}
+_TOKEN_CELLS = 13
+_SHAPE_CELLS = 10
+_BARS = " ▁▂▃▄▅▆▇█"
+_SAMPLE = 20_000
+
+
+def default_columns(index: NeuronIndex) -> list[str]:
+    """What the list opens with, most useful first; those that don't fit are left out from the right."""
+    wanted = WITH_DATA if index.has_data else WEIGHTS_ONLY
+    return [name for name in wanted if name in index.columns or (name == SHAPE and index.has_data)]
+
+
+class Decimals:
+    """Numbers of one column with their points under each other: `  412`, `   5.2`, `    .88`."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        step = max(1, len(values) // _SAMPLE)
+        sample = np.abs(np.asarray(values[::step], np.float64))
+        sample = sample[np.isfinite(sample) & (sample > 0)]
+        typical = float(np.median(sample)) if sample.size else 1.0
+        self.decimals = max(0, min(4, 1 - math.floor(math.log10(typical))))
+        with np.errstate(invalid="ignore"):
+            high = float(np.nanmax(values)) if len(values) and not np.isnan(values).all() else 0.0
+            low = float(np.nanmin(values)) if len(values) and not np.isnan(values).all() else 0.0
+        largest = max(abs(high), abs(low)) if math.isfinite(high) and math.isfinite(low) else 1e6
+        whole = len(f"{min(largest, 999_999):,.0f}") if largest >= 1 else 0
+        self.before = whole + (low < 0)
+        self.cells = max(2, self.before + (1 + self.decimals if self.decimals else 0))
+
+    def show(self, value: float) -> str:
+        """`value` in exactly `cells` cells."""
+        if math.isnan(value):
+            return fit(NOTHING, self.cells, right=True)
+        if abs(value) >= 1e6 or math.isinf(value):
+            return fit(number(value), self.cells, right=True)
+        text = f"{abs(value):,.{self.decimals}f}"
+        shown = trim(text)
+        if shown == "0" and value != 0 and self.decimals:
+            shown = text.replace("0.", ".", 1)  # `.00`: not nothing, but less than is shown
+        if value < 0 and shown != "0":
+            shown = MINUS + shown
+        whole, _, rest = shown.partition(".")
+        tail = f".{rest}" if rest else ""
+        return fit(whole.rjust(self.before) + tail.ljust(self.cells - self.before), self.cells)
+
+
+class Shown:
+    """One column as it is drawn: title, width, and a neuron's cell."""
+
+    def __init__(self, index: NeuronIndex, name: str, column: IndexColumn | None) -> None:
+        self.index, self.name, self.column = index, name, column
+        self._decimals: Decimals | None = None
+        if self.column is None:
+            self.title, self.cells, self.right = "activations", _SHAPE_CELLS, False
+        elif self.column.kind == "category":
+            self.title, self.right = self.column.title, False
+            self.cells = _TEXT_CELLS.get(name, 14)
+        elif self.column.kind == "token":
+            self.title, self.cells, self.right = self.column.title, _TOKEN_CELLS, False
+        else:
+            self._decimals = Decimals(self.column.values)
+            self.title, self.right = self.column.title, True
+            self.cells = max(self._decimals.cells, min(9, len(self.title)))
+
+    def header(self) -> str:
+        return fit(self.title, self.cells, right=self.right)
+
+    def cell(self, neuron: int) -> str:
+        """The neuron's value in exactly `cells` cells."""
+        if self.column is None:
+            return fit(shape(self.index.histogram(neuron), self.cells), self.cells)
+        value = self.column.values[neuron]
+        if self._decimals is not None:
+            return fit(self._decimals.show(float(value)), self.cells, right=True)
+        if self.column.kind == "token":
+            return fit(show_token(self.index.token(int(value))) if value >= 0 else NOTHING, self.cells)
+        return fit(safe(self.column.labels[int(value)]), self.cells)
+
+
+def shape(counts: np.ndarray | None, cells: int) -> str:
+    """A distribution in one row: log counts of the bins between the first and the last that hold any."""
+    if counts is None or not counts.any():
+        return ""
+    held = np.flatnonzero(counts)
+    part = np.asarray(counts[held[0] : held[-1] + 1], np.float64)
+    edges = np.linspace(0, len(part), cells + 1)
+    heights = [part[int(a) : max(int(a) + 1, int(b))].sum() for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    logs = np.log1p(heights)
+    steps = np.ceil(logs / (logs.max() or 1) * 8).astype(int)
+    return "".join(_BARS[step] for step in steps)
+
+
+class Row:
+    """How lines of the list are put together at a width: decided once, drawn for each visible neuron."""
+
+    def __init__(
+        self,
+        index: NeuronIndex,
+        columns: Mapping[str, IndexColumn],
+        names: list[str],
+        cells: int,
+        sorted_by: str,
+        descending: bool,
+    ) -> None:
+        self.index = index
+        self.sorted_by, self.descending = sorted_by, descending
+        info = index.info
+        self.unit_cells = len(f"L{info.n_layers - 1}.N{info.d_mlp - 1}")
+        self.shown: list[Shown] = []
+        used = 2 + self.unit_cells
+        for name in names:
+            if name != SHAPE and name not in columns:
+                continue
+            column = Shown(index, name, columns.get(name))
+            if used + _GAP + column.cells > cells:
+                continue
+            self.shown.append(column)
+            used += _GAP + column.cells
+        self.left_out = len(names) - len(self.shown)
+        self._spread(cells - used)
+
+    def _spread(self, spare: int) -> None:
+        """Width left over goes to texts, which are cut where numbers are not."""
+        texts = [column for column in self.shown if not column.right and column.column is not None]
+        for column in texts:
+            more = min(spare // len(texts), 12)
+            column.cells += more
+
+    def header(self, colors: Ink) -> Text:
+        """The titles; the sorted one with an arrow."""
+        line = Text("    ", no_wrap=True)
+        parts = [(UNIT, fit(UNIT, self.unit_cells), False)]
+        parts += [(column.name, column.header(), column.right) for column in self.shown]
+        for at, (name, title, right) in enumerate(parts):
+            sorted_here = name == self.sorted_by
+            gap = " " * _GAP if at else ""
+            if sorted_here:
+                arrow = "↓" if self.descending else "↑"
+                bare = title.strip()
+                title = fit(f"{shorten(bare, len(title) - 1)}{arrow}", len(title), right)
+            line.append(gap)
+            line.append(title, colors.accent if sorted_here else colors.quiet)
+        return line
+
+    def draw(self, neuron: int, sign: str, colors: Ink) -> Text:
+        """One neuron's line. `sign` is its mark, one cell."""
+        layer, at = divmod(neuron, self.index.info.d_mlp)
+        line = Text(no_wrap=True)
+        line.append(sign + " ", colors.second)
+        line.append(fit(f"L{layer}.N{at}", self.unit_cells), colors.plain)
+        for column in self.shown:
+            line.append(" " * _GAP)
+            line.append(column.cell(neuron), self._look(column, colors))
+        return line
+
+    def _look(self, column: Shown, colors: Ink) -> Style:
+        if column.column is None:
+            return colors.accent
+        return colors.plain if column.name == self.sorted_by or not column.right else colors.quiet

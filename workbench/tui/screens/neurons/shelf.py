@@ -1,0 +1,58 @@
+"""Which index is browsed: the model's own, the fullest first; a newer revision of it as it grows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from workbench.errors import UserError
+
+if TYPE_CHECKING:
+    from workbench.index.reader import IndexInfo, NeuronIndex
+    from workbench.model_info import ModelInfo
+
+
+class Shelf:
+    """Looks into the folder of indexes; every method may touch the disk, so call them in a thread."""
+
+    def __init__(self) -> None:
+        self.chosen: Path | None = None
+        """the folder that the user picked; else the best for the model"""
+        self.index: NeuronIndex | None = None
+        self.problem = ""
+        """why an index that is there is not shown"""
+
+    def there(self, model: ModelInfo | None) -> list[IndexInfo]:
+        """Indexes for this model (all where it is not known yet), the one to open first in front."""
+        from workbench.index.reader import list_indexes
+
+        found = list_indexes(model.fingerprint if model and model.fingerprint else None)
+        return sorted(found, key=lambda info: (info.problem != "", -info.tokens, -info.created))
+
+    def look(self, model: ModelInfo | None) -> NeuronIndex | None:
+        """The index to show now, opened; None where it is the one that is shown already, or there is none."""
+        from workbench.index.reader import NeuronIndex
+
+        folder = self._folder(model)
+        if folder is None:
+            return None
+        current = self.index
+        if current is not None and current.folder == folder and not current.outdated():
+            return None
+        try:
+            fresh = NeuronIndex.open(folder)
+        except UserError as error:
+            self.problem = str(error)
+            return None
+        self.problem = ""
+        self.index = fresh
+        return fresh
+
+    def _folder(self, model: ModelInfo | None) -> Path | None:
+        if self.chosen is not None:
+            return self.chosen
+        found = self.there(model)
+        whole = [info for info in found if not info.problem]
+        if found and not whole:
+            self.problem = found[0].problem
+        return whole[0].folder if whole else None

@@ -1,0 +1,144 @@
+"""Your text under the card: where the neuron fires on it, and what changes without the neuron."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from rich.text import Text
+
+from workbench.text import fit, number, probability, safe, shorten, show_token, width
+from workbench.tui.screens.neurons.examples import running
+from workbench.views import AnyView, Table, Tokens, from_builtins
+
+if TYPE_CHECKING:
+    from workbench.session.records import StepRecord
+    from workbench.tui.theme import Ink
+    from workbench.worker.protocol import PeekAnswer
+
+LABEL = 12
+_FIRES = 0.5
+"""tokens at least this share of the strongest are put in brackets"""
+
+
+class OnText(NamedTuple):
+    """A neuron's activations over a text."""
+
+    tokens: tuple[str, ...]
+    values: np.ndarray
+    """[token]"""
+
+
+class Change(NamedTuple):
+    """What an edit of the neuron did, as far as it is known."""
+
+    edit: str
+    status: str
+    headline: str
+    clean: tuple[tuple[str, float], ...] = ()
+    """the likeliest next tokens with their probabilities"""
+    edited: tuple[tuple[str, float], ...] = ()
+    error: str = ""
+
+
+def from_peek(answer: PeekAnswer) -> OnText | None:
+    """The first token strip of an `activations` peek."""
+
+    def load(data: dict[str, Any]) -> np.ndarray:
+        return np.frombuffer(data["data"], dtype=data["dtype"]).reshape(data["shape"])
+
+    for spec in answer.views:
+        view = from_builtins(spec, load)
+        if isinstance(view, Tokens) and view.rows:
+            return OnText(tuple(view.tokens), np.asarray(view.rows[0].values, np.float64))
+    return None
+
+
+def from_step(step: StepRecord, views: Sequence[AnyView], edit: str) -> Change:
+    """What a `predict` step under an edit says so far."""
+    table = next((view for view in views if isinstance(view, Table)), None)
+    clean = edited = ()
+    if table is not None:
+        clean, edited = _likeliest(table, "clean"), _likeliest(table, "edited")
+    return Change(edit, step.status, step.headline, clean, edited, step.error)
+
+
+def _likeliest(table: Table, name: str) -> tuple[tuple[str, float], ...]:
+    names = [column.name for column in table.columns]
+    if "token" not in names or name not in names:
+        return ()
+    token, value = names.index("token"), names.index(name)
+    rows = [(str(row[token]), float(row[value])) for row in table.rows if row[value] is not None]
+    return tuple(sorted(rows, key=lambda row: -row[1])[:6])
+
+
+def text_lines(
+    text: str, on_text: OnText | None, waiting: str, change: Change | None, cells: int, colors: Ink
+) -> list[Text]:
+    """`waiting` says why there are no activations yet."""
+    if on_text is None:
+        line = Text(fit("your text", LABEL), colors.quiet, no_wrap=True)
+        line.append(shorten(running(text), max(8, cells - LABEL - width(waiting) - 3)), colors.plain)
+        line.append(f"  {waiting}" if waiting else "", colors.quiet)
+        line.truncate(cells, overflow="ellipsis")
+        lines = [line]
+    else:
+        lines = [_strip(on_text, cells, colors)]
+    if change is not None:
+        lines += _changed(change, cells, colors)
+    return lines
+
+
+def _strip(on_text: OnText, cells: int, colors: Ink) -> Text:
+    """The text around the token that the neuron is strongest on; what it fires on in brackets, with the values."""
+    values = np.nan_to_num(on_text.values)
+    peak = int(np.argmax(np.abs(values))) if len(values) else 0
+    strongest = abs(values[peak]) if len(values) else 0.0
+    fires = [at for at in range(len(values)) if strongest and abs(values[at]) >= _FIRES * strongest]
+    figures = " ".join(number(float(values[at]), 2) for at in fires[:3])
+    room = cells - LABEL - width(figures) - 2
+    pieces = []
+    for at, token in enumerate(on_text.tokens):
+        word = running(token)
+        if at in fires:
+            bare = word.strip() or word
+            lead = " " if word.startswith(" ") and bare != word else ""
+            pieces.append((at, f"{lead}[{bare}]"))
+        else:
+            pieces.append((at, word))
+    first = 0
+    while first < peak and sum(width(piece) for _, piece in pieces[first : peak + 1]) > room * 2 // 3:
+        first += 1
+    line = Text(fit("your text", LABEL), colors.quiet, no_wrap=True)
+    shown = Text("…" if first else "", colors.quiet)
+    for at, piece in pieces[first:]:
+        shown.append(piece, colors.strong + colors.accent if at in fires else colors.plain)
+    if width(shown.plain) > room:
+        shown.truncate(room, overflow="ellipsis")
+    line.append_text(shown)
+    line.append(" " * max(1, cells - width(line.plain) - width(figures)))
+    line.append(figures, colors.quiet)
+    return line
+
+
+def _changed(change: Change, cells: int, colors: Ink) -> list[Text]:
+    if change.error:
+        return [Text(shorten(f"{change.edit}: {safe(change.error)}", cells), colors.bad, no_wrap=True)]
+    lines = []
+    before = dict(change.clean)
+    for name, likeliest in (("clean", change.clean), (change.edit, change.edited)):
+        line = Text(fit(name, LABEL - 1) + " ", colors.quiet if name == "clean" else colors.second, no_wrap=True)
+        for token, p in likeliest:
+            piece = f"{show_token(token)} {probability(p)}  "
+            if width(line.plain) + width(piece) - 2 > cells:
+                break
+            moved = name != "clean" and abs(p - before.get(token, 0)) > 0.1 * max(p, before.get(token, 0))
+            line.append(piece, colors.second if moved else colors.plain)
+        if likeliest:
+            lines.append(line)
+    words = change.headline or ("waiting for the model" if change.status in ("queued", "running") else change.status)
+    from workbench.drawing.layout import wrap
+
+    lines += [Text(part, colors.plain, no_wrap=True) for part in wrap(safe(words), cells)]
+    return lines

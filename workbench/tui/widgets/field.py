@@ -1,0 +1,70 @@
+"""One-line text fields: every printable key is theirs, nothing blinks, pasted newlines stay and never submit."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from rich.cells import cell_len
+from rich.text import Text
+from textual.binding import BindingType
+from textual.events import Paste
+from textual.suggester import Suggester
+from textual.widgets import Input
+
+from workbench.text import safe
+from workbench.tui import keys
+
+
+def pictured(text: str) -> str:
+    """Each character that a terminal must not get as one that stands for it, so that columns and cursor agree.
+
+    `workbench.text.safe` writes such characters as several; here one has to stay one, since it can be edited.
+    """
+    if text.isprintable():
+        return text
+    return "".join(character if _harmless(character) else _picture(character) for character in text)
+
+
+def _harmless(character: str) -> bool:
+    return character.isprintable() and safe(character) in (character, "◌" + character)
+
+
+def _picture(character: str) -> str:
+    code = ord(character)
+    if character == "\n":
+        return "↵"
+    if code < 0x20:
+        return chr(0x2400 + code)
+    return "␡" if code == 0x7F else "�"
+
+
+class Field(Input):
+    """An Input without box, in line with the words around it."""
+
+    DEFAULT_CSS = """
+    Field {
+        height: 1; border: none; padding: 0; background: $background; color: $foreground;
+        &:focus { border: none; background: $panel; background-tint: $foreground 0%; }
+        &.-invalid { border: none; }
+        & > .input--placeholder, & > .input--suggestion { color: $quiet; }
+        &:ansi { &:focus { background: ansi_default; text-style: underline; } }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = list(keys.FIELD)
+
+    def __init__(self, value: str = "", *, suggester: Suggester | None = None, **given: Any) -> None:
+        super().__init__(value, suggester=suggester, select_on_focus=False, compact=True, **given)
+        self.cursor_blink = False
+
+    @property
+    def _value(self) -> Text:
+        return Text(pictured(self.value), no_wrap=True, overflow="ignore", end="")
+
+    def _position_to_cell(self, position: int) -> int:
+        return cell_len(pictured(self.value[:position]))
+
+    def _on_paste(self, event: Paste) -> None:
+        text = event.text.replace("\r\n", "\n").replace("\r", "\n")
+        self.replace(text, *sorted(self.selection))
+        event.stop()
+        event.prevent_default()

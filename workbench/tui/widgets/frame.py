@@ -1,0 +1,155 @@
+"""The frame: one line on top, one below, and a place above the lower one for a sentence that stays until read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+from textual.widget import Widget
+
+from workbench.text import safe, shorten, width
+from workbench.tui.theme import ink
+
+if TYPE_CHECKING:
+    from workbench.tui.page import Page
+
+_KEY_WORDS = {
+    "enter": "Enter",
+    "escape": "Esc",
+    "space": "Space",
+    "tab": "Tab",
+    "shift+tab": "Shift+Tab",
+    "up": "↑",
+    "down": "↓",
+    "left": "←",
+    "right": "→",
+    "pageup": "PgUp",
+    "pagedown": "PgDn",
+    "home": "Home",
+    "end": "End",
+    "delete": "Del",
+    "colon": ":",
+    "slash": "/",
+    "question_mark": "?",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+}
+
+
+def key_word(key: str) -> str:
+    """A key as the help and the lower line name it: `Enter`, `Ctrl+C`, `F1`, `j`."""
+    if key in _KEY_WORDS:
+        return _KEY_WORDS[key]
+    if key.startswith("upper_"):
+        return key.removeprefix("upper_").upper()
+    if key[:1] == "f" and key[1:].isdigit():
+        return key.upper()
+    if "+" in key:
+        return "+".join(part.capitalize() for part in key.split("+"))
+    return key
+
+
+class TopLine(Widget):
+    """What this is (screen, session, prompt) on the left, with what (model, edits) on the right."""
+
+    DEFAULT_CSS = "TopLine { height: 1; dock: top; }"
+
+    def render(self) -> Text:
+        page: Page = self.screen  # type: ignore[assignment]
+        left, right = page.heading()
+        return two_ends(left, right, self.size.width, ink(self.app).quiet)
+
+
+class BottomLine(Widget):
+    """How the worker and its job are on the left, the keys that work here and now on the right."""
+
+    DEFAULT_CSS = "BottomLine { height: 1; dock: bottom; }"
+
+    def render(self) -> Text:
+        page: Page = self.screen  # type: ignore[assignment]
+        colors = ink(self.app)
+        state = page.state_words()
+        space = self.size.width - 2
+        keys = page.keys_now()
+        least = width(_joined(keys[-1:])) if keys else 0
+        state = Text(shorten(state.plain, max(0, min(width(state.plain), space - least - 3))), state.style)
+        # What is least needed goes first; the way to all the keys stays to the last.
+        while len(keys) > 1 and width(state.plain) + 3 + width(_joined(keys)) > space:
+            keys = [*keys[:-2], keys[-1]]
+        line = Text(no_wrap=True)
+        for at, (key, label) in enumerate(keys):
+            line.append("  " if at else "", colors.quiet)
+            line.append(key, colors.strong)
+            line.append(f" {label}", colors.quiet)
+        gap = max(1, space - width(state.plain) - width(line.plain))
+        return Text.assemble(" ", state, " " * gap, line, no_wrap=True, overflow="crop")
+
+
+def _joined(keys: list[tuple[str, str]]) -> str:
+    return "  ".join(f"{key} {label}" for key, label in keys)
+
+
+def two_ends(left: Text, right: Text, cells: int, filler: Any = "") -> Text:
+    """A line with something at both ends; what does not fit goes from the left's end, then from the right's."""
+    right_text = shorten(right.plain, max(0, cells - 12))
+    right = right if right_text == right.plain else Text(right_text, filler)
+    room = cells - 2 - width(right.plain) - (2 if right.plain else 0)
+    if width(left.plain) > room:
+        left = left.copy()
+        left.truncate(max(0, room), overflow="ellipsis")
+    gap = max(1, cells - 2 - width(left.plain) - width(right.plain))
+    return Text.assemble(" ", left, " " * gap, right, no_wrap=True, overflow="crop")
+
+
+class Notice(Widget):
+    """One sentence, in place. It stays until the next thing is done or Esc is pressed."""
+
+    DEFAULT_CSS = """
+    Notice { height: auto; max-height: 6; dock: bottom; margin-bottom: 1; padding: 0 1; display: none; }
+    Notice.shown { display: block; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sentence = ""
+        self._bad = False
+
+    def say(self, sentence: str, bad: bool = False) -> None:
+        self.sentence, self._bad = sentence, bad
+        self.set_class(bool(sentence), "shown")
+        self.refresh(layout=True)
+
+    def render(self) -> Text:
+        colors = ink(self.app)
+        mark = Text("! ", colors.bad) if self._bad else Text("")
+        return mark + Text(safe(self.sentence, newlines=True), colors.plain)
+
+
+class Rule(Widget):
+    """The one thin line that separates; with words in it where they help."""
+
+    DEFAULT_CSS = "Rule { height: 1; }"
+
+    def __init__(self, words: str = "", **given: Any) -> None:
+        super().__init__(**given)
+        self._words = words
+
+    def update(self, words: str) -> None:
+        self._words = words
+        self.refresh()
+
+    def render(self) -> Text:
+        return rule(self._words, self.size.width, self.app)
+
+
+def rule(words: str, cells: int, app: Any) -> Text:
+    colors = ink(app)
+    if not words:
+        return Text("─" * cells, colors.line, no_wrap=True)
+    words = shorten(safe(words), cells - 6)
+    return Text.assemble(
+        ("── ", colors.line),
+        (words, colors.quiet),
+        (" " + "─" * max(0, cells - width(words) - 4), colors.line),
+        no_wrap=True,
+    )

@@ -1,0 +1,80 @@
+"""Lines that are drawn one by one: what is shown anew sends only the lines that differ."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual.binding import BindingType
+from textual.geometry import Region, Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from workbench.tui import keys
+
+
+class NeuronCard(ScrollView, can_focus=True):
+    """Everything known of one neuron, as lines that somebody else lays out."""
+
+    DEFAULT_CSS = """
+    NeuronCard { scrollbar-size: 1 1; overflow-x: hidden; overflow-y: auto; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = list(keys.NEURON_CARD)
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.lines: list[Text] = []
+        self._strips: list[Strip | None] = []
+
+    def show(self, lines: list[Text], top: bool = False) -> None:
+        """These lines from now on; `top` scrolls back to the first one (another neuron's card)."""
+        before, self.lines = self.lines, lines
+        old = self._strips
+        self._strips = [
+            old[at] if at < len(before) and at < len(old) and _same(before[at], line) else None
+            for at, line in enumerate(lines)
+        ]
+        if len(lines) != len(before):
+            self.virtual_size = Size(0, len(lines))
+        if top and self.scroll_offset.y:
+            self.scroll_to(y=0, animate=False, force=True, immediate=True)
+            self.refresh()
+            return
+        first = self.scroll_offset.y
+        for y in range(self.size.height):
+            at = first + y
+            there = at < len(self._strips)
+            if (there and self._strips[at] is None) or (not there and at < len(before)):
+                self.refresh(Region(0, y, self.size.width, 1))
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._strips = [None] * len(self.lines)
+
+    def render_line(self, y: int) -> Strip:
+        at, cells = y + self.scroll_offset.y, self.size.width
+        if at >= len(self.lines):
+            return Strip.blank(cells, self.rich_style)
+        strip = self._strips[at]
+        if strip is None or strip.cell_length != cells:
+            text = self.lines[at].copy()
+            text.end = ""
+            strip = Strip(text.render(self.app.console)).adjust_cell_length(cells).apply_style(self.rich_style)
+            self._strips[at] = strip
+        return strip
+
+    def scroll_lines(self, lines: int) -> None:
+        self.scroll_to(y=self.scroll_offset.y + lines, animate=False, force=True, immediate=True)
+
+    def action_move(self, by: int) -> None:
+        self.scroll_lines(by)
+
+    def action_page(self, by: int) -> None:
+        self.scroll_lines(by * max(1, self.size.height - 1))
+
+    def action_edge(self, side: int) -> None:
+        self.scroll_lines(side * len(self.lines))
+
+
+def _same(one: Text, other: Text) -> bool:
+    return one.plain == other.plain and one.spans == other.spans and one.style == other.style

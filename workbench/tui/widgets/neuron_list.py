@@ -1,0 +1,114 @@
+"""The list of neurons: half a million lines, of which only the visible ones are ever drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from rich.text import Text
+from textual.binding import BindingType
+from textual.widget import Widget
+
+from workbench.tui import keys
+from workbench.tui.screens.neurons.columns import Row
+from workbench.tui.theme import ink
+from workbench.tui.widgets.line_list import LineList
+
+if TYPE_CHECKING:
+    from workbench.index.reader import IndexColumn, NeuronIndex
+
+
+class NeuronHeader(Widget):
+    """The list's column titles."""
+
+    DEFAULT_CSS = "NeuronHeader { height: 1; }"
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.row: Row | None = None
+
+    def show(self, row: Row) -> None:
+        self.row = row
+        self.refresh()
+
+    def render(self) -> Text:
+        return self.row.header(ink(self.app)) if self.row else Text()
+
+
+class NeuronList(LineList):
+    """Neuron ids in an order, a cursor on one of them, marks. It knows nothing of filters: it is given the ids."""
+
+    BINDINGS: ClassVar[list[BindingType]] = list(keys.NEURON_LIST)
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.index: NeuronIndex | None = None
+        self.columns: Mapping[str, IndexColumn] = {}
+        self.ids = np.zeros(0, np.int32)
+        """[line] the neuron of each line: layer * d_mlp + index"""
+        self.marks: set[int] = set()
+        self.pinned: set[int] = set()
+        self.names: list[str] = []
+        self.sorted_by, self.descending = "", False
+        self.row: Row | None = None
+
+    @property
+    def neuron(self) -> int | None:
+        """The neuron under the cursor."""
+        return int(self.ids[self.cursor]) if len(self.ids) else None
+
+    def show(
+        self, index: NeuronIndex, columns: Mapping[str, IndexColumn], ids: np.ndarray, keep: int | None = None
+    ) -> None:
+        """These neurons, in this order. The cursor stays on neuron `keep` where it is among them."""
+        self.index, self.columns, self.ids = index, columns, ids
+        cursor = None
+        if keep is not None:
+            found = np.flatnonzero(ids == keep)
+            cursor = int(found[0]) if len(found) else min(self.cursor, max(0, len(ids) - 1))
+        self._lay_out()
+        self.set_count(len(ids), cursor)
+
+    def arrange(self, names: list[str], sorted_by: str, descending: bool) -> None:
+        """Which columns, and which of them the order is by."""
+        self.names, self.sorted_by, self.descending = names, sorted_by, descending
+        self._lay_out()
+        self.forget_all()
+
+    def _lay_out(self) -> None:
+        if self.index is None or not self.size.width:
+            return
+        self.row = Row(
+            self.index, self.columns, self.names, self.size.width - 2, self.sorted_by, self.descending
+        )
+        for header in self.screen.query(NeuronHeader):
+            header.show(self.row)
+
+    def line(self, index: int, cells: int) -> Text:
+        if self.row is None:
+            return Text()
+        neuron = int(self.ids[index])
+        sign = "●" if neuron in self.marks else "★" if neuron in self.pinned else " "
+        return self.row.draw(neuron, sign, ink(self.app))
+
+    def mark(self) -> None:
+        """Mark the neuron under the cursor, or take its mark away; the cursor moves on."""
+        if self.neuron is None:
+            return
+        self.marks ^= {self.neuron}
+        self.forget(self.cursor)
+        self.move_to(self.cursor + 1)
+
+    def go_to(self, neuron: int) -> bool:
+        """The cursor to this neuron; False where it is not in the list."""
+        found = np.flatnonzero(self.ids == neuron)
+        if not len(found):
+            return False
+        self.move_to(int(found[0]))
+        return True
+
+    def on_resize(self) -> None:
+        self._lay_out()
+        self.forget_all()
+        super().on_resize()

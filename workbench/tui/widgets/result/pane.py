@@ -1,0 +1,244 @@
+"""The pane that shows one step, live while it runs, from the session file alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.message import Message
+from textual.widgets import Static
+
+from workbench.tui import keys
+from workbench.tui.latest import Latest
+from workbench.tui.theme import ink
+from workbench.tui.widgets.result.section import Heading, Section
+from workbench.tui.widgets.result.words import foot, head
+
+if TYPE_CHECKING:
+    from workbench.tui.app import WorkbenchApp
+    from workbench.tui.widgets.result.snapshot import ShownView, Snapshot
+
+WIDE = 116
+"""cells from which two views stand side by side"""
+
+
+class ResultPane(VerticalScroll, can_focus=True):
+    """`show(step)`; then it follows the file. The cursor goes over the views' headings."""
+
+    DEFAULT_CSS = """
+    ResultPane { height: 1fr; padding: 0 1 0 0; }
+    ResultPane Static { height: auto; width: 1fr; padding: 0 1 0 2; }
+    ResultPane #head { margin-bottom: 1; }
+    ResultPane #columns { height: auto; layout: vertical; }
+    ResultPane #columns > Vertical { height: auto; width: 1fr; }
+    ResultPane.wide #columns { layout: horizontal; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = list(keys.RESULT)
+
+    class Shown(Message):
+        """The pane shows a newer snapshot."""
+
+        def __init__(self, snapshot: Snapshot) -> None:
+            super().__init__()
+            self.snapshot = snapshot
+
+    def __init__(self, empty: str = "", **given: Any) -> None:
+        super().__init__(**given)
+        self.step: int | None = None
+        self.snapshot: Snapshot | None = None
+        self._empty = Text(empty)
+        self._cursor = 0
+        self._unfolded: dict[str, bool] = {}
+        """what the user folded or unfolded, by key: kept from step to step"""
+        self._built: list[str] = []
+        self._reading = Latest(self, self._read, self._failed)
+
+    @property
+    def workbench(self) -> WorkbenchApp:
+        return self.app  # type: ignore[return-value]
+
+    @property
+    def settled(self) -> bool:
+        """What is seen is what the file says, drawn."""
+        if self._reading.busy or (self.step is not None and self.snapshot is None):
+            return False
+        return all(section.panel.drawn for section in self.sections if not section.folded)
+
+    def compose(self) -> ComposeResult:
+        yield Static(self._empty, id="head")
+        with Horizontal(id="columns"):
+            yield Vertical(id="left")
+            yield Vertical(id="right")
+        yield Static("", id="foot")
+
+    # --- what is shown ---
+
+    def show(self, step: int | None) -> None:
+        """This step from now on."""
+        if step != self.step:
+            self.step, self.snapshot = step, None
+        self.reread()
+
+    def say(self, text: Text) -> None:
+        """Words instead of a step."""
+        self.step, self.snapshot = None, None
+        self._empty = text
+        self.reread()
+
+    def reread(self) -> None:
+        """The file may have something newer."""
+        self._reading.ask()
+
+    def restate(self) -> None:
+        """The worker's state is another one: only the words change."""
+        if self.snapshot is not None and not self.snapshot.finished:
+            self._words(self.snapshot)
+
+    async def _read(self) -> None:
+        step = self.step
+        if step is None:
+            await self._clear()
+            return
+        from workbench.tui.widgets.result.snapshot import read_step
+
+        before = self.snapshot
+        known = {shown.key: shown for shown in before.views} if before else {}
+        snapshot = await self.workbench.feed.read(lambda reader: read_step(reader, step, known))
+        if step != self.step:
+            return
+        if before is None or before.record != snapshot.record or before.notes != snapshot.notes:
+            self.snapshot = snapshot
+            await self._build(snapshot.views)
+            self._words(snapshot)
+            if before is None:
+                self.scroll_home(animate=False)
+            self.post_message(self.Shown(snapshot))
+
+    def _failed(self, sentence: str) -> None:
+        colors = ink(self.app)
+        self.query_one("#head", Static).update(Text("! ", colors.bad) + Text(sentence, colors.plain))
+
+    async def _clear(self) -> None:
+        self._built = []
+        await self.query(Section).remove()
+        self.query_one("#head", Static).update(self._empty)
+        self.query_one("#foot", Static).update("")
+
+    def _words(self, snapshot: Snapshot) -> None:
+        app, colors = self.workbench, ink(self.app)
+        self.query_one("#head", Static).update(head(snapshot, app.link, colors))
+        self.query_one("#foot", Static).update(foot(snapshot, colors, app.link is None))
+
+    async def _build(self, views: tuple[ShownView, ...]) -> None:
+        """Sections for these views; the ones that are there stay, so that nothing jumps."""
+        names = [shown.key for shown in views]
+        if names == self._built:
+            for section, shown in zip(self.sections, views, strict=True):
+                section.update(shown)
+            return
+        left, right = self.query_one("#left"), self.query_one("#right")
+        with self.app.batch_update():
+            await self.query(Section).remove()
+            sections = [Section(shown, self._is_folded(at, shown)) for at, shown in enumerate(views)]
+            await left.mount_all(sections[:1])
+            await right.mount_all(sections[1:])
+        self._built = names
+        self._cursor = min(self._cursor, max(0, len(sections) - 1))
+        self._arrange()
+        self._mark()
+
+    def _is_folded(self, at: int, shown: ShownView) -> bool:
+        chosen = self._unfolded.get(shown.key)
+        if chosen is not None:
+            return not chosen
+        return at > (1 if self.size.width >= WIDE else 0) or shown.key.startswith("scalars:")
+
+    @property
+    def sections(self) -> list[Section]:
+        """The main view's first."""
+        return list(self.query(Section))
+
+    # --- layout ---
+
+    def on_resize(self) -> None:
+        self._arrange()
+        for at, section in enumerate(self.sections):
+            folded = self._is_folded(at, section.shown)
+            if folded != section.folded:
+                section.fold(folded)
+
+    def _arrange(self) -> None:
+        self.set_class(self.size.width >= WIDE and len(self._built) > 1, "wide")
+        self.query_one("#right").display = len(self._built) > 1
+
+    # --- the cursor ---
+
+    def current(self) -> ShownView | None:
+        """The view under the cursor."""
+        return self.sections[self._cursor].shown if self._cursor < len(self.sections) else None
+
+    def _mark(self) -> None:
+        for at, section in enumerate(self.sections):
+            section.mark(at == self._cursor and self.has_focus)
+
+    def on_focus(self) -> None:
+        self._mark()
+
+    def on_blur(self) -> None:
+        self._mark()
+
+    def action_move(self, by: int) -> None:
+        """Over the headings; where there is none in sight in that direction, the text scrolls."""
+        to = self._cursor + by
+        sections = self.sections
+        if 0 <= to < len(sections):
+            heading = sections[to].query_one(Heading)
+            y = heading.region.y - self.region.y
+            if -self.size.height // 2 <= y < self.size.height * 3 // 2:
+                self._cursor = to
+                self._mark()
+                self.scroll_to_widget(heading, animate=False)
+                return
+        self.scroll_relative(y=by, animate=False)
+
+    def action_page(self, by: int) -> None:
+        self.scroll_relative(y=by * max(1, self.size.height // 2), animate=False)
+
+    def action_edge(self, side: int) -> None:
+        self._cursor = 0 if side < 0 else max(0, len(self.sections) - 1)
+        self._mark()
+        if side < 0:
+            self.scroll_home(animate=False)
+        else:
+            self.scroll_end(animate=False)
+
+    def action_fold(self) -> None:
+        if self._cursor < len(self.sections):
+            section = self.sections[self._cursor]
+            self._unfolded[section.shown.key] = section.folded
+            section.fold(not section.folded)
+
+    @on(Heading.Chosen)
+    def _chosen(self, event: Heading.Chosen) -> None:
+        self.focus()
+        self._cursor = self.sections.index(event.section)
+        self._mark()
+        self.action_fold()
+
+    # --- what could follow ---
+
+    def action_next_step(self, number: int) -> None:
+        snapshot = self.snapshot
+        if snapshot is None or not snapshot.finished or number > len(snapshot.record.next_steps):
+            return
+        self.workbench.ask(snapshot.record.next_steps[number - 1], parent=snapshot.record.id)
+
+    def action_copy(self) -> None:
+        self.workbench.copy_view(self.snapshot, self.current())
+
+    def action_save(self) -> None:
+        self.workbench.save_view(self.snapshot, self.current())

@@ -1,0 +1,65 @@
+"""What a result's pane shows, read from the session file in one go. No widget here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from workbench.errors import UserError
+from workbench.session.records import FINISHED, NoteRow, StepRecord
+from workbench.views import AnyView, Scalar, Scalars
+
+if TYPE_CHECKING:
+    from workbench.session.reader import SessionReader
+
+SCALARS = "scalars:all"
+"""the key of the view made from a step's scalars"""
+
+
+class ShownView(msgspec.Struct, frozen=True, kw_only=True):
+    """A view as loaded; `problem` says why it could not be."""
+
+    key: str
+    title: str
+    revision: int
+    view: AnyView | None
+    problem: str = ""
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    record: StepRecord
+    views: tuple[ShownView, ...]
+    notes: tuple[NoteRow, ...]
+
+    @property
+    def finished(self) -> bool:
+        return self.record.status in FINISHED
+
+
+def read_step(reader: SessionReader, step: int, known: Mapping[str, ShownView]) -> Snapshot:
+    """The step as it is now; views that have not changed are taken from `known`. Raises UserError."""
+    record = reader.step(step)
+    views = []
+    for row in reader.views(step):
+        had = known.get(row.key)
+        if had is not None and had.revision == row.revision:
+            views.append(had)
+            continue
+        view, problem = None, ""
+        try:
+            view = reader.load_view(row)
+        except UserError as error:
+            problem = str(error)
+        title = row.title or row.key
+        views.append(ShownView(key=row.key, title=title, revision=row.revision, view=view, problem=problem))
+    if record.scalars:
+        views.append(_scalars(record))
+    return Snapshot(record=record, views=tuple(views), notes=tuple(reader.notes(step)))
+
+
+def _scalars(record: StepRecord) -> ShownView:
+    items = [Scalar(name=name, value=value) for name, value in record.scalars.items()]
+    title = f"{len(items)} number{'' if len(items) == 1 else 's'} for comparisons"
+    return ShownView(key=SCALARS, title=title, revision=record.revision, view=Scalars(title=title, items=items))
