@@ -6,6 +6,8 @@ from workbench.errors import GrammarError
 from workbench.model_info import ModelInfo
 from workbench.units import (
     SITES,
+    STREAM,
+    Component,
     Direction,
     Head,
     Neuron,
@@ -40,6 +42,12 @@ units = st.one_of(
     st.builds(Head, st.integers(0, 99), st.integers(0, 99)),
     st.builds(Site, st.integers(0, 99), st.sampled_from(sorted(SITES))),
     st.builds(Direction, st.from_regex(r"[a-z_][a-z0-9_]{0,10}", fullmatch=True)),
+    st.builds(
+        Component,
+        st.integers(0, 99),
+        st.sampled_from(sorted(STREAM)),
+        st.from_regex(r"[A-Za-z_][\w.-]{0,8}\w", fullmatch=True),
+    ),
 )
 
 
@@ -50,6 +58,15 @@ def test_every_kind_is_read():
         Direction("refusal"),
         Site(5, "resid_post"),
     ]
+
+
+def test_a_component_is_a_site_along_a_direction():
+    assert parse_units("L1-2.resid_post@L3.N4.out") == [
+        Component(1, "resid_post", "L3.N4.out"),
+        Component(2, "resid_post", "L3.N4.out"),
+    ]
+    with pytest.raises(GrammarError, match="lies in the stream"):
+        parse_units("L1.z@refusal")
 
 
 def test_ranges_lists_and_stars():

@@ -4,6 +4,7 @@ L12.N345        a neuron: layer 12, index 345 of the MLP post-activation
 L5.H3           a query head
 L5.resid_post   a site of the stream or of a block (SITES)
 @refusal        a named direction
+L5.resid_post@refusal   the component of a site along a direction
 L3.N10-20       a range, both ends included; L3-5.H0, L*.resid_post and L5.H* likewise
 L3.N1, L4.N2    a list: commas or spaces
 """
@@ -30,6 +31,8 @@ SITES: dict[str, str] = {
     "z": "attention heads' outputs before W_O",
     "pattern": "attention patterns",
 }
+STREAM: frozenset[str] = frozenset({"resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out"})
+"""sites whose vectors have d_model numbers, where a direction can be read and written"""
 MAX_UNITS = 1_000_000
 
 
@@ -72,10 +75,21 @@ class Direction(msgspec.Struct, frozen=True, order=True, tag="direction"):
         return f"@{self.name}"
 
 
-Unit = Neuron | Head | Site | Direction
+class Component(msgspec.Struct, frozen=True, order=True, tag="component"):
+    """One number a position: the component of a site of the stream along a named direction."""
+
+    layer: int
+    site: str
+    direction: str
+
+    def __str__(self) -> str:
+        return f"L{self.layer}.{self.site}@{self.direction}"
+
+
+Unit = Neuron | Head | Site | Direction | Component
 
 _SEPARATORS = re.compile(r"[,\s]+")
-_NAME = re.compile(r"[A-Za-z_][\w.-]*")
+_NAME = re.compile(r"[A-Za-z_](?:[\w.-]*\w)?")
 _NUMBER = re.compile(r"\d+")
 
 
@@ -112,11 +126,8 @@ def parse_unit(text: str, info: ModelInfo | None = None) -> Unit:
 
 def _parse_term(text: str, start: int, info: ModelInfo | None) -> tuple[list[Unit], int]:
     if text[start] == "@":
-        match = _NAME.match(text, start + 1)
-        if not match:
-            raise GrammarError(text, start + 1, "a direction's name follows @, for example @refusal")
-        _end_of_term(text, match.end())
-        return [Direction(match.group())], match.end()
+        name, end = _parse_direction(text, start)
+        return [Direction(name)], end
     if text[start] not in "Ll":
         raise GrammarError(
             text, start, "a unit starts with L (layer) or @ (direction): L12.N345, L5.H3, L5.resid_post, @refusal"
@@ -142,11 +153,25 @@ def _parse_term(text: str, start: int, info: ModelInfo | None) -> tuple[list[Uni
         raise GrammarError(
             text, at, f"expected N and a number (neuron), H and a number (head) or a site: {', '.join(SITES)}"
         )
-    name = match.group()
-    _end_of_term(text, match.end())
+    name, end = match.group(), match.end()
     if info is not None:
         _check_site(text, at, name, info)
-    return [Site(layer, name) for layer in layers], match.end()
+    if text[end : end + 1] == "@":
+        if name not in STREAM:
+            raise GrammarError(text, end, f"a direction lies in the stream: {', '.join(sorted(STREAM))}")
+        direction, end = _parse_direction(text, end)
+        return [Component(layer, name, direction) for layer in layers], end
+    _end_of_term(text, end)
+    return [Site(layer, name) for layer in layers], end
+
+
+def _parse_direction(text: str, at: int) -> tuple[str, int]:
+    """The name after the @ at `at`, and where it ends."""
+    match = _NAME.match(text, at + 1)
+    if not match:
+        raise GrammarError(text, at + 1, "a direction's name follows @, for example @refusal")
+    _end_of_term(text, match.end())
+    return match.group(), match.end()
 
 
 def _check_site(text: str, at: int, name: str, info: ModelInfo) -> None:

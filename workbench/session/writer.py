@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from workbench import paths
-from workbench.edits import Edit, Function, Scale, SetTo, stack_text
+from workbench.edits import Edit, Function, stack_text
 from workbench.errors import UserError
 from workbench.experiment import NextStep, Progress
 from workbench.model_info import ModelInfo
@@ -356,13 +356,9 @@ def label_of(params: Mapping[str, Any]) -> str:
 
 
 def _edit_columns(edit: Edit) -> tuple[str, str, float | None, str | None]:
-    match edit:
-        case SetTo():
-            return "set", edit.units, edit.value, None
-        case Scale():
-            return "scale", edit.units, edit.factor, None
-        case Function():
-            return "function", edit.units, None, edit.source
+    """op, units, its number if it has one, a Python function's source; `text` says all of the others."""
+    value = next((getattr(edit, name) for name in ("value", "factor", "strength") if hasattr(edit, name)), None)
+    return str(edit.__struct_config__.tag), edit.units, value, edit.source if isinstance(edit, Function) else None
 
 
 def _gone(owner: str | None) -> bool:
