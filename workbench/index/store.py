@@ -1,0 +1,155 @@
+"""The folders of indexes: which there are, whether they are whole, and removing them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import msgspec
+
+from workbench import paths
+from workbench.errors import UserError
+from workbench.index.format import SIGN_TOP, TAILS, WINDOW, IndexFile, file_hash, open_array, read_index_file
+from workbench.model_info import ModelInfo
+
+
+class IndexInfo(msgspec.Struct, kw_only=True, frozen=True):
+    """One line of `workbench index list`."""
+
+    name: str
+    path: str
+    kind: str
+    model: str
+    fingerprint: str
+    corpus: str
+    tokens: int
+    documents: int
+    wanted: int
+    complete: bool
+    explain: bool
+    bytes: int
+    """on disk"""
+    created: float
+    problem: str = ""
+    """why it can't be opened, as a sentence"""
+
+
+def indexes_dir() -> Path:
+    return paths.cache_dir() / "indexes"
+
+
+def list_indexes(fingerprint: str | None = None) -> list[IndexInfo]:
+    """All indexes, data before weights, newest first; with `fingerprint`, only that model's."""
+    root = indexes_dir()
+    found = []
+    for folder in sorted(root.iterdir()) if root.is_dir() else []:
+        if not folder.is_dir() or not (folder / "index.json").exists():
+            continue
+        info = describe(folder)
+        if fingerprint is None or info.fingerprint == fingerprint:
+            found.append(info)
+    return sorted(found, key=lambda info: (info.kind == "weights", -info.created))
+
+
+def describe(folder: Path) -> IndexInfo:
+    """What index.json says; a folder that can't be read has a `problem`."""
+    size = sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
+    try:
+        file = read_index_file(folder)
+    except UserError as error:
+        file = None
+        problem = str(error)
+    else:
+        problem = ""
+    return IndexInfo(
+        name=folder.name,
+        path=str(folder),
+        kind=file.kind if file else "",
+        model=file.model.name if file else "",
+        fingerprint=file.model.fingerprint if file else "",
+        corpus=file.corpus.name if file and file.corpus else "",
+        tokens=sum(file.counts.tokens) if file else 0,
+        documents=file.progress.documents if file else 0,
+        wanted=file.progress.wanted if file else 0,
+        complete=bool(file and file.progress.done),
+        explain=bool(file and file.settings and file.settings.explain),
+        bytes=size,
+        created=file.created if file else 0.0,
+        problem=problem,
+    )
+
+
+def find_folder(name: str) -> Path:
+    """A folder by its name, its beginning, or its path. Raises UserError naming the ones there are."""
+    given = Path(name)
+    if (given / "index.json").exists():
+        return given
+    names = [info.name for info in list_indexes()]
+    hits = [known for known in names if known == name] or [known for known in names if known.startswith(name)]
+    if len(hits) == 1:
+        return indexes_dir() / hits[0]
+    if hits:
+        raise UserError(f"{name!r} could be {' or '.join(hits)}: write more of it")
+    there = f"there are {', '.join(names)}" if names else "there is none yet: `workbench index build` makes one"
+    raise UserError(f"there is no index {name!r}: {there}")
+
+
+def best_index(model: ModelInfo | None = None) -> Path:
+    """The folder to look at where none was named: the model's data index with most tokens, else its weights.
+
+    Raises UserError where there is none.
+    """
+    known = [info for info in list_indexes(model.fingerprint if model else None) if not info.problem]
+    if not known:
+        raise UserError(
+            "there is no index yet: `workbench index build --corpus stdlib --tokens 20000` makes a small one"
+        )
+    return Path(max(known, key=lambda info: (info.kind == "data", info.tokens, info.created)).path)
+
+
+def verify(folder: Path) -> list[str]:
+    """What is wrong with an index, as sentences; an empty list if nothing is."""
+    try:
+        file = read_index_file(folder)
+    except UserError as error:
+        return [str(error)]
+    problems = _check_shapes(folder, file)
+    if not file.hashes:
+        problems.append("it is still growing, or its build was killed: there are no checksums to compare with yet")
+    for name, wanted in file.hashes.items():
+        path = folder / name
+        if not path.exists():
+            problems.append(f"{name} is missing")
+        elif file_hash(path) != wanted:
+            problems.append(f"{name} is not what was written: its checksum differs")
+    return problems
+
+
+def _check_shapes(folder: Path, file: IndexFile) -> list[str]:
+    checks = [(folder / file.state, name, shape) for name, shape in file.shapes.items()]
+    if file.kind == "data" and file.settings:
+        n = file.model.n_neurons
+        checks.append((folder, "windows", [len(TAILS), n, file.settings.top, WINDOW]))
+        if file.model.gated_mlp:
+            checks.append((folder, "sign_windows", [4, n, SIGN_TOP, WINDOW]))
+    problems = []
+    for place, name, shape in checks:
+        try:
+            open_array(place, name, shape)
+        except FileNotFoundError:
+            problems.append(f"{place.name}/{name}.npy is missing")
+        except UserError as error:
+            problems.append(str(error))
+    return problems
+
+
+def remove(folder: Path) -> None:
+    """Delete an index. Raises UserError for a folder that is none, and where it is being built."""
+    if not (folder / "index.json").exists():
+        raise UserError(f"{folder} is no index: there is no index.json in it, so nothing was removed")
+    from workbench.index.lock import BuildLock
+
+    with BuildLock(folder):
+        # Without its head it is no index any more, whatever happens to the rest.
+        (folder / "index.json").unlink()
+        shutil.rmtree(folder)
