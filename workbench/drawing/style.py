@@ -104,7 +104,12 @@ def detect(stream: IO[Any], theme: str = "dark") -> Style:
 
 
 def speaks_utf8(stream: IO[Any] | None = None) -> bool:
-    """Whether block and braille characters can be shown: the stream's (else the locale's) encoding is UTF-8."""
+    """Whether block and braille characters can be shown: the stream's (else the locale's) encoding is UTF-8.
+
+    WORKBENCH_ASCII=1 says that they cannot, whatever the encoding.
+    """
+    if os.environ.get("WORKBENCH_ASCII", "0") not in ("", "0"):
+        return False
     encoding = getattr(stream, "encoding", None) or locale.getpreferredencoding(False)
     try:
         return codecs.lookup(encoding).name == "utf-8"

@@ -1,0 +1,90 @@
+"""The command line: `workbench` opens the terminal interface, `workbench COMMAND` does one thing and prints it.
+
+Nothing heavy is imported before it is known which command it is: the first paint waits for this module.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from workbench.cli.failing import guarded
+
+_COMMANDS = {
+    "run": ("run", "Run an experiment and print what it found."),
+    "experiments": ("experiments", "List the experiments, or one with its parameters."),
+    "sessions": ("sessions", "List the sessions Home lists."),
+    "show": ("sessions", "Print a session's steps, or one step with its views."),
+    "replay": ("sessions", "Step through a session as it happened, without a model."),
+    "note": ("sessions", "Write a note into a session."),
+    "models": ("models", "List the models on this machine."),
+    "ps": ("workers", "List the workers that are running."),
+    "stop": ("workers", "Stop workers."),
+    "logs": ("workers", "Print a worker's log."),
+    "settings": ("settings", "Print the settings, their meaning, and where the file is."),
+    "doctor": ("doctor", "Look at this machine, and say what would make it work better."),
+}
+"""Command → module of this package, and its line in the help: listing them imports none of them."""
+
+
+class Workbench(click.Group):
+    """A group whose commands are imported when they are used, and whose errors are sentences."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+        # whichever way it was started, its name in usage lines is the one users type
+        run = super().main
+        sys.exit(guarded(lambda: run(args, "workbench", complete_var, False, windows_expand_args, **extra)))
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"workbench.cli.{_COMMANDS[cmd_name][0]}")
+        found: click.Command = getattr(module, f"{cmd_name}_command")
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+
+
+@click.group(cls=Workbench, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--model", metavar="REF", help="A hub id, a local folder, or default.")
+@click.option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps …")
+@click.option("--dtype", metavar="NAME", help="auto, float32, bfloat16 or float16.")
+@click.option(
+    "--session",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The session file to go on with; made if there is none.",
+)
+@click.version_option(package_name="workbench-lm", prog_name="workbench", message="%(prog)s %(version)s")
+@click.pass_context
+def main(ctx: click.Context, model: str | None, device: str | None, dtype: str | None, session: Path | None) -> None:
+    """Look inside a language model.
+
+    Without a command the workbench opens in this terminal. Where there is none (a pipe, a CI job), it runs a short
+    investigation and prints it.
+    """
+    ctx.obj = {"model": model, "device": device, "dtype": dtype, "session": session}
+    if ctx.invoked_subcommand is None:
+        from workbench.cli.opening import open_workbench
+
+        raise SystemExit(open_workbench(**ctx.obj))

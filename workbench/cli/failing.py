@@ -1,0 +1,78 @@
+"""How a command ends: every mistake is a sentence on stderr and an exit code, never a traceback.
+
+0 done · 1 failed or lost · 2 wrong input · 130 cancelled
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from workbench.errors import UserError
+
+DONE, FAILED, WRONG, CANCELLED = 0, 1, 2, 130
+
+
+def guarded(action: Callable[[], Any]) -> int:
+    """Runs `action` and says what went wrong, if anything; the exit code."""
+    try:
+        found = action()
+        sys.stdout.flush()
+        return found if isinstance(found, int) else DONE
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.UsageError as error:
+        return complain(_usage(error), WRONG)
+    except click.ClickException as error:
+        return complain(error.format_message(), WRONG)
+    except UserError as error:
+        return complain(str(error), WRONG)
+    except (KeyboardInterrupt, click.Abort):
+        return CANCELLED
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else DONE if error.code is None else FAILED
+    except BrokenPipeError:
+        # whoever reads has had enough; the interpreter must not try to flush what is left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except Exception as error:
+        return complain(_unexpected(error), FAILED)
+
+
+def complain(sentence: str, code: int) -> int:
+    """Prints `workbench: sentence` on stderr, and gives the code back."""
+    from workbench.text import safe
+
+    try:
+        print(f"workbench: {safe(sentence, newlines=True)}", file=sys.stderr)  # noqa: T201
+    except UnicodeEncodeError:
+        print(f"workbench: {sentence!a}", file=sys.stderr)  # noqa: T201
+    except OSError:
+        pass  # nobody listens
+    return code
+
+
+def _usage(error: click.UsageError) -> str:
+    message = error.format_message()
+    where = error.ctx.command_path if error.ctx else "workbench"
+    return f"{message[:1].lower()}{message[1:].rstrip('.')} (see {where} --help)"
+
+
+def _unexpected(error: Exception) -> str:
+    """The sentence for a defect of ours; the traceback goes to a file."""
+    from workbench.paths import runtime_dir
+
+    kind = type(error).__name__
+    text = "".join(traceback.format_exception(error))
+    try:
+        path = runtime_dir() / f"crash-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except (OSError, UserError):
+        return f"an error of our own, which could not even be written down: {kind}: {error}\n{text}"
+    return f"an error of our own ({kind}: {error}); where it happened is written in {path}"

@@ -1,0 +1,81 @@
+"""Printing: lines in the terminal's colours and characters, or JSON and nothing else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from workbench.drawing import Line, Style, detect
+from workbench.drawing.layout import paragraph
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+MAX_WIDTH = 140
+"""Lines longer than this are hard to read; --width goes beyond."""
+_NO_TERMINAL = 100
+
+
+def page_width(wanted: int | None = None) -> int:
+    """Cells to draw in: as asked, else the terminal's up to MAX_WIDTH; 100 where there is none."""
+    if wanted:
+        return wanted
+    columns = shutil.get_terminal_size((_NO_TERMINAL, 40)).columns
+    return max(20, min(MAX_WIDTH, columns))
+
+
+class Printer:
+    """Writes drawn lines to stdout."""
+
+    def __init__(self, width: int | None = None, theme: str = "dark") -> None:
+        self.style: Style = detect(sys.stdout, theme)
+        self.width = page_width(width)
+        self._attributes = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+    def lines(self, lines: Iterable[Line]) -> None:
+        """Lines as they were drawn: never wrapped, never parsed."""
+        for line in lines:
+            if self._attributes:
+                self._console.print(line, soft_wrap=True)
+            else:
+                click.echo(line.plain)
+
+    @cached_property
+    def _console(self) -> Console:
+        """For escape codes; where there are no colours, dim and bold are left."""
+        from rich.console import Console
+
+        return Console(
+            file=sys.stdout,
+            force_terminal=True,
+            color_system="truecolor" if self.style.rgb else "standard",
+            markup=False,
+            highlight=False,
+            emoji=False,
+        )
+
+    def text(self, text: str, look: str = "", indent: str = "") -> None:
+        """Running text, wrapped to the page."""
+        self.lines(paragraph(text, self.width, self.style, look, indent))
+
+    def word(self, text: str, look: str = "") -> None:
+        """One line that is not to be broken (a command to copy), however long."""
+        self.lines([Line(self.style.clean_text(text), style=look, end="", no_wrap=True)])
+
+    def blank(self) -> None:
+        click.echo()
+
+
+def print_json(data: Any) -> None:
+    """One JSON document in UTF-8; nan and infinity become null."""
+    import msgspec
+
+    from workbench.views import to_builtins
+
+    click.echo(msgspec.json.format(msgspec.json.encode(to_builtins(data)), indent=2))

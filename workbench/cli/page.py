@@ -1,0 +1,135 @@
+"""A step on paper: its sentence, its views, what to know about it, where to go from there."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from workbench.cli.output import Printer
+from workbench.drawing import draw
+from workbench.drawing.layout import plain
+from workbench.edits import Edit, parse_edits
+from workbench.errors import UserError
+from workbench.experiment import NextStep, command_line, experiment, make_params
+from workbench.session.reader import SessionReader
+from workbench.session.records import StepRecord
+from workbench.text import seconds
+from workbench.views import AnyView, to_builtins, view_kind
+
+
+def load_views(reader: SessionReader, step: int) -> tuple[list[AnyView], list[str]]:
+    """A step's views in order, and a sentence for each that cannot be loaded."""
+    views: list[AnyView] = []
+    problems: list[str] = []
+    for row in reader.views(step):
+        try:
+            views.append(reader.load_view(row))
+        except UserError as error:
+            problems.append(str(error))
+    return views, problems
+
+
+def step_json(path: Path, record: StepRecord, views: list[AnyView]) -> dict[str, Any]:
+    """A step as `--json` prints it."""
+    return {
+        "session": str(path),
+        "step": record.id,
+        "experiment": record.experiment,
+        "params": record.params,
+        "edits": edit_texts(record),
+        "model": record.model.name if record.model else None,
+        "seed": record.seed,
+        "status": record.status,
+        "headline": record.headline,
+        "scalars": record.scalars,
+        "views": [
+            {"kind": view_kind(view), "title": view.title, "data": _without(view, ("kind", "title"))} for view in views
+        ],
+    }
+
+
+def _without(view: AnyView, names: tuple[str, ...]) -> dict[str, Any]:
+    return {key: value for key, value in to_builtins(view).items() if key not in names}
+
+
+def edit_texts(record: StepRecord) -> list[str]:
+    """The step's edits as they are typed."""
+    return [str(edit) for edit in step_edits(record)]
+
+
+def step_edits(record: StepRecord) -> list[Edit]:
+    """The step's edits as they were. Raises UserError where a crafted file holds something else."""
+    try:
+        return msgspec.convert(record.edits, list[Edit])
+    except msgspec.ValidationError as error:
+        raise UserError(f"the edits of step {record.id} cannot be read: {error}") from None
+
+
+def print_step(printer: Printer, path: Path, record: StepRecord, views: list[AnyView], problems: list[str]) -> None:
+    """The whole step. `problems` are sentences about views that could not be loaded."""
+    style = printer.style
+    if record.status in ("failed", "lost"):
+        printer.text(f"{record.status}: {record.error or 'no reason is known'}", style.paint("bad", "bold"))
+    elif record.status == "cancelled":
+        printer.text("cancelled; this is what there was", style.paint("bad"))
+    elif record.status in ("queued", "running"):
+        printer.text(f"{record.status}; this is what there is so far", "dim")
+    if record.headline:
+        printer.text(record.headline, "bold")
+    if record.expected:
+        printer.text(f"expected: {record.expected}", "dim")
+    for view in views:
+        printer.blank()
+        printer.lines(draw(view, printer.width, style=style))
+    if problems or record.remarks:
+        printer.blank()
+    for sentence in [*problems, *record.remarks]:
+        printer.text(f"note: {sentence}")
+    if record.next_steps:
+        printer.blank()
+        printer.lines([plain("next", "dim")])
+        for following in record.next_steps:
+            printer.lines([plain(style.shorten(style.clean_text(f"  {following.label}"), printer.width))])
+            printer.word(f"    {next_command(following, record)}", style.paint("clean"))
+    printer.blank()
+    printer.text(" · ".join(_origin(path, record)), "dim")
+
+
+def next_command(step: NextStep, record: StepRecord) -> str:
+    """The `workbench run …` line of a suggestion, on the same model and under the edits it means."""
+    try:
+        edits = step_edits(record)
+        found = experiment(step.experiment)
+        params = make_params(found.params, step.params)
+        if step.edits is not None:
+            edits = parse_edits(step.edits)
+        ref = record.model.ref if record.model and record.model.ref != "default" else None
+        return command_line(found.name, params, edits, model=ref, seed=record.seed)
+    except UserError:
+        return shlex.join(["workbench", "run", step.experiment])
+
+
+def _origin(path: Path, record: StepRecord) -> list[str]:
+    """Where it is kept, how long it took, what it ran on."""
+    parts = [f"step {record.id} of {short_path(path)}"]
+    if record.started and record.finished:
+        parts.append(seconds(record.finished - record.started))
+    if record.model:
+        parts += [record.model.name, f"{record.model.device} {record.model.dtype}"]
+    if record.seed:
+        parts.append(f"seed {record.seed}")
+    return parts
+
+
+def short_path(path: Path) -> str:
+    """A path as one would type it here: relative below the working folder, `~` below home."""
+    path = Path(path)
+    for base, mark in ((Path.cwd(), ""), (Path.home(), "~/")):
+        try:
+            return mark + str(path.relative_to(base))
+        except ValueError:
+            continue
+    return str(path)

@@ -1,0 +1,91 @@
+"""The one line on stderr that says how far a step is; nothing where stderr is no terminal."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from workbench.drawing import speaks_utf8
+from workbench.text import count, number, safe, seconds, shorten
+
+if TYPE_CHECKING:
+    from workbench.experiment import Progress
+    from workbench.session.records import StepRecord
+    from workbench.worker.protocol import WorkerStatus
+
+_BAR = 16
+_QUIET = 0.3
+"""seconds before anything is shown: a quick step needs no progress"""
+
+
+class ProgressLine:
+    """Rewrites itself in place."""
+
+    def __init__(self, wanted: bool = True) -> None:
+        self._on = wanted and sys.stderr.isatty()
+        self._utf8 = speaks_utf8(sys.stderr)
+        self._began = time.monotonic()
+        self._shown = ""
+
+    def show(self, record: StepRecord, status: WorkerStatus | None, prefix: str = "") -> None:
+        """Where the step is: waiting for the model, or how much of it is done."""
+        if record.status == "queued" or (
+            record.status == "running" and not record.progress.stage and not record.progress.unit
+        ):
+            told = worker_words(status)
+        else:
+            told = f"{record.experiment} · {progress_words(record.progress, self._utf8)}"
+        self.say(f"{prefix} · {told}" if prefix else told)
+
+    def say(self, text: str) -> None:
+        """Shows `text` instead of what was there."""
+        if not self._on or time.monotonic() - self._began < _QUIET:
+            return
+        text = shorten(safe(text), max(10, shutil.get_terminal_size((80, 24)).columns - 1))
+        if not self._utf8:
+            text = text.replace("·", "-").encode("ascii", "replace").decode()
+        if text != self._shown:
+            sys.stderr.write(f"\r\x1b[K{text}")
+            sys.stderr.flush()
+            self._shown = text
+
+    def clear(self) -> None:
+        """Leaves no trace."""
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._shown = ""
+
+
+def worker_words(status: WorkerStatus | None) -> str:
+    """What the worker is at, in words: `loading · 40 % · 9 s left`."""
+    if status is None:
+        return "waiting for the worker"
+    parts = [status.stage if status.stage not in ("ready", "busy") else "waiting its turn"]
+    if status.detail:
+        parts.append(status.detail)
+    if status.fraction is not None:
+        parts.append(f"{round(status.fraction * 100)} %")
+    if status.seconds_left is not None:
+        parts.append(f"{seconds(status.seconds_left)} left")
+    return " · ".join(parts)
+
+
+def progress_words(progress: Progress, bar: bool = True) -> str:
+    """How much is done, how fast it goes, and how long it will take."""
+    parts = [progress.stage] if progress.stage else []
+    passed = time.time() - progress.started if progress.started else 0.0
+    rate = progress.done / passed if passed > 0 and progress.done else 0.0
+    if progress.total:
+        share = min(1.0, progress.done / progress.total)
+        full, empty = ("▇", "·") if bar else ("#", "-")
+        parts.append(full * round(share * _BAR) + empty * (_BAR - round(share * _BAR)))
+        parts.append(f"{count(progress.done)} of {count(progress.total)} {progress.unit}".strip())
+        if rate:
+            parts.append(f"{number(rate)} a second")
+            parts.append(f"{seconds((progress.total - progress.done) / rate)} left")
+    elif progress.done:
+        parts.append(f"{count(progress.done)} {progress.unit}".strip())
+    return " · ".join(parts) or "running"

@@ -1,0 +1,164 @@
+"""`workbench run EXPERIMENT`: a command for each experiment, made from its parameters."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from workbench.cli.failing import CANCELLED, DONE, FAILED
+from workbench.cli.flags import check_text, parameter_flags, params_from_flags
+from workbench.cli.options import PATH, model_options, session_path, worker_spec
+from workbench.edits import Edit, parse_edits
+from workbench.experiment import Experiment, Params, command_line, experiment, experiments, params_builtins
+
+if TYPE_CHECKING:
+    from workbench.cli.output import Printer
+    from workbench.session.records import StepRecord
+    from workbench.worker.client import WorkerSpec
+
+_ENDS = {"done": DONE, "cancelled": CANCELLED, "failed": FAILED, "lost": FAILED}
+
+
+def run_and_print(
+    spec: WorkerSpec,
+    session: Path,
+    name: str,
+    params: Params,
+    edits: Sequence[Edit] = (),
+    *,
+    seed: int = 0,
+    expected: str = "",
+    parent: int | None = None,
+    origin: str = "cli",
+    printer: Printer | None = None,
+    as_json: bool = False,
+    out: Path | None = None,
+) -> tuple[StepRecord, int]:
+    """Runs one experiment in the worker and prints its step; the finished step and the exit code.
+
+    `session` is an absolute path, made if there is none. Raises UserError where the worker refuses.
+    """
+    from workbench.cli.follow import run_step
+    from workbench.cli.output import Printer, print_json
+    from workbench.cli.page import load_views, print_step, step_json
+    from workbench.cli.progress_line import ProgressLine
+    from workbench.session.reader import SessionReader
+    from workbench.worker.protocol import Submit
+
+    submit = Submit(
+        session=str(session),
+        experiment=name,
+        params=params_builtins(params),
+        edits=list(edits),
+        seed=seed,
+        expected=expected,
+        parent=parent,
+        origin=origin,
+    )
+    record = asyncio.run(run_step(spec, submit, ProgressLine()))
+    with SessionReader(session) as reader:
+        views, problems = load_views(reader, record.id)
+    if out:
+        from workbench.cli.arrays import save_arrays
+
+        save_arrays(out, views)
+    if as_json:
+        print_json(step_json(session, record, views))
+        if record.status in ("failed", "lost"):
+            click.echo(f"workbench: {record.error}", err=True)
+    else:
+        print_step(printer or Printer(), session, record, views, problems)
+    return record, _ENDS.get(record.status, FAILED)
+
+
+def _run_one(found: Experiment, given: dict[str, Any]) -> int:
+    """The command of one experiment."""
+    from workbench.cli.output import Printer
+    from workbench.settings import load
+
+    edits = parse_edits(given.pop("edit", ()))
+    own = {name: given.pop(name) for name in ("model", "device", "dtype", "session", "seed", "expect")}
+    as_json, out, width = given.pop("as_json"), given.pop("out"), given.pop("width")
+    params = params_from_flags(found, given)
+    check_text("--expect", own["expect"])
+    if out:
+        from workbench.cli.arrays import check_out
+
+        check_out(out)
+    settings = load()
+    spec = worker_spec(settings, own["model"], own["device"], own["dtype"])
+    _, code = run_and_print(
+        spec,
+        session_path(own["session"]),
+        found.name,
+        params,
+        edits,
+        seed=own["seed"],
+        expected=own["expect"],
+        printer=None if as_json else Printer(width, settings.theme),
+        as_json=as_json,
+        out=out,
+    )
+    return code
+
+
+def _command(found: Experiment) -> click.Command:
+    options = parameter_flags(found)
+    if found.takes_edits:
+        options.append(
+            click.Option(
+                ["--edit"],
+                multiple=True,
+                metavar="EDIT",
+                help="A change to the forward pass, for example L12.N345=0 or L5.H3*=2; again for more, in order.",
+            )
+        )
+    options += [
+        *model_options(),
+        click.Option(["--session"], type=PATH, metavar="FILE", help="The session to write to; else one file a day."),
+        click.Option(
+            ["--seed"], type=click.IntRange(0, 2**63 - 1), default=0, metavar="N", help="For what is sampled."
+        ),
+        click.Option(["--expect"], default="", metavar="TEXT", help="What you expect, kept beside the result."),
+        click.Option(["--out"], type=PATH, metavar="FILE.npz", help="Save the arrays of all views as NumPy."),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print JSON, and nothing else."),
+        click.Option(["--width"], type=click.IntRange(20, 1000), metavar="CELLS", help="Draw this wide."),
+    ]
+    return click.Command(
+        found.name,
+        params=list(options),
+        callback=lambda **given: _run_one(found, given),
+        help=f"{found.help}\n\n\b\nFor example:\n  {example(found)}",
+        short_help=found.summary,
+    )
+
+
+def example(found: Experiment) -> str:
+    """A command line that works: the parameters' own examples."""
+    from workbench.experiment import fields, make_params
+
+    shown = {field.name: field.example for field in fields(found.params) if field.example and not field.more}
+    return command_line(found.name, make_params(found.params, shown))
+
+
+class _Run(click.Group):
+    """One command for each experiment; a file that is added is a command that is there."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(experiments())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return _command(experiment(cmd_name))
+
+
+run_command = _Run(
+    "run",
+    help="Run an experiment in the worker, and print what it found.\n\n"
+    "The worker is started if there is none, and stays: the next run finds the model loaded.",
+    short_help="Run an experiment and print what it found.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)

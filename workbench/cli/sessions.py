@@ -1,0 +1,211 @@
+"""`workbench sessions`, `show`, `replay` and `note`: what was done, read from files. No model, no torch."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from workbench.cli.options import PATH, json_option
+from workbench.errors import UserError
+
+if TYPE_CHECKING:
+    from workbench.cli.output import Printer
+    from workbench.session.reader import SessionReader
+    from workbench.session.records import NoteRow, StepRow
+
+width_option = click.option("--width", type=click.IntRange(20, 1000), metavar="CELLS", help="Draw this wide.")
+
+
+@click.command("sessions", help="List the sessions: those of ./sessions and those of your data folder.")
+@json_option
+def sessions_command(as_json: bool) -> None:
+    from workbench.cli.output import print_json
+    from workbench.session.places import list_sessions
+
+    found = list_sessions()
+    if as_json:
+        print_json(found)
+        return
+    from workbench.cli.page import short_path
+    from workbench.drawing import draw
+    from workbench.paths import session_dirs
+    from workbench.views import Column, Table
+
+    printer = _printer()
+    rows = [
+        [item.title, item.steps, when(item.changed), item.problem or item.last, short_path(Path(item.path))]
+        for item in found
+    ]
+    columns = [
+        Column(name="session"),
+        Column(name="steps", kind="int"),
+        Column(name="changed"),
+        Column(name="last"),
+        Column(name="file"),
+    ]
+    places = ", ".join(short_path(folder) for folder in session_dirs())
+    view = Table(title="sessions", columns=columns, rows=rows, note=f"looked in {places}")
+    printer.lines(draw(view, printer.width, style=printer.style))
+
+
+@click.command("show", help="Print a session's steps, or one STEP with its views as they were found.")
+@click.argument("file", type=PATH)
+@click.argument("step", type=click.IntRange(1), required=False)
+@json_option
+@width_option
+def show_command(file: Path, step: int | None, as_json: bool, width: int | None) -> None:
+    from workbench.cli.output import print_json
+    from workbench.cli.page import load_views, print_step, step_json
+
+    with _open(file) as reader:
+        if step is None:
+            rows = reader.rows(0)
+            if as_json:
+                print_json({"session": str(reader.path), "title": reader.title, "steps": rows, "notes": reader.notes()})
+            else:
+                _print_rows(_printer(width), reader, rows)
+            return
+        record = reader.step(step)
+        views, problems = load_views(reader, step)
+        if as_json:
+            print_json(step_json(reader.path, record, views))
+            return
+        printer = _printer(width)
+        printer.text(_asked(reader, step), "dim")
+        print_step(printer, reader.path, record, views, problems)
+        _print_notes(printer, reader.notes(step))
+
+
+@click.command("replay", help="Step through a session as it happened. Needs no model.")
+@click.argument("file", type=PATH)
+@click.option("--text", is_flag=True, help="Print the timeline instead of opening it.")
+@width_option
+def replay_command(file: Path, text: bool, width: int | None) -> int | None:
+    from workbench.cli.page import load_views, print_step
+
+    if not text and sys.stdin.isatty() and sys.stdout.isatty():
+        from workbench.tui.app import run_replay
+
+        _open(file).close()
+        return run_replay(file.absolute())
+    printer = _printer(width)
+    with _open(file) as reader:
+        rows = reader.rows(0)
+        _print_rows(printer, reader, rows)
+        for row in rows:
+            record = reader.step(row.id)
+            views, problems = load_views(reader, row.id)
+            printer.blank()
+            printer.lines([_rule(printer, row)])
+            printer.text(_asked(reader, row.id), "dim")
+            print_step(printer, reader.path, record, views, problems)
+            _print_notes(printer, reader.notes(row.id))
+    return None
+
+
+@click.command("note", help="Write a note into a session, about one step or about all of it.")
+@click.argument("file", type=PATH)
+@click.argument("text")
+@click.option("--step", type=click.IntRange(1), metavar="N", help="The step it is about.")
+def note_command(file: Path, text: str, step: int | None) -> None:
+    from workbench.cli.flags import check_text
+    from workbench.cli.page import short_path
+    from workbench.session.writer import SessionWriter
+
+    check_text("TEXT", text)
+    _open(file).close()  # a note makes no session
+    with SessionWriter(file) as writer:
+        number = writer.note(text, step)
+    about = f" about step {step}" if step else ""
+    click.echo(f"note {number}{about} is in {short_path(file.absolute())}")
+
+
+def _printer(width: int | None = None) -> Printer:
+    from workbench.cli.output import Printer
+    from workbench.settings import load
+
+    return Printer(width, load().theme)
+
+
+def _open(file: Path) -> SessionReader:
+    from workbench.session.reader import SessionReader
+
+    if not file.exists():
+        raise UserError(f"there is no session {file}: workbench sessions lists the ones there are")
+    return SessionReader(file)
+
+
+def _print_rows(printer: Printer, reader: SessionReader, rows: list[StepRow]) -> None:
+    """The timeline: a step that came from another stands under it, indented."""
+    from workbench.cli.page import short_path
+    from workbench.drawing import draw
+    from workbench.text import seconds
+    from workbench.views import Column, Table
+
+    depths = _depths(rows)
+    mark = printer.style.glyphs("└ ", "+ ")
+    table = []
+    for row in rows:
+        indent = "  " * (depths[row.id] - 1) + mark if depths[row.id] else ""
+        found = f"{row.status}: {row.error}" if row.error else row.headline or row.status
+        expected = f" (expected: {row.expected})" if row.expected else ""
+        took = seconds(row.seconds) if row.seconds is not None else None
+        table.append([row.id, indent + row.experiment, row.label, row.edits, found + expected, took])
+    columns = [
+        Column(name="step", kind="int"),
+        Column(name="experiment"),
+        Column(name="on"),
+        *([Column(name="edits")] if any(row.edits for row in rows) else []),
+        Column(name="found"),
+        Column(name="took"),
+    ]
+    if not any(row.edits for row in rows):
+        table = [[*line[:3], *line[4:]] for line in table]
+    view = Table(title=f"{reader.title} · {short_path(reader.path)}", columns=columns, rows=table, note=reader.notice)
+    printer.lines(draw(view, printer.width, height=len(rows) + 4, style=printer.style))
+    _print_notes(printer, [note for note in reader.notes() if note.step is None])
+
+
+def _depths(rows: list[StepRow]) -> dict[int, int]:
+    """How many steps each one descends from, at most six."""
+    depths: dict[int, int] = {}
+    for row in rows:
+        depths[row.id] = min(6, depths[row.parent] + 1) if row.parent in depths and row.parent is not None else 0
+    return depths
+
+
+def _asked(reader: SessionReader, step: int) -> str:
+    """What a step did, to what, when."""
+    row = reader.row(step)
+    if row is None:
+        return ""
+    parts = [row.experiment, row.label, row.edits and f"edits {row.edits}", when(row.created)]
+    return " · ".join(part for part in parts if part)
+
+
+def _rule(printer: Printer, row: StepRow) -> Any:
+    from workbench.drawing.layout import plain
+
+    dash = printer.style.glyphs("─", "-")
+    text = f"{dash * 2} {row.id} "
+    return plain(text + dash * max(0, printer.width - len(text)), "dim")
+
+
+def _print_notes(printer: Printer, notes: list[NoteRow]) -> None:
+    for note in notes:
+        printer.text(f"{printer.style.glyphs('★', '*')} {note.text}")
+
+
+def when(moment: float) -> str:
+    """A time as one says it: `14:02`, `yesterday 14:02`, `2026-11-20`."""
+    then, now = time.localtime(moment), time.localtime()
+    day = time.strftime("%Y-%m-%d", then)
+    if day == time.strftime("%Y-%m-%d", now):
+        return time.strftime("%H:%M", then)
+    if day == time.strftime("%Y-%m-%d", time.localtime(time.time() - 86400)):
+        return time.strftime("yesterday %H:%M", then)
+    return day

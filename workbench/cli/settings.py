@@ -1,0 +1,39 @@
+"""`workbench settings`."""
+
+from __future__ import annotations
+
+import click
+
+from workbench.cli.options import json_option
+
+
+@click.command("settings", help="Print the settings, their meaning, and where the file is.")
+@click.option("--example", is_flag=True, help="Print a settings file with every key, to start from.")
+@json_option
+def settings_command(example: bool, as_json: bool) -> None:
+    from workbench import settings
+    from workbench.paths import config_file
+
+    if example:
+        click.echo(settings.example(), nl=False)
+        return
+    path = config_file()
+    found = list(settings.listing(settings.load(path)))
+    if as_json:
+        from workbench.cli.output import print_json
+
+        print_json({"path": str(path), "settings": {item.name: item.value for item in found}})
+        return
+    from workbench.cli.output import Printer
+    from workbench.cli.page import short_path
+    from workbench.drawing import draw
+    from workbench.views import Column, Table
+
+    printer = Printer(theme=settings.load(path).theme)
+    there = "" if path.exists() else " (not there; workbench settings --example prints one)"
+    rows = [
+        [item.name, settings.toml(item.value), "set" if item.value != item.default else "", item.help] for item in found
+    ]
+    columns = [Column(name=name) for name in ("key", "value", "", "meaning")]
+    view = Table(title=f"settings · {short_path(path)}{there}", columns=columns, rows=rows)
+    printer.lines(draw(view, printer.width, style=printer.style))

@@ -1,0 +1,159 @@
+"""`workbench ps`, `stop` and `logs`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from workbench.cli.options import json_option
+from workbench.errors import UserError
+
+if TYPE_CHECKING:
+    from workbench.worker.protocol import WorkerStatus
+
+_TAIL = 200
+"""lines of a log that are printed"""
+_LOOK = 0.3
+"""seconds between looks at a log that is followed"""
+
+
+@click.command("ps", help="List the workers that are running, with the process ids of both their processes.")
+@json_option
+def ps_command(as_json: bool) -> None:
+    from workbench.worker.client import list_workers
+
+    found = asyncio.run(list_workers())
+    if as_json:
+        from workbench.cli.output import print_json
+
+        print_json([_json(worker) for worker in found])
+        return
+    from workbench.cli.output import Printer
+    from workbench.drawing import draw
+    from workbench.settings import load
+    from workbench.text import seconds, size
+    from workbench.views import Column, Table
+
+    printer = Printer(theme=load().theme)
+    rows = [
+        [
+            str(worker.pid),
+            str(worker.model_pid) if worker.model_pid else None,
+            worker.info.name if worker.info else worker.model,
+            f"{worker.info.device} {worker.info.dtype}" if worker.info else None,
+            worker.stage + (f": {worker.detail}" if worker.detail and worker.stage in ("failed", "restarting") else ""),
+            len(worker.jobs),
+            size(worker.memory) if worker.memory else None,
+            seconds(worker.idle_seconds) if not worker.jobs else None,
+        ]
+        for worker in found
+    ]
+    columns = [
+        Column(name="pid"),
+        Column(name="model pid"),
+        Column(name="model"),
+        Column(name="on"),
+        Column(name="state"),
+        Column(name="jobs", kind="int"),
+        Column(name="memory"),
+        Column(name="idle for"),
+    ]
+    if not rows:
+        printer.text("no worker is running")
+        return
+    printer.lines(draw(Table(title="workers", columns=columns, rows=rows), printer.width, style=printer.style))
+
+
+def _json(worker: WorkerStatus) -> dict[str, object]:
+    """A worker's status; `pid` is the control process, `model_pid` the one with the model."""
+    from workbench.views import to_builtins
+
+    data: dict[str, object] = to_builtins(worker)
+    return {key: value for key, value in data.items() if key not in ("type", "id")}
+
+
+@click.command("stop", help="Stop the worker with this PID (workbench ps), the only one there is, or all.")
+@click.argument("pid", type=int, required=False)
+@click.option("--all", "everyone", is_flag=True, help="Stop all of them.")
+@click.option(
+    "--when",
+    type=click.Choice(["now", "idle"]),
+    default="now",
+    show_default=True,
+    help="idle leaves alone what has something to do; now cancels it, and what is finished is kept.",
+)
+def stop_command(pid: int | None, everyone: bool, when: str) -> None:
+    from workbench.worker.client import list_workers, stop_workers
+
+    found = asyncio.run(list_workers())
+    if pid is not None and everyone:
+        raise UserError("a pid and --all were both given: leave one out")
+    if not found and pid is None:
+        click.echo("no worker is running")
+        return
+    chosen = [worker.pid for worker in found if pid in (None, worker.pid, worker.model_pid)]
+    if not chosen:
+        running = ", ".join(str(worker.pid) for worker in found) or "none"
+        raise UserError(f"there is no worker {pid}: running are {running}")
+    if len(chosen) > 1 and not everyone:
+        raise UserError(f"several workers are running ({', '.join(map(str, chosen))}): name one, or say --all")
+    stopped = asyncio.run(stop_workers(pids=chosen, when=when))
+    for one in stopped:
+        click.echo(f"stopped {one}")
+
+
+@click.command("logs", help="Print the log of the worker with this PID, of the only one, or of the one that ran last.")
+@click.argument("pid", type=int, required=False)
+@click.option("-f", "--follow", is_flag=True, help="Go on printing what is added; Ctrl+C ends.")
+def logs_command(pid: int | None, follow: bool) -> None:
+    from workbench.text import safe
+
+    path = _log_of(pid)
+    click.echo(f"{path}", err=True)
+    for line in _lines(path, follow):
+        click.echo(safe(line.rstrip("\n")))
+        if follow:
+            sys.stdout.flush()
+
+
+def _log_of(pid: int | None) -> Path:
+    from workbench.worker.client import list_workers, log_path
+
+    found = asyncio.run(list_workers())
+    chosen = [worker for worker in found if pid in (None, worker.pid, worker.model_pid)]
+    if pid is not None and not chosen:
+        running = ", ".join(str(worker.pid) for worker in found) or "none"
+        raise UserError(f"there is no worker {pid}: running are {running}; without a pid, the last log is shown")
+    if len(chosen) > 1:
+        raise UserError(f"several workers are running ({', '.join(str(w.pid) for w in chosen)}): name one")
+    return log_path(chosen[0]) if chosen else _last_log()
+
+
+def _last_log() -> Path:
+    from workbench.paths import runtime_dir
+
+    logs = sorted(runtime_dir().glob("*.log"), key=lambda path: path.stat().st_mtime)
+    if not logs:
+        raise UserError("there is no log yet: no worker has run since this machine started")
+    return logs[-1]
+
+
+def _lines(path: Path, follow: bool) -> Iterator[str]:
+    """The last lines of a log; with `follow`, those that come too."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            yield from file.readlines()[-_TAIL:]
+            while follow:
+                line = file.readline()
+                if line:
+                    yield line
+                else:
+                    time.sleep(_LOOK)
+    except OSError as error:
+        raise UserError(f"the log {path} cannot be read: {error.strerror}") from None
