@@ -47,8 +47,8 @@ def _row(path: Path, at: int, line: str) -> PromptRow:
     except msgspec.DecodeError as error:
         problem = safe(str(error)).replace("Object", "the object")
         raise UserError(
-            f'{path}, line {at}: {problem}; a line is {{"prompt": "…", "answer": "…", "foil": "…"}}, and only prompt is '
-            "required"
+            f'{path}, line {at}: {problem}; a line is {{"prompt": "…", "answer": "…", "foil": "…"}}, '
+            "and only prompt is required"
         ) from None
     if not found.prompt:
         raise UserError(f"{path}, line {at}: the prompt is empty")

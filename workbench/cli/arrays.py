@@ -51,9 +51,8 @@ def _parts(view: AnyView) -> dict[str, np.ndarray]:
         return {_slug(column.name): _column([row[at] for row in view.rows]) for at, column in enumerate(view.columns)}
     if isinstance(view, Scalars):
         numbers = {_slug(item.name): _column([item.value]) for item in view.items}
-        edited = {
-            f"{_slug(item.name)}.edited": _column([item.edited]) for item in view.items if item.edited is not None
-        }
+        changed = [item for item in view.items if item.edited is not None]
+        edited = {f"{_slug(item.name)}.edited": _column([item.edited]) for item in changed}
         return {**numbers, **edited}
     assert isinstance(view, Text)
     return {"text": _strings([view.text])}

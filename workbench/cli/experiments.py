@@ -6,7 +6,9 @@ from typing import Any
 
 import click
 
+from workbench.cli.flags import limits, shown_default
 from workbench.cli.options import json_option
+from workbench.experiment import Experiment, Field, experiment, experiments, fields
 
 
 @click.command("experiments", help="List the experiments, or one with its parameters, units and defaults.")
@@ -14,7 +16,6 @@ from workbench.cli.options import json_option
 @json_option
 def experiments_command(name: str | None, as_json: bool) -> None:
     from workbench.cli.output import print_json
-    from workbench.experiment import experiment, experiments
 
     found = [experiment(name)] if name else list(experiments().values())
     if as_json:
@@ -24,9 +25,7 @@ def experiments_command(name: str | None, as_json: bool) -> None:
         _print(found, whole=bool(name))
 
 
-def _json(found: Any) -> dict[str, Any]:
-    from workbench.experiment import fields
-
+def _json(found: Experiment) -> dict[str, Any]:
     return {
         "name": found.name,
         "summary": found.summary,
@@ -50,14 +49,10 @@ def _json(found: Any) -> dict[str, Any]:
     }
 
 
-def _print(found: list[Any], whole: bool) -> None:
-    from workbench.cli.flags import limits, shown_default
+def _print(found: list[Experiment], whole: bool) -> None:
     from workbench.cli.output import Printer
     from workbench.cli.run import example
-    from workbench.drawing import draw
-    from workbench.experiment import fields
     from workbench.settings import load
-    from workbench.views import Column, Table
 
     printer = Printer(theme=load().theme)
     for at, item in enumerate(found):
@@ -65,22 +60,22 @@ def _print(found: list[Any], whole: bool) -> None:
             printer.blank()
         printer.text(item.name, "bold")
         printer.text(item.help if whole else item.summary, indent="  ")
-        rows = [
-            [
-                field.flag,
-                "|".join(field.choices) or {"prompts": "file"}.get(field.type, field.type),
-                ", ".join(part for part in (field.unit, limits(field)) if part),
-                shown_default(field),
-                field.help,
-            ]
-            for field in fields(item.params)
-        ]
+        rows = [(field.flag, field.help, _facts(field)) for field in fields(item.params)]
         if item.takes_edits:
             rows.append(
-                ["--edit", "edit", "", "", "a change to the forward pass, for example L12.N345=0; again for more"]
+                ("--edit", "a change to the forward pass, for example L12.N345=0; again for more, in order", "")
             )
-        columns = [Column(name=name) for name in ("flag", "type", "unit, bounds", "default", "meaning")]
         printer.blank()
-        printer.lines(draw(Table(title="", columns=columns, rows=rows), printer.width, style=printer.style))
+        printer.definitions(rows)
         printer.blank()
         printer.word(f"  {example(item)}", printer.style.paint("clean"))
+
+
+def _facts(field: Field) -> str:
+    """A parameter's type, unit, bounds and default, in one line."""
+    kinds = {"str": "text", "int": "whole number", "float": "number", "bool": "yes or no", "prompts": "file"}
+    kind = " or ".join(field.choices) or kinds.get(field.type, "list")
+    default = shown_default(field)
+    example = f"for example {field.example!r}" if field.example else ""
+    parts = [kind, field.unit, limits(field), f"default {default}" if default else "", example]
+    return ", ".join(part for part in parts if part)

@@ -35,6 +35,7 @@ def described(field: Field) -> str:
     if field.unit or bounds:
         parts.append(f"({', '.join(part for part in (field.unit, bounds) if part)})")
     if field.example:
+        parts[-1] += ","
         parts.append(f"for example {field.example!r}")
     default = shown_default(field)
     if default:

@@ -13,6 +13,7 @@ import click
 
 from workbench.drawing import Line, Style, detect
 from workbench.drawing.layout import paragraph
+from workbench.text import width
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,9 +34,9 @@ def page_width(wanted: int | None = None) -> int:
 class Printer:
     """Writes drawn lines to stdout."""
 
-    def __init__(self, width: int | None = None, theme: str = "dark") -> None:
+    def __init__(self, cells: int | None = None, theme: str = "dark") -> None:
         self.style: Style = detect(sys.stdout, theme)
-        self.width = page_width(width)
+        self.width = page_width(cells)
         self._attributes = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
     def lines(self, lines: Iterable[Line]) -> None:
@@ -67,6 +68,21 @@ class Printer:
     def word(self, text: str, look: str = "") -> None:
         """One line that is not to be broken (a command to copy), however long."""
         self.lines([Line(self.style.clean_text(text), style=look, end="", no_wrap=True)])
+
+    def definitions(self, rows: Iterable[tuple[str, str, str]]) -> None:
+        """Names with their meaning beside them, wrapped, and dim facts (type, bounds, default) under it."""
+        rows = list(rows)
+        margin = min(24, max((width(name) for name, _, _ in rows), default=0) + 2)
+        for name, meaning, facts in rows:
+            told = paragraph(meaning, self.width - margin, self.style)
+            told += paragraph(facts, self.width - margin, self.style, "dim") if facts else []
+            first = Line(self.style.clean_text(name), style="bold" if width(name) < margin else "", end="")
+            if width(name) >= margin:
+                self.lines([first])
+                first = Line("", end="")
+            for at, line in enumerate(told):
+                start = first if at == 0 else Line("", end="")
+                self.lines([Line.assemble(start, " " * (margin - start.cell_len), line)])
 
     def blank(self) -> None:
         click.echo()

@@ -31,9 +31,7 @@ class ProgressLine:
 
     def show(self, record: StepRecord, status: WorkerStatus | None, prefix: str = "") -> None:
         """Where the step is: waiting for the model, or how much of it is done."""
-        if record.status == "queued" or (
-            record.status == "running" and not record.progress.stage and not record.progress.unit
-        ):
+        if record.status == "queued" or not (record.progress.stage or record.progress.unit):
             told = worker_words(status)
         else:
             told = f"{record.experiment} · {progress_words(record.progress, self._utf8)}"

@@ -121,7 +121,7 @@ def _command(found: Experiment) -> click.Command:
         *model_options(),
         click.Option(["--session"], type=PATH, metavar="FILE", help="The session to write to; else one file a day."),
         click.Option(
-            ["--seed"], type=click.IntRange(0, 2**63 - 1), default=0, metavar="N", help="For what is sampled."
+            ["--seed"], type=click.IntRange(0, 2**63 - 1), default=0, metavar="N", help="Where chance begins."
         ),
         click.Option(["--expect"], default="", metavar="TEXT", help="What you expect, kept beside the result."),
         click.Option(["--out"], type=PATH, metavar="FILE.npz", help="Save the arrays of all views as NumPy."),

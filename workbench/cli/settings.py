@@ -26,14 +26,12 @@ def settings_command(example: bool, as_json: bool) -> None:
         return
     from workbench.cli.output import Printer
     from workbench.cli.page import short_path
-    from workbench.drawing import draw
-    from workbench.views import Column, Table
 
     printer = Printer(theme=settings.load(path).theme)
-    there = "" if path.exists() else " (not there; workbench settings --example prints one)"
-    rows = [
-        [item.name, settings.toml(item.value), "set" if item.value != item.default else "", item.help] for item in found
-    ]
-    columns = [Column(name=name) for name in ("key", "value", "", "meaning")]
-    view = Table(title=f"settings · {short_path(path)}{there}", columns=columns, rows=rows)
-    printer.lines(draw(view, printer.width, style=printer.style))
+    there = "" if path.exists() else " (not there yet: workbench settings --example prints one)"
+    printer.text(f"{short_path(path)}{there}", "dim")
+    printer.blank()
+    printer.definitions(
+        (f"{item.name} = {settings.toml(item.value)}", item.help, f"default {settings.toml(item.default)}")
+        for item in found
+    )

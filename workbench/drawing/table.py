@@ -64,14 +64,13 @@ class _Column:
         self.name = style.clean_text(column.name)
         self.numeric = column.kind in _NUMERIC
         texts = [style.clean_text(_cell(value, column.kind)) for value in values]
-        self.texts = _align(texts) if self.numeric else texts
-        self.cells = max([width(self.name), *map(width, self.texts)]) if self.texts else max(1, width(self.name))
-        self.resize(self.cells)
+        self._whole = _align(texts) if self.numeric else texts
+        self.resize(max([1, width(self.name), *map(width, self._whole)]))
 
     def resize(self, cells: int) -> None:
         """Make every text exactly `cells` wide."""
         self.cells = cells
-        self.texts = [self.style.fit(text, cells, right=self.numeric) for text in self.texts]
+        self.texts = [self.style.fit(text, cells, right=self.numeric) for text in self._whole]
 
     def header(self) -> str:
         return self.style.fit(self.name, self.cells, right=self.numeric)

@@ -1,0 +1,112 @@
+"""Python, packages, the device, memory, the models that are here."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from importlib import metadata
+
+from workbench.doctor import Check, Finding, bad, look, ok
+from workbench.errors import UserError
+from workbench.text import count, size
+
+_PROBE_SECONDS = 120
+_ENOUGH = 2 << 30
+"""bytes that the default model and its libraries take, with room to spare"""
+
+
+def python() -> list[Finding]:
+    version = platform.python_version()
+    if sys.prefix == sys.base_prefix and not os.environ.get("CONDA_PREFIX"):
+        found = f"{version}, not in an environment of its own"
+        return [look("Python", found, "python3 -m venv .venv: other packages cannot then break this one")]
+    return [ok("Python", f"{version}, in an environment of its own")]
+
+
+def packages() -> list[Finding]:
+    """The libraries against the ranges that were tested (pyproject.toml)."""
+    from packaging.requirements import Requirement
+
+    wrong, found = [], []
+    for text in metadata.requires("workbench-lm") or []:
+        wanted = Requirement(text)
+        if wanted.marker and not wanted.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            version = metadata.version(wanted.name)
+        except metadata.PackageNotFoundError:
+            wrong.append(f"{wanted.name} is missing")
+            continue
+        if not wanted.specifier.contains(version, prereleases=True):
+            wrong.append(f"{wanted.name} {version} is outside {wanted.specifier}")
+        elif wanted.name in ("torch", "transformers", "transformer_lens", "textual"):
+            found.append(f"{wanted.name} {version}")
+    if wrong:
+        return [bad("packages", "; ".join(wrong), "pip install --upgrade workbench-lm, in an environment of its own")]
+    return [ok("packages", ", ".join(found))]
+
+
+def device() -> list[Finding]:
+    """What torch can compute on, asked in a process of its own."""
+    try:
+        told = subprocess.run(
+            [sys.executable, "-m", "workbench.doctor.torch_probe"],
+            capture_output=True,
+            text=True,
+            timeout=_PROBE_SECONDS,
+            check=False,
+        )
+        data = json.loads(told.stdout.splitlines()[-1])
+    except subprocess.TimeoutExpired:
+        return [bad("device", f"torch did not answer in {_PROBE_SECONDS} s", "look whether the GPU's driver hangs")]
+    except (IndexError, json.JSONDecodeError):
+        reason = (told.stderr.strip().splitlines() or ["no reason given"])[-1]
+        return [bad("device", f"torch cannot be imported: {reason}", "pip install --force-reinstall torch")]
+    where = [f"{name} ({', '.join(data['dtypes'][name])})" for name in data["devices"]]
+    if data["problem"]:
+        return [look("device", f"{data['problem']}; computing on {', '.join(where)}", "until then, the CPU is used")]
+    return [ok("device", f"{', '.join(where)} · auto takes {data['auto']}, {count(data['threads'])} threads")]
+
+
+def memory() -> list[Finding]:
+    """What is free within the container's or job's limit."""
+    from workbench.lab.memory import free_memory, holders
+
+    free = free_memory("cpu")
+    if free >= _ENOUGH:
+        return [ok("memory", f"{size(free)} free")]
+    held = ", ".join(f"{one.name} ({one.pid}) holds {size(one.memory)}" for one in holders("cpu"))
+    cure = "end something, or ask the job or container for more; workbench stop --all ends idle models"
+    return [look("memory", f"{size(free)} free; {held}", cure)]
+
+
+def models() -> list[Finding]:
+    """The cache and what is in it."""
+    from workbench.lab.listing import list_models
+
+    try:
+        found = list_models()
+    except UserError as error:
+        return [bad("models", str(error), "look at the folder, or set HF_HOME to another")]
+    ready = [model for model in found if model.ready]
+    told = f"{count(len(ready))} ready, {size(sum(model.size for model in ready))}"
+    default = next((model for model in found if model.ref == "default"), None)
+    if default and not default.ready:
+        return [look("models", f"{told}; {default.name}: {default.problem}", "workbench run predict fetches it")]
+    return [ok("models", told + (f"; default is {default.name}" if default else ""))]
+
+
+def slurm() -> list[Finding]:
+    """A worker inside a job ends with the job."""
+    job = os.environ.get("SLURM_JOB_ID", "")
+    if not re.fullmatch(r"\d+", job):
+        return []
+    cure = "nothing finished is lost; for longer work ask for a longer job"
+    return [look("Slurm", f"job {job}: the worker ends when the job does", cure)]
+
+
+CHECKS: list[Check] = [python, packages, device, memory, models, slurm]

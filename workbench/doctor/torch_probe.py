@@ -1,0 +1,26 @@
+"""Prints, as one line of JSON, what torch can compute on. Run as a process: torch takes seconds and may crash."""
+
+from __future__ import annotations
+
+import json
+
+
+def main() -> None:
+    import torch
+
+    from workbench.lab.device import gpu_problem, pick_device, usable_devices, usable_dtypes
+
+    devices = usable_devices()
+    told = {
+        "torch": torch.__version__,
+        "devices": devices,
+        "dtypes": {name: usable_dtypes(name) for name in devices},
+        "problem": gpu_problem() or "",
+        "auto": pick_device("auto"),
+        "threads": torch.get_num_threads(),
+    }
+    print(json.dumps(told))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
