@@ -74,7 +74,8 @@ class WorkbenchApp(App[int]):
     # --- start and end ---
 
     def get_default_screen(self) -> Page:
-        return self.page("home" if self.link else "timeline")
+        page: Page = self.page("home" if self.link else "timeline")
+        return page
 
     def on_mount(self) -> None:
         keys.check(self.settings.keys)
@@ -108,7 +109,7 @@ class WorkbenchApp(App[int]):
     def _tick(self) -> None:
         """Seconds left count down while something is under way."""
         if not ready(self.link) or self.running:
-            self._current().refresh_frame()
+            self.page_now.refresh_frame()
 
     # --- screens ---
 
@@ -130,11 +131,13 @@ class WorkbenchApp(App[int]):
             self.push_screen(page)
         return page
 
-    def _current(self) -> Page:
+    @property
+    def page_now(self) -> Page:
+        """The screen that is seen."""
         return self.screen  # type: ignore[return-value]
 
     async def action_back(self) -> None:
-        page = self._current()
+        page = self.page_now
         if isinstance(page.focused, Input | TextArea):
             await page.leave_field()
         elif page.said():
@@ -143,13 +146,16 @@ class WorkbenchApp(App[int]):
             self.pop_screen()
 
     def action_help(self) -> None:
-        if self._current() is not self._pages.get("help"):
-            self.page("help").describe(self._current())
-            self.show("help")
+        if self.page_now is not self._pages.get("help"):
+            self.help_on(self.page_now)
+
+    def help_on(self, page: Page) -> None:
+        self.page("help").describe(page)
+        self.show("help")
 
     def action_palette(self) -> None:
-        if self._current() is not self._pages.get("palette"):
-            self.page("palette").come_from(self._current())
+        if self.page_now is not self._pages.get("palette"):
+            self.page("palette").come_from(self.page_now)
             self.show("palette")
 
     def action_edits(self) -> None:
@@ -158,14 +164,20 @@ class WorkbenchApp(App[int]):
     def action_timeline(self) -> None:
         self.show("timeline")
 
+    def use_setting(self, theme: str) -> None:
+        """A theme by the word the settings have for it."""
+        use_theme(self, theme)
+        for page in self._pages.values():
+            page.refresh(recompose=False, layout=True)
+
     # --- the worker ---
 
     def _worker_changed(self) -> None:
         if self.link and self.link.status and self.link.status.info:
             self.model_info = self.link.status.info
         if self.is_running and self.begun:
-            self._current().worker_changed()
-            self._current().refresh_frame()
+            self.page_now.worker_changed()
+            self.page_now.refresh_frame()
 
     def _hinted(self, session: str, step: int) -> None:
         if self.feed.path and session == str(self.feed.path):
@@ -213,7 +225,7 @@ class WorkbenchApp(App[int]):
 
     async def action_cancel(self) -> None:
         """Ctrl+C: what is looked at if it runs, else what runs in this session, else what waits."""
-        page = self._current()
+        page = self.page_now
         if page.cancel_own():
             return
         jobs = sorted(self._jobs(), key=lambda job: (job.state != "running", job.step))
@@ -225,7 +237,7 @@ class WorkbenchApp(App[int]):
     async def cancel(self, step: int) -> None:
         from workbench.worker.protocol import Cancel
 
-        page = self._current()
+        page = self.page_now
         try:
             await self.request(Cancel(session=str(self.feed.path), step=step))
             page.say(f"step {step} is being cancelled; what it has found is kept")
@@ -267,7 +279,7 @@ class WorkbenchApp(App[int]):
         if not self.is_running or not self.begun:
             return
         self.run_worker(self._read_session(), group="session", exclusive=True)
-        self._current().session_changed()
+        self.page_now.session_changed()
 
     async def _read_session(self) -> None:
         steps = [job.step for job in self._jobs() if job.state == "running"]
@@ -286,7 +298,7 @@ class WorkbenchApp(App[int]):
             self.session_title, self.pins = shorten(title, 40), pins
             self.running = running if running and running.status == "running" else None
             self.model_info = self.model_info or info
-        self._current().refresh_frame()
+        self.page_now.refresh_frame()
 
     def known_units(self) -> list[str]:
         """Units worth offering: pins, then what was edited."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from workbench.errors import UserError
 
 if TYPE_CHECKING:
-    from workbench.session import SessionReader
+    from workbench.session.reader import SessionReader
 
 T = TypeVar("T")
 POLL = 0.5
@@ -48,6 +48,10 @@ class Feed:
     def hint(self) -> None:
         """Something may have been written: look now."""
         self._hinted.set()
+
+    def exists(self) -> bool:
+        """There is a file to read."""
+        return self.path is not None and self.path.exists()
 
     async def read(self, question: Callable[[SessionReader], T]) -> T:
         """The answer of `question`, asked in the reader's thread.

@@ -71,7 +71,7 @@ PROMPT = [
 
 WRITE = [
     _key("prompt.submit", "enter", "submit", "run", "run the experiment on this prompt", show=True),
-    _key("prompt.newline", "ctrl+j,shift+enter", "newline", "line break", "a line break in the prompt (pasted ones stay)"),
+    _key("prompt.newline", "ctrl+j,shift+enter", "newline", "line break", "a line break (pasted ones stay too)"),
 ]
 
 CHOICE = [
@@ -114,7 +114,7 @@ TIMELINE = [
 
 EDITS = [
     _key("edits.add", "a,i,slash", "add", "add", "type an edit", show=True),
-    _key("edits.toggle", "space,enter", "toggle", "on/off", "switch this edit on or off", show=True),
+    _key("edits.toggle", "space,enter", "switch", "on/off", "switch this edit on or off", show=True),
     _key("edits.remove", "x,delete", "remove", "remove", "remove this edit", show=True),
     _key("edits.earlier", "K", "reorder(-1)", "move up", "apply this edit earlier", show=True),
     _key("edits.later", "J", "reorder(1)", "move down", "apply this edit later", show=True),
@@ -143,7 +143,14 @@ NEURONS = [
     _key("neurons.export", "x", "export", "export", "write the card to a file"),
     _key("neurons.index", "I", "choose_index", "index", "build an index, or browse another one"),
     _key("neurons.relax", "R", "relax", "relax", "drop the filter's term that takes the most away"),
-    _key("neurons.card", "tab", "card", "card", "to the card and back; opens it where there is no room for both", show=True),
+    _key(
+        "neurons.card",
+        "tab",
+        "card",
+        "card",
+        "to the card and back; opens it where there is no room for both",
+        show=True,
+    ),
     _key("neurons.card-down", "J", "scroll_card(1)", "card down", "scroll the card"),
     _key("neurons.card-up", "K", "scroll_card(-1)", "card up", "scroll the card back"),
 ]
@@ -170,7 +177,6 @@ CHOOSER = [
 ]
 
 BASKET = [
-    _key("basket.open", "enter", "open", "open", "this neuron in the list", show=True),
     _key("basket.remove", "x,delete", "remove", "remove", "take this unit out of its set", show=True),
     _key("basket.move", "P", "move_to_set", "to a set", "also into a named set", show=True),
 ]

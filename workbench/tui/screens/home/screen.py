@@ -214,11 +214,8 @@ class Home(Page):
         self._cursor = self._shown.index(chosen) if chosen in self._shown else 0
         self._in_sessions = False
         self.sessions.fill(self.sessions.sessions, "" if self._typed_prompt else words)
-        if not fitting:
-            found = "taken as the prompt"
-        else:
-            found = f"{len(self._shown)} of {len(self._lines)}" if words else ""
-        self.query_one("#found", Static).update(Text(found))
+        found = f"{len(self._shown)} of {len(self._lines)}" if words else ""
+        self.query_one("#found", Static).update(Text(found if fitting else "taken as the prompt"))
         self._align()
         self._mark()
 

@@ -51,7 +51,8 @@ class SessionList(LineList):
         text.append(f"  {fit(steps, 11, right=True)}  ", colors.quiet)
         room = cells - width(text.plain)
         path_cells = min(width(path), max(16, room // 2)) if room >= 40 else 0
-        middle = session.problem or (f"{ago(session.changed)}: {session.last}" if session.last else ago(session.changed))
+        when = ago(session.changed)
+        middle = session.problem or (f"{when}: {session.last}" if session.last else when)
         style = colors.bad if session.problem else colors.quiet
         text.append(fit(safe(middle), max(0, room - path_cells - 3)), style)
         if path_cells:

@@ -1,4 +1,4 @@
-"""A step's result: headline first, the main view, the others folded below, then how it was made and what could follow."""
+"""A step's result: headline first, then views, how it was made, and what could follow."""
 
 from workbench.tui.widgets.result.pane import ResultPane
 

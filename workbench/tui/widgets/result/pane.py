@@ -13,6 +13,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from workbench.tui import keys
+from workbench.tui.keeping import copy_view, save_view
 from workbench.tui.latest import Latest
 from workbench.tui.theme import ink
 from workbench.tui.widgets.result.section import Heading, Section
@@ -55,6 +56,8 @@ class ResultPane(VerticalScroll, can_focus=True):
         self._unfolded: dict[str, bool] = {}
         """what the user folded or unfolded, by key: kept from step to step"""
         self._built: list[str] = []
+        self._beside: ShownView | None = None
+        """a view that belongs to no step, shown second"""
         self._reading = Latest(self, self._read, self._failed)
 
     @property
@@ -80,12 +83,18 @@ class ResultPane(VerticalScroll, can_focus=True):
     def show(self, step: int | None) -> None:
         """This step from now on."""
         if step != self.step:
-            self.step, self.snapshot = step, None
+            self.step, self.snapshot, self._beside = step, None, None
         self.reread()
+
+    async def show_beside(self, shown: ShownView) -> None:
+        """One more view beside this step's, until another step is shown."""
+        if self.snapshot is not None:
+            self._beside = shown
+            await self._build(self.snapshot.views)
 
     def say(self, text: Text) -> None:
         """Words instead of a step."""
-        self.step, self.snapshot = None, None
+        self.step, self.snapshot, self._beside = None, None, None
         self._empty = text
         self.reread()
 
@@ -135,6 +144,8 @@ class ResultPane(VerticalScroll, can_focus=True):
 
     async def _build(self, views: tuple[ShownView, ...]) -> None:
         """Sections for these views; the ones that are there stay, so that nothing jumps."""
+        if self._beside is not None:
+            views = (*views[:1], self._beside, *views[1:])
         names = [shown.key for shown in views]
         if names == self._built:
             for section, shown in zip(self.sections, views, strict=True):
@@ -155,7 +166,7 @@ class ResultPane(VerticalScroll, can_focus=True):
         chosen = self._unfolded.get(shown.key)
         if chosen is not None:
             return not chosen
-        return at > (1 if self.size.width >= WIDE else 0) or shown.key.startswith("scalars:")
+        return at > (1 if self.is_wide else 0) or shown.key.startswith("scalars:")
 
     @property
     def sections(self) -> list[Section]:
@@ -171,8 +182,12 @@ class ResultPane(VerticalScroll, can_focus=True):
             if folded != section.folded:
                 section.fold(folded)
 
+    @property
+    def is_wide(self) -> bool:
+        return self.size.width >= WIDE
+
     def _arrange(self) -> None:
-        self.set_class(self.size.width >= WIDE and len(self._built) > 1, "wide")
+        self.set_class(self.is_wide and len(self._built) > 1, "wide")
         self.query_one("#right").display = len(self._built) > 1
 
     # --- the cursor ---
@@ -237,8 +252,8 @@ class ResultPane(VerticalScroll, can_focus=True):
             return
         self.workbench.ask(snapshot.record.next_steps[number - 1], parent=snapshot.record.id)
 
-    def action_copy(self) -> None:
-        self.workbench.copy_view(self.snapshot, self.current())
+    async def action_copy(self) -> None:
+        await copy_view(self.workbench.page_now)
 
     def action_save(self) -> None:
-        self.workbench.save_view(self.snapshot, self.current())
+        save_view(self.workbench, self.workbench.page_now)

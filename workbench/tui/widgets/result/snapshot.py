@@ -54,7 +54,7 @@ def read_step(reader: SessionReader, step: int, known: Mapping[str, ShownView]) 
             problem = str(error)
         title = row.title or row.key
         views.append(ShownView(key=row.key, title=title, revision=row.revision, view=view, problem=problem))
-    if record.scalars:
+    if record.scalars and not any(isinstance(shown.view, Scalars) for shown in views):
         views.append(_scalars(record))
     return Snapshot(record=record, views=tuple(views), notes=tuple(reader.notes(step)))
 

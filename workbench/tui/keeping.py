@@ -1,0 +1,53 @@
+"""Copying and saving what a screen shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from workbench.errors import UserError
+
+if TYPE_CHECKING:
+    from workbench.tui.app import WorkbenchApp
+    from workbench.tui.page import Page
+    from workbench.tui.widgets.result import ResultPane
+    from workbench.tui.widgets.result.snapshot import ShownView
+
+
+def shown_by(page: Page) -> tuple[str, ShownView | None]:
+    """A name for the file, and the view under the cursor of the page's result; the screen's name without one."""
+    from workbench.tui.widgets.result import ResultPane
+
+    panes = list(page.query(ResultPane))
+    pane: ResultPane | None = next((pane for pane in panes if pane.has_focus), panes[0] if panes else None)
+    if pane is None or pane.snapshot is None:
+        return page.NAME.lower(), None
+    shown = pane.current()
+    stem = f"{page.workbench.session_title}-step{pane.snapshot.record.id}"
+    return (f"{stem}-{shown.key}" if shown else stem), shown
+
+
+async def copy_view(page: Page) -> None:
+    """The view under the cursor as text, to the terminal's clipboard and a file; the page says where."""
+    import asyncio
+
+    from workbench.drawing.export import export_text
+    from workbench.tui.clipboard import copy
+
+    _, shown = shown_by(page)
+    if shown is None or shown.view is None:
+        page.say("there is no view here to copy", bad=True)
+        return
+    view = shown.view
+    text = await asyncio.to_thread(export_text, view, max(60, page.size.width - 6))
+    try:
+        page.say(f"{shown.title}: {copy(page.app, text)}")
+    except UserError as error:
+        page.say(str(error), bad=True)
+
+
+def save_view(app: WorkbenchApp, page: Page) -> None:
+    """Asks where to and as what; the picture is of the screen as it is now."""
+    stem, shown = shown_by(page)
+    svg = app.export_screenshot(title=f"Workbench · {page.NAME}")
+    app.page("save").offer(shown, stem, svg)
+    app.show("save")

@@ -1,0 +1,93 @@
+"""Two steps side by side: what differs in how they were asked, then in what they found."""
+
+from __future__ import annotations
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import Horizontal, VerticalScroll
+from textual.widget import Widget
+from textual.widgets import Static
+
+from workbench.errors import UserError
+from workbench.text import safe
+from workbench.tui.page import Page
+from workbench.tui.screens.compare.difference import differences, scalars_table
+from workbench.tui.theme import ink
+from workbench.tui.widgets.frame import Rule
+from workbench.tui.widgets.result import ResultPane
+from workbench.tui.widgets.view_panel import ViewPanel
+
+_BESIDE = 100
+"""cells from which the two stand side by side; below, one above the other"""
+
+
+class Compare(Page):
+    NAME = "Compare"
+    ABOUT = (
+        "Two steps of the session: above, what differs in how they were asked and in the numbers that both have; below "
+        "the two results. Tab goes from one to the other, Esc back to the timeline."
+    )
+    AUTO_FOCUS = "#first"
+    DEFAULT_CSS = """
+    Compare #what { height: auto; padding: 0 2; margin: 1 0 0 0; }
+    Compare #numbers { height: auto; max-height: 40%; padding: 0 2; margin: 1 0 0 0; }
+    Compare #two { height: 1fr; layout: vertical; }
+    Compare.beside #two { layout: horizontal; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._steps = (0, 0)
+
+    def body(self) -> ComposeResult:
+        yield Static("", id="what")
+        with VerticalScroll(id="numbers", can_focus=False):
+            yield ViewPanel()
+        yield Rule("")
+        with Horizontal(id="two"):
+            yield ResultPane(id="first")
+            yield ResultPane(id="second")
+
+    def details(self) -> str:
+        return f" · steps {self._steps[0]} and {self._steps[1]}" if self._steps[0] else ""
+
+    def rest(self) -> Widget:
+        return self.query_one("#first")
+
+    def of(self, first: int, second: int) -> None:
+        """These two, the earlier one first."""
+        self._steps = (first, second)
+        if self.is_mounted:
+            self._show()
+
+    def on_mount(self) -> None:
+        self._show()
+
+    def on_resize(self) -> None:
+        self.set_class(self.size.width >= _BESIDE, "beside")
+
+    def session_changed(self) -> None:
+        for pane in self.query(ResultPane):
+            pane.reread()
+
+    def _show(self) -> None:
+        for name, step in zip(("#first", "#second"), self._steps, strict=True):
+            self.query_one(name, ResultPane).show(step)
+        self.refresh_frame()
+        self.run_worker(self._tell(), group="tell", exclusive=True)
+
+    async def _tell(self) -> None:
+        colors, (one, other) = ink(self.app), self._steps
+        try:
+            first, second = await self.workbench.feed.read(lambda reader: (reader.step(one), reader.step(other)))
+        except UserError as error:
+            self.say(str(error), bad=True)
+            return
+        found = differences(first, second)
+        text = Text("asked alike: same experiment, parameters, edits, seed and model", colors.quiet)
+        if found:
+            text = Text("\n").join(Text(safe(line), colors.plain) for line in found)
+        self.query_one("#what", Static).update(text)
+        table = scalars_table(first, second)
+        self.query_one("#numbers").display = table is not None
+        self.query_one(ViewPanel).show(table)

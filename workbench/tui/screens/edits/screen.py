@@ -1,0 +1,192 @@
+"""The edit stack: what is done to the forward pass of every experiment, in its order."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from workbench.errors import GrammarError, UserError
+from workbench.text import count, fit, safe, width
+from workbench.tui import keys
+from workbench.tui.page import Page
+from workbench.tui.suggest import UnitSuggester, completions
+from workbench.tui.theme import ink
+from workbench.tui.widgets.field import Field, pictured
+from workbench.tui.widgets.frame import Rule
+from workbench.tui.widgets.line_list import LineList
+
+_GRAMMAR = (
+    ("L12.N345=0", "set a neuron's activation, at every position"),
+    ("L12.N345*=2", "scale it"),
+    ("L5.H3=0", "switch a head off; heads can be scaled too"),
+    ("L3.N10-20=0", "a range, both ends included; L3-5.H0 and L5.H* likewise"),
+    ("L3.N1, L4.N2 = 0", "a list; `;` separates several edits"),
+)
+
+
+class EditList(LineList):
+    """One edit a line: whether it is on, what it is, how many units it touches."""
+
+    DEFAULT_CSS = "EditList { height: auto; max-height: 50%; min-height: 1; }"
+
+    def line(self, index: int, cells: int) -> Text:
+        page: Edits = self.screen  # type: ignore[assignment]
+        colors = ink(self.app)
+        entry = page.workbench.edits.entries[index]
+        mark = ("[on] ", colors.second) if entry.on else ("[off]", colors.quiet)
+        text = Text.assemble((f"{index + 1:>2}  ", colors.quiet), mark, "  ")
+        style = colors.strong if entry.on else colors.quiet
+        text.append(fit(safe(str(entry.edit)), min(40, max(10, cells - 30))), style)
+        return text.append(f"  {_touches(entry.edit.units, page)}", colors.quiet)
+
+
+def _touches(units: str, page: Page) -> str:
+    from workbench.units import parse_units
+
+    try:
+        n = len(parse_units(units, page.workbench.model_info))
+    except UserError:
+        return "the model has no such unit"
+    return f"{count(n)} unit{'' if n == 1 else 's'}"
+
+
+class Edits(Page):
+    NAME = "Edits"
+    ABOUT = (
+        "Edits change the forward pass. Those that are on apply to every experiment, in this order, and each result "
+        "shows the clean model beside the edited one. Space switches one on or off, J and K move it, x removes it."
+    )
+    AUTO_FOCUS = "#edit"
+    DEFAULT_CSS = """
+    Edits #line { height: 1; padding: 0 2; margin: 1 0 0 0; }
+    Edits #line Static { width: auto; color: $quiet; margin-right: 1; }
+    Edits #line Field { width: 1fr; }
+    Edits #under { height: auto; min-height: 1; padding: 0 2; margin: 0 0 1 0; }
+    Edits #grammar { height: auto; padding: 1 2; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = list(keys.EDITS)
+
+    def body(self) -> ComposeResult:
+        with Horizontal(id="line"):
+            yield Static("add")
+            yield Field(id="edit", suggester=UnitSuggester(self), placeholder="UNITS=VALUE or UNITS*=FACTOR")
+        yield Static("", id="under")
+        yield Rule("applied in this order")
+        yield EditList()
+        yield Static("", id="grammar")
+
+    @property
+    def lines(self) -> EditList:
+        return self.query_one(EditList)
+
+    @property
+    def field(self) -> Field:
+        return self.query_one("#edit", Field)
+
+    def rest(self) -> Widget:
+        return self.lines
+
+    def details(self) -> str:
+        entries = self.workbench.edits.entries
+        return f" · {len(self.workbench.edits.on())} of {len(entries)} on" if entries else " · none yet"
+
+    def on_mount(self) -> None:
+        self._fill()
+
+    def on_screen_resume(self) -> None:
+        super().on_screen_resume()
+        if self.is_mounted:
+            self._fill()
+            (self.lines if self.workbench.edits.entries else self.field).focus()
+
+    def _fill(self) -> None:
+        entries = self.workbench.edits.entries
+        self.lines.set_count(len(entries))
+        self.lines.display = bool(entries)
+        colors = ink(self.app)
+        text = Text()
+        if not entries:
+            text.append("Nothing is edited: experiments show the model as it is.\n\n", colors.plain)
+        for example, meaning in _GRAMMAR:
+            text.append(fit(example, 20), colors.accent)
+            text.append(meaning + "\n", colors.quiet)
+        self.query_one("#grammar", Static).update(text)
+        self.refresh_frame()
+
+    # --- adding ---
+
+    @on(Input.Changed, "#edit")
+    def _typed(self, event: Input.Changed) -> None:
+        """While typing: the ways to go on; errors wait for Enter."""
+        colors = ink(self.app)
+        text = Text("", colors.quiet)
+        found = completions(self, event.value, 12)
+        if found:
+            text = Text("→ takes ", colors.quiet).append("  ".join(found), colors.quiet)
+            text.truncate(max(10, self.size.width - 4), overflow="ellipsis")
+        self.query_one("#under", Static).update(text)
+
+    @on(Input.Submitted, "#edit")
+    def _add(self, event: Input.Submitted) -> None:
+        event.stop()
+        if not event.value.strip():
+            return
+        try:
+            self.workbench.edits.add(event.value, self.workbench.model_info)
+        except GrammarError as error:
+            self._point(error, event.value)
+            return
+        event.input.value = ""
+        self._fill()
+        self.lines.action_edge(1)
+
+    def _point(self, error: GrammarError, typed: str) -> None:
+        """A caret under the character where it went wrong, and the sentence."""
+        part = typed.find(error.text)  # of several edits, the one that is wrong
+        at = max(0, part) + error.position
+        self.field.cursor_position = min(at, len(typed))
+        colors = ink(self.app)
+        # The field scrolls: the caret stands where the cursor now is.
+        column = max(0, self.field.cursor_screen_offset.x - self.field.region.x)
+        if self.field.scroll_offset.x == 0:
+            column = width(pictured(typed[:at]))
+        caret = Text(" " * (len("add") + 1 + column) + "^ ", colors.bad)
+        self.query_one("#under", Static).update(caret + Text("\n") + Text(safe(error.problem), colors.plain))
+
+    # --- changing ---
+
+    def action_add(self) -> None:
+        self.field.focus()
+
+    def action_switch(self) -> None:
+        if self.lines.count:
+            self.workbench.edits.toggle(self.lines.cursor)
+            self._changed()
+
+    @on(EditList.Opened)
+    def _opened(self) -> None:
+        self.action_switch()
+
+    def action_remove(self) -> None:
+        if self.lines.count:
+            removed = self.workbench.edits.entries[self.lines.cursor].edit
+            self.workbench.edits.remove(self.lines.cursor)
+            self._fill()
+            self.say(f"removed {safe(str(removed))}")
+
+    def action_reorder(self, by: int) -> None:
+        if self.lines.count:
+            to = self.workbench.edits.reorder(self.lines.cursor, by)
+            self.lines.move_to(to)
+            self._changed()
+
+    def _changed(self) -> None:
+        self.lines.forget_all()
+        self.refresh_frame()

@@ -1,0 +1,66 @@
+"""What can be done from anywhere: the questions, then the commands, each with the key that does it too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from workbench.errors import UserError
+from workbench.questions import questions
+from workbench.tui.keeping import copy_view, save_view
+
+if TYPE_CHECKING:
+    from workbench.tui.app import WorkbenchApp
+    from workbench.tui.page import Page
+
+
+class Command(NamedTuple):
+    words: str
+    about: str
+    key: str
+    do: Callable[[], Any]
+
+
+def commands(app: WorkbenchApp, page: Page) -> list[Command]:
+    """`page` is the screen that the palette was called from."""
+    found: list[Command] = []
+    if app.link is not None:
+        found += _questions(app)
+        found += [
+            Command("home", "questions and sessions", "Esc", lambda: app.show("home")),
+            Command("prompt", "one text, one experiment", "", lambda: app.show("prompt")),
+        ]
+    found += [
+        Command("timeline", "the steps of this session", "t", lambda: app.show("timeline")),
+        Command("edits", "add, remove, switch on and off", "e", lambda: app.show("edits")),
+        Command("help", "this screen and its keys", "F1", lambda: app.help_on(page)),
+        Command("save the screen", "as SVG, or the view under the cursor", "x", lambda: save_view(app, page)),
+        Command("copy the view", "the terminal's clipboard and a file", "y", lambda: copy_view(page)),
+    ]
+    if app.link is not None:
+        found += [
+            Command("new session", "what is asked next begins a new file", "", app.new_session),
+            Command("cancel", "what runs in this session", "Ctrl+C", app.action_cancel),
+            Command("try the worker again", "after a failure", "", app.link.restart),
+        ]
+    for name in ("dark", "light", "ansi"):
+        about = "until you leave; the settings file keeps it"
+        found.append(Command(f"theme {name}", about, "", partial(app.use_setting, name)))
+    found.append(Command("quit", "the worker goes on with what it has to do", "q", app.action_quit))
+    return found
+
+
+def _questions(app: WorkbenchApp) -> list[Command]:
+    values: dict[str, str] = app.page("home").values
+    found = []
+    for question in questions().values():
+
+        def ask(question: Any = question) -> None:
+            try:
+                app.ask(question.ask(values))
+            except UserError as error:
+                app.page_now.say(str(error), bad=True)
+
+        found.append(Command(question.filled(values), question.about, "", ask))
+    return found

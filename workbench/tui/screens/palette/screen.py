@@ -1,0 +1,125 @@
+"""Type words, choose a line, Enter does it."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from workbench.text import fit, safe, width
+from workbench.tui.page import Page
+from workbench.tui.screens.palette.commands import Command, commands
+from workbench.tui.theme import ink
+from workbench.tui.widgets.field import Field
+from workbench.tui.widgets.line_list import LineList
+
+
+class CommandList(LineList):
+    DEFAULT_CSS = "CommandList { height: 1fr; }"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.commands: list[Command] = []
+
+    def line(self, index: int, cells: int) -> Text:
+        colors, command = ink(self.app), self.commands[index]
+        about_cells = min(44, cells // 3)
+        text = Text(fit(safe(command.words), cells - about_cells - 12), colors.plain)
+        text.append("  " + fit(command.about, about_cells), colors.quiet)
+        return text.append(fit(command.key, max(0, cells - width(text.plain) - 1), right=True), colors.accent)
+
+
+class Palette(Page):
+    NAME = "Ask or do"
+    ABOUT = "Questions and commands from anywhere: type words to narrow, ↑ ↓ to choose, Enter does it, Esc leads back."
+    AUTO_FOCUS = "#words"
+    DEFAULT_CSS = """
+    Palette #row { height: 1; padding: 0 2; margin: 1 0; }
+    Palette #row Static { width: auto; color: $quiet; margin-left: 2; }
+    Palette Field { width: 1fr; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "move(-1)", "", show=False),
+        Binding("down", "move(1)", "", show=False),
+        Binding("pageup", "page(-1)", "", show=False),
+        Binding("pagedown", "page(1)", "", show=False),
+        Binding("slash,i", "type", "", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._from: Page = self
+        self._all: list[Command] = []
+
+    def body(self) -> ComposeResult:
+        with Horizontal(id="row"):
+            yield Field(id="words", placeholder="words of a question or a command")
+            yield Static("", id="found")
+        yield CommandList()
+
+    @property
+    def lines(self) -> CommandList:
+        return self.query_one(CommandList)
+
+    def rest(self) -> Widget:
+        return self.lines
+
+    def come_from(self, page: Page) -> None:
+        self._from = page
+        if self.is_mounted:
+            self._fill()
+
+    def on_mount(self) -> None:
+        self._fill()
+
+    def _fill(self) -> None:
+        self._all = commands(self.workbench, self._from)
+        field = self.query_one("#words", Field)
+        field.value = ""
+        field.focus()
+        self._narrow()
+
+    @on(Input.Changed, "#words")
+    def _narrow(self) -> None:
+        words = re.findall(r"\w[\w-]*", self.query_one("#words", Field).value.lower())
+
+        def fits(command: Command) -> bool:
+            known = re.findall(r"\w[\w-]*", f"{command.words} {command.about}".lower())
+            return all(any(own.startswith(word) for own in known) for word in words)
+
+        self.lines.commands = [command for command in self._all if fits(command)]
+        self.lines.set_count(len(self.lines.commands), 0)
+        self.query_one("#found", Static).update(Text(f"{self.lines.count} of {len(self._all)}" if words else ""))
+
+    def action_move(self, by: int) -> None:
+        self.lines.action_move(by)
+
+    def action_page(self, by: int) -> None:
+        self.lines.action_page(by)
+
+    def action_type(self) -> None:
+        self.query_one("#words", Field).focus()
+
+    async def leave_field(self) -> None:
+        self.app.pop_screen()
+
+    @on(Input.Submitted, "#words")
+    def _enter(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.lines.action_open()
+
+    @on(CommandList.Opened)
+    async def _chosen(self, event: CommandList.Opened) -> None:
+        command = self.lines.commands[event.index]
+        self.app.pop_screen()
+        done = command.do()
+        if inspect.isawaitable(done):
+            await done

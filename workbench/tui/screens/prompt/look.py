@@ -1,0 +1,62 @@
+"""A look at the logit lens beside a prediction: asked as a peek, so it is not logged; a next step keeps it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import UserError
+
+if TYPE_CHECKING:
+    from workbench.tui.screens.prompt.screen import Prompt
+    from workbench.tui.widgets.result.snapshot import Snapshot
+
+SLOT = "prompt-lens"
+KEY = "look:lens"
+
+
+class Look:
+    """After a finished prediction of one prompt, where there is room for a second view and a worker to ask."""
+
+    def __init__(self, page: Prompt) -> None:
+        self._page = page
+        self._step: int | None = None
+
+    def after(self, snapshot: Snapshot) -> None:
+        record, page = snapshot.record, self._page
+        app = page.workbench
+        if record.id == self._step or not snapshot.finished or record.status != "done":
+            return
+        wanted = record.experiment == "predict" and not record.params.get("prompts")
+        if not (wanted and page.result.is_wide and app.link and app.link.connected):
+            return
+        self._step = record.id
+        page.run_worker(self._peek(snapshot), group="look", exclusive=True)
+
+    async def _peek(self, snapshot: Snapshot) -> None:
+        from workbench.edits import Edit
+        from workbench.tui.widgets.result.snapshot import ShownView
+        from workbench.views import from_builtins
+        from workbench.worker.protocol import Peek
+
+        record = snapshot.record
+        given = {name: record.params[name] for name in ("prompt", "chat", "answer") if record.params.get(name)}
+        try:
+            edits: Any = from_builtins(record.edits, as_type=list[Edit])
+            answer = await self._page.workbench.request(
+                Peek(slot=SLOT, experiment="logit-lens", params=given, edits=edits)
+            )
+            views = [] if answer.error or answer.replaced else answer.views[:1]
+            view = from_builtins(views[0], load=_array) if views else None
+        except (UserError, ValueError):
+            return  # a look that can't be had is no trouble: the result stands
+        result = self._page.result
+        if view is not None and result.step == record.id:
+            title = "Logit lens, at a glance (not logged)"
+            await result.show_beside(ShownView(key=KEY, title=title, revision=0, view=view))
+
+
+def _array(data: dict[str, Any]) -> Any:
+    """`{"dtype", "shape", "data"}` of a PeekAnswer."""
+    import numpy as np
+
+    return np.frombuffer(data["data"], np.dtype(data["dtype"])).reshape(data["shape"])

@@ -1,0 +1,5 @@
+"""Save: a view or the screen, to a file."""
+
+from workbench.tui.screens.save.screen import Save
+
+__all__ = ["Save"]

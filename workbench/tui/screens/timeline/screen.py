@@ -1,0 +1,290 @@
+"""What was asked, in its order and with its branches; every result as it was."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from workbench.errors import UserError
+from workbench.text import safe
+from workbench.tui import keys
+from workbench.tui.page import Page
+from workbench.tui.screens.timeline.step_list import StepList, steps_words
+from workbench.tui.theme import ink
+from workbench.tui.widgets.field import Field
+from workbench.tui.widgets.frame import Rule
+from workbench.tui.widgets.result import ResultPane
+
+if TYPE_CHECKING:
+    from workbench.session.records import StepRecord
+    from workbench.worker.protocol import Message
+
+_BESIDE = 150
+"""cells from which list and result stand side by side"""
+
+
+class Timeline(Page):
+    NAME = "Timeline"
+    ABOUT = (
+        "The timeline holds every step of a session, as a tree: what was forked or followed hangs under what it came "
+        "from. Up and down go through the tree, ← and → through history as it happened; below (or beside) is the "
+        "result as it was, with what you expected of it. A replay is the same screen without worker or model."
+    )
+    AUTO_FOCUS = "StepList"
+    DEFAULT_CSS = """
+    Timeline #both { layout: vertical; height: 1fr; }
+    Timeline.beside #both { layout: horizontal; }
+    Timeline #steps { height: 2fr; width: 1fr; }
+    Timeline ResultPane { height: 3fr; width: 1fr; }
+    Timeline.beside #steps, Timeline.beside ResultPane { height: 1fr; }
+    Timeline.beside #between { display: none; }
+    Timeline #divider { display: none; width: 1; height: 1fr; color: $line; }
+    Timeline.beside #divider { display: block; }
+    Timeline.zoomed #steps, Timeline.zoomed #between, Timeline.zoomed #divider { display: none; }
+    Timeline #note { display: none; height: 1; padding: 0 2; }
+    Timeline #note Static { width: auto; color: $quiet; margin-right: 1; }
+    Timeline #note Field { width: 1fr; }
+    Timeline #note.shown { display: block; layout: horizontal; }
+    Timeline #nothing { display: none; padding: 1 2; height: auto; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = list(keys.TIMELINE)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._goal: int | None = None
+        """a step to go to as soon as it is there"""
+        self._noted: int | None = None
+
+    def body(self) -> ComposeResult:
+        yield Static("", id="nothing")
+        with Horizontal(id="both"):
+            with Vertical(id="steps"):
+                yield StepList()
+                with Horizontal(id="note"):
+                    yield Static("note")
+                    yield Field(placeholder="what you want to remember of this step; Enter keeps it, Esc does not")
+            yield Rule("", id="between")
+            yield Divider(id="divider")
+            yield ResultPane()
+
+    def heading(self) -> tuple[Text, Text]:
+        app, colors = self.workbench, ink(self.app)
+        left = Text(self.NAME, colors.strong)
+        if app.feed.path:
+            left.append(f" · {safe(app.session_title)} · {steps_words(self.lines.steps)}", colors.quiet)
+        if app.link is None:
+            return left, Text("replay, no model", colors.second)
+        return left, app.subject()
+
+    @property
+    def lines(self) -> StepList:
+        return self.query_one(StepList)
+
+    @property
+    def result(self) -> ResultPane:
+        return self.query_one(ResultPane)
+
+    def rest(self) -> Widget:
+        return self.lines
+
+    def on_mount(self) -> None:
+        self._say_nothing()
+        self.lines.reread()
+
+    def on_resize(self) -> None:
+        self.set_class(self.size.width >= _BESIDE, "beside")
+
+    def worker_changed(self) -> None:
+        self.result.restate()
+
+    def session_changed(self) -> None:
+        if self.is_mounted:
+            self.lines.reread()
+            self.result.reread()
+            problem = self.workbench.feed.problem
+            if problem:
+                self.say(problem, bad=True)
+            self._say_nothing()
+            self.refresh_frame()
+
+    def session_swapped(self) -> None:
+        if self.is_mounted:
+            self.result.show(None)
+            self.lines.restart()
+
+    def _say_nothing(self) -> None:
+        """An empty timeline says how it gets its first step."""
+        empty = not self.lines.count and self.workbench.feed.path is None
+        nothing = self.query_one("#nothing", Static)
+        nothing.display = empty
+        self.query_one("#both").display = not empty
+        nothing.update(Text("No step yet: Esc, then Enter asks the first question, and it begins a session."))
+
+    # --- moving ---
+
+    @on(StepList.Moved)
+    def _moved(self, event: StepList.Moved) -> None:
+        tree = self.lines.steps
+        if self._goal is not None and self._goal in tree.place:
+            goal, self._goal = self._goal, None
+            self.lines.move_to(tree.place[goal], told=False)
+        self.result.show(self.lines.current)
+        self._say_nothing()
+        self.refresh_frame()
+
+    @on(StepList.Opened)
+    def _opened(self) -> None:
+        self.action_open()
+
+    def go_to(self, step: int) -> None:
+        """The cursor to this step, now or as soon as the list has read it."""
+        if self.is_mounted and step in self.lines.steps.place:
+            self.lines.move_to(self.lines.steps.place[step])
+        else:
+            self._goal = step
+
+    def action_history(self, by: int) -> None:
+        import bisect
+
+        history, step = self.lines.steps.history, self.lines.current
+        if step is not None:
+            at = bisect.bisect_left(history, step) + by
+            if 0 <= at < len(history):
+                self.lines.move_to(self.lines.steps.place[history[at]])
+
+    def action_open(self) -> None:
+        """The result alone on the screen; Esc brings the list back."""
+        if self.lines.current is not None:
+            self.add_class("zoomed")
+            self.result.focus()
+
+    def leave(self) -> bool:
+        if self.has_class("zoomed") or self.focused is self.result:
+            self.remove_class("zoomed")
+            self.lines.focus()
+            return True
+        return False
+
+    # --- notes ---
+
+    def action_note(self) -> None:
+        if self.workbench.link is None:
+            self.say("this is a replay: notes are written in the workbench itself", bad=True)
+        elif self.lines.current is not None:
+            self._noted = self.lines.current
+            self.query_one("#note").add_class("shown")
+            self.query_one("#note Field", Field).focus()
+
+    @on(Input.Submitted, "#note Field")
+    async def _write_note(self, event: Input.Submitted) -> None:
+        from workbench.worker.protocol import Note
+
+        if event.value.strip() and await self._request(
+            Note(session=str(self.workbench.feed.path), step=self._noted, text=event.value.strip())
+        ):
+            self.say(f"noted on step {self._noted}")
+        event.input.value = ""
+        await self.leave_field()
+
+    async def leave_field(self) -> None:
+        self.query_one("#note").remove_class("shown")
+        self.lines.focus()
+
+    # --- again ---
+
+    async def _request(self, message: Message) -> bool:
+        try:
+            await self.workbench.request(message)
+        except UserError as error:
+            self.say(str(error), bad=True)
+            return False
+        self.workbench.feed.hint()
+        return True
+
+    async def _record(self) -> StepRecord | None:
+        step = self.lines.current
+        if step is None:
+            return None
+        try:
+            return await self.workbench.feed.read(lambda reader: reader.step(step))
+        except UserError as error:
+            self.say(str(error), bad=True)
+            return None
+
+    def action_again(self) -> None:
+        self.run_worker(self._again(), group="again")
+
+    async def _again(self) -> None:
+        """The same experiment, parameters, edits and seed, as a branch of this step."""
+        from workbench.edits import Edit, check_replayable
+        from workbench.views import from_builtins
+        from workbench.worker.protocol import Submit
+
+        record = await self._record()
+        if record is None:
+            return
+        try:
+            edits: list[Edit] = from_builtins(record.edits, as_type=list[Edit])
+            check_replayable(edits)
+            answer = await self.workbench.request(
+                Submit(
+                    session=str(self.workbench.session_path()),
+                    experiment=record.experiment,
+                    params=record.params,
+                    edits=edits,
+                    seed=record.seed,
+                    parent=record.id,
+                    origin="tui",
+                )
+            )
+        except (UserError, ValueError) as error:
+            self.say(str(error), bad=True)
+            return
+        self.say("")
+        self.go_to(answer.step)
+        self.workbench.feed.hint()
+
+    async def action_fork(self) -> None:
+        record = await self._record()
+        if record is not None:
+            self.workbench.show("prompt").fill(record)
+
+    # --- comparing ---
+
+    def action_compare(self) -> None:
+        lines, step = self.lines, self.lines.current
+        if step is None:
+            return
+        row = lines.row_of(step)
+        if lines.marked is None:
+            lines.marked = step
+            parent = f", or d again for step {row.parent}, where it comes from" if row and row.parent else ""
+            self.say(f"step {step} is marked: go to another and press d{parent}")
+        else:
+            first, lines.marked = lines.marked, None
+            if first == step:
+                first = row.parent if row and row.parent else 0
+            self.say("")
+            if first:
+                self.workbench.show("compare").of(min(first, step), max(first, step))
+        lines.forget_all()
+
+    async def action_copy(self) -> None:
+        await self.result.action_copy()
+
+    def action_save(self) -> None:
+        self.result.action_save()
+
+
+class Divider(Widget):
+    """The one thin line, upright."""
+
+    def render(self) -> Text:
+        return Text("\n".join("│" * self.size.height), ink(self.app).line)

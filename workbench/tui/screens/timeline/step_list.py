@@ -1,0 +1,191 @@
+"""The timeline's lines: read from the file in pages, drawn only where they are seen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from workbench.text import count, fit, safe, seconds, shorten, width
+from workbench.tui.latest import Latest
+from workbench.tui.screens.timeline.tree import Tree
+from workbench.tui.theme import ink
+from workbench.tui.widgets.line_list import LineList
+
+if TYPE_CHECKING:
+    from workbench.session.reader import SessionReader
+    from workbench.session.records import StepRow
+    from workbench.tui.app import WorkbenchApp
+
+_KEPT = 4_000
+"""rows kept in memory"""
+
+
+class StepList(LineList):
+    """One step a line; rows that are not read yet show their number and come a moment later."""
+
+    DEFAULT_CSS = "StepList { height: 1fr; min-height: 3; }"
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.steps = Tree([])
+        self.marked: int | None = None
+        """the step to compare with"""
+        self._parents: list[tuple[int, int | None]] = []
+        self._rows: dict[int, StepRow] = {}
+        self._stale = False
+        self._reading = Latest(self, self._read, self._failed)
+
+    @property
+    def workbench(self) -> WorkbenchApp:
+        return self.app  # type: ignore[return-value]
+
+    @property
+    def settled(self) -> bool:
+        """Every line that is seen has been read."""
+        return not self._reading.busy and not self._stale and not self._missing()
+
+    def step_at(self, index: int) -> int | None:
+        return self.steps.order[index] if 0 <= index < len(self.steps) else None
+
+    @property
+    def current(self) -> int | None:
+        """The step under the cursor."""
+        return self.step_at(self.cursor)
+
+    def row_of(self, step: int) -> StepRow | None:
+        return self._rows.get(step)
+
+    # --- reading ---
+
+    def restart(self) -> None:
+        """Another session."""
+        self.steps, self._parents, self.marked = Tree([]), [], None
+        self._rows.clear()
+        self.set_count(0)
+        self.reread()
+
+    def reread(self) -> None:
+        """The file has changed."""
+        self._stale = True
+        self._reading.ask()
+
+    async def _read(self) -> None:
+        """New steps, then the rows in sight and a page around them."""
+        feed = self.workbench.feed
+        if self._stale:
+            self._stale = False
+            after = self.steps.newest
+            fresh = await feed.read(lambda reader: reader.tree(after))
+            if fresh or not self._parents:
+                self._parents += fresh
+                current, tree = self.current, Tree(self._parents)
+                self.steps = tree
+                place = tree.place.get(current, 0) if current is not None else len(tree) - 1
+                self.set_count(len(tree), place)
+                self.post_message(self.Moved(self, self.cursor))
+            steps = [step for step in self._window() if step not in self._rows or self._unfinished(step)]
+            steps += [step for step in self._in_sight() if step not in steps]  # a note may be new
+        else:
+            steps = self._missing()
+        if not steps:
+            return
+
+        def rows(reader: SessionReader) -> list[StepRow | None]:
+            return [reader.row(step) for step in steps]
+
+        found = await feed.read(rows)
+        if len(self._rows) > _KEPT:
+            self._rows = {step: row for step, row in self._rows.items() if step in self._in_sight()}
+        for step, row in zip(steps, found, strict=True):
+            if row is not None and self._rows.get(step) != row:
+                self._rows[step] = row
+                self.forget(self.steps.place[step])
+
+    def _unfinished(self, step: int) -> bool:
+        return self._rows[step].status in ("queued", "running")
+
+    def _in_sight(self) -> list[int]:
+        top = round(self.scroll_y)
+        return self.steps.order[top : top + self.size.height + 1]
+
+    def _window(self) -> list[int]:
+        top, page = round(self.scroll_y), self.size.height
+        return self.steps.order[max(0, top - page) : top + 2 * page]
+
+    def _missing(self) -> list[int]:
+        """Nothing while all in sight is there; else the whole window, so that the next page is there already."""
+        if all(step in self._rows for step in self._in_sight()):
+            return []
+        return [step for step in self._window() if step not in self._rows]
+
+    def _failed(self, sentence: str) -> None:
+        from workbench.tui.page import Page
+
+        page = self.screen
+        if isinstance(page, Page) and self.count:
+            page.say(sentence, bad=True)
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        if self._missing():
+            self._reading.ask()
+
+    def on_resize(self) -> None:
+        super().on_resize()
+        if self._missing():
+            self._reading.ask()
+
+    # --- drawing ---
+
+    def line(self, index: int, cells: int) -> Text:
+        colors = ink(self.app)
+        step = self.steps.order[index]
+        digits = max(2, len(str(self.steps.newest)))
+        mark = "d" if step == self.marked else " "
+        text = Text.assemble((f"{step:>{digits}}", colors.quiet), (f"{mark} ", colors.second))
+        text.append(self.steps.branch[index], colors.line)
+        row = self._rows.get(step)
+        if row is None:
+            return text.append("…", colors.quiet)
+        name_cells = max(13, min(26, cells // 5)) - width(self.steps.branch[index])
+        text.append(fit(safe(row.experiment), max(8, name_cells)) + " ", colors.plain)
+        took = _took(row)
+        notes = f"{row.notes} note{'' if row.notes == 1 else 's'}" if row.notes else ""
+        right = "  ".join(filter(None, (notes, took)))
+        room = cells - width(text.plain) - width(right) - 1
+        what_cells = max(8, min(34, room * 2 // 5))
+        what = f"+ {row.edits}" if row.edits else f"'{row.label}'" if row.label else ""
+        text.append(fit(safe(what), what_cells) + "  ", colors.second if row.edits else colors.quiet)
+        rest = max(0, room - what_cells - 2)
+        found = _outcome(row, colors)
+        if row.expected:
+            found.append(f"  ★ expected {safe(row.expected)}", colors.second)
+        found.truncate(rest, overflow="ellipsis")
+        text.append_text(found)
+        text.append(" " * max(1, cells - width(text.plain) - width(right)) + right, colors.quiet)
+        return text if width(text.plain) <= cells else Text(shorten(text.plain, cells))
+
+
+def _took(row: StepRow) -> str:
+    return seconds(row.seconds) if row.seconds is not None else ""
+
+
+def _outcome(row: StepRow, colors: Any) -> Text:
+    """The sentence; where it did not end well, that first."""
+    headline = Text(safe(row.headline), colors.plain)
+    if row.status == "done":
+        return headline
+    if row.status in ("queued", "running"):
+        return Text(f"{row.status} ", colors.second) + headline
+    style = colors.second if row.status == "cancelled" else colors.bad
+    said = Text(row.status, style)
+    if row.error:
+        said.append(f": {safe(row.error)}", colors.plain)
+    return said.append("  ") + headline
+
+
+def steps_words(tree: Tree) -> str:
+    """`14 steps · 2 branches`."""
+    words = f"{count(len(tree))} step{'' if len(tree) == 1 else 's'}"
+    return f"{words} · {count(tree.forks)} branches" if tree.forks else words

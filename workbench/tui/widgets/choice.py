@@ -1,0 +1,68 @@
+"""A word out of a few: on or off, or which experiment. All are seen where there is room."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual.binding import BindingType
+from textual.events import Click
+from textual.geometry import Size
+from textual.message import Message
+from textual.widget import Widget
+
+from workbench.tui import keys
+from workbench.tui.theme import ink
+
+
+class Choice(Widget, can_focus=True):
+    """← → or Space turn it; the chosen word is bold and marked."""
+
+    DEFAULT_CSS = "Choice { height: 1; width: auto; }"
+    BINDINGS: ClassVar[list[BindingType]] = list(keys.CHOICE)
+
+    class Changed(Message):
+        def __init__(self, choice: Choice, value: str) -> None:
+            super().__init__()
+            self.choice, self.value = choice, value
+
+        @property
+        def control(self) -> Choice:
+            return self.choice
+
+    def __init__(self, words: Sequence[str], value: str, **given: Any) -> None:
+        super().__init__(**given)
+        self.words = list(words)
+        self.value = value
+
+    def set(self, value: str, told: bool = False) -> None:
+        """The chosen word."""
+        if value in self.words and value != self.value:
+            self.value = value
+            self.refresh(layout=True)
+            if told:
+                self.post_message(self.Changed(self, value))
+
+    def action_turn(self, by: int) -> None:
+        at = self.words.index(self.value) if self.value in self.words else 0
+        self.set(self.words[(at + by) % len(self.words)], told=True)
+
+    def on_click(self, event: Click) -> None:
+        self.action_turn(1)
+
+    def render(self) -> Text:
+        colors = ink(self.app)
+        text = Text(no_wrap=True)
+        for at, word in enumerate(self.words):
+            chosen = word == self.value
+            text.append("  " if at else "")
+            text.append("▌" if chosen else " ", colors.accent)
+            text.append(word, colors.strong if chosen else colors.quiet)
+        if self.has_focus:
+            text.stylize(colors.cursor)
+            text.append(" ← →", colors.quiet)
+        return text
+
+    def get_content_width(self, container: Size, viewport: Size) -> int:
+        return sum(len(word) + 3 for word in self.words) + 4
