@@ -81,7 +81,10 @@ def answers(ref: str) -> bool:
 
 
 def fetch(ref: str, progress: Progress) -> Path:
-    """Download what is missing of a hub model (an interrupted download is gone on with); its snapshot folder.
+    """Download what is missing of a hub model; its snapshot folder.
+
+    A broken connection is gone on with; after a kill, files that were finished are kept (the hub's client starts
+    the others again).
 
     Raises UserError: offline, unknown, gated, no safetensors, an architecture that transformers lacks.
     """
@@ -100,7 +103,7 @@ def fetch(ref: str, progress: Progress) -> Path:
     check_architecture(read_config(Path(small)), ref)
     blobs = _Blobs(ref, info)
     meter = Meter(progress, "downloading", f"{ref} from the hub", blobs.total, blobs.present())
-    with _sentences(ref):
+    with _sentences(ref, begun=True):
         folder = _watched(
             lambda: snapshot_download(ref, allow_patterns=SMALL_FILES + WEIGHTS, ignore_patterns=_NOT_OURS),
             blobs,
@@ -118,7 +121,9 @@ def _watched(download: Callable[[], str], blobs: _Blobs, meter: Meter) -> Path:
             meter.at(blobs.present())
             done, _ = concurrent.futures.wait([future], timeout=0.25)
             if done:
-                return Path(future.result())
+                folder = Path(future.result())
+                meter.at(blobs.present())
+                return folder
 
 
 class _Blobs:
@@ -133,15 +138,15 @@ class _Blobs:
         self.total = sum(file.size or 0 for file in wanted)
 
     def present(self) -> int:
-        """bytes"""
-        found = 0
-        for name in self._hashes:
-            for file in self._folder.glob(f"{name}*"):
-                try:
-                    found += file.stat().st_size
-                except OSError:  # renamed meanwhile
-                    continue
-        return found
+        """bytes; of a file that was begun several times, the longest"""
+        return sum(max(map(_size, self._folder.glob(f"{name}*")), default=0) for name in self._hashes)
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:  # renamed meanwhile
+        return 0
 
 
 def _is_weights(name: str) -> bool:
@@ -164,18 +169,18 @@ def _check_listing(ref: str, info: Any) -> None:
 
 
 @contextmanager
-def _sentences(ref: str) -> Iterator[None]:
-    """Turns what the hub's client raises into a sentence for the user."""
+def _sentences(ref: str, begun: bool = False) -> Iterator[None]:
+    """Turns what the hub's client raises into a sentence for the user; `begun` while weights are coming."""
     try:
         yield
     except Exception as error:
-        sentence = explain(ref, error)
+        sentence = explain(ref, error, begun)
         if sentence is None:
             raise
         raise UserError(sentence) from None
 
 
-def explain(ref: str, error: Exception) -> str | None:
+def explain(ref: str, error: Exception, begun: bool) -> str | None:
     """What an error of the hub's client means for the user; None where it is not one of the hub's."""
     from huggingface_hub import errors
 
@@ -203,7 +208,10 @@ def explain(ref: str, error: Exception) -> str | None:
         return f"{ref} could not be written to the hub's cache: {error.strerror} ({error.filename})"
     if isinstance(error, OSError | errors.HTTPError):
         cause = error.__cause__ or error
-        return _not_reached(ref, str(cause).splitlines()[0] if str(cause) else type(cause).__name__)
+        why = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
+        if begun:
+            return f"the download of {ref} broke off ({why}): start again, the files that are finished are kept"
+        return _not_reached(ref, why)
     return None
 
 

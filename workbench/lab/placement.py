@@ -1,0 +1,30 @@
+"""What is decided between finding a model and loading it: device, numbers, and whether it fits."""
+
+from __future__ import annotations
+
+import msgspec
+
+from workbench.lab.checkpoint import Checkpoint, read_checkpoint
+from workbench.lab.device import pick_device, pick_dtype
+from workbench.lab.memory import Need, check_fits
+from workbench.lab.source import ModelSource
+
+
+class Placement(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a model is going to be loaded."""
+
+    device: str
+    """cpu, mps or cuda:N"""
+    dtype: str
+    """float32, bfloat16 or float16"""
+    need: Need
+    checkpoint: Checkpoint
+
+
+def place(source: ModelSource, device: str = "auto", dtype: str = "auto") -> Placement:
+    """Choose device and dtype for `source`. Raises UserError where they can't be had, or the model does not fit."""
+    checkpoint = read_checkpoint(source.path)
+    where = pick_device(device)
+    numbers = pick_dtype(dtype, where, checkpoint)
+    need = check_fits(checkpoint, where, numbers)
+    return Placement(device=where, dtype=numbers, need=need, checkpoint=checkpoint)
