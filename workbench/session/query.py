@@ -44,7 +44,13 @@ _ROW = {
 }
 ROW_COLUMNS = tuple(_ROW)
 ROWS = f"SELECT {', '.join(_ROW.values())} FROM step ORDER BY id LIMIT ? OFFSET ?"
+TREE = f"SELECT id, {_integer('parent')} FROM step WHERE id > ? ORDER BY id"
 ROW = f"SELECT {', '.join(_ROW.values())} FROM step WHERE id = ?"
+
+OPEN_STEPS = f"""
+    SELECT id, {_text("status", _LINE)}, {_text("owner", _LINE)} FROM step
+    WHERE status IN ('queued', 'running') ORDER BY id LIMIT {MAX_ROWS}
+"""
 
 STEP_JSON = ("params", "versions", "scalars", "progress", "remarks", "next_steps", "model")
 _STEP = {

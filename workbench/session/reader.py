@@ -93,6 +93,11 @@ class SessionReader:
             found = connection.execute(query.ROWS, (limit, max(0, start))).fetchall()
         return [self._row(values) for values in found]
 
+    def tree(self, after: int = 0) -> list[tuple[int, int | None]]:
+        """Number and parent of every step after this one, by ascending id: cheap for ten thousand."""
+        with self._read() as connection:
+            return connection.execute(query.TREE, (after,)).fetchall()
+
     def row(self, step: int) -> StepRow | None:
         """One line of the timeline; None if there is no such step."""
         with self._read() as connection:
@@ -160,6 +165,12 @@ class SessionReader:
         data.flags.writeable = False
         array: np.ndarray = data.view(dtype).reshape(shape)
         return array
+
+    def lost(self) -> list[int]:
+        """Steps that the file calls queued or running, and whose process is gone."""
+        with self._read() as connection:
+            found = connection.execute(query.OPEN_STEPS).fetchall()
+        return [step for step, status, owner in found if self._status(status, owner) == "lost"]
 
     # --- what was written down -----------------------------------------------------------------------
 
