@@ -1,6 +1,6 @@
 """The tables, as migrations: append-only, each in one transaction. SCHEMA.md is the document.
 
-Only the writer imports this: sqlite-utils takes a third of a second to import.
+Only the writer imports this, and only when there is something to migrate: sqlite-utils is slow to import.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from workbench.session.format import APPLICATION_ID, SCHEMA_VERSION
+from workbench.session.format import APPLICATION_ID
 
 # sqlite-utils imports pandas wherever it finds it; nothing here needs it, and the control process must stay small.
 _hide_pandas = "pandas" not in sys.modules
@@ -128,6 +128,5 @@ def first(db: Any) -> None:
 
 
 def migrate(connection: Any) -> None:
-    """Brings a file to SCHEMA_VERSION; what is there already stays."""
-    if connection.execute("PRAGMA user_version").fetchone()[0] < SCHEMA_VERSION:
-        migrations.apply(Database(connection, execute_plugins=False, recursive_triggers=False))
+    """Brings a file to the newest version; what is there already stays."""
+    migrations.apply(Database(connection, execute_plugins=False, recursive_triggers=False))

@@ -21,8 +21,9 @@ from workbench.edits import Edit, Function, stack_text
 from workbench.errors import UserError
 from workbench.experiment import NextStep, Progress
 from workbench.model_info import ModelInfo
-from workbench.session import schema, store
+from workbench.session import store
 from workbench.session.encode import encode_views
+from workbench.session.format import SCHEMA_VERSION
 from workbench.session.lock import SessionLock
 from workbench.session.opening import MAGIC, check_ours, check_whole, explain, identify, journal
 from workbench.session.owner import Owner, is_gone, this_process
@@ -135,8 +136,7 @@ class SessionWriter:
         with self._change() as connection:
             model = None if info is None else store.model_row(connection, info)
             connection.execute(
-                "UPDATE step SET status = 'running', started = ?, model = ?, versions = ?"
-                " WHERE id = ? AND status = 'queued'",
+                "UPDATE step SET status = 'running', started = ?, model = ?, versions = ? WHERE id = ?",
                 (time.time(), model, _json(versions or {}), step),
             )
             return store.bump(connection, step)
@@ -254,6 +254,8 @@ class SessionWriter:
             raise _cannot_write(error, self._file) from None
         except sqlite3.DatabaseError as error:
             raise explain(error, self._file) from None
+        except OSError as error:
+            raise CannotWrite(f"{self._file} cannot be written: {error.strerror}") from None
 
     def _open(self, path: Path) -> sqlite3.Connection:
         """A connection that writes, on a file of ours at the newest schema. Raises UserError."""
@@ -273,7 +275,11 @@ class SessionWriter:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA foreign_keys = ON")
-            schema.migrate(connection)
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version < SCHEMA_VERSION:
+                from workbench.session.schema import migrate  # slow to import, and rarely needed
+
+                migrate(connection)
             if new:
                 store.set_meta(connection, "created", str(time.time()))
                 store.set_meta(connection, "title", path.stem)

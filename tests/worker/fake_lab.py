@@ -1,0 +1,124 @@
+"""A model without torch: experiments by name, that do what a test needs. Opened with `--lab tests.worker.fake_lab:open`.
+
+The experiments are those of the package (their parameters are checked before), told apart by the prompt:
+`wait:SECONDS`, `stuck`, `crash`, `exit`, `fail:SENTENCE`, `defect`, `hold:SECONDS`, `big:BYTES`, `batches:N:SECONDS`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from workbench.edits import Edit
+from workbench.errors import UserError
+from workbench.experiment import Report
+from workbench.model_info import ModelInfo
+from workbench.views import Lines, Series, Text
+
+INFO = ModelInfo(
+    name="fake",
+    ref="fake",
+    architecture="Fake",
+    n_layers=2,
+    n_heads=2,
+    n_kv_heads=2,
+    d_model=4,
+    d_head=2,
+    d_mlp=8,
+    d_vocab=16,
+    n_ctx=32,
+    gated_mlp=False,
+)
+
+
+class FakeLab:
+    def __init__(self, model: str) -> None:
+        self.info = INFO
+        self.model = model
+        self.cancel_check: Callable[[], None] | None = None
+        self.hooks = 0
+
+    def hooks_installed(self) -> int:
+        return self.hooks
+
+    def memory(self) -> int:
+        return 0
+
+    def identify(self) -> ModelInfo:
+        return ModelInfo(**{name: getattr(INFO, name) for name in INFO.__struct_fields__} | {"fingerprint": "f" * 64})
+
+    def execute(
+        self, experiment: str, params: dict[str, Any], edits: Sequence[Edit], seed: int, report: Report
+    ) -> None:
+        prompt = params["prompt"]
+        what, _, rest = prompt.partition(":")
+        report.say(f"began {prompt[:40]}")
+        report.add("text", Text(title="text", text=prompt))
+        match what:
+            case "wait":
+                self._wait(float(rest))
+            case "stuck":
+                time.sleep(3600)
+            case "hold":
+                # Sleeps without giving the lock of the interpreter to any other thread.
+                ctypes.PyDLL(None).usleep(int(float(rest) * 1e6))
+            case "crash":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            case "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "exit":
+                os._exit(7)
+            case "fail":
+                raise UserError(rest)
+            case "defect":
+                raise ZeroDivisionError("by nothing")
+            case "leak":
+                self.hooks = 1
+                for _ in report.track(range(100), "batches"):
+                    self._wait(0.05)
+            case "big":
+                values = np.zeros(int(rest) // 8)
+                report.add(
+                    "big", Lines(title="big", x=values, series=[Series(name="a", y=values)], x_label="", y_label="")
+                )
+            case "batches":
+                count, seconds = rest.split(":")
+                random = np.random.default_rng(seed)
+                total = 0.0
+                for batch in report.track(range(int(count)), "batches"):
+                    self._wait(float(seconds))
+                    total += float(random.random())
+                    y = np.full(3, total)
+                    report.add(
+                        "sum", Lines(title=f"{batch}", x=y, series=[Series(name="a", y=y)], x_label="", y_label="")
+                    )
+                report.scalar("total", total)
+        report.scalar("pid", os.getpid())
+        report.say(f"did {prompt[:40]}")
+
+    def _wait(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self.cancel_check:
+                self.cancel_check()
+            time.sleep(0.005)
+
+
+def open(model: str, device: str, dtype: str, tell: Any) -> FakeLab:
+    """`fake:WORDS` says what happens: `slow`, `none`, `dies`."""
+    tell("finding", "looking for nothing", None, None)
+    what = model.partition(":")[2]
+    if what == "none":
+        raise UserError("there is no model of this name")
+    if what == "dies":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    tell("loading", "loading nothing", 0.5, None)
+    if what == "slow":
+        time.sleep(1.5)
+    return FakeLab(model)

@@ -1,0 +1,299 @@
+"""A front's line to a worker: starts one where there is none, asks, and hears events. No torch."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import msgspec
+
+from workbench.errors import UserError
+from workbench.session.reader import SessionReader
+from workbench.session.records import FINISHED
+from workbench.worker.place import Place, WorkerSpec, check_peer, check_socket, package_version, place_of
+from workbench.worker.protocol import (
+    PROTOCOL_VERSION,
+    Changed,
+    Hello,
+    Message,
+    Peek,
+    PeekAnswer,
+    Refused,
+    Reply,
+    Status,
+    Stop,
+    Submit,
+    Submitted,
+    Welcome,
+    WorkerStatus,
+)
+from workbench.worker.start import ask, scan, start_worker, wait_gone
+from workbench.worker.wire import FrameError, decode, encode, read_frame
+
+__all__ = ["WorkerClient", "WorkerSpec", "connect", "list_workers", "log_path", "run_step", "stop_workers"]
+
+POLL = 0.5
+"""seconds between two looks at a session, where a hint was lost"""
+NO_WORKER = "the worker is gone: what it had finished is in the session; run it again to start another"
+
+
+class WorkerClient:
+    """A connection.
+
+    Attributes: `status`, the last WorkerStatus; `on_event`, called in the event loop with each WorkerStatus and
+    Changed; `closed`, set when the line is broken, whoever broke it.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.status: WorkerStatus = WorkerStatus()
+        self.welcome = Welcome()
+        self.on_event: Callable[[WorkerStatus | Changed], None] | None = None
+        self.closed = asyncio.Event()
+        self._reader = reader
+        self._writer = writer
+        self._numbers = count(1)
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._listening = asyncio.create_task(self._listen())
+
+    async def close(self) -> None:
+        """Hangs up; the worker goes on."""
+        self._writer.close()
+        self._listening.cancel()
+        await asyncio.gather(self._listening, return_exceptions=True)
+
+    async def __aenter__(self) -> WorkerClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @overload
+    async def request(self, message: Submit) -> Submitted: ...
+    @overload
+    async def request(self, message: Peek) -> PeekAnswer: ...
+    @overload
+    async def request(self, message: Hello) -> Welcome: ...
+    @overload
+    async def request(self, message: Status) -> WorkerStatus: ...
+    @overload
+    async def request(self, message: Message) -> Message: ...
+    async def request(self, message: Message) -> Message:
+        """The answer. Raises UserError with the worker's sentence where it refuses, and where it is gone."""
+        number = next(self._numbers)
+        frame = encode(msgspec.structs.replace(message, id=number))
+        answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        if self.closed.is_set():
+            raise UserError(NO_WORKER)
+        self._waiting[number] = answer
+        try:
+            self._writer.write(frame)
+            await self._writer.drain()
+            reply = await answer
+        except ConnectionError:
+            raise UserError(NO_WORKER) from None
+        finally:
+            self._waiting.pop(number, None)
+        if isinstance(reply, Refused):
+            raise UserError(reply.reason)
+        return reply
+
+    async def _listen(self) -> None:
+        try:
+            while True:
+                message: Message = decode(await read_frame(self._reader), Reply)
+                if isinstance(message, WorkerStatus):
+                    self.status = message
+                waiting = self._waiting.get(message.id)
+                if waiting and not waiting.done():
+                    waiting.set_result(message)
+                if isinstance(message, WorkerStatus | Changed) and self.on_event:
+                    self.on_event(message)
+        except (EOFError, OSError, FrameError):
+            pass  # whoever waits hears it below
+        finally:
+            self.closed.set()
+            for waiting in self._waiting.values():
+                if not waiting.done():
+                    waiting.set_exception(UserError(NO_WORKER))
+            self._writer.close()
+
+
+async def connect(
+    spec: WorkerSpec = WorkerSpec(),  # noqa: B008 - frozen
+    client: str = "cli",
+    start: bool = True,
+    options: Sequence[str] = (),
+) -> WorkerClient:
+    """A line to the worker for `spec`; without one it is started, unless `start` is False.
+
+    `options` are further arguments of a control process that has to be started (tests give another lab).
+    Raises UserError: no worker and none wanted, a socket that is not ours, a busy worker of another version.
+    """
+    place = await asyncio.to_thread(place_of, spec)
+    found = await _dial(place, client)
+    if found and _other_version(found):
+        await _replace(found, place)
+        found = None
+    if found:
+        return found
+    if not start:
+        raise UserError(f"no worker runs for the model {spec.model!r}")
+    await asyncio.to_thread(start_worker, spec, options)
+    found = await _dial(place, client)
+    if not found:
+        raise UserError(f"the worker was started and is gone again: see {place.log}")
+    return found
+
+
+async def _dial(place: Place, client: str) -> WorkerClient | None:
+    if not check_socket(place.socket):
+        return None
+    try:
+        reader, writer = await asyncio.open_unix_connection(str(place.socket))
+    except OSError:
+        return None
+    peer: socket.socket = writer.get_extra_info("socket")
+    try:
+        check_peer(peer)
+    except UserError:
+        writer.close()
+        raise
+    line = WorkerClient(reader, writer)
+    try:
+        line.welcome = await line.request(Hello(version=package_version(), client=client))
+        line.status = await line.request(Status())
+    except UserError:
+        await line.close()
+        return None
+    return line
+
+
+def _other_version(line: WorkerClient) -> bool:
+    return (line.welcome.protocol, line.welcome.version) != (PROTOCOL_VERSION, package_version())
+
+
+async def _replace(line: WorkerClient, place: Place) -> None:
+    """Asks a worker of another version to go. Raises UserError where it is busy."""
+    pid, version = line.welcome.pid, line.welcome.version or "unknown"
+    try:
+        await line.request(Stop(when="idle"))
+    except UserError:
+        raise UserError(
+            f"a worker of another version ({version}, process {pid}) is at work: "
+            f"wait until it is done, or stop it with `workbench stop {pid}`"
+        ) from None
+    finally:
+        await line.close()
+    if not await asyncio.to_thread(wait_gone, place):
+        raise UserError(f"the worker of version {version} (process {pid}) does not end: end it with `kill {pid}`")
+
+
+# --- running a step from start to end ------------------------------------------------------------------
+
+
+async def run_step(client: WorkerClient, submit: Submit, on_change: Callable[[int], None] | None = None) -> int:
+    """Submits a step and returns its number when it is over, whatever its end.
+
+    `on_change` is called with the number when the session has news of the step. Raises UserError where the
+    worker refuses, and where it is gone before the step is over.
+    """
+    news = asyncio.Event()
+    before = client.on_event
+
+    def hear(event: WorkerStatus | Changed) -> None:
+        if isinstance(event, Changed):
+            news.set()
+        if before:
+            before(event)
+
+    client.on_event = hear
+    try:
+        step = (await client.request(submit)).step
+        with SessionReader(submit.session) as reader:
+            await _follow(client, reader, step, news, on_change)
+        return step
+    finally:
+        client.on_event = before
+
+
+async def _follow(
+    client: WorkerClient,
+    reader: SessionReader,
+    step: int,
+    news: asyncio.Event,
+    on_change: Callable[[int], None] | None,
+) -> None:
+    seen = -1
+    version = -1
+    while True:
+        gone = client.closed.is_set()  # before looking: what it wrote last counts
+        news.clear()
+        now = reader.data_version()
+        if now != version:
+            version = now
+            row = reader.row(step)
+            if row and row.revision != seen:
+                seen = row.revision
+                if on_change:
+                    on_change(step)
+                if row.status in FINISHED - {"lost"}:
+                    return
+        if gone:
+            raise UserError(f"the worker ended before step {step} was done: {NO_WORKER.partition(': ')[2]}")
+        waits = [asyncio.ensure_future(news.wait()), asyncio.ensure_future(client.closed.wait())]
+        try:
+            await asyncio.wait(waits, timeout=POLL, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+
+# --- the workers there are -----------------------------------------------------------------------------
+
+
+def list_workers() -> list[WorkerStatus]:
+    """Every worker of ours that answers, of whatever version. Blocks for some milliseconds each."""
+    return [status for _, _, status in scan()]
+
+
+async def stop_workers(pid: int | None = None, when: Literal["now", "idle"] = "now") -> list[int]:
+    """Asks the worker `pid`, or all of them, to go, and waits until they have; the pids of those.
+
+    Raises UserError: there is no such worker, it is busy (with `when="idle"`), or does not end.
+    """
+    return await asyncio.to_thread(_stop, pid, when)
+
+
+def _stop(pid: int | None, when: Literal["now", "idle"]) -> list[int]:
+    chosen = [(place, welcome.pid) for place, welcome, _ in scan() if pid in (None, welcome.pid)]
+    if pid is not None and not chosen:
+        raise UserError(f"there is no worker with the process number {pid}: `workbench ps` lists them")
+    for place, number in chosen:
+        match ask(place, Stop(when=when)):
+            case [Refused(reason=reason)]:
+                raise UserError(reason)
+        if not wait_gone(place):
+            raise UserError(f"the worker {number} does not end: end it with `kill {number}`")
+    return [number for _, number in chosen]
+
+
+def log_path(spec: WorkerSpec | None = None, pid: int | None = None) -> Path:
+    """A worker's log: of `spec`, of the process `pid`, or the one written last. Raises UserError if there is none."""
+    if spec is not None:
+        wanted = place_of(spec).log
+        if wanted.exists():
+            return wanted
+        raise UserError(f"no worker for the model {spec.model!r} has written a log yet")
+    if pid is not None:
+        for place, welcome, _ in scan():
+            if welcome.pid == pid:
+                return place.log
+        raise UserError(f"there is no worker with the process number {pid}: `workbench ps` lists them")
+    logs = sorted(place_of(WorkerSpec()).socket.parent.glob("*.log"), key=lambda log: log.stat().st_mtime)
+    if not logs:
+        raise UserError("no worker has written a log yet")
+    return logs[-1]

@@ -1,0 +1,347 @@
+"""The control process: socket, queue, states and every write to session files. No torch in here.
+
+python -m workbench.worker.control --model M --device D --dtype T
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from typing import Any
+
+from workbench.errors import UserError
+from workbench.model_info import ModelInfo
+from workbench.worker import requests
+from workbench.worker.connection import Connection
+from workbench.worker.estimates import Estimates
+from workbench.worker.jobs import Job, Jobs
+from workbench.worker.keeper import Keeper
+from workbench.worker.messages import (
+    Answered,
+    Drop,
+    Ended,
+    FromModel,
+    Identified,
+    Published,
+    Ready,
+    Run,
+    Stage,
+    Started,
+)
+from workbench.worker.place import WorkerSpec, package_version
+from workbench.worker.protocol import (
+    JobState,
+    PeekAnswer,
+    Refused,
+    WorkerStatus,
+)
+from workbench.worker.supervisor import Supervisor
+
+log = logging.getLogger("workbench.control")
+
+FAILED_REST = 60.0
+"""seconds without requests after which a worker without a model ends"""
+MAX_LISTED = 100
+"""jobs named in a status"""
+STOPPED = "the worker was stopped before it was done"
+
+
+class Control:
+    """One worker. `idle_seconds` 0 keeps it for good; a cancel that is not obeyed in `cancel_seconds` kills."""
+
+    def __init__(self, spec: WorkerSpec, lab: str, idle_seconds: float, cancel_seconds: float) -> None:
+        self.spec = spec
+        self.jobs = Jobs()
+        self.info: ModelInfo | None = None
+        self.connections: set[Connection] = set()
+        self.stopped = asyncio.Event()
+        self.keeper = Keeper(asyncio.get_running_loop(), self._session_changed)
+        self.supervisor = Supervisor(spec, lab, self._from_model, self._model_gone)
+        self._estimates = Estimates(spec)
+        self._idle_seconds = idle_seconds
+        self._cancel_seconds = cancel_seconds
+        self._stage = "starting"
+        self._detail = ""
+        self._fraction: float | None = None
+        self._told_left: tuple[float, float] | None = None
+        """seconds left as the stage itself says, and when it said so"""
+        self._versions: dict[str, str] = {}
+        self._device_memory = 0
+        self._unidentified: set[str] = set()
+        self._started = time.time()
+        self._last_request = time.monotonic()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    # --- what it says ---------------------------------------------------------------------------------
+
+    def status(self) -> WorkerStatus:
+        stage = "busy" if self._stage == "ready" and self.jobs.running else self._stage
+        problems = self.keeper.problems
+        return WorkerStatus(
+            pid=os.getpid(),
+            model_pid=self.supervisor.pid,
+            version=package_version(),
+            model=self.spec.model,
+            device=self.spec.device,
+            dtype=self.spec.dtype,
+            stage=stage,
+            detail=problems[0] if problems and stage in ("ready", "busy") else self._detail,
+            fraction=self._fraction,
+            seconds_left=self._seconds_left(),
+            info=self.info,
+            memory=self._device_memory or _resident(self.supervisor.pid),
+            jobs=[
+                JobState(session=job.session, step=job.step, experiment=job.experiment, state=_state(job))
+                for job in list(self.jobs)[:MAX_LISTED]
+                if job.peek is None
+            ],
+            idle_seconds=0.0 if len(self.jobs) else time.monotonic() - self._last_request,
+            started=self._started,
+        )
+
+    def tell_status(self) -> None:
+        """To every front, merged where one is slow."""
+        status = self.status()
+        for connection in self.connections:
+            if connection.greeted:
+                connection.tell_status(status)
+
+    def _set_stage(self, stage: str, detail: str = "", fraction: float | None = None) -> None:
+        self._stage, self._detail, self._fraction = stage, detail, fraction
+        self._told_left = None
+        self.tell_status()
+
+    def _seconds_left(self) -> float | None:
+        if self._told_left and self._stage in ("downloading", "converting"):
+            left, at = self._told_left
+            return max(0.0, left - (time.monotonic() - at))
+        return self._estimates.seconds_left()
+
+    def _session_changed(self, session: str, step: int, revision: int) -> None:
+        for connection in self.connections:
+            connection.tell_change(session, step, revision)
+
+    # --- jobs --------------------------------------------------------------------------------------------
+
+    def touch(self) -> None:
+        """A request came."""
+        self._last_request = time.monotonic()
+
+    def enqueue(self, job: Job) -> None:
+        """Queues a job and wakes what failed before: a new request is a new try."""
+        for replaced in self.jobs.add(job):
+            self._drop_peek(replaced, PeekAnswer(id=replaced.peek or 0, slot=replaced.slot, replaced=True))
+        if not self.supervisor.alive:
+            self._estimates.begin()
+            self._set_stage("restarting")
+            self.supervisor.start()
+        self._dispatch()
+        self.tell_status()
+
+    def cancel(self, job: Job) -> None:
+        """Ends a job that waits; asks one that runs, and insists after a while."""
+        if job.state == "running":
+            if not job.cancelling:
+                job.cancelling = True
+                self.supervisor.send(Drop(job=job.number))
+                self._insist_later(job)
+        else:
+            self._end_unbegun(job)
+            self.keeper.write(job.session, job.step, status="cancelled")
+        self.tell_status()
+
+    def front_gone(self, connection: Connection) -> None:
+        """Nobody waits for its peeks any more; files it read can become one."""
+        for job in self.jobs.of_client(connection):
+            if job.state != "running":
+                self._end_unbegun(job)
+        self.keeper.settle(list(connection.sessions))
+
+    def _end_unbegun(self, job: Job) -> None:
+        if job.state == "sent":
+            job.told = job.cancelling = True
+            self.supervisor.send(Drop(job=job.number))
+        else:
+            self.jobs.remove(job)
+
+    def _drop_peek(self, job: Job, answer: PeekAnswer) -> None:
+        self._end_unbegun(job)
+        job.client.answer(answer)
+
+    def _insist_later(self, job: Job) -> None:
+        asyncio.get_running_loop().call_later(self._cancel_seconds, self._insist, job)
+
+    def _insist(self, job: Job) -> None:
+        if self.jobs.inside(job.number) is job:
+            self.supervisor.kill(
+                f"the model process was ended, because step {job.step} did not stop within "
+                f"{self._cancel_seconds:g} s of being cancelled"
+            )
+
+    def _dispatch(self) -> None:
+        if self._stage != "ready":
+            return
+        for job in self.jobs.next_to_send():
+            self.supervisor.send(
+                Run(
+                    job=job.number,
+                    experiment=job.experiment,
+                    params=job.params,
+                    edits=job.edits,
+                    seed=job.seed,
+                    peek=job.peek,
+                    slot=job.slot,
+                )
+            )
+
+    # --- what the model process says ------------------------------------------------------------------
+
+    def _from_model(self, message: FromModel, after: memoryview) -> None:
+        match message:
+            case Stage():
+                self._estimates.enter(message.stage)
+                self._set_stage(message.stage, message.detail, message.fraction)
+                if message.seconds_left is not None:
+                    self._told_left = (message.seconds_left, time.monotonic())
+            case Ready():
+                self._estimates.ready()
+                self.info, self._versions = message.info, message.versions
+                self._device_memory = message.memory
+                self.touch()
+                self._set_stage("ready")
+                self._dispatch()
+            case Identified():
+                self.info = message.info
+                self._identify_sessions(message.info)
+                self.tell_status()
+            case Started() | Published() | Answered() | Ended():
+                job = self.jobs.inside(message.job)
+                if job:
+                    self._from_job(job, message, after)
+
+    def _from_job(self, job: Job, message: Started | Published | Answered | Ended, after: memoryview) -> None:
+        match message:
+            case Started():
+                job.state = "running"
+                if job.told:
+                    self._insist_later(job)
+                elif job.peek is None:
+                    self.keeper.write(job.session, job.step, start=(self.info, self._versions))
+                    if self.info and not self.info.fingerprint:
+                        self._unidentified.add(job.session)
+                    self.tell_status()
+            case Published():
+                if not job.told:
+                    self.keeper.write(job.session, job.step, message.update(after))
+            case Answered():
+                if not job.told and job.client in self.connections:
+                    job.client.answer_encoded(after)
+            case Ended():
+                self._device_memory = message.memory
+                self.jobs.remove(job)
+                if job.peek is None and not job.told:
+                    self._end(job, message.status, message.error)
+                self._dispatch()
+                self.tell_status()
+
+    def _end(self, job: Job, status: Any, error: str = "") -> None:
+        self.touch()
+        self.keeper.write(job.session, job.step, status=status, error=error)
+
+    def _model_gone(self, reason: str, again: bool) -> None:
+        self._device_memory = 0
+        for job in self.jobs.process_gone():
+            if job.told:
+                continue
+            if job.peek is not None:
+                job.client.answer(PeekAnswer(id=job.peek, slot=job.slot, error=reason))
+            elif job.cancelling:
+                self._end(job, "cancelled", f"it did not stop by itself within {self._cancel_seconds:g} s")
+            else:
+                self._end(job, "failed", reason)
+        if not again:
+            self._fail_all(reason)
+        self._estimates.begin()
+        self._set_stage("restarting" if again else "failed", reason)
+
+    def _fail_all(self, reason: str) -> None:
+        for job in list(self.jobs):
+            self.jobs.remove(job)
+            if job.peek is not None:
+                job.client.answer(PeekAnswer(id=job.peek, slot=job.slot, error=reason))
+            else:
+                self._end(job, "failed", reason)
+
+    def _identify_sessions(self, info: ModelInfo) -> None:
+        async def identify(session: str) -> None:
+            try:
+                await self.keeper.do(session, lambda writer: writer.identify(info, self._started))
+            except UserError as sentence:
+                log.warning("%s", sentence)
+
+        for session in self._unidentified:
+            task = asyncio.create_task(identify(session))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        self._unidentified.clear()
+
+    # --- its life ---------------------------------------------------------------------------------------
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One front, until it is gone."""
+        connection = Connection(reader, writer, lambda one, message: requests.handle(self, one, message))
+        self.connections.add(connection)
+        try:
+            await connection.serve()
+        finally:
+            self.connections.discard(connection)
+            self.front_gone(connection)
+
+    async def watch(self) -> None:
+        """Once a second: tells how far things are, and ends the worker when it has been idle for long."""
+        while True:
+            await asyncio.sleep(1)
+            if self._stage not in ("ready", "failed") or self.jobs.running:
+                self.tell_status()
+            if len(self.jobs) or self.keeper.problems or not self._idle_seconds:
+                continue
+            limit = self._idle_seconds if self._stage != "failed" else min(FAILED_REST, self._idle_seconds)
+            if time.monotonic() - self._last_request > limit and self._stage in ("ready", "failed"):
+                log.info("idle for %.0f s: the worker ends", limit)
+                self.stopped.set()
+
+    async def finish(self) -> None:
+        """Everything that is known is written; the model process ends."""
+        self._set_stage("stopping")
+        await self.supervisor.stop()
+        for job in list(self.jobs):
+            if job.peek is None:
+                if not job.told:
+                    self.keeper.write(job.session, job.step, status="cancelled", error=STOPPED)
+            else:
+                job.client.answer(Refused(id=job.peek, reason=STOPPED))
+        await self.keeper.close()
+        await asyncio.gather(*(connection.finish() for connection in self.connections))
+        while self.connections:
+            await asyncio.sleep(0.01)
+
+
+def _state(job: Job) -> str:
+    return "cancelling" if job.cancelling else "running" if job.state == "running" else "queued"
+
+
+def _resident(pid: int) -> int:
+    """Bytes of memory that a process holds; 0 where that can't be told."""
+    try:
+        with open(f"/proc/{pid}/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+if __name__ == "__main__":
+    from workbench.worker.main import main
+
+    main()

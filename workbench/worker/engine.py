@@ -1,0 +1,134 @@
+"""What the model process runs: a lab behind the few calls it needs, so that tests can put another in its place."""
+
+from __future__ import annotations
+
+import importlib
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, Protocol
+
+from workbench.edits import Edit
+from workbench.errors import UserError
+from workbench.experiment import Report
+from workbench.model_info import ModelInfo
+
+if TYPE_CHECKING:
+    from workbench.lab.progress import Progress
+
+
+class Engine(Protocol):
+    """A loaded model."""
+
+    cancel_check: Callable[[], None] | None
+    """called often within a pass; raises Cancelled to stop it"""
+
+    @property
+    def info(self) -> ModelInfo: ...
+
+    def execute(
+        self, experiment: str, params: dict[str, Any], edits: Sequence[Edit], seed: int, report: Report
+    ) -> None:
+        """Raises UserError and Cancelled."""
+
+    def hooks_installed(self) -> int:
+        """0 between batches, or edits of one job would reach another."""
+
+    def memory(self) -> int:
+        """Bytes on the device; 0 where the model lies in ordinary memory."""
+
+    def identify(self) -> ModelInfo:
+        """The info with its fingerprint, which may take long; called on another thread."""
+
+
+OpenEngine = Callable[[str, str, str, "Progress"], Engine]
+"""model, device, dtype, tell"""
+
+
+def named(place: str) -> OpenEngine:
+    """The function behind `module:function`."""
+    module, _, function = place.partition(":")
+    found: OpenEngine = getattr(importlib.import_module(module), function)
+    return found
+
+
+class LabEngine:
+    """The real one."""
+
+    def __init__(self, source: Any, lab: Any) -> None:
+        self._source = source
+        self._lab = lab
+
+    @property
+    def info(self) -> ModelInfo:
+        info: ModelInfo = self._lab.info
+        return info
+
+    @property
+    def cancel_check(self) -> Callable[[], None] | None:
+        check: Callable[[], None] | None = self._lab.cancel_check
+        return check
+
+    @cancel_check.setter
+    def cancel_check(self, check: Callable[[], None] | None) -> None:
+        self._lab.cancel_check = check
+
+    def execute(
+        self, experiment: str, params: dict[str, Any], edits: Sequence[Edit], seed: int, report: Report
+    ) -> None:
+        from workbench.lab.run import execute
+
+        execute(self._lab, experiment, params, edits, seed, report)
+
+    def hooks_installed(self) -> int:
+        return int(self._lab.hooks_installed())
+
+    def memory(self) -> int:
+        import torch
+
+        if self.info.device.startswith("cuda"):
+            return int(torch.cuda.memory_reserved())
+        return int(torch.mps.driver_allocated_memory()) if self.info.device == "mps" else 0
+
+    def identify(self) -> ModelInfo:
+        from workbench.lab.fingerprint import fingerprint
+
+        self._lab.set_fingerprint(fingerprint(self._source))
+        return self.info
+
+
+def open_lab_engine(model: str, device: str, dtype: str, tell: Progress) -> Engine:
+    """Find, fetch and load a model. Raises UserError."""
+    from workbench.lab.fingerprint import fingerprint_cached
+    from workbench.lab.source import resolve
+
+    tell("finding", "", None, None)
+    source = resolve(model, tell)
+    tell("importing", "", None, None)
+    from workbench.lab.model import load_lab
+
+    lab = load_lab(source, device, dtype, tell)
+    known = fingerprint_cached(source)
+    if known:
+        lab.set_fingerprint(known)
+    return LabEngine(source, lab)
+
+
+def versions() -> dict[str, str]:
+    """Of all that can change a number."""
+    found = {"python": platform.python_version(), "system": f"{sys.platform} {platform.machine()}"}
+    for name in ("workbench-lm", "torch", "transformers", "transformer_lens", "numpy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def internal_error(error: BaseException) -> str:
+    """A defect of ours as a sentence; the log has the rest."""
+    if isinstance(error, UserError):
+        return str(error)
+    first = (str(error).strip().splitlines() or [""])[0][:300]
+    return f"it stopped on a defect ({type(error).__name__}: {first}); workbench logs has the details"

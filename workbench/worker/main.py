@@ -1,0 +1,137 @@
+"""The control process from its start to its end: one per place, a private socket, a log that stays small."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+import socket
+import sys
+from contextlib import suppress
+from typing import IO
+
+from workbench import settings
+from workbench.errors import UserError
+from workbench.worker.control import Control
+from workbench.worker.place import Place, WorkerSpec, check_peer, check_socket, place_of
+from workbench.worker.supervisor import DEFAULT_LAB
+
+log = logging.getLogger("workbench.control")
+
+MAX_LOG = 2 << 20
+"""bytes of a log; when it is longer, it becomes `.log.1` and begins anew"""
+
+
+def main() -> None:
+    """The entry of `python -m workbench.worker.control`."""
+    arguments = argparse.ArgumentParser(prog="workbench.worker.control")
+    arguments.add_argument("--model", default="default")
+    arguments.add_argument("--device", default="auto")
+    arguments.add_argument("--dtype", default="auto")
+    arguments.add_argument("--lab", default=DEFAULT_LAB, help="module:function that opens the engine")
+    arguments.add_argument("--idle-seconds", type=float, help="instead of the settings' idle_minutes")
+    arguments.add_argument("--cancel-seconds", type=float, default=10.0)
+    given = arguments.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s control %(process)d %(levelname)s %(message)s")
+    os.umask(0o077)
+    # A result must reach the session while another thread of ours works: threads take turns often.
+    sys.setswitchinterval(0.001)
+    try:
+        idle = given.idle_seconds if given.idle_seconds is not None else settings.load().idle_minutes * 60
+        spec = WorkerSpec(given.model, given.device, given.dtype).canonical()
+        place = place_of(spec)
+        life = _alone(place)
+        if life is None:
+            log.info("another worker has this place")
+            return
+        with life:
+            listening = _bind(place)
+            try:
+                asyncio.run(_run(spec, place, listening, given.lab, idle, given.cancel_seconds))
+            finally:
+                with suppress(FileNotFoundError):
+                    place.socket.unlink()
+    except UserError as sentence:
+        log.error("%s", sentence)
+        sys.exit(2)
+
+
+def _alone(place: Place) -> IO[str] | None:
+    """The lock that this worker holds for its life; None where another lives."""
+    file = place.life_lock.open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return None
+    return file
+
+
+def _bind(place: Place) -> socket.socket:
+    """The socket. One that a dead worker left goes: who holds the life lock is the only one to put it there."""
+    if check_socket(place.socket):
+        place.socket.unlink()
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listening.bind(str(place.socket))
+    except OSError as error:
+        raise UserError(
+            f"no socket can be made at {place.socket}: {error}; set WORKBENCH_RUNTIME to a shorter path on a local disk"
+        ) from None
+    listening.listen(64)
+    return listening
+
+
+async def _run(
+    spec: WorkerSpec, place: Place, listening: socket.socket, lab: str, idle: float, cancel_seconds: float
+) -> None:
+    loop = asyncio.get_running_loop()
+    control = Control(spec, lab, idle, cancel_seconds)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, control.stopped.set)
+    control.supervisor.start()
+    control.keeper.prepare()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            check_peer(writer.get_extra_info("socket"))
+        except UserError as sentence:
+            log.warning("%s", sentence)
+            writer.close()
+            return
+        await control.serve(reader, writer)
+
+    server = await asyncio.start_unix_server(serve, sock=listening)
+    tasks = [loop.create_task(control.watch()), loop.create_task(_watch_log(place))]
+    log.info("worker %d for %s on %s in %s", os.getpid(), spec.model, spec.device, spec.dtype)
+    try:
+        await control.stopped.wait()
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await control.finish()
+        log.info("the worker ended")
+        heavy = {"torch", "transformers", "pandas", "datasets"} & set(sys.modules)
+        assert not heavy, f"the control process imported {heavy}"
+
+
+async def _watch_log(place: Place) -> None:
+    while True:
+        await asyncio.sleep(30)
+        rotate(place)
+
+
+def rotate(place: Place) -> None:
+    """Standard output of both processes goes to the log: it is copied and emptied, never moved."""
+    try:
+        if place.log.stat().st_size <= MAX_LOG:
+            return
+        with place.log.open("r+b") as file:
+            place.log.with_suffix(".log.1").write_bytes(file.read()[-MAX_LOG:])
+            file.truncate(0)
+    except OSError as error:
+        log.warning("the log could not be shortened: %s", error)

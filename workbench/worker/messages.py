@@ -1,0 +1,156 @@
+"""What control process and model process say to each other. Both are of one version: this may change freely."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from workbench.edits import Edit
+from workbench.experiment import NextStep, Progress
+from workbench.model_info import ModelInfo
+from workbench.session.encode import EncodedArray, EncodedView, EncodedViews
+from workbench.session.update import Update
+
+
+class PipeMessage(msgspec.Struct, kw_only=True, tag_field="type", tag=str.lower):
+    """`after` holds the lengths of the raw buffers that follow the frame."""
+
+    after: tuple[int, ...] = ()
+
+
+# --- control → model -------------------------------------------------------------------------------
+
+
+class Run(PipeMessage):
+    """Run an experiment. A peek is answered with a PeekAnswer of this `peek` id and `slot`."""
+
+    job: int
+    experiment: str
+    params: dict[str, Any]
+    edits: list[Edit]
+    seed: int = 0
+    peek: int | None = None
+    slot: str = ""
+
+
+class Drop(PipeMessage):
+    """Cancel a job, whether it has begun or not."""
+
+    job: int
+
+
+# --- model → control -------------------------------------------------------------------------------
+
+
+class Stage(PipeMessage):
+    stage: str
+    detail: str = ""
+    fraction: float | None = None
+    seconds_left: float | None = None
+
+
+class LoadFailed(PipeMessage):
+    """The sentence why there is no model; the process ends."""
+
+    reason: str
+
+
+class Ready(PipeMessage):
+    info: ModelInfo
+    versions: dict[str, str]
+    memory: int
+    """bytes on the device; 0 where the model lies in ordinary memory"""
+
+
+class Identified(PipeMessage):
+    """The fingerprint is known now."""
+
+    info: ModelInfo
+
+
+class Started(PipeMessage):
+    job: int
+
+
+class ViewHead(msgspec.Struct):
+    key: str
+    position: int
+    kind: str
+    title: str
+    arrays: tuple[str, ...]
+
+
+class ArrayHead(msgspec.Struct):
+    hash: str
+    dtype: str
+    shape: tuple[int, ...]
+    preview: str
+
+
+class Published(PipeMessage):
+    """What a step has so far. The buffers are the views' specs, then the arrays."""
+
+    job: int
+    headline: str
+    scalars: dict[str, float | None]
+    progress: Progress
+    remarks: list[str]
+    next_steps: list[NextStep]
+    views: list[ViewHead]
+    arrays: list[ArrayHead]
+
+    def update(self, after: memoryview) -> Update:
+        """As it is written; shares memory with `after`."""
+        parts = []
+        start = 0
+        for size in self.after:
+            parts.append(after[start : start + size])
+            start += size
+        specs, data = parts[: len(self.views)], parts[len(self.views) :]
+        views = [
+            EncodedView(
+                key=head.key,
+                position=head.position,
+                kind=head.kind,
+                title=head.title,
+                spec=bytes(spec),
+                arrays=head.arrays,
+            )
+            for head, spec in zip(self.views, specs, strict=True)
+        ]
+        arrays = {
+            head.hash: EncodedArray(head.hash, head.dtype, head.shape, part, head.preview)
+            for head, part in zip(self.arrays, data, strict=True)
+        }
+        return Update(
+            headline=self.headline,
+            scalars=self.scalars,
+            progress=self.progress,
+            remarks=self.remarks,
+            next_steps=self.next_steps,
+            views=EncodedViews(views, arrays) if views else None,
+        )
+
+
+class Ended(PipeMessage):
+    """The job is over. What a step had left to say was published before."""
+
+    job: int
+    status: str
+    error: str
+    memory: int
+
+
+class Answered(PipeMessage):
+    """A peek's answer: one buffer, the PeekAnswer as its client gets it. Ended follows."""
+
+    job: int
+
+
+ToModel = Run | Drop
+FromModel = Stage | LoadFailed | Ready | Identified | Started | Published | Ended | Answered
+
+
+def size_after(message: PipeMessage) -> int:
+    return sum(message.after)

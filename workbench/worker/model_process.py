@@ -1,0 +1,207 @@
+"""The model process: one main thread that loads a model and runs jobs, one after another or between batches.
+
+Started by the control process with one end of a socket pair; it ends when the other end does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from collections import deque
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from workbench.errors import Cancelled, UserError
+from workbench.experiment import Report
+from workbench.views import to_builtins
+from workbench.worker import engine as engines
+from workbench.worker.engine import Engine
+from workbench.worker.messages import (
+    Answered,
+    Drop,
+    Ended,
+    Identified,
+    LoadFailed,
+    Ready,
+    Run,
+    Stage,
+    Started,
+    ToModel,
+)
+from workbench.worker.protocol import PeekAnswer
+from workbench.worker.sink import PeekSink, StepSink
+from workbench.worker.wire import Pipe
+
+log = logging.getLogger("workbench.model")
+
+_LOOK = 0.02
+"""seconds between two looks for a cancel inside a pass"""
+
+
+class Runner:
+    """Runs what comes through the pipe. A job that comes while a step runs gets its turn between two batches."""
+
+    def __init__(self, pipe: Pipe[ToModel], engine: Engine) -> None:
+        self._pipe = pipe
+        self._engine = engine
+        self._waiting: deque[Run] = deque()
+        self._dropped: set[int] = set()
+        self._depth = 0
+        self._looked = 0.0
+
+    def run(self) -> None:
+        """Until the control process is gone (EOFError)."""
+        while True:
+            if not self._waiting:
+                self._receive(wait=True)
+            while self._waiting:
+                self._run_job(self._waiting.popleft())
+
+    def _receive(self, wait: bool) -> None:
+        for message in self._pipe.receive(wait):
+            if isinstance(message, Run):
+                self._waiting.append(message)
+            elif isinstance(message, Drop):
+                self._dropped.add(message.job)
+
+    def _run_job(self, job: Run) -> None:
+        outer_check = self._engine.cancel_check
+        status, error = "done", ""
+        self._depth += 1
+        try:
+            self._check(job.job)
+            self._pipe.send(Started(job=job.job))
+            self._engine.cancel_check = lambda: self._look(job.job)
+            if job.peek is None:
+                self._run_step(job)
+            else:
+                self._run_peek(job, job.peek)
+        except Cancelled:
+            status = "cancelled"
+        except EOFError:
+            raise
+        except UserError as sentence:
+            status, error = "failed", str(sentence)
+        except Exception as defect:
+            log.exception("%s failed", job.experiment)
+            status, error = "failed", engines.internal_error(defect)
+        finally:
+            self._depth -= 1
+            self._engine.cancel_check = outer_check
+        self._dropped.discard(job.job)
+        self._pipe.send(Ended(job=job.job, status=status, error=error, memory=self._engine.memory()))
+
+    def _run_step(self, job: Run) -> None:
+        sink = StepSink(job.job, self._pipe.send, lambda: self._check(job.job), self._give_turn)
+        report = Report(sink)
+        try:
+            self._engine.execute(job.experiment, job.params, job.edits, job.seed, report)
+        except BaseException:
+            try:
+                sink.publish(report)
+            except UserError:
+                log.exception("a view of a failed step can't be kept")
+            raise
+        sink.publish(report)
+
+    def _run_peek(self, job: Run, peek: int) -> None:
+        report = Report(PeekSink(lambda: self._check(job.job)))
+        answer = PeekAnswer(id=peek, slot=job.slot)
+        try:
+            self._engine.execute(job.experiment, job.params, job.edits, job.seed, report)
+            answer.headline, answer.scalars = report.headline, report.scalars
+            answer.views = [to_builtins(view, _array_in_message) for view in report.views.values()]
+        except Cancelled:
+            answer.replaced = True
+        except UserError as sentence:
+            answer.error = str(sentence)
+        except Exception as defect:
+            log.exception("the peek %s failed", job.experiment)
+            answer.error = engines.internal_error(defect)
+        body = msgspec.msgpack.encode(answer)
+        self._pipe.send(Answered(job=job.job, after=(len(body),)), [body])
+
+    def _check(self, job: int) -> None:
+        self._receive(wait=False)
+        if job in self._dropped:
+            raise Cancelled
+
+    def _look(self, job: int) -> None:
+        now = time.monotonic()
+        if now - self._looked >= _LOOK:
+            self._looked = now
+            self._check(job)
+
+    def _give_turn(self) -> None:
+        if self._depth > 1 or not self._waiting:
+            return
+        if self._engine.hooks_installed():
+            raise AssertionError("a hook is installed between batches: another job would run under it")
+        while self._waiting:
+            self._run_job(self._waiting.popleft())
+
+
+def _array_in_message(array: np.ndarray) -> dict[str, Any]:
+    plain = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    return {"dtype": plain.dtype.name, "shape": list(array.shape), "data": plain.tobytes()}
+
+
+def _end_with(end: socket.socket) -> None:
+    """Ends this process when the control process is gone, whatever the main thread does."""
+    poll = select.poll()
+    poll.register(end, 0)  # hang-up is always told
+    poll.poll()
+    os._exit(0)
+
+
+def _identify(pipe: Pipe[ToModel], engine: Engine) -> None:
+    try:
+        pipe.send(Identified(info=engine.identify()))
+    except (UserError, OSError) as error:
+        log.warning("the model has no fingerprint: %s", error)
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser()
+    for name in ("model", "device", "dtype", "lab"):
+        arguments.add_argument(f"--{name}", required=True)
+    arguments.add_argument("--fd", type=int, required=True)
+    given = arguments.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s model %(process)d %(levelname)s %(message)s")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end = socket.socket(fileno=given.fd)
+    threading.Thread(target=_end_with, args=(end,), daemon=True).start()
+    pipe: Pipe[ToModel] = Pipe(end, ToModel)
+
+    def tell(stage: str, detail: str, fraction: float | None, seconds_left: float | None) -> None:
+        pipe.send(Stage(stage=stage, detail=detail, fraction=fraction, seconds_left=seconds_left))
+
+    try:
+        engine = engines.named(given.lab)(given.model, given.device, given.dtype, tell)
+    except UserError as sentence:
+        pipe.send(LoadFailed(reason=str(sentence)))
+        sys.exit(1)
+    except Exception as defect:
+        log.exception("the model can't be loaded")
+        pipe.send(LoadFailed(reason=f"the model could not be loaded: {engines.internal_error(defect)}"))
+        sys.exit(1)
+    pipe.send(Ready(info=engine.info, versions=engines.versions(), memory=engine.memory()))
+    if not engine.info.fingerprint:
+        threading.Thread(target=_identify, args=(pipe, engine), daemon=True).start()
+    try:
+        Runner(pipe, engine).run()
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

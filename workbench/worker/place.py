@@ -1,0 +1,105 @@
+"""Where a worker is found: one short name for model, device, precision, environment and version."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import struct
+import sys
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import msgspec
+
+from workbench import paths
+from workbench.errors import UserError
+
+
+@cache
+def package_version() -> str:
+    """Of the workbench."""
+    try:
+        return version("workbench-lm")
+    except PackageNotFoundError:
+        return "uninstalled"
+
+
+class WorkerSpec(msgspec.Struct, frozen=True):
+    """Which worker is wanted."""
+
+    model: str = "default"
+    """hub id, folder, or `default`"""
+    device: str = "auto"
+    dtype: str = "auto"
+
+    def canonical(self) -> WorkerSpec:
+        """The same from any folder: what names a local folder (the rule of `lab.source`) becomes absolute."""
+        folder = Path(self.model).expanduser()
+        local = self.model not in ("", "default") and (
+            folder.exists() or self.model.startswith((".", "/", "~")) or self.model.count("/") > 1
+        )
+        model = os.path.abspath(folder) if local else self.model or "default"
+        return msgspec.structs.replace(self, model=model)
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A worker's files in the runtime folder."""
+
+    socket: Path
+
+    @property
+    def log(self) -> Path:
+        return self.socket.with_suffix(".log")
+
+    @property
+    def start_lock(self) -> Path:
+        """held by who starts the worker"""
+        return self.socket.with_suffix(".start")
+
+    @property
+    def life_lock(self) -> Path:
+        """held by the worker as long as it lives"""
+        return self.socket.with_suffix(".life")
+
+
+def place_of(spec: WorkerSpec) -> Place:
+    """Raises UserError where the runtime folder is not ours alone."""
+    wanted = spec.canonical()
+    name = paths.short_hash(wanted.model, wanted.device, wanted.dtype, sys.prefix, package_version())
+    return Place(paths.runtime_dir() / f"{name}.sock")
+
+
+def all_places() -> list[Place]:
+    """Every worker's place, of whatever version, alive or not."""
+    return [Place(found) for found in sorted(paths.runtime_dir().glob("*.sock"))]
+
+
+def check_socket(path: Path) -> bool:
+    """False where there is none. Raises UserError where it is not a socket of ours alone."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISSOCK(found.st_mode):
+        raise UserError(f"{path} should be a worker's socket and is something else: remove it")
+    if found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise UserError(f"the socket {path} is not yours alone (owner {found.st_uid}): remove it, or ask its owner to")
+    return True
+
+
+def peer_uid(connection: socket.socket) -> int:
+    """The user at the other end."""
+    if sys.platform == "darwin":
+        # struct xucred: version, uid, …; SOL_LOCAL is 0, LOCAL_PEERCRED is 1.
+        return int(struct.unpack_from("=II", connection.getsockopt(0, 1, 76))[1])
+    data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return int(struct.unpack("3i", data)[1])
+
+
+def check_peer(connection: socket.socket) -> None:
+    """Raises UserError where another user answers."""
+    uid = peer_uid(connection)
+    if uid != os.getuid():
+        raise UserError(f"the socket is held by another user (number {uid}): set WORKBENCH_RUNTIME to another folder")

@@ -1,0 +1,96 @@
+"""Where a running job's report goes: progress, cancel, partial views and the others' turn, all in one place."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from workbench.errors import UserError
+from workbench.experiment import Report
+from workbench.session.encode import EncodedArray, EncodedView, encode_views
+from workbench.worker.messages import ArrayHead, Published, ViewHead
+
+INTERVAL = 0.25
+"""seconds between two publications of a step"""
+
+
+class StepSink:
+    """Of a step. `check` raises Cancelled; `give_turn` runs what waits."""
+
+    def __init__(
+        self,
+        job: int,
+        send: Callable[[Any, list[Any]], None],
+        check: Callable[[], None],
+        give_turn: Callable[[], None],
+    ) -> None:
+        self._job = job
+        self._send = send
+        self._check = check
+        self._give_turn = give_turn
+        # A job that is over within the interval is written once, at its end.
+        self._published = time.monotonic()
+        self._arrays: dict[str, tuple[str, ...]] = {}
+        """by view key, the arrays that the session holds"""
+
+    def changed(self, report: Report) -> None:
+        if time.monotonic() - self._published >= INTERVAL:
+            self.publish(report)
+
+    def streamed(self, report: Report) -> None:
+        self.changed(report)
+
+    def between_batches(self, report: Report) -> None:
+        self._check()
+        self._give_turn()
+
+    def publish(self, report: Report) -> None:
+        """All that is new now. Raises UserError for a view that can't be kept; the others are published."""
+        views: list[EncodedView] = []
+        arrays: dict[str, EncodedArray] = {}
+        problem: UserError | None = None
+        for key in [key for key in report.views if key in report.dirty]:
+            report.dirty.discard(key)
+            try:
+                encoded = encode_views(report.views, {key})
+            except UserError as error:
+                problem = error
+                continue
+            views += encoded.views
+            arrays.update(encoded.arrays)
+        held = {name for names in self._arrays.values() for name in names}
+        new = [array for array in arrays.values() if array.hash not in held]
+        self._arrays.update({view.key: view.arrays for view in views})
+        after = [*(view.spec for view in views), *(array.data for array in new)]
+        message = Published(
+            job=self._job,
+            headline=report.headline,
+            scalars=report.scalars,
+            progress=report.progress,
+            remarks=report.notes,
+            next_steps=report.next_steps,
+            views=[ViewHead(view.key, view.position, view.kind, view.title, view.arrays) for view in views],
+            arrays=[ArrayHead(array.hash, array.dtype, array.shape, array.preview) for array in new],
+            after=tuple(len(part) for part in after),
+        )
+        self._send(message, after)
+        self._published = time.monotonic()
+        if problem:
+            raise problem
+
+
+class PeekSink:
+    """Of a peek: nothing is told before the end."""
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        self._check = check
+
+    def changed(self, report: Report) -> None:
+        return
+
+    def streamed(self, report: Report) -> None:
+        return
+
+    def between_batches(self, report: Report) -> None:
+        self._check()

@@ -1,0 +1,171 @@
+"""Starting a worker: under a lock, in a process session of its own, holding nothing of the terminal's."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from workbench.errors import UserError
+from workbench.worker.place import Place, WorkerSpec, all_places, check_peer, check_socket, place_of
+from workbench.worker.protocol import Done, Hello, Message, Refused, Status, Stop, Welcome, WorkerStatus
+from workbench.worker.wire import FrameError, Parser, encode
+
+START_SECONDS = 60.0
+"""how long a control process may take until it answers; a cold network disk is slow"""
+ANSWER_SECONDS = 3.0
+
+_Answer = Welcome | WorkerStatus | Done | Refused
+
+
+def start_worker(spec: WorkerSpec, options: Sequence[str] = ()) -> None:
+    """Returns when a worker for `spec` answers, which another may have started meanwhile. Blocks; raises UserError.
+
+    Idle workers on the same device are asked to go first: two models rarely fit.
+    """
+    place = place_of(spec)
+    with _lock(place):
+        if _answers(place):
+            return
+        stop_idle_on(spec.device, except_for=place)
+        process = _spawn(spec.canonical(), place, options)
+        # A zombie would look alive to those who ask whether the worker is.
+        threading.Thread(target=process.wait, daemon=True, name="reaper").start()
+        end = time.monotonic() + START_SECONDS
+        while not _answers(place):
+            if process.returncode is not None:
+                raise UserError(f"the worker could not be started: {last_line(place.log)}")
+            if time.monotonic() > end:
+                raise UserError(f"the worker did not answer within {START_SECONDS:g} s: see {place.log}")
+            time.sleep(0.01)
+
+
+def ask(place: Place, *messages: Message) -> list[_Answer] | None:
+    """Answers of the worker at a place; None where none answers. Blocks for a few seconds at most.
+
+    Raises UserError where the socket is not ours alone.
+    """
+    if not check_socket(place.socket):
+        return None
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(ANSWER_SECONDS)
+        try:
+            connection.connect(str(place.socket))
+            check_peer(connection)
+            connection.sendall(
+                b"".join(
+                    encode(msgspec.structs.replace(message, id=number)) for number, message in enumerate(messages, 1)
+                )
+            )
+            return list(_answers_of(connection, len(messages)))
+        except (OSError, FrameError, EOFError):
+            return None
+
+
+def _answers_of(connection: socket.socket, wanted: int) -> Iterator[_Answer]:
+    parser: Parser[_Answer] = Parser(_Answer)
+    while wanted:
+        count = connection.recv_into(parser.room())
+        if not count:
+            raise EOFError
+        found = parser.received(count)
+        if found and found[0].id:  # events have none
+            wanted -= 1
+            yield found[0]
+
+
+def _answers(place: Place) -> bool:
+    return ask(place, Status()) is not None
+
+
+def scan() -> list[tuple[Place, Welcome, WorkerStatus]]:
+    """The workers that answer, of whatever version; a socket of someone else is passed over."""
+    found = []
+    for place in all_places():
+        try:
+            answers = ask(place, Hello(client="list"), Status())
+        except UserError:
+            continue
+        match answers:
+            case [Welcome() as welcome, WorkerStatus() as status]:
+                found.append((place, welcome, status))
+    return found
+
+
+def stop_idle_on(device: str, except_for: Place) -> None:
+    """Asks workers on a device to go, where they are idle, and waits until they are gone."""
+    for place, _, status in scan():
+        theirs = status.info.device if status.info else status.device
+        same = "auto" in (device, theirs) or device == theirs
+        if place != except_for and same and not status.jobs:
+            match ask(place, Stop(when="idle")):
+                case [Done()]:
+                    wait_gone(place)
+
+
+def wait_gone(place: Place, seconds: float = 15.0) -> bool:
+    """Whether the worker's life ended within `seconds`."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if not lives(place):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def lives(place: Place) -> bool:
+    """Whether a worker holds the place, also one that does not answer any more."""
+    try:
+        with place.life_lock.open("a+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    return False
+
+
+def _spawn(spec: WorkerSpec, place: Place, options: Sequence[str]) -> subprocess.Popen[bytes]:
+    environment = dict(os.environ)
+    for name in ("WORKBENCH_RUNTIME", "WORKBENCH_DATA", "WORKBENCH_CACHE", "WORKBENCH_CONFIG"):
+        if environment.get(name):
+            environment[name] = os.path.abspath(environment[name])
+    with place.log.open("ab") as output:
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-m", "workbench.worker.control"),
+                *(f"--model={spec.model}", f"--device={spec.device}", f"--dtype={spec.dtype}"),
+                *options,
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd="/",
+            env=environment,
+            umask=0o077,
+            start_new_session=True,
+            close_fds=True,
+        )
+
+
+@contextmanager
+def _lock(place: Place) -> Iterator[None]:
+    with place.start_lock.open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def last_line(log: Path) -> str:
+    """The last thing a worker wrote."""
+    try:
+        lines = log.read_text(errors="replace").strip().splitlines()
+    except OSError:
+        lines = []
+    return lines[-1] if lines else f"{log} says nothing"
