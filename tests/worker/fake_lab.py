@@ -1,4 +1,4 @@
-"""A model without torch: experiments by name, that do what a test needs. Opened with `--lab tests.worker.fake_lab:open`.
+"""A model without torch: experiments by name, that do what a test needs. Opened with `--lab`.
 
 The experiments are those of the package (their parameters are checked before), told apart by the prompt:
 `wait:SECONDS`, `stuck`, `crash`, `exit`, `fail:SENTENCE`, `defect`, `hold:SECONDS`, `big:BYTES`, `batches:N:SECONDS`.
@@ -84,9 +84,7 @@ class FakeLab:
                     self._wait(0.05)
             case "big":
                 values = np.zeros(int(rest) // 8)
-                report.add(
-                    "big", Lines(title="big", x=values, series=[Series(name="a", y=values)], x_label="", y_label="")
-                )
+                report.add("big", _lines("big", values))
             case "batches":
                 count, seconds = rest.split(":")
                 random = np.random.default_rng(seed)
@@ -108,6 +106,10 @@ class FakeLab:
             if self.cancel_check:
                 self.cancel_check()
             time.sleep(0.005)
+
+
+def _lines(title: str, y: np.ndarray) -> Lines:
+    return Lines(title=title, x=y, series=[Series(name="a", y=y)], x_label="x", y_label="y")
 
 
 def open(model: str, device: str, dtype: str, tell: Any) -> FakeLab:

@@ -85,10 +85,7 @@ _STEP = {
 STEP_COLUMNS = tuple(_STEP)
 STEP = f"SELECT {', '.join(_STEP.values())} FROM step LEFT JOIN model ON model.id = step.model WHERE step.id = ?"
 
-EDITS = f"""
-    SELECT {_text("op", _LINE)}, {_text("units")}, CAST(value AS REAL), {_text("source")}
-    FROM edit WHERE step = ? ORDER BY position LIMIT {MAX_ROWS}
-"""
+EDITS = f"SELECT {_json('spec')} FROM edit WHERE step = ? ORDER BY position LIMIT {MAX_ROWS}"
 
 VIEWS = f"""
     SELECT {_text("key", _LINE)}, coalesce({_integer("position")}, 0), {_text("kind", _LINE)}, {_text("title", _LINE)},

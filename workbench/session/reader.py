@@ -114,10 +114,7 @@ class SessionReader:
         values = dict(zip(query.STEP_COLUMNS, found, strict=True))
         for name in query.STEP_JSON:
             values[name] = self._json(values[name], f"step {step}")
-        values["edits"] = [
-            {"op": op, "units": units, **({"source": source} if op == "function" else {_FIELD.get(op, op): value})}
-            for op, units, value, source in edits
-        ]
+        values["edits"] = [self._json(spec, f"an edit of step {step}") for (spec,) in edits]
         values["status"] = self._status(values["status"], values.pop("owner"))
         values["replayable"] = bool(values["replayable"])
         values["created"] = _time(values["created"]) or 0.0
@@ -275,9 +272,6 @@ class SessionReader:
             return msgspec.convert(values, kind)
         except msgspec.ValidationError as error:
             raise UserError(f"{self.path} is damaged: {what} cannot be read ({error})") from None
-
-
-_FIELD = {"set": "value", "scale": "factor"}
 
 
 def _time(value: Any) -> float | None:

@@ -91,7 +91,7 @@ def first(db: Any) -> None:
     )
     db["step"].create_index(["status"])
     db["edit"].create(
-        {"step": int, "position": int, "op": str, "units": str, "value": float, "source": str, "text": str},
+        {"step": int, "position": int, "op": str, "units": str, "text": str, "spec": str},
         pk=("step", "position"),
         foreign_keys=[("step", "step", "id")],
     )

@@ -126,8 +126,11 @@ class SessionWriter:
             )
             step = int(cursor.lastrowid or 0)
             connection.executemany(
-                "INSERT INTO edit (step, position, op, units, value, source, text) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [(step, position, *_edit_columns(edit), str(edit)) for position, edit in enumerate(edits)],
+                "INSERT INTO edit (step, position, op, units, text, spec) VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (step, position, edit.__struct_config__.tag, edit.units, str(edit), _json(edit))
+                    for position, edit in enumerate(edits)
+                ],
             )
         return step
 
@@ -359,12 +362,6 @@ def label_of(params: Mapping[str, Any]) -> str:
         return f"{len(prompts):,} prompts"
     prompt = params.get("prompt")
     return prompt[:_LABEL] if isinstance(prompt, str) else ""
-
-
-def _edit_columns(edit: Edit) -> tuple[str, str, float | None, str | None]:
-    """op, units, its number if it has one, a Python function's source; `text` says all of the others."""
-    value = next((getattr(edit, name) for name in ("value", "factor", "strength") if hasattr(edit, name)), None)
-    return str(edit.__struct_config__.tag), edit.units, value, edit.source if isinstance(edit, Function) else None
 
 
 def _gone(owner: str | None) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
-from workbench.edits import Edit, edit_units
+from workbench.edits import Edit, check_stack
 from workbench.errors import UserError
 from workbench.experiment import command_line, experiment, make_params, params_builtins
 from workbench.model_info import ModelInfo
@@ -163,10 +163,10 @@ def _checked(
     values = make_params(found.params, params)
     if edits and not found.takes_edits:
         raise UserError(f"{found.name} takes no edits: run it without them")
+    if info:
+        check_stack(edits, info)
     for edit in edits:
-        if info:
-            edit_units(edit, info)
-        elif "*" not in edit.units:  # what a star means only the model tells
+        if "*" not in edit.units:  # what a star means only the model tells
             parse_units(edit.units)
     shown = None if model == "default" else model
     return params_builtins(values), command_line(name, values, edits, model=shown, seed=seed)
