@@ -1,0 +1,92 @@
+"""What the experiments share: prompts of a set, means with their errors, sentences. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from workbench.errors import UserError
+from workbench.experiment import PromptParams, PromptRow, params_builtins
+from workbench.text import number, safe, shorten, show_token
+
+if TYPE_CHECKING:
+    from workbench.lab import Lab
+    from workbench.lab.prompts import AnswerToken, Prompt
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A prompt with the answer and foil to look for; None where none was named."""
+
+    prompt: Prompt
+    answer: AnswerToken | None
+    foil: AnswerToken | None
+
+
+def asked(lab: Lab, params: PromptParams) -> list[Asked]:
+    """The prompts of a run, tokenized. Raises UserError, naming the line of a set that is wrong."""
+    rows = params.rows()
+    return [_asked(lab, row, params.chat, at if params.prompts else 0) for at, row in enumerate(rows, 1)]
+
+
+def _asked(lab: Lab, row: PromptRow, chat: bool, line: int) -> Asked:
+    try:
+        return Asked(
+            lab.prompt(row.prompt, chat),
+            lab.answer_token(row.answer) if row.answer else None,
+            lab.answer_token(row.foil) if row.foil else None,
+        )
+    except UserError as error:
+        raise (UserError(f"prompt {line} of the set: {error}") if line else error) from None
+
+
+def quoted(text: str, cells: int = 40) -> str:
+    """Text of the user in a sentence: one line, quoted, shortened."""
+    return f"'{shorten(safe(text), cells)}'"
+
+
+def carried(params: PromptParams, **changes: Any) -> dict[str, Any]:
+    """What a next step takes over: the prompt or the set, and the template."""
+    kept = {name: value for name, value in params_builtins(params).items() if name in ("prompt", "prompts", "chat")}
+    return {name: value for name, value in {**kept, **changes}.items() if value}
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over prompts with its standard error (nan for a single one)."""
+
+    value: float
+    se: float
+    n: int
+
+    def __str__(self) -> str:
+        return number(self.value) if np.isnan(self.se) else f"{number(self.value)} ± {number(self.se, 2)}"
+
+
+def mean(values: Sequence[float] | np.ndarray) -> Mean:
+    """Of one number a prompt."""
+    return clustered(np.asarray(values, dtype=np.float64), np.ones(len(values)))
+
+
+def clustered(sums: Sequence[float] | np.ndarray, counts: Sequence[float] | np.ndarray) -> Mean:
+    """Of all tokens, with the error clustered by prompt: sums and token counts [prompt] (METHODS 0).
+
+    SE² = D/(D−1) · Σ_d (S_d − n_d μ)² / N², in float64.
+    """
+    total, n = np.asarray(sums, dtype=np.float64), np.asarray(counts, dtype=np.float64)
+    if not n.sum():
+        return Mean(float("nan"), float("nan"), 0)
+    mu = float(total.sum() / n.sum())
+    d = int((n > 0).sum())
+    if d < 2:
+        return Mean(mu, float("nan"), d)
+    variance = d / (d - 1) * float(((total - n * mu) ** 2).sum()) / float(n.sum()) ** 2
+    return Mean(mu, variance**0.5, d)
+
+
+def token(lab: Lab, index: int) -> str:
+    """A token by its id, as it is shown in sentences."""
+    return show_token(lab.token(index))

@@ -1,0 +1,103 @@
+"""An effect beside the same edit done to matched random units: sentence, histogram, numbers. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from workbench.experiment import Report
+from workbench.text import number
+from workbench.views import Histogram, Mark, Scalar, Series
+
+if TYPE_CHECKING:
+    from workbench.lab.controls import Controls
+
+FLOOR = 1e-9
+"""nats: smaller effects are drawn here on the logarithmic axis"""
+
+
+@dataclass
+class Band:
+    """The controls of one effect, as they come."""
+
+    effect: float
+    """nats"""
+    controls: Controls
+    values: list[float] = field(default_factory=list)
+    """KL of each control so far, nats"""
+
+    @property
+    def sentence(self) -> str:
+        """`32 random neurons of its kind: .004 (.001–.019), beyond all`; empty without controls."""
+        n, wanted = len(self.values), len(self.controls.plans)
+        if not wanted:
+            return ""
+        who = f"{n} {self.controls.kind}" if n == wanted else f"{n} of {wanted} {self.controls.kind}"
+        if not n:
+            return who
+        low, middle, high = self.quantiles
+        return f"{who}: {number(middle)} ({number(low)}–{number(high)}), {self._place()}"
+
+    @property
+    def quantiles(self) -> tuple[float, float, float]:
+        """5 %, median, 95 %."""
+        low, middle, high = np.quantile(np.asarray(self.values), (0.05, 0.5, 0.95))
+        return float(low), float(middle), float(high)
+
+    def _place(self) -> str:
+        below, ties, above = self.controls.compare(self.effect, np.asarray(self.values))
+        if below == len(self.values):
+            return "beyond all"
+        if above == len(self.values):
+            return "below all"
+        return f"above {below} of {len(self.values)}" + (f", equal to {ties}" if ties else "")
+
+    def items(self) -> list[Scalar]:
+        """Rows for a Scalars view."""
+        if not self.values:
+            return []
+        low, middle, high = self.quantiles
+        place = self.controls.percentile(self.effect, np.asarray(self.values))
+        n = len(self.values)
+        kind = self.controls.kind
+        return [
+            Scalar(name="KL of the controls, median", value=middle, unit="nats", n=n, help=f"{kind}, edited alike"),
+            Scalar(name="KL of the controls, 5 %", value=low, unit="nats", n=n),
+            Scalar(name="KL of the controls, 95 %", value=high, unit="nats", n=n),
+            Scalar(
+                name="percentile of the edits among them",
+                value=100 * place,
+                unit="%",
+                n=n,
+                help="(smaller + half of (ties + 1)) / (n + 1): 50 is what chance gives on average",
+            ),
+        ]
+
+    def write(self, report: Report) -> None:
+        """Scalars and the histogram."""
+        if not self.values:
+            return
+        low, middle, high = self.quantiles
+        report.scalar("controls", len(self.values))
+        report.scalar("kl_controls_low", low)
+        report.scalar("kl_controls_median", middle)
+        report.scalar("kl_controls_high", high)
+        report.scalar("kl_percentile", self.controls.percentile(self.effect, np.asarray(self.values)))
+        report.add("controls", self.histogram())
+
+    def histogram(self) -> Histogram:
+        """Controls by the logarithm of their KL, with the edits' own marked."""
+        logs = np.log10(np.maximum(self.values, FLOOR))
+        own = float(np.log10(max(self.effect, FLOOR)))
+        edges = np.linspace(min(logs.min(), own) - 0.1, max(logs.max(), own) + 0.1, 25)
+        counts = np.histogram(logs, edges)[0]
+        return Histogram(
+            title="The edits among matched random controls",
+            note=f"{self.controls.kind}, n = {len(self.values)}",
+            edges=edges,
+            series=[Series(name="controls", y=counts.astype(np.float64))],
+            x_label="KL of the next token, nats, power of ten",
+            marks=[Mark(x=own, label="these edits")],
+        )

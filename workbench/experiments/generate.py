@@ -1,0 +1,211 @@
+"""What the model goes on to say.
+
+Greedy or sampled continuation of a prompt, shown as it comes, with the surprise of each token. Under edits the edited
+continuation stands beside the clean one, drawn with the same seed, and the result says where they first differ. With a
+set of prompts: one row a prompt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from msgspec import Meta
+
+from workbench.experiment import NextStep, PromptParams, Report
+from workbench.experiments._common import Asked, asked, carried, mean, quoted
+from workbench.text import number, show_token
+from workbench.views import Column, Scalar, Scalars, Table, Text, TokenRow, Tokens
+
+if TYPE_CHECKING:
+    from workbench.lab import Lab
+    from workbench.lab.generate import Generated
+
+ORDER = 2
+TAKES_EDITS = True
+
+
+class Params(PromptParams, kw_only=True, frozen=True):
+    tokens: Annotated[int, Meta(ge=1, le=100_000, description="how many tokens at most", extra={"unit": "tokens"})] = 40
+    temperature: Annotated[
+        float, Meta(ge=0, le=100, description="0 is greedy: always the likeliest; higher is more random")
+    ] = 0
+    top_k: Annotated[
+        int,
+        Meta(ge=0, description="draw among this many of the likeliest only; 0 is all", extra={"more": True}),
+    ] = 0
+
+
+@dataclass
+class Continuation:
+    """What one model, clean or edited, has said so far."""
+
+    ids: list[int] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)
+    surprise: list[float] = field(default_factory=list)
+    """nats"""
+    text: str = ""
+    end: str = ""
+
+    def add(self, one: Generated) -> None:
+        self.ids.append(one.id)
+        self.tokens.append(one.token)
+        self.surprise.append(-one.log_prob)
+        self.text, self.end = one.text, one.end
+
+
+def run(lab: Lab, params: Params, report: Report) -> None:
+    rows = asked(lab, params)
+    if params.prompts:
+        _run_set(lab, rows, params, report)
+    else:
+        _run_one(lab, rows[0], params, report)
+
+
+def _continue(lab: Lab, row: Asked, params: Params, edited: bool, into: Continuation, report: Report | None) -> None:
+    """Generate into `into`, with a view after every token where there is a report."""
+    name = "edited" if edited else "clean"
+    stream = lab.generate(row.prompt, lab.edits if edited else (), temperature=params.temperature, top_k=params.top_k)
+    for one in stream:
+        into.add(one)
+        if report:
+            report.progress.done += 1
+            report.stream(name, _text(row, into, name if lab.edits else "", params))
+        if len(into.ids) == params.tokens:
+            return
+
+
+def _text(row: Asked, said: Continuation, name: str, params: Params) -> Text:
+    title = f"Continuation, {name}" if name else "Continuation"
+    how = "greedy" if params.temperature == 0 else f"temperature {number(params.temperature)}"
+    n = len(said.ids)
+    note = f"{n} token{'s' * (n != 1)}, {how}{', ' + said.end if said.end else ''}; the prompt: {row.prompt.describe}"
+    return Text(title=title, note=note, text=row.prompt.text + said.text if not row.prompt.template else said.text)
+
+
+def _run_one(lab: Lab, row: Asked, params: Params, report: Report) -> None:
+    clean, edited = Continuation(), Continuation()
+    kinds = [(False, clean), (True, edited)] if lab.edits else [(False, clean)]
+    for is_edited, said in report.track(kinds, "tokens", total=params.tokens * len(kinds)):
+        before = report.progress.done
+        _continue(lab, row, params, is_edited, said, report)
+        report.add("edited" if is_edited else "clean", _text(row, said, _name(lab, is_edited), params))
+        report.progress.done = before + params.tokens - 1  # the loop itself counts one
+    for is_edited, said in kinds:
+        name, suffix = _name(lab, is_edited), "_edited" if is_edited else ""
+        report.scalar(f"tokens{suffix}", len(said.ids))
+        report.scalar(f"surprise{suffix}", float(np.mean(said.surprise)))
+        title = f"Surprise of each token, {name}" if name else "Surprise of each token"
+        report.add(f"tokens{suffix}", _tokens(title, said))
+    report.say(_sentence(row, clean, edited if lab.edits else None))
+    if lab.edits:
+        at = _first_difference(clean, edited)
+        report.scalar("first_difference", None if at is None else at)
+    _suggest(lab, params, report, clean)
+
+
+def _name(lab: Lab, edited: bool) -> str:
+    return ("edited" if edited else "clean") if lab.edits else ""
+
+
+def _tokens(title: str, said: Continuation) -> Tokens:
+    return Tokens(
+        title=title,
+        tokens=said.tokens,
+        rows=[TokenRow(name="surprise", values=np.asarray(said.surprise))],
+        value_label="surprise, nats",
+        low_label="expected",
+        high_label="surprising",
+    )
+
+
+def _first_difference(clean: Continuation, edited: Continuation) -> int | None:
+    """Index of the first token that differs; None where one is the other or its beginning cut by the limit."""
+    for at, (one, other) in enumerate(zip(clean.ids, edited.ids, strict=False)):
+        if one != other:
+            return at
+    return None if len(clean.ids) == len(edited.ids) else min(len(clean.ids), len(edited.ids))
+
+
+def _sentence(row: Asked, clean: Continuation, edited: Continuation | None) -> str:
+    after = f"after {quoted(row.prompt.text, 32)}"
+    if edited is None:
+        return f"{quoted(clean.text, 60)} {after}"
+    at = _first_difference(clean, edited)
+    if at is None:
+        return f"{quoted(clean.text, 60)} {after}, the same with and without the edits"
+    where = "from the first token on" if at == 0 else f"the same for {at} token{'s' * (at != 1)}"
+    one = show_token(clean.tokens[at]) if at < len(clean.tokens) else "an end"
+    other = show_token(edited.tokens[at]) if at < len(edited.tokens) else "an end"
+    return f"{quoted(clean.text, 32)} → {quoted(edited.text, 32)} {after} · {where}: {one}, then {other}"
+
+
+def _suggest(lab: Lab, params: Params, report: Report, clean: Continuation) -> None:
+    report.suggest(NextStep(label="how sure it is of the first token", experiment="predict", params=carried(params)))
+    report.suggest(
+        NextStep(
+            label="what is it thinking, layer by layer",
+            experiment="logit-lens",
+            params=carried(params, answer=clean.tokens[0]),
+        )
+    )
+    if params.temperature == 0:
+        again = carried(params, temperature=1.0, tokens=params.tokens)
+        report.suggest(NextStep(label="drawn at temperature 1 instead", experiment="generate", params=again))
+    else:
+        again = carried(params, tokens=params.tokens)
+        report.suggest(NextStep(label="greedy instead", experiment="generate", params=again))
+
+
+def _run_set(lab: Lab, rows: list[Asked], params: Params, report: Report) -> None:
+    found: list[tuple[Continuation, Continuation]] = []
+    for row in report.track(rows, "prompts"):
+        clean, edited = Continuation(), Continuation()
+        _continue(lab, row, params, False, clean, None)
+        if lab.edits:
+            _continue(lab, row, params, True, edited, None)
+        found.append((clean, edited))
+        _tell_set(lab, rows, found, report)
+    report.suggest(NextStep(label="how sure it is of the next token", experiment="predict", params=carried(params)))
+
+
+def _tell_set(lab: Lab, rows: list[Asked], found: list[tuple[Continuation, Continuation]], report: Report) -> None:
+    columns = [Column(name="prompt"), Column(name="continuation")]
+    cells: list[list[str | int | None]] = []
+    differ = []
+    for row, (clean, edited) in zip(rows, found, strict=False):
+        line: list[str | int | None] = [row.prompt.text, clean.text]
+        if lab.edits:
+            at = _first_difference(clean, edited)
+            differ.append(at is not None)
+            line += [edited.text, at]
+        cells.append(line)
+    if lab.edits:
+        columns[1].name = "clean"
+        columns += [
+            Column(name="edited"),
+            Column(name="differ at", kind="int", help="index of the first generated token that differs"),
+        ]
+    note = f"{len(found):,} of {len(rows):,}"
+    report.add("continuations", Table(title="Prompt by prompt", note=note, columns=columns, rows=list(cells)))
+    surprise = mean([float(np.mean(clean.surprise)) for clean, _ in found])
+    items = [
+        Scalar(
+            name="surprise of a generated token",
+            value=surprise.value,
+            unit="nats",
+            se=None if np.isnan(surprise.se) else surprise.se,
+            n=surprise.n,
+            edited=mean([float(np.mean(edited.surprise)) for _, edited in found]).value if lab.edits else None,
+        )
+    ]
+    report.scalar("surprise", surprise.value)
+    if lab.edits:
+        share = mean([float(one) for one in differ])
+        report.scalar("differing", share.value)
+        items.append(Scalar(name="continuations that differ", value=share.value, n=share.n))
+        report.say(f"{sum(differ)} of {len(differ)} continuations differ under the edits")
+    else:
+        report.say(f"{len(found)} continuations, surprise {surprise} nats a token")
+    report.add("numbers", Scalars(title="Means over the prompts", items=items))

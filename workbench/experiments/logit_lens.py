@@ -1,0 +1,307 @@
+"""What the model is thinking, layer by layer.
+
+Logit lens: the residual stream after the embedding and after every layer, read through the model's own final norm and
+unembedding. A grid of layers and positions with the likeliest token of each; the answer's rank and the distance (KL) to
+the final distribution by layer. The last row is the model's own output. With a set of prompts: medians and means over
+them at the last token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from msgspec import Meta
+
+from workbench.experiment import NextStep, PromptParams, Report
+from workbench.experiments._common import Asked, asked, carried, mean, quoted, token
+from workbench.text import probability
+from workbench.views import Heatmap, Lines, Series
+
+if TYPE_CHECKING:
+    from workbench.lab import Lab
+    from workbench.lab.lens import Lens, LensRow
+
+ORDER = 3
+TAKES_EDITS = True
+
+
+class Params(PromptParams, kw_only=True, frozen=True):
+    answer: Annotated[
+        str,
+        Meta(
+            description="the token to follow, with its leading space; empty is what the model says",
+            extra={"example": " Paris"},
+        ),
+    ] = ""
+    positions: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="how many of the last tokens the grid shows; 0 is all",
+            extra={"unit": "tokens", "more": True},
+        ),
+    ] = 24
+
+
+@dataclass
+class Depth:
+    """One prompt's rows so far, clean or edited."""
+
+    rows: list[LensRow] = field(default_factory=list)
+
+    @property
+    def names(self) -> list[str]:
+        return [row.name for row in self.rows]
+
+    @property
+    def ranks(self) -> np.ndarray:
+        return np.asarray([row.answer_rank for row in self.rows], dtype=np.float64)
+
+    @property
+    def kl(self) -> np.ndarray:
+        return np.asarray([row.kl for row in self.rows])
+
+    @property
+    def enters(self) -> str | None:
+        """Where the answer is first from there on to the end; None where it is not first at the end."""
+        at = None
+        for row in reversed(self.rows):
+            if row.answer_rank != 1:
+                break
+            at = row.name
+        return at
+
+
+def run(lab: Lab, params: Params, report: Report) -> None:
+    rows = asked(lab, params)
+    for row in rows:
+        if row.answer and row.answer.note:
+            report.note(row.answer.note)
+    if params.prompts:
+        _run_set(lab, rows, params, report)
+    else:
+        _run_one(lab, rows[0], params, report)
+
+
+def _answer(lab: Lab, row: Asked) -> int:
+    return row.answer.id if row.answer else int(lab.forward(row.prompt, logits="last").top(1)[0][0, 0])
+
+
+# --- one prompt ------------------------------------------------------------------------------------
+
+
+def _run_one(lab: Lab, row: Asked, params: Params, report: Report) -> None:
+    answer = _answer(lab, row)
+    lenses: list[Lens] = [lab.lens(row.prompt, (), params.positions)]
+    if lab.edits:
+        lenses.append(lab.lens(row.prompt, lab.edits, params.positions))
+    depths = [Depth() for _ in lenses]
+    for index in report.track(range(len(lenses[0])), "layers"):
+        for lens, depth in zip(lenses, depths, strict=True):
+            depth.rows.append(lens.row(index, answer))
+    tokens = row.prompt.tokens[lenses[0].first_position :]
+    for name, depth in zip(("clean", "edited"), depths, strict=False):
+        report.add("grid" if name == "clean" else "grid_edited", _grid(lab, row, tokens, depth, _named(lab, name)))
+    _lines(lab, report, depths, answer, row.prompt.describe)
+    for depth, suffix in zip(depths, ("", "_edited"), strict=False):
+        last = depth.rows[-1]
+        report.scalar(f"answer_probability{suffix}", last.answer_probability)
+        report.scalar(f"answer_rank{suffix}", last.answer_rank)
+        enters = depth.enters
+        report.scalar(f"enters_layer{suffix}", None if enters is None else depth.names.index(enters) - 1)
+    report.say(_sentence(lab, params, depths, answer))
+    _suggest(lab, params, report, depths[0], answer)
+
+
+def _named(lab: Lab, name: str) -> str:
+    return f", {name}" if lab.edits else ""
+
+
+def _grid(lab: Lab, row: Asked, tokens: list[str], depth: Depth, name: str) -> Heatmap:
+    left_out = len(row.prompt) - len(tokens)
+    note = row.prompt.describe + (f"; the last {len(tokens)} are shown" if left_out else "")
+    return Heatmap(
+        title=f"The likeliest token, by layer and position{name}",
+        note=note,
+        values=np.stack([one.top_probability for one in depth.rows]),
+        row_labels=depth.names,
+        column_labels=tokens,
+        row_axis="layer",
+        column_axis="position",
+        low_label="unsure",
+        high_label="sure",
+        texts=[[lab.token(index) for index in one.top_ids] for one in depth.rows],
+    )
+
+
+def _lines(lab: Lab, report: Report, depths: list[Depth], answer: int, note: str) -> None:
+    names = depths[0].names
+    x = np.arange(len(names), dtype=np.float64)
+    labels = ("clean", "edited") if lab.edits else (token(lab, answer),)
+    report.add(
+        "rank",
+        Lines(
+            title=f"Rank of {token(lab, answer)} by layer",
+            note=f"1 is the likeliest; {note}",
+            x=x,
+            x_ticks=names,
+            series=[Series(name=name, y=depth.ranks) for name, depth in zip(labels, depths, strict=True)],
+            x_label="layer",
+            y_label="rank",
+        ),
+    )
+    kinds = ("clean", "edited") if lab.edits else ("KL",)
+    report.add(
+        "kl",
+        Lines(
+            title="Distance to what the model says in the end",
+            note="KL(final ‖ layer) of the next token, nats",
+            x=x,
+            x_ticks=names,
+            series=[Series(name=name, y=depth.kl) for name, depth in zip(kinds, depths, strict=True)],
+            x_label="layer",
+            y_label="KL, nats",
+        ),
+    )
+
+
+def _sentence(lab: Lab, params: Params, depths: list[Depth], answer: int) -> str:
+    clean = depths[0]
+    name = token(lab, answer)
+    p = probability(clean.rows[-1].answer_probability)
+    after = f"after {quoted(params.prompt)}"
+    if clean.enters is None:
+        said = f"{name} is rank {clean.rows[-1].answer_rank:,} in the end ({p}) {after}, {_best(clean)}"
+    else:
+        said = f"{name} {p} {after}: the likeliest from {_place(clean.enters)} on"
+    if len(depths) == 1:
+        return said
+    edited = depths[1]
+    last = edited.rows[-1]
+    if edited.enters is None:
+        now = f"under the edits rank {last.answer_rank:,} in the end ({probability(last.answer_probability)})"
+    else:
+        now = f"under the edits from {_place(edited.enters)} on ({probability(last.answer_probability)})"
+    return f"{said} · {now}"
+
+
+def _place(name: str) -> str:
+    return "the embedding" if name == "embed" else name
+
+
+def _best(depth: Depth) -> str:
+    row = min(depth.rows, key=lambda one: one.answer_rank)
+    return f"at best rank {row.answer_rank:,} after {_place(row.name)}"
+
+
+def _suggest(lab: Lab, params: Params, report: Report, clean: Depth, answer: int) -> None:
+    watched = params.answer or lab.token(answer)
+    report.suggest(
+        NextStep(
+            label=f"how sure it is of {token(lab, answer)}",
+            experiment="predict",
+            params=carried(params, answer=watched),
+        )
+    )
+    drops = clean.kl[:-1] - clean.kl[1:]
+    if len(drops):
+        layer = int(drops.argmax())
+        report.suggest(
+            NextStep(
+                label=f"which heads of layer {layer} are at work, where it comes nearest",
+                experiment="activations",
+                params=carried(params, units=f"L{layer}.H*"),
+            )
+        )
+    report.suggest(NextStep(label="what it goes on to say", experiment="generate", params=carried(params)))
+
+
+# --- a set of prompts ------------------------------------------------------------------------------
+
+
+def _run_set(lab: Lab, rows: list[Asked], params: Params, report: Report) -> None:
+    found: list[list[Depth]] = []
+    for row in report.track(rows, "prompts"):
+        answer = _answer(lab, row)
+        depths = []
+        for edits in ((), lab.edits) if lab.edits else ((),):
+            lens = lab.lens(row.prompt, edits, 1)
+            depths.append(Depth([lens.row(index, answer) for index in range(len(lens))]))
+        found.append(depths)
+        _tell_set(lab, rows, found, report)
+    report.suggest(NextStep(label="the answers in numbers", experiment="predict", params=carried(params)))
+
+
+def _tell_set(lab: Lab, rows: list[Asked], found: list[list[Depth]], report: Report) -> None:
+    names = found[0][0].names
+    x = np.arange(len(names), dtype=np.float64)
+    kinds = ("clean", "edited") if lab.edits else ("",)
+    note = f"{len(found)} of {len(rows)} prompts"
+    ranks, kls = [], []
+    for at, kind in enumerate(kinds):
+        stacked = np.stack([depths[at].ranks for depths in found])
+        low, middle, high = np.quantile(stacked, (0.25, 0.5, 0.75), axis=0)
+        ranks.append(Series(name=kind or "median rank", y=middle, low=low, high=high))
+        every = np.stack([depths[at].kl for depths in found])
+        means = [mean(every[:, layer]) for layer in range(len(names))]
+        y = np.asarray([one.value for one in means])
+        se = np.nan_to_num(np.asarray([one.se for one in means]))
+        kls.append(Series(name=kind or "mean KL", y=y, low=y - se, high=y + se))
+    report.add(
+        "rank",
+        Lines(
+            title="Rank of the answer by layer, median",
+            note=f"{note}; the band is the middle half",
+            x=x,
+            x_ticks=names,
+            series=ranks,
+            x_label="layer",
+            y_label="rank",
+        ),
+    )
+    report.add(
+        "kl",
+        Lines(
+            title="Distance to what the model says in the end",
+            note=f"KL(final ‖ layer) of the next token, nats; mean over {note}, band ± one standard error",
+            x=x,
+            x_ticks=names,
+            series=kls,
+            x_label="layer",
+            y_label="KL, nats",
+        ),
+    )
+    report.add(
+        "grid",
+        Heatmap(
+            title="The likeliest next token, by layer and prompt" + _named(lab, "clean"),
+            note=note,
+            values=np.stack([[row.top_probability[-1] for row in depths[0].rows] for depths in found], axis=1),
+            row_labels=names,
+            column_labels=[row.prompt.text for row in rows[: len(found)]],
+            row_axis="layer",
+            column_axis="prompt",
+            low_label="unsure",
+            high_label="sure",
+            texts=[[lab.token(int(depths[0].rows[at].top_ids[-1])) for depths in found] for at in range(len(names))],
+        ),
+    )
+    _say_set(found, kinds, report)
+
+
+def _say_set(found: list[list[Depth]], kinds: tuple[str, ...], report: Report) -> None:
+    said = []
+    for at, kind in enumerate(kinds):
+        names = found[0][0].names
+        entered = [names.index(depths[at].enters or "") for depths in found if depths[at].enters is not None]
+        suffix = "_edited" if kind == "edited" else ""
+        report.scalar(f"first_in_the_end{suffix}", len(entered) / len(found))
+        middle = f", from {_place(names[int(np.median(entered))])} on (median)" if entered else ""
+        if entered:
+            report.scalar(f"enters_layer{suffix}", float(np.median(entered)) - 1)
+        said.append(
+            f"{kind + ': ' if kind else ''}the answer is the likeliest in {len(entered)} of {len(found)}{middle}"
+        )
+    report.say(" · ".join(said))

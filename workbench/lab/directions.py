@@ -1,0 +1,72 @@
+"""Named directions, and those that a neuron's own weights are.
+
+`@refusal` is one vector of d_model numbers in a file of the user's data folder (no pickle); `@L12.N345.out` is what that
+neuron writes, `.in` and `.gate` what it reads, as the weights are stored.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from workbench import paths
+from workbench.errors import UserError
+from workbench.model_info import ModelInfo
+from workbench.units import Neuron, parse_unit
+
+_WEIGHT = re.compile(r"(L\d+\.N\d+)\.(in|out|gate)")
+
+
+def directions_dir() -> Path:
+    """Where NAME.npy and NAME.safetensors are looked for."""
+    return paths.data_dir() / "directions"
+
+
+def direction(name: str, bridge: Any, info: ModelInfo) -> np.ndarray:
+    """The direction `@name`, float32 [d_model], as stored. Raises UserError where there is none that fits."""
+    match = _WEIGHT.fullmatch(name)
+    return _weight(match, bridge, info) if match else load_direction(name, info.d_model)
+
+
+def _weight(match: re.Match[str], bridge: Any, info: ModelInfo) -> np.ndarray:
+    unit = parse_unit(match[1], info)
+    assert isinstance(unit, Neuron)
+    mlp, part = bridge.blocks[unit.layer].mlp, match[2]
+    if part == "gate" and not info.gated_mlp:
+        raise UserError(f"{info.name} has no gates: its neurons have @{unit}.in and @{unit}.out")
+    row = mlp.W_out[unit.index] if part == "out" else getattr(mlp, f"W_{part}")[:, unit.index]
+    return np.asarray(row.detach().float().cpu().numpy())
+
+
+def load_direction(name: str, d_model: int) -> np.ndarray:
+    """A direction from its file, float32 [d_model], as stored. Raises UserError where there is none that fits."""
+    folder = directions_dir()
+    for file in (folder / f"{name}.safetensors", folder / f"{name}.npy"):
+        if file.is_file():
+            vector = _read(file)
+            if vector.shape != (d_model,):
+                raise UserError(f"{file} has shape {vector.shape}: this model's directions have {d_model} numbers")
+            if not np.isfinite(vector).all() or not vector.any():
+                raise UserError(f"{file} holds no direction: its numbers are all zero, or not all finite")
+            return vector
+    there = sorted(file.stem for file in folder.glob("*") if file.suffix in (".npy", ".safetensors"))
+    known = f"there are {', '.join('@' + one for one in there)}" if there else "there is none yet"
+    raise UserError(f"there is no direction @{name} in {folder}: {known}")
+
+
+def _read(file: Path) -> np.ndarray:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        if file.suffix == ".npy":
+            return np.asarray(np.load(file, allow_pickle=False), dtype=np.float32).squeeze()
+        tensors = load_file(file)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(f"{file} can't be read as a direction: {error}") from None
+    if len(tensors) != 1:
+        raise UserError(f"{file} holds {len(tensors)} arrays: a direction's file holds one")
+    return np.asarray(next(iter(tensors.values())), dtype=np.float32).squeeze()

@@ -1,0 +1,185 @@
+"""One forward pass under edits: hooks exist inside `run_forward` only.
+
+Logits are computed at every position even where only the last is wanted: the unembedding of one row alone gives other
+last bits than `model(input_ids)` does (checked on the CPU, float32). Shorter prompts of a batch are padded on the
+right, where causal attention lets nothing reach a real token; padding never counts in a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from workbench.lab import metrics
+from workbench.lab.editing import Hook, Pass, Plan, edit_hooks
+from workbench.lab.prompts import Prompt
+from workbench.lab.sites import SiteMap
+from workbench.units import Site
+
+Keep = Literal["all", "last"] | None
+"""which logits are kept: every position's, the last token's of each prompt, or none (then none are computed)"""
+
+
+@dataclass(frozen=True)
+class Forward:
+    """What one pass left behind. Methods give numpy; rows are the batch's prompts."""
+
+    prompts: tuple[Prompt, ...]
+    ids: torch.Tensor
+    """int64 [batch, position], padded on the right with 0"""
+    lengths: np.ndarray
+    """int64 [batch]"""
+    last: torch.Tensor | None
+    """logits at each prompt's last token, [batch, vocabulary]"""
+    logits: torch.Tensor | None
+    """[batch, position, vocabulary] where all are kept"""
+    captured: Mapping[Site, torch.Tensor]
+
+    @property
+    def bytes(self) -> int:
+        kept = [self.last, self.logits, *self.captured.values()]
+        return sum(tensor.nbytes for tensor in kept if tensor is not None)
+
+    def site(self, site: Site) -> np.ndarray:
+        """A captured site, float32, axes as in `sites.AXES`."""
+        return _numpy(self.captured[site].float())
+
+    def top(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The `k` likeliest next tokens, likeliest first: ids int64 [batch, k], log-probabilities float32."""
+        values, ids = metrics.log_probs(self._last).topk(min(k, self._last.shape[-1]), dim=-1)
+        return _numpy(ids), _numpy(values)
+
+    def log_prob(self, ids: np.ndarray) -> np.ndarray:
+        """Log-probability of one next token per prompt, or of several: `ids` [batch] or [batch, k]; same shape."""
+        wanted = torch.as_tensor(ids, device=self._last.device)
+        flat = wanted.view(len(wanted), -1)
+        return _numpy(metrics.log_probs(self._last).gather(-1, flat).view(wanted.shape))
+
+    def logit(self, ids: np.ndarray) -> np.ndarray:
+        """Logit of one next token per prompt, float32 [batch]."""
+        wanted = torch.as_tensor(ids, device=self._last.device)
+        return _numpy(self._last.float().gather(-1, wanted[:, None])[:, 0])
+
+    def rank(self, ids: np.ndarray) -> np.ndarray:
+        """Rank of one next token per prompt, 1 is the likeliest, int64 [batch]."""
+        return _numpy(metrics.rank(self._last, torch.as_tensor(ids, device=self._last.device)))
+
+    def entropy(self) -> np.ndarray:
+        """Of the next token, nats, float64 [batch]."""
+        return _numpy(metrics.entropy(metrics.log_probs(self._last)))
+
+    def surprise(self) -> list[np.ndarray]:
+        """−log p of each token of each prompt, nats, float32 [position]; nan at position 0."""
+        found = _numpy(metrics.surprise(self._all, self.ids))
+        return [row[:length] for row, length in zip(found, self.lengths, strict=True)]
+
+    def kl_from(self, clean: Forward) -> list[np.ndarray]:
+        """KL(clean ‖ this) at every position of each prompt, nats, float64 [position]."""
+        found = _numpy(metrics.kl(clean._all, self._all))
+        return [row[:length] for row, length in zip(found, self.lengths, strict=True)]
+
+    def last_kl_from(self, clean: Forward) -> np.ndarray:
+        """KL(clean ‖ this) of the next token, nats, float64 [batch]."""
+        return _numpy(metrics.kl(clean._last, self._last))
+
+    def row(self, row: int) -> Forward:
+        """One prompt's part, as if it were repeated for every row of the batch: to compare the others with."""
+        n = len(self.lengths)
+        last = None if self.last is None else self.last[row : row + 1].expand(n, -1)
+        ids = self.ids[row : row + 1].expand(n, -1)
+        return Forward((self.prompts[row],) * n, ids, np.repeat(self.lengths[row], n), last, None, {})
+
+    @property
+    def _last(self) -> torch.Tensor:
+        assert self.last is not None, "this pass kept no logits"
+        return self.last
+
+    @property
+    def _all(self) -> torch.Tensor:
+        assert self.logits is not None, "this pass kept the last logits only"
+        return self.logits
+
+
+def _numpy(tensor: torch.Tensor) -> np.ndarray:
+    return np.asarray(tensor.cpu().numpy())
+
+
+def run_forward(
+    hf: Any,
+    sites: SiteMap,
+    prompts: Sequence[Prompt],
+    plans: Sequence[Plan],
+    *,
+    capture: Sequence[Site] = (),
+    keep: Keep = "all",
+    n_heads: int,
+    check: Callable[[], None] | None = None,
+) -> Forward:
+    """Run the model on `prompts`. One plan edits every row; as many plans as prompts edit one row each."""
+    assert len(plans) in (1, len(prompts))
+    lengths = np.asarray([len(prompt) for prompt in prompts], dtype=np.int64)
+    padded = np.zeros((len(prompts), int(lengths.max())), dtype=np.int64)
+    for row, prompt in zip(padded, prompts, strict=True):
+        row[: len(prompt)] = prompt.ids
+    ids = torch.from_numpy(padded).to(hf.device)
+    captured: dict[Site, torch.Tensor] = {}
+    hooks = edit_hooks(plans, Pass(tuple(map(len, prompts)), n_heads))
+    with torch.inference_mode(), hooked(sites, hooks, capture, captured, check):
+        if keep is None:
+            hf.base_model(input_ids=ids, use_cache=False)
+            logits = last = None
+        else:
+            logits = hf(input_ids=ids, use_cache=False).logits
+            last = logits[torch.arange(len(prompts)), torch.from_numpy(lengths - 1)]
+            logits = logits if keep == "all" else None
+    return Forward(tuple(prompts), ids, lengths, last, logits, captured)
+
+
+@contextmanager
+def hooked(
+    sites: SiteMap,
+    edits: Mapping[Site, Hook],
+    capture: Sequence[Site] = (),
+    captured: dict[Site, torch.Tensor] | None = None,
+    check: Callable[[], None] | None = None,
+) -> Iterator[None]:
+    """Hooks for the length of one pass: edits, then captures of what they left; `check` at every block."""
+    used: list[Any] = []
+
+    def add(site: Site, hook: Hook) -> None:
+        point = sites.point(site)
+        used.append(point)
+        point.add_hook(hook)
+
+    try:
+        if check is not None:
+            for site in sites.block_inputs:
+                add(site, _check_hook(check))
+        for site, hook in edits.items():
+            add(site, hook)
+        for site in dict.fromkeys(capture):
+            assert captured is not None
+            add(site, _capture_hook(site, captured))
+        yield
+    finally:
+        for point in used:
+            point.remove_hooks("fwd")
+
+
+def _check_hook(check: Callable[[], None]) -> Hook:
+    def hook(activation: torch.Tensor, hook: Any = None) -> None:
+        check()
+
+    return hook
+
+
+def _capture_hook(site: Site, captured: dict[Site, torch.Tensor]) -> Hook:
+    def hook(activation: torch.Tensor, hook: Any = None) -> None:
+        captured[site] = activation.clone()
+
+    return hook

@@ -1,0 +1,103 @@
+"""Logit lens (METHODS 7): what the model would say if it ended after each layer.
+
+Rows are the embedding, then every block's `resid_post`, each through the model's own final norm, head, scale and
+softcap. The last row equals the model's logits. KL is KL(final ‖ row), in nats.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from workbench.lab import metrics
+from workbench.lab.forward import Forward
+from workbench.units import Site
+
+
+class Tail:
+    """From the residual stream to logits, as the model itself does it."""
+
+    def __init__(self, bridge: Any, config: Any) -> None:
+        self._norm, self._head = bridge.ln_final, bridge.unembed
+        self._cap = getattr(config, "final_logit_softcapping", None)
+        self._divisor = getattr(config, "logits_scaling", None)
+        self._factor = getattr(config, "logit_scale", None)
+
+    @property
+    def scale(self) -> float:
+        """What the head's output is multiplied by, before a softcap."""
+        return float((self._factor or 1) / (self._divisor or 1))
+
+    def __call__(self, resid: torch.Tensor) -> torch.Tensor:
+        """Logits [..., vocabulary] of `resid` [..., d_model]."""
+        logits = self._head(self._norm(resid))
+        if self._divisor is not None:
+            logits = logits / self._divisor
+        if self._factor is not None:
+            logits = logits * self._factor
+        if self._cap is not None:
+            logits = torch.tanh(logits / self._cap) * self._cap
+        return logits
+
+
+@dataclass(frozen=True)
+class LensRow:
+    """One row: what is read off the stream at one depth of one prompt."""
+
+    name: str
+    """`embed`, or the layer after which it is read: `L7`"""
+    top_ids: np.ndarray
+    """the likeliest token, int64 [position]"""
+    top_probability: np.ndarray
+    """float32 [position]"""
+    answer_probability: float
+    """at the last token"""
+    answer_rank: int
+    """at the last token; 1 is the likeliest"""
+    kl: float
+    """KL(final ‖ row) of the next token, nats"""
+
+
+class Lens:
+    """The rows of one prompt's pass, computed one by one: each costs an unembedding."""
+
+    def __init__(self, forward: Forward, tail: Tail, sites: list[Site], positions: int) -> None:
+        assert len(forward.lengths) == 1
+        assert forward.last is not None
+        self._tail = tail
+        self._final = forward.last[0]
+        self.first_position = max(0, int(forward.lengths[0]) - positions) if positions else 0
+        """the position of the rows' first column"""
+        self._stream = [forward.captured[site][:, self.first_position :] for site in sites]
+
+    def __len__(self) -> int:
+        return len(self._stream)
+
+    def logits(self, row: int) -> torch.Tensor:
+        """[1, position, vocabulary], from `first_position` on."""
+        with torch.inference_mode():
+            return self._tail(self._stream[row])
+
+    def row(self, row: int, answer: int) -> LensRow:
+        """What row `row` says; `answer` is a token id."""
+        logits = self.logits(row)[0].float()
+        with torch.inference_mode():
+            best, ids = logits.max(dim=-1)
+            probability = (best - torch.logsumexp(logits, dim=-1)).exp()
+            last = logits[-1]
+            return LensRow(
+                "embed" if row == 0 else f"L{row - 1}",
+                ids.cpu().numpy(),
+                probability.cpu().numpy(),
+                float(metrics.log_probs(last)[answer].exp()),
+                int(metrics.rank(last, torch.tensor(answer, device=last.device))),
+                float(metrics.kl(self._final.float(), last)),
+            )
+
+
+def lens_sites(n_layers: int) -> list[Site]:
+    """What a pass has to capture for the lens: row 0 is the embedding."""
+    return [Site(0, "resid_pre"), *(Site(layer, "resid_post") for layer in range(n_layers))]

@@ -1,0 +1,205 @@
+"""From a folder to a checked TransformerBridge with raw Hugging Face numerics."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from workbench.errors import UserError
+from workbench.lab.clean import CleanCache
+from workbench.lab.directions import direction
+from workbench.lab.editing import CLEAN
+from workbench.lab.fingerprint import fingerprint_cached
+from workbench.lab.forward import run_forward
+from workbench.lab.lens import Tail
+from workbench.lab.placement import place
+from workbench.lab.progress import Progress
+from workbench.lab.prompts import Prompt, Tokenization
+from workbench.lab.sites import SiteMap
+from workbench.lab.source import ModelSource
+from workbench.model_info import ModelInfo
+from workbench.units import Site
+
+CHECKED_TEXT = "The quick brown fox jumps over the lazy dog."
+
+
+@dataclass
+class Model:
+    """What all jobs share."""
+
+    bridge: Any
+    hf: Any
+    """the Hugging Face model whose modules the bridge has wrapped"""
+    tokens: Tokenization
+    sites: SiteMap
+    tail: Tail
+    info: ModelInfo
+    stop_ids: frozenset[int]
+    """tokens that end a generation"""
+    clean: CleanCache = field(default_factory=CleanCache)
+    remarks: list[str] = field(default_factory=list)
+    """what the check at load found to differ, as sentences"""
+    cancel_check: Callable[[], None] | None = None
+    strength: np.ndarray | None = None
+    """rms(a) · ‖w_out‖, float32 [layer, neuron], once measured"""
+
+    def head_output(self, layer: int, head: int) -> torch.Tensor:
+        """What a query head's z is multiplied with: W_O's slice, [d_head, d_model]."""
+        return self.bridge.blocks[layer].attn.W_O[head].detach()
+
+    def direction(self, name: str) -> np.ndarray:
+        """A named direction, float32 [d_model], as stored. Raises UserError."""
+        return direction(name, self.bridge, self.info)
+
+
+def load_model(source: ModelSource, device: str, dtype: str, progress: Progress) -> Model:
+    """Load the checkpoint of `source`. Raises UserError where it can't be."""
+    progress("importing", "importing the model libraries", None, None)
+    with _quiet():
+        import transformers
+        from transformer_lens.model_bridge import TransformerBridge
+
+        placement = place(source, device, dtype)
+        where, kind = placement.device, getattr(torch, placement.dtype)
+        progress("loading", f"loading {source.name}", None, None)
+        try:
+            tokenizer = transformers.AutoTokenizer.from_pretrained(source.path, local_files_only=True)
+            hf = transformers.AutoModelForCausalLM.from_pretrained(
+                source.path, dtype=kind, attn_implementation="eager", use_safetensors=True, local_files_only=True
+            )
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise UserError(f"{source.name} can't be loaded: {_first_line(error)}") from error
+        n_parameters = sum(parameter.numel() for parameter in hf.parameters())
+        hf = hf.to(where).eval().requires_grad_(False)
+        try:
+            bridge = TransformerBridge.boot_transformers(
+                str(source.path), hf_model=hf, tokenizer=_stand_in(), device=where, dtype=kind
+            )
+        except (ValueError, NotImplementedError, RuntimeError, AttributeError) as error:
+            raise UserError(f"TransformerLens can't wrap {source.name}: {_first_line(error)}") from error
+    bridge.tokenizer = tokenizer
+    for module in bridge.modules():
+        # Without this, GPT-2's norms are computed step by step, and the last bits are not Hugging Face's.
+        if hasattr(module, "use_native_layernorm_autograd"):
+            module.use_native_layernorm_autograd = True
+    sites = SiteMap(bridge)
+    tokens = Tokenization(tokenizer, int(bridge.cfg.n_ctx), source.name)
+    model = Model(
+        bridge,
+        hf,
+        tokens,
+        sites,
+        Tail(bridge, hf.config),
+        _info(source, bridge, hf, sites, tokens, n_parameters),
+        _stop_ids(hf, tokenizer),
+    )
+    bridge.cfg.default_prepend_bos = model.info.bos_token is not None
+    model.remarks = _check(model)
+    return model
+
+
+def _stand_in() -> Any:
+    """A tokenizer of one word: the bridge would load the real one again with another setting for BOS, and change it."""
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    return PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"a": 0}, unk_token="a")))
+
+
+def _info(
+    source: ModelSource, bridge: Any, hf: Any, sites: SiteMap, tokens: Tokenization, n_parameters: int
+) -> ModelInfo:
+    config, n_layers = bridge.cfg, len(bridge.blocks)
+    for layer in range(n_layers):
+        for name in ("mlp_post", "z", "resid_pre", "resid_post"):
+            if Site(layer, name) not in sites:
+                raise UserError(
+                    f"{source.name} ({type(hf).__name__}) has no {name} in layer {layer}: models with mixtures of "
+                    f"experts, or without attention heads in every block, are not supported"
+                )
+    return ModelInfo(
+        name=source.name,
+        ref=source.ref,
+        fingerprint=fingerprint_cached(source) or "",
+        architecture=type(hf).__name__,
+        device=str(hf.device),
+        dtype=str(hf.dtype).removeprefix("torch."),
+        n_layers=n_layers,
+        n_heads=int(config.n_heads),
+        n_kv_heads=int(getattr(config, "n_key_value_heads", None) or config.n_heads),
+        d_model=int(config.d_model),
+        d_head=int(config.d_head),
+        d_mlp=int(bridge.blocks[0].mlp.W_out.shape[0]),
+        d_vocab=int(hf.get_output_embeddings().weight.shape[0]),
+        n_ctx=int(config.n_ctx),
+        n_parameters=n_parameters,
+        gated_mlp=Site(0, "mlp_pre_linear") in sites,
+        parallel_blocks=Site(0, "resid_mid") not in sites,
+        post_norm=hasattr(bridge.blocks[0], "ln1_post"),
+        chat_template=tokens.chat_template,
+        bos_token=tokens.bos_token,
+    )
+
+
+def _stop_ids(hf: Any, tokenizer: Any) -> frozenset[int]:
+    found: set[int] = set()
+    for value in (hf.generation_config.eos_token_id, hf.config.eos_token_id, tokenizer.eos_token_id):
+        found.update(value if isinstance(value, list) else [] if value is None else [value])
+    return frozenset(found)
+
+
+def _check(model: Model) -> list[str]:
+    """What a short text shows of the bridge: each sentence is something that does not hold for this model."""
+    ids = model.tokens.prompt(CHECKED_TEXT).ids[: model.info.n_ctx]
+    prompt = Prompt(CHECKED_TEXT, ids, [""] * len(ids), None, False)
+    names = ("resid_pre", "attn_out", "mlp_out", "resid_post")
+    wanted = [Site(layer, name) for layer in range(model.info.n_layers) for name in names]
+    missing = [site for site in wanted if site not in model.sites]
+    if missing:
+        return [f"this model has no {missing[0]}: what its blocks add to the stream was not checked"]
+    found = run_forward(model.hf, model.sites, [prompt], [CLEAN], capture=wanted, n_heads=model.info.n_heads)
+    remarks = []
+    tolerance = 1e-4 if model.hf.dtype == torch.float32 else 5e-2
+    for layer in range(model.info.n_layers):
+        pre, attn, mlp, post = (found.captured[Site(layer, name)].float() for name in names)
+        off = float(((pre + attn + mlp) - post).norm() / post.norm())
+        if not off <= tolerance:
+            remarks.append(
+                f"layer {layer}: resid_pre + attn_out + mlp_out is not resid_post (off by {off:.1%} of its norm): "
+                f"attn_out and mlp_out are not what this model adds to the stream"
+            )
+            break
+    assert found.logits is not None
+    with torch.inference_mode():
+        last = model.tail(found.captured[Site(model.info.n_layers - 1, "resid_post")])
+    if not torch.allclose(last.float(), found.logits.float(), rtol=tolerance, atol=tolerance):
+        remarks.append("the logit lens' last row is not this model's logits: something stands between them")
+    if not torch.isfinite(found.logits).all():
+        remarks.append(f"logits are not finite in {model.info.dtype}: take --dtype float32")
+    return remarks
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The libraries' own progress bars and warnings are not for our users' terminals."""
+    from transformers.utils import logging as transformers_logging
+
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

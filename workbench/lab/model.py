@@ -1,0 +1,223 @@
+"""`Lab`: what experiments call. Arguments and results are plain data and numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import msgspec
+import numpy as np
+
+from workbench.edits import check_stack
+from workbench.errors import UserError
+from workbench.experiment import Report
+from workbench.lab.batches import Batch, batches
+from workbench.lab.cache import Cache
+from workbench.lab.controls import Controls, make_controls
+from workbench.lab.editing import CLEAN, AnyEdit, Plan, PythonEdit, compile_plan
+from workbench.lab.forward import Forward, Keep, run_forward
+from workbench.lab.generate import Generated, run_generation
+from workbench.lab.lens import Lens, lens_sites
+from workbench.lab.loading import Model, load_model
+from workbench.lab.progress import Progress, silent
+from workbench.lab.prompts import AnswerToken, Prompt
+from workbench.lab.reading import Reading, read_units, sites_of
+from workbench.lab.source import ModelSource
+from workbench.lab.strength import neuron_strength
+from workbench.model_info import ModelInfo
+from workbench.units import Site, Unit, parse_units
+
+T = TypeVar("T")
+
+
+def load_lab(source: ModelSource, device: str = "auto", dtype: str = "auto", progress: Progress | None = None) -> Lab:
+    """The model of `source`, loaded and checked. Raises UserError where it can't be loaded.
+
+    device: auto, cpu, cuda, cuda:N or mps. dtype: auto, float32, bfloat16 or float16.
+    """
+    return Lab(load_model(source, device, dtype, progress or silent))
+
+
+class Lab:
+    """A model, seen by one job: its edits, seed and report are this view's own, all else is shared."""
+
+    def __init__(
+        self, model: Model, edits: Sequence[AnyEdit] = (), seed: int = 0, report: Report | None = None
+    ) -> None:
+        self._model = model
+        self.edits = tuple(edits)
+        """the stack that is on, in order"""
+        self.seed = seed
+        self.report = report
+
+    def job(self, edits: Sequence[AnyEdit] = (), seed: int = 0, report: Report | None = None) -> Lab:
+        """The same model for another job. Raises UserError where an edit does not fit the model, or another edit."""
+        check_stack((edit.edit if isinstance(edit, PythonEdit) else edit for edit in edits), self.info)
+        compile_plan(edits, self.info)
+        return Lab(self._model, edits, seed, report)
+
+    # --- what the model is ----------------------------------------------------------------------
+
+    @property
+    def info(self) -> ModelInfo:
+        return self._model.info
+
+    def set_fingerprint(self, fingerprint: str) -> None:
+        """Known once the weights have been hashed, after loading."""
+        self._model.info = msgspec.structs.replace(self._model.info, fingerprint=fingerprint)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What the check at load found to differ from what our numbers mean, as sentences."""
+        return self._model.remarks
+
+    @property
+    def cancel_check(self) -> Callable[[], None] | None:
+        """Called at every block of every pass; raises Cancelled to stop it. Shared by all jobs."""
+        return self._model.cancel_check
+
+    @cancel_check.setter
+    def cancel_check(self, check: Callable[[], None] | None) -> None:
+        self._model.cancel_check = check
+
+    def hooks_installed(self) -> int:
+        """How many hooks are on the model: 0 outside of a pass."""
+        return self._model.sites.hooks_installed()
+
+    # --- text -------------------------------------------------------------------------------------
+
+    def prompt(self, text: str, chat: bool = False) -> Prompt:
+        """Text as tokens. Raises UserError where it is empty or too long."""
+        return self._model.tokens.prompt(text, chat)
+
+    def token(self, index: int) -> str:
+        """A token as a reader sees it: ` Paris`."""
+        return self._model.tokens.token(index)
+
+    def answer_token(self, text: str) -> AnswerToken:
+        """The token an answer begins with, spaces as typed."""
+        return self._model.tokens.answer(text)
+
+    # --- passes -----------------------------------------------------------------------------------
+
+    def forward(
+        self,
+        prompts: Prompt | Sequence[Prompt],
+        edits: Sequence[AnyEdit] | Plan = (),
+        sites: Sequence[Site] = (),
+        logits: Keep = "all",
+    ) -> Forward:
+        """One pass over a batch under `edits`; clean passes are kept and come at once the second time."""
+        rows = (prompts,) if isinstance(prompts, Prompt) else tuple(prompts)
+        plan = edits if isinstance(edits, Plan) else compile_plan(edits, self.info)
+        if plan.changes:
+            return self._run(rows, [plan], sites, logits)
+        key = (tuple(row.ids.tobytes() for row in rows), tuple(sites), logits)
+        found = self._model.clean.get(key)
+        if found is None:
+            found = self._run(rows, [CLEAN], sites, logits)
+            self._model.clean.put(key, found)
+        return found
+
+    def plan(self, edits: Sequence[AnyEdit], skip_first: bool = False) -> Plan:
+        """A stack compiled once for many passes; with `skip_first` position 0 stays as it is."""
+        return compile_plan(edits, self.info, skip_first=skip_first)
+
+    def batch_rows(self, prompts: Sequence[Prompt]) -> int:
+        """How many of these prompts make a batch of about a second or less on this device."""
+        tokens = 1024 if self.info.device == "cpu" else 16384
+        return max(1, tokens // max(map(len, prompts), default=1))
+
+    def batches(self, rows: Sequence[T], size: int) -> Iterator[Batch[T]]:
+        """Batches that halve when memory runs out; see `workbench.lab.batches` for the loop to write."""
+        return batches(rows, size, self.report)
+
+    def cache(self, prompts: Sequence[str] | str, sites: Sequence[str] | str, chat: bool = False) -> Cache:
+        """Activations at sites (`L5.resid_post`, `L*.mlp_post`) under this job's edits. Raises UserError."""
+        texts = [prompts] if isinstance(prompts, str) else list(prompts)
+        if not texts:
+            raise UserError("there is no prompt: give at least one")
+        named = ", ".join([sites] if isinstance(sites, str) else sites)
+        wanted: list[Site] = []
+        for unit in parse_units(named, self.info):
+            if not isinstance(unit, Site):
+                raise UserError(f"{unit} is no site: a cache holds sites, for example L5.resid_post or L5.mlp_post")
+            wanted.append(unit)
+        rows = [self.prompt(text, chat) for text in texts]
+        found = self.forward(rows, self.edits, wanted, logits=None)
+        ids = np.full((len(rows), max(map(len, rows))), -1, dtype=np.int64)
+        for row, prompt in zip(ids, rows, strict=True):
+            row[: len(prompt)] = prompt.ids
+        arrays = {}
+        for site in wanted:
+            array = found.site(site)
+            for row, prompt in zip(array, rows, strict=True):
+                if site.name == "pattern":
+                    row[:, len(prompt) :] = np.nan
+                    row[:, :, len(prompt) :] = np.nan
+                else:
+                    row[len(prompt) :] = np.nan
+            arrays[str(site)] = array
+        return Cache(arrays, ids, [prompt.tokens for prompt in rows])
+
+    # --- questions --------------------------------------------------------------------------------
+
+    def generate(
+        self,
+        prompt: Prompt,
+        edits: Sequence[AnyEdit] = (),
+        *,
+        temperature: float = 0,
+        top_k: int = 0,
+        use_cache: bool = True,
+    ) -> Iterator[Generated]:
+        """Tokens that follow, one by one, greedy at temperature 0, else drawn with this job's seed."""
+        model = self._model
+        return run_generation(
+            model.hf,
+            model.sites,
+            model.tokens,
+            prompt,
+            self.plan(edits),
+            n_heads=self.info.n_heads,
+            n_ctx=self.info.n_ctx,
+            stop_ids=model.stop_ids,
+            temperature=temperature,
+            top_k=top_k,
+            seed=self.seed,
+            use_cache=use_cache,
+            check=model.cancel_check,
+        )
+
+    def lens(self, prompt: Prompt, edits: Sequence[AnyEdit] = (), positions: int = 0) -> Lens:
+        """The logit lens of one prompt, row by row, at its last `positions` tokens (0: all)."""
+        sites = lens_sites(self.info.n_layers)
+        return Lens(self.forward(prompt, edits, sites, logits="last"), self._model.tail, sites, positions)
+
+    def read(self, units: Sequence[Unit], prompt: Prompt, edits: Sequence[AnyEdit] = ()) -> list[Reading]:
+        """What units do over one prompt."""
+        found = self.forward(prompt, edits, sites_of(units, self.info), logits=None)
+        return read_units(units, found, self.info, self._model)
+
+    def controls(self, edits: Sequence[AnyEdit], n: int) -> Controls:
+        """Up to `n` matched random controls of a stack, drawn with this job's seed."""
+        model = self._model
+        return make_controls(edits, self.plan(edits), self.info, lambda: neuron_strength(model), n, self.seed)
+
+    def control_kl(self, prompt: Prompt, plans: Sequence[Plan]) -> np.ndarray:
+        """KL of the next token for each plan, nats, float64 [plan]: one pass, with a clean row to compare with."""
+        found = self._run([prompt] * (len(plans) + 1), [CLEAN, *plans], (), "last")
+        return found.last_kl_from(found.row(0))[1:]
+
+    def _run(self, rows: Sequence[Prompt], plans: Sequence[Plan], sites: Sequence[Site], keep: Keep) -> Forward:
+        model = self._model
+        return run_forward(
+            model.hf,
+            model.sites,
+            rows,
+            plans,
+            capture=sites,
+            keep=keep,
+            n_heads=self.info.n_heads,
+            check=model.cancel_check,
+        )

@@ -1,0 +1,194 @@
+"""Text to tokens and back, as the user would read them.
+
+BOS is what the tokenizer's own call adds, never TransformerLens' default; a chat template writes its own special
+tokens, so nothing is added to it (METHODS 0).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from workbench.errors import UserError
+from workbench.text import count, show_token
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Text as the model reads it."""
+
+    text: str
+    """as typed"""
+    ids: np.ndarray
+    """int64 [position]"""
+    tokens: list[str]
+    """[position]"""
+    bos: str | None
+    """the token that the tokenizer's own call put in front; None where it added nothing, and in a chat template"""
+    template: bool
+    before: str = ""
+    """what the chat template wrote before the text"""
+    after: str = ""
+    """and after it"""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def describe(self) -> str:
+        """The tokenization in one line: `6 tokens (no BOS)`."""
+        n = f"{count(len(self))} token{'s' * (len(self) != 1)}"
+        if self.template:
+            around = f"{show_token(self.before)} before the text and {show_token(self.after)} after it"
+            return f"{n}; the chat template wrote {around}"
+        return f"{n} (no BOS)" if self.bos is None else f"{n}, the first is the BOS {show_token(self.bos)}"
+
+
+@dataclass(frozen=True)
+class AnswerToken:
+    """The token that stands for an answer: its first."""
+
+    id: int
+    token: str
+    note: str
+    """a sentence where the answer has more than this token, else empty"""
+
+
+def _byte_characters() -> dict[str, int]:
+    """The character that stands for each byte in byte-level vocabularies (GPT-2's table)."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    table = {chr(byte): byte for byte in printable}
+    others = [byte for byte in range(256) if byte not in printable]
+    return table | {chr(256 + at): byte for at, byte in enumerate(others)}
+
+
+_BYTES = _byte_characters()
+_BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+
+
+class Tokenization:
+    """A model's tokenizer, and the two numbers that limit it."""
+
+    def __init__(self, tokenizer: Any, n_ctx: int, name: str) -> None:
+        self.tokenizer = tokenizer
+        self._n_ctx = n_ctx
+        self._name = name
+
+    @cached_property
+    def _added(self) -> dict[int, str]:
+        return {index: token.content for index, token in self.tokenizer.added_tokens_decoder.items()}
+
+    @cached_property
+    def _byte_level(self) -> bool:
+        vocabulary = self.tokenizer.get_vocab()
+        return "Ġ" in vocabulary and "Ċ" in vocabulary
+
+    @cached_property
+    def bos_token(self) -> str | None:
+        """What the tokenizer's own call puts in front of a text, as text; None where it adds nothing."""
+        ids, n_bos = self._with_bos("a")
+        return "".join(self.token(index) for index in ids[:n_bos]) or None
+
+    @property
+    def chat_template(self) -> bool:
+        return bool(getattr(self.tokenizer, "chat_template", None))
+
+    # --- text to tokens ------------------------------------------------------------------------
+
+    def prompt(self, text: str, chat: bool = False) -> Prompt:
+        """Text as tokens. Raises UserError where it is empty, not text, or longer than the model's context."""
+        if not text:
+            raise UserError("the prompt is empty: give the text that the model should read")
+        before = after = ""
+        n_bos = 0
+        if chat:
+            rendered = self._rendered(text)
+            ids = self._ids(rendered)
+            before, found, after = rendered.partition(text.strip())
+            if not found:
+                before, after = rendered, ""
+        else:
+            ids, n_bos = self._with_bos(text)
+        if not ids:
+            raise UserError("the tokenizer makes no token of this prompt: give text that the model can read")
+        if len(ids) > self._n_ctx:
+            raise UserError(
+                f"the prompt has {count(len(ids))} tokens and {self._name} reads at most {count(self._n_ctx)}: "
+                f"give a shorter one"
+            )
+        tokens = [self.token(index) for index in ids]
+        return Prompt(
+            text, np.asarray(ids, dtype=np.int64), tokens, "".join(tokens[:n_bos]) or None, chat, before, after
+        )
+
+    def answer(self, text: str) -> AnswerToken:
+        """The first token of an answer, spaces as typed. Raises UserError for an empty one."""
+        ids = self._continuation(text)
+        if not ids:
+            raise UserError("the answer is empty: give the token that should follow, with its leading space")
+        token = self.token(ids[0])
+        note = ""
+        if len(ids) > 1:
+            note = f"{show_token(text)} is {len(ids)} tokens: its first, {show_token(token)}, is measured"
+        return AnswerToken(ids[0], token, note)
+
+    def _ids(self, text: str, special: bool = False) -> list[int]:
+        try:
+            return list(self.tokenizer(text, add_special_tokens=special)["input_ids"])
+        except (UnicodeError, TypeError):
+            raise UserError("the text holds half a character (a lone surrogate): paste it again as UTF-8") from None
+
+    def _with_bos(self, text: str) -> tuple[list[int], int]:
+        """Tokens of the tokenizer's own call up to the text's end, and how many it put in front."""
+        plain, own = self._ids(text), self._ids(text, special=True)
+        for start in range(len(own) - len(plain) + 1):
+            if own[start : start + len(plain)] == plain:
+                return own[: start + len(plain)], start
+        return own, 0
+
+    def _continuation(self, text: str) -> list[int]:
+        """Tokens of a text in the middle of a line: SentencePiece would otherwise put a space in front."""
+        ids = self._ids(text)
+        if self._byte_level or not ids:
+            return ids
+        line, whole = self._ids("\n"), self._ids("\n" + text)
+        return whole[len(line) :] if whole[: len(line)] == line else ids
+
+    def _rendered(self, text: str) -> str:
+        if not self.chat_template:
+            raise UserError(f"{self._name} has no chat template: leave the chat option off")
+        from jinja2 import TemplateError
+
+        try:
+            return str(
+                self.tokenizer.apply_chat_template(
+                    [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True
+                )
+            )
+        except TemplateError as error:
+            raise UserError(f"the model's chat template does not take this prompt: {error}") from None
+
+    # --- tokens to text ------------------------------------------------------------------------
+
+    def token(self, index: int) -> str:
+        """One token as a reader sees it: ` Paris`, not `ĠParis`; bytes that are no character as `\\xNN`."""
+        return self.piece(index).decode("utf-8", errors="backslashreplace")
+
+    def piece(self, index: int) -> bytes:
+        """One token's bytes of UTF-8."""
+        index = int(index)
+        if index in self._added:
+            return self._added[index].encode()
+        token = self.tokenizer.convert_ids_to_tokens(index)
+        if token is None:
+            return f"<unused {index}>".encode()
+        if self._byte_level:
+            if all(character in _BYTES for character in token):
+                return bytes(_BYTES[character] for character in token)
+            return str(token).encode()
+        match = _BYTE_TOKEN.fullmatch(token)
+        return bytes([int(match.group(1), 16)]) if match else str(token).replace("▁", " ").encode()

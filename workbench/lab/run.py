@@ -1,0 +1,36 @@
+"""One experiment by its name: what the model process and the Python API call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from workbench.errors import Cancelled, UserError
+from workbench.experiment import Report, experiment, make_params
+from workbench.lab.batches import is_out_of_memory
+from workbench.lab.editing import AnyEdit
+from workbench.lab.model import Lab
+
+
+def execute(
+    lab: Lab, experiment_name: str, params: dict[str, Any], edits: Sequence[AnyEdit], seed: int, report: Report
+) -> None:
+    """Run an experiment; what it finds goes to `report`.
+
+    Raises UserError (unknown name, bad parameters, edits that don't fit the model, memory) and Cancelled.
+    """
+    found = experiment(experiment_name)
+    if edits and not found.takes_edits:
+        raise UserError(f"{found.name} takes no edits: run it without them")
+    values = make_params(found.params, params)
+    job = lab.job(edits, seed, report)
+    for remark in lab.remarks:
+        report.note(remark)
+    try:
+        found.run(job, values, report)
+    except (UserError, Cancelled):
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise UserError(f"out of memory on {lab.info.device}: take a shorter prompt, or free memory") from error
+        raise

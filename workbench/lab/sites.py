@@ -1,0 +1,66 @@
+"""Names of sites to the bridge's hook points, and what stands there.
+
+`attn_out` and `mlp_out` are what is added to the stream: after the post-norm where there is one (Gemma 2).
+`resid_mid` of the bridge is the second norm's input: it can be read there, but an edit there would not reach the
+stream. METHODS: an edit of it is a change of what attention adds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workbench.errors import UserError
+from workbench.units import SITES, Site
+
+_HOOKS = {
+    "resid_pre": "hook_resid_pre",
+    "resid_mid": "hook_resid_mid",
+    "resid_post": "hook_resid_post",
+    "attn_out": "hook_attn_out",
+    "mlp_out": "hook_mlp_out",
+    "mlp_pre": "mlp.hook_pre",
+    "mlp_pre_linear": "mlp.hook_pre_linear",
+    "mlp_post": "mlp.hook_post",
+    "z": "attn.hook_z",
+    "pattern": "attn.hook_pattern",
+}
+AXES = {
+    "z": "[batch, position, head, d_head]",
+    "pattern": "[batch, head, position, position]",
+    "mlp_pre": "[batch, position, d_mlp]",
+    "mlp_pre_linear": "[batch, position, d_mlp]",
+    "mlp_post": "[batch, position, d_mlp]",
+}
+"""Axes of a site's array; the others are [batch, position, d_model]."""
+
+
+class SiteMap:
+    """Hook points of every block of a bridge, by layer and site."""
+
+    def __init__(self, bridge: Any) -> None:
+        self._points: dict[Site, Any] = {}
+        for layer, block in enumerate(bridge.blocks):
+            for name, path in _HOOKS.items():
+                point: Any = block
+                for part in path.split("."):
+                    point = getattr(point, part, None)
+                    if point is None:
+                        break
+                if point is not None:
+                    self._points[Site(layer, name)] = point
+        self.block_inputs = [Site(layer, "resid_pre") for layer in range(len(bridge.blocks))]
+
+    def __contains__(self, site: Site) -> bool:
+        return site in self._points
+
+    def hooks_installed(self) -> int:
+        """How many hooks are on the points of this map: none, outside a forward pass."""
+        return sum(len(point.fwd_hooks) + len(point.bwd_hooks) for point in self._points.values())
+
+    def point(self, site: Site) -> Any:
+        """The hook point of a site. Raises UserError where the model has none."""
+        found = self._points.get(site)
+        if found is None:
+            what = SITES.get(site.name, "no site of ours")
+            raise UserError(f"this model has no {site} ({what})")
+        return found

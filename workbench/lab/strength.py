@@ -1,0 +1,108 @@
+"""How much each neuron usually writes: rms(activation) · ‖w_out‖ on a fixed text of ours.
+
+Measured once for a model and kept beside the converted models; position 0 of every window is left out.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from workbench import paths
+from workbench.lab.editing import CLEAN
+from workbench.lab.forward import run_forward
+from workbench.lab.loading import Model
+from workbench.lab.prompts import Prompt
+from workbench.units import Site
+
+WINDOW = 256
+"""tokens"""
+
+
+def neuron_strength(model: Model) -> np.ndarray:
+    """rms(a) · ‖w_out‖, float32 [layer, neuron]; measured on first use, then read from the cache folder."""
+    if model.strength is None:
+        file = _file(model)
+        model.strength = _read(file, model) if file else None
+        if model.strength is None:
+            model.strength = _measure(model)
+            if file:
+                _write(file, model.strength)
+    return model.strength
+
+
+def sample_prompts(model: Model) -> list[Prompt]:
+    """The text in windows of equal length, each beginning as the tokenizer's own call does."""
+    text = resources.files("workbench.lab").joinpath("sample.txt").read_text(encoding="utf-8")
+    tokenizer = model.tokens.tokenizer
+    ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    front = list(model.tokens.prompt("a").ids[:-1]) if model.info.bos_token else []
+    room = min(WINDOW, model.info.n_ctx) - len(front)
+    windows = [front + ids[start : start + room] for start in range(0, len(ids) - room + 1, room)] or [front + ids]
+    return [Prompt("", np.asarray(window, dtype=np.int64), [], model.info.bos_token, False) for window in windows]
+
+
+def _measure(model: Model) -> np.ndarray:
+    info = model.info
+    sites = [Site(layer, "mlp_post") for layer in range(info.n_layers)]
+    total = torch.zeros(info.n_layers, info.d_mlp, dtype=torch.float64)
+    n = 0
+    for prompt in sample_prompts(model):
+        found = run_forward(
+            model.hf,
+            model.sites,
+            [prompt],
+            [CLEAN],
+            capture=sites,
+            keep=None,
+            n_heads=info.n_heads,
+            check=model.cancel_check,
+        )
+        for layer, site in enumerate(sites):
+            total[layer] += found.captured[site][0, 1:].float().square().sum(0, dtype=torch.float64).cpu()
+        n += len(prompt) - 1
+    rms = (total / n).sqrt().float()
+    norms = torch.stack([written_norm(model, layer) for layer in range(info.n_layers)])
+    return np.asarray((rms * norms).numpy())
+
+
+def written_norm(model: Model, layer: int) -> torch.Tensor:
+    """‖w_out‖ of each neuron, with the weight of the norm that follows the MLP where there is one; [d_mlp]."""
+    block = model.bridge.blocks[layer]
+    w_out = block.mlp.W_out.detach().float()
+    if model.info.post_norm:
+        gamma = block.ln2_post.weight.detach().float()
+        if getattr(model.bridge.cfg, "rmsnorm_uses_offset", False):
+            gamma = 1 + gamma
+        w_out = w_out * gamma
+    return w_out.norm(dim=-1).cpu()
+
+
+def _file(model: Model) -> Path | None:
+    if not model.info.fingerprint:
+        return None
+    name = paths.short_hash(model.info.fingerprint, model.info.dtype)
+    return paths.cache_dir() / "strength" / f"{name}.npy"
+
+
+def _read(file: Path, model: Model) -> np.ndarray | None:
+    try:
+        found = np.load(file, allow_pickle=False)
+    except (OSError, ValueError):
+        return None
+    wanted = (model.info.n_layers, model.info.d_mlp)
+    return found if found.shape == wanted and found.dtype == np.float32 else None
+
+
+def _write(file: Path, strength: np.ndarray) -> None:
+    """Kept if it can be: a full disk only costs the next measurement."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        making = file.with_suffix(".making.npy")
+        np.save(making, strength)
+        making.replace(file)
+    except OSError:
+        return
