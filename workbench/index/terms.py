@@ -166,7 +166,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
                 ]
                 chosen = np.zeros(len(column.labels) + 1, bool)  # the last stands for −1: none
                 chosen[wanted] = True
-                return chosen[column.values]
+                passing: np.ndarray = chosen[column.values]
+                return passing
             case Tokens():
                 ids = self._ids(term, index)
                 if term.relation == "fires":

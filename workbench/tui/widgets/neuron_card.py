@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from rich.text import Text
 from textual.binding import BindingType
 from textual.geometry import Region, Size
+from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
@@ -21,8 +22,12 @@ class NeuronCard(ScrollView, can_focus=True):
     """
     BINDINGS: ClassVar[list[BindingType]] = list(keys.NEURON_CARD)
 
+    class Resized(Message):
+        """The lines have to be laid out for another width."""
+
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
+        self._width = 0
         self.lines: list[Text] = []
         self._strips: list[Strip | None] = []
 
@@ -50,6 +55,11 @@ class NeuronCard(ScrollView, can_focus=True):
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._strips = [None] * len(self.lines)
+
+    def on_resize(self) -> None:
+        if self.size.width != self._width:
+            self._width = self.size.width
+            self.post_message(self.Resized())
 
     def render_line(self, y: int) -> Strip:
         at, cells = y + self.scroll_offset.y, self.size.width

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from rich.text import Text
 from textual.binding import BindingType
+from textual.message import Message
 from textual.widget import Widget
 
 from workbench.tui import keys
@@ -16,7 +17,8 @@ from workbench.tui.theme import ink
 from workbench.tui.widgets.line_list import LineList
 
 if TYPE_CHECKING:
-    from workbench.index.reader import IndexColumn, NeuronIndex
+    from workbench.index.catalogue import IndexColumn
+    from workbench.index.reader import NeuronIndex
 
 
 class NeuronHeader(Widget):
@@ -40,6 +42,12 @@ class NeuronList(LineList):
     """Neuron ids in an order, a cursor on one of them, marks. It knows nothing of filters: it is given the ids."""
 
     BINDINGS: ClassVar[list[BindingType]] = list(keys.NEURON_LIST)
+
+    class JumpWanted(Message):
+        """An address is to be typed."""
+
+    class Marked(Message):
+        """A mark was set or taken away."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
@@ -70,7 +78,7 @@ class NeuronList(LineList):
         self._lay_out()
         self.set_count(len(ids), cursor)
 
-    def arrange(self, names: list[str], sorted_by: str, descending: bool) -> None:
+    def use_columns(self, names: list[str], sorted_by: str, descending: bool) -> None:
         """Which columns, and which of them the order is by."""
         self.names, self.sorted_by, self.descending = names, sorted_by, descending
         self._lay_out()
@@ -79,9 +87,7 @@ class NeuronList(LineList):
     def _lay_out(self) -> None:
         if self.index is None or not self.size.width:
             return
-        self.row = Row(
-            self.index, self.columns, self.names, self.size.width - 2, self.sorted_by, self.descending
-        )
+        self.row = Row(self.index, self.columns, self.names, self.size.width - 2, self.sorted_by, self.descending)
         for header in self.screen.query(NeuronHeader):
             header.show(self.row)
 
@@ -92,13 +98,17 @@ class NeuronList(LineList):
         sign = "●" if neuron in self.marks else "★" if neuron in self.pinned else " "
         return self.row.draw(neuron, sign, ink(self.app))
 
-    def mark(self) -> None:
+    def action_jump(self) -> None:
+        self.post_message(self.JumpWanted())
+
+    def action_mark(self) -> None:
         """Mark the neuron under the cursor, or take its mark away; the cursor moves on."""
         if self.neuron is None:
             return
         self.marks ^= {self.neuron}
         self.forget(self.cursor)
         self.move_to(self.cursor + 1)
+        self.post_message(self.Marked())
 
     def go_to(self, neuron: int) -> bool:
         """The cursor to this neuron; False where it is not in the list."""

@@ -151,14 +151,17 @@ class Ask(Vertical):
             return
         typed = self.field.value
         colors = ink(self.app)
+        found = self.wanted.complete(typed[: self.field.cursor_position])
         try:
             words = Text("  " + safe(self.wanted.check(typed)), colors.quiet)
         except GrammarError as error:
-            unfinished = error.position >= len(typed.rstrip())
-            words = self.pointing(error, "quiet" if unfinished else "bad")
+            unfinished = error.position >= len(typed) - len(typed.split(" ")[-1])
+            words = Text() if unfinished and found else self.pointing(error, "quiet" if unfinished else "bad")
         except UserError as error:
             words = Text("  " + safe(str(error)), colors.bad)
-        self.ways.show(words if words.plain.strip() else Text(), self.wanted.complete(typed[: self.field.cursor_position]))
+        self.ways.show(
+            words if words.plain.strip() else Text(), self.wanted.complete(typed[: self.field.cursor_position])
+        )
 
     def pointing(self, error: GrammarError, look: str) -> Text:
         """The caret under the character, with the problem beside it."""

@@ -13,8 +13,9 @@ from workbench.text import count
 from workbench.tui.screens.neurons.columns import SHAPE, default_columns
 
 if TYPE_CHECKING:
+    from workbench.index.catalogue import IndexColumn
     from workbench.index.query import Query, TermCount
-    from workbench.index.reader import IndexColumn, NeuronIndex
+    from workbench.index.reader import NeuronIndex
 
 SHARE = "share"
 """The column that a `fires:` term brings with it."""
@@ -50,7 +51,7 @@ class Browse:
         return {**marked, **self.sets}
 
     def open(self, index: NeuronIndex) -> None:
-        """Browse this index (or a newer revision of it): filter, order and columns stay where they still mean something."""
+        """Browse this index, or a newer revision: filter, order and columns stay where they still mean something."""
         had_data = self.index is not None and self.index.has_data
         self.index = index
         self._order = None
@@ -88,7 +89,7 @@ class Browse:
 
     def _bring(self, name: str, values: np.ndarray | None) -> None:
         """The share of a `fires:` term is a column as long as the term stands, and the order to begin with."""
-        from workbench.index.reader import IndexColumn
+        from workbench.index.catalogue import IndexColumn
 
         if values is None:
             if self.extra.pop(name, None) and self.order_by == name:
@@ -103,7 +104,6 @@ class Browse:
             title="share",
             help="share of the top examples that peak at one of these tokens",
             kind="probability",
-            unit="",
             values=values,
         )
         self._order = None

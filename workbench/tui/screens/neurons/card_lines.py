@@ -14,7 +14,7 @@ from workbench.tui.screens.neurons import plot
 from workbench.tui.screens.neurons.examples import example_line, running
 
 if TYPE_CHECKING:
-    from workbench.index.reader import Card
+    from workbench.index.card import Card
     from workbench.tui.theme import Ink
 
 LABEL = 12
@@ -31,10 +31,10 @@ _STATISTICS = (
 _WEIGHTS = (
     ("w_in", "‖w_in‖"),
     ("w_out", "‖w_out‖"),
-    ("cos", "cos in·out"),
+    ("cos", "cos"),
     ("bias", "bias"),
-    ("vocab_kurtosis", "vocabulary kurtosis"),
-    ("vocab_variance", "variance"),
+    ("vocab_kurtosis", "vocabulary kurt"),
+    ("vocab_var", "variance"),
     ("rho", "ρ"),
 )
 
@@ -53,27 +53,24 @@ NOWHERE = Here()
 
 
 def card_lines(card: Card, cells: int, both_tails: bool, here: Here, colors: Ink, rows: int = 0) -> list[Text]:
-    """All sections, most telling first. `rows` are seen without scrolling: spare ones go to examples."""
-    parts = [*_heading(card, cells, colors)]
-    if card.n_tokens:
-        rest = [
-            *_distribution(card, cells, here, colors),
-            *_effects(card, cells, colors),
-            *_neighbours(card, cells, colors),
-            *_signs(card, cells, colors),
-            *_weights(card, cells, colors),
-            *_notes(here, cells, colors),
-        ]
-        spare = max(0, rows - len(parts) - len(rest) - 2)
-        parts += [*_examples(card, cells, both_tails, spare, colors), *rest]
-    else:
-        parts += [
-            *_effects(card, cells, colors),
-            *_neighbours(card, cells, colors),
-            *_weights(card, cells, colors),
-            *_notes(here, cells, colors),
-        ]
-    return parts
+    """All sections, most telling first. `rows` are seen without scrolling: spare ones go to examples and the plot."""
+    head = _heading(card, cells, colors)
+    rest = [
+        *_effects(card, cells, colors),
+        *_neighbours(card, cells, colors),
+        *_signs(card, cells, colors),
+        *_weights(card, cells, colors),
+        *_notes(here, cells, colors),
+    ]
+    if not card.n_tokens:
+        return [*head, *rest]
+    spare = rows - len(head) - len(rest) - len(_distribution(card, cells, here, _PLOT_ROWS, colors)) - 2
+    needed = len(card.high) + len(card.low) + 1
+    both_tails = both_tails or spare >= needed
+    plot_rows = _PLOT_ROWS + max(0, min(6, spare - (needed if both_tails else len(card.high))))
+    spare -= plot_rows - _PLOT_ROWS
+    examples = _examples(card, cells, both_tails, max(0, spare), colors)
+    return [*head, *examples, *_distribution(card, cells, here, plot_rows, colors), *rest]
 
 
 def labelled(label: str, parts: Iterable[tuple[str, Style]], cells: int, colors: Ink, label_cells: int = LABEL) -> Text:
@@ -101,20 +98,32 @@ def two_sides(left: Text, right: str, cells: int, style: Style) -> Text:
 
 
 def _heading(card: Card, cells: int, colors: Ink) -> list[Text]:
-    line = Text(str(card.unit), colors.strong, no_wrap=True)
-    if card.family:
-        line.append("  " + safe(card.family), colors.plain)
+    """The unit, its families with their percentiles within the layer, its best feature."""
     right = ""
     if card.best:
-        right = f"{safe(card.best)}  VR {number(card.vr, 2)}"
+        sign = "" if card.best_sign >= 0 else "not "
+        right = f"{sign}{safe(card.best)} VR {number(card.vr, 2)}"
+    line = Text(card.unit, colors.strong, no_wrap=True)
+    for family in card.families:
+        words = f"  {safe(family.name)} {_percentile(family.percentile)}".rstrip()
+        if width(line.plain) + width(words) + width(right) + 1 > cells:
+            break
+        line.append(words, colors.plain)
     return [two_sides(line, right, cells, colors.plain)]
+
+
+def _percentile(value: float | None) -> str:
+    """`p32`, `p99.8`: within the layer; a decimal only near the ends, where it tells something."""
+    if value is None or np.isnan(value):
+        return ""
+    return f"p{value:.0f}" if 5 <= value < 95 else "p100" if value >= 99.95 else f"p{trim(f'{value:.1f}') or 0}"
 
 
 def _examples(card: Card, cells: int, both_tails: bool, spare: int, colors: Ink) -> list[Text]:
     peak = f"peak {number(card.high[0].value)}" if card.high else ""
-    lines = [two_sides(Text(f"top of {len(card.high)} examples", colors.quiet), peak, cells, colors.quiet)]
+    lines = [two_sides(Text(f"top examples, of {len(card.high)}", colors.quiet), peak, cells, colors.quiet)]
     room = max(3, spare)
-    high = room if not both_tails else max(3, room // 2)
+    high = room if not both_tails else min(len(card.high), max(3, room // 2))
     lines += [example_line(example, cells, colors) for example in card.high[:high]]
     if not card.high:
         lines.append(Text("  none: it never was above what other documents gave", colors.quiet))
@@ -126,13 +135,13 @@ def _examples(card: Card, cells: int, both_tails: bool, spare: int, colors: Ink)
         line = Text(fit("lowest", LABEL - 1), colors.quiet, no_wrap=True).append(words, colors.plain)
         return [*lines, two_sides(line, "b both tails", cells, colors.quiet)]
     depth = f"lowest {number(lowest.value)}"
-    lines.append(two_sides(Text(f"lowest of {len(card.low)} examples", colors.quiet), depth, cells, colors.quiet))
+    lines.append(two_sides(Text(f"lowest examples, of {len(card.low)}", colors.quiet), depth, cells, colors.quiet))
     return lines + [example_line(example, cells, colors) for example in card.low[: max(3, room - high)]]
 
 
-def _distribution(card: Card, cells: int, here: Here, colors: Ink) -> list[Text]:
+def _distribution(card: Card, cells: int, here: Here, rows: int, colors: Ink) -> list[Text]:
     plot_cells = max(16, min(cells // 2, 48)) if cells >= 44 else max(12, cells - 22)
-    drawn = plot.histogram(card.counts, card.edges, plot_cells, _PLOT_ROWS, here.values)
+    drawn = plot.histogram(card.histogram, card.edges, plot_cells, rows, here.values)
     head = Text("activation, log count", colors.quiet, no_wrap=True)
     right = [
         f"n {count(card.n_tokens)} tokens",
@@ -172,11 +181,7 @@ def _this_prompt(here: Here) -> str:
 
 def _figure(card: Card, name: str, words: str) -> str:
     """`kurtosis 412 p99.8`: a value and its percentile within the layer."""
-    percentile = card.percentiles.get(name)
-    text = f"{words} {number(card.stats[name])}"
-    if percentile is None or np.isnan(percentile):
-        return text
-    return f"{text} p{trim(f'{percentile:.1f}') if percentile < 99.95 else '100'}"
+    return f"{words} {number(card.stats[name])} {_percentile(card.percentiles.get(name))}".rstrip()
 
 
 def _flow(label: str, texts: Sequence[str], cells: int, colors: Ink) -> list[Text]:
@@ -230,15 +235,15 @@ def _signs(card: Card, cells: int, colors: Ink) -> list[Text]:
         return []
     lines = [Text("by the signs of gate and linear part (sampled)", colors.quiet, no_wrap=True)]
     for case in card.signs:
-        line = Text("  " + fit(case.name, 18), colors.plain, no_wrap=True)
+        line = Text(f"  gate {case.gate} linear {case.linear}", colors.plain, no_wrap=True)
         line.append(fit(share(case.fraction), 8, right=True), colors.plain)
-        line.append(fit(f"mean {number(case.mean, 2)}", 13, right=True), colors.quiet)
+        line.append(fit(f"mean {number(case.mean, 2)}", 12, right=True), colors.quiet)
         example = case.examples[0] if case.examples else None
-        if example is not None and cells - 45 > 8:
-            around = "".join(running(token) for token in example.tokens[max(0, example.peak - 4) : example.peak])
-            peak = running(example.tokens[example.peak]).strip()
-            room = cells - 43 - width(peak) - 4
-            line.append("  " + _tail(around, room), colors.quiet)
+        room = cells - 40
+        if example is not None and room > 12:
+            peak = shorten(running(example.tokens[example.peak]).strip(), room // 2)
+            around = "".join(running(token) for token in example.tokens[max(0, example.peak - 8) : example.peak])
+            line.append("  " + _tail(around, room - width(peak) - 3), colors.quiet)
             line.append(f"[{peak}]", colors.plain)
         line.truncate(cells, overflow="ellipsis")
         lines.append(line)

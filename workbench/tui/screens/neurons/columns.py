@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -10,21 +11,22 @@ import numpy as np
 from rich.style import Style
 from rich.text import Text
 
-from workbench.text import MINUS, NOTHING, fit, number, safe, show_token, shorten, trim
+from workbench.text import MINUS, NOTHING, fit, number, safe, shorten, show_token, trim
 
 if TYPE_CHECKING:
-    from workbench.index.reader import IndexColumn, NeuronIndex
+    from workbench.index.catalogue import IndexColumn
+    from workbench.index.reader import NeuronIndex
     from workbench.tui.theme import Ink
 
 UNIT = "unit"
 SHAPE = "shape"
 """The small distribution in a row; not a column of the index."""
 WITH_DATA = ("best", "vr", "positive", "kurtosis", "promotes", SHAPE, "family", "mean")
-WEIGHTS_ONLY = ("family", "promotes", "suppresses", "vocab_kurtosis", "cos", "w_out", "w_in")
+WEIGHTS_ONLY = ("family", "promotes", "vocab_kurtosis", "vocab_skew", "cos", "w_out", "w_in", "rho")
 _GAP = 2
-_TEXT_CELLS = {"best": 17, "family": 12}
-_TOKEN_CELLS = 13
-_SHAPE_CELLS = 10
+_TEXT_CELLS = {"best": 14, "family": 12}
+_TOKEN_CELLS = 11
+_SHAPE_CELLS = 8
 _BARS = " ▁▂▃▄▅▆▇█"
 _SAMPLE = 20_000
 
@@ -76,7 +78,7 @@ class Shown:
         self.index, self.name, self.column = index, name, column
         self._decimals: Decimals | None = None
         if self.column is None:
-            self.title, self.cells, self.right = "activations", _SHAPE_CELLS, False
+            self.title, self.cells, self.right = "counts", _SHAPE_CELLS, False
         elif self.column.kind == "category":
             self.title, self.right = self.column.title, False
             self.cells = _TEXT_CELLS.get(name, 14)
@@ -99,7 +101,7 @@ class Shown:
             return fit(self._decimals.show(float(value)), self.cells, right=True)
         if self.column.kind == "token":
             return fit(show_token(self.index.token(int(value))) if value >= 0 else NOTHING, self.cells)
-        return fit(safe(self.column.labels[int(value)]), self.cells)
+        return fit(safe(self.column.labels[int(value)]) if value >= 0 else NOTHING, self.cells)
 
 
 def shape(counts: np.ndarray | None, cells: int) -> str:
@@ -109,7 +111,7 @@ def shape(counts: np.ndarray | None, cells: int) -> str:
     held = np.flatnonzero(counts)
     part = np.asarray(counts[held[0] : held[-1] + 1], np.float64)
     edges = np.linspace(0, len(part), cells + 1)
-    heights = [part[int(a) : max(int(a) + 1, int(b))].sum() for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    heights = [part[int(a) : max(int(a) + 1, int(b))].sum() for a, b in itertools.pairwise(edges)]
     logs = np.log1p(heights)
     steps = np.ceil(logs / (logs.max() or 1) * 8).astype(int)
     return "".join(_BARS[step] for step in steps)

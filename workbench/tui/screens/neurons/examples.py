@@ -10,7 +10,7 @@ from rich.text import Text
 from workbench.text import fit, number, safe, shorten, width
 
 if TYPE_CHECKING:
-    from workbench.index.reader import Example
+    from workbench.index.card import Example
     from workbench.tui.theme import Ink
 
 _BEFORE = 0.42

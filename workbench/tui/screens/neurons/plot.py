@@ -77,7 +77,7 @@ def _axis(borders: np.ndarray, cells: int) -> str:
 
     def put(place: int, text: str) -> None:
         start = max(0, min(place - len(text) // 2, cells - len(text)))
-        if start < 0 or taken[start : start + len(text) + 2].any():
+        if start < 0 or taken[start : start + len(text) + 1].any():
             return
         line[start : start + len(text)] = text
         taken[start : start + len(text) + 1] = True

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from workbench.errors import UserError
 
 if TYPE_CHECKING:
-    from workbench.index.reader import IndexInfo, NeuronIndex
+    from workbench.index.reader import NeuronIndex
+    from workbench.index.store import IndexInfo
     from workbench.model_info import ModelInfo
 
 
@@ -24,10 +25,10 @@ class Shelf:
 
     def there(self, model: ModelInfo | None) -> list[IndexInfo]:
         """Indexes for this model (all where it is not known yet), the one to open first in front."""
-        from workbench.index.reader import list_indexes
+        from workbench.index.store import list_indexes
 
         found = list_indexes(model.fingerprint if model and model.fingerprint else None)
-        return sorted(found, key=lambda info: (info.problem != "", -info.tokens, -info.created))
+        return sorted(found, key=lambda info: (info.problem != "", info.kind != "data", -info.tokens, -info.created))
 
     def look(self, model: ModelInfo | None) -> NeuronIndex | None:
         """The index to show now, opened; None where it is the one that is shown already, or there is none."""
@@ -37,7 +38,7 @@ class Shelf:
         if folder is None:
             return None
         current = self.index
-        if current is not None and current.folder == folder and not current.outdated():
+        if current is not None and current.folder == folder and not current.changed():
             return None
         try:
             fresh = NeuronIndex.open(folder)
@@ -55,4 +56,4 @@ class Shelf:
         whole = [info for info in found if not info.problem]
         if found and not whole:
             self.problem = found[0].problem
-        return whole[0].folder if whole else None
+        return Path(whole[0].path) if whole else None

@@ -58,7 +58,8 @@ def from_peek(answer: PeekAnswer) -> OnText | None:
 def from_step(step: StepRecord, views: Sequence[AnyView], edit: str) -> Change:
     """What a `predict` step under an edit says so far."""
     table = next((view for view in views if isinstance(view, Table)), None)
-    clean = edited = ()
+    clean: tuple[tuple[str, float], ...] = ()
+    edited = clean
     if table is not None:
         clean, edited = _likeliest(table, "clean"), _likeliest(table, "edited")
     return Change(edit, step.status, step.headline, clean, edited, step.error)
@@ -74,23 +75,29 @@ def _likeliest(table: Table, name: str) -> tuple[tuple[str, float], ...]:
 
 
 def text_lines(
-    text: str, on_text: OnText | None, waiting: str, change: Change | None, cells: int, colors: Ink
+    text: str,
+    on_text: OnText | None,
+    waiting: str,
+    change: Change | None,
+    cells: int,
+    colors: Ink,
+    label: str = "your text",
 ) -> list[Text]:
     """`waiting` says why there are no activations yet."""
     if on_text is None:
-        line = Text(fit("your text", LABEL), colors.quiet, no_wrap=True)
+        line = Text(fit(label, LABEL), colors.quiet, no_wrap=True)
         line.append(shorten(running(text), max(8, cells - LABEL - width(waiting) - 3)), colors.plain)
         line.append(f"  {waiting}" if waiting else "", colors.quiet)
         line.truncate(cells, overflow="ellipsis")
         lines = [line]
     else:
-        lines = [_strip(on_text, cells, colors)]
+        lines = [_strip(on_text, cells, colors, label)]
     if change is not None:
         lines += _changed(change, cells, colors)
     return lines
 
 
-def _strip(on_text: OnText, cells: int, colors: Ink) -> Text:
+def _strip(on_text: OnText, cells: int, colors: Ink, label: str) -> Text:
     """The text around the token that the neuron is strongest on; what it fires on in brackets, with the values."""
     values = np.nan_to_num(on_text.values)
     peak = int(np.argmax(np.abs(values))) if len(values) else 0
@@ -110,7 +117,7 @@ def _strip(on_text: OnText, cells: int, colors: Ink) -> Text:
     first = 0
     while first < peak and sum(width(piece) for _, piece in pieces[first : peak + 1]) > room * 2 // 3:
         first += 1
-    line = Text(fit("your text", LABEL), colors.quiet, no_wrap=True)
+    line = Text(fit(label, LABEL), colors.quiet, no_wrap=True)
     shown = Text("…" if first else "", colors.quiet)
     for at, piece in pieces[first:]:
         shown.append(piece, colors.strong + colors.accent if at in fires else colors.plain)

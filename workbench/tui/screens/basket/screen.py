@@ -1,0 +1,139 @@
+"""Pinned units by set. Every experiment takes them: `--units basket`, `--units basket:NAME`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.widget import Widget
+from textual.widgets import Static
+
+from workbench.errors import UserError
+from workbench.text import fit, safe
+from workbench.tui import keys
+from workbench.tui.feed import NothingYet
+from workbench.tui.latest import Latest
+from workbench.tui.page import Page
+from workbench.tui.screens.neurons.ask import Ask, Wanted
+from workbench.tui.theme import ink
+from workbench.tui.widgets.line_list import LineList
+from workbench.units import Neuron, parse_unit
+
+if TYPE_CHECKING:
+    from workbench.session.reader import SessionReader
+    from workbench.session.records import PinRow
+
+
+class Pins(LineList):
+    """One line a pin, sets one after the other."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.pins: list[PinRow] = []
+        self.notes: list[str] = []
+
+    def fill(self, pins: list[PinRow], notes: list[str]) -> None:
+        self.pins, self.notes = sorted(pins, key=lambda pin: (pin.name, pin.id)), notes
+        self.set_count(len(pins))
+
+    def line(self, index: int, cells: int) -> Text:
+        colors, pin = ink(self.app), self.pins[index]
+        first = not index or self.pins[index - 1].name != pin.name
+        text = Text(fit(safe(pin.name or "basket") if first else "", 18) + "  ", colors.accent)
+        text.append(fit(safe(pin.unit), 26), colors.plain)
+        start = f"{pin.unit}: "
+        notes = [note.removeprefix(start) for note in self.notes if note.startswith(start)]
+        text.append(fit("  " + safe(" · ".join(notes)), max(0, cells - 46)), colors.quiet)
+        return text
+
+
+class Basket(Page):
+    NAME = "Basket"
+    ABOUT = (
+        "The basket holds the units you pinned (p), in this session. A set with a name is a basket of its own. Every "
+        "experiment takes them where it takes units: basket, or basket:NAME."
+    )
+    CSS = """
+    Pins { height: 1fr; margin-top: 1; }
+    #nothing-pinned { padding: 1 2; display: none; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = list(keys.BASKET)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._reads = Latest(self, self._read, lambda sentence: self.say(sentence, bad=True))
+
+    def body(self) -> ComposeResult:
+        yield Static("Nothing is pinned in this session: p pins the unit under the cursor.", id="nothing-pinned")
+        yield Pins()
+        yield Ask()
+
+    @property
+    def pins(self) -> Pins:
+        return self.query_one(Pins)
+
+    def rest(self) -> Widget:
+        return self.pins
+
+    def on_mount(self) -> None:
+        self.pins.focus()
+
+    def session_changed(self) -> None:
+        self._reads.ask()
+
+    async def _read(self) -> None:
+        def look(reader: SessionReader) -> tuple[list[PinRow], list[str]]:
+            return reader.pins(), [note.text for note in reader.notes() if note.step is None]
+
+        try:
+            pins, notes = await self.workbench.feed.read(look)
+        except NothingYet:
+            pins, notes = [], []
+        self.pins.fill(pins, notes)
+        self.query_one("#nothing-pinned").display = not pins
+
+    @property
+    def _here(self) -> PinRow | None:
+        return self.pins.pins[self.pins.cursor] if self.pins.pins else None
+
+    def action_remove(self) -> None:
+        if pin := self._here:
+            self.run_worker(self._send(pin.unit, pin.name, True))
+
+    def action_move_to_set(self) -> None:
+        if pin := self._here:
+
+            def done(name: str) -> None:
+                self.run_worker(self._send(pin.unit, name.strip(), False))
+
+            self.query_one(Ask).ask(Wanted(f"{pin.unit} into the set", done, "", "a name"))
+
+    @on(Ask.Closed)
+    def _asked(self) -> None:
+        self.pins.focus()
+
+    async def leave_field(self) -> None:
+        self.query_one(Ask).close()
+
+    async def _send(self, unit: str, name: str, remove: bool) -> None:
+        from workbench.worker.protocol import Pin
+
+        app = self.workbench
+        try:
+            await app.request(Pin(session=str(app.session_path()), unit=unit, name=name, remove=remove))
+        except UserError as error:
+            self.say(str(error), bad=True)
+        app.feed.hint()
+
+    @on(LineList.Opened)
+    def _opened(self) -> None:
+        pin = self._here
+        if pin is None:
+            return
+        if isinstance(parse_unit(pin.unit), Neuron):
+            self.workbench.show("neurons").go_to(pin.unit)
+        else:
+            self.say(f"{pin.unit} is no neuron: any experiment takes it as basket{':' + pin.name if pin.name else ''}")

@@ -1,0 +1,362 @@
+"""What the Neurons screen asks of the worker and the session: live values, edits, pins, notes, steps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from workbench.errors import UserError
+from workbench.text import count
+from workbench.tui.latest import Latest
+from workbench.tui.screens.neurons import steps
+from workbench.tui.screens.neurons.ask import Wanted
+from workbench.tui.screens.neurons.export import write_card
+from workbench.tui.screens.neurons.offer import offers
+from workbench.tui.screens.neurons.your_text import Change, OnText, from_peek, from_step
+from workbench.tui.worker_words import progress_words, ready, stage
+from workbench.units import Neuron, parse_units
+
+if TYPE_CHECKING:
+    from workbench.session.reader import SessionReader
+    from workbench.session.records import StepRecord
+    from workbench.tui.screens.neurons.screen import Neurons
+    from workbench.views import AnyView
+
+BASKET = "basket"
+"""what the set without a name is called in filters and `--units basket`"""
+_REMEMBERED = 400
+_CONTROLS = 64
+
+
+class Asked(NamedTuple):
+    """A step of ours whose answer the screen waits for."""
+
+    step: int
+    kind: str
+    """edit, unusual, index"""
+    neuron: int = -1
+    edit: str = ""
+
+
+class Bench:
+    """Belongs to one screen. Everything the session has is read anew when it changes."""
+
+    def __init__(self, screen: Neurons) -> None:
+        self.screen = screen
+        self.text = "The capital of France is"
+        self._texts: OrderedDict[tuple[str, int], OnText] = OrderedDict()
+        self._wanted: tuple[int, ...] = ()
+        """neurons to show on your text now"""
+        self._peek_problem = ""
+        self._peeks = Latest(screen, self._peek, self._peek_failed)
+        self._reads = Latest(screen, self._read, lambda sentence: None)
+        self._asked: list[Asked] = []
+        self._changes: dict[tuple[str, int], Change] = {}
+        self._pins: list[tuple[str, str]] = []
+        """(unit, set name)"""
+        self._notes: list[str] = []
+        self._running: StepRecord | None = None
+        """an index that is being built"""
+
+    @property
+    def app(self) -> Any:
+        return self.screen.workbench
+
+    # --- what the screen asks for ---
+
+    def on_text(self, neuron: int) -> OnText | None:
+        return self._texts.get((self.text, neuron))
+
+    def change(self, neuron: int) -> Change | None:
+        return self._changes.get((self.text, neuron))
+
+    def waiting(self) -> str:
+        """Why there are no activations on your text."""
+        if self._peek_problem:
+            return self._peek_problem
+        link = self.app.link
+        if link is None:
+            return "a replay has no model"
+        return "" if ready(link) else f"({stage(link)})"
+
+    def building(self) -> str:
+        """How far the index is that is being built; empty if none is."""
+        if self._running is None:
+            return ""
+        import time
+
+        how_far = progress_words(self._running.progress, time.time())
+        return f"building an index: {how_far}" if how_far else "building an index"
+
+    def pinned(self) -> set[int]:
+        return {neuron for name, neurons in self.sets().items() for neuron in neurons.tolist()}
+
+    def sets(self) -> dict[str, np.ndarray]:
+        """Neurons of every named set; `basket` is the one without a name."""
+        index = self.screen.browse.index
+        found: dict[str, set[int]] = {}
+        for unit, name in self._pins if index else []:
+            assert index is not None
+            try:
+                units = parse_units(unit, index.info)
+            except UserError:
+                continue  # of another model
+            ids = {one.layer * index.info.d_mlp + one.index for one in units if isinstance(one, Neuron)}
+            found.setdefault(name or BASKET, set()).update(ids)
+        return {name: np.array(sorted(ids), np.int32) for name, ids in found.items()}
+
+    def set_names(self) -> list[str]:
+        return sorted({name for _, name in self._pins if name})
+
+    def pins_of(self, address: str) -> tuple[str, ...]:
+        return tuple(name or "the basket" for unit, name in self._pins if unit == address)
+
+    def notes_on(self, address: str) -> tuple[str, ...]:
+        """Notes of the session that begin with the neuron's address."""
+        start = f"{address}: "
+        return tuple(note.removeprefix(start) for note in self._notes if note.startswith(start))
+
+    # --- hearing of worker and session ---
+
+    def worker_changed(self) -> None:
+        if self._wanted and ready(self.app.link):
+            self._peek_problem = ""
+            self._peeks.ask()
+
+    def session_changed(self) -> None:
+        self._reads.ask()
+
+    def session_swapped(self) -> None:
+        self._asked.clear()
+        self._changes.clear()
+        self._pins, self._notes, self._running = [], [], None
+
+    async def _read(self) -> None:
+        """Pins, notes and what became of our steps."""
+        asked = list(self._asked)
+
+        def look(reader: SessionReader) -> tuple[list[tuple[str, str]], list[str], list[Any]]:
+            found = []
+            for one in asked:
+                step = reader.step(one.step)
+                views = [reader.load_view(row) for row in reader.views(one.step)[:3]] if one.kind != "index" else []
+                found.append((one, step, views))
+            pins = [(pin.unit, pin.name) for pin in reader.pins()]
+            return pins, [note.text for note in reader.notes() if note.step is None], found
+
+        try:
+            pins, notes, found = await self.app.feed.read(look)
+        except UserError:
+            return  # no session yet, or the feed says what is the matter
+        fresh = pins != self._pins
+        self._pins, self._notes = pins, notes
+        if fresh:
+            self.screen.browse.sets = self.sets()
+            self.screen.listing.pinned = self.pinned()
+            self.screen.listing.forget_all()
+        for one, step, views in found:
+            self._answered(one, step, views)
+        self.screen.show_card()
+
+    def _answered(self, asked: Asked, step: StepRecord, views: Sequence[AnyView]) -> None:
+        from workbench.session.records import FINISHED
+
+        finished = step.status in FINISHED
+        if asked.kind == "edit":
+            text = str(step.params.get("prompt", ""))
+            self._changes[(text, asked.neuron)] = from_step(step, views, asked.edit)
+        elif asked.kind == "index":
+            self._running = None if finished else step
+            if finished and step.error:
+                self.screen.say(step.error, bad=True)
+            self.screen.index_grew()
+        elif finished:
+            self._ranked(step, views)
+        if finished and asked in self._asked:
+            self._asked.remove(asked)
+
+    def _ranked(self, step: StepRecord, views: Sequence[AnyView]) -> None:
+        """`unusual` has answered: its ranking becomes a column, and the order."""
+        index = self.screen.browse.index
+        column = steps.ranking_column(views, index) if index else None
+        if column is None:
+            self.screen.say(step.error or step.headline or "it found nothing", bad=bool(step.error))
+            return
+        self.screen.browse.add_column(column)
+        self.screen.refill()
+        self.screen.say(step.headline)
+
+    # --- your text ---
+
+    def follow(self, *neurons: int) -> None:
+        """The card has settled on this neuron, or on the two that are compared."""
+        self._wanted = neurons
+        if any(self.on_text(neuron) is None for neuron in neurons) and ready(self.app.link):
+            self._peeks.ask()
+
+    def use_text(self, text: str) -> None:
+        if not text.strip():
+            raise UserError("a text is expected: what should the neuron be shown on?")
+        self.text = text
+        self._peek_problem = ""
+        self.app.remember_prompt(text)
+        self.screen.show_card()
+        self._peeks.ask()
+
+    async def _peek(self) -> None:
+        from workbench.worker.protocol import Peek
+
+        text = self.text
+        neuron = next((one for one in self._wanted if (text, one) not in self._texts), None)
+        if neuron is None:
+            return
+        address = self.screen.browse.address(neuron)
+        message = Peek(slot="neuron", experiment="activations", params={"prompt": text, "units": address})
+        answer = await self.app.request(message)
+        if answer.replaced:
+            return
+        if answer.error:
+            raise UserError(answer.error)
+        found = from_peek(answer)
+        if found is not None:
+            self._texts[(text, neuron)] = found
+            while len(self._texts) > _REMEMBERED:
+                self._texts.popitem(last=False)
+        self._peek_problem = ""
+        if neuron in self._wanted:
+            self.screen.show_card()
+        self._peeks.ask()
+
+    def _peek_failed(self, sentence: str) -> None:
+        self._peek_problem = sentence.splitlines()[0]
+        self.screen.show_text()
+
+    # --- steps ---
+
+    def _do(self, work: Any) -> None:
+        """Runs what needs the worker; what is wrong is said in place."""
+
+        async def guarded() -> None:
+            try:
+                await work
+            except UserError as error:
+                self.screen.say(str(error), bad=True)
+
+        self.screen.run_worker(guarded(), group="bench")
+
+    async def _submit(
+        self, kind: str, experiment: str, params: dict[str, Any], edits: Sequence[str] = (), **more: Any
+    ) -> int:
+        from workbench.edits import parse_edits
+        from workbench.worker.protocol import Submit
+
+        message = Submit(
+            session=str(self.app.session_path()),
+            experiment=experiment,
+            params=params,
+            edits=parse_edits(edits, self.app.model_info),
+            batch=kind == "index",
+            origin="tui",
+        )
+        answer = await self.app.request(message)
+        self._asked.append(Asked(answer.step, kind, **more))
+        self.app.feed.hint()
+        return int(answer.step)
+
+    def edit(self, neuron: int, change: str) -> None:
+        """Zero or scale a neuron on your text, beside matched controls."""
+        text = f"{self.screen.browse.address(neuron)}{change}"
+        self._changes[(self.text, neuron)] = Change(text, "queued", "")
+        self.screen.show_text()
+        params = {"prompt": self.text, "controls": _CONTROLS}
+        self._do(self._submit("edit", "predict", params, [text], neuron=neuron, edit=text))
+
+    def unusual(self) -> None:
+        """Rank all neurons by how unusual they are on your text."""
+        index = self.screen.browse.index
+        if index is None or not index.has_data:
+            self.screen.say("what is unusual is measured against an index: I builds one")
+            return
+        self.screen.say(f"ranking {count(index.info.n_neurons)} neurons by how unusual they are on your text")
+        self._do(self._submit("unusual", "unusual", {"prompt": self.text}))
+
+    def choose_index(self) -> None:
+        """Other indexes of this model, and ones that could be built."""
+        choices = steps.index_choices(self.screen.shelf.there(self.app.model_info), offers(self.rate()))
+
+        def ways(typed: str) -> list[Any]:
+            return [one for one in choices if typed.lower() in one.shown.lower()]
+
+        def done(chosen: str) -> None:
+            if chosen.startswith("/"):
+                self.screen.shelf.chosen = Path(chosen)
+                self.screen.index_grew()
+                return
+            wanted = next((one for one in offers() if one.label == chosen), None)
+            if wanted is None:
+                raise UserError("choose an index with ↓ and Enter")
+            self.screen.shelf.chosen = None
+            self.screen.say("the index is being built; it can be browsed while it grows, Ctrl+C stops and keeps it")
+            self._do(self._submit("index", "index", wanted.params))
+
+        self.screen.asking.ask(Wanted("index", done, hint="choose with ↓", complete=ways, must_choose=True))
+
+    def rate(self) -> float | None:
+        """Tokens/s of the index that is open, where it says."""
+        index = self.screen.browse.index
+        file = index.file if index else None
+        return index.n_tokens / file.seconds if index and file and file.seconds > 1 and index.n_tokens else None
+
+    # --- pins and notes ---
+
+    def pin(self, neurons: Sequence[int], name: str) -> None:
+        """Into the set; one that is in it already goes out."""
+        self._do(self._pin([self.screen.browse.address(neuron) for neuron in neurons], name))
+
+    async def _pin(self, addresses: Sequence[str], name: str) -> None:
+        from workbench.worker.protocol import Pin
+
+        session = str(self.app.session_path())
+        out = len(addresses) == 1 and (addresses[0], name) in self._pins
+        for address in addresses:
+            if out or (address, name) not in self._pins:
+                await self.app.request(Pin(session=session, unit=address, name=name, remove=out))
+        self.app.feed.hint()
+        where = f"the set {name}" if name else "the basket"
+        what = addresses[0] if len(addresses) == 1 else f"{len(addresses)} neurons"
+        self.screen.say(f"{what} {'taken out of' if out else 'put into'} {where}")
+
+    def note(self, address: str, text: str) -> None:
+        if not text:
+            raise UserError("an empty note says nothing: write one, or leave with Esc")
+        self._do(self._note(address, text))
+
+    async def _note(self, address: str, text: str) -> None:
+        from workbench.worker.protocol import Note
+
+        await self.app.request(Note(session=str(self.app.session_path()), text=f"{address}: {text}"))
+        self.app.feed.hint()
+
+    # --- elsewhere ---
+
+    def open_elsewhere(self, neuron: int) -> None:
+        """Enter: this neuron on your text, as a logged experiment."""
+        from workbench.experiment import NextStep
+
+        address = self.screen.browse.address(neuron)
+        step = NextStep(label=address, experiment="activations", params={"prompt": self.text, "units": address})
+        self.app.ask(step)
+
+    def export(self, neuron: int) -> None:
+        card = self.screen.read_card(neuron)
+
+        async def write() -> None:
+            paths = await asyncio.to_thread(write_card, card, self.notes_on(card.unit))
+            self.screen.say(f"the card is in {paths}")
+
+        self._do(write())

@@ -1,0 +1,85 @@
+"""Which columns the list has, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rich.text import Text
+from textual.binding import BindingType
+from textual.message import Message
+
+from workbench.text import fit, safe
+from workbench.tui import keys
+from workbench.tui.screens.neurons.columns import SHAPE
+from workbench.tui.theme import ink
+from workbench.tui.widgets.line_list import LineList
+
+if TYPE_CHECKING:
+    from workbench.index.catalogue import IndexColumn
+
+
+class Chooser(LineList):
+    """Shown columns first, in their order; then the others."""
+
+    BINDINGS: ClassVar[list[BindingType]] = list(keys.CHOOSER)
+
+    class Chosen(Message):
+        """The shown columns are others, or in another order."""
+
+        def __init__(self, names: list[str]) -> None:
+            super().__init__()
+            self.names = names
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.shown: list[str] = []
+        self.others: list[str] = []
+        self.helps: dict[str, str] = {}
+
+    def fill(self, columns: Mapping[str, IndexColumn], shown: list[str], has_data: bool) -> None:
+        self.helps = {name: f"{column.title}: {column.help}" for name, column in columns.items()}
+        if has_data:
+            self.helps[SHAPE] = "the distribution of activations in small, log counts"
+        self.shown = list(shown)
+        self.others = [name for name in self.helps if name not in shown]
+        self.set_count(len(self.helps), 0)
+
+    @property
+    def _all(self) -> list[str]:
+        return [*self.shown, *self.others]
+
+    def line(self, index: int, cells: int) -> Text:
+        colors, name = ink(self.app), self._all[index]
+        shown = index < len(self.shown)
+        text = Text("✓ " if shown else "  ", colors.accent)
+        text.append(fit(name, 15), colors.strong if shown else colors.plain)
+        text.append(fit(safe(self.helps[name]), cells - 17), colors.quiet)
+        return text
+
+    def action_switch(self) -> None:
+        """Show this column, or no more; the cursor stays on it."""
+        name = self._all[self.cursor]
+        if name in self.shown:
+            self.shown.remove(name)
+            self.others.insert(0, name)
+        else:
+            self.others.remove(name)
+            self.shown.append(name)
+        self._tell(name)
+
+    def action_open(self) -> None:
+        self.action_switch()
+
+    def action_reorder(self, by: int) -> None:
+        name = self._all[self.cursor]
+        if name in self.shown:
+            at = self.shown.index(name)
+            to = max(0, min(at + by, len(self.shown) - 1))
+            self.shown.insert(to, self.shown.pop(at))
+            self._tell(name)
+
+    def _tell(self, name: str) -> None:
+        self.forget_all()
+        self.move_to(self._all.index(name), told=False)
+        self.post_message(self.Chosen(list(self.shown)))
