@@ -23,7 +23,7 @@ MAX_JSON = 1 << 25
 """bytes of one JSON text: a view's spec, a step's parameters"""
 
 MAX_TEXT = 1 << 16
-"""characters of a headline, note or error that are read"""
+"""bytes of a headline, note or error that are read"""
 
 DTYPES = frozenset(
     {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64"}

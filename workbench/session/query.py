@@ -5,14 +5,15 @@ from __future__ import annotations
 from workbench.session.format import MAX_JSON, MAX_TEXT
 
 _LINE = 1000
-"""characters of a text shown in one line"""
+"""bytes of a text shown in one line"""
 
 MAX_ROWS = 100_000
 """notes, pins, views, edits that are read at once"""
 
 
 def _text(column: str, limit: int = MAX_TEXT) -> str:
-    return f"coalesce(CAST(substr({column}, 1, {limit}) AS TEXT), '')"
+    # As bytes: SQLite's functions on text stop at a NUL.
+    return f"coalesce(substr(CAST({column} AS BLOB), 1, {limit}), x'')"
 
 
 def _json(column: str) -> str:

@@ -71,7 +71,7 @@ class SessionReader:
     def title(self) -> str:
         with self._read() as connection:
             found = connection.execute(query.META, ("title",)).fetchone()
-        return found[0] if found else self.path.stem
+        return str(_plain(found)[0]) if found else self.path.stem
 
     def data_version(self) -> int:
         """Another number whenever the file has changed since; cheap enough to ask twice a second."""
@@ -111,7 +111,7 @@ class SessionReader:
             edits = connection.execute(query.EDITS, (step,)).fetchall()
         if not found:
             raise UserError(f"there is no step {step} in {self.path}")
-        values = dict(zip(query.STEP_COLUMNS, found, strict=True))
+        values = dict(zip(query.STEP_COLUMNS, _plain(found), strict=True))
         for name in query.STEP_JSON:
             values[name] = self._json(values[name], f"step {step}")
         values["edits"] = [self._json(spec, f"an edit of step {step}") for (spec,) in edits]
@@ -128,7 +128,7 @@ class SessionReader:
         names = ViewRow.__struct_fields__
         return [
             self._convert(dict(zip(names, (*row[:4], bool(row[4]), *row[5:]), strict=True)), ViewRow, f"step {step}")
-            for row in found
+            for row in map(_plain, found)
         ]
 
     def load_view(self, row: ViewRow) -> AnyView:
@@ -146,7 +146,7 @@ class SessionReader:
             found = connection.execute(query.ARRAY, (name,)).fetchone()
             if not found:
                 raise UserError(f"an array is missing from {self.path}")
-            dtype, shape_text = found
+            dtype, shape_text = _plain(found)
             shape = self._json(shape_text, "an array")
             size = array_bytes(dtype, shape)
             data = np.empty(size, np.uint8)
@@ -167,7 +167,7 @@ class SessionReader:
         """Steps that the file calls queued or running, and whose process is gone."""
         with self._read() as connection:
             found = connection.execute(query.OPEN_STEPS).fetchall()
-        return [step for step, status, owner in found if self._status(status, owner) == "lost"]
+        return [step for step, status, owner in map(_plain, found) if self._status(status, owner) == "lost"]
 
     # --- what was written down -----------------------------------------------------------------------
 
@@ -175,13 +175,15 @@ class SessionReader:
         """The notes of a step, or all of them, oldest first."""
         with self._read() as connection:
             found = connection.execute(query.NOTES, (step, step)).fetchall()
-        return [NoteRow(id=row[0], step=row[1], text=row[2], created=_time(row[3]) or 0.0) for row in found]
+        return [
+            NoteRow(id=row[0], step=row[1], text=row[2], created=_time(row[3]) or 0.0) for row in map(_plain, found)
+        ]
 
     def pins(self) -> list[PinRow]:
         """The pinned units, oldest first."""
         with self._read() as connection:
             found = connection.execute(query.PINS).fetchall()
-        return [PinRow(id=row[0], unit=row[1], name=row[2], created=_time(row[3]) or 0.0) for row in found]
+        return [PinRow(id=row[0], unit=row[1], name=row[2], created=_time(row[3]) or 0.0) for row in map(_plain, found)]
 
     def model(self, step: int | None = None) -> ModelInfo | None:
         """The model of a step, or the one last used; None where none was loaded yet."""
@@ -239,7 +241,7 @@ class SessionReader:
                 self._opened = self._open()
 
     def _row(self, values: tuple[Any, ...]) -> StepRow:
-        named = dict(zip(query.ROW_COLUMNS, values, strict=True))
+        named = dict(zip(query.ROW_COLUMNS, _plain(values), strict=True))
         started, finished = _time(named.pop("started")), _time(named.pop("finished"))
         named["status"] = self._status(named["status"], named.pop("owner"))
         named["seconds"] = None if started is None or finished is None else max(0.0, finished - started)
@@ -272,6 +274,11 @@ class SessionReader:
             return msgspec.convert(values, kind)
         except msgspec.ValidationError as error:
             raise UserError(f"{self.path} is damaged: {what} cannot be read ({error})") from None
+
+
+def _plain(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Texts come as bytes."""
+    return tuple(value.decode("utf-8", "replace") if isinstance(value, bytes) else value for value in values)
 
 
 def _time(value: Any) -> float | None:

@@ -43,10 +43,11 @@ def put_update(connection: sqlite3.Connection, step: int, update: Update) -> Non
         put_views(connection, step, update.views)
 
 
-def put_end(connection: sqlite3.Connection, step: int, status: str, error: str) -> None:
+def put_end(connection: sqlite3.Connection, step: int, status: str, error: str, at: float | None = None) -> None:
     """The step's last status; its views are final."""
     connection.execute(
-        "UPDATE step SET status = ?, error = ?, finished = ? WHERE id = ?", (status, error, time.time(), step)
+        "UPDATE step SET status = ?, error = ?, finished = ? WHERE id = ?",
+        (status, error, time.time() if at is None else at, step),
     )
     connection.execute("UPDATE view SET final = 1 WHERE step = ?", (step,))
 

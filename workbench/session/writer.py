@@ -134,13 +134,19 @@ class SessionWriter:
             )
         return step
 
-    def start(self, step: int, info: ModelInfo | None = None, versions: Mapping[str, str] | None = None) -> int:
-        """The step runs now, on this model. Returns its revision."""
+    def start(
+        self,
+        step: int,
+        info: ModelInfo | None = None,
+        versions: Mapping[str, str] | None = None,
+        at: float | None = None,
+    ) -> int:
+        """The step runs since `at` (now), on this model. Returns its revision."""
         with self._change() as connection:
             model = None if info is None else store.model_row(connection, info)
             connection.execute(
                 "UPDATE step SET status = 'running', started = ?, model = ?, versions = ? WHERE id = ?",
-                (time.time(), model, _json(versions or {}), step),
+                (time.time() if at is None else at, model, _json(versions or {}), step),
             )
             return store.bump(connection, step)
 
@@ -172,14 +178,16 @@ class SessionWriter:
         """The end of a step. Returns the revision."""
         return self.apply(step, Update(), status, error)
 
-    def apply(self, step: int, update: Update, status: Status | None = None, error: str = "") -> int:
-        """An update and, with a status, the end of the step, in one transaction. Returns the revision."""
+    def apply(
+        self, step: int, update: Update, status: Status | None = None, error: str = "", at: float | None = None
+    ) -> int:
+        """An update and, with a status, the end of the step (at `at`), in one transaction. Returns the revision."""
         if status is not None and status not in FINISHED:
             raise ValueError(f"{status} is no end")
         with self._change() as connection:
             store.put_update(connection, step, update)
             if status is not None:
-                store.put_end(connection, step, status, error)
+                store.put_end(connection, step, status, error, at)
             return store.bump(connection, step)
 
     def mark_lost(self) -> list[int]:

@@ -228,7 +228,7 @@ class Control:
                 if job.told:
                     self._insist_later(job)
                 elif job.peek is None:
-                    self.keeper.write(job.session, job.step, start=(self.info, self._versions))
+                    self.keeper.write(job.session, job.step, start=(self.info, self._versions, time.time()))
                     if self.info and not self.info.fingerprint:
                         self._unidentified.add(job.session)
                     self.tell_status()

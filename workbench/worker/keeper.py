@@ -41,9 +41,11 @@ class _Waiting:
     """What is to be written for one step."""
 
     update: Update = field(default_factory=Update)
-    start: tuple[ModelInfo | None, dict[str, str]] | None = None
+    start: tuple[ModelInfo | None, dict[str, str], float] | None = None
+    """model, versions, time"""
     status: Status | None = None
     error: str = ""
+    at: float = field(default_factory=time.time)
     told: bool = False
     """the step's row says that its result could not be written"""
 
@@ -53,6 +55,7 @@ class _Waiting:
             start=self.start or later.start,
             status=self.status or later.status,
             error=self.error or later.error,
+            at=self.at if self.status else later.at,
             told=self.told or later.told,
         )
 
@@ -120,7 +123,7 @@ class Keeper:
         step: int,
         update: Update | None = None,
         *,
-        start: tuple[ModelInfo | None, dict[str, str]] | None = None,
+        start: tuple[ModelInfo | None, dict[str, str], float] | None = None,
         status: Status | None = None,
         error: str = "",
     ) -> None:
@@ -221,7 +224,7 @@ class Keeper:
             if waiting.start:
                 writer.start(step, *waiting.start)
                 waiting.start = None
-            revision = writer.apply(step, waiting.update, waiting.status, waiting.error)
+            revision = writer.apply(step, waiting.update, waiting.status, waiting.error, waiting.at)
         except UserError as sentence:
             self._failed(key, waiting, str(sentence))
             return
