@@ -1,0 +1,15 @@
+from workbench.edits import parse_edits
+from workbench.experiment import experiment, make_params
+from workbench.tour import STOPS
+
+
+def test_every_stop_is_an_experiment_that_can_be_run():
+    for stop in STOPS:
+        found = experiment(stop.experiment)
+        make_params(found.params, stop.params)
+        parse_edits(stop.edits)
+
+
+def test_a_stop_stands_under_one_before_it():
+    for number, stop in enumerate(STOPS, 1):
+        assert stop.parent is None or stop.parent < number
