@@ -1,0 +1,93 @@
+"""README and CHANGELOG fall behind only by failing here."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import USER_CACHE
+from workbench.cli import main
+from workbench.experiment import experiments
+from workbench.units import SITES
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def fenced(kind: str) -> list[str]:
+    return re.findall(rf"```{kind}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_ci_runs_the_test_command_of_the_readme():
+    install, test = (block.strip() for block in fenced("sh"))
+    assert test in (ROOT / ".ci/run").read_text().splitlines()
+    assert install.endswith("workbench")
+
+
+def test_every_command_and_experiment_is_described():
+    for command in main.list_commands(None):
+        assert re.search(rf"`(workbench )?{command}\b", README), command
+    for name in experiments():
+        assert f"`{name}`" in README, name
+
+
+def test_every_site_is_named():
+    for site in SITES:
+        assert f"`{site}`" in README or site in README, site
+
+
+def test_what_it_links_to_is_there():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        if "://" not in target:
+            assert (ROOT / target).exists(), target
+
+
+def pairs() -> list[tuple[str, list[str]]]:
+    """Commands of the console blocks with the lines that have to show."""
+    found: list[tuple[str, list[str]]] = []
+    for block in fenced("console"):
+        for line in block.splitlines():
+            if line.startswith("$ "):
+                found.append((line[2:], []))
+            elif line.strip():
+                found[-1][1].append(line)
+    return found
+
+
+def shows(output: list[str], wanted: str) -> bool:
+    """Whether a line of the output is this one; `…` at its end stands for anything."""
+    if wanted.rstrip().endswith("…"):
+        start = wanted.rstrip()[:-1].rstrip()
+        return any(line.startswith(start) for line in output)
+    return wanted.rstrip() in [line.rstrip() for line in output]
+
+
+@pytest.mark.slow
+def test_readmes_commands_print_what_it_says(own_folders, monkeypatch):
+    """All in one folder with one worker, as a reader would; a checkout's sessions beside it."""
+    folder = own_folders / "reader"
+    (folder / "sessions").mkdir(parents=True)
+    shutil.copy(ROOT / "sessions" / "tour.db", folder / "sessions")
+    env = {**os.environ, "WORKBENCH_CACHE": str(USER_CACHE), "LC_ALL": "C.UTF-8", "COLUMNS": "120"}
+    workbench = [sys.executable, "-m", "workbench"]
+    try:
+        for command, lines in pairs():
+            words = shlex.split(command)
+            assert words[0] == "workbench", command
+            done = subprocess.run(
+                [*workbench, *words[1:]],
+                cwd=folder, env=env, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+            assert done.returncode == 0, f"{command}: {done.stderr}"
+            output = done.stdout.splitlines()
+            for line in lines:
+                assert shows(output, line), f"{command} does not print {line!r} but:\n{done.stdout}"
+    finally:
+        subprocess.run([*workbench, "stop", "--all"], env=env, capture_output=True, timeout=60)
