@@ -1,0 +1,255 @@
+"""Corpora: where an index's text comes from, as numbered documents. No torch here.
+
+    stdlib          docstrings and prose of the Python standard library that runs this: always there
+    FILE            a text file, or .jsonl with a "text" field a line
+    FOLDER          every text file in it
+    org/name        a data set of the Hugging Face hub, streamed (org/name:config for one of several)
+
+A corpus' hash stands for the text of its documents in their order; for a streamed one for its address and revision.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import os
+import re
+import sysconfig
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import UserError
+from workbench.index.format import CorpusInfo
+from workbench.text import count, size
+
+LONGEST_LINE = 1 << 20
+"""characters; a longer line is no prose"""
+LONG_TEXT = 8_000
+"""characters; a longer text becomes several documents"""
+PIECE = 4_000
+"""characters at least, in each of them"""
+MIN_DOCSTRING = 80
+_SKIPPED = {"site-packages", "dist-packages", "test", "tests", "idlelib", "lib2to3", "turtledemo", "__pycache__"}
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Documents, in order, from the first, as often as wanted."""
+
+    info: CorpusInfo
+    texts: Iterable[str]
+
+    def documents(self) -> Iterator[tuple[int, str]]:
+        """Number and text of each document."""
+        return enumerate(self.texts)
+
+
+def open_corpus(spec: str) -> Corpus:
+    """The corpus that `--corpus` names. Raises UserError for what is no text, too long a line, or empty."""
+    spec = spec.strip()
+    if spec in ("", "stdlib"):
+        return _held("stdlib", "stdlib", _stdlib(), "docstrings and documentation of the Python standard library")
+    path = Path(spec).expanduser()
+    if path.is_dir():
+        return _held(path.resolve().name, str(path.resolve()), _folder(path), "")
+    if path.exists():
+        texts = _jsonl(path) if path.suffix in (".jsonl", ".ndjson") else _pieces(_read_text(path))
+        return _held(path.stem, str(path.resolve()), texts, "")
+    if _HUB_ID.fullmatch(spec) and not spec.startswith("."):
+        return _hub(spec)
+    raise UserError(
+        f"there is no corpus {spec!r}: name `stdlib`, a text file, a .jsonl file, a folder, or a data set of the hub "
+        f"as org/name"
+    )
+
+
+def _held(name: str, spec: str, texts: Iterable[str], note: str) -> Corpus:
+    """A corpus that fits in memory as text, hashed."""
+    kept = [text for text in texts if text.strip()]
+    if not kept:
+        raise UserError(f"the corpus {spec} is empty: there is no text in it")
+    digest = hashlib.sha256()
+    for text in kept:
+        raw = text.encode("utf-8", "surrogatepass")
+        digest.update(len(raw).to_bytes(8, "little") + raw)
+    info = CorpusInfo(
+        name=name,
+        spec=spec,
+        hash=digest.hexdigest(),
+        documents=len(kept),
+        characters=sum(map(len, kept)),
+        note=note,
+    )
+    return Corpus(info, kept)
+
+
+# --- documents ---------------------------------------------------------------------------------------
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """A long text as documents of about PIECE characters, cut at blank lines, or at lines where there are none."""
+    if len(text) <= LONG_TEXT:
+        yield text
+        return
+    parts = re.split(r"(\n[ \t]*\n)", text) if "\n\n" in text else re.split(r"(\n)", text)
+    piece = ""
+    for part in parts:
+        piece += part
+        if len(piece) >= PIECE:
+            yield piece
+            piece = ""
+    if piece.strip():
+        yield piece
+
+
+def _stdlib() -> Iterator[str]:
+    """Modules' docstrings, each once, and the language reference's topics; in an order that mixes them.
+
+    A prefix of the corpus should be like the whole, so documents are ordered by the hash of their text.
+    """
+    documents = [piece for text in _stdlib_texts() for piece in _pieces(text)]
+    yield from sorted(documents, key=lambda text: hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
+
+
+def _stdlib_texts() -> Iterator[str]:
+    from pydoc_data import topics
+
+    yield from topics.topics.values()
+    root = Path(sysconfig.get_path("stdlib"))
+    seen: set[str] = set()
+    for path in sorted(root.rglob("*.py")):
+        if not _SKIPPED.isdisjoint(path.relative_to(root).parts):
+            continue
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                tree = ast.parse(path.read_text(encoding="utf-8"))
+        except (SyntaxError, ValueError, OSError):
+            continue
+        found = [text for text in _docstrings(tree) if text not in seen]
+        seen.update(found)
+        if found:
+            yield "\n\n".join(dict.fromkeys(found))
+
+
+def _docstrings(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            text = ast.get_docstring(node)
+            if text and len(text) >= MIN_DOCSTRING:
+                yield text
+
+
+# --- files ---------------------------------------------------------------------------------------------
+
+
+def _read_text(path: Path) -> str:
+    """A whole text file. Raises UserError for a binary one, another encoding, or a line too long to be text."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    if b"\0" in raw[:65536]:
+        raise UserError(f"{path} is a binary file: a corpus is text in UTF-8")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path} is not text in UTF-8 (byte {count(error.start)} is no character of it): convert it first"
+        ) from None
+    _check_lines(text, path)
+    return text.replace("\r\n", "\n")
+
+
+def _check_lines(text: str, where: object) -> None:
+    longest = max(map(len, text.split("\n")), default=0)
+    if longest > LONGEST_LINE:
+        raise UserError(
+            f"{where} has a line of {size(longest)}, which is no prose: a corpus' lines have at most "
+            f"{size(LONGEST_LINE)}; break it into lines"
+        )
+
+
+def _jsonl(path: Path) -> Iterator[str]:
+    for number, line in enumerate(_read_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            raise UserError(f'{path}, line {count(number)}: not JSON; each line is an object with a "text"') from None
+        text = row.get("text") if isinstance(row, dict) else row
+        if not isinstance(text, str):
+            raise UserError(f'{path}, line {count(number)}: there is no "text" in it; each line needs one')
+        yield text
+
+
+def _folder(folder: Path) -> Iterator[str]:
+    """The text files below a folder, ordered by the hash of their path; what is binary or hidden is passed over."""
+    files = []
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        files += [Path(root) / name for name in names if not name.startswith(".")]
+    if not files:
+        raise UserError(f"the folder {folder} is empty: there is no file in it")
+    problem: UserError | None = None
+    found = False
+    for path in sorted(files, key=lambda path: hashlib.sha256(str(path.relative_to(folder)).encode()).digest()):
+        try:
+            texts = list(_jsonl(path)) if path.suffix in (".jsonl", ".ndjson") else list(_pieces(_read_text(path)))
+        except UserError as error:
+            problem = error
+            continue
+        found = found or any(text.strip() for text in texts)
+        yield from texts
+    if problem and not found:
+        raise UserError(f"there is no text in the folder {folder}: {problem}")
+
+
+# --- the hub ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Streamed:
+    """A data set of the hub, read as it comes."""
+
+    spec: str
+
+    def __iter__(self) -> Iterator[str]:
+        for row in self._rows():
+            text = row.get("text")
+            if isinstance(text, str) and text.strip():
+                yield from _pieces(text)
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        try:
+            from datasets import load_dataset
+        except ImportError:
+            raise UserError("a data set of the hub needs the package `datasets`: pip install datasets") from None
+        name, _, config = self.spec.partition(":")
+        try:
+            yield from load_dataset(name, config or None, split="train", streaming=True)
+        except UserError:
+            raise
+        except Exception as error:  # the hub, its cache and every data set's own code may fail in any way
+            said = str(error).strip().splitlines()
+            raise UserError(
+                f"the data set {self.spec} cannot be read from the hub: {said[0] if said else type(error).__name__}"
+            ) from None
+
+
+def _hub(spec: str) -> Corpus:
+    """Streamed; its identity is its address and its first documents, since the whole is not read before."""
+    texts = _Streamed(spec)
+    first = list(islice(texts, 16))
+    if not first:
+        raise UserError(f"the data set {spec} has no text: its rows need a column named text")
+    digest = hashlib.sha256("\0".join([spec, *first]).encode("utf-8", "surrogatepass")).hexdigest()
+    name = spec.partition(":")[0].rpartition("/")[2]
+    return Corpus(CorpusInfo(name=name, spec=spec, hash=digest, documents=0, note="streamed from the hub"), texts)
