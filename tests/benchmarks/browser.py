@@ -132,7 +132,9 @@ def in_terminal(cache: Path, results: Results, n: int) -> None:
                 what = "card closed" if closed else "card open"
                 p95, largest = percentile(seconds, 95), max(sizes)
                 goal = f"≤ {most / 1000:g} KB a key"
-                results.add(f"key to repaint, {what}, p95 of {len(seconds)}", "< 50 ms", f"{p95 * 1e3:.0f} ms", p95 < 0.05)
+                results.add(
+                    f"key to repaint, {what}, p95 of {len(seconds)}", "< 50 ms", f"{p95 * 1e3:.0f} ms", p95 < 0.05
+                )
                 measured = f"largest {largest / 1000:.1f} KB, median {median(sizes) / 1000:.1f} KB"
                 results.add(f"bytes, {what}", goal, measured, largest <= most)
             pty.send("C")
@@ -144,9 +146,14 @@ def in_terminal(cache: Path, results: Results, n: int) -> None:
                 pty._read(1 / 30)
             sent = time.perf_counter()
             pty.settle(0.2)
-            lag = time.perf_counter() - sent - 0.2
+            lag = max(0.0, pty.read_at - sent)
             done = f"L0.N{held} " in next(line for line in pty.screen.display if "▌" in line)
-            results.add(f"{held} keys at 30/s: still painting after the last", "< 250 ms", f"{lag * 1e3:.0f} ms", done and lag < 0.25)
+            results.add(
+                f"{held} keys at 30/s: still painting after the last",
+                "< 250 ms",
+                f"{lag * 1e3:.0f} ms",
+                done and lag < 0.25,
+            )
         finally:
             pty.close()
 

@@ -34,8 +34,10 @@ class Pty:
             os.execvp(command[0], list(command))
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
         self.closed = False
+        self.read_at = self.started
+        """when the last bytes came, before they were drawn here (which takes longer than reading them)"""
 
-    def _read(self, timeout: float) -> bytes:
+    def _read(self, timeout: float, draw: bool = True) -> bytes:
         ready, _, _ = select.select([self.fd], [], [], max(0.0, timeout))
         if not ready:
             return b""
@@ -45,7 +47,10 @@ class Pty:
             data = b""
         if not data:
             self.closed = True
-        self._stream.feed(data)
+        else:
+            self.read_at = time.perf_counter()
+        if draw:
+            self._stream.feed(data)
         return data
 
     def text(self) -> str:
@@ -74,12 +79,16 @@ class Pty:
         start = last = time.perf_counter()
         self.send(keys)
         received = 0
+        # Drawing waits until the end: the terminal's buffer holds 4 KB, and a slow reader would slow the program down.
+        pieces = []
         while time.perf_counter() - start < seconds:
-            data = self._read(silence if received else seconds)
+            data = self._read(silence if received else seconds, draw=False)
             if not data:
                 break
-            last = time.perf_counter()
+            last = self.read_at
             received += len(data)
+            pieces.append(data)
+        self._stream.feed(b"".join(pieces))
         return (last - start if received else float("nan")), received
 
     def private_memory(self) -> int:

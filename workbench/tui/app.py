@@ -164,6 +164,9 @@ class WorkbenchApp(App[int]):
     def action_timeline(self) -> None:
         self.show("timeline")
 
+    def action_neurons(self) -> None:
+        self.show("neurons")
+
     def use_setting(self, theme: str) -> None:
         """A theme by the word the settings have for it."""
         use_theme(self, theme)

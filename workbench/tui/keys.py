@@ -20,6 +20,7 @@ APP = [
     _key("palette", "f2,colon", "palette", "ask", "questions and commands, from anywhere"),
     _key("edits", "e,f3", "edits", "edits", "the edit stack: add, remove, switch on and off"),
     _key("timeline", "t,f4", "timeline", "timeline", "the steps of this session"),
+    _key("neurons", "n,f6", "neurons", "neurons", "all neurons of the model, with a card for the one under the cursor"),
     _key("back", "escape", "back", "back", "leave the field, then the screen; every screen keeps its place"),
     _key("cancel", "ctrl+c", "cancel", "cancel", "cancel what runs, keep what there is; never quits", first=True),
     _key("quit", "q,ctrl+q", "quit", "quit", "leave; the worker goes on with what it has to do"),
@@ -151,6 +152,7 @@ NEURONS = [
         "to the card and back; opens it where there is no room for both",
         show=True,
     ),
+    _key("neurons.close-card", "C", "close_card", "hide the card", "the list alone, or the card beside it again"),
     _key("neurons.card-down", "J", "scroll_card(1)", "card down", "scroll the card"),
     _key("neurons.card-up", "K", "scroll_card(-1)", "card up", "scroll the card back"),
 ]
@@ -171,7 +173,7 @@ ASK = [
 ]
 
 CHOOSER = [
-    _key("chooser.toggle", "space", "toggle", "show/hide", "show or hide this column", show=True),
+    _key("chooser.toggle", "space", "switch", "show/hide", "show or hide this column", show=True),
     _key("chooser.earlier", "K", "reorder(-1)", "move up", "this column further left"),
     _key("chooser.later", "J", "reorder(1)", "move down", "this column further right", show=True),
 ]

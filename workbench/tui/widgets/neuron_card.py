@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from rich.style import Style
 from rich.text import Text
 from textual.binding import BindingType
 from textual.geometry import Region, Size
@@ -12,6 +13,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from workbench.tui import keys
+from workbench.tui.widgets.strips import strip_of
 
 
 class NeuronCard(ScrollView, can_focus=True):
@@ -28,6 +30,7 @@ class NeuronCard(ScrollView, can_focus=True):
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
         self._width = 0
+        self._base: Style | None = None
         self.lines: list[Text] = []
         self._strips: list[Strip | None] = []
 
@@ -45,16 +48,27 @@ class NeuronCard(ScrollView, can_focus=True):
             self.scroll_to(y=0, animate=False, force=True, immediate=True)
             self.refresh()
             return
-        first = self.scroll_offset.y
-        for y in range(self.size.height):
+        first, start = self.scroll_offset.y, -1
+        for y in range(self.size.height + 1):
             at = first + y
-            there = at < len(self._strips)
-            if (there and self._strips[at] is None) or (not there and at < len(before)):
-                self.refresh(Region(0, y, self.size.width, 1))
+            drawn = self._strips[at] is None if at < len(self._strips) else at < len(before)
+            if drawn and y < self.size.height:
+                start = y if start < 0 else start
+            elif start >= 0:  # neighbouring lines are drawn as one region: each has its price
+                self.refresh(Region(0, start, self.size.width, y - start))
+                start = -1
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._strips = [None] * len(self.lines)
+        self._base = None
+
+    @property
+    def base(self) -> Style:
+        """The widget's own colours; asking Textual for them costs more than drawing a line."""
+        if self._base is None:
+            self._base = self.rich_style
+        return self._base
 
     def on_resize(self) -> None:
         if self.size.width != self._width:
@@ -64,13 +78,10 @@ class NeuronCard(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         at, cells = y + self.scroll_offset.y, self.size.width
         if at >= len(self.lines):
-            return Strip.blank(cells, self.rich_style)
+            return Strip.blank(cells, self.base)
         strip = self._strips[at]
         if strip is None or strip.cell_length != cells:
-            text = self.lines[at].copy()
-            text.end = ""
-            strip = Strip(text.render(self.app.console)).adjust_cell_length(cells).apply_style(self.rich_style)
-            self._strips[at] = strip
+            strip = self._strips[at] = strip_of(self.lines[at], cells, self.base)
         return strip
 
     def scroll_lines(self, lines: int) -> None:

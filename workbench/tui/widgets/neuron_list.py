@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -60,6 +60,8 @@ class NeuronList(LineList):
         self.names: list[str] = []
         self.sorted_by, self.descending = "", False
         self.row: Row | None = None
+        self.followed: Callable[[], None] = lambda: None
+        """called in the same turn as a move, so that what follows the cursor is painted in the same frame"""
 
     @property
     def neuron(self) -> int | None:
@@ -109,6 +111,12 @@ class NeuronList(LineList):
         self.forget(self.cursor)
         self.move_to(self.cursor + 1)
         self.post_message(self.Marked())
+
+    def move_to(self, index: int, told: bool = True) -> None:
+        before = self.cursor
+        super().move_to(index, told)
+        if told and self.cursor != before:
+            self.followed()
 
     def go_to(self, neuron: int) -> bool:
         """The cursor to this neuron; False where it is not in the list."""

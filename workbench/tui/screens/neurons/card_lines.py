@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 LABEL = 12
 """cells of the words at the left of a line"""
 _PLOT_ROWS = 4
+_ROOM_FOR_BOTH = 14
+"""spare rows from which both tails are shown unasked"""
 _STATISTICS = (
-    ("mean", "mean"),
     ("sd", "sd"),
     ("skew", "skew"),
     ("kurtosis", "kurtosis"),
@@ -64,13 +65,15 @@ def card_lines(card: Card, cells: int, both_tails: bool, here: Here, colors: Ink
     ]
     if not card.n_tokens:
         return [*head, *rest]
-    spare = rows - len(head) - len(rest) - len(_distribution(card, cells, here, _PLOT_ROWS, colors)) - 2
-    needed = len(card.high) + len(card.low) + 1
-    both_tails = both_tails or spare >= needed
-    plot_rows = _PLOT_ROWS + max(0, min(6, spare - (needed if both_tails else len(card.high))))
-    spare -= plot_rows - _PLOT_ROWS
-    examples = _examples(card, cells, both_tails, max(0, spare), colors)
-    return [*head, *examples, *_distribution(card, cells, here, plot_rows, colors), *rest]
+    figures = [_figure(card, name, words) for name, words in _STATISTICS if name in card.stats]
+    rest = [*_flow("in its layer", figures, cells, colors), *rest]
+    marked = here.values is not None
+    spare = rows - len(head) - len(rest) - (_PLOT_ROWS + 2 + marked) - 2
+    both_tails = both_tails or spare >= _ROOM_FOR_BOTH
+    wanted = len(card.high) + (len(card.low) + 1 if both_tails else 0)
+    higher = max(0, min(6, spare - min(wanted, _ROOM_FOR_BOTH)))
+    counts = _distribution(card, cells, here, _PLOT_ROWS + higher, colors)
+    return [*head, *_examples(card, cells, both_tails, max(0, spare - higher), colors), *counts, *rest]
 
 
 def labelled(label: str, parts: Iterable[tuple[str, Style]], cells: int, colors: Ink, label_cells: int = LABEL) -> Text:
@@ -149,7 +152,6 @@ def _distribution(card: Card, cells: int, here: Here, rows: int, colors: Ink) ->
         f"mean {number(card.mean)} ± {number(card.se, 2)}",
         f">0 {share(card.stats.get('positive'))}",
     ]
-    figures = [_figure(card, name, words) for name, words in _STATISTICS[1:] if name in card.stats]
     lines = [two_sides(head, _this_prompt(here), cells, colors.accent)]
     for at, row in enumerate(drawn.rows):
         line = Text(no_wrap=True).append(row.ljust(plot_cells), colors.accent)
@@ -159,9 +161,7 @@ def _distribution(card: Card, cells: int, here: Here, rows: int, colors: Ink) ->
     axis = Text(drawn.axis.ljust(plot_cells), colors.quiet, no_wrap=True)
     if drawn.marks:
         lines.append(Text(drawn.marks.ljust(plot_cells), colors.second, no_wrap=True))
-    lines.append(axis)
-    lines += _flow("in its layer", figures, cells, colors)
-    return lines
+    return [*lines, axis]
 
 
 def share(value: float | None) -> str:

@@ -8,9 +8,9 @@ import numpy as np
 
 from workbench.text import number, shorten, width
 
-_LEFT = (0x40, 0x04, 0x02, 0x01)
-_RIGHT = (0x80, 0x20, 0x10, 0x08)
-"""Braille dots of a cell's left and right column, from the bottom up."""
+_LEFT = (0x00, 0x40, 0x44, 0x46, 0x47)
+_RIGHT = (0x00, 0x80, 0xA0, 0xB0, 0xB8)
+"""Braille cells with so many dots of the left or right column, from the bottom up."""
 
 
 class Plot(NamedTuple):
@@ -39,15 +39,13 @@ def columns_of(counts: np.ndarray, edges: np.ndarray, columns: int) -> tuple[np.
 
 def braille(heights: np.ndarray, rows: int) -> list[str]:
     """Columns of dots, two to a cell. `heights` [2 * cell] in 0…1; whatever is above 0 gets one dot."""
-    steps = np.ceil(np.clip(heights, 0, 1) * rows * 4).astype(int)
+    steps = np.ceil(np.clip(heights, 0, 1) * rows * 4).astype(int).tolist()
     lines = []
     for row in range(rows - 1, -1, -1):
         line = ""
         for at in range(0, len(steps), 2):
-            dots = 0
-            for column, bits in ((at, _LEFT), (at + 1, _RIGHT)):
-                filled = max(0, min(4, steps[column] - row * 4)) if column < len(steps) else 0
-                dots |= sum(bits[:filled])
+            left, right = steps[at] - row * 4, steps[at + 1] - row * 4 if at + 1 < len(steps) else 0
+            dots = _LEFT[max(0, min(4, left))] | _RIGHT[max(0, min(4, right))]
             line += chr(0x2800 + dots) if dots else " "
         lines.append(line)
     return lines

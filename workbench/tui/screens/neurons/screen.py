@@ -148,6 +148,7 @@ class Neurons(Page):
         return self.query_one(Chooser) if self.has_class("choosing") else self.listing
 
     def on_mount(self) -> None:
+        self.listing.followed = self._moved
         self.listing.focus()
         self._arrange_panes()
         self.set_interval(LOOK, self._look_again)
@@ -266,11 +267,8 @@ class Neurons(Page):
 
     # --- the card ---
 
-    @on(LineList.Moved)
-    def _moved(self, event: LineList.Moved) -> None:
+    def _moved(self) -> None:
         """The card follows at most eight times a second, and settles when the key is let go."""
-        if not isinstance(event.source, NeuronList):
-            return
         if self._timer is not None:
             self._timer.stop()
         wait = max(0.0, self._card_at + FOLLOW - time.monotonic())
