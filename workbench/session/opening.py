@@ -15,6 +15,9 @@ from workbench.session.format import APPLICATION_ID, MAX_JSON, SCHEMA_VERSION, T
 
 MAGIC = b"SQLite format 3\0"
 
+DAMAGE = (sqlite3.Error, UnicodeDecodeError, OverflowError)
+"""what Python's sqlite3 raises for a damaged file; it fails to decode its own complaints about one"""
+
 
 class Identity(msgspec.Struct, frozen=True):
     """Which file it is, whatever its name."""
@@ -50,7 +53,7 @@ def journal(path: Path) -> Path:
 
 def open_to_read(path: Path) -> Opened:
     """Raises UserError for a file that is missing, foreign, newer, damaged or not ours to read."""
-    found, header = _look(path)
+    found, header = look(path)
     pending = journal(path).exists()
     # A file in WAL mode makes SQLite write two files beside it even to look; with none there, nobody writes it.
     frozen = header[18] == 2 and not pending
@@ -74,13 +77,14 @@ def open_to_read(path: Path) -> Opened:
         except BaseException:
             connection.close()
             raise
-    except sqlite3.Error as error:
+    except DAMAGE as error:
         raise explain(error, path) from None
     identity = Identity(found.st_dev, found.st_ino)
     return Opened(connection, identity, frozen, found.st_size, found.st_mtime_ns, notice)
 
 
-def _look(path: Path) -> tuple[os.stat_result, bytes]:
+def look(path: Path) -> tuple[os.stat_result, bytes]:
+    """The file's state and the 100 bytes of its header. Raises UserError for what is no SQLite file."""
     try:
         found = path.stat()
         if stat.S_ISDIR(found.st_mode):
@@ -154,9 +158,24 @@ def check_whole(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute("ROLLBACK")
 
 
-def explain(error: sqlite3.Error, path: Path) -> UserError:
+def _missing(path: Path) -> str:
+    """How much of the file is there, if that is less than its header says."""
+    try:
+        _, header = look(path)
+        size = path.stat().st_size
+    except (UserError, OSError):
+        return ""
+    page = int.from_bytes(header[16:18], "big")
+    whole = int.from_bytes(header[28:32], "big") * (65536 if page == 1 else page)
+    return f"{size:,} of {whole:,} bytes are there" if size < whole else ""
+
+
+def explain(error: Exception, path: Path) -> UserError:
     """SQLite's complaint as a sentence."""
-    text = str(error)
+    text = str(error) if isinstance(error, sqlite3.Error) else "its entries make no sense"
+    missing = _missing(path) if "malformed" in text else ""
+    if missing:
+        return UserError(f"{path} was cut short: {missing}")
     if "locked" in text or "busy" in text:
         return UserError(f"{path} is being written and did not become free within two seconds: try again")
     if "interrupted" in text:

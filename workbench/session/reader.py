@@ -23,7 +23,7 @@ from workbench.model_info import ModelInfo
 from workbench.session import query
 from workbench.session.encode import array_bytes, decode_view
 from workbench.session.format import CHUNK, MAX_JSON
-from workbench.session.opening import Identity, Opened, explain, identify, journal, open_to_read
+from workbench.session.opening import DAMAGE, Identity, Opened, explain, identify, journal, open_to_read
 from workbench.session.owner import Owner, is_gone
 from workbench.session.records import NoteRow, PinRow, StepRecord, StepRow, ViewRow
 from workbench.views import AnyView
@@ -218,7 +218,7 @@ class SessionReader:
                     self._deadline = time.monotonic() + PATIENCE
                     connection.execute("BEGIN")
                 yield connection
-            except sqlite3.Error as error:
+            except DAMAGE as error:
                 raise explain(error, self.path) from None
             finally:
                 if outermost:
@@ -290,5 +290,5 @@ def _end(connection: sqlite3.Connection) -> None:
     try:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-    except sqlite3.Error:
+    except DAMAGE:
         pass  # the read has failed already, with its own sentence

@@ -25,7 +25,7 @@ from workbench.session import store
 from workbench.session.encode import encode_views
 from workbench.session.format import SCHEMA_VERSION
 from workbench.session.lock import SessionLock
-from workbench.session.opening import MAGIC, check_ours, check_whole, explain, identify, journal
+from workbench.session.opening import DAMAGE, check_ours, check_whole, explain, identify, journal, look
 from workbench.session.owner import Owner, is_gone, this_process
 from workbench.session.places import free_path, is_network
 from workbench.session.records import FINISHED, Status
@@ -263,7 +263,7 @@ class SessionWriter:
                 raise
         except sqlite3.OperationalError as error:
             raise _cannot_write(error, self._file) from None
-        except sqlite3.DatabaseError as error:
+        except DAMAGE as error:
             raise explain(error, self._file) from None
         except OSError as error:
             raise CannotWrite(f"{self._file} cannot be written: {error.strerror}") from None
@@ -297,7 +297,7 @@ class SessionWriter:
         except sqlite3.OperationalError as error:
             connection.close()
             raise _cannot_write(error, path) from None
-        except sqlite3.DatabaseError as error:
+        except DAMAGE as error:
             connection.close()
             raise explain(error, path) from None
         except BaseException:
@@ -323,21 +323,15 @@ class SessionWriter:
 
 
 def _is_new(path: Path) -> bool:
-    """True where there is nothing yet. Raises UserError where there is something else."""
-    try:
-        if path.is_dir():
-            raise UserError(f"{path} is a folder, not a session file")
-        with path.open("rb") as file:
-            start = file.read(len(MAGIC))
-    except FileNotFoundError:
+    """True where there is nothing yet. Raises UserError where there is something else than an SQLite file."""
+    if not path.exists():
         if not path.parent.is_dir():
-            raise UserError(f"there is no folder {path.parent} for the session {path.name}") from None
+            raise UserError(f"there is no folder {path.parent} for the session {path.name}")
         return True
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    if start and start != MAGIC:
-        raise UserError(f"{path} is not a session: it is no SQLite file, and it is left as it is")
-    return not start
+    if path.is_file() and not path.stat().st_size:
+        return True
+    look(path)
+    return False
 
 
 def _settle(connection: sqlite3.Connection) -> None:
