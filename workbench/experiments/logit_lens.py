@@ -205,12 +205,12 @@ def _suggest(lab: Lab, params: Params, report: Report, clean: Depth, answer: int
             params=carried(params, answer=watched),
         )
     )
-    drops = clean.kl[:-1] - clean.kl[1:]
-    if len(drops):
-        layer = int(drops.argmax())
+    rises = np.diff(np.log(np.maximum([row.answer_probability for row in clean.rows], 1e-30)))
+    if len(rises):
+        layer = int(rises.argmax())
         report.suggest(
             NextStep(
-                label=f"which heads of layer {layer} are at work, where it comes nearest",
+                label=f"which heads are at work in layer {layer}, where {token(lab, answer)} rises most",
                 experiment="activations",
                 params=carried(params, units=f"L{layer}.H*"),
             )

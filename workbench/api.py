@@ -1,0 +1,289 @@
+"""The Python API: the experiments of the terminal from a notebook, with NumPy arrays as results.
+
+lab = open_lab("default", session="capitals.db")
+found = lab.predict(prompt="The capital of France is", edits=["L12.N345=0"])
+found.headline, found.scalars["kl"], found.arrays
+
+def double(activation, context):               # a copy; a tensor or an array of its shape comes back
+    return activation * 2
+lab.predict(prompt="The capital of France is", edits=[("L5.resid_post", double)])
+
+cache = lab.cache(["The capital of France is"], ["L5.resid_post"])
+cache["L5.resid_post"]                         # float32 [prompt, position, d_model]
+"""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from workbench.edits import Edit, Function, parse_edits
+from workbench.errors import Cancelled, UserError
+from workbench.experiment import (
+    Experiment,
+    NextStep,
+    Report,
+    command_line,
+    experiment,
+    experiments,
+    make_params,
+    params_builtins,
+)
+from workbench.model_info import ModelInfo
+from workbench.view_arrays import view_arrays
+from workbench.views import AnyView
+
+if TYPE_CHECKING:
+    from workbench.lab import Lab
+    from workbench.lab.cache import Cache
+    from workbench.lab.editing import AnyEdit
+    from workbench.session.update import Update
+    from workbench.session.writer import SessionWriter
+
+EditLike = str | Edit | tuple[str, Callable[[Any, Any], Any]]
+"""`L12.N345=0`, an edit object, or units and a Python function `(activation, context) -> activation`"""
+
+PUBLISH_EVERY = 0.25
+"""seconds between two writings of a running step"""
+
+
+def open_lab(
+    model: str = "default", session: str | Path | None = None, device: str = "auto", dtype: str = "auto"
+) -> OpenedLab:
+    """Load a model (a hub id, a folder, or `default`) and, with `session`, log every run into that file.
+
+    Raises UserError where the model can't be had or the session can't be written.
+    """
+    from workbench.lab.source import resolve
+
+    source = resolve(model)
+    writer = None
+    if session is not None:
+        from workbench.session.writer import SessionWriter
+
+        writer = SessionWriter(session)
+    try:
+        from workbench.lab.model import load_lab
+
+        lab = load_lab(source, device, dtype)
+        if writer and not lab.info.fingerprint:
+            from workbench.lab.fingerprint import fingerprint
+
+            lab.set_fingerprint(fingerprint(source))
+    except BaseException:
+        if writer:
+            writer.close()
+        raise
+    return OpenedLab(lab, writer)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an experiment found."""
+
+    headline: str
+    scalars: dict[str, float | None]
+    views: dict[str, AnyView]
+    """by key; the first is the main one"""
+    notes: list[str]
+    """what the reader must know: a halved batch, an answer of several tokens"""
+    next_steps: list[NextStep]
+    step: int | None = None
+    """its number in the session, where there is one"""
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Everything in the views as arrays, by `title.part`; what `--out FILE.npz` saves."""
+        return view_arrays(self.views.values())
+
+    def __str__(self) -> str:
+        return self.headline
+
+
+class OpenedLab:
+    """A loaded model. Every experiment is a method: `lab.predict(prompt=…)`, `lab.logit_lens(prompt=…)`."""
+
+    def __init__(self, lab: Lab, writer: SessionWriter | None = None) -> None:
+        self._lab = lab
+        self._writer = writer
+
+    @property
+    def info(self) -> ModelInfo:
+        """The model's name, identity and shape."""
+        return self._lab.info
+
+    @property
+    def session(self) -> Path | None:
+        """The file that runs are logged in."""
+        return self._writer.path if self._writer else None
+
+    def run(self, name: str, *, edits: Sequence[EditLike] | EditLike = (), seed: int = 0, **params: Any) -> Result:
+        """Run an experiment by its name. Parameters are those of `workbench run NAME --help`.
+
+        `prompts` may be a list of texts, or of mappings with prompt, answer and foil. Raises UserError.
+        """
+        from workbench.lab.run import execute
+
+        found = experiment(name)
+        values = make_params(found.params, {key: _plain(key, value) for key, value in params.items()})
+        stack = self._stack(edits)
+        step = self._begin(found, values, stack, seed)
+        report = Report(_Sink(self._writer, step))
+        try:
+            execute(self._lab, found.name, params_builtins(values), stack, seed, report)
+        except BaseException as error:
+            self._end(step, report, error)
+            raise
+        self._end(step, report, None)
+        return Result(report.headline, report.scalars, report.views, report.notes, report.next_steps, step)
+
+    def cache(
+        self,
+        prompts: Sequence[str] | str,
+        sites: Sequence[str] | str,
+        *,
+        edits: Sequence[EditLike] | EditLike = (),
+        chat: bool = False,
+    ) -> Cache:
+        """Activations at sites (`L5.resid_post`, `L*.mlp_post`) over prompts. Raises UserError."""
+        return self._lab.job(self._stack(edits)).cache(prompts, sites, chat)
+
+    def close(self) -> None:
+        """Ends the session's file; the model stays usable, unlogged."""
+        if self._writer:
+            self._writer.close()
+            self._writer = None
+
+    def __enter__(self) -> OpenedLab:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __getattr__(self, name: str) -> Callable[..., Result]:
+        if name.startswith("_") or name.replace("_", "-") not in experiments():
+            raise AttributeError(f"there is no {name!r} here: the experiments are {', '.join(self._methods())}")
+
+        def run(**params: Any) -> Result:
+            return self.run(name.replace("_", "-"), **params)
+
+        run.__doc__ = experiment(name.replace("_", "-")).help
+        return run
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._methods()]
+
+    def __repr__(self) -> str:
+        logged = f", logged in {self.session}" if self.session else ""
+        return f"<{self.info.name} on {self.info.device} in {self.info.dtype}{logged}>"
+
+    @staticmethod
+    def _methods() -> list[str]:
+        return [name.replace("-", "_") for name in experiments()]
+
+    def _stack(self, edits: Sequence[EditLike] | EditLike) -> list[AnyEdit]:
+        single = isinstance(edits, str | Edit) or (isinstance(edits, tuple) and len(edits) == 2 and callable(edits[1]))
+        given: Any = [edits] if single else edits
+        stack: list[AnyEdit] = []
+        for edit in given:
+            if isinstance(edit, str):
+                stack += parse_edits([edit], self.info)
+            elif isinstance(edit, tuple):
+                stack.append(_python_edit(*edit))
+            else:
+                stack.append(edit)
+        return stack
+
+    def _begin(self, found: Experiment, values: Any, stack: Sequence[AnyEdit], seed: int) -> int | None:
+        if not self._writer:
+            return None
+        from workbench.lab.editing import PythonEdit
+        from workbench.worker.engine import versions
+
+        plain = [edit.edit if isinstance(edit, PythonEdit) else edit for edit in stack]
+        command = command_line(found.name, values, plain, model=self.info.ref, seed=seed)
+        if any(isinstance(edit, Function) for edit in plain):
+            command = ""
+        step = self._writer.add_step(
+            found.name, params_builtins(values), plain, seed=seed, origin="python", command=command
+        )
+        self._writer.start(step, self.info, versions())
+        return step
+
+    def _end(self, step: int | None, report: Report, error: BaseException | None) -> None:
+        if self._writer is None or step is None:
+            return
+        if error is None:
+            self._writer.apply(step, _update(report), "done")
+        elif isinstance(error, Cancelled | KeyboardInterrupt):
+            self._writer.apply(step, _update(report), "cancelled")
+        else:
+            said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            self._writer.apply(step, _update(report), "failed", said)
+
+
+@dataclass
+class _Sink:
+    """Where a report goes: into the session, at most four times a second; Ctrl+C is the cancel."""
+
+    writer: SessionWriter | None
+    step: int | None
+    published: float = field(default_factory=time.monotonic)
+
+    def changed(self, report: Report) -> None:
+        now = time.monotonic()
+        if self.writer and self.step is not None and now - self.published >= PUBLISH_EVERY:
+            self.published = now
+            self.writer.apply(self.step, _update(report))
+
+    def streamed(self, report: Report) -> None:
+        self.changed(report)
+
+    def between_batches(self, report: Report) -> None:
+        return
+
+
+def _update(report: Report) -> Update:
+    """What is new in a report since the last one."""
+    from workbench.session.encode import encode_views
+    from workbench.session.update import Update
+
+    views = encode_views(report.views, set(report.dirty))
+    report.dirty.clear()
+    return Update(
+        headline=report.headline,
+        scalars=report.scalars,
+        progress=report.progress,
+        remarks=report.notes,
+        next_steps=report.next_steps,
+        views=views,
+    )
+
+
+def _python_edit(units: str, call: Callable[[Any, Any], Any]) -> AnyEdit:
+    from workbench.lab.editing import PythonEdit
+
+    try:
+        source = textwrap.dedent(inspect.getsource(call))
+    except (OSError, TypeError):
+        source = repr(call)
+    return PythonEdit(Function(units, source), call)
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A notebook's value as the parameter wants it."""
+    if name == "prompts":
+        return [
+            {"prompt": one} if isinstance(one, str) else dict(one) if isinstance(one, Mapping) else one for one in value
+        ]
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
