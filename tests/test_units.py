@@ -14,7 +14,9 @@ from workbench.units import (
     Site,
     check_unit,
     complete,
+    expand_sets,
     format_units,
+    names_sets,
     parse_unit,
     parse_units,
 )
@@ -151,3 +153,19 @@ def test_all_that_is_completed_with_an_address_is_a_unit(text):
     for candidate in complete(text, INFO):
         if not candidate.endswith("."):
             parse_unit(candidate, INFO)
+
+
+def test_the_basket_is_written_out():
+    pins = [("L1.N2", ""), ("L3.H1", ""), ("L17.N1203", "months")]
+    assert expand_sets("basket", pins) == "L1.N2, L3.H1"
+    assert expand_sets("L0.N0, basket:months L2.H*", pins) == "L0.N0, L17.N1203 L2.H*"
+    assert expand_sets("@basket L5.resid_post", pins) == "@basket L5.resid_post"
+    assert names_sets("L1.N1,basket") and not names_sets("@basket") and not names_sets("baskets")
+
+
+def test_a_set_that_is_not_there_is_pointed_at():
+    with pytest.raises(GrammarError, match="basket:months") as caught:
+        expand_sets("L1.N2 basket:month", [("L17.N1203", "months")])
+    assert caught.value.position == 6
+    with pytest.raises(GrammarError, match="pin units first"):
+        expand_sets("basket", [])

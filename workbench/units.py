@@ -7,6 +7,7 @@ L5.resid_post   a site of the stream or of a block (SITES)
 L5.resid_post@refusal   the component of a site along a direction
 L3.N10-20       a range, both ends included; L3-5.H0, L*.resid_post and L5.H* likewise
 L3.N1, L4.N2    a list: commas or spaces
+basket:months   a named set of pins, `basket` alone the pins without a name; where a session is at hand
 """
 
 from __future__ import annotations
@@ -91,6 +92,7 @@ Unit = Neuron | Head | Site | Direction | Component
 _SEPARATORS = re.compile(r"[,\s]+")
 _NAME = re.compile(r"[A-Za-z_](?:[\w.-]*\w)?")
 _NUMBER = re.compile(r"\d+")
+_SET = re.compile(r"(?<![^\s,])basket(?::(?P<name>[^\s,:]+))?(?![^\s,])")
 
 
 def parse_units(text: str, info: ModelInfo | None = None) -> list[Unit]:
@@ -247,6 +249,33 @@ def format_units(units: Iterable[Unit]) -> str:
             terms.append(str(unit))
     close()
     return ", ".join(terms)
+
+
+def names_sets(text: str) -> bool:
+    """Whether a list of units names the basket or one of its sets (`basket`, `basket:months`)."""
+    return _SET.search(text) is not None
+
+
+def expand_sets(text: str, pins: Iterable[tuple[str, str]]) -> str:
+    """`basket` and `basket:NAME` in a list of units, written out. `pins` are (unit, set's name; empty the basket).
+
+    Raises GrammarError for a set that has no units, naming the ones there are.
+    """
+    sets: dict[str, list[str]] = {}
+    for unit, name in pins:
+        sets.setdefault(name, []).append(unit)
+
+    def units(match: re.Match[str]) -> str:
+        name = match["name"] or ""
+        if name not in sets:
+            what = f"no set {name!r}" if name else "nothing in the basket"
+            there = ", ".join(f"basket:{one}" if one else "basket" for one in sorted(sets))
+            raise GrammarError(
+                text, match.start(), f"there is {what}: " + (f"there are {there}" if there else "pin units first")
+            )
+        return ", ".join(sets[name])
+
+    return _SET.sub(units, text)
 
 
 def check_unit(unit: Unit, info: ModelInfo) -> None:
