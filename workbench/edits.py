@@ -155,7 +155,7 @@ def parse_positions(text: str) -> Positions:
         return Positions()
     for kind in ("last", "prompt", "generated"):
         if typed == kind:
-            return Positions(kind)  # type: ignore[arg-type]
+            return Positions(kind)
     match = _POSITIONS.fullmatch(typed)
     if not match:
         raise UserError("positions are [last], [3], [2-5], [1-] (from 1 on), [prompt] or [generated]")

@@ -1,8 +1,10 @@
-"""Matched random controls of an edit: the same edit, done to other units of the same kind (METHODS 0).
+"""Matched random controls of an edit: the same edit, done to others of the same kind (METHODS 0).
 
 A neuron's kind is its layer and the decile of rms(activation) · ‖w_out‖ within it, on a fixed text of ours; a head's is
-its layer. A control puts into the place of each edited unit a random one of its kind, the unit itself included, and is
-never the edited set again: the edit and its controls are drawn alike, so by chance any place among them is as likely.
+its layer; a site's is its name, in any layer. A control puts into the place of each edited unit a random one of its
+kind, the unit itself included, and is never the edited set again: the edit and its controls are drawn alike, so by
+chance any place among them is as likely. A direction's controls are g ~ N(0, Σ), Σ the covariance of the stream on the
+fixed text; where it is added they have its length.
 """
 
 from __future__ import annotations
@@ -11,10 +13,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
-from workbench.lab.editing import AnyEdit, Plan, compile_plan
-from workbench.model_info import ModelInfo
-from workbench.units import Head, Neuron, Unit
+from workbench.lab.editing import AnyEdit, Instead, Plan, direction_names
+from workbench.lab.loading import Model
+from workbench.lab.strength import neuron_strength
+from workbench.lab.values import Values
+from workbench.units import Head, Neuron, Site, Unit
 
 BINS = 10
 TIE = 1e-7
@@ -46,65 +51,103 @@ class Controls:
 
 
 def make_controls(
-    edits: Sequence[AnyEdit], plan: Plan, info: ModelInfo, strength: Callable[[], np.ndarray], n: int, seed: int
+    edits: Sequence[AnyEdit], plan: Plan, compiled: Callable[..., Plan], model: Model, n: int, seed: int
 ) -> Controls:
-    """Up to `n` different controls of a stack. `strength()` is rms(a) · ‖w_out‖, [layer, neuron]."""
+    """Up to `n` different controls of a stack; `compiled(instead=…)` gives its plan with others in its places."""
     if n == 0 or not plan.changes:
         return Controls((), "", "")
-    if not plan.controllable:
-        return Controls((), "", "only edits of neurons and heads have matched random controls: this effect has none")
-    units = sorted(plan.units, key=lambda unit: (isinstance(unit, Head), unit.layer, unit.index))
+    if plan.has_functions:
+        return Controls((), "", "a Python function has no matched random controls: its effect stands without them")
+    names = direction_names(edits, model.info)
+    units = [unit for unit in plan.units if isinstance(unit, Neuron | Head | Site)]
+    if names and all(_takes_direction(edits, unit) for unit in units):
+        units = []  # a direction is added at these sites: what is drawn is the direction
     random = np.random.default_rng(seed)
-    pools = _pools(units, info, strength)
-    drawn: dict[frozenset[Unit], dict[Unit, Neuron | Head]] = {}
-    for _ in range(20 * n):
-        instead = _draw(pools, random)
-        chosen = frozenset(instead.values())
-        if chosen != plan.units:
-            drawn.setdefault(chosen, instead)
-        if len(drawn) == n:
-            break
-    plans = tuple(compile_plan(edits, info, instead=instead) for instead in drawn.values())
-    kind = _kind(units)
+    drawn = _draw_units(units, model, n, random) if units else [{} for _ in range(n)]
+    vectors = _draw_directions(names, model, len(drawn), random)
+    plans = tuple(compiled(instead=Instead(own, others)) for own, others in zip(drawn, vectors, strict=True))
+    kind = _kind(units) if units else "random directions of the stream's covariance"
     if not plans:
         return Controls((), kind, "the edits take every unit of their kind: there is nothing to compare them with")
     problem = "" if len(plans) == n else f"there are only {len(plans)} different controls for these edits"
     return Controls(plans, kind, problem)
 
 
-def _pools(
-    units: Sequence[Neuron | Head], info: ModelInfo, strength: Callable[[], np.ndarray]
-) -> list[tuple[list[Neuron | Head], list[Neuron | Head]]]:
+def _takes_direction(edits: Sequence[AnyEdit], unit: Unit) -> bool:
+    return isinstance(unit, Site) and any(getattr(edit, "direction", "") for edit in edits)
+
+
+def _draw_units(
+    units: Sequence[Neuron | Head | Site], model: Model, n: int, random: np.random.Generator
+) -> list[dict[Unit, Unit]]:
+    """Up to `n` different sets in the places of `units`, none of them the units themselves."""
+    own = frozenset(units)
+    pools = _pools(sorted(own, key=lambda unit: (type(unit).__name__, unit)), model)
+    drawn: dict[frozenset[Unit], dict[Unit, Unit]] = {}
+    for _ in range(20 * n):
+        instead: dict[Unit, Unit] = {}
+        for members, every in pools:
+            chosen = random.choice(len(every), size=len(members), replace=False)
+            instead.update(zip(members, (every[index] for index in chosen), strict=True))
+        found = frozenset(instead.values())
+        if found != own:
+            drawn.setdefault(found, instead)
+        if len(drawn) == n:
+            break
+    return list(drawn.values())
+
+
+def _pools(units: Sequence[Neuron | Head | Site], model: Model) -> list[tuple[list[Unit], list[Unit]]]:
     """For each kind: the edited units, and all units of the kind (they are among them)."""
-    bins = deciles(strength()) if any(isinstance(unit, Neuron) for unit in units) else np.zeros((0, 0))
-    edited: dict[tuple[bool, int, int], list[Neuron | Head]] = {}
+    info = model.info
+    neurons = any(isinstance(unit, Neuron) for unit in units)
+    bins = deciles(neuron_strength(model)) if neurons else np.zeros((0, 0), np.int64)
+    edited: dict[tuple[str, int, int], list[Unit]] = {}
     for unit in units:
-        group = int(bins[unit.layer, unit.index]) if isinstance(unit, Neuron) else 0
-        edited.setdefault((isinstance(unit, Neuron), unit.layer, group), []).append(unit)
-    pools: list[tuple[list[Neuron | Head], list[Neuron | Head]]] = []
-    for (neuron, layer, group), members in edited.items():
-        every: list[Neuron | Head]
-        if neuron:
-            every = [Neuron(layer, int(index)) for index in np.flatnonzero(bins[layer] == group)]
+        if isinstance(unit, Site):
+            edited.setdefault((unit.name, 0, 0), []).append(unit)
         else:
+            group = int(bins[unit.layer, unit.index]) if isinstance(unit, Neuron) else 0
+            edited.setdefault((type(unit).__name__, unit.layer, group), []).append(unit)
+    pools: list[tuple[list[Unit], list[Unit]]] = []
+    for (what, layer, group), members in edited.items():
+        every: list[Unit]
+        if what == "Neuron":
+            every = [Neuron(layer, int(index)) for index in np.flatnonzero(bins[layer] == group)]
+        elif what == "Head":
             every = [Head(layer, index) for index in range(info.n_heads)]
+        else:
+            every = [Site(other, what) for other in range(info.n_layers)]
         pools.append((members, every))
     return pools
 
 
-def _draw(
-    pools: list[tuple[list[Neuron | Head], list[Neuron | Head]]], random: np.random.Generator
-) -> dict[Unit, Neuron | Head]:
-    instead: dict[Unit, Neuron | Head] = {}
-    for members, every in pools:
-        chosen = random.choice(len(every), size=len(members), replace=False)
-        instead.update(zip(members, (every[index] for index in chosen), strict=True))
-    return instead
+def _draw_directions(
+    names: Sequence[str], model: Model, n: int, random: np.random.Generator
+) -> list[dict[str, torch.Tensor]]:
+    """Random vectors N(0, Σ) of the directions' lengths; Σ from the stream in the middle of the model."""
+    if not names:
+        return [{} for _ in range(n)]
+    values = Values(model, 0, False)
+    lengths = {name: values.direction(name).norm() for name in names}
+    stream = values.sample(Site(model.info.n_layers // 2, "resid_pre")).double()
+    centred = (stream - stream.mean(0)).cpu().numpy()
+    found = []
+    for _ in range(n):
+        made = {}
+        for name, length in lengths.items():
+            vector = torch.from_numpy(random.standard_normal(len(centred)) @ centred).float().to(length.device)
+            made[name] = vector * (length / vector.norm())
+        found.append(made)
+    return found
 
 
-def _kind(units: Sequence[Neuron | Head]) -> str:
+def _kind(units: Sequence[Neuron | Head | Site]) -> str:
     names = {type(unit) for unit in units}
-    if len(units) == 1:
+    one = len(units) == 1
+    if names == {Site}:
+        return "the same site in other layers" if one else f"random sets of {len(units):,} such sites"
+    if one:
         return "random neurons of its kind" if Neuron in names else "other heads of its layer"
     what = "" if len(names) > 1 else " of neurons" if Neuron in names else " of heads"
     return f"random pairs{what}" if len(units) == 2 else f"random sets of {len(units):,}{what[3:]}"

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from workbench.lab import metrics
-from workbench.lab.editing import Hook, Pass, Plan, edit_hooks
+from workbench.lab.applying import Hook, Pass, edit_hooks
+from workbench.lab.editing import Plan
 from workbench.lab.prompts import Prompt
 from workbench.lab.sites import SiteMap
 from workbench.units import Site
@@ -86,6 +87,11 @@ class Forward:
     def last_kl_from(self, clean: Forward) -> np.ndarray:
         """KL(clean ‖ this) of the next token, nats, float64 [batch]."""
         return _numpy(metrics.kl(clean._last, self._last))
+
+    @property
+    def finite(self) -> bool:
+        """Whether the last position's logits are finite numbers, where they were kept."""
+        return self.last is None or bool(torch.isfinite(self.last).all())
 
     def row(self, row: int) -> Forward:
         """One prompt's part, as if it were repeated for every row of the batch: to compare the others with."""

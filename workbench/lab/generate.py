@@ -14,7 +14,8 @@ from typing import Any
 import torch
 
 from workbench.lab import metrics
-from workbench.lab.editing import Pass, Plan, edit_hooks
+from workbench.lab.applying import Pass, edit_hooks
+from workbench.lab.editing import Plan
 from workbench.lab.forward import hooked
 from workbench.lab.prompts import Prompt, Tokenization
 from workbench.lab.sites import SiteMap

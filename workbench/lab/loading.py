@@ -46,6 +46,8 @@ class Model:
     remarks: list[str] = field(default_factory=list)
     """what the check at load found to differ, as sentences"""
     cancel_check: Callable[[], None] | None = None
+    sampled: dict[Site, torch.Tensor] = field(default_factory=dict)
+    """sites over the fixed text, float32 [token, width], once an edit wanted them"""
     strength: np.ndarray | None = None
     """rms(a) · ‖w_out‖, float32 [layer, neuron], once measured"""
 

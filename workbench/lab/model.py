@@ -8,13 +8,12 @@ from typing import TypeVar
 import msgspec
 import numpy as np
 
-from workbench.edits import check_stack
 from workbench.errors import UserError
 from workbench.experiment import Report
 from workbench.lab.batches import Batch, batches
 from workbench.lab.cache import Cache
 from workbench.lab.controls import Controls, make_controls
-from workbench.lab.editing import CLEAN, AnyEdit, Plan, PythonEdit, compile_plan
+from workbench.lab.editing import CLEAN, ITSELF, AnyEdit, Instead, Plan, check_edits, compile_plan, sites_to_sample
 from workbench.lab.forward import Forward, Keep, run_forward
 from workbench.lab.generate import Generated, run_generation
 from workbench.lab.lens import Lens, lens_sites
@@ -23,7 +22,8 @@ from workbench.lab.progress import Progress, silent
 from workbench.lab.prompts import AnswerToken, Prompt
 from workbench.lab.reading import Reading, read_units, sites_of
 from workbench.lab.source import ModelSource
-from workbench.lab.strength import neuron_strength
+from workbench.lab.study import Study
+from workbench.lab.values import Values
 from workbench.model_info import ModelInfo
 from workbench.units import Site, Unit, parse_units
 
@@ -49,11 +49,11 @@ class Lab:
         """the stack that is on, in order"""
         self.seed = seed
         self.report = report
+        self._chat = False
 
     def job(self, edits: Sequence[AnyEdit] = (), seed: int = 0, report: Report | None = None) -> Lab:
         """The same model for another job. Raises UserError where an edit does not fit the model, or another edit."""
-        check_stack((edit.edit if isinstance(edit, PythonEdit) else edit for edit in edits), self.info)
-        compile_plan(edits, self.info)
+        check_edits(edits, self.info, Values(self._model, seed, False))
         return Lab(self._model, edits, seed, report)
 
     # --- what the model is ----------------------------------------------------------------------
@@ -87,7 +87,11 @@ class Lab:
     # --- text -------------------------------------------------------------------------------------
 
     def prompt(self, text: str, chat: bool = False) -> Prompt:
-        """Text as tokens. Raises UserError where it is empty or too long."""
+        """Text as tokens. Raises UserError where it is empty or too long.
+
+        Prompts that patches are taken from are read in the same way.
+        """
+        self._chat = chat
         return self._model.tokens.prompt(text, chat)
 
     def token(self, index: int) -> str:
@@ -109,7 +113,7 @@ class Lab:
     ) -> Forward:
         """One pass over a batch under `edits`; clean passes are kept and come at once the second time."""
         rows = (prompts,) if isinstance(prompts, Prompt) else tuple(prompts)
-        plan = edits if isinstance(edits, Plan) else compile_plan(edits, self.info)
+        plan = edits if isinstance(edits, Plan) else self.plan(edits)
         if plan.changes:
             return self._run(rows, [plan], sites, logits)
         key = (tuple(row.ids.tobytes() for row in rows), tuple(sites), logits)
@@ -121,7 +125,7 @@ class Lab:
 
     def plan(self, edits: Sequence[AnyEdit], skip_first: bool = False) -> Plan:
         """A stack compiled once for many passes; with `skip_first` position 0 stays as it is."""
-        return compile_plan(edits, self.info, skip_first=skip_first)
+        return self._compiler(edits)(skip_first=skip_first)
 
     def batch_rows(self, prompts: Sequence[Prompt]) -> int:
         """How many of these prompts make a batch of about a second or less on this device."""
@@ -199,19 +203,37 @@ class Lab:
         found = self.forward(prompt, edits, sites_of(units, self.info), logits=None)
         return read_units(units, found, self.info, self._model)
 
+    def study(self, prompt: Prompt, edits: Sequence[AnyEdit] = ()) -> Study:
+        """One prompt traced: attribution, edits from their own layer on, patches."""
+        return Study(self._model, prompt, self.plan(edits), self.report)
+
     def controls(self, edits: Sequence[AnyEdit], n: int) -> Controls:
         """Up to `n` matched random controls of a stack, drawn with this job's seed."""
         model = self._model
-        return make_controls(edits, self.plan(edits), self.info, lambda: neuron_strength(model), n, self.seed)
+        return make_controls(edits, self.plan(edits), self._compiler(edits), model, n, self.seed)
 
     def control_kl(self, prompt: Prompt, plans: Sequence[Plan]) -> np.ndarray:
         """KL of the next token for each plan, nats, float64 [plan]: one pass, with a clean row to compare with."""
         found = self._run([prompt] * (len(plans) + 1), [CLEAN, *plans], (), "last")
         return found.last_kl_from(found.row(0))[1:]
 
+    def _compiler(self, edits: Sequence[AnyEdit]) -> Callable[..., Plan]:
+        """Plans of a stack, for itself and for its controls."""
+        values = Values(self._model, self.seed, self._chat)
+
+        def compiled(skip_first: bool = False, instead: Instead = ITSELF) -> Plan:
+            sites = sites_to_sample(edits, self.info, instead)
+            if sites:
+                values.prepare(sites)
+                if self.report is not None:
+                    self.report.note(values.remark)
+            return compile_plan(edits, self.info, values, skip_first=skip_first, instead=instead)
+
+        return compiled
+
     def _run(self, rows: Sequence[Prompt], plans: Sequence[Plan], sites: Sequence[Site], keep: Keep) -> Forward:
         model = self._model
-        return run_forward(
+        found = run_forward(
             model.hf,
             model.sites,
             rows,
@@ -221,3 +243,8 @@ class Lab:
             n_heads=self.info.n_heads,
             check=model.cancel_check,
         )
+        if not found.finite and any(plan.changes for plan in plans):
+            raise UserError(
+                f"under these edits the logits are no longer finite numbers in {self.info.dtype}: take smaller ones"
+            )
+        return found

@@ -1,0 +1,125 @@
+"""Which units make an answer: a first-order estimate for all of them in one backward pass (METHODS 8).
+
+The estimate of switching a unit off is −Σ a · ∂metric/∂a over positions, the first-order effect of a → 0. Position 0 is
+left out of the sum where the prompt has more than one token: as the attention sink it stands for no token.
+Never of a KL: its gradient at the clean point is zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from workbench.lab import metrics
+from workbench.lab.editing import CLEAN, Plan
+from workbench.lab.forward import hooked
+from workbench.lab.loading import Model
+from workbench.lab.metric import Metric
+from workbench.lab.trace import Trace, run_blocks, trace_hooks
+from workbench.units import Site
+
+
+def value(metric: Metric, logits: torch.Tensor) -> torch.Tensor:
+    """The metric of each row of `logits` [row, vocabulary], float32 [row]; differentiable."""
+    if metric.kind == "log-prob":
+        return metrics.log_probs(logits)[:, metric.answer]
+    answer = logits[:, metric.answer].float()
+    if metric.kind == "log-odds":
+        others = torch.ones(logits.shape[-1], dtype=torch.bool, device=logits.device)
+        others[metric.answer] = False
+        if metric.without is not None:
+            others[metric.without] = False
+        return answer - torch.logsumexp(logits.float().masked_fill(~others, -torch.inf), -1)
+    if metric.kind == "difference":
+        assert metric.foil is not None
+        return answer - logits[:, metric.foil].float()
+    return answer - logits.float().mean(-1)
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Estimated change of a metric when each unit is switched off, float32; one row for each metric or plan."""
+
+    neurons: np.ndarray
+    """[row, layer, neuron]"""
+    heads: np.ndarray
+    """[row, layer, head]"""
+    stream: np.ndarray
+    """[row, layer, position]: the stream at the block's input set to zero; nan where position 0 is left out"""
+
+
+def first_counted(length: int) -> int:
+    """The first position that counts in a prompt of so many tokens."""
+    return 1 if length > 1 else 0
+
+
+def attribute(
+    model: Model,
+    trace: Trace,
+    asked: Sequence[Metric],
+    plans: Sequence[Plan] = (CLEAN,),
+) -> Attribution:
+    """Estimates for every unit: a row for each metric under the same plan, or for each plan with one metric.
+
+    One forward and one backward pass of `max(rows)` copies of the prompt.
+    """
+    rows = max(len(asked), len(plans))
+    info, n_layers = model.info, model.info.n_layers
+    first = first_counted(len(trace.prompt))
+    kept: dict[Site, torch.Tensor] = {}
+    with torch.enable_grad():
+        stream = trace.starts[0].detach().expand(rows, -1, -1).clone().requires_grad_()
+        every = list(plans) * (rows // len(plans))
+        with hooked(model.sites, trace_hooks(model, trace, every), check=model.cancel_check), _kept(model, kept):
+            logits = run_blocks(model, trace, 0, stream)
+        if len(asked) == 1:
+            total = value(asked[0], logits).sum()
+        else:
+            total = torch.stack([value(own, logits[row : row + 1])[0] for row, own in enumerate(asked)]).sum()
+        sites = list(kept)
+        gradients = torch.autograd.grad(total, [kept[site] for site in sites])
+    neurons = np.zeros((rows, n_layers, info.d_mlp), np.float32)
+    heads = np.zeros((rows, n_layers, info.n_heads), np.float32)
+    where = np.full((rows, n_layers, len(trace.prompt)), np.nan, np.float32)
+    with torch.no_grad():
+        for site, gradient in zip(sites, gradients, strict=True):
+            product = -(kept[site].detach() * gradient).float()[:, first:]
+            if site.name == "mlp_post":
+                neurons[:, site.layer] = product.sum(1).cpu().numpy()
+            elif site.name == "z":
+                by_head = product.reshape(rows, product.shape[1], info.n_heads, -1)
+                heads[:, site.layer] = by_head.sum((1, 3)).cpu().numpy()
+            else:
+                where[:, site.layer, first:] = product.sum(-1).cpu().numpy()
+    return Attribution(neurons, heads, where)
+
+
+class _kept:  # noqa: N801 - reads as a with-statement
+    """Keeps the tensors themselves (no copies) at the sites that are attributed, so that gradients reach them."""
+
+    def __init__(self, model: Model, kept: dict[Site, torch.Tensor]) -> None:
+        names = ("resid_pre", "mlp_post", "z")
+        self._points = [
+            (Site(layer, name), model.sites.point(Site(layer, name)))
+            for layer in range(model.info.n_layers)
+            for name in names
+        ]
+        self._kept = kept
+
+    def __enter__(self) -> None:
+        for site, point in self._points:
+            point.add_hook(self._hook(site))
+
+    def __exit__(self, *error: object) -> None:
+        for _, point in self._points:
+            point.remove_hooks("fwd")
+
+    def _hook(self, site: Site) -> Callable[..., torch.Tensor]:
+        def hook(activation: torch.Tensor, hook: object = None) -> torch.Tensor:
+            self._kept[site] = activation
+            return activation  # what the model goes on with: it may have been reshaped for the hook
+
+        return hook

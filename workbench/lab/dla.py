@@ -1,0 +1,156 @@
+"""Direct logit attribution (METHODS 8): what each part adds to the answer's logit, final-norm scale frozen.
+
+Parts: the embedding, every head, each layer's attention bias, every neuron, each layer's MLP bias, the final norm's
+and the unembedding's bias. They sum to the whole, before a softcap. The frozen scale makes every norm an affine map of
+its input; a norm after attention or the MLP (Gemma 2) is frozen in the same way. What the maps are is read off the
+modules themselves by probing them, so that offsets (1 + weight) and centring need no case of their own.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from workbench.lab.editing import CLEAN
+from workbench.lab.forward import hooked
+from workbench.lab.loading import Model
+from workbench.lab.metric import Metric
+from workbench.lab.trace import Trace, run_blocks, trace_hooks
+from workbench.units import Site
+
+PROBE = 1e3
+"""large enough that a norm's epsilon vanishes beside it"""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Contributions to the metric at the last position, in logits, float64."""
+
+    embedding: float
+    heads: np.ndarray
+    """[layer, head]"""
+    neurons: np.ndarray
+    """[layer, neuron]"""
+    attention_bias: np.ndarray
+    """[layer]"""
+    mlp_bias: np.ndarray
+    """[layer]"""
+    bias: float
+    """of the final norm and the unembedding"""
+    whole: float
+    """what they have to sum to: the metric before a softcap"""
+
+    @property
+    def attention(self) -> np.ndarray:
+        """[layer], heads and bias"""
+        return np.asarray(self.heads.sum(1) + self.attention_bias)
+
+    @property
+    def mlps(self) -> np.ndarray:
+        """[layer], neurons and bias"""
+        return np.asarray(self.neurons.sum(1) + self.mlp_bias)
+
+    @property
+    def total(self) -> float:
+        """The sum of the parts; less than `whole` by what edits of the stream itself added."""
+        return float(self.embedding + self.attention.sum() + self.mlps.sum() + self.bias)
+
+
+class FrozenNorm:
+    """A norm as the affine map it is at one input: gain ⊙ (x − mean) + bias; RMS norms subtract no mean."""
+
+    def __init__(self, norm: Any, at: torch.Tensor) -> None:
+        """`at` [d_model], the input whose scale is frozen."""
+        module = copy.deepcopy(norm.original_component).float()
+        at = at.float()
+        ones = torch.ones_like(at)
+        probe = ones.clone()
+        probe[1::2] = -1  # mean zero, root mean square one
+        zero = module((0 * at)[None])[0]
+        self.bias = zero.double()
+        self.centred = bool(torch.allclose(module((PROBE * ones)[None])[0], zero, atol=1e-3))
+        self.gain = ((module((PROBE * probe)[None])[0] - zero) * probe).double()
+        shaped, out = self(at), module(at[None])[0].double() - self.bias
+        self.gain *= (shaped @ out) / (shaped @ shaped)
+
+    def __call__(self, vectors: torch.Tensor) -> torch.Tensor:
+        """What parts [..., d_model] of the input become, without the bias; float64."""
+        return self._centred(vectors.double()) * self.gain
+
+    def back(self, covector: torch.Tensor) -> torch.Tensor:
+        """The covector on inputs that does what `covector` [d_model] does on outputs; float64."""
+        return self._centred(covector * self.gain)
+
+    def _centred(self, vectors: torch.Tensor) -> torch.Tensor:
+        return vectors - vectors.mean(-1, keepdim=True) if self.centred else vectors
+
+
+def direct(model: Model, trace: Trace, metric: Metric) -> Parts:
+    """Direct attribution of `metric.direct` on the traced prompt, under the trace's own edits."""
+    info, blocks = model.info, model.bridge.blocks
+    sites = [Site(layer, name) for layer in range(info.n_layers) for name in ("z", "mlp_post")]
+    embedded, final = Site(0, "resid_pre"), Site(info.n_layers - 1, "resid_post")
+    kept: dict[Site, torch.Tensor] = {}
+    with torch.inference_mode():
+        with hooked(
+            model.sites, trace_hooks(model, trace, [CLEAN]), [*sites, embedded, final], kept, model.cancel_check
+        ):
+            run_blocks(model, trace, 0, trace.starts[0])
+        last = {site: tensor[0, -1].double() for site, tensor in kept.items()}
+        norm = FrozenNorm(model.bridge.ln_final, last[final])
+        covector, constant = _question(model, metric.direct)
+        toward = norm.back(covector)
+        heads, neurons, attention_bias, mlp_bias = [], [], [], []
+        for layer, block in enumerate(blocks):
+            z = last[Site(layer, "z")].reshape(info.n_heads, 1, -1)
+            added = (z @ block.attn.W_O.double())[:, 0]  # [head, d_model]
+            reads, bias = _through(block, "ln1_post", added.sum(0), getattr(block.attn, "b_O", None), toward)
+            heads.append((added @ reads).cpu().numpy())
+            attention_bias.append(bias)
+            activation, w_out = last[Site(layer, "mlp_post")], block.mlp.W_out.double()
+            reads, bias = _through(block, "ln2_post", activation @ w_out, getattr(block.mlp, "b_out", None), toward)
+            neurons.append((activation * (w_out @ reads)).cpu().numpy())
+            mlp_bias.append(bias)
+        return Parts(
+            embedding=float(last[embedded] @ toward),
+            heads=np.stack(heads),
+            neurons=np.stack(neurons),
+            attention_bias=np.asarray(attention_bias),
+            mlp_bias=np.asarray(mlp_bias),
+            bias=float(norm.bias @ covector) + constant,
+            whole=float((norm(last[final]) + norm.bias) @ covector) + constant,
+        )
+
+
+def _question(model: Model, metric: Metric) -> tuple[torch.Tensor, float]:
+    """The metric as a covector on the final norm's output, float64 [d_model], and a constant."""
+    head = model.hf.get_output_embeddings()
+    scale, weight, bias = model.tail.scale, head.weight, head.bias
+    covector = weight[metric.answer].double()
+    other = weight.mean(0, dtype=torch.float64) if metric.foil is None else weight[metric.foil].double()
+    constant = 0.0
+    if bias is not None:
+        against = bias.double().mean() if metric.foil is None else bias[metric.foil].double()
+        constant = float(bias[metric.answer].double() - against)
+    return (covector - other) * scale, constant * scale
+
+
+def _through(
+    block: Any, name: str, added: torch.Tensor, bias: torch.Tensor | None, toward: torch.Tensor
+) -> tuple[torch.Tensor, float]:
+    """How what attention or the MLP adds is read: a covector [d_model], and what its biases contribute.
+
+    `added` [d_model] without the bias; a norm that follows it is frozen at their sum.
+    """
+    whole = added if bias is None else added + bias.double()
+    constant = torch.zeros_like(added) if bias is None else bias.double()
+    norm = getattr(block, name, None)
+    if norm is None:
+        return toward, float(constant @ toward)
+    frozen = FrozenNorm(norm, whole)
+    reads = frozen.back(toward)
+    return reads, float(constant @ reads + frozen.bias @ toward)
