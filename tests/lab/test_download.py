@@ -54,9 +54,7 @@ def test_more_than_was_promised_is_not_read(tmp_path: Path) -> None:
 def test_a_connection_that_keeps_breaking_keeps_what_has_come(tmp_path: Path) -> None:
     with serving() as server:
         server.routes["/f"] = Answer(BODY, cuts=[700_000] + [0] * 20)
-        with pytest.raises(
-            UserError, match=r"stopped at 700,000 of 3,000,000 bytes .* start again to go on from there"
-        ):
+        with pytest.raises(UserError, match=r"stopped at 700,000 of 3,000,000 bytes .* start again"):
             fetch(server.url + "/f", tmp_path / "f", len(BODY), "the file", silent)
     assert (tmp_path / "f.part").read_bytes() == BODY[:700_000]
     assert not (tmp_path / "f").exists()

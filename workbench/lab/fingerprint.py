@@ -74,7 +74,8 @@ def _hash(file: Path, progress: Progress) -> str:
         before = os.fstat(stream.fileno())
         meter = Meter(progress, "hashing", f"reading {file.name} for the model's fingerprint", before.st_size)
         done = 0
-        while block := stream.read(BLOCK):
+        # A file that grows meanwhile is read no further than it was at first.
+        while done < before.st_size and (block := stream.read(BLOCK)):
             digest.update(block)
             done += len(block)
             meter.at(done)

@@ -47,7 +47,7 @@ def find_gpus() -> list[Gpu]:
             if len(row) == 3
         ]
     if _NVIDIA.exists():
-        version = re.search(r"(?:Kernel Module\D*)(\d+(?:\.\d+)+)", _NVIDIA.read_text())
+        version = re.search(r"Kernel Module.*?\s(\d+(?:\.\d+)+)\s", _NVIDIA.read_text())
         return [Gpu(name="NVIDIA GPU", driver=version[1] if version else "")]
     if _AMD.exists():
         return [Gpu(name="AMD GPU", driver="", kind="amd")]

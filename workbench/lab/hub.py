@@ -46,11 +46,15 @@ def cached(ref: str) -> Path | None:
 
 def snapshots() -> list[tuple[str, Path]]:
     """Hub id and newest snapshot folder of every model in the hub's cache, by name; whole or not."""
-    from huggingface_hub import scan_cache_dir
+    from huggingface_hub import constants, scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
     try:
-        repos = [repo for repo in scan_cache_dir().repos if repo.repo_type == "model" and repo.revisions]
+        repos = [
+            repo
+            for repo in scan_cache_dir(constants.HF_HUB_CACHE).repos
+            if repo.repo_type == "model" and repo.revisions
+        ]
     except CacheNotFound:
         return []
     newest = [(repo.repo_id, max(repo.revisions, key=lambda one: one.last_modified)) for repo in repos]
