@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,20 +34,12 @@ _COMMANDS = {
 class Workbench(click.Group):
     """A group whose commands are imported when they are used, and whose errors are sentences."""
 
-    def main(
-        self,
-        args: Sequence[str] | None = None,
-        prog_name: str | None = None,
-        complete_var: str | None = None,
-        standalone_mode: bool = True,
-        windows_expand_args: bool = True,
-        **extra: Any,
-    ) -> Any:
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        extra["prog_name"] = "workbench"  # whichever way it was started, usage lines show what users type
         if not standalone_mode:
-            return super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
-        # whichever way it was started, its name in usage lines is the one users type
+            return super().main(*args, standalone_mode=False, **extra)
         run = super().main
-        sys.exit(guarded(lambda: run(args, "workbench", complete_var, False, windows_expand_args, **extra)))
+        sys.exit(guarded(lambda: run(*args, standalone_mode=False, **extra)))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)

@@ -1,112 +1,126 @@
-"""One step from submitting to its end: over the socket, then from the session file, which is the truth."""
+"""One step from submitting to its end, with its progress shown and Ctrl+C understood."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import signal
-import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workbench.cli.progress_line import ProgressLine
 from workbench.errors import UserError
 from workbench.session.reader import SessionReader
 from workbench.session.records import FINISHED, StepRecord
-from workbench.worker import protocol
+from workbench.worker.protocol import Cancel, Submit
 
 if TYPE_CHECKING:
     from workbench.worker.client import WorkerClient, WorkerSpec
 
-LOOK = 0.25
-"""seconds between looks at the file: hints may be lost"""
-GRACE = 15.0
-"""seconds that a step without its worker may take to say that it is lost"""
+_TICK = 0.2
+"""seconds between two looks at the progress"""
 
 
-async def run_step(spec: WorkerSpec, submit: protocol.Submit, line: ProgressLine) -> StepRecord:
-    """Submits, waits, and gives the finished step. Ctrl+C cancels it and keeps what is there; a second one leaves.
+async def follow_step(spec: WorkerSpec, submit: Submit, line: ProgressLine) -> StepRecord:
+    """Submits a step and gives it when it is over, whatever its end.
 
-    Raises UserError where the worker refuses or cannot be started.
+    Ctrl+C cancels it and keeps what there is; a second one leaves at once. Raises UserError where the worker refuses
+    or cannot be started.
     """
     from workbench.worker.client import connect
 
-    interrupt = _Interrupt()
-    with interrupt.listening():
+    with _Interrupts() as interrupts:
         line.say("looking for the worker")
-        client = await _unless(interrupt, connect(spec, client="cli"))
+        client = await interrupts.unless(connect(spec, client="cli"))
         try:
-            return await _follow(client, submit, line, interrupt)
+            return await _Follower(client, submit, line, interrupts).run()
         finally:
             line.clear()
             await client.close()
 
 
-async def _follow(
-    client: WorkerClient, submit: protocol.Submit, line: ProgressLine, interrupt: _Interrupt
-) -> StepRecord:
-    hint = asyncio.Event()
-    client.on_event = lambda event: hint.set()
-    reply = await client.request(submit)
-    step = reply.step
-    await client.request(protocol.Attach(session=submit.session))
-    reader = SessionReader(Path(submit.session))
-    try:
-        alone_since: float | None = None
-        asked = False
-        while True:
-            record = reader.step(step)
-            if record.status in FINISHED:
-                return record
-            if interrupt.count > 1:
-                raise KeyboardInterrupt
-            if interrupt.count and not asked:
-                asked = True
-                with contextlib.suppress(UserError):
-                    await client.request(protocol.Cancel(session=submit.session, step=step))
-            if client.closed.is_set():
-                alone_since = alone_since or time.monotonic()
-                if time.monotonic() - alone_since > GRACE:
-                    raise UserError(
-                        f"the worker is gone, and step {step} of {submit.session} did not end: workbench logs says why"
-                    )
-            line.show(record, client.status, "cancelling" if asked else "")
-            hint.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(_either(hint, interrupt.event), LOOK)
-            if interrupt.count < 2:
-                interrupt.event.clear()
-    finally:
-        reader.close()
+class _Follower:
+    """Waits for a step in the background and keeps the line on stderr up to date."""
+
+    def __init__(self, client: WorkerClient, submit: Submit, line: ProgressLine, interrupts: _Interrupts) -> None:
+        self._client, self._submit, self._line, self._interrupts = client, submit, line, interrupts
+        self._step: int | None = None
+        self._cancelling = False
+
+    async def run(self) -> StepRecord:
+        from workbench.worker.client import run_step
+
+        waiting = asyncio.ensure_future(run_step(self._client, self._submit, self._heard))
+        try:
+            while not waiting.done():
+                await asyncio.wait(
+                    {waiting, asyncio.ensure_future(self._interrupts.next())},
+                    timeout=_TICK,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                if self._interrupts.count > 1:
+                    raise KeyboardInterrupt
+                if self._interrupts.count and self._step is not None and not self._cancelling:
+                    self._cancelling = True
+                    await self._cancel(self._step)
+                if self._step is not None:
+                    self._line.show(self._record(), self._client.status, "cancelling" if self._cancelling else "")
+            waiting.result()
+        except UserError:
+            record = self._record() if self._step is not None else None
+            if record is None or record.status not in FINISHED:
+                raise
+            return record  # the worker is gone, and the file says what became of the step
+        finally:
+            waiting.cancel()
+        return self._record()
+
+    def _heard(self, step: int) -> None:
+        self._step = step
+
+    def _record(self) -> StepRecord:
+        assert self._step is not None
+        with SessionReader(Path(self._submit.session)) as reader:
+            return reader.step(self._step)
+
+    async def _cancel(self, step: int) -> None:
+        with contextlib.suppress(UserError):  # over before the word arrived
+            await self._client.request(Cancel(session=self._submit.session, step=step))
 
 
-async def _either(one: asyncio.Event, other: asyncio.Event) -> None:
-    waits = [asyncio.ensure_future(event.wait()) for event in (one, other)]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
-
-
-class _Interrupt:
-    """Ctrl+C as something to be asked about, not as an exception in the middle."""
+class _Interrupts:
+    """Ctrl+C as something to be asked about, not an exception in the middle."""
 
     def __init__(self) -> None:
         self.count = 0
-        self.event = asyncio.Event()
+        self._event = asyncio.Event()
 
     def _came(self) -> None:
         self.count += 1
-        self.event.set()
+        self._event.set()
+
+    async def next(self) -> None:
+        """Returns at the next Ctrl+C."""
+        self._event.clear()
+        await self._event.wait()
+
+    async def unless(self, wanted: Coroutine[Any, Any, WorkerClient]) -> WorkerClient:
+        """What is wanted; raises KeyboardInterrupt where Ctrl+C comes first."""
+        task, interrupted = asyncio.ensure_future(wanted), asyncio.ensure_future(self.next())
+        await asyncio.wait({task, interrupted}, return_when=asyncio.FIRST_COMPLETED)
+        interrupted.cancel()
+        if not task.done():
+            task.cancel()
+            raise KeyboardInterrupt
+        return task.result()
 
     @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
+    def _listening(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
         try:
             loop.add_signal_handler(signal.SIGINT, self._came)
-        except (NotImplementedError, RuntimeError, ValueError):  # not the main thread
+        except (NotImplementedError, RuntimeError, ValueError):  # not in the main thread
             yield
             return
         try:
@@ -114,15 +128,10 @@ class _Interrupt:
         finally:
             loop.remove_signal_handler(signal.SIGINT)
 
+    def __enter__(self) -> _Interrupts:
+        self._context = self._listening()
+        self._context.__enter__()
+        return self
 
-async def _unless(interrupt: _Interrupt, wanted: object) -> WorkerClient:
-    """The client, or KeyboardInterrupt where Ctrl+C comes first."""
-    connecting = asyncio.ensure_future(wanted)  # type: ignore[arg-type]
-    interrupted = asyncio.ensure_future(interrupt.event.wait())
-    await asyncio.wait({connecting, interrupted}, return_when=asyncio.FIRST_COMPLETED)
-    interrupted.cancel()
-    if not connecting.done():
-        connecting.cancel()
-        raise KeyboardInterrupt
-    client: WorkerClient = connecting.result()
-    return client
+    def __exit__(self, *exception: Any) -> None:
+        self._context.__exit__(*exception)

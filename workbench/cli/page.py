@@ -81,9 +81,11 @@ def print_step(printer: Printer, path: Path, record: StepRecord, views: list[Any
         printer.text(record.headline, "bold")
     if record.expected:
         printer.text(f"expected: {record.expected}", "dim")
-    for view in views:
+    for at, view in enumerate(views):
         printer.blank()
-        printer.lines(draw(view, printer.width, style=style))
+        said = at and view.note == views[at - 1].note  # what is under every view is said under the first
+        shown = msgspec.structs.replace(view, note="") if said else view
+        printer.lines(draw(shown, printer.width, style=style))
     if problems or record.remarks:
         printer.blank()
     for sentence in [*problems, *record.remarks]:

@@ -42,7 +42,7 @@ def run_and_print(
 
     `session` is an absolute path, made if there is none. Raises UserError where the worker refuses.
     """
-    from workbench.cli.follow import run_step
+    from workbench.cli.follow import follow_step
     from workbench.cli.output import Printer, print_json
     from workbench.cli.page import load_views, print_step, step_json
     from workbench.cli.progress_line import ProgressLine
@@ -59,7 +59,7 @@ def run_and_print(
         parent=parent,
         origin=origin,
     )
-    record = asyncio.run(run_step(spec, submit, ProgressLine()))
+    record = asyncio.run(follow_step(spec, submit, ProgressLine()))
     with SessionReader(session) as reader:
         views, problems = load_views(reader, record.id)
     if out:

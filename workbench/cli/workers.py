@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -28,7 +28,7 @@ _LOOK = 0.3
 def ps_command(as_json: bool) -> None:
     from workbench.worker.client import list_workers
 
-    found = asyncio.run(list_workers())
+    found = list_workers()
     if as_json:
         from workbench.cli.output import print_json
 
@@ -88,10 +88,10 @@ def _json(worker: WorkerStatus) -> dict[str, object]:
     show_default=True,
     help="idle leaves alone what has something to do; now cancels it, and what is finished is kept.",
 )
-def stop_command(pid: int | None, everyone: bool, when: str) -> None:
+def stop_command(pid: int | None, everyone: bool, when: Literal["now", "idle"]) -> None:
     from workbench.worker.client import list_workers, stop_workers
 
-    found = asyncio.run(list_workers())
+    found = list_workers()
     if pid is not None and everyone:
         raise UserError("a pid and --all were both given: leave one out")
     if not found and pid is None:
@@ -103,8 +103,8 @@ def stop_command(pid: int | None, everyone: bool, when: str) -> None:
         raise UserError(f"there is no worker {pid}: running are {running}")
     if len(chosen) > 1 and not everyone:
         raise UserError(f"several workers are running ({', '.join(map(str, chosen))}): name one, or say --all")
-    stopped = asyncio.run(stop_workers(pids=chosen, when=when))
-    for one in stopped:
+    for one in chosen:
+        asyncio.run(stop_workers(one, when))
         click.echo(f"stopped {one}")
 
 
@@ -125,23 +125,13 @@ def logs_command(pid: int | None, follow: bool) -> None:
 def _log_of(pid: int | None) -> Path:
     from workbench.worker.client import list_workers, log_path
 
-    found = asyncio.run(list_workers())
-    chosen = [worker for worker in found if pid in (None, worker.pid, worker.model_pid)]
-    if pid is not None and not chosen:
-        running = ", ".join(str(worker.pid) for worker in found) or "none"
-        raise UserError(f"there is no worker {pid}: running are {running}; without a pid, the last log is shown")
-    if len(chosen) > 1:
-        raise UserError(f"several workers are running ({', '.join(str(w.pid) for w in chosen)}): name one")
-    return log_path(chosen[0]) if chosen else _last_log()
-
-
-def _last_log() -> Path:
-    from workbench.paths import runtime_dir
-
-    logs = sorted(runtime_dir().glob("*.log"), key=lambda path: path.stat().st_mtime)
-    if not logs:
-        raise UserError("there is no log yet: no worker has run since this machine started")
-    return logs[-1]
+    if pid is None:
+        running = list_workers()
+        if len(running) > 1:
+            raise UserError(f"several workers are running ({', '.join(str(one.pid) for one in running)}): name one")
+        return log_path(pid=running[0].pid if running else None)
+    control = next((one.pid for one in list_workers() if pid in (one.pid, one.model_pid)), pid)
+    return log_path(pid=control)
 
 
 def _lines(path: Path, follow: bool) -> Iterator[str]:

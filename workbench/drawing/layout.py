@@ -66,3 +66,10 @@ def footnote(note: str, cells: int, style: Style) -> list[Line]:
 def joined(*parts: str) -> str:
     """Notes side by side, leaving out empty ones."""
     return " · ".join(part for part in parts if part)
+
+
+def align_points(texts: list[str]) -> list[str]:
+    """Numbers with their points under each other; what is before and after the point is padded."""
+    after = [len(text) - text.index(".") if "." in text else 0 for text in texts]
+    most = max(after, default=0)
+    return [text + " " * (most - tail) for text, tail in zip(texts, after, strict=True)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.drawing.layout import plain
+from workbench.drawing.layout import align_points, plain
 from workbench.drawing.style import Line, Style
 from workbench.text import count, number, width
 from workbench.views import Scalar, Scalars
@@ -14,17 +14,20 @@ def draw_scalars(view: Scalars, cells: int, height: int | None, style: Style) ->
     """Aligned lines; what the note must add."""
     items = view.items[:height] if height else view.items
     rows = [_parts(item, style) for item in items]
+    for part in ("clean", "edited"):
+        for row, text in zip(rows, align_points([row[part] for row in rows]), strict=True):
+            row[part] = text if text.strip() else ""
     widths = {part: max((width(row[part]) for row in rows), default=0) for part in _PARTS}
     widths["name"] = min(widths["name"], max(8, cells // 2))
     arrow = style.glyphs("→", "->")
     lines = []
     for row in rows:
         line = plain(style.fit(row["name"], widths["name"]))
-        line.append("  " + style.fit(row["clean"], widths["clean"]), style.paint("clean", "bold"))
+        line.append("  " + style.fit(row["clean"], widths["clean"], right=True), style.paint("clean", "bold"))
         if widths["edited"]:
             sign = f" {arrow if row['edited'] else ' ' * len(arrow)} "
             line.append(sign, "dim")
-            line.append(style.fit(row["edited"], widths["edited"]), style.paint("edited", "bold"))
+            line.append(style.fit(row["edited"], widths["edited"], right=True), style.paint("edited", "bold"))
         if widths["unit"]:
             line.append("  " + style.fit(row["unit"], widths["unit"]), "dim")
         if row["rest"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from workbench.drawing.layout import joined, plain
+from workbench.drawing.layout import align_points, joined, plain
 from workbench.drawing.scale import signed_number
 from workbench.drawing.style import Line, Style
 from workbench.text import MINUS, NOTHING, count, number, probability, show_token, trim, width
@@ -64,7 +64,7 @@ class _Column:
         self.name = style.clean_text(column.name)
         self.numeric = column.kind in _NUMERIC
         texts = [style.clean_text(_cell(value, column.kind)) for value in values]
-        self._whole = _align(texts) if self.numeric else texts
+        self._whole = align_points(texts) if self.numeric else texts
         self.resize(max([1, width(self.name), *map(width, self._whole)]))
 
     def resize(self, cells: int) -> None:
@@ -109,13 +109,6 @@ def _cell(value: Any, kind: str) -> str:
 def _is_number(value: Any) -> bool:
     """Whether it can be formatted as one; a crafted file may hold integers beyond any float."""
     return isinstance(value, int | float) and not isinstance(value, bool) and not abs(value) > 1e300
-
-
-def _align(texts: list[str]) -> list[str]:
-    """Numbers with their points under each other; what is before and after the point is padded."""
-    after = [len(text) - text.index(".") if "." in text else 0 for text in texts]
-    most = max(after, default=0)
-    return [text + " " * (most - tail) for text, tail in zip(texts, after, strict=True)]
 
 
 def _squeeze(columns: list[_Column], cells: int) -> tuple[list[_Column], list[str]]:
