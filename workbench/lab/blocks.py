@@ -49,7 +49,8 @@ class Block:
     def counted(self) -> np.ndarray:
         """bool [row, position]: what enters statistics. Never position 0, never padding."""
         at = np.arange(self.ids.shape[1])
-        return (at >= 1) & (at < self.lengths[:, None])
+        inside: np.ndarray = (at >= 1) & (at < self.lengths[:, None])
+        return inside
 
     def sampled(self, one_in: int) -> np.ndarray:
         """bool [row, position]: the counted tokens of the sample."""
@@ -75,9 +76,7 @@ def widths(context: int) -> list[int]:
 def windows(document: int, ids: np.ndarray, step: int, shortest: int) -> list[Window]:
     """A document's windows of `step` tokens; one with fewer than `shortest` has no token that counts, and is left."""
     starts = [start for start in range(0, len(ids), step) if len(ids) - start >= shortest]
-    return [
-        Window(document, start, ids[start : start + step], last=start == starts[-1]) for start in starts
-    ]
+    return [Window(document, start, ids[start : start + step], last=start == starts[-1]) for start in starts]
 
 
 def blocks(

@@ -1,0 +1,315 @@
+"""What a block adds to the index: sums, extremes, counts and top lists of every neuron, layer by layer.
+
+The activations of a layer are looked at once, while they are in the cache, row by row (a row of 256 tokens fits it);
+sums of a row in float32, everything across rows and blocks in float64. Position 0 and padding are never in a slice
+that is summed. Gate and linear part, histogram and sign cases come from the sample only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from workbench.index import bins
+from workbench.index.format import BINS, SIDE, SIGN_TOP, WINDOW, IndexSettings
+from workbench.lab.blocks import Block
+from workbench.lab.toplists import Entered, TopLists
+from workbench.model_info import ModelInfo
+
+GATHER = 8192
+"""peaks whose windows are gathered at once"""
+WindowLog = Callable[[str, np.ndarray, np.ndarray], None]
+"""Takes the map's name, flat slots int64 [entry] and windows float16 [entry, WINDOW]."""
+
+
+@dataclass
+class OnDevice:
+    """A block's bookkeeping as tensors."""
+
+    block: Block
+    counted: torch.Tensor
+    """bool [row, position]"""
+    sampled: torch.Tensor
+    """bool [row, position]"""
+    sample: torch.Tensor
+    """int64 [sampled token]: index into [row · position]"""
+    row_ends: list[int]
+    """[row + 1]: where each row's tokens begin in `sample`"""
+    documents: torch.Tensor
+    """int32 [row]"""
+    features: list[torch.Tensor]
+    """by half: float32 [feature, token of that half's rows], zero where not counted; empty without `explain`"""
+
+
+class Accumulators:
+    """Everything that a data index accumulates. Feed each layer of a block once, then `end_block`."""
+
+    def __init__(self, info: ModelInfo, settings: IndexSettings, n_features: int, device: torch.device) -> None:
+        self.info, self.settings, self.device = info, settings, device
+        L, m = info.n_layers, info.d_mlp
+
+        def zeros(*shape: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+            return torch.zeros(shape, dtype=dtype, device=device)
+
+        self.sums = zeros(2, 4, L, m)
+        self.positive = zeros(L, m)
+        self.positive_squares = zeros(L, m)
+        self.minimum = torch.full((L, m), torch.inf, device=device)
+        self.maximum = torch.full((L, m), -torch.inf, device=device)
+        self.histogram = zeros(L, m * BINS, dtype=torch.int32)
+        self.features = zeros(L, 2, n_features, m)
+        self.top = TopLists(L, 2, m, settings.top, -torch.inf, device)
+        if info.gated_mlp:
+            self.sign_counts = zeros(L, 4, m)
+            self.sign_sums = zeros(L, 4, 2, m)
+            self.part_sums = zeros(L, 2, 2, m)
+            self.part_low = torch.full((L, 2, m), torch.inf, device=device)
+            self.part_high = torch.full((L, 2, m), -torch.inf, device=device)
+            self.sign_top = TopLists(L, 4, m, SIGN_TOP, 0.0, device)
+        self._table = torch.from_numpy(bins.table()).to(device)
+        self._neuron_bins = (torch.arange(m, device=device) * BINS)[None, :]
+        self._parts: dict[str, torch.Tensor] = {}
+        self._scratch = torch.empty(2, 0, device=device)
+        self.row_sums = torch.empty(0)
+        """float32 [row, layer, neuron] of the block that was fed"""
+
+    def begin_block(self, block: Block, features: list[np.ndarray]) -> OnDevice:
+        """Bookkeeping for a block; `features` by half as in OnDevice."""
+        sampled = block.sampled(self.settings.sample)
+        rows, _ = np.nonzero(sampled)
+        self.row_sums = torch.empty(len(block.lengths), self.info.n_layers, self.info.d_mlp, device=self.device)
+        return OnDevice(
+            block=block,
+            counted=torch.from_numpy(block.counted).to(self.device),
+            sampled=torch.from_numpy(sampled).to(self.device),
+            sample=torch.from_numpy(np.flatnonzero(sampled)).to(self.device),
+            row_ends=[0, *np.cumsum(np.bincount(rows, minlength=len(block.lengths))).tolist()],
+            documents=torch.from_numpy(block.documents.astype(np.int32)).to(self.device),
+            features=[torch.from_numpy(array).to(self.device) for array in features],
+        )
+
+    # --- one layer ------------------------------------------------------------------------------------
+
+    def keep_part(self, part: str, activation: torch.Tensor, on: OnDevice) -> None:
+        """The gate's or the linear part's sample, until the product comes. `activation` [row, position, neuron]."""
+        self._parts[part] = activation.flatten(0, 1).index_select(0, on.sample).float()
+
+    def layer(self, layer: int, activation: torch.Tensor, on: OnDevice, log: WindowLog) -> None:
+        """Add a layer's activations [row, position, neuron]."""
+        activation = activation.detach()
+        highs, lows = self._sum_rows(layer, activation, on)
+        entered = self.top.offer(layer, torch.stack([highs, -lows], dim=1), on.documents)
+        self._place(layer, self.top, entered, activation, on, log, "windows")
+        if on.features:
+            half = on.block.first_half
+            for which, rows in enumerate((activation[:half], activation[half:])):
+                if len(rows):
+                    self.features[layer, which] += on.features[which] @ rows.flatten(0, 1).float()
+        self._sample(layer, activation, on, log)
+
+    def _sum_rows(self, layer: int, activation: torch.Tensor, on: OnDevice) -> tuple[torch.Tensor, torch.Tensor]:
+        """Moments, counts and extremes; returns each row's highest and lowest activation, float32 [row, neuron]."""
+        n_rows, _, m = activation.shape
+        sums = activation.new_empty((6, n_rows, m), dtype=torch.float32)
+        highs, lows = (activation.new_empty((n_rows, m), dtype=torch.float32) for _ in range(2))
+        for first, end, length in self._slabs(on.block.lengths):
+            x = activation[first:end, 1:length].float()
+            one, two = self._buffers(x.shape)
+            torch.sum(x, 1, out=sums[0, first:end])
+            torch.mul(x, x, out=one)
+            torch.sum(one, 1, out=sums[1, first:end])
+            torch.mul(x, one, out=two)
+            torch.sum(two, 1, out=sums[2, first:end])
+            one.mul_(one)
+            torch.sum(one, 1, out=sums[3, first:end])
+            torch.clamp(x, min=0, out=one)
+            torch.sign(one, out=two)
+            torch.sum(two, 1, out=sums[4, first:end])
+            one.mul_(one)
+            torch.sum(one, 1, out=sums[5, first:end])
+            torch.amax(x, 1, out=highs[first:end])
+            torch.amin(x, 1, out=lows[first:end])
+        half = on.block.first_half
+        for which, rows in enumerate((slice(0, half), slice(half, n_rows))):
+            self.sums[which, :, layer] += sums[:4, rows].sum(dim=1, dtype=torch.float64)
+        self.positive[layer] += sums[4].sum(dim=0, dtype=torch.float64)
+        self.positive_squares[layer] += sums[5].sum(dim=0, dtype=torch.float64)
+        self.row_sums[:, layer] = sums[0]
+        torch.minimum(self.minimum[layer], lows.amin(dim=0), out=self.minimum[layer])
+        torch.maximum(self.maximum[layer], highs.amax(dim=0), out=self.maximum[layer])
+        return highs, lows
+
+    def _slabs(self, lengths: np.ndarray) -> list[tuple[int, int, int]]:
+        """Rows looked at together: one at a time on a CPU (its cache), else all neighbours of equal length."""
+        if self.device.type == "cpu":
+            return [(row, row + 1, int(length)) for row, length in enumerate(lengths)]
+        edges = [0, *(np.flatnonzero(np.diff(lengths)) + 1).tolist(), len(lengths)]
+        return [(first, end, int(lengths[first])) for first, end in zip(edges, edges[1:], strict=False)]
+
+    def _buffers(self, shape: torch.Size) -> tuple[torch.Tensor, torch.Tensor]:
+        size = shape.numel()
+        if self._scratch.shape[1] < size:
+            self._scratch = torch.empty(2, size, device=self.device)
+        return self._scratch[0, :size].view(shape), self._scratch[1, :size].view(shape)
+
+    def _sample(self, layer: int, activation: torch.Tensor, on: OnDevice, log: WindowLog) -> None:
+        """Histogram, and for gated MLPs parts and sign cases, over the sampled tokens."""
+        if not len(on.sample):
+            self._parts.clear()
+            return
+        a = activation.flatten(0, 1).index_select(0, on.sample).float()
+        binned = self._table[((a.view(torch.int32) >> 15) & 0x1FFFF).long()].long()
+        counts = torch.bincount((binned + self._neuron_bins).view(-1), minlength=self.info.d_mlp * BINS)
+        self.histogram[layer] += counts.int()
+        if not self.info.gated_mlp:
+            return
+        gate, linear = self._parts.pop("gate"), self._parts.pop("linear")
+        for which, part in enumerate((gate, linear)):
+            self.part_sums[layer, which, 0] += part.sum(dim=0, dtype=torch.float64)
+            self.part_sums[layer, which, 1] += part.square().sum(dim=0, dtype=torch.float64)
+            torch.minimum(self.part_low[layer, which], part.amin(dim=0), out=self.part_low[layer, which])
+            torch.maximum(self.part_high[layer, which], part.amax(dim=0), out=self.part_high[layer, which])
+        size = a.abs()
+        scores = a.new_zeros(len(on.row_ends) - 1, 4, a.shape[1])
+        gate_on, linear_on = gate > 0, linear > 0
+        for case, inside in enumerate(
+            (gate_on & linear_on, gate_on & ~linear_on, ~gate_on & linear_on, ~(gate_on | linear_on))
+        ):
+            mask = inside.float()
+            self.sign_counts[layer, case] += mask.sum(dim=0, dtype=torch.float64)
+            masked = a * mask
+            self.sign_sums[layer, case, 0] += masked.sum(dim=0, dtype=torch.float64)
+            self.sign_sums[layer, case, 1] += masked.square().sum(dim=0, dtype=torch.float64)
+            masked = size * mask
+            for row, (first, end) in enumerate(zip(on.row_ends, on.row_ends[1:], strict=False)):
+                if end > first:
+                    torch.amax(masked[first:end], 0, out=scores[row, case])
+        entered = self.sign_top.offer(layer, scores, on.documents)
+        self._place(layer, self.sign_top, entered, activation, on, log, "sign_windows")
+
+    # --- positions and windows of what entered a list -----------------------------------------------------
+
+    def _place(
+        self,
+        layer: int,
+        lists: TopLists,
+        entered: Entered,
+        activation: torch.Tensor,
+        on: OnDevice,
+        log: WindowLog,
+        name: str,
+    ) -> None:
+        """Find the peaks of new entries, write their positions and log their windows."""
+        n_series, m, k = lists.scores.shape[1:]
+        starts = torch.from_numpy(on.block.starts).to(self.device)
+        for start in range(0, len(entered), GATHER):
+            part = slice(start, start + GATHER)
+            series, neuron, slot, row = (
+                entered.series[part],
+                entered.neuron[part],
+                entered.slot[part],
+                entered.row[part],
+            )
+            values = self._columns(activation, row, neuron)
+            if lists is self.top:
+                signed = torch.where(series[:, None] == 0, values, -values)
+                peak = signed.masked_fill(~on.counted[row], -torch.inf).argmax(dim=1)
+            else:
+                hit = (values.abs() == entered.score[part][:, None]) & on.sampled[row]
+                peak = hit.int().argmax(dim=1)
+            lists.positions[layer, series, neuron, slot] = (starts[row] + peak).int()
+            slots = ((series * self.info.n_layers + layer) * m + neuron) * k + slot
+            log(name, slots.cpu().numpy(), self._windows(values, peak, on.counted[row]))
+
+    @staticmethod
+    def _columns(activation: torch.Tensor, row: torch.Tensor, neuron: torch.Tensor) -> torch.Tensor:
+        """The whole row of a neuron for each entry, float32 [entry, position]."""
+        _, width, m = activation.shape
+        at = torch.arange(width, device=activation.device)
+        index = ((row[:, None] * width + at) * m) + neuron[:, None]
+        return activation.contiguous().view(-1)[index].float()
+
+    @staticmethod
+    def _windows(values: torch.Tensor, peak: torch.Tensor, counted: torch.Tensor) -> np.ndarray:
+        """Values around the peaks, float16 [entry, WINDOW]; nan outside of the row and at its position 0."""
+        at = peak[:, None] + torch.arange(-SIDE, SIDE + 1, device=peak.device)
+        inside = (at >= 0) & (at < values.shape[1])
+        at = at.clamp(0, values.shape[1] - 1)
+        inside &= counted.gather(1, at)
+        limit = torch.finfo(torch.float16).max
+        found = values.gather(1, at).clamp(-limit, limit).masked_fill(~inside, torch.nan)
+        assert found.shape[1] == WINDOW
+        return found.half().cpu().numpy()
+
+    # --- to and from arrays ---------------------------------------------------------------------------------
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The accumulators as named arrays over the model's neurons, as `workbench.index` keeps them."""
+
+        def flat(tensor: torch.Tensor) -> np.ndarray:
+            return tensor.flatten(-2).cpu().numpy()
+
+        scores, documents, positions = self.top.state()
+        scores[1] = -scores[1]
+        found = {
+            "sums": flat(self.sums),
+            "positive": flat(self.positive).astype(np.int64),
+            "positive_squares": flat(self.positive_squares),
+            "minimum": flat(self.minimum),
+            "maximum": flat(self.maximum),
+            "histogram": self.histogram.view(-1, BINS).cpu().numpy().astype(np.uint32),
+            "example_values": scores,
+            "example_documents": documents,
+            "example_positions": positions,
+        }
+        if self.features.shape[2]:
+            found["features"] = flat(self.features.permute(1, 2, 0, 3))
+        if self.info.gated_mlp:
+            values, documents, positions = self.sign_top.state()
+            values[1:3] = -values[1:3]
+            found |= {
+                "sign_counts": flat(self.sign_counts.transpose(0, 1)).astype(np.int64),
+                "sign_sums": flat(self.sign_sums.permute(1, 2, 0, 3)),
+                "part_sums": flat(self.part_sums.permute(1, 2, 0, 3)),
+                "part_extremes": flat(torch.stack([self.part_low, self.part_high]).permute(2, 0, 1, 3)),
+                "sign_values": values,
+                "sign_documents": documents,
+                "sign_positions": positions,
+            }
+        return found
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Go on from what `arrays` gave."""
+        L, m = self.info.n_layers, self.info.d_mlp
+
+        def shaped(name: str) -> torch.Tensor:
+            array = np.array(arrays[name])
+            return torch.from_numpy(array).view(*array.shape[:-1], L, m)
+
+        for tensor, name in (
+            (self.sums, "sums"),
+            (self.positive, "positive"),
+            (self.positive_squares, "positive_squares"),
+            (self.minimum, "minimum"),
+            (self.maximum, "maximum"),
+        ):
+            tensor.copy_(shaped(name))
+        self.histogram.copy_(torch.from_numpy(arrays["histogram"].astype(np.int32)).view(L, -1))
+        values = np.array(arrays["example_values"])
+        values[1] = -values[1]
+        self.top.restore(values, arrays["example_documents"], arrays["example_positions"])
+        if self.features.shape[2]:
+            self.features.copy_(shaped("features").permute(2, 0, 1, 3))
+        if self.info.gated_mlp:
+            self.sign_counts.copy_(shaped("sign_counts").transpose(0, 1))
+            self.sign_sums.copy_(shaped("sign_sums").permute(2, 0, 1, 3))
+            self.part_sums.copy_(shaped("part_sums").permute(2, 0, 1, 3))
+            extremes = shaped("part_extremes")  # [part, end, layer, neuron]
+            self.part_low.copy_(extremes[:, 0].transpose(0, 1))
+            self.part_high.copy_(extremes[:, 1].transpose(0, 1))
+            values = np.array(arrays["sign_values"])
+            values[1:3] = -values[1:3]
+            self.sign_top.restore(values, arrays["sign_documents"], arrays["sign_positions"])

@@ -1,0 +1,289 @@
+"""Building a data index: blocks of tokens through the model, without its unembedding, into accumulators on disk.
+
+    build = IndexBuild(model, corpus, settings, wanted)
+    with build:
+        for block in report.track(build.blocks(report), "tokens", total=wanted):
+            build.add(block)
+
+Every block is whole or not there; a checkpoint comes about twice a minute and at the end, however that comes. The same
+corpus, settings and device give the same bits, interrupted or not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from types import TracebackType
+
+import numpy as np
+import torch
+
+from workbench.errors import UserError
+from workbench.experiment import Report
+from workbench.index import statistics
+from workbench.index.clusters import DocumentSums
+from workbench.index.families import family_bits, first_family, memberships
+from workbench.index.format import (
+    BINS,
+    SIGN_TOP,
+    WINDOW,
+    BuildProgress,
+    CorpusInfo,
+    Counts,
+    IndexFile,
+    IndexSettings,
+    data_folder_name,
+    versions,
+    weights_folder_name,
+)
+from workbench.index.reader import NeuronIndex
+from workbench.index.store import indexes_dir
+from workbench.index.writer import RECORD, IndexWriter, check_disk
+from workbench.lab.accumulate import Accumulators, OnDevice
+from workbench.lab.blocks import Block, blocks
+from workbench.lab.corpora import Corpus
+from workbench.lab.forward import hooked
+from workbench.lab.loading import Model
+from workbench.lab.token_features import VERSION, TokenFeatures
+from workbench.lab.weights import vocabulary
+from workbench.model_info import ModelInfo
+from workbench.units import Site
+
+FIRST_CHECKPOINT = 5.0
+"""seconds until there is something to browse"""
+CHECKPOINT = 30.0
+"""seconds between checkpoints, or twenty times what one takes"""
+
+
+def default_settings(info: ModelInfo, context: int, top: int, explain: bool) -> IndexSettings:
+    """Settings for a model on its device: a block takes about a second or less."""
+    tokens = 512 if info.device == "cpu" else 16384
+    context = min(context, info.n_ctx)
+    if context < 2 + (info.bos_token is not None):
+        raise UserError("a context has at least a few tokens: --context 256 is usual")
+    return IndexSettings(
+        context=context,
+        top=top,
+        explain=explain,
+        block_tokens=max(tokens, context),
+        shelf_blocks=32 if info.device == "cpu" else 4,
+        features=VERSION if explain else "",
+    )
+
+
+def state_bytes(info: ModelInfo, settings: IndexSettings, n_features: int) -> int:
+    """Bytes of the accumulators: memory, and disk for each of the two states that a checkpoint has at once."""
+    per_neuron = 2 * 4 * 8 + 40 + 4 * BINS + 24 * settings.top + 16 * n_features + 80
+    if info.gated_mlp:
+        per_neuron += 4 * 24 + 48 + 4 * SIGN_TOP * 12
+    return per_neuron * info.n_neurons
+
+
+def disk_bytes(info: ModelInfo, settings: IndexSettings, n_features: int) -> int:
+    """Bytes on disk at most: windows, two states, and the log between two checkpoints."""
+    slots = 2 * settings.top + (4 * SIGN_TOP if info.gated_mlp else 0)
+    windows = slots * WINDOW * 2 * info.n_neurons
+    return windows + 2 * state_bytes(info, settings, n_features) + slots * RECORD.itemsize * info.n_neurons
+
+
+def tokenise(model: Model, corpus: Corpus) -> Iterator[tuple[int, np.ndarray]]:
+    """Documents as token ids int32, without BOS or any other special token, even where the text spells one."""
+    tokenizer = model.tokens.tokenizer
+    special = np.array(sorted(tokenizer.all_special_ids), dtype=np.int64)
+    for number, text in corpus.documents():
+        ids = np.asarray(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"], dtype=np.int64)
+        yield number, ids[~np.isin(ids, special)]
+
+
+def bos_id(model: Model) -> int | None:
+    """The BOS that the tokenizer's own call puts in front; None where it adds none."""
+    return int(model.tokens.prompt("a").ids[0]) if model.info.bos_token is not None else None
+
+
+class IndexBuild:
+    """One run of a build; a context manager. Raises UserError where the disk is too small or another build runs."""
+
+    def __init__(self, model: Model, corpus: Corpus, settings: IndexSettings, wanted: int) -> None:
+        self.model, self.corpus, self.settings, self.wanted = model, corpus, settings, wanted
+        info = model.info
+        self.features = TokenFeatures(vocabulary(model)) if settings.explain else None
+        names = self.features.names if self.features else []
+        self.bos = bos_id(model)
+        self.folder = indexes_dir() / data_folder_name(info, corpus.info, settings)
+        self.memory = state_bytes(info, settings, len(names))
+        self.disk = disk_bytes(info, settings, len(names))
+        if not (self.folder / "index.json").exists():
+            check_disk(self.folder, self.disk)
+        fresh = IndexFile(
+            kind="data",
+            model=info,
+            corpus=corpus.info,
+            settings=settings,
+            progress=BuildProgress(wanted=wanted),
+            features=names,
+            versions=versions(),
+            created=time.time(),
+            facts={"bos": float(self.bos is not None)},
+        )
+        self._writer = IndexWriter(self.folder, fresh)
+        self._device = torch.device(info.device)
+        self._accumulators = Accumulators(info, settings, len(names), self._device)
+        self._documents = DocumentSums(info.n_neurons)
+        self._feature_counts = np.zeros((2, len(names)), dtype=np.int64)
+        self._dirty = False
+        self._saved = time.monotonic() - CHECKPOINT + FIRST_CHECKPOINT
+        self._pause = CHECKPOINT
+        self._begun = time.monotonic()
+        self._weights = _weight_columns(info)
+
+    @property
+    def file(self) -> IndexFile:
+        return self._writer.file
+
+    @property
+    def tokens(self) -> int:
+        """Counted so far, in this run and earlier ones."""
+        return sum(self.file.counts.tokens)
+
+    def __enter__(self) -> IndexBuild:
+        self._writer.__enter__()
+        state = self._writer.arrays
+        if state:
+            self._accumulators.restore(state)
+            self._documents.restore(state)
+            if self.features:
+                self._feature_counts = np.array(state["feature_counts"])
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            # A cancel keeps what is done; anything else may have left a block half added.
+            if error is None or type(error).__name__ in ("Cancelled", "GeneratorExit"):
+                if self._dirty or not self.file.state:
+                    self.checkpoint()
+                self._writer.finish()
+        finally:
+            self._writer.__exit__(kind, error, trace)
+
+    # --- the pass ------------------------------------------------------------------------------------
+
+    def blocks(self, report: Report | None = None) -> Iterator[Block]:
+        """The blocks still to be done. Ends when as many tokens as wanted are counted, or the corpus is."""
+        progress = self.file.progress
+        progress.done = progress.exhausted = False
+        stream = blocks(tokenise(self.model, self.corpus), self.settings, self.bos)
+        for number, (read, block) in enumerate(stream):
+            for document, ids in read:
+                self._writer.add_document(document, ids)
+            if number < progress.blocks:
+                continue
+            if self.tokens >= self.wanted:
+                break
+            yield block
+            if report is not None:
+                report.progress.done = self.tokens
+        else:
+            progress.exhausted = True
+        progress.done = True
+        self._dirty = True
+        if not self.tokens:
+            raise UserError(
+                f"the corpus {self.corpus.info.spec} has no token to count: its documents are shorter than two tokens"
+            )
+
+    def add(self, block: Block) -> None:
+        """Run the model on a block and add what its neurons do. Raises UserError for activations that are no numbers."""
+        on = self._accumulators.begin_block(block, self.features.by_half(block) if self.features else [])
+        ids = torch.from_numpy(block.ids).to(self._device)
+        with torch.inference_mode(), hooked(self.model.sites, self._hooks(on)):
+            self.model.hf.base_model(input_ids=ids, use_cache=False)
+        self._check(on)
+        self._count(block, on)
+        self._dirty = True
+        if time.monotonic() - self._saved > self._pause:
+            self.checkpoint()
+
+    def _hooks(self, on: OnDevice) -> dict[Site, object]:
+        accumulators = self._accumulators
+
+        def part(name: str) -> object:
+            def hook(activation: torch.Tensor, hook: object = None) -> None:
+                accumulators.keep_part(name, activation, on)
+
+            return hook
+
+        def product(layer: int) -> object:
+            def hook(activation: torch.Tensor, hook: object = None) -> None:
+                accumulators.layer(layer, activation, on, self._writer.log)
+
+            return hook
+
+        hooks: dict[Site, object] = {}
+        for layer in range(self.model.info.n_layers):
+            if self.model.info.gated_mlp:
+                hooks[Site(layer, "mlp_pre")] = part("gate")
+                hooks[Site(layer, "mlp_pre_linear")] = part("linear")
+            hooks[Site(layer, "mlp_post")] = product(layer)
+        return hooks
+
+    def _check(self, on: OnDevice) -> None:
+        wrong = ~torch.isfinite(self._accumulators.row_sums)
+        if wrong.any():
+            row, layer, neuron = (int(x) for x in wrong.nonzero()[0])
+            raise UserError(
+                f"L{layer}.N{neuron} is not a number on document {int(on.block.documents[row])} of the corpus "
+                f"(layer {layer}, NaN or infinite): the index stops at its last checkpoint; in a half precision try "
+                f"--dtype float32"
+            )
+
+    def _count(self, block: Block, on: OnDevice) -> None:
+        counts, progress = self.file.counts, self.file.progress
+        per_row = block.lengths - 1
+        row_sums = self._accumulators.row_sums.flatten(1).cpu().numpy()
+        self._documents.add(block.documents, row_sums, per_row, block.closes, counts)
+        counts.tokens[0] += int(per_row[: block.first_half].sum())
+        counts.tokens[1] += int(per_row[block.first_half :].sum())
+        counts.sampled += len(on.sample)
+        counts.skipped += len(per_row)
+        for half, features in enumerate(on.features):
+            self._feature_counts[half] += features.sum(dim=1, dtype=torch.float64).long().cpu().numpy()
+        progress.blocks += 1
+        progress.tokens = sum(counts.tokens)
+        progress.documents = counts.closed_documents + len(self._documents.open)
+
+    # --- checkpoints ---------------------------------------------------------------------------------------
+
+    def checkpoint(self) -> None:
+        """Commit everything so far."""
+        began = time.monotonic()
+        arrays = self._accumulators.arrays() | self._documents.arrays()
+        if self.features:
+            arrays["feature_counts"] = self._feature_counts
+        self.file.seconds += began - self._begun
+        columns = derived(arrays, self.file, self._weights)
+        self._writer.checkpoint(arrays, columns)
+        self._begun = self._saved = time.monotonic()
+        self._pause = max(CHECKPOINT, 20 * (self._saved - began))
+        self._dirty = False
+
+
+def derived(arrays: dict[str, np.ndarray], file: IndexFile, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The columns that a state folder holds beside its accumulators."""
+    columns = statistics.columns(arrays, file.counts)
+    met = memberships(weights | columns, file.model, float(weights["rho_chance"]), file.features)
+    return columns | {"family": first_family(met), "families": family_bits(met)}
+
+
+def _weight_columns(info: ModelInfo) -> dict[str, np.ndarray]:
+    """What families need of the weights part, which has to be there."""
+    index = NeuronIndex.open(indexes_dir() / weights_folder_name(info))
+    names = ("vocab_kurtosis", "vocab_skew", "vocab_var", "rho", "w_out")
+    found = {name: np.array(index.columns[name].values) for name in names}
+    found["rho_chance"] = np.array(index.file.facts["rho_chance"])
+    index.close()
+    return found
+
+
+__all__ = ["CorpusInfo", "Counts", "IndexBuild", "default_settings"]

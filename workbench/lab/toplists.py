@@ -1,0 +1,108 @@
+"""Top lists per neuron: the k highest scores, at most one of a document, kept as tensors where the model is.
+
+Ties at a list's end keep what came first. Used for both tails of the activation and for the four sign cases.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True)
+class Entered:
+    """Entries that a block put into a layer's lists: where, and from which row."""
+
+    series: torch.Tensor
+    """int64 [entry]: which of the lists' series"""
+    neuron: torch.Tensor
+    """int64 [entry], within the layer"""
+    slot: torch.Tensor
+    """int64 [entry]"""
+    row: torch.Tensor
+    """int64 [entry], of the block"""
+    score: torch.Tensor
+    """float32 [entry]"""
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+class TopLists:
+    """`scores`, `documents`, `positions`: [layer, series, neuron, k]. Empty slots hold `floor` and document −1."""
+
+    def __init__(self, n_layers: int, series: int, width: int, k: int, floor: float, device: torch.device) -> None:
+        shape = (n_layers, series, width, k)
+        self.floor = floor
+        self.scores = torch.full(shape, floor, dtype=torch.float32, device=device)
+        self.documents = torch.full(shape, -1, dtype=torch.int32, device=device)
+        self.positions = torch.full(shape, -1, dtype=torch.int32, device=device)
+
+    def offer(self, layer: int, scores: torch.Tensor, documents: torch.Tensor) -> Entered:
+        """Offer each row's best to a layer's lists; `scores` float32 [row, series, neuron], `documents` int32 [row].
+
+        Positions of what entered are still to be written by the caller.
+        """
+        n_rows, n_series, width = scores.shape
+        lists = self.scores[layer].view(n_series * width, -1)
+        owners = self.documents[layer].view(n_series * width, -1)
+        flat = scores.view(n_rows, -1)
+        found = (flat > lists.amin(dim=1)).T.nonzero()
+        place, row = found[:, 0], found[:, 1]
+        offered = flat[row, place]
+        source = torch.full_like(owners, -1)
+        # A list takes one entry at a time: the j-th round holds every list's j-th candidate, in the rows' order.
+        first = torch.ones_like(place, dtype=torch.bool)
+        first[1:] = place[1:] != place[:-1]
+        at = torch.arange(len(place), device=place.device)
+        turn = at - torch.cummax(torch.where(first, at, torch.zeros_like(at)), dim=0).values if len(place) else at
+        order = torch.argsort(turn, stable=True)
+        for round_ in torch.split(order, torch.bincount(turn).tolist()) if len(place) else ():
+            self._enter(lists, owners, source, place[round_], row[round_], offered[round_], documents)
+        where = (source >= 0).nonzero()
+        place, slot = where[:, 0], where[:, 1]
+        return Entered(
+            series=place // width,
+            neuron=place % width,
+            slot=slot,
+            row=source[place, slot].long(),
+            score=lists[place, slot],
+        )
+
+    @staticmethod
+    def _enter(
+        lists: torch.Tensor,
+        owners: torch.Tensor,
+        source: torch.Tensor,
+        place: torch.Tensor,
+        row: torch.Tensor,
+        score: torch.Tensor,
+        documents: torch.Tensor,
+    ) -> None:
+        """One candidate for each of these lists: it replaces its document's entry, or the lowest, if it is higher."""
+        document = documents[row]
+        present = owners[place] == document[:, None]
+        lowest = lists[place].argmin(dim=1)
+        slot = torch.where(present.any(dim=1), present.int().argmax(dim=1), lowest)
+        accepted = score > lists[place, slot]
+        place, slot = place[accepted], slot[accepted]
+        lists[place, slot] = score[accepted]
+        owners[place, slot] = document[accepted]
+        source[place, slot] = row[accepted].to(source.dtype)
+
+    def state(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Scores float32, documents and positions int32, each [series, neuron of the model, k]."""
+
+        def flat(tensor: torch.Tensor) -> np.ndarray:
+            return tensor.transpose(0, 1).flatten(1, 2).cpu().numpy()
+
+        return flat(self.scores), flat(self.documents), flat(self.positions)
+
+    def restore(self, scores: np.ndarray, documents: np.ndarray, positions: np.ndarray) -> None:
+        """Go on from what `state` gave."""
+        n_layers, series, width, k = self.scores.shape
+        for tensor, array in ((self.scores, scores), (self.documents, documents), (self.positions, positions)):
+            shaped = torch.from_numpy(np.array(array)).view(series, n_layers, width, k).transpose(0, 1)
+            tensor.copy_(shaped)

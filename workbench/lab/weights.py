@@ -1,0 +1,249 @@
+"""The weights part of an index: effective weights and what follows from them alone.
+
+METHODS, "Raw forward, effective weights": input weights times the γ of the norm before them, biases with its β;
+the unembedding times the final γ, centred over the vocabulary; output weights times the γ of a norm after the MLP;
+where norms subtract the mean (LayerNorm) w_in and w_out are centred over d_model; Gemma's γ is 1 + weight. All in
+float32 beside the model, which is not touched. Statistics after Gurnee et al. 2024.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from workbench.lab.loading import Model
+
+TOKENS = 10
+"""promoted and suppressed tokens kept for each neuron"""
+NEIGHBOURS = 5
+NULL_DIRECTIONS = 40
+"""last singular vectors of the unembedding that ρ is about, at most a quarter of d_model"""
+GROUP = 128
+"""tokens whose maximum is looked at first, when the largest of a row are wanted"""
+ELEMENTS = 1 << 23
+"""of a neurons × vocabulary product at once"""
+
+
+@dataclass(frozen=True)
+class Effective:
+    """Effective weights of one layer, float32."""
+
+    w_in: torch.Tensor
+    """[d_mlp, d_model]; the linear part, where gated"""
+    w_gate: torch.Tensor | None
+    """[d_mlp, d_model]"""
+    bias: torch.Tensor
+    """[d_mlp]: of the activation function's input (the gate's, where gated)"""
+    w_out: torch.Tensor
+    """[d_mlp, d_model]"""
+
+
+def _norm(module: Any, cfg: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
+    gamma = module.weight.detach().float()
+    if getattr(cfg, "rmsnorm_uses_offset", False):
+        gamma = 1 + gamma
+    beta = getattr(module, "bias", None)
+    return gamma, None if beta is None else beta.detach().float()
+
+
+def centres(model: Model) -> bool:
+    """Whether the model's norms subtract the mean (LayerNorm)."""
+    return not bool(getattr(model.bridge.cfg, "uses_rms_norm", False))
+
+
+def effective(model: Model, layer: int) -> Effective:
+    """A layer's effective weights."""
+    block, cfg = model.bridge.blocks[layer], model.bridge.cfg
+    # Parallel blocks may have one norm for attention and MLP.
+    gamma, beta = _norm(getattr(block, "ln2", None) or block.ln1, cfg)
+    mlp = block.mlp
+
+    def reads(weight: torch.Tensor) -> torch.Tensor:
+        # [d_model, d_mlp] in TransformerLens' layout
+        found = weight.detach().float().T * gamma
+        return found - found.mean(dim=1, keepdim=True) if centres(model) else found
+
+    gated = model.info.gated_mlp
+    first = mlp.W_gate if gated else mlp.W_in
+    bias = getattr(mlp, "b_gate" if gated else "b_in", None)
+    total = torch.zeros(model.info.d_mlp, device=gamma.device) if bias is None else bias.detach().float().clone()
+    if beta is not None:
+        total += first.detach().float().T @ beta
+    w_out = mlp.W_out.detach().float()
+    if model.info.post_norm:
+        w_out = w_out * _norm(block.ln2_post, cfg)[0]
+    if centres(model):
+        w_out = w_out - w_out.mean(dim=1, keepdim=True)
+    return Effective(reads(mlp.W_in), reads(mlp.W_gate) if gated else None, total, w_out)
+
+
+def unembedding(model: Model) -> torch.Tensor:
+    """W_U ⊙ γ_final, centred over the vocabulary, float32 [vocabulary, d_model]."""
+    weight = model.hf.get_output_embeddings().weight.detach().float()
+    found = weight * _norm(model.bridge.ln_final, model.bridge.cfg)[0]
+    return found - found.mean(dim=0, keepdim=True)
+
+
+def null_share(unembed: torch.Tensor, w_out: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """ρ of each neuron [neuron], and its chance level √(k/d): how much of w_out the unembedding nearly ignores."""
+    d = unembed.shape[1]
+    k = min(NULL_DIRECTIONS, max(1, d // 4))
+    _, vectors = torch.linalg.eigh(unembed.double().T @ unembed.double())
+    least = vectors[:, :k].float()  # ascending eigenvalues
+    norm = w_out.norm(dim=1).clamp_min(torch.finfo(torch.float32).tiny)
+    return (w_out @ least).norm(dim=1) / norm, float(np.sqrt(k / d))
+
+
+def layer_columns(model: Model, layer: int, unembed: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Columns of the weights part for one layer, each [d_mlp] or [d_mlp, TOKENS]."""
+    found = effective(model, layer)
+    w_out = found.w_out
+    columns = {
+        "w_in": found.w_in.norm(dim=1),
+        "bias": found.bias,
+        "w_out": w_out.norm(dim=1),
+        "cos": torch.cosine_similarity(found.w_in, w_out, dim=1),
+    }
+    if found.w_gate is not None:
+        columns["w_gate"] = found.w_gate.norm(dim=1)
+        columns["cos_gate"] = torch.cosine_similarity(found.w_gate, w_out, dim=1)
+    size = max(1, ELEMENTS // len(unembed))
+    inverse = 1 / unembed.norm(dim=1).clamp_min(torch.finfo(torch.float32).tiny)
+    parts = [_vocabulary(unembed, inverse, w_out[at : at + size]) for at in range(0, len(w_out), size)]
+    return columns | {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def _vocabulary(unembed: torch.Tensor, inverse: torch.Tensor, w_out: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Logit effects of some neurons: the tokens at both ends, and moments over the vocabulary of the cosine."""
+    effect = w_out @ unembed.T
+    n_tokens = min(TOKENS, effect.shape[1])
+    high, high_ids = largest(effect, n_tokens)
+    low, low_ids = largest(effect.neg_(), n_tokens)
+    effect.neg_()
+    norm = w_out.norm(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
+    cosine = effect.mul_(inverse).div_(norm)
+    mean = cosine.mean(dim=1, keepdim=True)
+    deviation = cosine.sub_(mean)
+    square = deviation.square()
+    variance = square.mean(dim=1, dtype=torch.float64)
+    third = (square * deviation).mean(dim=1, dtype=torch.float64)
+    fourth = square.square_().mean(dim=1, dtype=torch.float64)
+    return {
+        "vocab_var": variance,
+        "vocab_skew": third / variance**1.5,
+        "vocab_kurtosis": fourth / variance**2,
+        "promoted_tokens": high_ids.int(),
+        "promoted_values": high,
+        "suppressed_tokens": low_ids.int(),
+        "suppressed_values": -low,
+    }
+
+
+def largest(values: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The k largest of each row, descending, and their places: as `topk`, in one pass over long rows.
+
+    The k largest lie in the k groups with the largest maxima, so that only these have to be sorted.
+    """
+    rows, width = values.shape
+    groups = width // GROUP
+    if groups <= 2 * k:
+        return values.topk(k, dim=1)
+    body = values[:, : groups * GROUP].view(rows, groups, GROUP)
+    best = body.amax(dim=2).topk(k, dim=1).indices
+    picked = torch.gather(body, 1, best[:, :, None].expand(-1, -1, GROUP)).flatten(1)
+    places = (best[:, :, None] * GROUP + torch.arange(GROUP, device=values.device)).flatten(1)
+    rest = torch.arange(groups * GROUP, width, device=values.device).expand(rows, -1)
+    candidates = torch.cat([picked, values[:, groups * GROUP :]], dim=1)
+    found, at = candidates.topk(k, dim=1)
+    return found, torch.cat([places, rest], dim=1).gather(1, at)
+
+
+class Neighbours:
+    """The nearest of all neurons by cosine, from pairs of layers, each pair looked at once."""
+
+    def __init__(self, vectors: torch.Tensor) -> None:
+        """`vectors` float32 [layer, neuron, d_model]."""
+        self._unit = vectors / vectors.norm(dim=2, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
+        n_layers, m, _ = vectors.shape
+        self._k = min(NEIGHBOURS, n_layers * m - 1)
+        shape = (n_layers, m, self._k)
+        self.values = torch.full(shape, -torch.inf, device=vectors.device)
+        self.ids = torch.full(shape, -1, dtype=torch.int64, device=vectors.device)
+
+    def pairs(self) -> list[tuple[int, int]]:
+        """Pairs of layers to feed to `add`."""
+        n = len(self._unit)
+        return [(a, b) for a in range(n) for b in range(a, n)]
+
+    def add(self, a: int, b: int) -> None:
+        """Look at all pairs of neurons of two layers."""
+        cosine = self._unit[a] @ self._unit[b].T
+        if a == b:
+            cosine.fill_diagonal_(-torch.inf)
+        self._offer(a, b, cosine)
+        if a != b:
+            self._offer(b, a, cosine.T.contiguous())
+
+    def _offer(self, to: int, of: int, cosine: torch.Tensor) -> None:
+        m = cosine.shape[1]
+        values, ids = largest(cosine, min(self._k, m))
+        values = torch.cat([self.values[to], values], dim=1)
+        ids = torch.cat([self.ids[to], ids + of * m], dim=1)
+        self.values[to], at = values.topk(self._k, dim=1)
+        self.ids[to] = ids.gather(1, at)
+
+
+def stacked(model: Model, which: str) -> torch.Tensor:
+    """Effective `w_in` or `w_out` of every layer, float32 [layer, neuron, d_model]."""
+    return torch.stack([getattr(effective(model, layer), which) for layer in range(model.info.n_layers)])
+
+
+def vocabulary(model: Model) -> list[str]:
+    """Every row of the embedding as the tokenizer decodes it; rows without a token are empty."""
+    known = len(model.tokens.tokenizer)
+    return [model.tokens.token(token) if token < known else "" for token in range(model.info.d_vocab)]
+
+
+def weights_arrays(model: Model) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """The weights part step by step: a name for what was done, and the columns that are whole with it.
+
+    Each step takes about a second or less on the device for a model of this size.
+    """
+    unembed = unembedding(model)
+    layers: list[dict[str, torch.Tensor]] = []
+    for layer in range(model.info.n_layers):
+        layers.append(layer_columns(model, layer, unembed))
+        yield f"layer {layer}", {}
+    columns = {name: torch.cat([found[name] for found in layers]).cpu().numpy() for name in layers[0]}
+    w_out = stacked(model, "w_out")
+    rho, chance = null_share(unembed, w_out.flatten(0, 1))
+    columns["rho"] = rho.cpu().numpy()
+    columns["rho_chance"] = np.array(chance)
+    kept = {name: _narrow(array) for name, array in columns.items()}
+    yield "vocabulary", kept
+    for which, vectors in (("out", w_out), ("in", stacked(model, "w_in"))):
+        neighbours = Neighbours(vectors)
+        for a, b in neighbours.pairs():
+            neighbours.add(a, b)
+            yield f"neighbours by w_{which}", {}
+        yield (
+            f"neighbours by w_{which}",
+            {
+                f"near_{which}_ids": neighbours.ids.flatten(0, 1).int().cpu().numpy(),
+                f"near_{which}_cos": neighbours.values.flatten(0, 1).cpu().numpy(),
+            },
+        )
+
+
+def _narrow(array: np.ndarray) -> np.ndarray:
+    return array.astype(np.float32) if array.dtype == np.float64 and array.ndim else array
+
+
+def n_steps(model: Model) -> int:
+    """How many steps `weights_arrays` takes."""
+    n = model.info.n_layers
+    return n + 1 + 2 * (n * (n + 1) // 2 + 1)

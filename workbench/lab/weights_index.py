@@ -1,0 +1,80 @@
+"""Writing the weights part of an index: what can be browsed without any text."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from workbench.errors import UserError
+from workbench.index import format
+from workbench.index.families import family_bits, first_family, memberships
+from workbench.index.format import BuildProgress, IndexFile, read_index_file, weights_folder_name, write_index_file
+from workbench.index.lock import BuildLock
+from workbench.index.store import indexes_dir
+from workbench.index.writer import check_disk
+from workbench.lab.loading import Model
+from workbench.lab.weights import n_steps, vocabulary, weights_arrays
+
+
+def weights_folder(model: Model) -> Path:
+    return indexes_dir() / weights_folder_name(model.info)
+
+
+def weights_ready(model: Model) -> bool:
+    """Whether the weights part is there and whole."""
+    try:
+        return read_index_file(weights_folder(model)).progress.done
+    except UserError:
+        return False
+
+
+def build_weights(model: Model) -> Iterator[str]:
+    """Compute and write the weights part in steps of about a second; each gives a word for what it did.
+
+    After the vocabulary's step the folder can be opened; neighbours follow. One begun by a killed process is made anew.
+    """
+    folder = weights_folder(model)
+    check_disk(folder, 400 * model.info.n_neurons)
+    folder.mkdir(parents=True, exist_ok=True)
+    with BuildLock(folder):
+        (folder / "vocab.json").write_bytes(msgspec.json.encode(vocabulary(model)))
+        file = IndexFile(
+            kind="weights",
+            model=model.info,
+            versions=format.versions(),
+            created=time.time(),
+            progress=BuildProgress(wanted=n_steps(model)),
+        )
+        columns = {}
+        began = time.monotonic()
+        for step, (name, found) in enumerate(weights_arrays(model), start=1):
+            columns |= found
+            file.progress.blocks = step
+            file.seconds = time.monotonic() - began
+            if found:
+                if "rho_chance" in found:
+                    file.facts["rho_chance"] = float(columns.pop("rho_chance"))
+                met = memberships(columns, model.info, file.facts["rho_chance"], [])
+                columns |= {"family": first_family(met), "families": family_bits(met)}
+                file.progress.done = step == n_steps(model)
+                _publish(folder, file, columns)
+            yield name
+
+
+def _publish(folder: Path, file: IndexFile, columns: dict[str, object]) -> None:
+    file.revision += 1
+    state = f"state-{file.revision:06d}"
+    shutil.rmtree(folder / state, ignore_errors=True)
+    old = [path for path in folder.glob("state-*")]
+    file.shapes = format.write_arrays(folder / state, columns)  # type: ignore[arg-type]
+    file.state = state
+    if file.progress.done:
+        paths = [folder / "vocab.json", *sorted((folder / state).iterdir())]
+        file.hashes = {str(path.relative_to(folder)): format.file_hash(path) for path in paths}
+    write_index_file(folder, file)
+    for path in old:
+        shutil.rmtree(path, ignore_errors=True)
