@@ -153,9 +153,9 @@ def test_typical_views_take_milliseconds(view: AnyView) -> None:
     draw(view, 100)
     times = []
     for _ in range(7):
-        started = time.perf_counter()
+        started = time.thread_time()  # the machine may be busy
         draw(view, 100)
-        times.append(time.perf_counter() - started)
+        times.append(time.thread_time() - started)
     assert min(times) < 0.015
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,14 @@ _COMMANDS = {
 class Workbench(click.Group):
     """A group whose commands are imported when they are used, and whose errors are sentences."""
 
-    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+    def main(  # type: ignore[override] # its overloads add nothing here
+        self, args: Sequence[str] | None = None, standalone_mode: bool = True, **extra: Any
+    ) -> Any:
         extra["prog_name"] = "workbench"  # whichever way it was started, usage lines show what users type
         if not standalone_mode:
-            return super().main(*args, standalone_mode=False, **extra)
+            return super().main(args=args, standalone_mode=False, **extra)
         run = super().main
-        sys.exit(guarded(lambda: run(*args, standalone_mode=False, **extra)))
+        sys.exit(guarded(lambda: run(args=args, standalone_mode=False, **extra)))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)

@@ -22,6 +22,6 @@ def check_out(path: Path) -> None:
 def save_arrays(path: Path, views: list[AnyView]) -> None:
     """Writes `title.part` → array for all views; text as arrays of strings. Raises UserError if it can't."""
     try:
-        np.savez_compressed(path, allow_pickle=False, **view_arrays(views))  # type: ignore[arg-type]
+        np.savez_compressed(path, allow_pickle=False, **view_arrays(views))
     except OSError as error:
         raise UserError(f"--out {path}: {error.strerror}") from None

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from workbench.cli.output import Printer
     from workbench.session.reader import SessionReader
     from workbench.session.records import NoteRow, StepRow
+    from workbench.worker.protocol import Note
 
 width_option = click.option("--width", type=click.IntRange(20, 1000), metavar="CELLS", help="Draw this wide.")
 
@@ -115,13 +116,31 @@ def note_command(file: Path, text: str, step: int | None) -> None:
     from workbench.cli.flags import check_text
     from workbench.cli.page import short_path
     from workbench.session.writer import SessionWriter
+    from workbench.worker.protocol import Note
 
     check_text("TEXT", text)
     _open(file).close()  # a note makes no session
-    with SessionWriter(file) as writer:
-        number = writer.note(text, step)
+    try:
+        with SessionWriter(file) as writer:
+            writer.note(text, step)
+    except UserError:
+        # a worker that has the session open is the one who writes
+        if not _told_worker(Note(session=str(file.absolute()), text=text, step=step)):
+            raise
     about = f" about step {step}" if step else ""
-    click.echo(f"note {number}{about} is in {short_path(file.absolute())}")
+    click.echo(f"the note{about} is in {short_path(file.absolute())}")
+
+
+def _told_worker(note: Note) -> bool:
+    """Whether one of the running workers took it."""
+    from workbench.worker.protocol import Done
+    from workbench.worker.start import ask, scan
+
+    for place, _, _ in scan():
+        match ask(place, note):
+            case [Done()]:
+                return True
+    return False
 
 
 def _printer(width: int | None = None) -> Printer:

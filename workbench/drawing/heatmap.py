@@ -7,11 +7,13 @@ import numpy as np
 from workbench.drawing.layout import joined, plain
 from workbench.drawing.scale import Scale
 from workbench.drawing.style import Line, Style
-from workbench.text import count, width
+from workbench.text import count, number, width
 from workbench.views import Heatmap
 
-_TEXT_MIN, _TEXT_MAX = 6, 12
+_TEXT_MIN, _TEXT_MAX = 6, 16
 _CELL_MAX = 4
+_FIGURE = 7
+"""cells of the number after the last column"""
 MAX_ROWS = 120
 """Rows drawn where nobody says how many."""
 
@@ -30,10 +32,12 @@ def draw_heatmap(view: Heatmap, cells: int, height: int | None, style: Style) ->
     room = max(1, cells - margin - 1)
     names = [style.clean_text(_at(view.column_labels, column)) for column in range(n_columns)]
     if view.texts:
-        texts = [[style.clean_text(text) for text in row] for row in view.texts]
+        texts = [[_cell_text(text, style) for text in row] for row in view.texts]
         each = _text_cells(texts, names, room)
+        gap = (each + 1) * n_columns <= room  # a space between shade and text, where there is room for it
+        each += gap
     else:
-        texts, each = None, max(1, min(_CELL_MAX, room // n_columns))
+        texts, gap, each = None, False, max(1, min(_CELL_MAX, room // n_columns))
     shown = min(n_columns, max(1, room // each))
     first = n_columns - shown
     columns = range(first, n_columns)
@@ -41,7 +45,7 @@ def draw_heatmap(view: Heatmap, cells: int, height: int | None, style: Style) ->
     if texts:
         header = plain(" " * (margin + 1), "dim")
         for column in columns:
-            header.append(style.fit(" " + names[column], each - 1) + " ")
+            header.append(" " + style.fit(" " * gap + names[column].strip(" "), each - 2) + " ")
         header.rstrip()
         header.truncate(cells)
         lines.append(header)
@@ -54,8 +58,10 @@ def draw_heatmap(view: Heatmap, cells: int, height: int | None, style: Style) ->
                 continue
             text = texts[row][column] if row < len(texts) and column < len(texts[row]) else ""
             line.append(scale.shade(value), scale.ink(value))
-            line.append(style.fit(text, each - 2), scale.ground(value))
+            line.append(style.fit(" " * gap + text, each - 2), scale.ground(value))
             line.append(" ")
+        if texts and columns[-1] == n_columns - 1 and line.cell_len + _FIGURE <= cells:
+            line.append(style.clean_text(number(float(values[row, -1]), 2)), "dim")
         line.rstrip()
         lines.append(line)
     if not texts:
@@ -83,10 +89,17 @@ def _pick(n_rows: int, most: int) -> list[int]:
 
 
 def _text_cells(texts: list[list[str]], names: list[str], room: int) -> int:
-    """Cells for one column: its shade, its text and a space. Wide enough for nearly all texts."""
-    widths = sorted([width(text) for row in texts for text in row] + [width(name) for name in names]) or [1]
-    wanted = widths[int(0.95 * (len(widths) - 1))] + 2
-    return min(room, max(_TEXT_MIN, min(_TEXT_MAX, wanted)))
+    """Cells for one column: its shade, its text, a space. All of every text if there is room, else nearly all."""
+    widths = sorted([width(text) + 2 for row in texts for text in row] + [width(name) + 2 for name in names]) or [1]
+    whole = min(widths[-1], _TEXT_MAX)
+    if whole * len(names) > room:
+        whole = widths[int(0.95 * (len(widths) - 1))]
+    return min(room, max(_TEXT_MIN, min(_TEXT_MAX, whole)))
+
+
+def _cell_text(text: str, style: Style) -> str:
+    """A cell's text without the space it begins with; what is only space is shown."""
+    return style.clean_text(text.strip(" ") or text.replace(" ", "_" if style.ascii else "·"))
 
 
 def _column_axis(names: list[str], each: int, margin: int, cells: int, style: Style) -> Line:

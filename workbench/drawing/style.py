@@ -6,6 +6,7 @@ import codecs
 import locale
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import IO, Any
 
 import rich.text
@@ -15,6 +16,7 @@ from workbench.text import safe, shorten, width
 Line = rich.text.Text
 """One line of a drawing. Model text is appended to it, never parsed as markup."""
 
+_STEPS = 64
 _PLAIN = str.maketrans(
     {
         "·": ".", "…": "~", "–": "-", "—": "-", "−": "-", "±": "+", "→": ">", "←": "<", "↑": "^", "×": "x", "∞": "inf",
@@ -118,11 +120,18 @@ def speaks_utf8(stream: IO[Any] | None = None) -> bool:
 
 
 def mix(low: str, high: str, share: float) -> str:
-    """The colour `share` of the way from `low` to `high` (`#rrggbb`)."""
+    """The colour `share` of the way from `low` to `high` (`#rrggbb`), in 64 steps."""
+    return _mixed(low, high, round(share * _STEPS))
+
+
+@lru_cache(maxsize=4096)
+def _mixed(low: str, high: str, step: int) -> str:
+    share = step / _STEPS
     ends = [[int(colour[at : at + 2], 16) for at in (1, 3, 5)] for colour in (low, high)]
     return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in zip(*ends, strict=True))
 
 
+@lru_cache(maxsize=4096)
 def readable_on(colour: str) -> str:
     """Black or white, whichever can be read on `colour` (`#rrggbb`)."""
     red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
