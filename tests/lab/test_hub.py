@@ -93,6 +93,7 @@ def model(tmp_path: Path) -> Path:
     return tiny_model("llama", tmp_path / "published")
 
 
+@pytest.mark.slow
 def test_only_what_is_needed_comes_and_then_no_network(server: Server, model: Path, tmp_path: Path) -> None:
     (model / "pytorch_model.bin").write_bytes(b"\x80\x02 pickle")
     (model / "modeling_own.py").write_text("raise SystemExit")
@@ -123,6 +124,7 @@ def test_only_what_is_needed_comes_and_then_no_network(server: Server, model: Pa
         assert nobody.log == []
 
 
+@pytest.mark.slow
 def test_the_same_weights_have_the_same_fingerprint_in_a_folder(server: Server, model: Path, tmp_path: Path) -> None:
     from workbench.lab.fingerprint import fingerprint
     from workbench.lab.source import resolve
@@ -132,6 +134,7 @@ def test_the_same_weights_have_the_same_fingerprint_in_a_folder(server: Server, 
     assert found["known"] == fingerprint(resolve(str(model)))
 
 
+@pytest.mark.slow
 def test_a_broken_connection_is_gone_on_with(server: Server, model: Path, tmp_path: Path) -> None:
     publish(server, model)
     weights = f"/{REF}/resolve/{SHA}/model.safetensors"
@@ -140,6 +143,7 @@ def test_a_broken_connection_is_gone_on_with(server: Server, model: Path, tmp_pa
     assert len(server.ranges(weights)) == 2
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_kept_when_it_breaks_off(server: Server, model: Path, tmp_path: Path) -> None:
     import transformers
 
@@ -214,6 +218,7 @@ def test_offline_and_unreachable(server: Server, tmp_path: Path) -> None:
     assert works in error
 
 
+@pytest.mark.slow
 def test_nothing_is_downloaded_of_what_can_not_be_opened(server: Server, model: Path, tmp_path: Path) -> None:
     (model / "model.safetensors").rename(model / "pytorch_model.bin")
     publish(server, model)
@@ -227,6 +232,7 @@ def test_nothing_is_downloaded_of_what_can_not_be_opened(server: Server, model: 
     assert server.ranges(f"/{REF}/resolve/{SHA}/model.safetensors") == []
 
 
+@pytest.mark.slow
 def test_the_default_comes_from_the_hub_where_it_answers(server: Server, model: Path, tmp_path: Path) -> None:
     publish(server, model, "HuggingFaceTB/SmolLM2-135M-Instruct")
     found = ask("default", tmp_path / "home", server.url)
