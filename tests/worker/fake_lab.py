@@ -112,7 +112,7 @@ def _lines(title: str, y: np.ndarray) -> Lines:
     return Lines(title=title, x=y, series=[Series(name="a", y=y)], x_label="x", y_label="y")
 
 
-def open(model: str, device: str, dtype: str, tell: Any) -> FakeLab:
+def open_fake(model: str, device: str, dtype: str, tell: Any) -> FakeLab:
     """`fake:WORDS` says what happens: `slow`, `none`, `dies`."""
     tell("finding", "looking for nothing", None, None)
     what = model.partition(":")[2]

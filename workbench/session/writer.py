@@ -10,7 +10,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -310,9 +310,13 @@ class SessionWriter:
         folder = self.path.parent if os.access(self.path.parent, os.W_OK) else paths.data_dir() / "sessions"
         folder.mkdir(parents=True, exist_ok=True)
         target = free_path(folder / f"{self.path.stem}-recovered{self.path.suffix}")
-        with sqlite3.connect(target) as copy:
-            self._connection.backup(copy)
-        copy.close()
+        part = target.with_name(f".{target.name}.part")
+        try:
+            with closing(sqlite3.connect(part)) as copy:
+                self._connection.backup(copy)
+            part.rename(target)
+        finally:
+            part.unlink(missing_ok=True)
         connection = self._open(target)
         old, self._connection, self.recovered = self._connection, connection, target
         self._identity = identify(target)

@@ -93,7 +93,7 @@ class Control:
             info=self.info,
             memory=self._device_memory or _resident(self.supervisor.pid),
             jobs=[
-                JobState(session=job.session, step=job.step, experiment=job.experiment, state=_state(job))
+                JobState(session=job.named, step=job.step, experiment=job.experiment, state=_state(job))
                 for job in list(self.jobs)[:MAX_LISTED]
                 if job.peek is None
             ],

@@ -24,7 +24,9 @@ class Job:
     edits: list[Edit]
     seed: int = 0
     session: str = ""
-    """empty for a peek"""
+    """its real path; empty for a peek"""
+    named: str = ""
+    """the session as the front named it"""
     step: int = 0
     batch: bool = False
     client: Any = None

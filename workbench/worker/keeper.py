@@ -79,7 +79,6 @@ class Keeper:
         self._active: dict[str, set[int]] = {}
         self._moved: dict[str, UserError] = {}
         self._failing: dict[str, str] = {}
-        self._closing = False
         self._thread = threading.Thread(target=self._work, name="keeper", daemon=True)
         self._thread.start()
 
@@ -156,7 +155,6 @@ class Keeper:
 
     async def close(self, patience: float = 10.0) -> None:
         """Write what waits, close the sessions, end the thread; gives up after `patience` seconds."""
-        self._closing = True
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join, patience)
         for (session, step), _ in self._waiting.items():

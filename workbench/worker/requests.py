@@ -110,6 +110,7 @@ async def _submit(control: Control, front: Connection, message: Submit) -> Messa
             edits=message.edits,
             seed=message.seed,
             session=session,
+            named=message.session,
             step=step,
             batch=message.batch,
         )
