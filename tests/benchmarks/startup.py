@@ -39,7 +39,7 @@ def run(results: Results, env: dict[str, str], folder: Path) -> None:
         results.add(
             f"private memory after Home, {label}",
             "≤ 2.5 × bare app",
-            f"{ratio:.2f} × ({median(memory['ours']) / 2**20:.0f} MiB against {median(memory['bare']) / 2**20:.0f} MiB)",
+            f"{ratio:.2f} × ({mebibytes(memory['ours'])} against {mebibytes(memory['bare'])})",
             ratio <= 2.5,
         )
 
@@ -51,3 +51,7 @@ def stop_workers(env: dict[str, str]) -> None:
     subprocess.run(
         [sys.executable, "-m", "workbench", "stop", "--all"], env={**os.environ, **env}, capture_output=True, timeout=60
     )
+
+
+def mebibytes(values: list[int]) -> str:
+    return f"{median(values) / 2**20:.0f} MiB"
