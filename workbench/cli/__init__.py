@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from workbench.cli.failing import guarded
+from workbench.cli.failing import PipeClosed, guarded
 
 _COMMANDS = {
     "run": ("run", "Run an experiment and print what it found."),
@@ -43,6 +43,12 @@ class Workbench(click.Group):
             return super().main(args=args, standalone_mode=False, **extra)
         run = super().main
         sys.exit(guarded(lambda: run(args=args, standalone_mode=False, **extra)))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise PipeClosed from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)

@@ -19,6 +19,10 @@ from workbench.errors import UserError
 DONE, FAILED, WRONG, CANCELLED = 0, 1, 2, 130
 
 
+class PipeClosed(Exception):  # noqa: N818 - it is a signal, not an error
+    """Whoever reads our output has had enough. click would make exit code 1 of a BrokenPipeError."""
+
+
 def guarded(action: Callable[[], Any]) -> int:
     """Runs `action` and says what went wrong, if anything; the exit code."""
     try:
@@ -37,8 +41,8 @@ def guarded(action: Callable[[], Any]) -> int:
         return CANCELLED
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else DONE if error.code is None else FAILED
-    except BrokenPipeError:
-        # whoever reads has had enough; the interpreter must not try to flush what is left
+    except (BrokenPipeError, PipeClosed):
+        # the interpreter must not try to flush what is left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except Exception as error:

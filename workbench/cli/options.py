@@ -78,6 +78,10 @@ def session_path(given: Path | None) -> Path:
     path = from_group("session", given)
     if path is None:
         path = sessions_dir() / f"shell-{time.strftime('%Y-%m-%d')}.db"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"the folder for sessions {path.parent} cannot be made: {error.strerror}") from None
     if path.is_dir():
         raise UserError(f"{path} is a folder: a session is one file, for example {path / 'capitals.db'}")
     return Path(path).absolute()

@@ -1,0 +1,165 @@
+"""Sessions from the command line: read from the file alone, without a model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+from tests.cli.test_command_line import HEAVY, modules_after
+from tests.drawing import samples
+from workbench.edits import SetTo
+from workbench.experiment import NextStep
+from workbench.session.reader import SessionReader
+from workbench.session.writer import SessionWriter
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Path:
+    """Three steps, one under another, with every kind of view and a note."""
+    path = tmp_path / "capitals.db"
+    with SessionWriter(path) as writer:
+        first = writer.add_step("predict", {"prompt": "The capital of \x1b[31mFrance"}, expected="Paris")
+        writer.start(first)
+        views = {str(at): view for at, view in enumerate(samples.every_kind())}
+        writer.publish(first, headline="' Paris' .771", scalars={"kl": None, "entropy": 1.5}, views=views)
+        writer.finish(first, "done")
+        second = writer.add_step("predict", {"prompt": "again"}, [SetTo("L1.N2", 0)], parent=first)
+        writer.start(second)
+        writer.finish(second, "failed", error="out of memory")
+        writer.add_step("logit-lens", {"prompt": "later"})
+        writer.note("overshoots above 8", first)
+        writer.note("about all of it")
+    return path
+
+
+def test_show_lists_the_steps_as_a_tree(invoke: Run, session: Path) -> None:
+    out = invoke("show", session, "--width", "110").stdout
+    lines = out.splitlines()
+    assert lines[0].startswith("capitals · ")
+    assert "\\x1b[31m" in out
+    assert "└ predict" in out
+    assert "L1.N2=0" in out
+    assert "failed: out of memory" in out
+    assert "(expected: Paris)" in out
+    assert "★ about all of it" in out
+    data = json.loads(invoke("show", session, "--json").stdout)
+    assert [step["id"] for step in data["steps"]] == [1, 2, 3]
+    assert data["title"] == "capitals"
+
+
+def test_show_draws_one_step(invoke: Run, session: Path) -> None:
+    out = invoke("show", session, "1", "--width", "90").stdout
+    assert "' Paris' .771" in out
+    assert "★ overshoots above 8" in out
+    for view in samples.every_kind():
+        assert view.title in out
+    assert "\x1b" not in out
+    assert all(len(line) <= 90 for line in out.splitlines())
+
+
+def test_show_as_json_has_every_number_and_null_for_nan(invoke: Run, session: Path) -> None:
+    data = json.loads(invoke("show", session, "1", "--json").stdout)
+    assert len(data["views"]) == len(samples.every_kind())
+    tokens = next(view for view in data["views"] if view["kind"] == "tokens")
+    assert tokens["data"]["rows"][0]["values"][0] is None
+    assert data["scalars"] == {"entropy": 1.5, "kl": None}
+    assert data["model"] is None
+
+
+def test_a_step_that_is_not_there(invoke: Run, session: Path) -> None:
+    result = invoke("show", session, "9")
+    assert result.exit_code == 2
+    assert "there is no step 9" in result.stderr
+
+
+def test_replay_prints_the_timeline_without_torch(session: Path, invoke: Run) -> None:
+    result = invoke("replay", session)
+    assert result.exit_code == 0, result.output
+    for title in ("── 1 ─", "── 2 ─", "── 3 ─"):
+        assert title in result.stdout
+    assert "failed: out of memory" in result.stdout
+    found = modules_after("import workbench.cli; workbench.cli.main()", "replay", "--text", str(session))
+    assert not found & {*HEAVY, "textual", "sqlite_utils"}
+
+
+def test_sessions_are_listed_with_what_is_wrong_with_them(invoke: Run, own_folders: Path, session: Path) -> None:
+    folder = own_folders / "data" / "sessions"
+    folder.mkdir(parents=True)
+    session.rename(folder / "capitals.db")
+    (folder / "broken.db").write_bytes(b"nothing of the kind" * 100)
+    out = invoke("sessions").stdout
+    assert "capitals" in out
+    assert "3" in out
+    data = json.loads(invoke("sessions", "--json").stdout)
+    assert {Path(item["path"]).name for item in data} == {"capitals.db", "broken.db"}
+    assert next(item for item in data if item["problem"])["path"].endswith("broken.db")
+
+
+def test_a_file_that_is_no_session_is_a_sentence(invoke: Run, tmp_path: Path) -> None:
+    (tmp_path / "x.db").write_bytes(b"nothing of the kind" * 100)
+    for command in (["show", "x.db"], ["replay", "x.db"], ["note", "x.db", "hello"]):
+        result = invoke(*command)
+        assert result.exit_code == 2, command
+        assert result.stderr.count("\n") == 1
+
+
+def test_a_note_is_written(invoke: Run, session: Path) -> None:
+    assert invoke("note", session, "a thought", "--step", "2").exit_code == 0
+    with SessionReader(session) as reader:
+        assert [note.text for note in reader.notes(2)] == ["a thought"]
+    result = invoke("note", session, "a thought", "--step", "9")
+    assert result.exit_code == 2
+    assert "no step 9" in result.stderr
+    assert invoke("note", "none.db", "x").exit_code == 2
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_note_goes_through_the_worker_that_has_the_session(invoke: Run, tmp_path: Path) -> None:
+    ran = invoke("run", "predict", "--prompt", "wait:0", "--session", "s.db", "--model", "fake:")
+    assert ran.exit_code == 0, ran.output
+    told = invoke("note", "s.db", "a thought", "--step", "1")
+    assert told.exit_code == 0, told.output
+    with SessionReader(tmp_path / "s.db") as reader:
+        assert [note.text for note in reader.notes(1)] == ["a thought"]
+
+
+def test_next_steps_are_command_lines_with_the_edits_that_are_on(invoke: Run, tmp_path: Path) -> None:
+    path = tmp_path / "n.db"
+    with SessionWriter(path) as writer:
+        step = writer.add_step("predict", {"prompt": "a b"}, [SetTo("L1.N2", 0)])
+        writer.start(step)
+        suggestions = [
+            NextStep(label="as it is", experiment="logit-lens", params={"prompt": "a b"}),
+            NextStep(label="clean", experiment="predict", params={"prompt": "a b"}, edits=[]),
+            NextStep(label="of another version", experiment="nowhere", params={"x": 1}),
+        ]
+        writer.publish(step, headline="h", next_steps=suggestions)
+        writer.finish(step, "done")
+    out = invoke("show", path, "1").stdout
+    assert "    workbench run logit-lens --prompt 'a b' --edit L1.N2=0\n" in out
+    assert "    workbench run predict --prompt 'a b'\n" in out
+    assert "    workbench run nowhere\n" in out
+
+
+def test_a_crafted_view_is_a_note_and_the_rest_is_drawn(invoke: Run, tmp_path: Path) -> None:
+    import sqlite3
+
+    path = tmp_path / "c.db"
+    with SessionWriter(path) as writer:
+        step = writer.add_step("predict", {"prompt": "a"})
+        writer.start(step)
+        writer.publish(step, views={"a": samples.table(), "b": samples.scatter(20), "c": samples.text()})
+        writer.finish(step, "done")
+    connection = sqlite3.connect(path)
+    names = [row[1] for row in connection.execute("PRAGMA table_info(view)")]
+    column = "spec" if "spec" in names else "data"
+    connection.execute(f"UPDATE view SET {column} = '{{}}' WHERE position = 1")
+    connection.commit()
+    connection.close()
+    result = invoke("show", path, "1")
+    assert result.exit_code == 0, result.output
+    assert "note: the view" in " ".join(result.stdout.split())
+    assert samples.text().title in result.stdout
