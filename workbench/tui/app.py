@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from workbench.worker.protocol import Message
 
 
+_CANCELLING = "cancelling step"
+
+
 class WorkbenchApp(App[int]):
     """Without `spec` it is a replay: one session, no worker, no model."""
 
@@ -109,6 +112,7 @@ class WorkbenchApp(App[int]):
     def _tick(self) -> None:
         """Seconds left count down while something is under way."""
         if not ready(self.link) or self.running:
+            self.page_now.worker_changed()
             self.page_now.refresh_frame()
 
     # --- screens ---
@@ -213,14 +217,14 @@ class WorkbenchApp(App[int]):
             words.append(more)
         return Text(" · ".join(words), colors.quiet if ready(self.link) else colors.second)
 
-    def subject(self) -> Text:
+    def subject(self, edits: bool = True, session: bool = True) -> Text:
         """The top line's right: session, edits, model."""
         colors = ink(self)
         text = Text()
-        if words := self.edits.words():
+        if edits and (words := self.edits.words()):
             text.append(f"{words} (e) · ", colors.second)
-        session = safe(self.session_title) if self.feed.path else "new session"
-        return text.append(" · ".join(filter(None, (session, model_name(self.link)))), colors.quiet)
+        title = safe(self.session_title) if self.feed.path else "new session"
+        return text.append(" · ".join(filter(None, (session and title, model_name(self.link)))), colors.quiet)
 
     def _jobs(self) -> list[Any]:
         status = self.link.status if self.link else None
@@ -241,9 +245,9 @@ class WorkbenchApp(App[int]):
         from workbench.worker.protocol import Cancel
 
         page = self.page_now
+        page.say(f"{_CANCELLING} {step}; what it has found is kept")
         try:
             await self.request(Cancel(session=str(self.feed.path), step=step))
-            page.say(f"step {step} is being cancelled; what it has found is kept")
         except UserError as error:
             page.say(str(error), bad=True)
 
@@ -300,6 +304,8 @@ class WorkbenchApp(App[int]):
         else:
             self.session_title, self.pins = shorten(title, 40), pins
             self.running = running if running and running.status == "running" else None
+            if self.running is None and self.page_now.said().startswith(_CANCELLING):
+                self.page_now.say("")
             self.model_info = self.model_info or info
         self.page_now.refresh_frame()
 

@@ -18,8 +18,8 @@ def _key(name: str, keys: str, action: str, label: str, tip: str, show: bool = F
 APP = [
     _key("help", "f1,question_mark", "help", "keys", "what this screen is and its keys", show=True),
     _key("palette", "f2,colon", "palette", "ask", "questions and commands, from anywhere"),
-    _key("edits", "e,f3", "edits", "edits", "the edit stack: add, remove, switch on and off"),
-    _key("timeline", "t,f4", "timeline", "timeline", "the steps of this session"),
+    _key("edits", "e,f3", "edits", "edits", "the edit stack: add, remove, switch on and off", show=True),
+    _key("timeline", "t,f4", "timeline", "timeline", "the steps of this session", show=True),
     _key("neurons", "n,f6", "neurons", "neurons", "all neurons of the model, with a card for the one under the cursor"),
     _key("back", "escape", "back", "back", "leave the field, then the screen; every screen keeps its place"),
     _key("cancel", "ctrl+c", "cancel", "cancel", "cancel what runs, keep what there is; never quits", first=True),
@@ -33,13 +33,14 @@ LIST = [
     _key("list.page-down", "pagedown,ctrl+d", "page(1)", "page down", "one page down"),
     _key("list.first", "home,g", "edge(-1)", "first", "the first line"),
     _key("list.last", "end,G", "edge(1)", "last", "the last line"),
-    _key("list.open", "enter,l", "open", "open", "open what is under the cursor"),
+    _key("list.open", "enter,l", "open", "open", "open what is under the cursor", show=True),
 ]
 
 HOME = [
     _key("home.up", "up", "move(-1)", "up", "the line above, also while typing"),
     _key("home.down", "down", "move(1)", "down", "the line below, also while typing"),
-    _key("home.ask", "enter", "ask", "ask", "ask this question, or open this session", show=True),
+    # What is typed before the terminal is ours arrives with Enter as a line feed, which is Ctrl+J.
+    _key("home.ask", "enter,ctrl+j", "ask", "ask", "ask this question, or open this session", show=True),
     _key("home.next", "tab", "next_place", "fill in", "to the next blank, then the sessions", show=True),
     _key("home.previous", "shift+tab", "previous_place", "", "to the blank before"),
     _key("home.filter", "slash,i", "filter", "filter", "type words to narrow the list", show=True),
@@ -87,7 +88,7 @@ RESULT = [
     _key("result.page-down", "pagedown,ctrl+d", "page(1)", "page down", "half a page down"),
     _key("result.first", "home,g", "edge(-1)", "first", "to the headline"),
     _key("result.last", "end,G", "edge(1)", "last", "to the end"),
-    _key("result.fold", "enter,space", "fold", "unfold", "unfold or fold this view", show=True),
+    _key("result.fold", "enter,space", "fold", "fold", "unfold or fold this view", show=True),
     _key("result.one", "1", "next_step(1)", "next steps", "take the first next step"),
     _key("result.two", "2", "next_step(2)", "", "take the second next step"),
     _key("result.three", "3", "next_step(3)", "", "take the third next step"),
@@ -102,7 +103,6 @@ NEXT_STEPS = [
 ]
 
 TIMELINE = [
-    _key("timeline.open", "enter", "open", "open", "this step, whole", show=True),
     _key("timeline.earlier", "left", "history(-1)", "earlier", "one step back in history, as it happened", show=True),
     _key("timeline.later", "right", "history(1)", "later", "one step on in history", show=True),
     _key("timeline.note", "n", "note", "note", "write a note on this step", show=True),

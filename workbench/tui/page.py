@@ -104,17 +104,22 @@ class Page(Screen[None]):
     def keys_now(self) -> list[tuple[str, str]]:
         """Keys that work here and now, the focused pane's first, the way to all of them last."""
         inside = isinstance(self.focused, Input | TextArea)
-        found: dict[str, str] = {}
+        found: dict[str, str] = {label: key for key, label in self.field_keys()} if inside else {}
         last: list[tuple[str, str]] = []
         for key, active in self.active_bindings.items():  # the focused widget's first, the app's last
             label = active.binding.description
-            if not (active.binding.show and active.enabled and label) or (inside and prints(key)):
+            here = label == self.NAME.lower()
+            if here or not (active.binding.show and active.enabled and label) or (inside and prints(key)):
                 continue
             if active.binding.id == "help":
                 last = last or [(key_word(key), label)]
             else:
                 found.setdefault(label, key_word(key))
         return [(key, label) for label, key in found.items()] + last
+
+    def field_keys(self) -> list[tuple[str, str]]:
+        """What is worth saying first while a field is typed in."""
+        return [("Esc", "leave the field")]
 
     def on_descendant_focus(self) -> None:
         self.refresh_frame()
@@ -130,5 +135,5 @@ class Page(Screen[None]):
 
 def prints(key: str) -> bool:
     """The key types a character into a field."""
-    character = key_to_character(key)
+    character = "/" if key == "slash" else key_to_character(key)  # Textual's table has no way back to the slash
     return character is not None and character.isprintable()

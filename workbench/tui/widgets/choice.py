@@ -54,15 +54,37 @@ class Choice(Widget, can_focus=True):
     def render(self) -> Text:
         colors = ink(self.app)
         text = Text(no_wrap=True)
-        for at, word in enumerate(self.words):
+        first, last = self._window(self.size.width)
+        text.append("… " if first else "", colors.quiet)
+        for at, word in enumerate(self.words[first:last]):
             chosen = word == self.value
             text.append("  " if at else "")
             text.append("▌" if chosen else " ", colors.accent)
             text.append(word, colors.strong if chosen else colors.quiet)
+        text.append(" …" if last < len(self.words) else "", colors.quiet)
         if self.has_focus:
             text.stylize(colors.cursor)
             text.append(" ← →", colors.quiet)
         return text
 
+    def _window(self, cells: int) -> tuple[int, int]:
+        """Which words are shown: the chosen one, and its neighbours for as long as there is room."""
+        if self._wanted() <= cells or self.value not in self.words:
+            return 0, len(self.words)
+        first = self.words.index(self.value)
+        last, left = first + 1, cells - len(self.value) - 12
+        while True:
+            before = len(self.words[first - 1]) + 3 if first else left + 1
+            after = len(self.words[last]) + 3 if last < len(self.words) else left + 1
+            if min(before, after) > left:
+                return first, last
+            if before <= left:
+                first, left = first - 1, left - before
+            else:
+                last, left = last + 1, left - after
+
     def get_content_width(self, container: Size, viewport: Size) -> int:
+        return self._wanted()
+
+    def _wanted(self) -> int:
         return sum(len(word) + 3 for word in self.words) + 4

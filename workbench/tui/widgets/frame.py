@@ -57,7 +57,7 @@ class TopLine(Widget):
     def render(self) -> Text:
         page: Page = self.screen  # type: ignore[assignment]
         left, right = page.heading()
-        return two_ends(left, right, self.size.width, ink(self.app).quiet)
+        return two_ends(left, right, self.size.width)
 
 
 class BottomLine(Widget):
@@ -89,14 +89,15 @@ def _joined(keys: list[tuple[str, str]]) -> str:
     return "  ".join(f"{key} {label}" for key, label in keys)
 
 
-def two_ends(left: Text, right: Text, cells: int, filler: Any = "") -> Text:
-    """A line with something at both ends; what does not fit goes from the left's end, then from the right's."""
-    right_text = shorten(right.plain, max(0, cells - 12))
-    right = right if right_text == right.plain else Text(right_text, filler)
-    room = cells - 2 - width(right.plain) - (2 if right.plain else 0)
-    if width(left.plain) > room:
-        left = left.copy()
-        left.truncate(max(0, room), overflow="ellipsis")
+_RIGHT_LEAST = 24
+
+
+def two_ends(left: Text, right: Text, cells: int) -> Text:
+    """A line with something at both ends; what does not fit goes from the right's end, then from the left's."""
+    left, right = left.copy(), right.copy()
+    room = cells - 2 - (2 if right.plain else 0)
+    right.truncate(max(_RIGHT_LEAST, room - width(left.plain)), overflow="ellipsis")
+    left.truncate(max(0, room - width(right.plain)), overflow="ellipsis")
     gap = max(1, cells - 2 - width(left.plain) - width(right.plain))
     return Text.assemble(" ", left, " " * gap, right, no_wrap=True, overflow="crop")
 

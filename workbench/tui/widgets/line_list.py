@@ -18,7 +18,7 @@ from workbench.tui.theme import ink
 _CACHE = 2_000
 
 
-class LineList(ScrollView, can_focus=True):
+class LineList(ScrollView, can_focus=True, inherit_bindings=False):
     """Subclasses give `line(index, cells)`; the cursor's mark and background are drawn here."""
 
     DEFAULT_CSS = """

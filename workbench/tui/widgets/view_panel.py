@@ -29,8 +29,10 @@ class ViewPanel(Widget):
 
     DEFAULT_CSS = "ViewPanel { height: auto; width: 1fr; }"
 
-    def __init__(self, **given: Any) -> None:
+    def __init__(self, lines: int | None = None, **given: Any) -> None:
         super().__init__(**given)
+        self._lines = lines
+        """as many at most"""
         self.view: AnyView | None = None
         self._problem = ""
         self._strips: list[Strip] = []
@@ -60,7 +62,7 @@ class ViewPanel(Widget):
             strips = _strips(lines, self.app.console)
         else:
             strips = await asyncio.get_running_loop().run_in_executor(
-                _DRAWING, _drawing, view, cells, drawing_style(self.app), self.app.console
+                _DRAWING, _drawing, view, cells, self._lines, drawing_style(self.app), self.app.console
             )
         height = len(self._strips)
         self._strips, self._drawn = strips, wanted
@@ -92,13 +94,13 @@ class ViewPanel(Widget):
         return Text("")
 
 
-def _drawing(view: AnyView, cells: int, style: Style, console: Console) -> list[Strip]:
+def _drawing(view: AnyView, cells: int, lines: int | None, style: Style, console: Console) -> list[Strip]:
     """In the drawing thread, which is also where plotext is imported. The panel's own heading is the title."""
     import msgspec
 
     from workbench.drawing.view import draw
 
-    return _strips(draw(msgspec.structs.replace(view, title=""), cells, style=style), console)
+    return _strips(draw(msgspec.structs.replace(view, title=""), cells, lines, style), console)
 
 
 def _strips(lines: list[Text], console: Console) -> list[Strip]:

@@ -45,8 +45,8 @@ class Compare(Page):
             yield ViewPanel()
         yield Rule("")
         with Horizontal(id="two"):
-            yield ResultPane(id="first")
-            yield ResultPane(id="second")
+            yield ResultPane(brief=True, id="first")
+            yield ResultPane(brief=True, id="second")
 
     def details(self) -> str:
         return f" · steps {self._steps[0]} and {self._steps[1]}" if self._steps[0] else ""

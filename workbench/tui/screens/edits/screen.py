@@ -90,6 +90,14 @@ class Edits(Page):
     def field(self) -> Field:
         return self.query_one("#edit", Field)
 
+    def field_keys(self) -> list[tuple[str, str]]:
+        return [("Enter", "add"), ("→", "complete"), ("Esc", "to the list")]
+
+    def heading(self) -> tuple[Text, Text]:
+        colors = ink(self.app)
+        left = Text.assemble((self.NAME, colors.strong), (self.details(), colors.second))
+        return left, self.workbench.subject(edits=False)
+
     def rest(self) -> Widget:
         return self.lines
 

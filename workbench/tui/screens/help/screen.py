@@ -86,10 +86,10 @@ class Help(Page):
         for binding in keys.ALL[name]:
             given = self.app._keymap.get(binding.id or "", binding.key)
             words = " ".join(key_word(key.strip()) for key in given.split(","))
-            text.append("  " + fit(words, 18), colors.accent)
-            tip = fit(binding.tooltip, cells - 20 - 22)
+            text.append("  " + fit(words, 20), colors.accent)
+            tip = fit(binding.tooltip, cells - 22 - 22)
             text.append(tip, colors.plain)
-            text.append(fit(f"  {binding.id}", max(0, cells - 20 - width(tip))) + "\n", colors.quiet)
+            text.append(fit(f"  {binding.id}", max(0, cells - 22 - width(tip))) + "\n", colors.quiet)
 
 
 def _units() -> str:

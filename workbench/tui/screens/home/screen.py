@@ -106,6 +106,9 @@ class Home(Page):
     def sessions(self) -> SessionList:
         return self.query_one(SessionList)
 
+    def field_keys(self) -> list[tuple[str, str]]:
+        return [("Enter", "ask"), ("Tab", "fill in"), ("F2", "commands"), ("Esc", "keys")]
+
     def rest(self) -> Widget:
         return self.query_one(Questions)
 

@@ -31,9 +31,10 @@ class CommandList(LineList):
 
     def line(self, index: int, cells: int) -> Text:
         colors, command = ink(self.app), self.commands[index]
-        about_cells = min(44, cells // 3)
-        text = Text(fit(safe(command.words), cells - about_cells - 12), colors.plain)
-        text.append("  " + fit(command.about, about_cells), colors.quiet)
+        longest = max(width(safe(one.words)) for one in self.commands)
+        words_cells = max(20, min(longest, cells - 34))
+        text = Text.assemble((fit(safe(command.words), words_cells), colors.plain))
+        text.append("   " + fit(command.about, max(0, cells - words_cells - 12)), colors.quiet)
         return text.append(fit(command.key, max(0, cells - width(text.plain) - 1), right=True), colors.accent)
 
 
@@ -107,6 +108,9 @@ class Palette(Page):
 
     def action_type(self) -> None:
         self.query_one("#words", Field).focus()
+
+    def field_keys(self) -> list[tuple[str, str]]:
+        return [("Enter", "do it"), ("↑ ↓", "choose"), ("Esc", "back")]
 
     async def leave_field(self) -> None:
         self.app.pop_screen()

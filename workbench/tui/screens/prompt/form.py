@@ -33,45 +33,44 @@ class FormField(Horizontal):
     DEFAULT_CSS = """
     FormField { height: 1; }
     FormField Static { width: auto; color: $quiet; }
-    FormField TextField { width: 1fr; margin: 0 2 0 1; }
-    FormField Choice { margin: 0 2 0 1; }
-    FormField .unit { margin-right: 2; }
+    FormField Field { width: auto; max-width: 80%; min-width: 1; color: $primary; }
+    FormField .unit { margin-left: 1; }
     """
 
     def __init__(self, field: Field, value: str, page: Page) -> None:
         super().__init__()
         self.field = field
-        self._page = page
-        self._value = value
+        self.input = _input(field, value, page)
 
     def compose(self) -> ComposeResult:
-        field = self.field
-        yield Static(safe(field.name.replace("_", " ")))
-        if field.type == "bool":
-            yield Choice(("off", "on"), self._value or "off")
-        elif field.choices:
-            yield Choice(field.choices, self._value or str(field.default))
+        yield Static(safe(self.field.name.replace("_", " ")) + " ")
+        if isinstance(self.input, Choice):
+            yield self.input
         else:
-            suggester = UnitSuggester(self._page) if field.name in ("units", "unit") else None
-            yield TextField(self._value, suggester=suggester, placeholder=_placeholder(field))
-        if field.unit:
-            yield Static(safe(field.unit), classes="unit")
-
-    @property
-    def input(self) -> Widget:
-        return self.query_one("Choice, TextField")
+            yield Static("⟨")
+            yield self.input
+            yield Static("⟩")
+        if self.field.unit:
+            yield Static(safe(self.field.unit), classes="unit")
 
     @property
     def value(self) -> str:
-        widget = self.input
-        return widget.value if isinstance(widget, TextField | Choice) else ""
+        return self.input.value
 
     def set(self, value: str) -> None:
-        widget = self.input
-        if isinstance(widget, Choice):
-            widget.set(value)
-        elif isinstance(widget, TextField):
-            widget.value = value
+        if isinstance(self.input, Choice):
+            self.input.set(value)
+        else:
+            self.input.value = value
+
+
+def _input(field: Field, value: str, page: Page) -> Choice | TextField:
+    if field.type == "bool":
+        return Choice(("off", "on"), value or written(field.default))
+    if field.choices:
+        return Choice(field.choices, value or written(field.default))
+    suggester = UnitSuggester(page) if field.name in ("units", "unit") else None
+    return TextField(value, suggester=suggester, placeholder=_placeholder(field))
 
 
 class Form(ItemGrid):
@@ -86,7 +85,7 @@ class Form(ItemGrid):
         """Enter in one of the fields."""
 
     def __init__(self) -> None:
-        super().__init__(min_column_width=34, stretch_height=False, regular=True)
+        super().__init__(min_column_width=34, stretch_height=False)
         self.more = False
         self._fields: list[Field] = []
 
@@ -141,7 +140,7 @@ def _placeholder(field: Field) -> str:
     default = written(field.default)
     if default:
         return default
-    return f"such as {field.example.strip()}" if field.example else "–"
+    return f"such as {field.example}" if field.example else "–"
 
 
 def explain(field: Field) -> str:

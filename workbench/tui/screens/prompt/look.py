@@ -36,6 +36,7 @@ class Look:
         from workbench.edits import Edit
         from workbench.tui.widgets.result.snapshot import ShownView
         from workbench.views import from_builtins
+        from workbench.worker.peeks import peek_views
         from workbench.worker.protocol import Peek
 
         record = snapshot.record
@@ -45,18 +46,11 @@ class Look:
             answer = await self._page.workbench.request(
                 Peek(slot=SLOT, experiment="logit-lens", params=given, edits=edits)
             )
-            views = [] if answer.error or answer.replaced else answer.views[:1]
-            view = from_builtins(views[0], load=_array) if views else None
+            views = [] if answer.replaced else peek_views(answer)
         except (UserError, ValueError):
             return  # a look that can't be had is no trouble: the result stands
         result = self._page.result
-        if view is not None and result.step == record.id:
-            title = "Logit lens, at a glance (not logged)"
-            await result.show_beside(ShownView(key=KEY, title=title, revision=0, view=view))
-
-
-def _array(data: dict[str, Any]) -> Any:
-    """`{"dtype", "shape", "data"}` of a PeekAnswer."""
-    import numpy as np
-
-    return np.frombuffer(data["data"], np.dtype(data["dtype"])).reshape(data["shape"])
+        if views and result.step == record.id:
+            lines = max(12, result.size.height - 14)
+            title = "Logit lens, a look (1 keeps it as a step)"
+            await result.show_beside(ShownView(key=KEY, title=title, revision=0, view=views[0], lines=lines))

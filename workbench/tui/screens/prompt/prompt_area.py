@@ -19,8 +19,8 @@ class PromptArea(TextArea):
 
     DEFAULT_CSS = """
     PromptArea {
-        height: auto; max-height: 33vh; border: none; padding: 0 1; background: $background; color: $foreground;
-        scrollbar-size: 1 1;
+        height: auto; max-height: 33vh; border: none; padding: 0 1; scrollbar-size: 1 1;
+        background: $background; color: $foreground; text-style: bold;
         &:focus { border: none; background: $background; }
         & .text-area--cursor-line { background: $background; }
         & .text-area--placeholder { color: $quiet; }

@@ -44,7 +44,8 @@ class Prompt(Page):
     AUTO_FOCUS = "PromptArea"
     DEFAULT_CSS = """
     Prompt PromptArea { margin: 0 0 0 1; }
-    Prompt #experiments { margin: 0 0 0 1; }
+    Prompt.tall PromptArea { margin: 1 0 1 1; }
+    Prompt #experiments { margin: 0 0 0 1; width: 1fr; }
     Prompt #form-rule { padding: 0 1; margin: 0 0 1 0; }
     """
     BINDINGS: ClassVar[list[BindingType]] = list(keys.PROMPT)
@@ -91,6 +92,9 @@ class Prompt(Page):
     def result(self) -> ResultPane:
         return self.query_one(ResultPane)
 
+    def field_keys(self) -> list[tuple[str, str]]:
+        return [("Enter", "run"), ("Tab", "next field"), ("F3", "edits"), ("F2", "commands"), ("Esc", "result")]
+
     def rest(self) -> Widget:
         return self.result
 
@@ -120,6 +124,9 @@ class Prompt(Page):
         if rest:
             text.append("\n\n" + re.sub(r"(?<!\n)\n(?!\n)", " ", rest), colors.quiet)
         return text
+
+    def on_resize(self) -> None:
+        self.set_class(self.size.height >= 30, "tall")
 
     def worker_changed(self) -> None:
         if self._pending:

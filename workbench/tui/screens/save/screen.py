@@ -74,6 +74,9 @@ class Save(Page):
     def rest(self) -> Widget:
         return self.query_one("#format")
 
+    def field_keys(self) -> list[tuple[str, str]]:
+        return [("Enter", "write the file"), ("Shift+Tab", "format"), ("Esc", "back")]
+
     async def leave_field(self) -> None:
         self.app.pop_screen()  # there is nothing else here: one Esc is enough
 

@@ -41,9 +41,12 @@ class Timeline(Page):
     DEFAULT_CSS = """
     Timeline #both { layout: vertical; height: 1fr; }
     Timeline.beside #both { layout: horizontal; }
-    Timeline #steps { height: 2fr; width: 1fr; }
-    Timeline ResultPane { height: 3fr; width: 1fr; }
-    Timeline.beside #steps, Timeline.beside ResultPane { height: 1fr; }
+    Timeline #steps { height: auto; max-height: 42%; width: 1fr; }
+    Timeline #steps StepList { height: auto; }
+    Timeline ResultPane { height: 1fr; width: 1fr; padding-top: 1; }
+    Timeline.beside #steps { height: 1fr; max-height: 100%; }
+    Timeline.beside #steps StepList { height: 1fr; }
+    Timeline.beside ResultPane { padding-top: 0; }
     Timeline.beside #between { display: none; }
     Timeline #divider { display: none; width: 1; height: 1fr; color: $line; }
     Timeline.beside #divider { display: block; }
@@ -76,12 +79,12 @@ class Timeline(Page):
 
     def heading(self) -> tuple[Text, Text]:
         app, colors = self.workbench, ink(self.app)
-        left = Text(self.NAME, colors.strong)
+        left = Text.assemble((self.NAME, colors.strong))
         if app.feed.path:
             left.append(f" · {safe(app.session_title)} · {steps_words(self.lines.steps)}", colors.quiet)
         if app.link is None:
             return left, Text("replay, no model", colors.second)
-        return left, app.subject()
+        return left, app.subject(session=False)
 
     @property
     def lines(self) -> StepList:

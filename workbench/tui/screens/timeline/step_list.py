@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from workbench.session.records import StepRow
     from workbench.tui.app import WorkbenchApp
 
+_TOOK = 7
+"""cells for how long it took"""
 _KEPT = 4_000
 """rows kept in memory"""
 
@@ -148,27 +150,33 @@ class StepList(LineList):
         row = self._rows.get(step)
         if row is None:
             return text.append("…", colors.quiet)
-        name_cells = max(13, min(26, cells // 5)) - width(self.steps.branch[index])
+        name_cells = max(13, min(20, cells // 5)) - width(self.steps.branch[index])
         text.append(fit(safe(row.experiment), max(8, name_cells)) + " ", colors.plain)
-        took = _took(row)
-        notes = f"{row.notes} note{'' if row.notes == 1 else 's'}" if row.notes else ""
-        right = "  ".join(filter(None, (notes, took)))
-        room = cells - width(text.plain) - width(right) - 1
-        what_cells = max(8, min(34, room * 2 // 5))
+        room = cells - width(text.plain) - _TOOK - 2
+        what_cells = max(8, min(36, room * 2 // 5))
         what = f"+ {row.edits}" if row.edits else f"'{row.label}'" if row.label else ""
         text.append(fit(safe(what), what_cells) + "  ", colors.second if row.edits else colors.quiet)
         rest = max(0, room - what_cells - 2)
         found = _outcome(row, colors)
-        if row.expected:
-            found.append(f"  ★ expected {safe(row.expected)}", colors.second)
+        aside = _aside(row, colors)
+        # What was expected, or noted, is seen even where the sentence has to be cut for it.
+        found.truncate(max(rest - min(aside.cell_len, rest // 3), rest - aside.cell_len), overflow="ellipsis")
+        found.append_text(aside)
         found.truncate(rest, overflow="ellipsis")
         text.append_text(found)
-        text.append(" " * max(1, cells - width(text.plain) - width(right)) + right, colors.quiet)
+        text.append(" " * max(1, cells - width(text.plain) - _TOOK - 1))
+        text.append(fit(seconds(row.seconds) if row.seconds is not None else "", _TOOK, right=True), colors.quiet)
         return text if width(text.plain) <= cells else Text(shorten(text.plain, cells))
 
 
-def _took(row: StepRow) -> str:
-    return seconds(row.seconds) if row.seconds is not None else ""
+def _aside(row: StepRow, colors: Any) -> Text:
+    """What was expected, written before the result, and whether there are notes."""
+    aside = Text()
+    if row.expected:
+        aside.append(f"  ★ expected {safe(row.expected)}", colors.second)
+    if row.notes:
+        aside.append(f"  {row.notes} note{'' if row.notes == 1 else 's'}", colors.accent)
+    return aside
 
 
 def _outcome(row: StepRow, colors: Any) -> Text:

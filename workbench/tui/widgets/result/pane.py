@@ -27,7 +27,7 @@ WIDE = 116
 """cells from which two views stand side by side"""
 
 
-class ResultPane(VerticalScroll, can_focus=True):
+class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
     """`show(step)`; then it follows the file. The cursor goes over the views' headings."""
 
     DEFAULT_CSS = """
@@ -47,11 +47,13 @@ class ResultPane(VerticalScroll, can_focus=True):
             super().__init__()
             self.snapshot = snapshot
 
-    def __init__(self, empty: str = "", **given: Any) -> None:
+    def __init__(self, empty: str = "", brief: bool = False, **given: Any) -> None:
         super().__init__(**given)
         self.step: int | None = None
         self.snapshot: Snapshot | None = None
         self._empty = Text(empty)
+        self._brief = brief
+        """without what stands below the views"""
         self._cursor = 0
         self._unfolded: dict[str, bool] = {}
         """what the user folded or unfolded, by key: kept from step to step"""
@@ -140,7 +142,8 @@ class ResultPane(VerticalScroll, can_focus=True):
     def _words(self, snapshot: Snapshot) -> None:
         app, colors = self.workbench, ink(self.app)
         self.query_one("#head", Static).update(head(snapshot, app.link, colors))
-        self.query_one("#foot", Static).update(foot(snapshot, colors, app.link is None))
+        if not self._brief:
+            self.query_one("#foot", Static).update(foot(snapshot, colors, app.link is None))
 
     async def _build(self, views: tuple[ShownView, ...]) -> None:
         """Sections for these views; the ones that are there stay, so that nothing jumps."""
@@ -166,7 +169,9 @@ class ResultPane(VerticalScroll, can_focus=True):
         chosen = self._unfolded.get(shown.key)
         if chosen is not None:
             return not chosen
-        return at > (1 if self.is_wide else 0) or shown.key.startswith("scalars:")
+        # The main view, and as many more as there is likely to be room for.
+        room = 1 + self.is_wide + (self.size.height >= 26) + (self.size.height >= 44)
+        return at >= room or shown.key.startswith("scalars:")
 
     @property
     def sections(self) -> list[Section]:

@@ -67,7 +67,7 @@ class Section(Vertical):
         self.under_cursor = False
         self.folded = folded
         self.set_class(folded, "folded")
-        self.panel = ViewPanel()
+        self.panel = ViewPanel(shown.lines)
 
     def compose(self) -> ComposeResult:
         yield Heading()

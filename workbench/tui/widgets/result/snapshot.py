@@ -26,6 +26,8 @@ class ShownView(msgspec.Struct, frozen=True, kw_only=True):
     revision: int
     view: AnyView | None
     problem: str = ""
+    lines: int | None = None
+    """as many lines at most; None for all it wants"""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

@@ -97,11 +97,11 @@ def foot(snapshot: Snapshot, colors: Ink, replay: bool) -> Text:
     lines += [Text(f"· {safe(remark)}", colors.second) for remark in record.remarks]
     lines += [Text(f"note: {safe(note.text)}", colors.plain) for note in snapshot.notes]
     if record.next_steps and snapshot.finished:
-        steps = Text("next" if not replay else "next, with a model", colors.quiet)
+        lines += [Text("")] if lines else []
+        lines.append(Text("what next" if not replay else "what next, with a model", colors.quiet))
         for at, step in enumerate(record.next_steps[:3], 1):
-            steps.append(f"   {at} ", colors.strong)
-            steps.append(safe(step.label), colors.plain)
-        lines += ([Text("")] if lines else []) + [steps]
+            lines.append(Text.assemble((f"  {at} ", colors.strong), (safe(step.label), colors.plain)))
+        lines.append(Text(""))
     if record.command:
         lines.append(Text(f"$ {safe(record.command)}", colors.quiet))
     lines.append(Text(made_with(record), colors.quiet))

@@ -1,0 +1,358 @@
+"""The Neurons screen by keys alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.index.synthetic import make
+from tests.tui.fakes import screen, until
+from tests.tui.neurons import NeuronClient, lines_with, make_index, neurons
+from workbench.index.format import read_index_file, write_index_file
+from workbench.index.store import indexes_dir
+from workbench.worker.protocol import Note, Peek, Pin, Submit
+
+
+async def typed(pilot, text: str) -> None:
+    for character in text:
+        await pilot.press(character)
+
+
+async def test_moving_by_vim_keys_arrows_and_pages() -> None:
+    index = make_index()
+    async with neurons(NeuronClient(index)) as (pilot, page):
+        await pilot.press("j", "j", "down")
+        assert page.neuron == 3
+        await pilot.press("k")
+        assert page.neuron == 2
+        await pilot.press("pagedown")
+        assert page.neuron is not None and page.neuron > 20
+        await pilot.press("G")
+        assert page.neuron == 119
+        await pilot.press("g", "g")
+        assert page.neuron == 0
+        assert not page.asking.is_open
+        await until(pilot, lambda: "▌   L0.N0 " in screen(pilot.app), "the cursor's mark")
+
+
+async def test_the_card_follows_and_settles_on_the_last() -> None:
+    index = make_index()
+    async with neurons(NeuronClient(index)) as (pilot, page):
+        await pilot.press(*"jjjjjjjj")
+        await until(pilot, lambda: page.pane.neuron == 8, "the card of the last")
+        card = index.card(0, 8)
+        text = screen(pilot.app)
+        assert "n 10,000 tokens" in text and "in 50 documents" in text
+        assert f"[{card.high[0].tokens[card.high[0].peak].strip()}]" in text or "↵" in text
+        assert "when +" in text and "when −" in text
+        assert "reads like" in text and "writes like" in text
+        assert text.count("gate +") == 2
+
+
+async def test_a_filter_says_how_many_and_keeps_the_cursor() -> None:
+    index = make_index()
+    async with neurons(NeuronClient(index)) as (pilot, page):
+        await pilot.press("g")
+        await typed(pilot, "L1.N7")
+        await pilot.press("enter")
+        assert page.neuron == 47
+        await pilot.press("slash")
+        await typed(pilot, "layer 1 neuron 5-9")
+        await until(pilot, lambda: "5 of 120" in screen(pilot.app), "the count while typing")
+        await pilot.press("enter")
+        assert page.listing.ids.tolist() == [45, 46, 47, 48, 49]
+        assert page.neuron == 47
+        await until(pilot, lambda: "filter: layer 1 neuron 5-9   5 of 120" in screen(pilot.app), "the status")
+
+
+async def test_a_wrong_filter_points_at_the_character_and_stays_open() -> None:
+    index = make_index()
+    async with neurons(NeuronClient(index)) as (pilot, page):
+        await pilot.press("slash")
+        await typed(pilot, "layer 1 kurtosys>5 vr>.1")
+        await pilot.press("enter")
+        await until(pilot, lambda: "did you mean kurtosis" in screen(pilot.app), "the sentence")
+        field = next(line for line in screen(pilot.app).splitlines() if line.startswith(" filter"))
+        caret = next(line for line in screen(pilot.app).splitlines() if "^" in line)
+        assert caret.index("^") == field.index("kurtosys")
+        assert page.asking.is_open and len(page.listing.ids) == 120
+        await pilot.press("escape")
+        assert not page.asking.is_open and pilot.app.focused is page.listing
+
+
+async def test_terms_complete_by_tab() -> None:
+    index = make_index()
+    async with neurons(NeuronClient(index)) as (pilot, page):
+        await pilot.press("slash")
+        await typed(pilot, "fam")
+        await until(pilot, lambda: "family=" in screen(pilot.app), "the completion")
+        await pilot.press("tab")
+        await typed(pilot, "pred")
+        await pilot.press("tab", "enter")
+        assert page.browse.query.text == "family=prediction"
+
+
+async def test_filtered_to_nothing_names_the_term_and_relaxes() -> None:
+    index = make_index()
+    async with neurons(NeuronClient(index)) as (pilot, page):
+        await pilot.press("slash")
+        await typed(pilot, "layer 99 neuron<5")
+        await pilot.press("enter")
+        await until(pilot, lambda: "No neuron passes" in screen(pilot.app), "the sentence")
+        (worst,) = lines_with(pilot.app, "takes the most away")
+        assert "layer 99" in worst and "15 pass all the others" in worst
+        await pilot.press("R")
+        await until(pilot, lambda: len(page.listing.ids) == 15, "the relaxed filter")
+        assert page.browse.query.text == "neuron<5"
+        await until(pilot, lambda: "L2.N4" in screen(pilot.app), "the list again")
+
+
+async def test_sorting_by_a_chosen_column_and_back() -> None:
+    index = make_index()
+    async with neurons(NeuronClient(index)) as (pilot, page):
+        await pilot.press("s")
+        await typed(pilot, "vr")
+        await pilot.press("enter")
+        values = index.columns["vr"].values[page.listing.ids]
+        assert (values[:-1] >= values[1:]).all()
+        await until(pilot, lambda: "VR, largest first" in screen(pilot.app), "the order in words")
+        await pilot.press("S")
+        values = index.columns["vr"].values[page.listing.ids]
+        assert (values[:-1] <= values[1:]).all()
+        await pilot.press("s")
+        await typed(pilot, "address")
+        await pilot.press("enter")
+        assert page.listing.ids.tolist() == list(range(120))
+
+
+async def test_jumping_out_of_a_filter_takes_it_off() -> None:
+    index = make_index()
+    async with neurons(NeuronClient(index)) as (pilot, page):
+        await pilot.press("slash", *"vr>=2", "backspace", "0", "enter")
+        await pilot.press("slash", "ctrl+u")
+        await typed(pilot, "layer 0")
+        await pilot.press("enter", "g")
+        await typed(pilot, "L9.N1")
+        await pilot.press("enter")
+        await until(pilot, lambda: "there is no layer 9" in screen(pilot.app), "what is wrong")
+        await pilot.press("ctrl+u")
+        await typed(pilot, "L2.N3")
+        await pilot.press("enter")
+        assert page.neuron == 83
+        assert "does not pass the filter" in page.said()
+
+
+async def test_columns_are_chosen_and_moved() -> None:
+    index = make_index()
+    async with neurons(NeuronClient(index)) as (pilot, page):
+        await until(pilot, lambda: " VR " in screen(pilot.app), "the columns")
+        await pilot.press("c", "j", "space")
+        await until(pilot, lambda: "vr" not in page.browse.names, "the column gone")
+        chooser = page.pane.chooser
+        await until(pilot, lambda: chooser._all[chooser.cursor] == "vr", "the cursor on it")
+        await pilot.press("space")
+        await until(pilot, lambda: page.browse.names[-1] == "vr", "the column back")
+        await pilot.press("K")
+        await until(pilot, lambda: page.browse.names[-2] == "vr", "the column moved")
+        await pilot.press("escape")
+        await until(pilot, lambda: pilot.app.focused is page.listing, "the list again")
+
+
+async def test_marks_filter_and_two_are_compared() -> None:
+    index = make_index()
+    async with neurons(NeuronClient(index)) as (pilot, page):
+        await pilot.press("v")
+        assert "mark both with Space" in page.said()
+        await pilot.press("space", "j", "space")
+        assert page.browse.marks == {0, 2}
+        await until(pilot, lambda: "2 marked" in screen(pilot.app), "the count of marks")
+        await pilot.press("slash")
+        await typed(pilot, "in:marked")
+        await pilot.press("enter")
+        assert page.listing.ids.tolist() == [0, 2]
+        await pilot.press("v")
+        await until(
+            pilot, lambda: len(lines_with(pilot.app, "top examples")[0].split("top examples")) == 3, "two cards"
+        )
+        assert "L0.N0" in screen(pilot.app) and "L0.N2" in screen(pilot.app)
+        await pilot.press("escape")
+        await until(pilot, lambda: page.listing.display and pilot.app.focused is page.listing, "the list again")
+
+
+async def test_both_tails() -> None:
+    index = make_index()
+    async with neurons(NeuronClient(index)) as (pilot, page):
+        await until(pilot, lambda: page.pane.neuron == 0, "the card")
+        if "b both tails" in screen(pilot.app):
+            await pilot.press("b")
+            await until(pilot, lambda: "lowest examples" in screen(pilot.app), "the lowest")
+
+
+async def test_your_text_comes_by_peek_for_the_neuron_under_the_cursor() -> None:
+    index = make_index()
+    client = NeuronClient(index)
+    async with neurons(client) as (pilot, _):
+        await until(pilot, lambda: "6.2 5.9" in screen(pilot.app), "the values")
+        (line,) = lines_with(pilot.app, "6.2 5.9")
+        assert "[France] [is]" in line
+        assert "▲ this prompt: 6.2 at ' France'" in screen(pilot.app)
+        await pilot.press("j")
+        await until(pilot, lambda: client.asked(Peek)[-1].params["units"] == "L0.N1", "the next one's")
+        await pilot.press("w", "ctrl+u")
+        await typed(pilot, "Hello")
+        await pilot.press("enter")
+        await until(pilot, lambda: client.asked(Peek)[-1].params["prompt"] == "Hello", "the new text")
+
+
+async def test_zero_shows_clean_and_edited_beside_controls(own_folders: Path) -> None:
+    index = make_index()
+    client = NeuronClient(index)
+    async with neurons(client, session=own_folders / "s.db") as (pilot, page):
+        await pilot.press("j", "0")
+        await until(pilot, lambda: client.asked(Submit), "the step")
+        (message,) = client.asked(Submit)
+        assert (message.experiment, [str(edit) for edit in message.edits]) == ("predict", ["L0.N1=0"])
+        assert message.params["prompt"] == page.bench.text and message.params["controls"] == 64
+        await until(pilot, lambda: "KL .318" in screen(pilot.app), "the sentence")
+        text = screen(pilot.app)
+        assert "clean        ' Paris' .771" in text
+        assert "L0.N1=0      ' Paris' .412" in text
+        await pilot.press("j")
+        await until(pilot, lambda: "KL .318" not in screen(pilot.app), "the other neuron has none")
+        await pilot.press("asterisk")
+        await typed(pilot, "-2")
+        await pilot.press("enter")
+        await until(pilot, lambda: len(client.asked(Submit)) == 2, "the scaled one")
+        assert str(client.asked(Submit)[-1].edits[0]) == "L0.N2*=-2"
+
+
+async def test_pins_go_into_the_session_and_filter(own_folders: Path) -> None:
+    index = make_index()
+    client = NeuronClient(index)
+    async with neurons(client, session=own_folders / "s.db") as (pilot, page):
+        await pilot.press("j", "p")
+        await until(pilot, lambda: "★" in screen(pilot.app), "the star")
+        await pilot.press("space", "space", "P")
+        await typed(pilot, "months")
+        await pilot.press("enter")
+        await until(pilot, lambda: len(client.asked(Pin)) == 3, "three pins")
+        await until(pilot, lambda: "months" in page.browse.sets, "the set")
+        await pilot.press("slash")
+        await typed(pilot, "in:mon")
+        await pilot.press("tab", "enter")
+        assert page.listing.ids.tolist() == [1, 2]
+        await pilot.press("B")
+        await until(pilot, lambda: "months" in screen(pilot.app) and "Basket" in screen(pilot.app), "the basket")
+        assert len(lines_with(pilot.app, "L0.N1")) == 2
+        await pilot.press("G", "enter")
+        await until(pilot, lambda: pilot.app.screen is page, "back on the list")
+        assert page.neuron == 2
+        await pilot.press("B", "x")
+        await until(pilot, lambda: client.asked(Pin)[-1].remove, "taken out")
+        await until(pilot, lambda: not lines_with(pilot.app, "L0.N2"), "one line less")
+
+
+async def test_a_note_is_on_the_card(own_folders: Path) -> None:
+    index = make_index()
+    client = NeuronClient(index)
+    async with neurons(client, session=own_folders / "s.db") as (pilot, page):
+        await pilot.press("n")
+        await typed(pilot, "fires on [w]")
+        await pilot.press("enter")
+        await until(pilot, lambda: client.asked(Note), "the note")
+        assert client.asked(Note)[0].text == "L0.N0: fires on [w]"
+        await until(pilot, lambda: page.bench.notes_on("L0.N0"), "the note read back")
+
+
+async def test_export_writes_the_card(own_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(own_folders)
+    index = make_index()
+    async with neurons(NeuronClient(index)) as (pilot, page):
+        await pilot.press("j", "x")
+        await until(pilot, lambda: "the card is in" in page.said(), "the sentence")
+    assert "top examples" in (own_folders / "L0.N1.txt").read_text()
+    data = json.loads((own_folders / "L0.N1.json").read_text())
+    assert data["unit"] == "L0.N1" and len(data["high"]) == 4 and sum(data["histogram"]) > 0
+
+
+async def test_enter_opens_the_neuron_in_another_experiment(own_folders: Path) -> None:
+    index = make_index()
+    client = NeuronClient(index)
+    async with neurons(client, session=own_folders / "s.db") as (pilot, _):
+        await pilot.press("j", "enter")
+        await until(pilot, lambda: client.asked(Submit), "the step")
+        message = client.asked(Submit)[0]
+        assert message.experiment == "activations" and message.params["units"] == "L0.N1"
+
+
+async def test_80_by_24_list_alone_then_the_card_below() -> None:
+    index = make_index()
+    async with neurons(NeuronClient(index), size=(80, 24)) as (pilot, page):
+        assert not lines_with(pilot.app, "top examples")
+        await pilot.press("j", "tab")
+        await until(pilot, lambda: lines_with(pilot.app, "top examples"), "the card")
+        assert "L0.N1 " in screen(pilot.app)
+        await pilot.press("J")
+        await until(pilot, lambda: page.pane.card.scroll_offset.y > 0, "the card scrolled")
+        await pilot.press("escape")
+        await until(pilot, lambda: not lines_with(pilot.app, "n 10,000"), "the list alone")
+        assert pilot.app.screen is page
+
+
+async def test_no_index_says_what_one_costs() -> None:
+    async with neurons(NeuronClient()) as (pilot, _):
+        await until(pilot, lambda: "20,000" in screen(pilot.app), "the offer")
+        await pilot.press("s", "slash", "p", "0", "j")
+        await pilot.press("I")
+        await until(pilot, lambda: "build 20,000 tokens" in screen(pilot.app), "the choices")
+
+
+async def test_weights_alone_can_be_browsed_and_an_index_is_offered(own_folders: Path) -> None:
+    index = make_index(data=False)
+    client = NeuronClient(index)
+    async with neurons(client, session=own_folders / "s.db") as (pilot, _):
+        await until(pilot, lambda: "weights alone" in screen(pilot.app), "what it is")
+        await until(pilot, lambda: lines_with(pilot.app, "when +"), "the card")
+        assert not lines_with(pilot.app, "top examples")
+        await pilot.press("I")
+        await until(pilot, lambda: "build 20,000 tokens" in screen(pilot.app), "the offer")
+        await typed(pilot, "20,")
+        await pilot.press("enter")
+        await until(pilot, lambda: client.asked(Submit), "the step")
+        message = client.asked(Submit)[0]
+        assert (message.experiment, message.batch) == ("index", True)
+        assert message.params == {"corpus": "stdlib", "tokens": 20_000}
+
+
+async def test_a_growing_index_is_read_anew_and_the_cursor_stays() -> None:
+    index = make_index()
+    file = read_index_file(index.folder)
+    file.progress.done = False
+    write_index_file(index.folder, file)
+    async with neurons(NeuronClient(index)) as (pilot, page):
+        await until(pilot, lambda: "10,000 tokens, 50 documents, growing" in screen(pilot.app), "that it grows")
+        await pilot.press(*"jjjjj")
+        file.counts.tokens = [30_000, 30_000]
+        file.revision += 1
+        write_index_file(index.folder, file)
+        await until(pilot, lambda: "60,000 tokens" in screen(pilot.app), "the new revision")
+        assert page.neuron == 5
+
+
+async def test_a_damaged_index_is_a_sentence() -> None:
+    index = make_index()
+    (index.folder / "index.json").write_text("{}")
+    for folder in indexes_dir().glob("weights-*"):
+        (folder / "index.json").write_text("[1]")
+    async with neurons(NeuronClient(index), whole=False) as (pilot, _):
+        await until(pilot, lambda: "damaged" in screen(pilot.app), "the sentence")
+
+
+async def test_an_index_of_another_model_is_left_alone() -> None:
+    make(indexes_dir(), 2, 16, seed=7)
+    index = make_index()
+    async with neurons(NeuronClient(index)) as (pilot, page):
+        await until(pilot, lambda: page.browse.index and page.browse.index.info == index.info, "the model's own")
+        assert len(page.listing.ids) == 120
