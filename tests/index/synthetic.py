@@ -128,7 +128,7 @@ def _make_data(
     sign_fractions = rng.dirichlet([1, 1, 1, 1], n).T
     arrays = {
         "sums": sums,
-        "positive": rng.integers(0, 2 * half, n),
+        "positive_counts": rng.integers(0, 2 * half, n),
         "positive_squares": sums[:, 1].sum(axis=0) * rng.random(n),
         "minimum": values[1, :, 0].copy(),
         "maximum": values[0, :, 0].copy(),

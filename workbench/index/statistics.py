@@ -136,7 +136,7 @@ def columns(arrays: Arrays, counts: Counts, tokens: np.ndarray | None = None) ->
             "kurtosis": found.kurtosis,
             "min": arrays["minimum"] if n else nothing,
             "max": arrays["maximum"] if n else nothing,
-            "positive": arrays["positive"] / n if n else nothing,
+            "positive": arrays["positive_counts"] / n if n else nothing,
             "se": clustered_se(arrays, counts),
             "tail": np.where(squares > 0, arrays["positive_squares"] / squares, np.nan),
         }

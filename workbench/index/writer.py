@@ -47,10 +47,8 @@ class IndexWriter:
         self.arrays: dict[str, np.ndarray] = {}
         """the state that was committed last; empty in a new folder"""
         self._lock = BuildLock(folder)
-        self._documents: list[tuple[int, int, int]] = []
-        """number, offset in the token store, length"""
-        self._known = -1
-        """the highest document number in the token store"""
+        self._documents: dict[int, tuple[int, int]] = {}
+        """number → offset in the token store, length"""
         self._unsaved: list[np.ndarray] = []
         self._stored = 0
 
@@ -101,10 +99,8 @@ class IndexWriter:
                 f"the index {self.folder.name} is damaged, files of it are missing: remove it with "
                 f"`workbench index rm {self.folder.name}` and build it again"
             ) from None
-        self._documents = [tuple(row) for row in self.arrays["documents"].tolist()]
-        if self._documents:
-            self._known, offset, length = self._documents[-1]
-            self._stored = offset + length
+        self._documents = {number: (offset, length) for number, offset, length in self.arrays["documents"].tolist()}
+        self._stored = sum(length for _, length in self._documents.values())
         self._play()
 
     def _sweep(self) -> None:
@@ -127,11 +123,10 @@ class IndexWriter:
             raise self._disk(error) from None
 
     def add_document(self, number: int, ids: np.ndarray) -> None:
-        """A document's tokens, in the corpus' order; those already there are passed over."""
-        if number <= self._known:
+        """A document's tokens; one that is there already is passed over."""
+        if number in self._documents:
             return
-        self._known = number
-        self._documents.append((number, self._stored, len(ids)))
+        self._documents[number] = (self._stored, len(ids))
         self._unsaved.append(ids.astype(np.int32))
         self._stored += len(ids)
 
@@ -148,7 +143,9 @@ class IndexWriter:
         self._save_tokens()
         self._log.flush()
         os.fsync(self._log.fileno())
-        documents = np.array(self._documents, dtype=np.int64).reshape(-1, 3)
+        table = [(number, *place) for number, place in sorted(self._documents.items())]
+        documents = np.array(table, dtype=np.int64).reshape(-1, 3)
+        assert not arrays.keys() & columns.keys()
         everything = {**arrays, "documents": documents, **columns}
         everything |= self._peak_tokens(arrays, documents)
         old, self.file.revision = self.file.state, self.file.revision + 1

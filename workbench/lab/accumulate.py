@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -55,7 +56,7 @@ class Accumulators:
             return torch.zeros(shape, dtype=dtype, device=device)
 
         self.sums = zeros(2, 4, L, m)
-        self.positive = zeros(L, m)
+        self.positive_counts = zeros(L, m)
         self.positive_squares = zeros(L, m)
         self.minimum = torch.full((L, m), torch.inf, device=device)
         self.maximum = torch.full((L, m), -torch.inf, device=device)
@@ -135,7 +136,7 @@ class Accumulators:
         half = on.block.first_half
         for which, rows in enumerate((slice(0, half), slice(half, n_rows))):
             self.sums[which, :, layer] += sums[:4, rows].sum(dim=1, dtype=torch.float64)
-        self.positive[layer] += sums[4].sum(dim=0, dtype=torch.float64)
+        self.positive_counts[layer] += sums[4].sum(dim=0, dtype=torch.float64)
         self.positive_squares[layer] += sums[5].sum(dim=0, dtype=torch.float64)
         self.row_sums[:, layer] = sums[0]
         torch.minimum(self.minimum[layer], lows.amin(dim=0), out=self.minimum[layer])
@@ -147,7 +148,7 @@ class Accumulators:
         if self.device.type == "cpu":
             return [(row, row + 1, int(length)) for row, length in enumerate(lengths)]
         edges = [0, *(np.flatnonzero(np.diff(lengths)) + 1).tolist(), len(lengths)]
-        return [(first, end, int(lengths[first])) for first, end in zip(edges, edges[1:], strict=False)]
+        return [(first, end, int(lengths[first])) for first, end in pairwise(edges)]
 
     def _buffers(self, shape: torch.Size) -> tuple[torch.Tensor, torch.Tensor]:
         size = shape.numel()
@@ -184,7 +185,7 @@ class Accumulators:
             self.sign_sums[layer, case, 0] += masked.sum(dim=0, dtype=torch.float64)
             self.sign_sums[layer, case, 1] += masked.square().sum(dim=0, dtype=torch.float64)
             masked = size * mask
-            for row, (first, end) in enumerate(zip(on.row_ends, on.row_ends[1:], strict=False)):
+            for row, (first, end) in enumerate(pairwise(on.row_ends)):
                 if end > first:
                     torch.amax(masked[first:end], 0, out=scores[row, case])
         entered = self.sign_top.offer(layer, scores, on.documents)
@@ -203,7 +204,7 @@ class Accumulators:
         name: str,
     ) -> None:
         """Find the peaks of new entries, write their positions and log their windows."""
-        n_series, m, k = lists.scores.shape[1:]
+        m, k = lists.scores.shape[2:]
         starts = torch.from_numpy(on.block.starts).to(self.device)
         for start in range(0, len(entered), GATHER):
             part = slice(start, start + GATHER)
@@ -242,7 +243,8 @@ class Accumulators:
         limit = torch.finfo(torch.float16).max
         found = values.gather(1, at).clamp(-limit, limit).masked_fill(~inside, torch.nan)
         assert found.shape[1] == WINDOW
-        return found.half().cpu().numpy()
+        windows: np.ndarray = found.half().cpu().numpy()
+        return windows
 
     # --- to and from arrays ---------------------------------------------------------------------------------
 
@@ -250,13 +252,14 @@ class Accumulators:
         """The accumulators as named arrays over the model's neurons, as `workbench.index` keeps them."""
 
         def flat(tensor: torch.Tensor) -> np.ndarray:
-            return tensor.flatten(-2).cpu().numpy()
+            array: np.ndarray = tensor.flatten(-2).cpu().numpy()
+            return array
 
         scores, documents, positions = self.top.state()
         scores[1] = -scores[1]
         found = {
             "sums": flat(self.sums),
-            "positive": flat(self.positive).astype(np.int64),
+            "positive_counts": flat(self.positive_counts).astype(np.int64),
             "positive_squares": flat(self.positive_squares),
             "minimum": flat(self.minimum),
             "maximum": flat(self.maximum),
@@ -291,7 +294,7 @@ class Accumulators:
 
         for tensor, name in (
             (self.sums, "sums"),
-            (self.positive, "positive"),
+            (self.positive_counts, "positive_counts"),
             (self.positive_squares, "positive_squares"),
             (self.minimum, "minimum"),
             (self.maximum, "maximum"),

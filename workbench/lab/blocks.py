@@ -55,7 +55,8 @@ class Block:
     def sampled(self, one_in: int) -> np.ndarray:
         """bool [row, position]: the counted tokens of the sample."""
         at = self.starts[:, None] + np.arange(self.ids.shape[1])
-        return self.counted & in_sample(self.documents[:, None], at, one_in)
+        chosen: np.ndarray = self.counted & in_sample(self.documents[:, None], at, one_in)
+        return chosen
 
     @property
     def tokens(self) -> int:

@@ -44,10 +44,13 @@ class Corpus:
 
     info: CorpusInfo
     texts: Iterable[str]
+    shard: tuple[int, int] = (0, 1)
+    """(i, n): only documents whose number leaves i when divided by n"""
 
     def documents(self) -> Iterator[tuple[int, str]]:
         """Number and text of each document."""
-        return enumerate(self.texts)
+        which, n = self.shard
+        return ((number, text) for number, text in enumerate(self.texts) if number % n == which)
 
 
 def open_corpus(spec: str) -> Corpus:

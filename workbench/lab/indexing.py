@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import TracebackType
 
 import numpy as np
@@ -20,26 +21,22 @@ import torch
 
 from workbench.errors import UserError
 from workbench.experiment import Report
-from workbench.index import statistics
 from workbench.index.clusters import DocumentSums
-from workbench.index.families import family_bits, first_family, memberships
+from workbench.index.derived import derived, weight_columns
 from workbench.index.format import (
     BINS,
     SIGN_TOP,
     WINDOW,
     BuildProgress,
-    CorpusInfo,
-    Counts,
     IndexFile,
     IndexSettings,
     data_folder_name,
     versions,
-    weights_folder_name,
 )
-from workbench.index.reader import NeuronIndex
 from workbench.index.store import indexes_dir
 from workbench.index.writer import RECORD, IndexWriter, check_disk
 from workbench.lab.accumulate import Accumulators, OnDevice
+from workbench.lab.applying import Hook
 from workbench.lab.blocks import Block, blocks
 from workbench.lab.corpora import Corpus
 from workbench.lab.forward import hooked
@@ -103,13 +100,16 @@ def bos_id(model: Model) -> int | None:
 class IndexBuild:
     """One run of a build; a context manager. Raises UserError where the disk is too small or another build runs."""
 
-    def __init__(self, model: Model, corpus: Corpus, settings: IndexSettings, wanted: int) -> None:
+    def __init__(
+        self, model: Model, corpus: Corpus, settings: IndexSettings, wanted: int, folder: Path | None = None
+    ) -> None:
+        """`folder` is where a shard goes; by default the folder that the index is found by."""
         self.model, self.corpus, self.settings, self.wanted = model, corpus, settings, wanted
         info = model.info
         self.features = TokenFeatures(vocabulary(model)) if settings.explain else None
         names = self.features.names if self.features else []
         self.bos = bos_id(model)
-        self.folder = indexes_dir() / data_folder_name(info, corpus.info, settings)
+        self.folder = folder or indexes_dir() / data_folder_name(info, corpus.info, settings)
         self.memory = state_bytes(info, settings, len(names))
         self.disk = disk_bytes(info, settings, len(names))
         if not (self.folder / "index.json").exists():
@@ -134,7 +134,7 @@ class IndexBuild:
         self._saved = time.monotonic() - CHECKPOINT + FIRST_CHECKPOINT
         self._pause = CHECKPOINT
         self._begun = time.monotonic()
-        self._weights = _weight_columns(info)
+        self._weights = weight_columns(indexes_dir(), info)
 
     @property
     def file(self) -> IndexFile:
@@ -148,6 +148,9 @@ class IndexBuild:
     def __enter__(self) -> IndexBuild:
         self._writer.__enter__()
         state = self._writer.arrays
+        if "merged" in self.file.facts:
+            self._writer.__exit__(None, None, None)
+            raise UserError(f"{self.folder.name} was merged from parts: more tokens can only be added to the parts")
         if state:
             self._accumulators.restore(state)
             self._documents.restore(state)
@@ -194,7 +197,7 @@ class IndexBuild:
             )
 
     def add(self, block: Block) -> None:
-        """Run the model on a block and add what its neurons do. Raises UserError for activations that are no numbers."""
+        """Run the model on a block and add what its neurons do. Raises UserError where activations are no numbers."""
         on = self._accumulators.begin_block(block, self.features.by_half(block) if self.features else [])
         ids = torch.from_numpy(block.ids).to(self._device)
         with torch.inference_mode(), hooked(self.model.sites, self._hooks(on)):
@@ -205,22 +208,22 @@ class IndexBuild:
         if time.monotonic() - self._saved > self._pause:
             self.checkpoint()
 
-    def _hooks(self, on: OnDevice) -> dict[Site, object]:
+    def _hooks(self, on: OnDevice) -> dict[Site, Hook]:
         accumulators = self._accumulators
 
-        def part(name: str) -> object:
+        def part(name: str) -> Hook:
             def hook(activation: torch.Tensor, hook: object = None) -> None:
                 accumulators.keep_part(name, activation, on)
 
             return hook
 
-        def product(layer: int) -> object:
+        def product(layer: int) -> Hook:
             def hook(activation: torch.Tensor, hook: object = None) -> None:
                 accumulators.layer(layer, activation, on, self._writer.log)
 
             return hook
 
-        hooks: dict[Site, object] = {}
+        hooks: dict[Site, Hook] = {}
         for layer in range(self.model.info.n_layers):
             if self.model.info.gated_mlp:
                 hooks[Site(layer, "mlp_pre")] = part("gate")
@@ -267,23 +270,3 @@ class IndexBuild:
         self._begun = self._saved = time.monotonic()
         self._pause = max(CHECKPOINT, 20 * (self._saved - began))
         self._dirty = False
-
-
-def derived(arrays: dict[str, np.ndarray], file: IndexFile, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The columns that a state folder holds beside its accumulators."""
-    columns = statistics.columns(arrays, file.counts)
-    met = memberships(weights | columns, file.model, float(weights["rho_chance"]), file.features)
-    return columns | {"family": first_family(met), "families": family_bits(met)}
-
-
-def _weight_columns(info: ModelInfo) -> dict[str, np.ndarray]:
-    """What families need of the weights part, which has to be there."""
-    index = NeuronIndex.open(indexes_dir() / weights_folder_name(info))
-    names = ("vocab_kurtosis", "vocab_skew", "vocab_var", "rho", "w_out")
-    found = {name: np.array(index.columns[name].values) for name in names}
-    found["rho_chance"] = np.array(index.file.facts["rho_chance"])
-    index.close()
-    return found
-
-
-__all__ = ["CorpusInfo", "Counts", "IndexBuild", "default_settings"]

@@ -96,7 +96,8 @@ class TopLists:
         """Scores float32, documents and positions int32, each [series, neuron of the model, k]."""
 
         def flat(tensor: torch.Tensor) -> np.ndarray:
-            return tensor.transpose(0, 1).flatten(1, 2).cpu().numpy()
+            array: np.ndarray = tensor.transpose(0, 1).flatten(1, 2).cpu().numpy()
+            return array
 
         return flat(self.scores), flat(self.documents), flat(self.positions)
 

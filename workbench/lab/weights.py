@@ -151,7 +151,8 @@ def largest(values: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     rows, width = values.shape
     groups = width // GROUP
     if groups <= 2 * k:
-        return values.topk(k, dim=1)
+        plain = values.topk(k, dim=1)
+        return plain.values, plain.indices
     body = values[:, : groups * GROUP].view(rows, groups, GROUP)
     best = body.amax(dim=2).topk(k, dim=1).indices
     picked = torch.gather(body, 1, best[:, :, None].expand(-1, -1, GROUP)).flatten(1)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from workbench.errors import UserError
 from workbench.index import format
@@ -49,7 +50,7 @@ def build_weights(model: Model) -> Iterator[str]:
             created=time.time(),
             progress=BuildProgress(wanted=n_steps(model)),
         )
-        columns = {}
+        columns: dict[str, np.ndarray] = {}
         began = time.monotonic()
         for step, (name, found) in enumerate(weights_arrays(model), start=1):
             columns |= found
@@ -65,12 +66,12 @@ def build_weights(model: Model) -> Iterator[str]:
             yield name
 
 
-def _publish(folder: Path, file: IndexFile, columns: dict[str, object]) -> None:
+def _publish(folder: Path, file: IndexFile, columns: dict[str, np.ndarray]) -> None:
     file.revision += 1
     state = f"state-{file.revision:06d}"
     shutil.rmtree(folder / state, ignore_errors=True)
-    old = [path for path in folder.glob("state-*")]
-    file.shapes = format.write_arrays(folder / state, columns)  # type: ignore[arg-type]
+    old = list(folder.glob("state-*"))
+    file.shapes = format.write_arrays(folder / state, columns)
     file.state = state
     if file.progress.done:
         paths = [folder / "vocab.json", *sorted((folder / state).iterdir())]

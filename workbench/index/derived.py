@@ -1,0 +1,31 @@
+"""The columns that a state folder holds beside its accumulators: statistics and families."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from workbench.index import statistics
+from workbench.index.families import family_bits, first_family, memberships
+from workbench.index.format import IndexFile, weights_folder_name
+from workbench.index.reader import NeuronIndex
+from workbench.model_info import ModelInfo
+
+
+def weight_columns(home: Path, info: ModelInfo) -> dict[str, np.ndarray]:
+    """What families need of the weights part in `home`. Raises UserError where there is none."""
+    index = NeuronIndex.open(home / weights_folder_name(info))
+    names = ("vocab_kurtosis", "vocab_skew", "vocab_var", "rho", "w_out")
+    found = {name: np.array(index.columns[name].values) for name in names}
+    found["rho_chance"] = np.array(index.file.facts["rho_chance"])
+    index.close()
+    return found
+
+
+def derived(arrays: Mapping[str, np.ndarray], file: IndexFile, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Columns from accumulators; `weights` as `weight_columns` gives them."""
+    columns = statistics.columns(arrays, file.counts)
+    met = memberships(weights | columns, file.model, float(weights["rho_chance"]), file.features)
+    return columns | {"family": first_family(met), "families": family_bits(met)}
