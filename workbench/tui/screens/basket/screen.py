@@ -42,7 +42,7 @@ class Pins(LineList):
     def line(self, index: int, cells: int) -> Text:
         colors, pin = ink(self.app), self.pins[index]
         first = not index or self.pins[index - 1].name != pin.name
-        text = Text(fit(safe(pin.name or "basket") if first else "", 18) + "  ", colors.accent)
+        text = Text(no_wrap=True).append(fit(safe(pin.name or "basket") if first else "", 18) + "  ", colors.accent)
         text.append(fit(safe(pin.unit), 26), colors.plain)
         start = f"{pin.unit}: "
         notes = [note.removeprefix(start) for note in self.notes if note.startswith(start)]

@@ -153,15 +153,14 @@ class Ask(Vertical):
         colors = ink(self.app)
         found = self.wanted.complete(typed[: self.field.cursor_position])
         try:
-            words = Text("  " + safe(self.wanted.check(typed)), colors.quiet)
+            words = Text(no_wrap=True).append("  " + safe(self.wanted.check(typed)), colors.quiet)
         except GrammarError as error:
             unfinished = error.position >= len(typed) - len(typed.split(" ")[-1])
             words = Text() if unfinished and found else self.pointing(error, "quiet" if unfinished else "bad")
         except UserError as error:
-            words = Text("  " + safe(str(error)), colors.bad)
-        self.ways.show(
-            words if words.plain.strip() else Text(), self.wanted.complete(typed[: self.field.cursor_position])
-        )
+            words = Text(no_wrap=True).append("  " + safe(str(error)), colors.bad)
+        if self.wanted is not None:  # the check may have been the answer
+            self.ways.show(words if words.plain.strip() else Text(), found)
 
     def pointing(self, error: GrammarError, look: str) -> Text:
         """The caret under the character, with the problem beside it."""

@@ -22,6 +22,7 @@ from workbench.tui.worker_words import progress_words, ready, stage
 from workbench.units import Neuron, parse_units
 
 if TYPE_CHECKING:
+    from workbench.index.card import Card
     from workbench.session.reader import SessionReader
     from workbench.session.records import StepRecord
     from workbench.tui.screens.neurons.screen import Neurons
@@ -161,7 +162,7 @@ class Bench:
             self.screen.listing.forget_all()
         for one, step, views in found:
             self._answered(one, step, views)
-        self.screen.show_card()
+        self.screen.pane.refill()
 
     def _answered(self, asked: Asked, step: StepRecord, views: Sequence[AnyView]) -> None:
         from workbench.session.records import FINISHED
@@ -205,7 +206,7 @@ class Bench:
         self.text = text
         self._peek_problem = ""
         self.app.remember_prompt(text)
-        self.screen.show_card()
+        self.screen.pane.refill()
         self._peeks.ask()
 
     async def _peek(self) -> None:
@@ -220,8 +221,6 @@ class Bench:
         answer = await self.app.request(message)
         if answer.replaced:
             return
-        if answer.error:
-            raise UserError(answer.error)
         found = from_peek(answer)
         if found is not None:
             self._texts[(text, neuron)] = found
@@ -229,12 +228,12 @@ class Bench:
                 self._texts.popitem(last=False)
         self._peek_problem = ""
         if neuron in self._wanted:
-            self.screen.show_card()
+            self.screen.pane.refill()
         self._peeks.ask()
 
     def _peek_failed(self, sentence: str) -> None:
         self._peek_problem = sentence.splitlines()[0]
-        self.screen.show_text()
+        self.screen.pane.show_text()
 
     # --- steps ---
 
@@ -272,7 +271,7 @@ class Bench:
         """Zero or scale a neuron on your text, beside matched controls."""
         text = f"{self.screen.browse.address(neuron)}{change}"
         self._changes[(self.text, neuron)] = Change(text, "queued", "")
-        self.screen.show_text()
+        self.screen.pane.show_text()
         params = {"prompt": self.text, "controls": _CONTROLS}
         self._do(self._submit("edit", "predict", params, [text], neuron=neuron, edit=text))
 
@@ -352,8 +351,7 @@ class Bench:
         step = NextStep(label=address, experiment="activations", params={"prompt": self.text, "units": address})
         self.app.ask(step)
 
-    def export(self, neuron: int) -> None:
-        card = self.screen.read_card(neuron)
+    def export(self, card: Card) -> None:
 
         async def write() -> None:
             paths = await asyncio.to_thread(write_card, card, self.notes_on(card.unit))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from workbench.index.card import Card
     from workbench.tui.theme import Ink
 
-LABEL = 12
+LABEL = 13
 """cells of the words at the left of a line"""
 _PLOT_ROWS = 4
 _ROOM_FOR_BOTH = 14
@@ -78,7 +78,7 @@ def card_lines(card: Card, cells: int, both_tails: bool, here: Here, colors: Ink
 
 def labelled(label: str, parts: Iterable[tuple[str, Style]], cells: int, colors: Ink, label_cells: int = LABEL) -> Text:
     """`label       text text`, cut at `cells`; parts that do not fit whole are left out, the last one shown cut."""
-    line = Text(fit(label, label_cells - 1) + " ", colors.quiet, no_wrap=True)
+    line = Text(no_wrap=True).append(fit(label, label_cells - 1) + " ", colors.quiet)
     left = cells - label_cells
     for text, style in parts:
         if width(text) > left:
@@ -106,7 +106,7 @@ def _heading(card: Card, cells: int, colors: Ink) -> list[Text]:
     if card.best:
         sign = "" if card.best_sign >= 0 else "not "
         right = f"{sign}{safe(card.best)} VR {number(card.vr, 2)}"
-    line = Text(card.unit, colors.strong, no_wrap=True)
+    line = Text(no_wrap=True).append(card.unit, colors.strong)
     for family in card.families:
         words = f"  {safe(family.name)} {_percentile(family.percentile)}".rstrip()
         if width(line.plain) + width(words) + width(right) + 1 > cells:
@@ -124,28 +124,36 @@ def _percentile(value: float | None) -> str:
 
 def _examples(card: Card, cells: int, both_tails: bool, spare: int, colors: Ink) -> list[Text]:
     peak = f"peak {number(card.high[0].value)}" if card.high else ""
-    lines = [two_sides(Text(f"top examples, of {len(card.high)}", colors.quiet), peak, cells, colors.quiet)]
+    lines = [
+        two_sides(
+            Text(no_wrap=True).append(f"top examples, of {len(card.high)}", colors.quiet), peak, cells, colors.quiet
+        )
+    ]
     room = max(3, spare)
     high = room if not both_tails else min(len(card.high), max(3, room // 2))
     lines += [example_line(example, cells, colors) for example in card.high[:high]]
     if not card.high:
-        lines.append(Text("  none: it never was above what other documents gave", colors.quiet))
+        lines.append(Text(no_wrap=True).append("  none: it never was above what other documents gave", colors.quiet))
     if not card.low:
         return lines
     lowest = card.low[0]
     if not both_tails:
         words = f"  {number(lowest.value)} at {show_token(lowest.tokens[lowest.peak])}"
-        line = Text(fit("lowest", LABEL - 1), colors.quiet, no_wrap=True).append(words, colors.plain)
+        line = Text(no_wrap=True).append(fit("lowest", LABEL - 1), colors.quiet).append(words, colors.plain)
         return [*lines, two_sides(line, "b both tails", cells, colors.quiet)]
     depth = f"lowest {number(lowest.value)}"
-    lines.append(two_sides(Text(f"lowest examples, of {len(card.low)}", colors.quiet), depth, cells, colors.quiet))
+    lines.append(
+        two_sides(
+            Text(no_wrap=True).append(f"lowest examples, of {len(card.low)}", colors.quiet), depth, cells, colors.quiet
+        )
+    )
     return lines + [example_line(example, cells, colors) for example in card.low[: max(3, room - high)]]
 
 
 def _distribution(card: Card, cells: int, here: Here, rows: int, colors: Ink) -> list[Text]:
     plot_cells = max(16, min(cells // 2, 48)) if cells >= 44 else max(12, cells - 22)
     drawn = plot.histogram(card.histogram, card.edges, plot_cells, rows, here.values)
-    head = Text("activation, log count", colors.quiet, no_wrap=True)
+    head = Text(no_wrap=True).append("log counts", colors.quiet)
     right = [
         f"n {count(card.n_tokens)} tokens",
         f"  in {count(card.n_documents)} documents",
@@ -158,9 +166,9 @@ def _distribution(card: Card, cells: int, here: Here, rows: int, colors: Ink) ->
         if at < len(right):
             line.append("  " + shorten(right[at], cells - plot_cells - 2), colors.plain)
         lines.append(line)
-    axis = Text(drawn.axis.ljust(plot_cells), colors.quiet, no_wrap=True)
+    axis = Text(no_wrap=True).append(drawn.axis.ljust(plot_cells), colors.quiet)
     if drawn.marks:
-        lines.append(Text(drawn.marks.ljust(plot_cells), colors.second, no_wrap=True))
+        lines.append(Text(no_wrap=True).append(drawn.marks.ljust(plot_cells), colors.second))
     return [*lines, axis]
 
 
@@ -187,7 +195,8 @@ def _figure(card: Card, name: str, words: str) -> str:
 def _flow(label: str, texts: Sequence[str], cells: int, colors: Ink) -> list[Text]:
     """Short texts one after the other, on as many lines as they need."""
     lines: list[Text] = []
-    line, left = Text(fit(label, LABEL), colors.quiet, no_wrap=True), cells - LABEL
+    line = Text(no_wrap=True).append(fit(label, LABEL), colors.quiet)
+    left = cells - LABEL
     first = True
     for text in texts:
         gap = 0 if first else 3
@@ -233,9 +242,9 @@ def _neighbours(card: Card, cells: int, colors: Ink) -> list[Text]:
 def _signs(card: Card, cells: int, colors: Ink) -> list[Text]:
     if not card.signs:
         return []
-    lines = [Text("by the signs of gate and linear part (sampled)", colors.quiet, no_wrap=True)]
+    lines = [Text(no_wrap=True).append("by the signs of gate and linear part (sampled)", colors.quiet)]
     for case in card.signs:
-        line = Text(f"  gate {case.gate} linear {case.linear}", colors.plain, no_wrap=True)
+        line = Text(no_wrap=True).append(f"  gate {case.gate} linear {case.linear}", colors.plain)
         line.append(fit(share(case.fraction), 8, right=True), colors.plain)
         line.append(fit(f"mean {number(case.mean, 2)}", 12, right=True), colors.quiet)
         example = case.examples[0] if case.examples else None

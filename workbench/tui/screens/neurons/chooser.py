@@ -9,7 +9,7 @@ from rich.text import Text
 from textual.binding import BindingType
 from textual.message import Message
 
-from workbench.text import fit, safe
+from workbench.text import fit, safe, width
 from workbench.tui import keys
 from workbench.tui.screens.neurons.columns import SHAPE
 from workbench.tui.theme import ink
@@ -36,6 +36,12 @@ class Chooser(LineList):
         self.shown: list[str] = []
         self.others: list[str] = []
         self.helps: dict[str, str] = {}
+        self.fitting: set[str] = set()
+
+    def room_for(self, names: list[str]) -> None:
+        """These columns are seen in the list; others that are chosen find no room in its width."""
+        self.fitting = set(names)
+        self.forget_all()
 
     def fill(self, columns: Mapping[str, IndexColumn], shown: list[str], has_data: bool) -> None:
         self.helps = {name: f"{column.title}: {column.help}" for name, column in columns.items()}
@@ -52,9 +58,11 @@ class Chooser(LineList):
     def line(self, index: int, cells: int) -> Text:
         colors, name = ink(self.app), self._all[index]
         shown = index < len(self.shown)
-        text = Text("✓ " if shown else "  ", colors.accent)
+        text = Text(no_wrap=True).append("✓ " if shown else "  ", colors.accent)
         text.append(fit(name, 15), colors.strong if shown else colors.plain)
-        text.append(fit(safe(self.helps[name]), cells - 17), colors.quiet)
+        if shown and name not in self.fitting:
+            text.append("no room  ", colors.second)
+        text.append(fit(safe(self.helps[name]), cells - width(text.plain)), colors.quiet)
         return text
 
     def action_switch(self) -> None:

@@ -143,7 +143,8 @@ class Row:
                 continue
             self.shown.append(column)
             used += _GAP + column.cells
-        self.left_out = len(names) - len(self.shown)
+        self.names = [column.name for column in self.shown]
+        """the columns that found room"""
         self._spread(cells - used)
 
     def _spread(self, spare: int) -> None:

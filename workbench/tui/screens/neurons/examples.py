@@ -41,9 +41,12 @@ def example_line(example: Example, cells: int, colors: Ink, value_cells: int = 7
     for at in range(example.peak + 1, len(tokens)):
         if left <= 0:
             break
-        text = tokens[at] if width(tokens[at]) <= left else shorten(tokens[at], left)
+        whole = width(tokens[at]) < left or (width(tokens[at]) == left and at == len(tokens) - 1)
+        text = tokens[at] if whole else shorten(tokens[at] + "…", left)
         line.append(text, colors.plain if _strong(values[at], example.value) else colors.quiet)
         left -= width(text)
+        if not whole:
+            break
     line.append(" " * max(0, left))
     line.append(fit(number(example.value), value_cells, right=True), colors.plain)
     return line

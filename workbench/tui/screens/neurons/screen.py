@@ -3,42 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
-from workbench.errors import UserError
-from workbench.index.completion import Completion, complete
-from workbench.text import count, number, safe
+from workbench.text import count, safe
 from workbench.tui import keys
 from workbench.tui.page import Page
-from workbench.tui.screens.neurons import offer
+from workbench.tui.screens.neurons import offer, wants
 from workbench.tui.screens.neurons.ask import Ask, Wanted
 from workbench.tui.screens.neurons.bench import Bench
 from workbench.tui.screens.neurons.browse import Browse
-from workbench.tui.screens.neurons.card_lines import NOWHERE, Here, card_lines
+from workbench.tui.screens.neurons.card_pane import CardPane
 from workbench.tui.screens.neurons.chooser import Chooser
 from workbench.tui.screens.neurons.shelf import Shelf
-from workbench.tui.screens.neurons.your_text import text_lines
 from workbench.tui.theme import ink
 from workbench.tui.widgets.line_list import LineList
-from workbench.tui.widgets.neuron_card import NeuronCard
 from workbench.tui.widgets.neuron_list import NeuronHeader, NeuronList
-from workbench.units import Neuron, parse_unit
 
-if TYPE_CHECKING:
-    from workbench.index.card import Card
-
-FOLLOW = 0.125
-"""seconds: while the cursor moves the card follows at most eight times a second"""
 LOOK = 1.0
 """seconds between two looks for a newer revision of the index"""
 SIDE_BY_SIDE = 100
@@ -57,12 +45,7 @@ class Neurons(Page):
     #status { height: 1; padding: 0 1; }
     #panes { height: 1fr; }
     #left { width: 59%; }
-    #left.alone { width: 1fr; }
     #right { width: 1fr; padding: 0 1 0 1; border-left: solid $line; }
-    #cards { height: 1fr; }
-    #cards NeuronCard { width: 1fr; }
-    #other { display: none; padding-left: 2; }
-    #your-text { height: auto; max-height: 8; margin-top: 1; }
     NeuronHeader { padding: 0; }
     NeuronList { height: 1fr; }
     #empty { height: 1fr; padding: 1 2; display: none; }
@@ -80,11 +63,6 @@ class Neurons(Page):
     Neurons.closed #left { width: 1fr; }
     Neurons.both-cards #left { display: none; }
     Neurons.both-cards #right { display: block; border-left: none; height: 1fr; }
-    Neurons.both-cards #other { display: block; }
-    Chooser { display: none; }
-    Neurons.choosing Chooser { display: block; }
-    Neurons.choosing #cards { display: none; }
-    Neurons.choosing #your-text { display: none; }
     Neurons.choosing #right { display: block; }
     """
     BINDINGS: ClassVar[list[BindingType]] = list(keys.NEURONS)
@@ -94,12 +72,7 @@ class Neurons(Page):
         self.browse = Browse()
         self.shelf = Shelf()
         self.bench = Bench(self)
-        self.both_tails = False
-        self.compared: tuple[int, int] | None = None
         self._looking = False
-        self._card_at = 0.0
-        self._card_neuron: int | None = None
-        self._timer: Timer | None = None
 
     # --- what is on it ---
 
@@ -110,12 +83,7 @@ class Neurons(Page):
                 yield NeuronHeader()
                 yield NeuronList()
                 yield Static(id="empty")
-            with Vertical(id="right"):
-                with Horizontal(id="cards"):
-                    yield NeuronCard(id="card")
-                    yield NeuronCard(id="other")
-                yield Chooser()
-                yield NeuronCard(id="your-text")
+            yield CardPane(self.browse, self.bench, id="right")
         yield Ask()
 
     @property
@@ -123,8 +91,8 @@ class Neurons(Page):
         return self.query_one(NeuronList)
 
     @property
-    def card(self) -> NeuronCard:
-        return self.query_one("#card", NeuronCard)
+    def pane(self) -> CardPane:
+        return self.query_one(CardPane)
 
     @property
     def asking(self) -> Ask:
@@ -145,20 +113,16 @@ class Neurons(Page):
         return f" · index {corpus} {count(index.n_tokens)} tokens, {count(index.n_documents)} documents{growing}"
 
     def rest(self) -> Widget:
-        return self.query_one(Chooser) if self.has_class("choosing") else self.listing
+        return self.pane.chooser if self.has_class("choosing") else self.listing
 
     def on_mount(self) -> None:
-        self.listing.followed = self._moved
+        self.listing.followed = lambda: self.pane.follow(self.neuron)
         self.listing.focus()
         self._arrange_panes()
         self.set_interval(LOOK, self._look_again)
 
     def on_resize(self) -> None:
         self._arrange_panes()
-
-    @on(NeuronCard.Resized)
-    def _card_resized(self) -> None:
-        self._settle()
 
     def _arrange_panes(self) -> None:
         self.set_class(self.size.width < SIDE_BY_SIDE, "narrow")
@@ -209,6 +173,7 @@ class Neurons(Page):
 
     def _show_list(self, keep: int | None = None) -> None:
         """The list anew: after another filter, order or revision."""
+        self.say("")
         browse = self.browse
         assert browse.index is not None
         passing = len(browse.ids)
@@ -221,12 +186,12 @@ class Neurons(Page):
             self._explain_nothing()
         self._show_status()
         self.refresh_frame()
-        self._card_neuron = None
-        self._settle()
+        self.pane.neuron = None
+        self.pane.follow(self.neuron)
 
     def _explain_nothing(self) -> None:
         colors = ink(self.app)
-        lines = Text("No neuron passes this filter.\n\n", colors.strong)
+        lines = Text(no_wrap=True).append("No neuron passes this filter.\n\n", colors.strong)
         blame = self.browse.blame()
         for at, term in enumerate(blame):
             lines.append(f"  {safe(term.text)}", colors.plain)
@@ -265,98 +230,11 @@ class Neurons(Page):
         line.truncate(max(10, self.size.width - 2), overflow="ellipsis")
         self.query_one("#status", Static).update(line)
 
-    # --- the card ---
-
-    def _moved(self) -> None:
-        """The card follows at most eight times a second, and settles when the key is let go."""
-        if self._timer is not None:
-            self._timer.stop()
-        wait = max(0.0, self._card_at + FOLLOW - time.monotonic())
-        self._timer = (
-            self.set_timer(max(wait, 0.001), self._settle) if wait <= 0 else self.set_timer(wait, self._settle)
-        )
-
-    def _settle(self) -> None:
-        if self.browse.index is None or not self.query_one("#right").display:
-            return
-        neuron = self.neuron
-        if neuron is None:
-            return
-        self._card_at = time.monotonic()
-        fresh = neuron != self._card_neuron
-        self._card_neuron = neuron
-        self.show_card(fresh)
-        self.bench.follow(neuron)
-
-    def read_card(self, neuron: int) -> Card:
-        assert self.browse.index is not None
-        layer, at = divmod(neuron, self.browse.index.info.d_mlp)
-        return self.browse.index.card(layer, at)
-
-    def show_card(self, top: bool = False) -> None:
-        """The neuron under the cursor, or the two that are compared."""
-        if self._card_neuron is None or self.browse.index is None:
-            return
-        pair = self.compared
-        for card, neuron in (
-            (self.card, pair[0] if pair else self._card_neuron),
-            (self.query_one("#other", NeuronCard), pair and pair[1]),
-        ):
-            if neuron is None:
-                continue
-            lines = self._card_lines(neuron, card)
-            card.show(lines, top)
-        self.show_text()
-
-    def _card_lines(self, neuron: int, card: NeuronCard) -> list[Text]:
-        try:
-            found = self.read_card(neuron)
-        except UserError as error:
-            return [Text(part, ink(self.app).bad) for part in str(error).splitlines()]
-        cells = (card.size.width or 48) - 1
-        return card_lines(found, cells, self.both_tails, self._here(neuron), ink(self.app), card.size.height)
-
-    def _here(self, neuron: int) -> Here:
-        on_text = self.bench.on_text(neuron)
-        address = self.browse.address(neuron)
-        notes, pins = self.bench.notes_on(address), self.bench.pins_of(address)
-        if on_text is None and not notes and not pins:
-            return NOWHERE
-        values, tokens = (on_text.values, on_text.tokens) if on_text else (None, ())
-        return Here(values, tokens, notes, pins)
-
-    def show_text(self) -> None:
-        """The neuron on your text, beneath the card; both where two are compared."""
-        pane = self.query_one("#your-text", NeuronCard)
-        cells = (pane.size.width or self.card.size.width or 48) - 1
-        lines: list[Text] = []
-        for neuron in self.compared or (self._card_neuron,):
-            if neuron is None:
-                return
-            label = self.browse.address(neuron) if self.compared else "your text"
-            on_text, change = self.bench.on_text(neuron), self.bench.change(neuron)
-            words = (self.bench.text, on_text, self.bench.waiting(), change)
-            lines += text_lines(*words, cells, ink(self.app), label)
-        pane.styles.height = len(lines)
-        pane.show(lines)
-
     # --- keys: the list ---
 
     def action_filter(self) -> None:
-        index = self.browse.index
-        if index is None:
-            return
-
-        def ways(typed: str) -> list[Completion]:
-            return complete(typed, index, self.browse.named_sets)
-
-        def check(typed: str) -> str:
-            total = count(index.info.n_neurons)
-            return f"{count(self.browse.count(typed))} of {total}" if typed.strip() else f"all {total}"
-
-        text = self.browse.query.text
-        hint = "layer 10-20 kurtosis>50 fires:' May'   Tab completes"
-        self.asking.ask(Wanted("filter", self._filter, text + " " if text else "", hint, ways, check))
+        if self.browse.index is not None:
+            self.asking.ask(wants.a_filter(self.browse, self.browse.index, self._filter))
 
     def _filter(self, text: str) -> None:
         neuron = self.neuron
@@ -368,26 +246,8 @@ class Neurons(Page):
             self._filter(self.browse.relaxed())
 
     def action_sort(self) -> None:
-        browse = self.browse
-        names = [("address", "L0.N0 first")]
-        names += [(name, column.help or column.title) for name, column in browse.columns.items()]
-
-        def ways(typed: str) -> list[Completion]:
-            typed = typed.lower()
-            found = [one for one in names if typed in one[0].lower()] or [
-                one for one in names if typed in one[1].lower()
-            ]
-            found.sort(key=lambda one: not one[0].lower().startswith(typed))
-            return [Completion(name, name, help) for name, help in found]
-
-        def done(name: str) -> None:
-            if name != "address" and name not in browse.columns:
-                raise UserError(f"there is no column {name!r} to sort by: choose one with ↓ and Enter")
-            self._sort("" if name == "address" else name)
-
-        self.asking.ask(
-            Wanted("sort by", done, hint="type or choose; S turns the order round", complete=ways, must_choose=True)
-        )
+        if self.browse.index is not None:
+            self.asking.ask(wants.an_order(self.browse, self._sort))
 
     def _sort(self, column: str) -> None:
         browse, neuron = self.browse, self.neuron
@@ -403,27 +263,23 @@ class Neurons(Page):
 
     @on(NeuronList.JumpWanted)
     def _jump_wanted(self) -> None:
-        index = self.browse.index
-        if index is None:
-            return
+        if self.browse.index is not None:
+            self.asking.ask(wants.an_address(self.browse.index, self._jump, self._jump_to_first))
 
-        def check(typed: str) -> str:
-            if typed == "g":
-                self.asking.close()
-                self.listing.action_edge(-1)
-            return ""
+    def _jump_to_first(self) -> None:
+        self.asking.close()
+        self.listing.action_edge(-1)
 
-        def done(typed: str) -> None:
-            unit = parse_unit(typed, index.info)
-            if not isinstance(unit, Neuron):
-                raise UserError(f"{unit} is no neuron: write one like L12.N345")
-            neuron = unit.layer * index.info.d_mlp + unit.index
-            if not self.listing.go_to(neuron):
-                self._filter("")
-                self.listing.go_to(neuron)
-                self.say(f"{unit} does not pass the filter, so the filter was taken off (/ brings it back)")
+    def _jump(self, neuron: int) -> None:
+        if not self.listing.go_to(neuron):
+            self._filter("")
+            self.listing.go_to(neuron)
+            self.say(f"{self.browse.address(neuron)} does not pass the filter, so the filter was taken off")
 
-        self.asking.ask(Wanted("go to", done, hint="L12.N345; g for the first line", check=check))
+    def go_to(self, unit: str) -> None:
+        """The cursor to this neuron, from another screen. Raises UserError for what is no neuron here."""
+        if self.browse.index is not None:
+            self._jump(wants.neuron_id(self.browse.index, unit))
 
     @on(NeuronList.Marked)
     def _marked(self) -> None:
@@ -432,27 +288,27 @@ class Neurons(Page):
     def action_columns(self) -> None:
         if self.browse.index is None:
             return
-        chooser = self.query_one(Chooser)
+        chooser = self.pane.chooser
+        chooser.room_for(self.listing.row.names if self.listing.row else [])
         chooser.fill(self.browse.columns, self.browse.names, bool(self.browse.index.has_data))
         self.add_class("choosing")
+        self.pane.add_class("choosing")
         chooser.focus()
 
     @on(Chooser.Chosen)
     def _columns_chosen(self, event: Chooser.Chosen) -> None:
         self.browse.choose(event.names)
         self.listing.use_columns(self.browse.names, self.browse.order_by, self.browse.descending)
-        left_out = self.listing.row.left_out if self.listing.row else 0
-        self.say(f"{left_out} of the columns do not fit in this width" if left_out else "")
+        self.pane.chooser.room_for(self.listing.row.names if self.listing.row else [])
 
     # --- keys: the card ---
 
     def action_tails(self) -> None:
-        self.both_tails = not self.both_tails
-        self.show_card()
+        self.pane.both_tails = not self.pane.both_tails
+        self.pane.refill()
 
     def action_scroll_card(self, by: int) -> None:
-        for card in self.query("#cards NeuronCard").results(NeuronCard):
-            card.scroll_lines(by * 3)
+        self.pane.scroll_cards(by * 3)
 
     def action_card(self) -> None:
         """Wide: into the card and back. Narrow: opens it under the list, goes in, closes it."""
@@ -460,40 +316,40 @@ class Neurons(Page):
             return
         if self.has_class("narrow") and not self.has_class("card"):
             self.add_class("card")
-            self.call_after_refresh(self._settle)
+            self.call_after_refresh(self.pane.settle)
         elif self.focused is self.listing and not self.has_class("closed"):
-            self.card.focus()
+            self.pane.card.focus()
         else:
             self.remove_class("card")
             self.listing.focus()
 
     def action_close_card(self) -> None:
         self.toggle_class("closed")
-        self.call_after_refresh(self._settle)
+        self.call_after_refresh(self.pane.settle)
 
     def action_compare(self) -> None:
         marks = sorted(self.browse.marks)
         here = self.neuron
         if len(marks) == 2:
-            self.compared = (marks[0], marks[1])
+            pair = (marks[0], marks[1])
         elif len(marks) == 1 and here is not None and here != marks[0]:
-            self.compared = (marks[0], here)
+            pair = (marks[0], here)
         else:
             self.say("two neurons are compared: mark both with Space, or mark one and stand on the other")
             return
+        self.say("")
         self.add_class("both-cards")
-        self.card.focus()
-        self.bench.follow(*self.compared)
-        self.call_after_refresh(self.show_card, True)
+        self.pane.card.focus()
+        self.pane.compare(pair)
 
     def leave(self) -> bool:
         """Esc: from the columns, the comparison, the card, then the screen."""
         if self.has_class("choosing"):
             self.remove_class("choosing")
-        elif self.compared:
-            self.compared = None
+            self.pane.remove_class("choosing")
+        elif self.pane.compared:
             self.remove_class("both-cards")
-            self.call_after_refresh(self.show_card, True)
+            self.pane.compare(None)
         elif self.focused is not self.listing and not self.has_class("nothing"):
             pass
         elif self.has_class("narrow") and self.has_class("card"):
@@ -526,17 +382,9 @@ class Neurons(Page):
 
     def action_scale(self) -> None:
         neuron = self.neuron
-        if neuron is None:
-            return
-
-        def done(typed: str) -> None:
-            try:
-                factor = float(typed.replace("−", "-"))
-            except ValueError:
-                raise UserError("a number is expected: 2 doubles the activation, −1 turns its sign") from None
-            self.bench.edit(neuron, f"*={number(factor) if factor == 0 else repr(factor).removesuffix('.0')}")
-
-        self.asking.ask(Wanted(f"multiply {self.browse.address(neuron)} by", done, "2"))
+        if neuron is not None:
+            address = self.browse.address(neuron)
+            self.asking.ask(wants.a_factor(address, lambda change: self.bench.edit(neuron, change)))
 
     def action_pin(self) -> None:
         if self.neuron is not None:
@@ -546,13 +394,9 @@ class Neurons(Page):
         targets = self.targets()
         if not targets:
             return
-        known = [Completion(name, name) for name in self.bench.set_names()]
         label = f"pin {len(targets)} marked to" if len(targets) > 1 else f"pin {self.browse.address(targets[0])} to"
-
-        def ways(typed: str) -> list[Completion]:
-            return [one for one in known if one.text.startswith(typed)]
-
-        self.asking.ask(Wanted(label, lambda name: self.bench.pin(targets, name.strip()), "", "a set's name", ways))
+        done = lambda name: self.bench.pin(targets, name)  # noqa: E731
+        self.asking.ask(wants.a_set(label, self.bench.set_names(), done))
 
     def action_basket(self) -> None:
         self.workbench.show("basket")
@@ -567,7 +411,7 @@ class Neurons(Page):
 
     def action_export(self) -> None:
         if self.neuron is not None:
-            self.bench.export(self.neuron)
+            self.bench.export(self.pane.read_card(self.neuron))
 
     def action_choose_index(self) -> None:
         self.bench.choose_index()
@@ -576,15 +420,3 @@ class Neurons(Page):
     def _opened(self, event: LineList.Opened) -> None:
         if isinstance(event.source, NeuronList) and self.neuron is not None:
             self.bench.open_elsewhere(self.neuron)
-
-    def go_to(self, unit: str) -> None:
-        """The cursor to this neuron, from another screen."""
-        index = self.browse.index
-        if index is None:
-            return
-        found = parse_unit(unit, index.info)
-        if isinstance(found, Neuron):
-            neuron = found.layer * index.info.d_mlp + found.index
-            if not self.listing.go_to(neuron):
-                self._filter("")
-                self.listing.go_to(neuron)

@@ -24,10 +24,11 @@ class Shelf:
         """why an index that is there is not shown"""
 
     def there(self, model: ModelInfo | None) -> list[IndexInfo]:
-        """Indexes for this model (all where it is not known yet), the one to open first in front."""
+        """Indexes of this model (all where it is not known yet), the one to open first in front, damaged ones last."""
         from workbench.index.store import list_indexes
 
-        found = list_indexes(model.fingerprint if model and model.fingerprint else None)
+        wanted = model.fingerprint if model else ""
+        found = [info for info in list_indexes() if not wanted or info.problem or info.fingerprint == wanted]
         return sorted(found, key=lambda info: (info.problem != "", info.kind != "data", -info.tokens, -info.created))
 
     def look(self, model: ModelInfo | None) -> NeuronIndex | None:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from rich.text import Text
 
 from workbench.text import fit, number, probability, safe, shorten, show_token, width
+from workbench.tui.screens.neurons.card_lines import LABEL
 from workbench.tui.screens.neurons.examples import running
-from workbench.views import AnyView, Table, Tokens, from_builtins
+from workbench.views import AnyView, Table, Tokens
+from workbench.worker.peeks import peek_views
 
 if TYPE_CHECKING:
     from workbench.session.records import StepRecord
     from workbench.tui.theme import Ink
     from workbench.worker.protocol import PeekAnswer
 
-LABEL = 12
+_ONE_LINE = 60
+"""cells from which label, text and values stand on one line"""
 _FIRES = 0.5
 """tokens at least this share of the strongest are put in brackets"""
 
@@ -43,16 +46,9 @@ class Change(NamedTuple):
 
 
 def from_peek(answer: PeekAnswer) -> OnText | None:
-    """The first token strip of an `activations` peek."""
-
-    def load(data: dict[str, Any]) -> np.ndarray:
-        return np.frombuffer(data["data"], dtype=data["dtype"]).reshape(data["shape"])
-
-    for spec in answer.views:
-        view = from_builtins(spec, load)
-        if isinstance(view, Tokens) and view.rows:
-            return OnText(tuple(view.tokens), np.asarray(view.rows[0].values, np.float64))
-    return None
+    """The first token strip of an `activations` peek. Raises UserError for its error."""
+    strip = next((view for view in peek_views(answer) if isinstance(view, Tokens) and view.rows), None)
+    return OnText(tuple(strip.tokens), np.asarray(strip.rows[0].values, np.float64)) if strip else None
 
 
 def from_step(step: StepRecord, views: Sequence[AnyView], edit: str) -> Change:
@@ -85,26 +81,27 @@ def text_lines(
 ) -> list[Text]:
     """`waiting` says why there are no activations yet."""
     if on_text is None:
-        line = Text(fit(label, LABEL), colors.quiet, no_wrap=True)
+        line = Text(no_wrap=True).append(fit(label, LABEL), colors.quiet)
         line.append(shorten(running(text), max(8, cells - LABEL - width(waiting) - 3)), colors.plain)
         line.append(f"  {waiting}" if waiting else "", colors.quiet)
         line.truncate(cells, overflow="ellipsis")
         lines = [line]
     else:
-        lines = [_strip(on_text, cells, colors, label)]
+        lines = _strip(on_text, cells, colors, label)
     if change is not None:
         lines += _changed(change, cells, colors)
     return lines
 
 
-def _strip(on_text: OnText, cells: int, colors: Ink, label: str) -> Text:
+def _strip(on_text: OnText, cells: int, colors: Ink, label: str) -> list[Text]:
     """The text around the token that the neuron is strongest on; what it fires on in brackets, with the values."""
     values = np.nan_to_num(on_text.values)
     peak = int(np.argmax(np.abs(values))) if len(values) else 0
     strongest = abs(values[peak]) if len(values) else 0.0
     fires = [at for at in range(len(values)) if strongest and abs(values[at]) >= _FIRES * strongest]
     figures = " ".join(number(float(values[at]), 2) for at in fires[:3])
-    room = cells - LABEL - width(figures) - 2
+    one_line = cells >= _ONE_LINE
+    room = cells - LABEL - width(figures) - 2 if one_line else cells - 2
     pieces = []
     for at, token in enumerate(on_text.tokens):
         word = running(token)
@@ -117,25 +114,26 @@ def _strip(on_text: OnText, cells: int, colors: Ink, label: str) -> Text:
     first = 0
     while first < peak and sum(width(piece) for _, piece in pieces[first : peak + 1]) > room * 2 // 3:
         first += 1
-    line = Text(fit(label, LABEL), colors.quiet, no_wrap=True)
-    shown = Text("…" if first else "", colors.quiet)
+    shown = Text(no_wrap=True).append("…" if first else "", colors.quiet)
     for at, piece in pieces[first:]:
         shown.append(piece, colors.strong + colors.accent if at in fires else colors.plain)
     if width(shown.plain) > room:
         shown.truncate(room, overflow="ellipsis")
-    line.append_text(shown)
+    line = Text(no_wrap=True).append(fit(label, LABEL), colors.quiet)
+    if one_line:
+        line.append_text(shown)
     line.append(" " * max(1, cells - width(line.plain) - width(figures)))
     line.append(figures, colors.quiet)
-    return line
+    return [line] if one_line else [line, Text("  ", no_wrap=True).append_text(shown)]
 
 
 def _changed(change: Change, cells: int, colors: Ink) -> list[Text]:
     if change.error:
-        return [Text(shorten(f"{change.edit}: {safe(change.error)}", cells), colors.bad, no_wrap=True)]
+        return [Text(no_wrap=True).append(shorten(f"{change.edit}: {safe(change.error)}", cells), colors.bad)]
     lines = []
     before = dict(change.clean)
     for name, likeliest in (("clean", change.clean), (change.edit, change.edited)):
-        line = Text(fit(name, LABEL - 1) + " ", colors.quiet if name == "clean" else colors.second, no_wrap=True)
+        line = Text(no_wrap=True).append(fit(name, LABEL - 1) + " ", colors.quiet if name == "clean" else colors.second)
         for token, p in likeliest:
             piece = f"{show_token(token)} {probability(p)}  "
             if width(line.plain) + width(piece) - 2 > cells:
@@ -147,5 +145,5 @@ def _changed(change: Change, cells: int, colors: Ink) -> list[Text]:
     words = change.headline or ("waiting for the model" if change.status in ("queued", "running") else change.status)
     from workbench.drawing.layout import wrap
 
-    lines += [Text(part, colors.plain, no_wrap=True) for part in wrap(safe(words), cells)]
+    lines += [Text(no_wrap=True).append(part, colors.plain) for part in wrap(safe(words), cells)]
     return lines

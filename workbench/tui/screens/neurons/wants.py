@@ -1,0 +1,95 @@
+"""What the Neurons screen asks for in its line: a filter, an order, an address, a factor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from workbench.errors import UserError
+from workbench.index.completion import Completion, complete
+from workbench.text import count
+from workbench.tui.screens.neurons.ask import Wanted
+from workbench.units import Neuron, parse_unit
+
+if TYPE_CHECKING:
+    from workbench.index.reader import NeuronIndex
+    from workbench.tui.screens.neurons.browse import Browse
+
+ADDRESS = "address"
+
+
+def a_filter(browse: Browse, index: NeuronIndex, done: Callable[[str], None]) -> Wanted:
+    """Says how many would pass while it is typed."""
+
+    def ways(typed: str) -> list[Completion]:
+        return complete(typed, index, browse.named_sets)
+
+    def check(typed: str) -> str:
+        total = count(index.info.n_neurons)
+        return f"{count(browse.count(typed))} of {total}" if typed.strip() else f"all {total}"
+
+    text = browse.query.text
+    hint = "layer 10-20 kurtosis>50 fires:' May'   Tab completes"
+    return Wanted("filter", done, text + " " if text else "", hint, ways, check)
+
+
+def an_order(browse: Browse, done: Callable[[str], None]) -> Wanted:
+    """`done` gets a column's name, empty for the order by address."""
+    names = [(ADDRESS, "L0.N0 first")]
+    names += [(name, column.help or column.title) for name, column in browse.columns.items()]
+
+    def ways(typed: str) -> list[Completion]:
+        typed = typed.lower()
+        found = [one for one in names if typed in one[0].lower()]
+        found = found or [one for one in names if typed in one[1].lower()]
+        found.sort(key=lambda one: not one[0].lower().startswith(typed))
+        return [Completion(name, name, about) for name, about in found]
+
+    def chosen(name: str) -> None:
+        if name != ADDRESS and name not in browse.columns:
+            raise UserError(f"there is no column {name!r} to sort by: choose one with ↓ and Enter")
+        done("" if name == ADDRESS else name)
+
+    hint = "type or choose; S turns the order round"
+    return Wanted("sort by", chosen, hint=hint, complete=ways, must_choose=True)
+
+
+def an_address(index: NeuronIndex, done: Callable[[int], None], first: Callable[[], None]) -> Wanted:
+    """`first` is called for a second g, as vim's users type it."""
+
+    def check(typed: str) -> str:
+        if typed == "g":
+            first()
+        return ""
+
+    return Wanted(
+        "go to", lambda typed: done(neuron_id(index, typed)), hint="L12.N345; g for the first line", check=check
+    )
+
+
+def neuron_id(index: NeuronIndex, unit: str) -> int:
+    """Raises UserError for what is no neuron of this model."""
+    found = parse_unit(unit, index.info)
+    if not isinstance(found, Neuron):
+        raise UserError(f"{found} is no neuron: write one like L12.N345")
+    return found.layer * index.info.d_mlp + found.index
+
+
+def a_factor(address: str, done: Callable[[str], None]) -> Wanted:
+    """`done` gets `*=2`."""
+
+    def chosen(typed: str) -> None:
+        try:
+            factor = float(typed.replace("−", "-"))
+        except ValueError:
+            raise UserError("a number is expected: 2 doubles the activation, −1 turns its sign") from None
+        done(f"*={factor!r}".removesuffix(".0"))
+
+    return Wanted(f"multiply {address} by", chosen, hint="2 doubles it, −1 turns its sign, 0 switches it off")
+
+
+def a_set(label: str, known: list[str], done: Callable[[str], None]) -> Wanted:
+    def ways(typed: str) -> list[Completion]:
+        return [Completion(name, name) for name in known if name.startswith(typed)]
+
+    return Wanted(label, lambda name: done(name.strip()), "", "a set's name", ways)
