@@ -224,6 +224,11 @@ def test_plot_lines_carry_their_series_colours_and_ticks() -> None:
     assert any(line.plain.strip().startswith("0 ") for line in lines)
 
 
+def test_dim_labels_do_not_dim_what_follows_them() -> None:
+    for view in VIEWS:
+        assert all(str(line.style) == "" for line in draw(view, 80)), type(view).__name__
+
+
 def test_a_histogram_keeps_its_highest_bin() -> None:
     counts = np.zeros(1000)
     counts[617] = 5

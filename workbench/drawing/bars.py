@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from workbench.drawing.canvas import Trace, draw_canvas, legend, marker
+from workbench.drawing.canvas import Trace, canvas_height, draw_canvas, legend, marker
 from workbench.drawing.layout import joined, plain
 from workbench.drawing.scale import signed_number
 from workbench.drawing.style import Line, Style
@@ -14,7 +14,6 @@ from workbench.drawing.ticks import limits, named_ticks, nice_ticks
 from workbench.text import number, width
 from workbench.views import Bars, Series
 
-HEIGHT = 14
 _FEW = 24
 """Bars drawn one a line where nobody says how many lines there are."""
 
@@ -88,11 +87,11 @@ def _columns(view: Bars, cells: int, height: int | None, style: Style) -> tuple[
         y = np.nan_to_num(np.asarray(series.y, dtype=float))[:n]
         traces.append(Trace(x, np.repeat(y, 2), style.series(index), marker(index, style), filled=index == 0))
     low, high = limits([np.zeros(1), *(trace.y for trace in traces)], margin=0.0) or (0.0, 1.0)
-    lines = [legend(view.y_label, [s.name for s in view.series], cells, style)]
+    lines = legend(view.y_label, [s.name for s in view.series], cells, style)
     lines += draw_canvas(
         traces,
         cells,
-        max(7, (height or HEIGHT) - 2),
+        canvas_height(height, len(lines)),
         style,
         x_limits=(-0.5, n - 0.5),
         y_limits=(low, high),

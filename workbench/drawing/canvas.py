@@ -20,6 +20,9 @@ from workbench.text import width
 
 _LOCK = threading.Lock()
 _ANSI = re.compile(r"\x1b\[([0-9;]*)m")
+HEIGHT = 14
+"""lines of a plot where nobody says how many"""
+_LEAST = 7
 _AXIS = 1
 """cells of the vertical axis' line"""
 PLAIN_MARKERS = ("*", "o", "+", "x", "@", "=")
@@ -38,6 +41,11 @@ class Trace:
     """a plotext marker, or one character"""
     joined: bool = True
     filled: bool = False
+
+
+def canvas_height(height: int | None, above: int) -> int:
+    """Lines for canvas and ticks: what `height` leaves beside `above` lines of legend and the axis' name."""
+    return HEIGHT - 2 if height is None else max(_LEAST, height - above - 1)
 
 
 def marker(index: int, style: Style, points: bool = False) -> str:
@@ -151,7 +159,7 @@ def _x_axis(ticks: Ticks, limits: tuple[float, float], label: str, margin: int, 
     span = (high - low) or 1.0
     label = style.shorten(style.clean_text(label), cells)
     axis = [style.glyphs("─", "-")] * cells
-    row = plain(" " * (margin + _AXIS), "dim")
+    row = plain(" " * (margin + _AXIS))
     used = 0
     places = [(round((at - low) / span * (cells - 1)), name) for at, name in zip(ticks.at, ticks.names, strict=True)]
     for column, name in places:
@@ -162,26 +170,26 @@ def _x_axis(ticks: Ticks, limits: tuple[float, float], label: str, margin: int, 
         start = min(max(column - width(name) // 2, 0), cells - width(name))
         if start < used or start < 0:
             continue
-        row.append(" " * (start - (used - 1 if used else 0)) + name)
+        row.append(" " * (start - (used - 1 if used else 0)) + name, "dim")
         used = start + width(name) + 1
     lines = [plain(" " * margin + style.glyphs("└", "+") + "".join(axis), "dim"), row]
     free = cells - used
     if width(label) + 2 <= free:
-        row.append(" " * (cells - width(label) - max(0, used - 1)) + label)
+        row.append(" " * (cells - width(label) - max(0, used - 1)) + label, "dim")
     elif label:
         lines.append(plain(" " * (margin + _AXIS + max(0, (cells - width(label)) // 2)) + label, "dim"))
     return lines
 
 
-def legend(y_label: str, names: list[str], cells: int, style: Style) -> Line:
-    """The vertical axis' name, then each series with its marker."""
-    line = plain(style.clean_text(y_label), "dim")
+def legend(y_label: str, names: list[str], cells: int, style: Style) -> list[Line]:
+    """The vertical axis' name, then each series with its marker, on as many lines as that takes."""
+    lines = [plain(style.shorten(style.clean_text(y_label), cells), "dim")]
     for index, name in enumerate(names if any(names) else []):
         look = style.series(index)
-        line.append("   ")
-        line.append(_sample(marker(index, style)), look)
-        line.append(" " + style.clean_text(name), look)
-    if line.cell_len > cells:
-        line.truncate(max(0, cells - 1))
-        line.append(style.glyphs("…", "~"))
-    return line
+        entry = plain("   " if lines[-1].plain else "")
+        entry.append(f"{_sample(marker(index, style))} {style.shorten(style.clean_text(name), cells // 2)}", look)
+        if lines[-1].cell_len + entry.cell_len > cells:
+            lines.append(entry)
+        else:
+            lines[-1].append_text(entry)
+    return lines

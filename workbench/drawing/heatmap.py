@@ -12,6 +12,8 @@ from workbench.views import Heatmap
 
 _TEXT_MIN, _TEXT_MAX = 6, 16
 _CELL_MAX = 4
+_LABELLED_MAX = 10
+"""cells of a column without texts, where there is room to name each"""
 _FIGURE = 7
 """cells of the number after the last column"""
 MAX_ROWS = 120
@@ -37,15 +39,16 @@ def draw_heatmap(view: Heatmap, cells: int, height: int | None, style: Style) ->
         gap = (each + 1) * n_columns <= room  # a space between shade and text, where there is room for it
         each += gap
     else:
-        texts, gap, each = None, False, max(1, min(_CELL_MAX, room // n_columns))
+        wanted = min(_LABELLED_MAX, max(map(width, names), default=0) + 1)
+        texts, gap, each = None, False, max(1, min(max(_CELL_MAX, wanted), room // n_columns))
     shown = min(n_columns, max(1, room // each))
     first = n_columns - shown
     columns = range(first, n_columns)
     lines = []
     if texts:
-        header = plain(" " * (margin + 1), "dim")
+        header = plain(" " * (margin + 1))
         for column in columns:
-            header.append(" " + style.fit(" " * gap + names[column].strip(" "), each - 2) + " ")
+            header.append(" " + style.fit(" " * gap + names[column].strip(" "), each - 2) + " ", "dim")
         header.rstrip()
         header.truncate(cells)
         lines.append(header)
@@ -104,14 +107,14 @@ def _cell_text(text: str, style: Style) -> str:
 
 def _column_axis(names: list[str], each: int, margin: int, cells: int, style: Style) -> Line:
     """As many column names as fit under their columns."""
-    line = plain(" " * (margin + 1), "dim")
+    line = plain(" " * (margin + 1))
     end = margin + 1
     for at, name in enumerate(names):
         start = margin + 1 + at * each
         if start < end or start + min(width(name), 8) > cells:
             continue
         text = style.shorten(name, min(12, cells - start))
-        line.append(" " * (start - end) + text)
+        line.append(" " * (start - end) + text, "dim")
         end = start + width(text) + 1
         line.append(" ")
     line.rstrip()

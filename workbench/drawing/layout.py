@@ -10,7 +10,9 @@ from workbench.text import safe, width
 
 def plain(text: str, style: str = "") -> Line:
     """A line of text that nobody parses."""
-    return Line(text, style=style, end="", no_wrap=True)
+    line = Line(end="", no_wrap=True)
+    line.append(text, style)  # a span: what is appended later does not inherit it
+    return line
 
 
 def wrap(text: str, cells: int) -> list[str]:

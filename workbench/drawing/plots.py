@@ -6,16 +6,13 @@ from itertools import pairwise
 
 import numpy as np
 
-from workbench.drawing.canvas import Trace, draw_canvas, legend, marker
+from workbench.drawing.canvas import Trace, canvas_height, draw_canvas, legend, marker
 from workbench.drawing.layout import joined
 from workbench.drawing.style import Line, Style
 from workbench.drawing.ticks import limits, log_ticks, named_ticks, nice_ticks, number_ticks
 from workbench.text import count, number
 from workbench.views import Histogram, Lines, Scatter, Series
 
-HEIGHT = 14
-"""Lines of a plot where nobody says how many."""
-_LEAST = 7
 _MAX_SERIES = 12
 
 
@@ -38,11 +35,11 @@ def draw_lines(view: Lines, cells: int, height: int | None, style: Style) -> tup
     for index, series in enumerate(shown):
         keep_x, keep_y = decimate(x, np.asarray(series.y, dtype=float), columns)
         traces.append(Trace(keep_x, keep_y, style.series(index), marker(index, style)))
-    lines = [legend(view.y_label, [s.name for s in shown], cells, style)]
+    lines = legend(view.y_label, [s.name for s in shown], cells, style)
     lines += draw_canvas(
         traces,
         cells,
-        max(_LEAST, (height or HEIGHT) - 2),
+        canvas_height(height, len(lines)),
         style,
         x_limits=x_limits,
         y_limits=y_limits,
@@ -72,11 +69,11 @@ def draw_histogram(view: Histogram, cells: int, height: int | None, style: Style
             traces.append(Trace(np.array([mark.x, mark.x]), np.array([0.0, top]), "bold", "|" if style.ascii else "│"))
     names = [s.name for s in view.series]
     y_ticks = log_ticks(top) if view.log_counts else nice_ticks(0, top, 4)
-    lines = [legend("count, log scale" if view.log_counts else "count", names, cells, style)]
+    lines = legend("count, log scale" if view.log_counts else "count", names, cells, style)
     lines += draw_canvas(
         traces,
         cells,
-        max(_LEAST, (height or HEIGHT) - 2),
+        canvas_height(height, len(lines)),
         style,
         x_limits=(float(edges[0]), float(edges[-1])),
         y_limits=(0.0, top),
@@ -96,14 +93,14 @@ def draw_scatter(view: Scatter, cells: int, height: int | None, style: Style) ->
     x_limits, y_limits = limits([x[fine]]), limits([y[fine]])
     if x_limits is None or y_limits is None:
         return [], "nothing to draw"
-    rows = max(_LEAST, (height or HEIGHT) - 2)
+    rows = canvas_height(height, 1)
     across = np.round((x[fine] - x_limits[0]) / (x_limits[1] - x_limits[0]) * 2 * cells)
     up = np.round((y[fine] - y_limits[0]) / (y_limits[1] - y_limits[0]) * 4 * rows)
     _, first = np.unique(across * (4 * rows + 1) + up, return_index=True)
     trace = Trace(
         x[fine][first], y[fine][first], style.series(0), marker(0, style, points=len(first) < 200), joined=False
     )
-    lines = [legend(view.y_label, [], cells, style)]
+    lines = legend(view.y_label, [], cells, style)
     lines += draw_canvas(
         [trace],
         cells,

@@ -109,10 +109,11 @@ class Scale:
         room = max(0, cells - 9)
         if width(left) + width(right) > room:
             left, right = style.shorten(left, room // 2), style.shorten(right, room - room // 2)
-        line = Line(left + "  ", style="dim", end="")
+        line = Line(end="")
+        line.append(left + "  ", "dim")
         for value in values:
             line.append(draw(value), self.ink(value))
-        line.append("  " + right)
+        line.append("  " + right, "dim")
         return line
 
 

@@ -14,7 +14,10 @@ from workbench.views import Column, Table
 MAX_ROWS = 500
 """Rows drawn where nobody says how many; exports have all."""
 GAP = 2
-_MIN_TEXT = 8
+_ROOMY_TEXT, _MIN_TEXT = 14, 8
+"""cells to which texts are shortened before columns go, and after"""
+_FEW = 3
+"""columns that stay while texts can be shortened further"""
 _MAX_TEXT = 2000
 """characters of a cell that are looked at"""
 _BAR_MIN, _BAR_MAX = 6, 24
@@ -31,11 +34,11 @@ def draw_table(view: Table, cells: int, height: int | None, style: Style) -> tup
     left = cells - sum(column.cells for column in shown) - GAP * (len(shown) - 1)
     bar_cells = min(_BAR_MAX, left - GAP) if bar and all(column in shown for column in bar.columns) else 0
     lines: list[Line] = []
-    header = plain("", "dim")
+    header = plain("")
     for at, column in enumerate(shown):
-        header.append((" " * GAP if at else "") + column.header())
+        header.append((" " * GAP if at else "") + column.header(), "dim")
     if bar and bar_cells >= _BAR_MIN:
-        header.append(" " * GAP + style.shorten(bar.legend(), bar_cells))
+        header.append(" " * GAP + style.shorten(bar.legend(), bar_cells), "dim")
     header.rstrip()
     lines.append(header)
     for at in range(len(rows)):
@@ -79,7 +82,7 @@ class _Column:
         if self.values[row] is None:
             return "dim"
         if self.kind == "signed" and _is_number(self.values[row]) and self.style.color:
-            return self.style.high if self.values[row] > 0 else self.style.low
+            return self.style.high if self.values[row] > 0 else self.style.low if self.values[row] < 0 else ""
         if self.name == "edited":
             return self.style.paint("edited")
         return ""
@@ -112,23 +115,30 @@ def _is_number(value: Any) -> bool:
 
 
 def _squeeze(columns: list[_Column], cells: int) -> tuple[list[_Column], list[str]]:
-    """Columns that fit: texts are shortened first (longest first), then columns go from the right; the first stays."""
+    """Columns that fit: long texts are shortened first (the longest most), then columns go from the right."""
     shown, dropped = list(columns), list[str]()
 
     def excess() -> int:
         return sum(column.cells for column in shown) + GAP * (len(shown) - 1) - cells
 
-    while excess() > 0:
-        texts = [column for column in shown if not column.numeric and column.cells > _MIN_TEXT]
-        if texts:
+    def shorten(floor: int, kinds: tuple[str, ...]) -> None:
+        while excess() > 0:
+            texts = [column for column in shown if column.kind in kinds and column.cells > floor]
+            if not texts:
+                return
             longest = max(texts, key=lambda column: column.cells)
             others = [column.cells for column in texts if column is not longest]
-            floor = max([_MIN_TEXT, *others])
-            longest.resize(max(_MIN_TEXT, longest.cells - excess(), min(floor, longest.cells - 1)))
-        elif len(shown) > 1:
-            dropped.insert(0, shown.pop().name)
-        else:
-            shown[0].resize(max(1, cells))
+            level = max([floor, *others])
+            longest.resize(max(floor, longest.cells - excess(), min(level, longest.cells - 1)))
+
+    shorten(_ROOMY_TEXT, ("text", "token"))
+    while excess() > 0 and len(shown) > _FEW:
+        dropped.insert(0, shown.pop().name)
+    shorten(_MIN_TEXT, ("text", "token", "unit"))
+    while excess() > 0 and len(shown) > 1:
+        dropped.insert(0, shown.pop().name)
+    if excess() > 0:
+        shown[0].resize(max(1, cells))
     return shown, dropped
 
 

@@ -23,7 +23,7 @@ def draw_tokens(view: Tokens, cells: int, height: int | None, style: Style) -> t
     """The strip with its bars, the peaks and the scale; what the note must add."""
     rows = view.rows
     scale = Scale([row.values for row in rows], style, view.signed)
-    names = [style.shorten(style.clean_text(row.name), 14) for row in rows]
+    names = [style.shorten(style.clean_text(row.name), max(8, min(24, cells // 4))) for row in rows]
     margin = max([0, *(width(name) for name in names)]) + 2 if any(names) else 0
     blocks = _blocks([_shown(token, style) for token in view.tokens[:MAX_TOKENS]], max(4, cells - margin), style)
     per_block = 1 + len(rows)
