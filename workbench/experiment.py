@@ -11,9 +11,10 @@ import math
 import pkgutil
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from contextlib import contextmanager
 from functools import cache
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -126,6 +127,33 @@ class Sink(Protocol):
         """Like `changed`, in the middle of a batch (generation): publishes, never runs other work."""
 
 
+class PartSink(Sink, Protocol):
+    """A sink that keeps the parts of a step as steps under it."""
+
+    def part(self, experiment: str, params: dict[str, Any], edits: Sequence[Edit]) -> Sink:
+        """Where a new part's report goes."""
+
+    def part_done(self, report: Report) -> None:
+        """A part has said all it has to say."""
+
+
+class _Within:
+    """For sinks that keep no parts (peeks, notebooks): a part's progress shows in the whole, its views do not."""
+
+    def __init__(self, whole: Report) -> None:
+        self._whole = whole
+
+    def changed(self, report: Report) -> None:
+        self._whole.progress = report.progress
+        self._whole._sink.changed(self._whole)
+
+    def between_batches(self, report: Report) -> None:
+        self._whole._sink.between_batches(self._whole)
+
+    def streamed(self, report: Report) -> None:
+        self._whole._sink.streamed(self._whole)
+
+
 class Report:
     """What an experiment has to say so far. All of it is kept if the step is cancelled or fails."""
 
@@ -171,6 +199,22 @@ class Report:
     def suggest(self, step: NextStep) -> None:
         """Up to three next steps, filled in."""
         self.next_steps = [*self.next_steps, step][:3]
+
+    @contextmanager
+    def part(self, experiment: str, params: Params, edits: Sequence[Edit] = ()) -> Iterator[Report]:
+        """A report for one part of this step, logged as a step under it: same model, its own parameters and edits.
+
+        with report.part("sweep", params) as part:
+            sweep.run(lab, params, part)
+        """
+        sink: Sink = _Within(self)
+        keeps = hasattr(self._sink, "part")
+        if keeps:
+            sink = cast(PartSink, self._sink).part(experiment, params_builtins(params), edits)
+        part = Report(sink)
+        yield part
+        if keeps:
+            cast(PartSink, self._sink).part_done(part)
 
     def track(self, batches: Iterable[T], unit: str, total: float | None = None, stage: str = "") -> Iterator[T]:
         """Loop over `batches`: the one place where progress is told and cancel is noticed."""
@@ -281,14 +325,23 @@ def make_params(params: type[Params], values: dict[str, Any]) -> Any:
     for name in values:
         if name not in known:
             raise UserError(f"there is no parameter {name!r} here: there are {', '.join(known)}")
+    typed = {name: _number_typed(value) if known[name].type == "float" else value for name, value in values.items()}
     try:
-        return msgspec.convert(values, params, strict=False)
+        return msgspec.convert(typed, params, strict=False)
     except msgspec.ValidationError as error:
         sentence, _, where = str(error).partition(" - at `$.")
         name = where.strip("`").partition("[")[0].partition(".")[0]
         field = known.get(name)
         shown = f" ({field.help}; for example {field.flag} {field.example or field.default})" if field else ""
         raise UserError(f"{name or 'a parameter'}: {sentence[0].lower()}{sentence[1:]}{shown}") from None
+
+
+def _number_typed(value: Any) -> Any:
+    """`.5` and `1e-3` as people type them; anything else as it is."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def params_builtins(params: Params) -> dict[str, Any]:

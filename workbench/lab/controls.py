@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from workbench.lab.editing import AnyEdit, Instead, Plan, direction_names
+from workbench.lab.editing import AnyEdit, Instead, Plan, direction_names, switched_off
 from workbench.lab.loading import Model
 from workbench.lab.strength import neuron_strength
 from workbench.lab.values import Values
@@ -70,6 +70,21 @@ def make_controls(
     if not plans:
         return Controls((), kind, "the edits take every unit of their kind: there is nothing to compare them with")
     problem = "" if len(plans) == n else f"there are only {len(plans)} different controls for these edits"
+    return Controls(plans, kind, problem)
+
+
+def off_controls(units: Sequence[Neuron | Head], model: Model, first: int, n: int, seed: int) -> Controls:
+    """Random sets in the places of `units`, switched off from position `first` on."""
+    kind = _kind(list(units))
+    if not n:
+        return Controls((), kind, "")
+    drawn = _draw_units(list(units), model, n, np.random.default_rng(seed))
+    if not drawn:
+        return Controls((), kind, "these are all units of their kind: there is nothing to compare them with")
+    plans = tuple(
+        switched_off([unit for unit in one.values() if isinstance(unit, Neuron | Head)], first) for one in drawn
+    )
+    problem = "" if len(plans) == n else f"there are only {len(plans)} different controls for these units"
     return Controls(plans, kind, problem)
 
 

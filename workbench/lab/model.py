@@ -8,12 +8,23 @@ from typing import TypeVar
 import msgspec
 import numpy as np
 
+from workbench.edits import Edit
 from workbench.errors import UserError
 from workbench.experiment import Report
 from workbench.lab.batches import Batch, batches
 from workbench.lab.cache import Cache
-from workbench.lab.controls import Controls, make_controls
-from workbench.lab.editing import CLEAN, ITSELF, AnyEdit, Instead, Plan, check_edits, compile_plan, sites_to_sample
+from workbench.lab.controls import Controls, make_controls, off_controls
+from workbench.lab.editing import (
+    CLEAN,
+    ITSELF,
+    AnyEdit,
+    Instead,
+    Plan,
+    PythonEdit,
+    check_edits,
+    compile_plan,
+    sites_to_sample,
+)
 from workbench.lab.forward import Forward, Keep, run_forward
 from workbench.lab.generate import Generated, run_generation
 from workbench.lab.lens import Lens, lens_sites
@@ -25,7 +36,7 @@ from workbench.lab.source import ModelSource
 from workbench.lab.study import Study
 from workbench.lab.values import Values
 from workbench.model_info import ModelInfo
-from workbench.units import Site, Unit, parse_units
+from workbench.units import Head, Neuron, Site, Unit, parse_units
 
 T = TypeVar("T")
 
@@ -55,6 +66,11 @@ class Lab:
         """The same model for another job. Raises UserError where an edit does not fit the model, or another edit."""
         check_edits(edits, self.info, Values(self._model, seed, False))
         return Lab(self._model, edits, seed, report)
+
+    @property
+    def plain_edits(self) -> list[Edit]:
+        """The stack as data: Python edits without their functions."""
+        return [edit.edit if isinstance(edit, PythonEdit) else edit for edit in self.edits]
 
     # --- what the model is ----------------------------------------------------------------------
 
@@ -211,6 +227,16 @@ class Lab:
         """Up to `n` matched random controls of a stack, drawn with this job's seed."""
         model = self._model
         return make_controls(edits, self.plan(edits), self._compiler(edits), model, n, self.seed)
+
+    def switched_off_controls(self, units: Sequence[Neuron | Head], first: int, n: int) -> Controls:
+        """Up to `n` random sets in the places of these units, switched off from position `first` on."""
+        return off_controls(units, self._model, first, n, self.seed)
+
+    def same_distance(self, study: Study, plan: Plan, n: int) -> Controls:
+        """Random directions that move the stream as far as a plan of neurons or heads does."""
+        return Controls(
+            tuple(study.same_distance(plan, n, self.seed)), "random directions that move the stream as far", ""
+        )
 
     def control_kl(self, prompt: Prompt, plans: Sequence[Plan]) -> np.ndarray:
         """KL of the next token for each plan, nats, float64 [plan]: one pass, with a clean row to compare with."""

@@ -47,12 +47,12 @@ class Results:
     def value(self, metric: Metric) -> np.ndarray:
         """float64 [row]"""
         with torch.inference_mode():
-            return value(metric, self.logits).double().cpu().numpy()
+            return np.asarray(value(metric, self.logits).double().cpu().numpy())
 
     def kl(self) -> np.ndarray:
         """KL(study's own ‖ edited) of the next token, nats, float64 [row]."""
         with torch.inference_mode():
-            return metrics.kl(self.clean.expand_as(self.logits), self.logits).cpu().numpy()
+            return np.asarray(metrics.kl(self.clean.expand_as(self.logits), self.logits).cpu().numpy())
 
 
 class Study:
@@ -83,7 +83,7 @@ class Study:
     @cached_property
     def ranking(self) -> np.ndarray:
         """Every token, likeliest first, int64 [vocabulary]."""
-        return self._trace.last.argsort(descending=True).cpu().numpy()
+        return np.asarray(self._trace.last.argsort(descending=True).cpu().numpy())
 
     @property
     def rows(self) -> int:
@@ -156,7 +156,8 @@ class Study:
 
     def pattern(self, layer: int) -> np.ndarray:
         """Attention of every head of a layer, float32 [head, query, key]."""
-        return self.activations([Site(layer, "pattern")])[Site(layer, "pattern")].float().cpu().numpy()
+        found = self.activations([Site(layer, "pattern")])[Site(layer, "pattern")]
+        return np.asarray(found.float().cpu().numpy())
 
     def same_distance(self, plan: Plan, n: int, seed: int) -> list[Plan]:
         """Controls that move the stream as far as a plan of neurons or heads does, in random directions (METHODS 0).

@@ -1,0 +1,152 @@
+"""Loss and KL, token by token, clean against edited, over documents. Position 0 counts nowhere. No torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from workbench.experiments._common import Mean, clustered
+from workbench.text import safe, shorten, show_token
+from workbench.views import Column, Lines, Series, Table
+
+FEW = 5
+"""documents; a mean over fewer is marked as uncertain, and so is one that its error reaches half of"""
+POSITIONS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
+CLASSES = (
+    "number",
+    "line break or space",
+    "punctuation",
+    "word with a capital",
+    "word",
+    "part of a word",
+    "other",
+)
+
+
+@dataclass(frozen=True)
+class Document:
+    """One prompt, or one document of a corpus. All arrays [position], with nan or nothing of position 0."""
+
+    tokens: list[str]
+    clean: np.ndarray
+    """−log p of each token, nats; nan at position 0"""
+    edited: np.ndarray
+    kl: np.ndarray
+    """KL(clean ‖ edited) of what follows each position, nats"""
+
+    @property
+    def change(self) -> np.ndarray:
+        return self.edited - self.clean
+
+
+def token_class(token: str) -> str:
+    """What kind of token it is, by its text."""
+    bare = token.strip()
+    if not bare:
+        return "line break or space"
+    if bare.isdigit():
+        return "number"
+    if not re.search(r"\w", bare):
+        return "punctuation"
+    if not bare.isalpha():
+        return "other"
+    if token[0].isspace():
+        return "word with a capital" if bare[0].isupper() else "word"
+    return "word with a capital" if bare[0].isupper() else "part of a word"
+
+
+def over(documents: Sequence[Document], pick: Any) -> Mean:
+    """The mean over tokens of `pick(document)`, an array with nan where nothing counts; clustered by document."""
+    parts = [np.asarray(pick(document), dtype=np.float64) for document in documents]
+    parts = [part[np.isfinite(part)] for part in parts]
+    return clustered([float(part.sum()) for part in parts], [len(part) for part in parts])
+
+
+def loss_change(documents: Sequence[Document]) -> Mean:
+    return over(documents, lambda document: document.change)
+
+
+def kl_mean(documents: Sequence[Document]) -> Mean:
+    """From position 1 on."""
+    return over(documents, lambda document: document.kl[1:])
+
+
+def uncertain(found: Mean) -> bool:
+    return bool(found.n < FEW or not np.isfinite(found.se) or 2 * found.se > abs(found.value))
+
+
+def by_class(documents: Sequence[Document]) -> Table:
+    """Mean change of the loss for each kind of token."""
+    rows: list[list[Any]] = []
+    kinds = [np.asarray([token_class(token) for token in document.tokens]) for document in documents]
+    for name in CLASSES:
+        masks = [kind == name for kind in kinds]
+        parts = [document.change[mask] for document, mask in zip(documents, masks, strict=True)]
+        parts = [part[np.isfinite(part)] for part in parts]
+        found = clustered([float(part.sum()) for part in parts], [len(part) for part in parts])
+        if found.n:
+            rows.append(_row(name, found, sum(map(len, parts))))
+    rows.sort(key=lambda row: -abs(row[1]))
+    columns = [
+        Column(name="tokens that are"),
+        Column(name="loss change", kind="signed", help="nats, edited − clean"),
+        Column(name="±", kind="number", help="one standard error, clustered by document"),
+        Column(name="tokens", kind="int"),
+        Column(name="documents", kind="int"),
+        Column(name="", help=f"? where there are under {FEW} documents, or the error is over half of the mean"),
+    ]
+    return Table(title="By kind of token", columns=columns, rows=rows)
+
+
+def _row(name: str, found: Mean, tokens: int) -> list[Any]:
+    se = None if np.isnan(found.se) else found.se
+    return [name, found.value, se, tokens, found.n, "?" if uncertain(found) else ""]
+
+
+def by_position(documents: Sequence[Document]) -> Lines:
+    """Mean KL by position, in bins that double."""
+    longest = max(len(document.tokens) for document in documents)
+    edges = [edge for edge in POSITIONS if edge < longest] + [longest]
+    bins = list(pairwise(edges))
+    means = [over(documents, lambda document, low=low, high=high: document.kl[low:high]) for low, high in bins]
+    errors = np.asarray([0 if np.isnan(one.se) else one.se for one in means])
+    values = np.asarray([one.value for one in means])
+    return Lines(
+        title="KL by position",
+        note="± one standard error, clustered by document; position 0 left out",
+        x=np.asarray([low for low, _ in bins], dtype=np.float64),
+        x_ticks=[str(low) if high == low + 1 else f"{low}–{high - 1}" for low, high in bins],
+        series=[Series(name="KL", y=values, low=values - errors, high=values + errors)],
+        x_label="position",
+        y_label="KL, nats",
+    )
+
+
+def extremes(documents: Sequence[Document], n: int = 10) -> Table:
+    """The tokens that the edits hurt most, then those they help most, with what stands before them."""
+    places = [
+        (float(change), document, position)
+        for document in documents
+        for position, change in enumerate(document.change)
+        if np.isfinite(change)
+    ]
+    places.sort(key=lambda place: -place[0])
+    chosen = [place for place in places[:n] if place[0] > 0] + [place for place in places[-n:] if place[0] < 0]
+    rows: list[list[Any]] = []
+    for change, document, position in chosen:
+        before = safe("".join(document.tokens[max(0, position - 8) : position]))
+        loss = [float(document.clean[position]), float(document.edited[position])]
+        rows.append([change, show_token(document.tokens[position]), f"…{shorten(before[-40:], 40)}", *loss])
+    columns = [
+        Column(name="loss change", kind="signed", help="nats; above 0 the edits hurt"),
+        Column(name="token"),
+        Column(name="after"),
+        Column(name="clean", kind="number", help="−log p, nats"),
+        Column(name="edited", kind="number", help="−log p, nats"),
+    ]
+    return Table(title="Tokens hurt and helped most", note=f"of {len(places):,}", columns=columns, rows=rows)

@@ -1,0 +1,133 @@
+"""The few neurons that matter most together: greedy, with pairs that hide behind each other. No torch.
+
+Each step re-estimates every neuron with the chosen ones off and measures the best candidates exactly. Since a unit
+whose work another takes over shows nothing alone, pairs are looked for too: with one of the likely units off, the
+gradient shows who has taken over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from workbench.experiment import Report
+from workbench.lab.metric import Metric
+from workbench.units import Neuron
+
+if TYPE_CHECKING:
+    from workbench.lab.study import Study
+
+CANDIDATES = 24
+"""neurons measured exactly at each step"""
+SEEDS = 24
+"""neurons whose absence is tried for pairs"""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two neurons that do more together than the sum of both."""
+
+    units: tuple[Neuron, Neuron]
+    together: float
+    """change of the metric with both off"""
+    alone: tuple[float, float]
+
+    @property
+    def hidden(self) -> bool:
+        """Whether either alone shows next to nothing of what both do: the answer is made twice."""
+        return self.together < 0 and 4 * max(map(abs, self.alone)) < abs(self.together)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search came to. Effects are changes of the unlevelled metric."""
+
+    units: list[Neuron]
+    """in the order in which they were taken"""
+    effects: list[float]
+    """with the first, the first two, … off"""
+    pair: Pair | None
+    """the strongest pair that was tried"""
+
+
+def search(study: Study, metric: Metric, size: int, report: Report, stage: str) -> Found:
+    """The `size` neurons that lower `metric` most when they are off together, as far as a greedy search finds them."""
+    steps = iter(report.track(range(size + 1), "steps", stage=stage))
+    next(steps)
+    base = study.value(metric)
+    first = _candidates(study, metric, [])
+    singles = _measure(study, metric, [[unit] for unit in first]) - base
+    pair = best_pair(study, metric, dict(zip(first, singles, strict=True)))
+    at = int(np.argmin(singles))
+    units, effects = [first[at]], [float(singles[at])]
+    for _ in steps:
+        if len(units) == size:
+            continue
+        tried = _candidates(study, metric, units)
+        found = _measure(study, metric, [[*units, unit] for unit in tried]) - base
+        at = int(np.argmin(found))
+        if pair is not None and len(units) == 1 and pair.together < found[at]:
+            units, effects = list(pair.units), [pair.alone[0], pair.together]
+        else:
+            units, effects = [*units, tried[at]], [*effects, float(found[at])]
+    return Found(units, effects, pair)
+
+
+def best_pair(study: Study, metric: Metric, singles: dict[Neuron, float]) -> Pair | None:
+    """The pair that lowers the metric most, among those that one absence makes likely. `singles`: effects known."""
+    base = study.value(metric)
+    seeds = _likely(study, metric, singles)
+    proposed: dict[frozenset[Neuron], float] = {}
+    rows = max(1, study.rows // 4)
+    for start in range(0, len(seeds), rows):
+        part = seeds[start : start + rows]
+        plans = [study.off([seed]) for seed in part]
+        under = study.attribute_under(plans, metric).neurons
+        alone = _measure(study, metric, [[seed] for seed in part]) - base
+        for seed, effect, estimate in zip(part, alone, under, strict=True):
+            singles.setdefault(seed, float(effect))
+            estimate[seed.layer, seed.index] = 0
+            for flat in np.argsort(estimate, axis=None)[:2]:
+                other = Neuron(*map(int, divmod(int(flat), estimate.shape[1])))
+                proposed[frozenset((seed, other))] = float(effect + estimate.flat[flat])
+    likely = sorted(proposed, key=lambda pair: proposed[pair])[:CANDIDATES]
+    pairs = [sorted(pair) for pair in likely]
+    if not pairs:
+        return None
+    together = _measure(study, metric, pairs) - base
+    best = pairs[int(np.argmin(together))]
+    unknown = [unit for unit in best if unit not in singles]
+    for unit, effect in zip(unknown, _measure(study, metric, [[unit] for unit in unknown]) - base, strict=True):
+        singles[unit] = float(effect)
+    return Pair((best[0], best[1]), float(together.min()), (singles[best[0]], singles[best[1]]))
+
+
+def _likely(study: Study, metric: Metric, singles: dict[Neuron, float]) -> list[Neuron]:
+    """Units that may hide: large by the gradient of the metric, by their direct effect, by what they do alone."""
+    estimate = study.attribute([metric]).neurons[0]
+    straight = -study.direct(metric).neurons
+    orders = [np.argsort(one, axis=None)[:SEEDS] for one in (estimate, straight)]
+    chosen: dict[Neuron, None] = dict.fromkeys(sorted(singles, key=lambda unit: singles[unit])[: SEEDS // 3])
+    for pair in zip(*orders, strict=True):
+        for flat in pair:
+            chosen.setdefault(Neuron(*map(int, divmod(int(flat), estimate.shape[1]))))
+    return list(chosen)[:SEEDS]
+
+
+def _candidates(study: Study, metric: Metric, chosen: list[Neuron]) -> list[Neuron]:
+    """The neurons whose absence, beside those chosen, would lower the metric most by the gradient."""
+    estimate = study.attribute_under([study.off(chosen)], metric).neurons[0]
+    for unit in chosen:
+        estimate[unit.layer, unit.index] = np.inf
+    order = np.argsort(estimate, axis=None, kind="stable")[:CANDIDATES]
+    return [Neuron(*map(int, divmod(int(flat), estimate.shape[1]))) for flat in order]
+
+
+def _measure(study: Study, metric: Metric, sets: list[list[Neuron]]) -> np.ndarray:
+    """The metric with each set off, float64 [set]."""
+    found = np.zeros(len(sets))
+    for results in study.run([study.off(units) for units in sets]):
+        found[results.indices] = results.value(metric)
+    return found

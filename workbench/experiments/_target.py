@@ -1,0 +1,108 @@
+"""One prompt, an answer, perhaps a foil: what the experiments of one answer have in common. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from msgspec import Meta
+
+from workbench.errors import UserError
+from workbench.experiment import Params, Report
+from workbench.lab.metric import Metric
+from workbench.text import number, probability, show_token
+
+if TYPE_CHECKING:
+    from workbench.lab import Lab
+    from workbench.lab.prompts import Prompt
+    from workbench.lab.study import Study
+
+
+class TargetParams(Params, kw_only=True, frozen=True):
+    """A prompt and the token that is asked about."""
+
+    prompt: Annotated[
+        str, Meta(description="the text the model reads", extra={"example": "The capital of France is"})
+    ] = ""
+    answer: Annotated[
+        str,
+        Meta(
+            description="the token to explain, with its leading space; empty is the likeliest",
+            extra={"example": " Paris"},
+        ),
+    ] = ""
+    foil: Annotated[
+        str,
+        Meta(
+            description="explain the answer's logit above this token's, not its probability", extra={"example": " Lyon"}
+        ),
+    ] = ""
+    chat: Annotated[bool, Meta(description="put the prompt into the model's chat template")] = False
+
+    def target(self) -> dict[str, Any]:
+        """Prompt, answer, foil and template, for a part or a next step."""
+        named = {"prompt": self.prompt, "answer": self.answer, "foil": self.foil, "chat": self.chat}
+        return {name: value for name, value in named.items() if value}
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is asked, on one traced prompt."""
+
+    study: Study
+    prompt: Prompt
+    answer: int
+    foil: int | None
+    metric: Metric
+    name: str
+    """the answer as it is shown"""
+    foil_name: str
+    clean: float
+    """the metric's value"""
+
+    def shown(self, value: float) -> str:
+        """The metric's value as a reader wants it: a probability, or a logit difference."""
+        return probability(float(np.exp(value))) if self.metric.kind == "log-prob" else number(value)
+
+    def readable(self, values: np.ndarray) -> np.ndarray:
+        """The same of many: probabilities, or logit differences."""
+        return np.exp(values) if self.metric.kind == "log-prob" else values
+
+    @property
+    def quantity(self) -> str:
+        return f"p({self.name})" if self.metric.kind == "log-prob" else f"logit {self.name} − {self.foil_name}"
+
+    @property
+    def change(self) -> str:
+        """What effects are changes of, with the unit."""
+        return f"log p({self.name}), nats" if self.metric.kind == "log-prob" else f"{self.quantity}, logits"
+
+
+def find_target(lab: Lab, params: TargetParams, report: Report) -> Target:
+    """Trace the prompt and read answer and foil. Raises UserError for a foil that is the answer."""
+    prompt = lab.prompt(params.prompt, params.chat)
+    answer = lab.answer_token(params.answer) if params.answer else None
+    foil = lab.answer_token(params.foil) if params.foil else None
+    for named in (answer, foil):
+        if named and named.note:
+            report.note(named.note)
+    if answer and foil and answer.id == foil.id:
+        raise UserError(f"answer and foil are the same token, {show_token(answer.token)}: name another foil")
+    study = lab.study(prompt, lab.edits)
+    if study.first == 0:
+        report.note("the prompt is one token: position 0, which is left out elsewhere, is all there is")
+    own = answer.id if answer else int(study.ranking[0])
+    if foil and foil.id == own:
+        raise UserError(f"the likeliest token is {show_token(foil.token)} itself: name another foil, or an answer")
+    metric = Metric("difference", own, foil.id) if foil else Metric("log-prob", own)
+    return Target(
+        study,
+        prompt,
+        own,
+        foil.id if foil else None,
+        metric,
+        show_token(lab.token(own)),
+        show_token(foil.token) if foil else "",
+        study.value(metric),
+    )

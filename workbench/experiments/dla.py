@@ -1,0 +1,115 @@
+"""Which parts write the answer straight into the logits.
+
+Direct logit attribution: what the embedding, every head and every MLP with its neurons add to the answer's logit
+(above the vocabulary's mean), or to its difference from a foil's, with the final norm's scale frozen. The parts sum to
+the whole, before a softcap. What a part does through later parts is not in it: switch it off to see that (sweep).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from msgspec import Meta
+
+from workbench.experiment import NextStep, Report
+from workbench.experiments._common import quoted
+from workbench.experiments._target import Target, TargetParams, find_target
+from workbench.text import number
+from workbench.units import Head, Neuron
+from workbench.views import Bars, Column, Heatmap, Scalar, Scalars, Series, Table
+
+if TYPE_CHECKING:
+    from workbench.lab import Lab
+    from workbench.lab.dla import Parts
+
+ORDER = 22
+TAKES_EDITS = True
+
+
+class Params(TargetParams, kw_only=True, frozen=True):
+    top: Annotated[
+        int, Meta(ge=1, le=1000, description="how many heads and neurons to list", extra={"unit": "rows", "more": True})
+    ] = 20
+
+
+def run(lab: Lab, params: Params, report: Report) -> None:
+    target = find_target(lab, params, report)
+    add_parts(target, target.study.direct(target.metric), params, report)
+    suggested = params.target()
+    report.suggest(NextStep(label="switch each part off", experiment="sweep", params=suggested))
+    report.suggest(NextStep(label="the few that matter together", experiment="why", params=suggested))
+
+
+def add_parts(target: Target, parts: Parts, params: Params, report: Report) -> None:
+    """Bars, tables and the sentence."""
+    what = f"logit {target.name} − " + (target.foil_name or "the vocabulary's mean")
+    labels = ["embedding", "heads", "MLPs", "biases"]
+    bias = parts.bias + parts.attention_bias.sum() + parts.mlp_bias.sum()
+    values = np.asarray([parts.embedding, parts.heads.sum(), parts.neurons.sum(), bias])
+    rest = parts.whole - parts.total
+    if abs(rest) > 1e-3 * max(1.0, abs(parts.whole)):
+        labels.append("edits of the stream")
+        values = np.append(values, rest)
+    note = f"sum {number(parts.whole)} = {what}, final norm's scale frozen"
+    report.add(
+        "direct",
+        Bars(title="Direct effect", note=note, labels=labels, series=[Series(name="", y=values)], y_label="logits"),
+    )
+    report.add("parts", _table(parts, params.top))
+    report.add("heads", _heatmap(parts, note))
+    report.add(
+        "layers",
+        Bars(
+            title="Direct effect by layer",
+            note=note,
+            labels=[f"L{layer}" for layer in range(len(parts.mlps))],
+            series=[Series(name="attention", y=parts.attention), Series(name="MLP", y=parts.mlps)],
+            y_label="logits",
+        ),
+    )
+    items = [Scalar(name=name, value=float(value), unit="logits") for name, value in zip(labels, values, strict=True)]
+    items.append(Scalar(name="sum", value=float(values.sum()), unit="logits", help=what))
+    report.add("numbers", Scalars(title="In numbers", note=note, items=items))
+    for name, value in zip(("embedding", "heads", "mlps", "biases", "edits"), values, strict=False):
+        report.scalar(name, float(value))
+    report.scalar("sum", parts.whole)
+    said = "  ".join(f"{name} {value:+.2g}" for name, value in zip(labels[:3], values[:3], strict=True))
+    report.say(f"{said} · sum {number(parts.whole)} = {what} after {quoted(params.prompt)}")
+
+
+def _table(parts: Parts, top: int) -> Table:
+    rows: list[list[Any]] = [["embedding", "embedding", parts.embedding]]
+    for kind, make, values in (("head", Head, parts.heads), ("neuron", Neuron, parts.neurons)):
+        order = np.argsort(-np.abs(values), axis=None, kind="stable")[:top]
+        for flat in order:
+            layer, index = divmod(int(flat), values.shape[1])
+            rows.append([str(make(layer, index)), kind, float(values[layer, index])])
+    rows.sort(key=lambda row: -abs(row[2]))
+    total = parts.heads.size + parts.neurons.size
+    return Table(
+        title="Parts",
+        note=f"the {top} largest of each kind, {total:,} in all; later parts read them too, which is not in it",
+        columns=[
+            Column(name="part", kind="unit"),
+            Column(name="kind"),
+            Column(name="logits", kind="signed", help="what it adds to the answer's logit, straight"),
+        ],
+        rows=rows,
+    )
+
+
+def _heatmap(parts: Parts, note: str) -> Heatmap:
+    layers, heads = parts.heads.shape
+    return Heatmap(
+        title="Heads, direct effect",
+        note=note,
+        values=parts.heads,
+        row_labels=[f"L{layer}" for layer in range(layers)],
+        column_labels=[f"H{head}" for head in range(heads)],
+        row_axis="layer",
+        column_axis="head",
+        low_label="against the answer",
+        high_label="for the answer",
+        signed=True,
+    )

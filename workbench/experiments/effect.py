@@ -1,0 +1,262 @@
+"""What edits do: to a prompt, a set of prompts, or a corpus.
+
+KL of the next token, loss, the answer's probability or logit difference; by kind of token and by position; the tokens
+hurt and helped most; what is generated. The effect comes first; the same edits done to matched random units, and random
+directions that move the stream as far, fill in beside it. Means have standard errors clustered by document, and a mark
+where they are too uncertain to read. Position 0 counts nowhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from msgspec import Meta
+
+from workbench.errors import UserError
+from workbench.experiment import NextStep, PromptParams, Report
+from workbench.experiments._common import asked, carried, clustered, quoted
+from workbench.experiments._controls import Band
+from workbench.experiments._effect import Document, by_class, by_position, extremes, kl_mean, loss_change, over
+from workbench.text import number, probability, show_token
+from workbench.views import Scalar, Scalars, Text
+
+if TYPE_CHECKING:
+    from workbench.lab import Lab
+    from workbench.lab.prompts import Prompt
+
+ORDER = 20
+TAKES_EDITS = True
+MOST_TOKENS = 4_000_000
+
+
+class Params(PromptParams, kw_only=True, frozen=True):
+    answer: Annotated[
+        str,
+        Meta(
+            description="the token to watch, with its leading space; empty is the likeliest",
+            extra={"example": " Paris"},
+        ),
+    ] = ""
+    foil: Annotated[str, Meta(description="a token to compare the answer with", extra={"example": " Lyon"})] = ""
+    corpus: Annotated[
+        str,
+        Meta(
+            description="text instead of a prompt: stdlib, a file, a folder, org/name on the hub",
+            extra={"example": "stdlib"},
+        ),
+    ] = ""
+    tokens: Annotated[
+        int, Meta(ge=64, le=MOST_TOKENS, description="of a corpus: how many", extra={"unit": "tokens", "more": True})
+    ] = 4096
+    context: Annotated[
+        int,
+        Meta(ge=8, le=4096, description="of a corpus: tokens of each document", extra={"unit": "tokens", "more": True}),
+    ] = 128
+    controls: Annotated[
+        int, Meta(ge=0, le=10000, description="matched random controls", extra={"unit": "controls"})
+    ] = 64
+    generate: Annotated[
+        int,
+        Meta(
+            ge=0, le=1000, description="of one prompt: tokens to generate, clean and edited", extra={"unit": "tokens"}
+        ),
+    ] = 16
+
+
+def run(lab: Lab, params: Params, report: Report) -> None:
+    if not lab.edits:
+        raise UserError("there is no edit whose effect to show: give one, for example --edit 'L12.N345=0'")
+    if params.corpus:
+        if params.prompt or params.prompts:
+            raise UserError("a corpus and a prompt were both given: leave one out")
+        _run_many(lab, _documents(lab, params, report), params, report, f"of {params.corpus}")
+    elif params.prompts:
+        prompts = [row.prompt for row in asked(lab, params)]
+        _run_many(lab, prompts, params, report, "of the set")
+    else:
+        _run_one(lab, params, report)
+
+
+# --- one prompt --------------------------------------------------------------------------------------
+
+
+def _run_one(lab: Lab, params: Params, report: Report) -> None:
+    row = asked(lab, params)[0]
+    for named in (row.answer, row.foil):
+        if named and named.note:
+            report.note(named.note)
+    if row.answer and row.foil and row.answer.id == row.foil.id:
+        raise UserError(f"answer and foil are the same token, {show_token(row.answer.token)}: name another foil")
+    clean, edited = lab.forward(row.prompt), lab.forward(row.prompt, lab.edits)
+    answer = row.answer.id if row.answer else int(clean.top(1)[0][0, 0])
+    ids = np.asarray([answer])
+    before, after = (float(np.exp(one.log_prob(ids)[0])) for one in (clean, edited))
+    name = show_token(lab.token(answer))
+    kl = edited.kl_from(clean)[0]
+    document = Document(row.prompt.tokens, clean.surprise()[0], edited.surprise()[0], kl)
+    items = [
+        Scalar(name=f"probability of {name}", value=before, edited=after),
+        Scalar(name="KL of the next token", value=float(kl[-1]), unit="nats", help="KL(clean ‖ edited)"),
+    ]
+    report.scalar("kl", kl[-1])
+    report.scalar("answer_probability", before)
+    report.scalar("answer_probability_edited", after)
+    if row.foil:
+        difference = [float(one.logit(ids)[0] - one.logit(np.asarray([row.foil.id]))[0]) for one in (clean, edited)]
+        items.append(
+            Scalar(name=f"logit {name} − {show_token(row.foil.token)}", value=difference[0], edited=difference[1])
+        )
+        report.scalar("logit_difference", difference[0])
+        report.scalar("logit_difference_edited", difference[1])
+    if len(kl) > 1:
+        losses = [float(np.nanmean(one)) for one in (document.clean, document.edited)]
+        items.append(Scalar(name="loss along the prompt", value=losses[0], edited=losses[1], unit="nats"))
+        items.append(Scalar(name="KL, mean from position 1 on", value=float(kl[1:].mean()), unit="nats"))
+        report.scalar("kl_mean", float(kl[1:].mean()))
+        later = lab.forward(row.prompt, lab.plan(lab.edits, skip_first=True), logits="last")
+        without = float(later.last_kl_from(clean)[0])
+        items.append(
+            Scalar(name="KL, edits from position 1 on", value=without, unit="nats", help="without the attention sink")
+        )
+        report.scalar("kl_without_first", without)
+    change = f"{name} {probability(before)} → {probability(after)} after {quoted(params.prompt)}"
+    change += f" · KL {number(float(kl[-1]))}"
+    report.say(change)
+    study = lab.study(row.prompt)
+    plan = lab.plan(lab.edits)
+    bands = [Band(float(kl[-1]), lab.controls(lab.edits, params.controls))]
+    if {site.name for site in plan.changes} <= {"mlp_post", "z"} and not plan.has_functions and params.controls:
+        bands.append(Band(float(kl[-1]), lab.same_distance(study, plan, params.controls)))
+
+    def tell() -> None:
+        shown = [*items, *(item for band in bands for item in band.items())]
+        report.add("numbers", Scalars(title="In numbers", note=row.prompt.describe, items=shown))
+        bands[0].write(report)
+        report.say(" · ".join(filter(None, [change, *(band.sentence for band in bands)])))
+
+    tell()
+    if len(kl) > 1:
+        report.add("extremes", extremes([document]))
+    if bands[0].controls.problem:
+        report.note(bands[0].controls.problem)
+    for band in bands:
+        for results in report.track(study.run(band.controls.plans), "controls", total=len(band.controls.plans)):
+            band.values += [float(value) for value in results.kl()]
+            tell()
+    if params.generate:
+        _generate(lab, row.prompt, params, report)
+    report.suggest(NextStep(label="the next token, clean and edited", experiment="predict", params=carried(params)))
+    report.suggest(NextStep(label="the same over text", experiment="effect", params={"corpus": "stdlib"}))
+
+
+def _generate(lab: Lab, prompt: Prompt, params: Params, report: Report) -> None:
+    texts = []
+    for name, edits in (("clean", ()), ("edited", lab.edits)):
+        steps = lab.generate(prompt, edits)
+        text = ""
+        for _ in report.track(range(params.generate), "tokens", stage=f"generating, {name}"):
+            step = next(steps)
+            text = step.text
+            if step.end:
+                break
+        texts.append(f"{name}: {text}")
+    report.add("generated", Text(title=f"{params.generate} tokens, greedy", text="\n\n".join(texts)))
+
+
+# --- a set, a corpus ----------------------------------------------------------------------------------
+
+
+def _documents(lab: Lab, params: Params, report: Report) -> list[Prompt]:
+    from workbench.lab.corpora import open_corpus
+
+    corpus = open_corpus(params.corpus)
+    random = np.random.default_rng(lab.seed)
+    texts = [text for _, text in corpus.documents()]
+    found: list[Prompt] = []
+    total = 0
+    characters = min(8 * params.context, lab.info.n_ctx)
+    for at in random.permutation(len(texts)):
+        prompt = lab.prompt(texts[at][:characters])
+        cut = dataclasses.replace(prompt, ids=prompt.ids[: params.context], tokens=prompt.tokens[: params.context])
+        if len(cut) > 1:
+            found.append(cut)
+            total += len(cut) - 1
+        if total >= params.tokens:
+            break
+    if not found:
+        raise UserError(f"the corpus {params.corpus} has no document of two tokens or more: nothing to measure")
+    report.note(f"{params.corpus}: {total:,} tokens of {len(found):,} documents, drawn with seed {lab.seed}")
+    return sorted(found, key=len)
+
+
+def _run_many(lab: Lab, prompts: Sequence[Prompt], params: Params, report: Report, of: str) -> None:
+    documents: list[Document] = []
+    last: list[float] = []
+    size = lab.batch_rows(prompts)
+    for batch in report.track(lab.batches(prompts, size), "documents", total=len(prompts)):
+        with batch:
+            clean, edited = lab.forward(batch.rows), lab.forward(batch.rows, lab.edits)
+            kls = edited.kl_from(clean)
+            rows = zip(batch.rows, clean.surprise(), edited.surprise(), kls, strict=True)
+            found = [Document(prompt.tokens, a, b, kl) for prompt, a, b, kl in rows]
+            documents += found
+            last += [float(kl[-1]) for kl in kls]
+        _tell_many(documents, last, report, of, None)
+    effect = kl_mean(documents).value
+    if np.isnan(effect):
+        raise UserError("no prompt has more than one token: position 0 counts nowhere, so there is nothing to measure")
+    band = Band(effect, lab.controls(lab.edits, params.controls))
+    if band.controls.problem:
+        report.note(band.controls.problem)
+    chunks = [prompts[start : start + size] for start in range(0, len(prompts), size)]
+    work = [(plan, chunk) for plan in band.controls.plans for chunk in chunks]
+    sums: list[float] = []
+    counts: list[int] = []
+    for plan, chunk in report.track(work, "batches", stage="controls"):
+        kls = lab.forward(chunk, plan).kl_from(lab.forward(chunk))
+        sums += [float(kl[1:].sum()) for kl in kls]
+        counts += [len(kl) - 1 for kl in kls]
+        if len(counts) == len(prompts):
+            band.values.append(clustered(sums, counts).value)
+            sums, counts = [], []
+            _tell_many(documents, last, report, of, band)
+
+
+def _tell_many(documents: list[Document], last: list[float], report: Report, of: str, band: Band | None) -> None:
+    if not documents:
+        return
+    if band is None:
+        report.add("classes", by_class(documents))
+        if max(len(document.tokens) for document in documents) > 2:
+            report.add("positions", by_position(documents))
+        report.add("extremes", extremes(documents))
+    change, kl = loss_change(documents), kl_mean(documents)
+    before, after = over(documents, lambda one: one.clean), over(documents, lambda one: one.edited)
+    tokens = sum(int(np.isfinite(document.change).sum()) for document in documents)
+    note = f"{tokens:,} tokens of {len(documents):,} documents {of}; ± clustered by document"
+    items = [
+        Scalar(name="loss", value=before.value, edited=after.value, unit="nats", se=_or_none(before.se), n=tokens),
+        Scalar(name="loss change", value=change.value, unit="nats", se=_or_none(change.se), n=tokens),
+        Scalar(name="KL from position 1 on", value=kl.value, unit="nats", se=_or_none(kl.se), n=tokens),
+        Scalar(name="KL at the last position", value=float(np.mean(last)), unit="nats", n=len(last)),
+    ]
+    if band:
+        items += band.items()
+        band.write(report)
+    report.add("numbers", Scalars(title="Means", note=note, items=items))
+    report.scalar("loss", before.value)
+    report.scalar("loss_edited", after.value)
+    report.scalar("loss_change", change.value)
+    report.scalar("loss_change_se", change.se)
+    report.scalar("kl_mean", kl.value)
+    report.scalar("kl", float(np.mean(last)))
+    report.scalar("tokens", tokens)
+    said = f"loss {number(before.value)} → {number(after.value)} (change {change}) · KL {kl} · {note}"
+    report.say(" · ".join(filter(None, [said, band.sentence if band else ""])))
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else value

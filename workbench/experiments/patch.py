@@ -1,0 +1,175 @@
+"""Where two prompts part: activations of one put into the other.
+
+Activation patching: the clean prompt's activations go into the run of the corrupted one, at each layer and position of
+the stream, of what attention adds and of what the MLP adds; then each head at all positions. Recovery is how much of
+the metric comes back: 0 as corrupted, 1 as clean. Both prompts need the same number of tokens. The metric is the logit
+of the clean prompt's answer above the corrupted one's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from msgspec import Meta
+
+from workbench.errors import UserError
+from workbench.experiment import NextStep, Report
+from workbench.experiment import Params as BaseParams
+from workbench.experiments._common import quoted
+from workbench.lab.metric import Metric
+from workbench.text import number, show_token
+from workbench.units import Head, Site
+from workbench.views import Column, Heatmap, Table
+
+if TYPE_CHECKING:
+    from workbench.lab import Lab
+    from workbench.lab.study import Study
+
+ORDER = 24
+TAKES_EDITS = True
+SITES = {
+    "resid_pre": "the stream at each block's input",
+    "attn_out": "what attention adds",
+    "mlp_out": "what the MLP adds",
+}
+
+
+class Params(BaseParams, kw_only=True, frozen=True):
+    prompt: Annotated[str, Meta(description="the clean prompt", extra={"example": "The capital of France is"})] = ""
+    corrupted: Annotated[
+        str,
+        Meta(description="the prompt that is patched, as many tokens", extra={"example": "The capital of Italy is"}),
+    ] = ""
+    answer: Annotated[
+        str, Meta(description="the clean prompt's answer; empty is its likeliest token", extra={"example": " Paris"})
+    ] = ""
+    foil: Annotated[
+        str, Meta(description="the corrupted prompt's answer; empty is its likeliest", extra={"example": " Rome"})
+    ] = ""
+    chat: Annotated[bool, Meta(description="put the prompts into the model's chat template")] = False
+
+
+def run(lab: Lab, params: Params, report: Report) -> None:
+    if not params.corrupted:
+        raise UserError("a second prompt is needed: --corrupted, with as many tokens as the first")
+    prompts = [lab.prompt(text, params.chat) for text in (params.prompt, params.corrupted)]
+    if len(prompts[0]) != len(prompts[1]):
+        tokens = [" ".join(show_token(token) for token in prompt.tokens) for prompt in prompts]
+        raise UserError(
+            f"the prompts have {len(prompts[0])} and {len(prompts[1])} tokens, patching needs as many in both: "
+            f"{tokens[0]} | {tokens[1]}"
+        )
+    differs = np.flatnonzero(prompts[0].ids != prompts[1].ids)
+    if not len(differs):
+        raise UserError("both prompts are the same tokens: nothing can be patched from one into the other")
+    clean, corrupted = (lab.study(prompt, lab.edits) for prompt in prompts)
+    metric = _metric(lab, params, clean, corrupted, report)
+    high, low = clean.value(metric), corrupted.value(metric)
+    report.scalar("clean", high)
+    report.scalar("corrupted", low)
+    names = [show_token(lab.token(metric.answer)), show_token(lab.token(metric.foil or 0))]
+    what = f"logit {names[0]} − {names[1]}"
+    if abs(high - low) < 1e-3:
+        raise UserError(f"{what} is {number(high)} on both prompts: nothing to recover, name another answer and foil")
+    start = (
+        f"{what}: {number(high)} after {quoted(params.prompt, 30)}, {number(low)} after {quoted(params.corrupted, 30)}"
+    )
+    report.say(start)
+    note = f"recovery of {what}: 0 is {number(low)} as corrupted, 1 is {number(high)} as clean"
+    best: list[tuple[float, str]] = []
+    tokens = [
+        show_token(a) if a == b else f"{show_token(a)}/{show_token(b)}"
+        for a, b in zip(prompts[0].tokens, prompts[1].tokens, strict=True)
+    ]
+    for name, words in SITES.items():
+        found = _by_position(lab, clean, corrupted, metric, name, int(differs[0]), report)
+        recovery = (found - low) / (high - low)
+        report.add(name, _heatmap(f"Patching {words}", note, recovery, tokens, "position"))
+        at = np.unravel_index(int(np.argmax(recovery)), recovery.shape)
+        best.append((float(recovery[at]), f"L{at[0]}.{name} at {tokens[at[1]]}"))
+        said = " · ".join(f"{where} {number(value, 2)}" for value, where in best)
+        report.say(f"{start} · recovered most by {said}")
+    recovery = (_heads(lab, clean, corrupted, metric, report) - low) / (high - low)
+    columns = [f"H{head}" for head in range(lab.info.n_heads)]
+    report.add("heads", _heatmap("Patching heads, at all positions", note, recovery, columns, "head"))
+    report.add("largest", _table(recovery, note))
+    layer, head = np.unravel_index(int(np.argmax(recovery)), recovery.shape)
+    best.append((float(recovery.max()), str(Head(int(layer), int(head)))))
+    report.scalar("largest_head", float(recovery.max()))
+    report.say(f"{start} · recovered most by " + " · ".join(f"{where} {number(value, 2)}" for value, where in best))
+    after = {"prompt": params.prompt, "answer": lab.token(metric.answer), "chat": params.chat}
+    report.suggest(
+        NextStep(
+            label=f"look at {Head(int(layer), int(head))}",
+            experiment="attention",
+            params={"prompt": params.prompt, "head": str(Head(int(layer), int(head)))},
+        )
+    )
+    report.suggest(NextStep(label="which parts make the clean answer", experiment="why", params=after))
+
+
+def _metric(lab: Lab, params: Params, clean: Study, corrupted: Study, report: Report) -> Metric:
+    named = [lab.answer_token(text) if text else None for text in (params.answer, params.foil)]
+    for one in named:
+        if one and one.note:
+            report.note(one.note)
+    answer = named[0].id if named[0] else int(clean.ranking[0])
+    foil = named[1].id if named[1] else int(corrupted.ranking[0])
+    if answer == foil and not named[1]:
+        foil = int(corrupted.ranking[1])
+        report.note(f"both prompts are answered alike: the foil is {show_token(lab.token(foil))}, the second likeliest")
+    if answer == foil:
+        raise UserError(f"answer and foil are the same token, {show_token(lab.token(answer))}: name another foil")
+    return Metric("difference", answer, foil)
+
+
+def _by_position(
+    lab: Lab, clean: Study, corrupted: Study, metric: Metric, name: str, first: int, report: Report
+) -> np.ndarray:
+    """The metric with one place patched, [layer, position]; before the first difference nothing can change."""
+    layers, positions = lab.info.n_layers, len(clean.prompt)
+    values = np.full((layers, positions), corrupted.value(metric))
+    places = [(layer, position) for layer in range(layers) for position in range(first, positions)]
+    plans = corrupted.patches(clean, [(Site(layer, name), None, position) for layer, position in places])
+    for results in report.track(corrupted.run(plans), "places", total=len(plans), stage=name):
+        for at, value in zip(results.indices, results.value(metric), strict=True):
+            values[places[at]] = value
+    return values
+
+
+def _heads(lab: Lab, clean: Study, corrupted: Study, metric: Metric, report: Report) -> np.ndarray:
+    """The metric with one head patched at all positions, [layer, head]."""
+    layers, heads = lab.info.n_layers, lab.info.n_heads
+    places: list[tuple[Site, int | None, int | None]] = [
+        (Site(layer, "z"), head, None) for layer in range(layers) for head in range(heads)
+    ]
+    values = np.zeros(len(places))
+    plans = corrupted.patches(clean, places)
+    for results in report.track(corrupted.run(plans), "heads", total=len(plans), stage="heads"):
+        values[results.indices] = results.value(metric)
+    return values.reshape(layers, heads)
+
+
+def _heatmap(title: str, note: str, values: np.ndarray, columns: list[str], axis: str) -> Heatmap:
+    return Heatmap(
+        title=title,
+        note=note,
+        values=values,
+        row_labels=[f"L{layer}" for layer in range(values.shape[0])],
+        column_labels=columns,
+        row_axis="layer",
+        column_axis=axis,
+        low_label="away from the clean answer",
+        high_label="recovers it",
+        signed=True,
+    )
+
+
+def _table(recovery: np.ndarray, note: str) -> Table:
+    order = np.argsort(-np.abs(recovery), axis=None, kind="stable")[:20]
+    rows: list[list[Any]] = [
+        [str(Head(*map(int, divmod(int(flat), recovery.shape[1])))), float(recovery.flat[flat])] for flat in order
+    ]
+    columns = [Column(name="head", kind="unit"), Column(name="recovery", kind="signed", help="0 corrupted, 1 clean")]
+    return Table(title="Heads that recover most", note=note, columns=columns, rows=rows)

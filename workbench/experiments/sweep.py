@@ -1,0 +1,188 @@
+"""Switch off every neuron, every head and every place of the stream.
+
+First the gradient's estimate for all of them, then exact ablation of the largest, one by one; their agreement, and how
+many units other answers, as chance, put as far out. Effects are changes of log p(answer) in nats, or of the logit
+difference to a foil. A neuron or head is off at every position but the first, which as the attention sink stands for no
+token; a place is one position of the stream at one block's input, set to zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from msgspec import Meta
+
+from workbench.experiment import NextStep, Report
+from workbench.experiments._common import quoted
+from workbench.experiments._sweep import KINDS, Sweep, Units, estimates, exact_effects, measure_chance
+from workbench.experiments._target import Target, TargetParams, find_target
+from workbench.text import number, show_token
+from workbench.units import Head, Neuron
+from workbench.views import Column, Heatmap, Scalar, Scalars, Table
+
+if TYPE_CHECKING:
+    from workbench.lab import Lab
+
+ORDER = 21
+TAKES_EDITS = True
+SHOWN = 200
+"""rows of a table at most"""
+
+
+class Params(TargetParams, kw_only=True, frozen=True):
+    n: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="how many of each kind to switch off exactly, the largest estimates first",
+            extra={"unit": "units"},
+        ),
+    ] = 200
+    exact: Annotated[bool, Meta(description="switch off all of them exactly", extra={"more": True})] = False
+    others: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1000,
+            description="other answers that show what chance gives",
+            extra={"unit": "answers", "more": True},
+        ),
+    ] = 32
+
+
+def run(lab: Lab, params: Params, report: Report) -> None:
+    target = find_target(lab, params, report)
+    sweep_into(lab, target, params, report)
+    report.suggest(NextStep(label="the few that matter together", experiment="why", params=params.target()))
+    report.suggest(NextStep(label="what they write straight", experiment="dla", params=params.target()))
+
+
+def sweep_into(
+    lab: Lab, target: Target, params: Params, report: Report, shown: Callable[[], None] = lambda: None
+) -> Sweep:
+    """The whole sweep, views filling in (`shown` is told each time); also a part of `why`."""
+    sweep = estimates(target)
+    tell(target, params, sweep, report)
+    shown()
+    for kind in KINDS:
+        units = sweep[kind]
+        exact_effects(target, units, units.count if params.exact else params.n, report, f"{kind}, exact")
+        tell(target, params, sweep, report)
+        shown()
+    if params.others:
+        measure_chance(target, sweep, params.others, lab.seed, report)
+        tell(target, params, sweep, report)
+    return sweep
+
+
+def tell(target: Target, params: Params, sweep: Sweep, report: Report) -> None:
+    """All views of what is known so far."""
+    for kind in ("neurons", "heads"):
+        report.add(kind, table(target, sweep[kind]))
+    report.add("where", heatmap(target, sweep["stream"]))
+    items = []
+    for kind in KINDS:
+        spearman, overlap, n = sweep[kind].agreement()
+        if n > 2:
+            items += [
+                Scalar(name=f"{kind}: estimate against exact, Spearman", value=spearman, n=n),
+                Scalar(name=f"{kind}: of the exact top 20 the estimates have", value=100 * overlap, unit="%", n=n),
+            ]
+            report.scalar(f"{kind}_spearman", spearman)
+            report.scalar(f"{kind}_overlap", overlap)
+        beyond = sweep[kind].beyond
+        if beyond is not None:
+            items.append(Scalar(name=f"{kind} beyond chance", value=float(beyond), n=sweep[kind].count, help=_CHANCE))
+            report.scalar(f"{kind}_beyond", float(beyond))
+    if items:
+        report.add("numbers", Scalars(title="How far to trust it", note=_CHANCE, items=items))
+    report.scalar("clean", target.clean)
+    report.say(_sentence(target, params, sweep))
+
+
+_CHANCE = "chance: the same estimates for other likely answers on this prompt, 95 % of their extremes"
+
+
+def _sentence(target: Target, params: Params, sweep: Sweep) -> str:
+    said = f"{target.quantity} {target.shown(target.clean)} after {quoted(params.prompt)}"
+    units = sweep["neurons"]
+    layer, index = units.ranked()[0]
+    exact = units.exact[layer, index]
+    if np.isfinite(exact):
+        said += f" · the most: {Neuron(layer, index)} off → {target.shown(target.clean + exact)}"
+    else:
+        estimate = number(units.estimate[layer, index])
+        said += f" · the most, estimated: {Neuron(layer, index)} {estimate} {target.metric.unit}"
+    if units.beyond is None:
+        return said
+    counts = [f"{sweep[kind].beyond} of {sweep[kind].count:,} {kind}" for kind in ("neurons", "heads")]
+    if not any(sweep[kind].beyond for kind in ("neurons", "heads")):
+        return f"{said} · no neuron and no head by itself beyond noise"
+    return f"{said} · beyond chance: {', '.join(counts)}"
+
+
+def chance_note(units: Units, shown: int) -> str:
+    """`46,080; 9 beyond what chance gives; of the 20 shown chance would put 12 here`."""
+    note = f"{units.count:,}"
+    if units.beyond is not None:
+        note += f"; {units.beyond} beyond what chance gives"
+        expected = units.expected(shown)
+        if expected is not None:
+            note += f" (as far out as the first {shown}: {number(expected, 2)} by chance)"
+    return note
+
+
+def table(target: Target, units: Units, rows: int = SHOWN) -> Table:
+    """Units by exact effect, then by estimate."""
+    make = Neuron if units.kind == "neurons" else Head
+    cells: list[list[Any]] = []
+    out = units.is_beyond
+    for layer, index in units.ranked()[:rows]:
+        exact = units.exact[layer, index]
+        known = bool(np.isfinite(exact))
+        beyond = "" if out is None else "yes" if out[layer, index] else "no"
+        cells.append(
+            [
+                str(make(layer, index)),
+                float(units.estimate[layer, index]),
+                float(exact) if known else None,
+                float(target.readable(np.asarray(target.clean + exact))) if known else None,
+                beyond,
+            ]
+        )
+    quantity = Column(
+        name="then", kind="probability" if target.metric.kind == "log-prob" else "number", help=target.quantity
+    )
+    return Table(
+        title=f"{units.kind.capitalize()} switched off",
+        note=chance_note(units, min(20, units.count)),
+        columns=[
+            Column(name=units.kind[:-1], kind="unit"),
+            Column(name="estimate", kind="signed", help=f"−Σ a·∂: change of {target.change}"),
+            Column(name="exact", kind="signed", help=f"change of {target.change} when it is off"),
+            quantity,
+            Column(name="beyond chance", help=_CHANCE),
+        ],
+        rows=cells,
+    )
+
+
+def heatmap(target: Target, units: Units) -> Heatmap:
+    """Where in the stream: exact effects where every place was measured, else estimates."""
+    every = bool(np.isfinite(units.exact[np.isfinite(units.estimate)]).all())
+    values = units.exact if every else units.estimate
+    how, chance = "exact" if every else "estimates", chance_note(units, min(20, units.count))
+    return Heatmap(
+        title="Where (layer × position)",
+        note=f"change of {target.change}, the stream at a block's input set to zero; {how}; {chance}",
+        values=values,
+        row_labels=[f"L{layer}" for layer in range(values.shape[0])],
+        column_labels=[show_token(token) for token in target.prompt.tokens],
+        row_axis="layer",
+        column_axis="position",
+        low_label="the answer needs it",
+        high_label="it holds the answer back",
+        signed=True,
+    )

@@ -1,0 +1,292 @@
+"""Why does it say that: from an answer to the neurons that make it, switched off, against chance.
+
+What writes the answer straight (dla), every unit switched off (sweep), then the few neurons that lower the answer most
+together, found by a greedy search that also looks for pairs that hide behind each other. Beside them: as many random
+neurons of the same kinds, random directions that move the stream as far, and, since these were picked as the
+best, as many picked in the same way for other answers on the same prompt. It ends in a sentence, which says "nothing
+beyond noise" as plainly as the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from msgspec import Meta
+
+from workbench.experiment import NextStep, Report
+from workbench.experiments import dla, sweep
+from workbench.experiments._common import quoted
+from workbench.experiments._search import Found, search
+from workbench.experiments._sweep import other_answers
+from workbench.experiments._target import Target, TargetParams, find_target
+from workbench.text import number, show_token
+from workbench.units import format_units
+from workbench.views import Column, Histogram, Mark, Series, Table
+
+if TYPE_CHECKING:
+    from workbench.lab import Lab
+    from workbench.lab.controls import Controls
+
+ORDER = 19
+TAKES_EDITS = True
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+class Params(TargetParams, kw_only=True, frozen=True):
+    size: Annotated[int, Meta(ge=1, le=50, description="how many neurons to pick", extra={"unit": "neurons"})] = 5
+    controls: Annotated[
+        int, Meta(ge=0, le=10000, description="random sets of as many neurons", extra={"unit": "controls"})
+    ] = 64
+    unrelated: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=20,
+            description="other answers to pick for in the same way",
+            extra={"unit": "answers", "more": True},
+        ),
+    ] = 3
+    n: Annotated[
+        int,
+        Meta(
+            ge=0, description="how many units of each kind to switch off exactly", extra={"unit": "units", "more": True}
+        ),
+    ] = 200
+
+
+@dataclass
+class Case:
+    """What was picked, and what it is judged against. Values are those of the metric on the answer."""
+
+    target: Target
+    found: Found
+    off: float
+    """with the picked neurons off"""
+    wanted: int
+    """controls that will come"""
+    kind: str = ""
+    random: list[float] = field(default_factory=list)
+    as_far: list[float] = field(default_factory=list)
+    unrelated: list[tuple[str, float]] = field(default_factory=list)
+    """the other answer, and the metric with its own pick off"""
+
+    @property
+    def percentile(self) -> float:
+        """Where the pick lies among the random sets, 0 is the lowest: (smaller + ½(ties + 1)) / (n + 1)."""
+        values = np.asarray(self.random)
+        ties = np.abs(values - self.off) <= 1e-7
+        return float(((values < self.off) & ~ties).sum() + (ties.sum() + 1) / 2) / (len(values) + 1)
+
+    @property
+    def beyond(self) -> bool:
+        """Lower than every random set, and than every set picked in the same way for another answer."""
+        others = [*self.random, *(value for _, value in self.unrelated)]
+        return self.off < min([self.target.clean, *others])
+
+    def sentence(self) -> str:
+        """The point of it all."""
+        target, n = self.target, len(self.found.units)
+        what = f"{_word(n)} neuron{'s' * (n != 1)}"
+        said = f"{what} off: {target.quantity} {target.shown(target.clean)} → {target.shown(self.off)}"
+        parts = [said]
+        if self.wanted:
+            count = str(len(self.random)) if len(self.random) == self.wanted else f"{len(self.random)} of {self.wanted}"
+            text = f"{count} random {_word(n)}s" if n > 1 else f"{count} random neurons of its kind"
+            if self.random:
+                text += f": {self._band(self.random)}"
+            parts.append(text)
+        if self.unrelated:
+            shown = ", ".join(f"{name} {target.shown(value)}" for name, value in self.unrelated)
+            parts.append(f"picked the same way for {shown}")
+        pair = self.found.pair
+        if pair is not None and pair.hidden:
+            first, second = pair.units
+            parts.append(f"made twice: neither {first} nor {second} alone shows it, both do")
+        done = len(self.random) == self.wanted
+        if done and (self.wanted or self.unrelated) and not self.beyond:
+            parts.insert(0, "nothing beyond noise")
+        return " · ".join(parts)
+
+    def _band(self, values: list[float]) -> str:
+        low, middle, high = np.quantile(values, (0.05, 0.5, 0.95))
+        return f"{self.target.shown(middle)} ({self.target.shown(low)}–{self.target.shown(high)})"
+
+    def table(self) -> Table:
+        target = self.target
+        rows: list[list[Any]] = [
+            ["nothing", "", *self._cells([target.clean])],
+            ["these", format_units(self.found.units), *self._cells([self.off])],
+        ]
+        for name, value in self.unrelated:
+            rows.append([f"picked for {name}", "", *self._cells([value])])
+        if self.random:
+            rows.append([self.kind, f"n {len(self.random)}", *self._cells(self.random)])
+        if self.as_far:
+            rows.append(["random directions, as far", f"n {len(self.as_far)}", *self._cells(self.as_far)])
+        kind = "probability" if target.metric.kind == "log-prob" else "number"
+        note = f"percentile of these among the random ones {number(100 * self.percentile)} %" if self.random else ""
+        return Table(
+            title="Switched off",
+            note=note,
+            columns=[
+                Column(name="what"),
+                Column(name="which"),
+                Column(name=target.quantity, kind=kind, help="the median, where there are many"),
+                Column(name="5 %", kind=kind),
+                Column(name="95 %", kind=kind),
+            ],
+            rows=rows,
+        )
+
+    def _cells(self, values: list[float]) -> list[float | None]:
+        low, middle, high = self.target.readable(np.quantile(values, (0.05, 0.5, 0.95)))
+        return [float(middle), float(low) if len(values) > 1 else None, float(high) if len(values) > 1 else None]
+
+    def histogram(self) -> Histogram:
+        """The random sets by what they leave of the answer, and where the picks lie."""
+        target = self.target
+        values = target.readable(np.asarray(self.random))
+        marks = [("these", self.off), ("clean", target.clean), *self.unrelated]
+        places = [float(target.readable(np.asarray(value))) for _, value in marks]
+        low, high = min([*values, *places]), max([*values, *places])
+        room = 0.05 * (high - low) + 1e-9
+        edges = np.linspace(low - room, high + room, 31)
+        return Histogram(
+            title="These among random ones",
+            note=f"{self.kind}, n = {len(values)}",
+            edges=edges,
+            series=[Series(name="random", y=np.histogram(values, edges)[0].astype(np.float64))],
+            x_label=target.quantity,
+            marks=[Mark(x=place, label=name) for place, (name, _) in zip(places, marks, strict=True)],
+        )
+
+
+def run(lab: Lab, params: Params, report: Report) -> None:
+    target = find_target(lab, params, report)
+    after = f" after {quoted(params.prompt)}"
+    report.scalar("clean", target.clean)
+    report.say(f"{target.quantity} {target.shown(target.clean)}{after}")
+    straight = dla.Params(**params.target())
+    with report.part("dla", straight, lab.plain_edits) as part:
+        dla.add_parts(target, target.study.direct(target.metric), straight, part)
+    report.add("direct", part.views["direct"])
+    swept = sweep.Params(**params.target(), n=params.n)
+    with report.part("sweep", swept, lab.plain_edits) as part:
+        sweep.sweep_into(lab, target, swept, part, shown=lambda: _show(report, part))
+        _show(report, part)
+    metric = target.metric.unlevelled
+    found = search(target.study, metric, params.size, report, "searching")
+    case = _case(target, found, params)
+    _tell(case, report, after)
+    _compare(lab, case, params, report, after)
+    _suggest(case, params, report)
+
+
+def _show(report: Report, part: Report) -> None:
+    """The sweep's views in the whole's own list."""
+    for key in ("neurons", "heads", "where"):
+        if key in part.views:
+            report.add(key, part.views[key])
+
+
+def _case(target: Target, found: Found, params: Params) -> Case:
+    off = next(iter(target.study.run([target.study.off(found.units)]))).value(target.metric)
+    return Case(target, found, float(off[0]), params.controls)
+
+
+def _compare(lab: Lab, case: Case, params: Params, report: Report, after: str) -> None:
+    """Controls, then the picks for other answers; the sentence rewrites as they come."""
+    target, study = case.target, case.target.study
+    controls: Controls = lab.switched_off_controls(case.found.units, study.first, params.controls)
+    case.kind, case.wanted = controls.kind, len(controls.plans)
+    if controls.problem:
+        report.note(controls.problem)
+    for results in report.track(study.run(controls.plans), "controls", total=case.wanted, stage="random neurons"):
+        case.random += [float(value) for value in results.value(target.metric)]
+        _tell(case, report, after)
+    far = lab.same_distance(study, study.off(case.found.units), params.controls)
+    for results in report.track(study.run(far.plans), "controls", total=len(far.plans), stage="random directions"):
+        case.as_far += [float(value) for value in results.value(target.metric)]
+        _tell(case, report, after)
+    for other in other_answers(study, target.metric, params.unrelated, lab.seed + 1):
+        name = show_token(lab.token(other.answer))
+        picked = search(study, other, params.size, report, f"the same for {name}")
+        value = next(iter(study.run([study.off(picked.units)]))).value(target.metric)
+        case.unrelated.append((name, float(value[0])))
+        _tell(case, report, after)
+
+
+def _tell(case: Case, report: Report, after: str) -> None:
+    target = case.target
+    report.add("verdict", case.table())
+    report.add("picked", _picked(case))
+    if case.random:
+        report.add("controls", case.histogram())
+        low, middle, high = np.quantile(case.random, (0.05, 0.5, 0.95))
+        report.scalar("controls", len(case.random))
+        report.scalar("controls_low", float(low))
+        report.scalar("controls_median", float(middle))
+        report.scalar("controls_high", float(high))
+        report.scalar("percentile", case.percentile)
+    report.scalar("off", case.off)
+    if case.unrelated:
+        report.scalar("unrelated_lowest", min(value for _, value in case.unrelated))
+    report.scalar("beyond", float(case.beyond))
+    if target.metric.kind == "log-prob":
+        report.scalar("probability", float(np.exp(target.clean)))
+        report.scalar("probability_off", float(np.exp(case.off)))
+    report.say(f"{case.sentence()} ·{after}")
+
+
+def _picked(case: Case) -> Table:
+    rows: list[list[Any]] = []
+    for at, (unit, effect) in enumerate(zip(case.found.units, case.found.effects, strict=True), 1):
+        rows.append([at, str(unit), effect])
+    pair = case.found.pair
+    note = "in the order in which they were taken, each with those above it off"
+    if pair is not None:
+        note += (
+            f"; the strongest pair {pair.units[0]}, {pair.units[1]}: {number(pair.together)} together, "
+            f"{number(pair.alone[0])} and {number(pair.alone[1])} alone"
+        )
+    what = case.target.metric.unlevelled.unit
+    quantity = "logit difference" if case.target.metric.kind == "difference" else "log-odds of the answer"
+    return Table(
+        title="Picked together",
+        note=note,
+        columns=[
+            Column(name="", kind="int"),
+            Column(name="neuron", kind="unit"),
+            Column(
+                name="together", kind="signed", help=f"change of the {quantity}, {what}, with it and those above it off"
+            ),
+        ],
+        rows=rows,
+    )
+
+
+def _suggest(case: Case, params: Params, report: Report) -> None:
+    first = case.target.study.first
+    units = format_units(case.found.units)
+    edit = f"{units}[{first}-]=0" if first else f"{units}=0"
+    target = {"prompt": params.prompt, "chat": params.chat} if params.chat else {"prompt": params.prompt}
+    report.suggest(
+        NextStep(
+            label="the next token with them off",
+            experiment="predict",
+            params={**target, "answer": params.answer},
+            edits=[edit],
+        )
+    )
+    report.suggest(
+        NextStep(label="what they do on the prompt", experiment="activations", params={**target, "units": units})
+    )
+    report.suggest(
+        NextStep(label="what they do elsewhere", experiment="effect", params={"corpus": "stdlib"}, edits=[edit])
+    )
+
+
+def _word(n: int) -> str:
+    return NUMBERS[n] if n < len(NUMBERS) else str(n)
