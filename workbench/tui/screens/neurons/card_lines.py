@@ -242,7 +242,7 @@ def _neighbours(card: Card, cells: int, colors: Ink) -> list[Text]:
 def _signs(card: Card, cells: int, colors: Ink) -> list[Text]:
     if not card.signs:
         return []
-    lines = [Text(no_wrap=True).append("by the signs of gate and linear part (sampled)", colors.quiet)]
+    lines = [Text(no_wrap=True).append(shorten("signs of gate and linear part, sampled", cells), colors.quiet)]
     for case in card.signs:
         line = Text(no_wrap=True).append(f"  gate {case.gate} linear {case.linear}", colors.plain)
         line.append(fit(share(case.fraction), 8, right=True), colors.plain)
