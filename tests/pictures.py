@@ -1,0 +1,77 @@
+"""Takes README's pictures from the real screens on the default model: `python -m tests.pictures`.
+
+The session is the recorded tour, so that what they show can be replayed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.conftest import USER_CACHE, make_folders, stop_processes_of
+from workbench.settings import Settings
+from workbench.tui.app import WorkbenchApp
+from workbench.worker.place import WorkerSpec
+
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / ".github" / "pictures"
+SIZE = (120, 36)
+
+
+async def until(pilot: object, condition: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "the picture's moment never came"
+        await pilot.pause(0.05)  # type: ignore[attr-defined]
+
+
+def take(app: WorkbenchApp, name: str) -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    (FOLDER / f"{name}.svg").write_text(app.export_screenshot(title="Workbench"))
+    print(name, flush=True)
+
+
+def shown(app: WorkbenchApp) -> str:
+    return "\n".join("".join(segment.text for segment in line) for line in app.screen._compositor.render_strips())
+
+
+async def main(work: Path) -> None:
+    session = work / "sessions" / "tour.db"
+    app = WorkbenchApp(WorkerSpec(), session, Settings())
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: "model ready" in shown(app))
+        await pilot.pause(0.5)
+        take(app, "home")
+        await pilot.press("t")
+        await until(pilot, lambda: "L24.N1005" in shown(app))
+        await pilot.press("home", "j", "j", "j")
+        await pilot.pause(0.5)
+        take(app, "timeline")
+        await pilot.press("f")
+        await pilot.pause(0.5)
+        await pilot.press("f5")
+        await until(pilot, lambda: "beyond all" in shown(app))
+        await pilot.pause(1.0)
+        take(app, "prompt")
+        await pilot.press("escape", "escape", "n")
+        await pilot.pause(2.0)
+        take(app, "neurons")
+
+
+if __name__ == "__main__":
+    root = Path(tempfile.mkdtemp(prefix="wb-"))
+    os.environ.update({**make_folders(root), "WORKBENCH_CACHE": str(USER_CACHE), "HF_HUB_OFFLINE": "1"})
+    here = root / "capitals"
+    (here / "sessions").mkdir(parents=True)
+    shutil.copy(ROOT / "sessions" / "tour.db", here / "sessions")
+    os.chdir(here)
+    try:
+        asyncio.run(main(here))
+    finally:
+        stop_processes_of(root / "run")
+        shutil.rmtree(root, ignore_errors=True)
