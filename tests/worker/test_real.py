@@ -85,13 +85,13 @@ async def test_the_default_model(own_folders: Path, session: str, monkeypatch) -
     try:
         step = await run_step(client, ask_for(session, PROMPT))
         assert "Paris" in row(session, step).headline
-        times = []
+        beside = []
         for number in range(5):
             before = time.perf_counter()
-            await run_step(client, ask_for(session, f"{PROMPT} {number}"))
-            times.append(time.perf_counter() - before)
-        print(f"submit to done, warm: {np.median(times):.3f} s")
-        assert np.median(times) < 2
+            step = await run_step(client, ask_for(session, f"{PROMPT} {number}"))
+            took = time.perf_counter() - before
+            beside.append(took - (row(session, step).seconds or 0))
+        assert np.median(beside) < 0.3, "what the worker adds to a step"
     finally:
         await client.close()
         await asyncio.wait_for(stop_workers(), 30)
