@@ -85,7 +85,6 @@ def load_model(source: ModelSource, device: str, dtype: str, progress: Progress)
             )
         except (ValueError, NotImplementedError, RuntimeError, AttributeError) as error:
             raise UserError(f"TransformerLens can't wrap {source.name}: {_first_line(error)}") from error
-    bridge.tokenizer = tokenizer
     for module in bridge.modules():
         # Without this, GPT-2's norms are computed step by step, and the last bits are not Hugging Face's.
         if hasattr(module, "use_native_layernorm_autograd"):
@@ -101,13 +100,12 @@ def load_model(source: ModelSource, device: str, dtype: str, progress: Progress)
         _info(source, bridge, hf, sites, tokens, n_parameters),
         _stop_ids(hf, tokenizer),
     )
-    bridge.cfg.default_prepend_bos = model.info.bos_token is not None
     model.remarks = _check(model)
     return model
 
 
 def _stand_in() -> Any:
-    """A tokenizer of one word: the bridge would load the real one again with another setting for BOS, and change it."""
+    """A tokenizer of one word for the bridge, which would load the real one again with another BOS, and change it."""
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
 

@@ -1,0 +1,143 @@
+"""Text to tokens and back."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.lab.labs import PROMPT, tiny_lab
+from tests.tiny import tiny_tokenizer
+from workbench.errors import UserError
+from workbench.lab.prompts import Tokenization
+
+
+def tokens_of(tokenizer, n_ctx=256):
+    return Tokenization(tokenizer, n_ctx, "tiny")
+
+
+PLAIN = tokens_of(tiny_tokenizer())
+BOS = tokens_of(tiny_tokenizer(adds_bos=True))
+
+
+def sentencepiece():
+    """A tokenizer that marks spaces with ▁, puts one in front, and falls back to bytes, as Llama 2's does."""
+    from tokenizers import Tokenizer, decoders, models, normalizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = ["<unk>", "<s>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", "P", "a", "r", "i", "s", "Pa", "ri"]
+    words += ["Pari", "Paris", "▁Paris"]
+    merges = [("P", "a"), ("r", "i"), ("Pa", "ri"), ("Pari", "s"), ("▁", "Paris")]
+    inner = Tokenizer(
+        models.BPE(
+            {word: at for at, word in enumerate(words)}, merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True
+        )
+    )
+    inner.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    inner.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="<unk>", bos_token="<s>")
+
+
+def test_tokens_are_shown_as_a_reader_sees_them():
+    prompt = PLAIN.prompt(PROMPT)
+    assert prompt.tokens == ["The", " capital", " of", " France", " is"]
+    assert prompt.ids.dtype == "int64"
+    assert prompt.describe == "5 tokens (no BOS)"
+    assert PLAIN.prompt("The").describe == "1 token (no BOS)"
+
+
+def test_bos_is_what_the_tokenizers_own_call_adds():
+    prompt = BOS.prompt(PROMPT)
+    assert prompt.bos == prompt.tokens[0] == "<|im_start|>"
+    assert list(prompt.ids[1:]) == list(PLAIN.prompt(PROMPT).ids)
+    assert "the first is the BOS '<|im_start|>'" in prompt.describe
+    assert (PLAIN.bos_token, BOS.bos_token) == (None, "<|im_start|>")
+
+
+def test_a_chat_template_writes_its_own_special_tokens_and_no_bos_is_added():
+    for tokens in (PLAIN, BOS):
+        prompt = tokens.prompt("What is the capital of France?", chat=True)
+        assert "".join(prompt.tokens) == (
+            "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
+        )
+        assert prompt.bos is None
+        assert prompt.template
+        assert prompt.describe == (
+            f"{len(prompt)} tokens; the chat template wrote '<|im_start|>user\\n' before the text "
+            f"and '<|im_end|>\\n<|im_start|>assistant\\n' after it"
+        )
+
+
+def test_a_model_without_a_template_says_so():
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = None
+    with pytest.raises(UserError, match="tiny has no chat template"):
+        tokens_of(tokenizer).prompt("hello", chat=True)
+
+
+def test_a_template_that_refuses_is_a_sentence():
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = "{{ raise_exception('system role first') }}"
+    with pytest.raises(UserError, match="does not take this prompt: system role first"):
+        tokens_of(tokenizer).prompt("hello", chat=True)
+
+
+def test_bad_prompts_are_sentences():
+    with pytest.raises(UserError, match="the prompt is empty"):
+        PLAIN.prompt("")
+    with pytest.raises(UserError, match="has 300 tokens and tiny reads at most 256"):
+        PLAIN.prompt(" the" * 300)
+    with pytest.raises(UserError, match="half a character"):
+        PLAIN.prompt("broken \ud800")
+    assert len(PLAIN.prompt(" the" * 256)) == 256
+
+
+@pytest.mark.parametrize("text", ["\x00", "a\x00b", "🙂", "שלום עולם", "\x1b[31mred", "e\u0301", "\u202e", " ", "\n\n"])
+def test_any_text_is_read(text):
+    prompt = PLAIN.prompt(text)
+    assert b"".join(PLAIN.piece(index) for index in prompt.ids) == text.encode()
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(min_size=1, max_size=30))
+def test_pieces_join_to_the_text(text):
+    if any(0xD800 <= ord(character) <= 0xDFFF for character in text):
+        return
+    prompt = PLAIN.prompt(text)
+    assert b"".join(PLAIN.piece(index) for index in prompt.ids) == text.encode()
+
+
+def test_bytes_that_are_no_character_are_shown_as_bytes():
+    assert PLAIN.prompt("€").tokens == ["\\xe2", "\\x82", "\\xac"]
+
+
+def test_rows_beyond_the_tokenizer_have_a_name():
+    assert PLAIN.token(511) == "<unused 511>"
+
+
+def test_the_answer_is_its_first_token():
+    answer = PLAIN.answer(" Paris")
+    assert (answer.token, answer.note) == (" Paris", "")
+    longer = PLAIN.answer(" Parisian")
+    assert longer.id == answer.id
+    assert longer.note == "' Parisian' is 3 tokens: its first, ' Paris', is measured"
+    assert PLAIN.answer("Paris").token != " Paris"
+    with pytest.raises(UserError, match="the answer is empty"):
+        PLAIN.answer("")
+
+
+def test_a_sentencepiece_answer_has_the_spaces_that_were_typed():
+    tokens = tokens_of(sentencepiece())
+    assert tokens.prompt("Paris").tokens == [" Paris"]  # the tokenizer's own call puts a space in front
+    assert tokens.answer(" Paris").token == " Paris"
+    assert tokens.answer("Paris").token == "Paris"
+    assert tokens.token(tokens.tokenizer.convert_tokens_to_ids("<0xE2>")) == "\\xe2"
+
+
+def test_the_tokenizer_is_not_changed_by_the_bridge():
+    """TransformerLens would load it again with add_bos_token, and set tokens that it lacks."""
+    for arch, bos in (("llama", None), ("gemma2", "<|im_start|>")):
+        lab = tiny_lab(arch)
+        assert lab.info.bos_token == bos
+        assert lab._model.tokens.tokenizer.bos_token == "<|im_start|>"
+        assert lab._model.tokens.tokenizer.pad_token == "<|im_end|>"
