@@ -47,7 +47,7 @@ async def main(work: Path) -> None:
         await until(pilot, lambda: "model ready" in shown(app))
         await pilot.pause(0.5)
         take(app, "home")
-        await pilot.press("t")
+        await pilot.press("f4")
         await until(pilot, lambda: "L24.N1005" in shown(app))
         await pilot.press("home", "j", "j", "j")
         await pilot.pause(0.5)
@@ -58,7 +58,7 @@ async def main(work: Path) -> None:
         await until(pilot, lambda: "beyond all" in shown(app))
         await pilot.pause(1.0)
         take(app, "prompt")
-        await pilot.press("escape", "escape", "n")
+        await pilot.press("f6")
         await pilot.pause(2.0)
         take(app, "neurons")
 

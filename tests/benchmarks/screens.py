@@ -17,6 +17,8 @@ from workbench.worker.protocol import Cancel, Submit
 
 KEYS = 30
 PAGE = 40
+ESCAPE = "\x1b"
+"""leaves a field, so that letters are keys"""
 
 
 def run(results: Results, env: dict[str, str], folder: Path) -> None:
@@ -48,10 +50,12 @@ def _keys_on_screens(results: Results, env: dict[str, str], session: Path) -> No
         program.wait_for("What do you want to know?")
         program.settle(1.0)
         _pressed(results, program, "Home", ["\x1b[B", "\x1b[A"])
+        program.send(ESCAPE)
+        program.settle(0.5)
         program.send("p")
         program.settle(0.5)
         _pressed(results, program, "Prompt, typing", ["a", "\x7f"])
-        program.send("\x1b")
+        program.send(ESCAPE)
         program.settle(0.5)
         program.send("t")
         program.wait_for("Timeline")

@@ -31,7 +31,7 @@ def test_from_the_first_question_to_the_replay(place, terminal):
         terminal.wait_for(found, 90)
     terminal.keys("[", "[")
 
-    terminal.keys("e")
+    terminal.keys("F3")
     terminal.keys("a")
     terminal.type("L24.N1005=0")
     terminal.keys("Enter", "Escape", "Escape")
@@ -39,12 +39,12 @@ def test_from_the_first_question_to_the_replay(place, terminal):
     terminal.wait_for(".773 → .466", 90)
     terminal.wait_for("beyond all", 90)
 
-    terminal.keys("t")
+    terminal.keys("F4")
     terminal.wait_for("Timeline")
     terminal.wait_for("L24.N1005=0")
     terminal.keys("C-c")
     terminal.wait_for("Timeline")
-    terminal.keys("q")
+    terminal.keys("C-q")
     terminal.wait_for("left with 0")
 
     with SessionReader(session) as reader:
@@ -59,7 +59,7 @@ def test_from_the_first_question_to_the_replay(place, terminal):
 def test_a_unit_over_a_prompt_from_home(place, terminal):
     terminal.start(f"{place.program} --session {place.cwd / 'unit.db'}", place.cwd)
     terminal.wait_for("ready")
-    terminal.type("/does on")
+    terminal.type("does on")
     terminal.wait_for("what does")
     terminal.keys("Enter")
     terminal.wait_for("is at its strongest", 60)
@@ -72,7 +72,7 @@ def test_replay_in_a_terminal_needs_no_worker(place, terminal):
     before = terminal.screen()
     terminal.keys("Left", "Left")
     wait_until(lambda: terminal.screen() != before, what="another step")
-    terminal.keys("q")
+    terminal.keys("C-q")
     terminal.wait_for("left with 0")
 
 
@@ -82,7 +82,7 @@ def test_the_line_drops_in_a_running_step_and_it_is_finished_when_one_comes_back
     names = {**place.env, "LC_ALL": "C.UTF-8"}
     terminal.start(shlex.join(sshd.command(remote, names)), place.cwd)
     terminal.wait_for("ready", 60)
-    terminal.type("/go on")
+    terminal.type("go on")
     terminal.wait_for("how does it go on")
     terminal.keys("Enter")
     terminal.wait_for("Continuation", 60)
@@ -93,7 +93,7 @@ def test_the_line_drops_in_a_running_step_and_it_is_finished_when_one_comes_back
     assert "--tokens" in done.stdout
     command = f"{place.program} run generate --prompt Once --tokens 150 --session {session}"
     other = shlex.join(sshd.command(f"cd {place.cwd} && {command}", names))
-    terminal.keys("q")
+    terminal.keys("C-q")
     terminal.wait_for("left with 0")
     terminal.close()
     terminal.start(other, place.cwd)
@@ -106,9 +106,9 @@ def test_the_line_drops_in_a_running_step_and_it_is_finished_when_one_comes_back
     terminal.close()
     terminal.start(shlex.join(sshd.command(remote, names)), place.cwd)
     terminal.wait_for("What do you want to know?")
-    terminal.keys("t")
+    terminal.keys("F4")
     terminal.wait_for("Once", 30)
-    terminal.keys("q")
+    terminal.keys("C-q")
     terminal.wait_for("left with 0")
 
 
