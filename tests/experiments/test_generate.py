@@ -1,0 +1,81 @@
+"""generate: the continuation as it comes, clean beside edited."""
+
+from itertools import islice, pairwise
+
+import pytest
+
+from tests.lab.labs import PROMPT, new_report, tiny_lab
+from workbench.edits import parse_edits
+from workbench.lab.run import execute
+from workbench.views import Text
+
+SET = [{"prompt": PROMPT}, {"prompt": "The river is"}]
+
+
+def ran(edits="", seed=0, report=None, **params):
+    report = report or new_report()
+    lab = tiny_lab("llama")
+    execute(lab, "generate", params, parse_edits([edits], lab.info), seed, report)
+    return report
+
+
+def test_the_text_is_the_prompt_and_what_follows():
+    lab = tiny_lab("llama")
+    report = ran(prompt=PROMPT, tokens=8)
+    found = list(islice(lab.generate(lab.prompt(PROMPT)), 8))
+    view = report.views["clean"]
+    assert isinstance(view, Text)
+    assert view.text == PROMPT + found[-1].text
+    assert "8 tokens, greedy" in view.note
+    assert "5 tokens (no BOS)" in view.note
+    assert report.views["tokens"].tokens == [one.token for one in found]
+    assert report.scalars["tokens"] == 8
+    assert report.scalars["surprise"] == pytest.approx(-sum(one.log_prob for one in found) / 8)
+
+
+def test_it_streams_after_every_token():
+    report = new_report()
+    texts = []
+    report._sink.streamed = lambda report: texts.append(report.views["clean"].text)
+    ran(prompt=PROMPT, tokens=8, report=report)
+    assert len(texts) == 8
+    assert all(later.startswith(earlier) for earlier, later in pairwise(texts))
+    assert report.progress.done == report.progress.total == 8
+
+
+def test_clean_beside_edited_and_where_they_part():
+    lab = tiny_lab("llama")
+    edits = "L1.N3-20=3"
+    report = ran(prompt=PROMPT, tokens=12, edits=edits)
+    clean = [one.id for one in islice(lab.generate(lab.prompt(PROMPT)), 12)]
+    edited = [one.id for one in islice(lab.generate(lab.prompt(PROMPT), parse_edits([edits])), 12)]
+    first = next(at for at, (one, other) in enumerate(zip(clean, edited, strict=False)) if one != other)
+    assert report.scalars["first_difference"] == first
+    assert list(report.views)[:2] == ["clean", "edited"]
+    assert " → " in report.headline
+
+
+def test_edits_that_change_nothing_say_so():
+    report = ran(prompt=PROMPT, tokens=5, edits="L1.N3*=1")
+    assert report.scalars["first_difference"] is None
+    assert "the same with and without the edits" in report.headline
+
+
+def test_the_seed_decides_what_is_drawn():
+    texts = [ran(prompt=PROMPT, tokens=10, temperature=1.0, seed=seed).views["clean"].text for seed in (1, 1, 2)]
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_a_set_is_a_row_a_prompt():
+    report = ran(prompts=SET, tokens=6, edits="L1.N3-20=3")
+    table = report.views["continuations"]
+    assert [column.name for column in table.columns] == ["prompt", "clean", "edited", "differ at"]
+    assert [row[0] for row in table.rows] == [row["prompt"] for row in SET]
+    assert "of 2 continuations differ" in report.headline
+    assert "2 continuations" in ran(prompts=SET, tokens=3).headline
+
+
+def test_a_chat_prompt_shows_the_answer_alone():
+    report = ran(prompt="What is the capital of France?", chat=True, tokens=4)
+    assert "<|im_start|>" not in report.views["clean"].text.partition("assistant")[0]
+    assert "the chat template wrote" in report.views["clean"].note

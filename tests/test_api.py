@@ -1,0 +1,132 @@
+"""The Python API: the same experiments, arrays as results, every run in the session."""
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from tests.lab.labs import PROMPT, new_report, tiny_folder, tiny_lab
+from workbench import open_lab
+from workbench.edits import SetTo, parse_edits
+from workbench.errors import UserError
+from workbench.lab.run import execute
+from workbench.session.reader import SessionReader
+
+
+def halve(activation, context):
+    """A function that a test finds again in the log."""
+    return activation * 0.5
+
+
+@pytest.fixture(scope="module")
+def lab():
+    return open_lab(str(tiny_folder("llama")), device="cpu")
+
+
+def test_importing_the_package_is_instant_and_imports_no_model_library():
+    code = (
+        "import sys, time; start = time.perf_counter(); import workbench, workbench.api; "
+        "print(time.perf_counter() - start); "
+        "print([name for name in ('torch', 'transformers', 'transformer_lens', 'pandas') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[1] == "[]"
+
+
+def test_it_finds_what_the_experiment_finds(lab):
+    found = lab.predict(prompt=PROMPT, edits=["L1.N3=9"], controls=4, seed=3)
+    report = new_report()
+    execute(tiny_lab("llama"), "predict", {"prompt": PROMPT, "controls": 4}, parse_edits(["L1.N3=9"]), 3, report)
+    assert found.headline == report.headline == str(found)
+    assert found.scalars == report.scalars
+    assert list(found.views) == list(report.views)
+    assert found.step is None
+    assert lab.run("predict", prompt=PROMPT, edits="L1.N3=9", controls=4, seed=3).scalars == found.scalars
+    assert lab.predict(prompt=PROMPT, edits=SetTo("L1.N3", 9), controls=4, seed=3).scalars == found.scalars
+
+
+def test_results_are_arrays(lab):
+    arrays = lab.logit_lens(prompt=PROMPT).arrays
+    grid = next(value for name, value in arrays.items() if name.endswith(".values"))
+    assert isinstance(grid, np.ndarray)
+    assert grid.shape == (4, 5)
+
+
+def test_every_experiment_is_a_method(lab):
+    assert {"predict", "generate", "logit_lens", "activations"} <= set(dir(lab))
+    assert "What the model says next" in lab.predict.__doc__
+    with pytest.raises(AttributeError, match="there is no 'prediction' here"):
+        lab.prediction(prompt=PROMPT)
+
+
+def test_prompts_may_be_texts(lab):
+    found = lab.predict(prompts=[PROMPT, {"prompt": "The river is", "answer": " Paris"}])
+    assert [row[0] for row in found.views["prompts"].rows] == [PROMPT, "The river is"]
+
+
+def test_a_python_function_is_an_edit(lab):
+    clean = lab.cache(PROMPT, "L1.resid_post")["L1.resid_post"]
+    edited = lab.cache(PROMPT, "L1.resid_post", edits=[("L1.resid_post", halve)])["L1.resid_post"]
+    np.testing.assert_allclose(edited, clean / 2, rtol=1e-6)
+    found = lab.predict(prompt=PROMPT, edits=("L1.resid_post", halve))
+    assert found.scalars["kl"] > 0
+    assert any("Python function" in note for note in found.notes)
+
+
+def test_mistakes_are_sentences(lab):
+    with pytest.raises(UserError, match="the prompt is empty"):
+        lab.predict(prompt="")
+    with pytest.raises(UserError, match="no parameter 'tops'"):
+        lab.predict(prompt=PROMPT, tops=3)
+    with pytest.raises(UserError, match="there is no neuron 99"):
+        lab.predict(prompt=PROMPT, edits="L1.N99=0")
+    with pytest.raises(UserError):
+        open_lab("/nowhere/at/all")
+
+
+def test_every_run_is_in_the_session(tmp_path):
+    path = tmp_path / "mine.db"
+    with open_lab(str(tiny_folder("llama")), session=path, device="cpu") as lab:
+        assert lab.session == path
+        first = lab.predict(prompt=PROMPT, edits=["L1.N3=9"], controls=4, seed=3)
+        second = lab.predict(prompt=PROMPT, edits=[("L1.resid_post", halve)])
+        with pytest.raises(UserError):
+            lab.predict(prompt="")
+    assert (first.step, second.step) == (1, 2)
+    reader = SessionReader(path)
+    step = reader.step(1)
+    assert (step.status, step.headline, step.scalars, step.seed) == ("done", first.headline, first.scalars, 3)
+    assert step.fingerprint
+    assert step.origin == "python"
+    assert "--edit L1.N3=9" in step.command
+    assert {"torch", "transformer_lens", "python"} <= set(step.versions)
+    assert [row.key for row in reader.views(1)] == list(first.views)
+    stored = reader.load_view(reader.views(1)[1])
+    np.testing.assert_array_equal(stored.rows[0].values, first.views["surprise"].rows[0].values)
+    function = reader.step(2)
+    assert not function.replayable
+    assert "A function that a test finds again in the log" in function.edits[0]["source"]
+    assert reader.step(3).status == "failed"
+    assert "the prompt is empty" in reader.step(3).error
+    reader.close()
+
+
+def test_an_interrupted_run_keeps_what_it_had(tmp_path, monkeypatch):
+    path = tmp_path / "mine.db"
+    with open_lab(str(tiny_folder("llama")), session=path, device="cpu") as lab:
+        calls = []
+
+        def interrupt():
+            calls.append(time.monotonic())
+            if len(calls) > 40:
+                raise KeyboardInterrupt
+
+        lab._lab.cancel_check = interrupt
+        with pytest.raises(KeyboardInterrupt):
+            lab.generate(prompts=[PROMPT, "The river is", "The sun is"], tokens=6)
+    reader = SessionReader(path)
+    assert reader.step(1).status == "cancelled"
+    assert len(reader.load_view(reader.views(1)[0]).rows) == 1
+    reader.close()
