@@ -57,6 +57,7 @@ def run_and_print(
         seed=seed,
         expected=expected,
         parent=parent,
+        batch=experiment(name).batch,
         origin=origin,
     )
     record = asyncio.run(follow_step(spec, submit, ProgressLine()))

@@ -200,6 +200,24 @@ class NeuronIndex:
             share: np.ndarray = np.where(known > 0, hits / known, np.nan).astype(np.float32)
         return share
 
+    def document_numbers(self) -> frozenset[int]:
+        """Numbers of the corpus' documents that the index has read, in whole or in part."""
+        if self._data is None:
+            return frozenset()
+        return frozenset(self._data.arrays["documents"][:, 0].tolist())
+
+    @property
+    def rate(self) -> float | None:
+        """Tokens a second of its build; None where none were counted."""
+        return self.n_tokens / self.file.seconds if self.n_tokens and self.file.seconds else None
+
+    def tail_counts(self, layer: int) -> tuple[np.ndarray, np.ndarray]:
+        """Of a layer, sampled tokens at or above each bin and at or below it: int64 [neuron, bin], twice."""
+        start = layer * self.info.d_mlp
+        assert self._data is not None
+        counts = np.asarray(self._data.arrays["histogram"][start : start + self.info.d_mlp]).astype(np.int64)
+        return counts[:, ::-1].cumsum(axis=1)[:, ::-1], counts.cumsum(axis=1)
+
     # --- the card -------------------------------------------------------------------------------------
 
     def unit(self, neuron: int) -> str:

@@ -12,7 +12,7 @@ corpus, settings and device give the same bits, interrupted or not.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -83,11 +83,16 @@ def disk_bytes(info: ModelInfo, settings: IndexSettings, n_features: int) -> int
     return windows + 2 * state_bytes(info, settings, n_features) + slots * RECORD.itemsize * info.n_neurons
 
 
-def tokenise(model: Model, corpus: Corpus) -> Iterator[tuple[int, np.ndarray]]:
-    """Documents as token ids int32, without BOS or any other special token, even where the text spells one."""
+def tokenise(model: Model, corpus: Corpus, without: Collection[int] = ()) -> Iterator[tuple[int, np.ndarray]]:
+    """Documents as token ids int64, without BOS or any other special token, even where the text spells one.
+
+    Documents whose numbers are in `without` are passed over.
+    """
     tokenizer = model.tokens.tokenizer
     special = np.array(sorted(tokenizer.all_special_ids), dtype=np.int64)
     for number, text in corpus.documents():
+        if number in without:
+            continue
         ids = np.asarray(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"], dtype=np.int64)
         yield number, ids[~np.isin(ids, special)]
 

@@ -148,6 +148,11 @@ class TokenFeatures:
         before = [f"prev_{name.removeprefix('is_')}" for name in _BEFORE]
         self.names = [*own, *before, "prev_same", *_PLACES]
 
+    def tokens_with(self, name: str) -> frozenset[int] | None:
+        """Tokens of the vocabulary that have a feature; None where it depends on the token before or the place."""
+        at = self.names.index(name)
+        return frozenset(np.flatnonzero(self._table[at]).tolist()) if at < len(self._table) else None
+
     def of(self, ids: np.ndarray) -> np.ndarray:
         """Features of every token of rows `ids` [row, position], float32 [feature, row, position].
 

@@ -22,10 +22,10 @@ TOKENS = 10
 NEIGHBOURS = 5
 NULL_DIRECTIONS = 40
 """last singular vectors of the unembedding that ρ is about, at most a quarter of d_model"""
-GROUP = 128
-"""tokens whose maximum is looked at first, when the largest of a row are wanted"""
-ELEMENTS = 1 << 23
-"""of a neurons × vocabulary product at once"""
+GROUP = 32
+"""values whose maximum is looked at first, when the largest of a long row are wanted"""
+NEURONS, VOCABULARY = 256, 2048
+"""a tile of neurons × vocabulary: two megabytes, so that it stays in the cache while it is looked at"""
 
 
 @dataclass(frozen=True)
@@ -111,27 +111,34 @@ def layer_columns(model: Model, layer: int, unembed: torch.Tensor) -> dict[str, 
     if found.w_gate is not None:
         columns["w_gate"] = found.w_gate.norm(dim=1)
         columns["cos_gate"] = torch.cosine_similarity(found.w_gate, w_out, dim=1)
-    size = max(1, ELEMENTS // len(unembed))
     inverse = 1 / unembed.norm(dim=1).clamp_min(torch.finfo(torch.float32).tiny)
-    parts = [_vocabulary(unembed, inverse, w_out[at : at + size]) for at in range(0, len(w_out), size)]
+    parts = [_vocabulary(unembed, inverse, w_out[at : at + NEURONS]) for at in range(0, len(w_out), NEURONS)]
     return columns | {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 def _vocabulary(unembed: torch.Tensor, inverse: torch.Tensor, w_out: torch.Tensor) -> dict[str, torch.Tensor]:
     """Logit effects of some neurons: the tokens at both ends, and moments over the vocabulary of the cosine."""
-    effect = w_out @ unembed.T
-    n_tokens = min(TOKENS, effect.shape[1])
+    n, V = len(w_out), len(unembed)
+    effect = torch.empty(n, V, device=w_out.device)
+    # Cosines are small and nearly centred: raw power sums in float64 lose nothing.
+    sums = torch.zeros(4, n, dtype=torch.float64, device=w_out.device)
+    for start in range(0, V, VOCABULARY):
+        tile = effect[:, start : start + VOCABULARY]
+        torch.mm(w_out, unembed[start : start + VOCABULARY].T, out=tile)
+        cosine = tile * inverse[start : start + VOCABULARY]
+        square = cosine.square()
+        sums[0] += cosine.sum(dim=1)
+        sums[1] += square.sum(dim=1)
+        sums[2] += cosine.mul_(square).sum(dim=1)
+        sums[3] += square.square_().sum(dim=1)
+    norm = w_out.norm(dim=1).clamp_min(torch.finfo(torch.float32).tiny).double()
+    one, two, three, four = (sums[power - 1] / V / norm**power for power in (1, 2, 3, 4))
+    variance = two - one**2
+    third = three - 3 * one * two + 2 * one**3
+    fourth = four - 4 * one * three + 6 * one**2 * two - 3 * one**4
+    n_tokens = min(TOKENS, V)
     high, high_ids = largest(effect, n_tokens)
     low, low_ids = largest(effect.neg_(), n_tokens)
-    effect.neg_()
-    norm = w_out.norm(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
-    cosine = effect.mul_(inverse).div_(norm)
-    mean = cosine.mean(dim=1, keepdim=True)
-    deviation = cosine.sub_(mean)
-    square = deviation.square()
-    variance = square.mean(dim=1, dtype=torch.float64)
-    third = (square * deviation).mean(dim=1, dtype=torch.float64)
-    fourth = square.square_().mean(dim=1, dtype=torch.float64)
     return {
         "vocab_var": variance,
         "vocab_skew": third / variance**1.5,
@@ -164,7 +171,7 @@ def largest(values: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 class Neighbours:
-    """The nearest of all neurons by cosine, from pairs of layers, each pair looked at once."""
+    """The nearest of all neurons by cosine, each pair of layers looked at once."""
 
     def __init__(self, vectors: torch.Tensor) -> None:
         """`vectors` float32 [layer, neuron, d_model]."""
@@ -175,27 +182,26 @@ class Neighbours:
         self.values = torch.full(shape, -torch.inf, device=vectors.device)
         self.ids = torch.full(shape, -1, dtype=torch.int64, device=vectors.device)
 
-    def pairs(self) -> list[tuple[int, int]]:
-        """Pairs of layers to feed to `add`."""
-        n = len(self._unit)
-        return [(a, b) for a in range(n) for b in range(a, n)]
-
-    def add(self, a: int, b: int) -> None:
-        """Look at all pairs of neurons of two layers."""
-        cosine = self._unit[a] @ self._unit[b].T
-        if a == b:
-            cosine.fill_diagonal_(-torch.inf)
-        self._offer(a, b, cosine)
-        if a != b:
-            self._offer(b, a, cosine.T.contiguous())
+    def add(self, a: int) -> None:
+        """Look at all pairs of neurons of layer `a` and of it and the later ones."""
+        for b in range(a, len(self._unit)):
+            cosine = self._unit[a] @ self._unit[b].T
+            if a == b:
+                cosine.fill_diagonal_(-torch.inf)
+            self._offer(a, b, cosine)
+            if a != b:
+                self._offer(b, a, cosine.T)
 
     def _offer(self, to: int, of: int, cosine: torch.Tensor) -> None:
+        """Cosines [neuron of `to`, neuron of `of`]; only rows where one is near enough are sorted."""
         m = cosine.shape[1]
-        values, ids = largest(cosine, min(self._k, m))
-        values = torch.cat([self.values[to], values], dim=1)
-        ids = torch.cat([self.ids[to], ids + of * m], dim=1)
-        self.values[to], at = values.topk(self._k, dim=1)
-        self.ids[to] = ids.gather(1, at)
+        rows = (cosine.amax(dim=1) > self.values[to, :, -1]).nonzero()[:, 0]
+        values, ids = largest(cosine[rows].contiguous(), min(self._k, m))
+        values = torch.cat([self.values[to, rows], values], dim=1)
+        ids = torch.cat([self.ids[to, rows], ids + of * m], dim=1)
+        best, at = values.topk(self._k, dim=1)
+        self.values[to, rows] = best
+        self.ids[to, rows] = ids.gather(1, at)
 
 
 def stacked(model: Model, which: str) -> torch.Tensor:
@@ -228,8 +234,8 @@ def weights_arrays(model: Model) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     yield "vocabulary", kept
     for which, vectors in (("out", w_out), ("in", stacked(model, "w_in"))):
         neighbours = Neighbours(vectors)
-        for a, b in neighbours.pairs():
-            neighbours.add(a, b)
+        for layer in range(model.info.n_layers):
+            neighbours.add(layer)
             yield f"neighbours by w_{which}", {}
         yield (
             f"neighbours by w_{which}",
@@ -247,4 +253,4 @@ def _narrow(array: np.ndarray) -> np.ndarray:
 def n_steps(model: Model) -> int:
     """How many steps `weights_arrays` takes."""
     n = model.info.n_layers
-    return n + 1 + 2 * (n * (n + 1) // 2 + 1)
+    return n + 1 + 2 * (n + 1)

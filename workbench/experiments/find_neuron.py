@@ -1,0 +1,162 @@
+"""Is there a neuron for a word, a list of words, a pattern, a kind of token?
+
+Candidates come from the index: neurons whose top examples peak there, whose best token feature it is, or that promote
+it. Then the rule is tried on documents that the index has not seen: AUC of each candidate, beside random neurons of
+its layer. Being found in the index is no evidence; the AUC on other documents is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from msgspec import Meta
+
+from workbench.errors import UserError
+from workbench.experiment import NextStep, Report
+from workbench.experiment import Params as BaseParams
+from workbench.experiments._common import quoted
+from workbench.experiments._index import about, example_text, open_index
+from workbench.text import count, number
+from workbench.units import Neuron, parse_units
+from workbench.views import Column, Table
+
+if TYPE_CHECKING:
+    from workbench.index.reader import NeuronIndex
+    from workbench.lab import Lab
+    from workbench.lab.heldout import HeldOut, Rule
+
+ORDER = 43
+TAKES_EDITS = False
+PROMOTED = 20
+"""tokens of a rule that are looked for among what neurons promote"""
+
+
+class Params(BaseParams, kw_only=True, frozen=True):
+    rule: Annotated[
+        str,
+        Meta(
+            description="words, a /pattern/ on the token, or a token feature",
+            extra={"example": "May, June, ' July'"},
+        ),
+    ] = ""
+    units: Annotated[
+        str, Meta(description="try these neurons; empty takes candidates from the index", extra={"example": "L12.N345"})
+    ] = ""
+    candidates: Annotated[int, Meta(ge=1, le=200, description="how many to try", extra={"unit": "neurons"})] = 10
+    tokens: Annotated[
+        int, Meta(ge=100, description="of documents that are not in the index", extra={"unit": "tokens"})
+    ] = 5_000
+    random: Annotated[
+        int, Meta(ge=1, description="random neurons of each layer beside them", extra={"unit": "neurons", "more": True})
+    ] = 64
+    corpus: Annotated[
+        str, Meta(description="where the other documents come from; empty is the index' own", extra={"more": True})
+    ] = ""
+    index: Annotated[str, Meta(description="which index; empty is the model's fullest", extra={"more": True})] = ""
+
+
+def run(lab: Lab, params: Params, report: Report) -> None:
+    from workbench.lab import neurons
+
+    index = open_index(lab.info, params.index, data=True)
+    rule = neurons.read_rule(index, params.rule)
+    if params.units:
+        named = [unit for unit in parse_units(params.units, lab.info) if isinstance(unit, Neuron)]
+        if not named:
+            raise UserError(f"{params.units} names no neuron: give units like L12.N345, or leave them out")
+        chosen = [(unit, direction(index, unit)) for unit in named]
+    else:
+        chosen = candidates(index, rule, params.candidates)
+    if not chosen:
+        report.say(f"no neuron of the index peaks at {quoted(params.rule)}, is explained by it or promotes it")
+        return
+    found = neurons.try_rule(lab, index, rule, chosen, params.corpus, params.tokens, params.random, report)
+    _tell(index, params, found, bool(params.units), report)
+
+
+def direction(index: NeuronIndex, unit: Neuron) -> int:
+    """The way a neuron is expected to go where its rule holds, from the index alone."""
+    neuron = unit.layer * index.info.d_mlp + unit.index
+    return 1 if index.value("tail", neuron) >= 0.5 else -1
+
+
+def candidates(index: NeuronIndex, rule: Rule, n: int) -> list[tuple[Neuron, int]]:
+    """Neurons to try, the likeliest first, each with the direction it is expected to go.
+
+    By the share of top examples that peak there; by variance explained, where the rule is a feature.
+    """
+    scores = np.zeros(index.info.n_neurons)
+    if rule.tokens is not None:
+        scores += 0.5 * np.nan_to_num(index.fires(sorted(rule.tokens)))
+        for token in sorted(rule.tokens)[:PROMOTED]:
+            scores += 0.5 / PROMOTED * (index.promotes(token) > 0)
+    if rule.feature and index.features and rule.feature in index.features:
+        code = index.features.index(rule.feature)
+        best, vr = index.columns["best"].values, index.columns["vr"].values
+        scores += np.where(best == code, np.nan_to_num(vr), 0)
+    order = np.argsort(-scores, kind="stable")[:n]
+    chosen = []
+    for neuron in order[scores[order] > 0].tolist():
+        unit = Neuron(*divmod(neuron, index.info.d_mlp))
+        sign = direction(index, unit)
+        card = index.card(unit.layer, unit.index)
+        if rule.feature and card.best == rule.feature:
+            sign = card.best_sign or sign
+        chosen.append((unit, sign))
+    return chosen
+
+
+def _tell(index: NeuronIndex, params: Params, found: HeldOut, named: bool, report: Report) -> None:
+    order = sorted(found.tried, key=lambda one: -one.auc)
+    rows: list[list[Any]] = []
+    for one in order:
+        card = index.card(one.neuron.layer, one.neuron.index)
+        examples = card.high if one.direction > 0 else card.low
+        rows.append(
+            [
+                str(one.neuron),
+                one.auc,
+                f"{number(one.low)}–{number(one.high)}",
+                one.random_median,
+                one.random_best,
+                "high" if one.direction > 0 else "low",
+                example_text(examples[0], 5, 3) if examples else "",
+            ]
+        )
+    best = order[0]
+    where = f"{count(found.tokens)} tokens of {count(found.documents)} documents that are not in the index"
+    beyond = best.low > best.random_best
+    verdict = (
+        f"{best.neuron} is {'high' if best.direction > 0 else 'low'} there: AUC {number(best.auc)} "
+        f"({number(best.low)}–{number(best.high)}); the best of {best.n_random} random neurons of its layer "
+        f"{number(best.random_best)}"
+    )
+    start = (
+        f"for {quoted(params.rule)} " if named else f"{'there is a neuron for' if beyond else 'no clear neuron for'} "
+    )
+    report.say(f"{start}{'' if named else quoted(params.rule) + ': '}{verdict}")
+    report.add(
+        "neurons",
+        Table(
+            title=f"Tried on {where}",
+            note=f"the rule holds for {count(found.hits)}; interval over resampled documents; candidates from "
+            f"{about(index)}; random neurons are given their better direction",
+            columns=[
+                Column(name="unit", kind="unit"),
+                Column(name="AUC", kind="probability"),
+                Column(name="95 %"),
+                Column(name="random", kind="probability", help="median of random neurons of its layer"),
+                Column(name="best random", kind="probability", help="the highest of them"),
+                Column(name="goes"),
+                Column(name="top example"),
+            ],
+            rows=rows,
+        ),
+    )
+    report.scalar("auc", best.auc)
+    report.scalar("auc_low", best.low)
+    report.scalar("random_best", best.random_best)
+    report.suggest(
+        NextStep(label=f"what does {best.neuron} do", experiment="neuron", params={"unit": str(best.neuron)})
+    )

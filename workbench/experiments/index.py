@@ -1,0 +1,173 @@
+"""Build an index of what every neuron does.
+
+First what follows from the weights alone (what each neuron promotes, norms, neighbours), then the model reads a corpus
+and every neuron's statistics and most extreme examples are kept, so that they can be browsed without a model. It can
+be browsed while it grows; cancelling keeps what is done, and the same command goes on, or adds more tokens.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from msgspec import Meta
+
+from workbench.experiment import NextStep, Report
+from workbench.experiment import Params as BaseParams
+from workbench.text import count, seconds, size
+from workbench.views import Column, Heatmap, Scalar, Scalars, Table
+
+if TYPE_CHECKING:
+    from workbench.index.reader import NeuronIndex
+    from workbench.lab import Lab
+    from workbench.lab.indexing import IndexBuild
+
+ORDER = 40
+TAKES_EDITS = False
+BATCH = True
+SHOWN = 20
+
+
+class Params(BaseParams, kw_only=True, frozen=True):
+    corpus: Annotated[
+        str,
+        Meta(
+            description="the text: stdlib, a text or .jsonl file, a folder, or a data set of the hub",
+            extra={"example": "stdlib"},
+        ),
+    ] = "stdlib"
+    tokens: Annotated[
+        int, Meta(ge=0, description="how many to count; 0 makes the weights part alone", extra={"unit": "tokens"})
+    ] = 20_000
+    explain: Annotated[
+        bool, Meta(description="find the token feature that explains each neuron best, on held-out documents")
+    ] = False
+    context: Annotated[int, Meta(ge=2, description="tokens the model reads at once", extra={"unit": "tokens"})] = 256
+    top: Annotated[
+        int, Meta(ge=1, le=1000, description="examples kept for each tail", extra={"unit": "examples", "more": True})
+    ] = 20
+
+
+def run(lab: Lab, params: Params, report: Report) -> None:
+    from workbench.lab import neurons
+    from workbench.lab.corpora import open_corpus
+
+    # A corpus that is none is said before minutes are spent.
+    corpus = open_corpus(params.corpus) if params.tokens else None
+    neurons.build_weights(lab, report)
+    if corpus is None:
+        _tell_weights(lab, report)
+        return
+    build = neurons.build(lab, corpus, params.tokens, params.context, params.top, params.explain)
+    with build:
+        if build.tokens < params.tokens:
+            rate = neurons.probe_rate(build)
+            report.note(
+                f"about {seconds((params.tokens - build.tokens) / rate)} at {count(rate)} tokens/s, "
+                f"{size(build.memory)} of memory and {size(build.disk)} of disk, in {build.folder}"
+            )
+        report.note(f"corpus {corpus.info.name}, hash {corpus.info.hash}")
+        if build.tokens:
+            report.note(f"goes on after {count(build.tokens)} tokens that were there")
+        before = build.tokens
+        for block in report.track(build.blocks(report), "tokens", total=params.tokens):
+            build.add(block)
+            report.headline = _sentence(build, "so far")
+    _tell(build, before, report)
+
+
+def _sentence(build: IndexBuild, state: str) -> str:
+    file = build.file
+    rate = f" · {count(build.tokens / file.seconds)} tokens/s" if file.seconds else ""
+    return (
+        f"{count(build.model.info.n_neurons)} neurons on {count(build.tokens)} tokens of "
+        f"{count(file.progress.documents)} documents of {build.corpus.info.name} {state}{rate}"
+    )
+
+
+def _tell(build: IndexBuild, before: int, report: Report) -> None:
+    from workbench.index.reader import NeuronIndex
+
+    index = NeuronIndex.open(build.folder)
+    ended = "; the corpus has no more" if build.file.progress.exhausted else ""
+    known = "" if build.tokens > before else "; all of it was there already"
+    report.say(f"{_sentence(build, 'indexed')}{ended}{known}")
+    report.scalar("tokens", index.n_tokens)
+    report.scalar("documents", index.n_documents)
+    report.scalar("tokens_per_second", index.rate)
+    if index.features:
+        report.add("explained", _explained(index))
+    report.add("families", _families(index))
+    items = [
+        Scalar(name="tokens", value=index.n_tokens),
+        Scalar(name="documents", value=index.n_documents),
+        Scalar(
+            name="in the sample", value=index.file.counts.sampled, help="histogram, gate and linear part, sign cases"
+        ),
+        Scalar(name="left out", value=index.file.counts.skipped, help="first positions of windows"),
+        Scalar(name="time", value=index.file.seconds, unit="s"),
+    ]
+    report.add("built", Scalars(title="The index", note=str(build.folder), items=items))
+    report.suggest(NextStep(label="what is unusual on a text", experiment="unusual", params={}))
+    report.suggest(
+        NextStep(label="is there a neuron for months", experiment="find-neuron", params={"rule": "is_month"})
+    )
+
+
+def _explained(index: NeuronIndex) -> Table:
+    """The neurons that a token feature explains best."""
+    vr, best = index.columns["vr"].values, index.columns["best"].values
+    order = np.argsort(-np.nan_to_num(vr, nan=-1.0), kind="stable")[:SHOWN]
+    rows: list[list[Any]] = []
+    for neuron in order.tolist():
+        feature = int(best[neuron])
+        promoted = index.promoted(neuron)
+        rows.append(
+            [
+                index.unit(neuron),
+                index.features[feature] if feature >= 0 else "",
+                float(vr[neuron]) if np.isfinite(vr[neuron]) else None,
+                index.token(promoted[0][0]) if promoted else "",
+            ]
+        )
+    beyond = int((vr >= 0.5).sum())
+    return Table(
+        title="Best explained by a token feature",
+        note=f"VR on documents that did not choose the feature; {count(beyond)} of {count(len(vr))} at .5 or more",
+        columns=[
+            Column(name="unit", kind="unit"),
+            Column(name="best feature"),
+            Column(name="VR", kind="probability", help="share of variance explained, held out"),
+            Column(name="promotes", kind="token"),
+        ],
+        rows=rows,
+    )
+
+
+def _families(index: NeuronIndex) -> Heatmap:
+    """How many neurons of each family are in each layer."""
+    column = index.columns["family"]
+    by_layer = column.values.reshape(index.info.n_layers, index.info.d_mlp)
+    counts = np.stack([(by_layer == code).sum(axis=1) for code in range(len(column.labels))], axis=1)
+    return Heatmap(
+        title="Families by layer",
+        note="neurons; the rules' thresholds come from GPT-2-sized models",
+        values=counts.astype(np.float64),
+        row_labels=[f"L{layer}" for layer in range(index.info.n_layers)],
+        column_labels=list(column.labels),
+        row_axis="layer",
+        column_axis="family",
+        low_label="none",
+        high_label="many",
+        texts=[[count(number) for number in row] for row in counts.tolist()],
+    )
+
+
+def _tell_weights(lab: Lab, report: Report) -> None:
+    from workbench.experiments._index import open_index
+
+    index = open_index(lab.info)
+    report.say(
+        f"{count(lab.info.n_neurons)} neurons can be browsed by their weights; --tokens 20000 adds what they fire on"
+    )
+    report.add("families", _families(index))

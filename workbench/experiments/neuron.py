@@ -1,0 +1,207 @@
+"""One neuron: what it fires on, what it promotes, how it compares.
+
+The card of the index, without running the model: highest and lowest examples, histogram, statistics with their
+percentiles in the layer, logit effects, neighbours, sign cases of a gated neuron.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from msgspec import Meta
+
+from workbench.errors import UserError
+from workbench.experiment import NextStep, Report
+from workbench.experiment import Params as BaseParams
+from workbench.experiments._index import about, example_text, open_index
+from workbench.text import number, show_token
+from workbench.units import Neuron, parse_unit
+from workbench.views import Column, Histogram, Series, Table, TokenRow, Tokens
+
+if TYPE_CHECKING:
+    from workbench.index.card import Card, Example
+    from workbench.index.reader import NeuronIndex
+    from workbench.lab import Lab
+
+ORDER = 41
+TAKES_EDITS = False
+
+
+class Params(BaseParams, kw_only=True, frozen=True):
+    unit: Annotated[str, Meta(description="a neuron", extra={"example": "L12.N345"})] = ""
+    examples: Annotated[int, Meta(ge=1, description="examples of each tail", extra={"unit": "examples"})] = 10
+    index: Annotated[str, Meta(description="which index; empty is the model's fullest", extra={"more": True})] = ""
+
+
+def run(lab: Lab, params: Params, report: Report) -> None:
+    from workbench.lab import neurons
+
+    if not params.unit.strip():
+        raise UserError("no neuron named: give --unit, for example L12.N345")
+    unit = parse_unit(params.unit, lab.info)
+    if not isinstance(unit, Neuron):
+        raise UserError(f"{unit} is no neuron: give one like L12.N345")
+    if not params.index:
+        neurons.build_weights(lab, report)
+    show(open_index(lab.info, params.index), unit, params.examples, report)
+    report.suggest(NextStep(label=f"what if {unit} is off", experiment="predict", params={}, edits=[f"{unit}=0"]))
+    if not report.views.get("examples"):
+        report.suggest(NextStep(label="what it fires on", experiment="index", params={"tokens": 20_000}))
+
+
+def show(index: NeuronIndex, unit: Neuron, examples: int, report: Report) -> None:
+    """A card as views."""
+    card = index.card(unit.layer, unit.index)
+    report.say(sentence(card))
+    if card.high:
+        report.add("examples", _examples(card, examples, about(index)))
+        report.add("best", _strip(card.high[0]))
+        report.add("histogram", _histogram(card))
+    report.add("promotes", _effects(card))
+    report.add("statistics", _statistics(card, index))
+    report.add("neighbours", _neighbours(card))
+    if card.signs:
+        report.add("signs", _signs(card))
+    for name, value in card.stats.items():
+        report.scalar(name, value)
+
+
+def sentence(card: Card) -> str:
+    """The neuron in one line."""
+    parts = [card.unit, *([card.family] if card.family else [])]
+    if card.best and card.vr > 0.05:
+        parts.append(f"{'low on' if card.best_sign < 0 else 'fires on'} {card.best} (VR {number(card.vr)} held out)")
+    elif card.high:
+        parts.append(f"peaks at {show_token(card.high[0].tokens[card.high[0].peak])} ({number(card.high[0].value)})")
+    if card.promoted:
+        shown = ", ".join(show_token(token) for token, _ in card.promoted[:3])
+        parts.append(f"promotes {shown}")
+    if card.tail_share[0] < 0.5 and card.suppressed:
+        shown = ", ".join(show_token(token) for token, _ in card.suppressed[:3])
+        parts.append(f"mostly negative, which promotes {shown}")
+    return " · ".join(parts)
+
+
+def _examples(card: Card, n: int, note: str) -> Table:
+    rows: list[list[Any]] = []
+    for tail, examples in (("highest", card.high), ("lowest", card.low)):
+        rows += [
+            [tail, one.value, example_text(one), one.tokens[one.peak], one.document, one.position]
+            for one in examples[:n]
+        ]
+    return Table(
+        title="Most extreme examples",
+        note=f"at most one of a document; {note}",
+        columns=[
+            Column(name="tail"),
+            Column(name="value", kind="signed"),
+            Column(name="text"),
+            Column(name="peak", kind="token"),
+            Column(name="document", kind="int"),
+            Column(name="token", kind="int", help="place in the document"),
+        ],
+        rows=rows,
+    )
+
+
+def _strip(example: Example) -> Tokens:
+    return Tokens(
+        title="The highest example",
+        note=f"document {example.document}, token {example.position}",
+        tokens=example.tokens,
+        rows=[TokenRow(name="activation", values=example.values.astype(np.float64))],
+        value_label="activation",
+        low_label="negative",
+        high_label="positive",
+        signed=True,
+    )
+
+
+def _histogram(card: Card) -> Histogram:
+    used = np.flatnonzero(card.histogram)
+    first, last = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
+    return Histogram(
+        title="Activation",
+        note=f"{card.n_sampled:,} sampled tokens; bins are logarithmic, counts too",
+        edges=card.edges[first : last + 1].astype(np.float64),
+        series=[Series(name=card.unit, y=card.histogram[first:last].astype(np.float64))],
+        x_label="activation",
+        log_counts=True,
+    )
+
+
+def _effects(card: Card) -> Table:
+    rows: list[list[Any]] = [
+        [up, effect, down, lower] for (up, effect), (down, lower) in zip(card.promoted, card.suppressed, strict=True)
+    ]
+    share = card.tail_share[0]
+    tails = (
+        "" if math.isnan(share) else f"; {number(100 * share)} % of Σa² is positive, the rest promotes the right side"
+    )
+    return Table(
+        title="What it promotes",
+        note=f"logits for each unit of activation{tails}",
+        columns=[
+            Column(name="when positive", kind="token"),
+            Column(name="logits", kind="signed"),
+            Column(name="when negative", kind="token"),
+            Column(name="logits ", kind="signed", help="what falls when it is positive rises when it is negative"),
+        ],
+        rows=rows,
+    )
+
+
+def _statistics(card: Card, index: NeuronIndex) -> Table:
+    rows: list[list[Any]] = []
+    for name, value in card.stats.items():
+        if math.isnan(value):
+            continue
+        percentile = card.percentiles[name]
+        shown = None if math.isnan(percentile) else percentile
+        rows.append([index.columns[name].title, value, shown, index.columns[name].help])
+    return Table(
+        title="Statistics",
+        note="percentile within the layer",
+        columns=[
+            Column(name="what"),
+            Column(name="value", kind="number"),
+            Column(name="percentile", kind="number"),
+            Column(name="meaning"),
+        ],
+        rows=rows,
+    )
+
+
+def _neighbours(card: Card) -> Table:
+    rows: list[list[Any]] = [["reads like", unit, cosine] for unit, cosine in card.neighbours_in]
+    rows += [["writes like", unit, cosine] for unit, cosine in card.neighbours_out]
+    return Table(
+        title="Nearest neurons",
+        note="cosine of effective input and output weights",
+        columns=[Column(name="how"), Column(name="unit", kind="unit"), Column(name="cosine", kind="signed")],
+        rows=rows,
+    )
+
+
+def _signs(card: Card) -> Table:
+    rows: list[list[Any]] = []
+    for case in card.signs:
+        example = example_text(case.examples[0]) if case.examples else ""
+        mean = None if math.isnan(case.mean) else case.mean
+        share = None if math.isnan(case.share) else case.share
+        rows.append([case.gate, case.linear, case.fraction, mean, share, example])
+    return Table(
+        title="Sign cases",
+        note=f"activation = act(gate) · linear; {card.n_sampled:,} sampled tokens",
+        columns=[
+            Column(name="gate"),
+            Column(name="linear"),
+            Column(name="of tokens", kind="probability"),
+            Column(name="mean", kind="signed"),
+            Column(name="of Σa²", kind="probability"),
+            Column(name="largest"),
+        ],
+        rows=rows,
+    )

@@ -1,0 +1,196 @@
+"""Which neurons do something unusual on a text, each against its own distribution.
+
+For every neuron: the token where its activation lies farthest in a tail of what the index has seen of it. Position 0
+is left out. Beside the ranking stands how many neurons chance would put as far out, if this text were like the corpus.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from msgspec import Meta
+
+from workbench.errors import UserError
+from workbench.experiment import NextStep, Report
+from workbench.experiment import Params as BaseParams
+from workbench.experiments._common import quoted
+from workbench.experiments._index import about, open_index
+from workbench.text import count, number, show_token
+from workbench.views import Column, Lines, Scalar, Scalars, Series, Table
+
+if TYPE_CHECKING:
+    from workbench.index.reader import NeuronIndex
+    from workbench.lab import Lab
+    from workbench.lab.prompts import Prompt
+
+ORDER = 42
+TAKES_EDITS = True
+SHOWN = 500
+
+
+class Params(BaseParams, kw_only=True, frozen=True):
+    prompt: Annotated[str, Meta(description="the text", extra={"example": "The meeting in May was moved to June"})] = ""
+    chat: Annotated[bool, Meta(description="put it into the model's chat template")] = False
+    index: Annotated[str, Meta(description="which index; empty is the model's fullest", extra={"more": True})] = ""
+
+
+def run(lab: Lab, params: Params, report: Report) -> None:
+    prompt = lab.prompt(params.prompt, params.chat)
+    if len(prompt) < 2:
+        raise UserError("the text is a single token, and position 0 is left out: give a longer one")
+    index = open_index(lab.info, params.index, data=True)
+    found = rank(lab, index, prompt)
+    order = np.lexsort((-found.distance, found.log_share))
+    expected, seen = chance(found, index, len(prompt) - 1)
+    report.say(_sentence(found, index, prompt, order, expected, seen))
+    report.add("ranking", _table(found, index, prompt, order, expected, seen))
+    report.add("chance", _against_chance(found, len(prompt) - 1))
+    report.add(
+        "counts",
+        Scalars(
+            title="Beyond all that the corpus showed",
+            note=about(index),
+            items=[
+                Scalar(name="neurons", value=seen, help="an activation outside the corpus' range"),
+                Scalar(name="chance would put there", value=expected, help="if this text were like the corpus"),
+                Scalar(name="of", value=len(order)),
+            ],
+        ),
+    )
+    report.scalar("beyond", seen)
+    report.scalar("beyond_by_chance", expected)
+    best = index.unit(int(order[0]))
+    report.suggest(NextStep(label=f"what does {best} do", experiment="neuron", params={"unit": best}))
+    report.suggest(
+        NextStep(
+            label=f"what if {best} is off", experiment="predict", params={"prompt": params.prompt}, edits=[f"{best}=0"]
+        )
+    )
+
+
+class Ranked:
+    """How far out every neuron is: arrays [neuron]."""
+
+    def __init__(self, n: int) -> None:
+        self.log_share = np.zeros(n)
+        """log10 of the share of the corpus' tokens that lie as far in that tail"""
+        self.distance = np.zeros(n)
+        """beyond the corpus' extreme, in standard deviations; 0 inside its range"""
+        self.position = np.zeros(n, dtype=np.int64)
+        self.value = np.zeros(n)
+
+
+def rank(lab: Lab, index: NeuronIndex, prompt: Prompt) -> Ranked:
+    """Every neuron's most unusual token on a text."""
+    from workbench.index.bins import bin_of
+    from workbench.lab import neurons
+
+    m = index.info.d_mlp
+    found = Ranked(index.info.n_neurons)
+    sampled = max(1, index.file.counts.sampled)
+    floor = -math.log10(index.n_tokens + 1)
+    for layer, values in neurons.read_all(lab, prompt):
+        part = slice(layer * m, (layer + 1) * m)
+        a = values[1:]  # [position, neuron]; the first token is the attention sink
+        above, below = index.tail_counts(layer)
+        bins = bin_of(a)
+        own = np.arange(m)
+        tails = np.minimum(above[own, bins], below[own, bins])
+        # Between the sample's last token and the corpus' extreme there is no count: half a token stands for it.
+        share = np.log10(np.maximum(tails, 0.5) / sampled)
+        low, high, sd = (
+            np.asarray(index.columns[name].values[part], dtype=np.float64) for name in ("min", "max", "sd")
+        )
+        out = np.maximum(a - high, low - a)
+        beyond = out > 0
+        share = np.where(beyond, floor, np.maximum(share, floor))
+        far = np.where(beyond, out / np.maximum(sd, np.finfo(np.float32).tiny), 0)
+        at = np.lexsort((-far, share), axis=0)[0]
+        found.log_share[part] = share[at, own]
+        found.distance[part] = far[at, own]
+        found.position[part] = at + 1
+        found.value[part] = a[at, own]
+    return found
+
+
+def chance(found: Ranked, index: NeuronIndex, positions: int) -> tuple[float, int]:
+    """Neurons that chance would put beyond the corpus' range on this many tokens, and how many are there.
+
+    A further token of the same kind lies outside the range of n earlier ones with probability 2/(n + 1).
+    """
+    p = 2 / (index.n_tokens + 1)
+    expected = len(found.value) * -math.expm1(positions * math.log1p(-p))
+    return expected, int((found.distance > 0).sum())
+
+
+def _score(found: Ranked) -> np.ndarray:
+    """One number to sort by: tails as −log10, and beyond the range the distance added."""
+    return -found.log_share + found.distance
+
+
+def _sentence(found: Ranked, index: NeuronIndex, prompt: Prompt, order: np.ndarray, expected: float, seen: int) -> str:
+    first = int(order[0])
+    at = show_token(prompt.tokens[int(found.position[first])])
+    verdict = "no more than chance" if seen <= 2 * expected + 2 else f"chance would put {number(expected)}"
+    return (
+        f"{count(seen)} of {count(len(order))} neurons go beyond all that the corpus showed ({verdict}) on "
+        f"{quoted(prompt.text)} · first {index.unit(first)}, {number(float(found.value[first]))} at {at}"
+    )
+
+
+def _table(found: Ranked, index: NeuronIndex, prompt: Prompt, order: np.ndarray, expected: float, seen: int) -> Table:
+    score = _score(found)
+    best = index.columns.get("best")
+    rows: list[list[Any]] = []
+    for neuron in order[:SHOWN].tolist():
+        feature = int(best.values[neuron]) if best is not None else -1
+        rows.append(
+            [
+                index.unit(neuron),
+                float(score[neuron]),
+                prompt.tokens[int(found.position[neuron])],
+                float(found.value[neuron]),
+                index.value("min", neuron),
+                index.value("max", neuron),
+                float(found.distance[neuron]),
+                best.labels[feature] if best is not None and feature >= 0 else "",
+            ]
+        )
+    return Table(
+        title="Most unusual on this text",
+        note=f"the first {count(len(rows))} of {count(len(order))}; beyond the corpus' range: {count(seen)}, by chance "
+        f"{number(expected)}; {about(index)}",
+        columns=[
+            Column(name="unit", kind="unit"),
+            Column(
+                name="unusual",
+                kind="number",
+                help="−log10 of the share of corpus tokens as far out, plus sd beyond its range",
+            ),
+            Column(name="at", kind="token"),
+            Column(name="value", kind="signed"),
+            Column(name="corpus min", kind="signed"),
+            Column(name="corpus max", kind="signed"),
+            Column(name="sd beyond", kind="number"),
+            Column(name="best feature"),
+        ],
+        rows=rows,
+    )
+
+
+def _against_chance(found: Ranked, positions: int) -> Lines:
+    """How many neurons are as far out as each level, against what chance gives."""
+    levels = np.arange(1, math.floor(-found.log_share.min()) + 1, dtype=np.float64)
+    seen = np.array([(found.log_share <= -level).sum() for level in levels], dtype=np.float64)
+    p = np.minimum(1.0, 2 * 10**-levels)
+    by_chance = len(found.value) * (1 - (1 - p) ** positions)
+    return Lines(
+        title="How many are how far out",
+        note=f"each neuron's farthest of {positions} tokens, either tail; chance: tokens like the corpus', independent",
+        x=levels,
+        series=[Series(name="this text", y=seen), Series(name="chance", y=by_chance)],
+        x_label="−log10 of the share of corpus tokens as far out",
+        y_label="neurons",
+    )

@@ -1,0 +1,240 @@
+"""Does a rule say when a neuron fires? Tried on documents that an index has not seen.
+
+A rule picks tokens: words, a pattern, or a token feature. A neuron's activation, in the direction of the tail it was
+chosen by, should be higher on them: AUC over all counted tokens, with an interval from resampled documents, beside
+random neurons of the same layer (each given its better direction, which favours them).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import torch
+
+from workbench.errors import GrammarError, UserError
+from workbench.experiment import Report
+from workbench.index.format import IndexSettings
+from workbench.lab.applying import Hook
+from workbench.lab.blocks import Block, blocks
+from workbench.lab.corpora import Corpus
+from workbench.lab.forward import hooked
+from workbench.lab.indexing import bos_id, tokenise
+from workbench.lab.loading import Model
+from workbench.lab.token_features import TokenFeatures
+from workbench.units import Neuron, Site
+
+BOOTSTRAPS = 200
+_WORD = re.compile(r"\s*(\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|[^\s,]+)\s*(?:,|$)")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Which tokens. `tokens` are the vocabulary's ids it holds for; None for a feature of more than the token."""
+
+    text: str
+    feature: str = ""
+    tokens: frozenset[int] | None = None
+
+
+def parse_rule(text: str, vocabulary: list[str], features: TokenFeatures) -> Rule:
+    """`is_month` (a token feature), `/^ ?[A-Z]/` (a pattern on the token), or words: `May, ' June', "the"`.
+
+    A word without quotes is that token with and without a space in front, any case. Raises GrammarError.
+    """
+    text = text.strip()
+    if not text:
+        raise UserError("say what to look for: words (May, June), a pattern (/^ ?[A-Z]/) or a token feature (is_month)")
+    if text in features.names:
+        return Rule(text, feature=text, tokens=features.tokens_with(text))
+    if len(text) > 1 and text[0] == text[-1] == "/":
+        try:
+            pattern = re.compile(text[1:-1])
+        except re.error as error:
+            raise GrammarError(text, 1 + (error.pos or 0), f"the pattern is not one: {error.msg}") from None
+        found = {token for token, shown in enumerate(vocabulary) if shown and pattern.search(shown)}
+    else:
+        found = set()
+        at = 0
+        while at < len(text):
+            match = _WORD.match(text, at)
+            if not match:
+                raise GrammarError(text, at, "words are separated by commas: May, June, ' July'")
+            found |= _word_tokens(match[1], vocabulary, text, match.start(1))
+            at = match.end()
+    if not found:
+        raise UserError(f"no token of this model's vocabulary is meant by {text!r}")
+    return Rule(text, tokens=frozenset(found))
+
+
+def _word_tokens(word: str, vocabulary: list[str], text: str, at: int) -> set[int]:
+    if word[0] in "\"'" and len(word) > 1 and word[-1] == word[0]:
+        inner = word[1:-1].replace("\\n", "\n").replace("\\t", "\t").replace("\\\\", "\\")
+        found = {token for token, shown in enumerate(vocabulary) if shown == inner}
+    else:
+        found = {token for token, shown in enumerate(vocabulary) if shown.strip().lower() == word.lower()}
+    if not found:
+        raise GrammarError(text, at, f"{word} is not one token of this model: take its first piece, or a /pattern/")
+    return found
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One neuron against the rule."""
+
+    neuron: Neuron
+    direction: int
+    """+1 where it should be high on the rule's tokens, −1 where low"""
+    auc: float
+    low: float
+    """2.5 % of resampled documents"""
+    high: float
+    random_median: float
+    """AUC of random neurons of its layer"""
+    random_best: float
+    n_random: int
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """All of it, with what it was measured on."""
+
+    tried: list[Tried]
+    tokens: int
+    hits: int
+    """tokens the rule picks"""
+    documents: int
+
+
+def try_rule(
+    model: Model,
+    corpus: Corpus,
+    seen: frozenset[int],
+    settings: IndexSettings,
+    rule: Rule,
+    features: TokenFeatures,
+    neurons: Sequence[tuple[Neuron, int]],
+    *,
+    tokens: int,
+    n_random: int,
+    seed: int,
+    report: Report,
+) -> HeldOut:
+    """Run documents that are not in `seen` through the model and compare (neuron, direction) pairs with the rule.
+
+    Raises UserError where the corpus has no other documents, or the rule picks nothing in them.
+    """
+    chosen = [neuron for neuron, _ in neurons]
+    layers = sorted({neuron.layer for neuron in chosen})
+    generator = np.random.default_rng(seed)
+    columns = {}
+    for layer in layers:
+        own = [neuron.index for neuron in chosen if neuron.layer == layer]
+        others = np.setdiff1d(np.arange(model.info.d_mlp), own)
+        drawn = generator.choice(others, min(n_random, len(others)), replace=False)
+        columns[layer] = np.concatenate([own, drawn]).astype(np.int64)
+    parts: dict[int, list[np.ndarray]] = {layer: [] for layer in layers}
+    labels: list[np.ndarray] = []
+    documents: list[np.ndarray] = []
+    total = 0
+    stream = _unseen(model, corpus, seen, settings, lambda: total >= tokens)
+    for block in report.track(stream, "blocks", stage="documents that are not in the index"):
+        found = _columns(model, block, columns)
+        counted = block.counted
+        for layer in layers:
+            parts[layer].append(found[layer][counted])
+        labels.append(_holds(rule, block, features)[counted])
+        documents.append(np.broadcast_to(block.documents[:, None], counted.shape)[counted])
+        total += block.tokens
+    if not total:
+        raise UserError(f"every document of {corpus.info.name} is in the index: name another corpus to try the rule on")
+    label, document = np.concatenate(labels), np.concatenate(documents)
+    if not label.any() or label.all():
+        raise UserError(f"{rule.text!r} holds for {int(label.sum()):,} of {total:,} other tokens: nothing to compare")
+    tried = []
+    for neuron, direction in neurons:
+        values = np.concatenate(parts[neuron.layer])
+        place = int(np.flatnonzero(columns[neuron.layer] == neuron.index)[0])
+        n_own = sum(other.layer == neuron.layer for other in chosen)
+        random = [auc(values[:, at], label) for at in range(n_own, values.shape[1])]
+        better = np.maximum(random, 1 - np.asarray(random))
+        own_values = direction * values[:, place]
+        low, high = interval(own_values, label, document, generator)
+        tried.append(
+            Tried(
+                neuron,
+                direction,
+                auc(own_values, label),
+                low,
+                high,
+                float(np.median(better)),
+                float(better.max()),
+                len(better),
+            )
+        )
+    return HeldOut(tried, total, int(label.sum()), len(np.unique(document)))
+
+
+def _unseen(
+    model: Model, corpus: Corpus, seen: frozenset[int], settings: IndexSettings, enough: Callable[[], bool]
+) -> Iterator[Block]:
+    smaller = msgspec.structs.replace(settings, shelf_blocks=4)
+    for _, block in blocks(tokenise(model, corpus, seen), smaller, bos_id(model)):
+        if enough():
+            return
+        yield block
+
+
+def _columns(model: Model, block: Block, columns: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
+    """Activations of some neurons by layer, float32 [row, position, neuron]."""
+    found: dict[int, np.ndarray] = {}
+
+    def keep(layer: int) -> Hook:
+        index = torch.from_numpy(columns[layer])
+
+        def hook(activation: torch.Tensor, hook: object = None) -> None:
+            found[layer] = activation.index_select(2, index.to(activation.device)).float().cpu().numpy()
+
+        return hook
+
+    hooks = {Site(layer, "mlp_post"): keep(layer) for layer in columns}
+    ids = torch.from_numpy(block.ids).to(model.info.device)
+    with torch.inference_mode(), hooked(model.sites, hooks):
+        model.hf.base_model(input_ids=ids, use_cache=False)
+    return found
+
+
+def _holds(rule: Rule, block: Block, features: TokenFeatures) -> np.ndarray:
+    """bool [row, position]."""
+    if not rule.feature:
+        assert rule.tokens is not None
+        return np.isin(block.ids, np.fromiter(rule.tokens, dtype=np.int64))
+    held: np.ndarray = features.of(block.ids)[features.names.index(rule.feature)] > 0
+    return held
+
+
+def auc(values: np.ndarray, label: np.ndarray, weight: np.ndarray | None = None) -> float:
+    """Chance that a token with the label has a higher value than one without; ties count half. `weight` [token]."""
+    weight = np.ones(len(values)) if weight is None else weight
+    _, place = np.unique(values, return_inverse=True)
+    inside = np.bincount(place, weight * label)
+    outside = np.bincount(place, weight * ~label)
+    below = np.cumsum(outside) - outside
+    total = inside.sum() * outside.sum()
+    return float((inside * (below + outside / 2)).sum() / total) if total else float("nan")
+
+
+def interval(
+    values: np.ndarray, label: np.ndarray, document: np.ndarray, generator: np.random.Generator
+) -> tuple[float, float]:
+    """2.5 % and 97.5 % of the AUC over resampled documents."""
+    numbers, place = np.unique(document, return_inverse=True)
+    found = []
+    for _ in range(BOOTSTRAPS):
+        times = np.bincount(generator.integers(0, len(numbers), len(numbers)), minlength=len(numbers))
+        found.append(auc(values, label, times[place].astype(np.float64)))
+    low, high = np.nanpercentile(found, [2.5, 97.5])
+    return float(low), float(high)

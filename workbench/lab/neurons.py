@@ -1,0 +1,114 @@
+"""What experiments on the index ask of a lab: build its two parts, try a rule, read every neuron on a text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from workbench.errors import UserError
+from workbench.experiment import Report
+from workbench.index.reader import NeuronIndex
+from workbench.lab import heldout, weights, weights_index
+from workbench.lab.corpora import Corpus, open_corpus
+from workbench.lab.heldout import HeldOut, Rule
+from workbench.lab.indexing import IndexBuild, default_settings
+from workbench.lab.prompts import Prompt
+from workbench.lab.token_features import TokenFeatures
+from workbench.units import Neuron, Site
+
+if TYPE_CHECKING:
+    from workbench.lab.model import Lab
+
+
+def check_fingerprint(lab: Lab) -> None:
+    """Raises UserError while the weights are still being hashed: an index belongs to exact weights."""
+    if not lab.info.fingerprint:
+        raise UserError("the model's weights are still being hashed, which an index is named by: try again in a moment")
+
+
+def build_weights(lab: Lab, report: Report) -> bool:
+    """Make the weights part where there is none; whether there was something to do."""
+    check_fingerprint(lab)
+    if weights_index.weights_ready(lab._model):
+        return False
+    steps = weights_index.build_weights(lab._model)
+    total = weights.n_steps(lab._model)
+    for _ in report.track(steps, "steps", total=total, stage="what follows from the weights alone"):
+        pass
+    return True
+
+
+def build(lab: Lab, corpus: Corpus, tokens: int, context: int, top: int, explain: bool) -> IndexBuild:
+    """A data index to build, or to go on with. Raises UserError, for example where the disk is too small."""
+    check_fingerprint(lab)
+    settings = default_settings(lab.info, context, top, explain)
+    return IndexBuild(lab._model, corpus, settings, tokens)
+
+
+def read_all(lab: Lab, prompt: Prompt) -> Iterator[tuple[int, np.ndarray]]:
+    """Every neuron over a prompt under the job's edits: layer and float32 [position, neuron], layer by layer."""
+    sites = [Site(layer, "mlp_post") for layer in range(lab.info.n_layers)]
+    found = lab.forward(prompt, lab.edits, sites, logits=None)
+    for site in sites:
+        yield site.layer, found.site(site)[0]
+
+
+def read_rule(index: NeuronIndex, text: str) -> Rule:
+    """A rule over the index' vocabulary. Raises UserError."""
+    return heldout.parse_rule(text, index.tokens, TokenFeatures(index.tokens))
+
+
+def try_rule(
+    lab: Lab,
+    index: NeuronIndex,
+    rule: Rule,
+    neurons: Sequence[tuple[Neuron, int]],
+    corpus: str,
+    tokens: int,
+    n_random: int,
+    report: Report,
+) -> HeldOut:
+    """The rule on documents that the index has not seen; `corpus` empty is the index' own."""
+    if index.corpus is None or index.settings is None:
+        raise UserError(
+            "a rule is tried on documents that an index has not seen: build one with `workbench index build`"
+        )
+    opened = open_corpus(corpus or index.corpus.spec)
+    same = opened.info.hash == index.corpus.hash
+    if not corpus and not same:
+        raise UserError(
+            f"the corpus {index.corpus.spec} is not what it was when the index was built: name another with --corpus"
+        )
+    seen = index.document_numbers() if same else frozenset()
+    return heldout.try_rule(
+        lab._model,
+        opened,
+        seen,
+        index.settings,
+        rule,
+        TokenFeatures(index.tokens),
+        neurons,
+        tokens=tokens,
+        n_random=n_random,
+        seed=lab.seed,
+        report=report,
+    )
+
+
+def probe_rate(build: IndexBuild) -> float:
+    """Tokens a second that this device reads, measured on one block, after one to warm up."""
+    import time
+
+    ids = torch.full((1, min(build.settings.context, 128)), 1, device=build.model.info.device)
+    rate = 0.0
+    for _ in range(2):
+        began = time.monotonic()
+        with torch.inference_mode():
+            build.model.hf.base_model(input_ids=ids, use_cache=False)
+        if ids.is_cuda:
+            torch.cuda.synchronize()
+        rate = ids.numel() / max(time.monotonic() - began, 1e-6)
+    return rate
