@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from workbench.edits import Edit
+from workbench.edits import Edit, parse_edits
 from workbench.errors import UserError
-from workbench.experiment import Report
+from workbench.experiment import Report, experiment
 from workbench.model_info import ModelInfo
 from workbench.views import Lines, Series, Text
 
@@ -63,6 +63,8 @@ class FakeLab:
         match what:
             case "wait":
                 self._wait(float(rest))
+            case "parts":
+                self._parts(report, rest)
             case "stuck":
                 time.sleep(3600)
             case "hold":
@@ -99,6 +101,20 @@ class FakeLab:
                 report.scalar("total", total)
         report.scalar("pid", os.getpid())
         report.say(f"did {prompt[:40]}")
+
+    def _parts(self, report: Report, then: str) -> None:
+        """Two parts under the step; with `fail` or `wait` the second does not end by itself."""
+        params = experiment("predict").params
+        for number in (1, 2):
+            with report.part("predict", params(prompt=f"part {number}"), parse_edits([f"L1.N{number}=0"])) as part:
+                for step in part.track(range(3), "things", stage=f"part {number}"):
+                    part.add("text", Text(title="text", text=f"{number}: {step}"))
+                part.say(f"did part {number}")
+                if number == 2 and then == "fail":
+                    raise UserError("the second part failed")
+                if number == 2 and then == "wait":
+                    self._wait(3600)
+        report.add("text", Text(title="text", text="both parts"))
 
     def _wait(self, seconds: float) -> None:
         end = time.monotonic() + seconds

@@ -278,3 +278,36 @@ async def test_a_newer_session_is_refused(worker: Open, session: str) -> None:
     client = await worker()
     with pytest.raises(UserError, match="newer workbench"):
         await client.request(ask_for(session, "x"))
+
+
+async def test_parts_of_a_step_are_steps_under_it(worker: Open, session: str) -> None:
+    client = await worker()
+    step = await run_step(client, ask_for(session, "parts:", seed=4))
+    await until_row(session, 3, "done")
+    with SessionReader(session) as reader:
+        assert [found.parent for found in reader.rows(0, 10)] == [None, step, step]
+        for number in (1, 2):
+            part = reader.step(step + number)
+            assert (part.headline, part.status, part.seed, part.origin) == (f"did part {number}", "done", 4, "part")
+            assert part.params["prompt"] == f"part {number}"
+            assert part.started <= part.finished
+            assert part.command.startswith(f"workbench run predict --prompt 'part {number}' --edit L1.N{number}=0")
+            assert reader.load_view(reader.views(part.id)[0]).text == f"{number}: 2"
+        whole = reader.step(step)
+        assert whole.progress.stage == "part 2"
+        assert reader.load_view(reader.views(step)[0]).text == "both parts"
+
+
+async def test_a_part_that_is_not_over_ends_like_its_step(worker: Open, session: str) -> None:
+    client = await worker()
+    await run_step(client, ask_for(session, "parts:fail"))
+    await until_row(session, 3, "failed")
+    again = (await client.request(ask_for(session, "parts:wait"))).step
+    await until_row(session, again + 2, "running")
+    await client.request(Cancel(session=session, step=again))
+    await until_row(session, again + 2, "cancelled")
+    with SessionReader(session) as reader:
+        assert [found.status for found in reader.rows(0, 10)] == [
+            *("failed", "done", "failed"),
+            *("cancelled", "done", "cancelled"),
+        ]
