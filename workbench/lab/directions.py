@@ -1,7 +1,7 @@
 """Named directions, and those that a neuron's own weights are.
 
-`@refusal` is one vector of d_model numbers in a file of the user's data folder (no pickle); `@L12.N345.out` is what that
-neuron writes, `.in` and `.gate` what it reads, as the weights are stored.
+`@refusal` is one vector of d_model numbers in a file of the user's data folder (no pickle); `@L12.N345.out` is what
+that neuron writes, `.in` and `.gate` what it reads, as the weights are stored.
 """
 
 from __future__ import annotations
