@@ -128,37 +128,45 @@ class Sink(Protocol):
 
 
 class PartSink(Sink, Protocol):
-    """A sink that keeps the parts of a step as steps under it."""
+    """Where a part of a step goes: a step of its own under it."""
 
-    def part(self, experiment: str, params: dict[str, Any], edits: Sequence[Edit]) -> Sink:
-        """Where a new part's report goes."""
-
-    def part_done(self, report: Report) -> None:
-        """A part has said all it has to say."""
+    def done(self, report: Report) -> None:
+        """The part has said all it has to say."""
 
 
-class _Within:
-    """For sinks that keep no parts (peeks, notebooks): a part's progress shows in the whole, its views do not."""
+class StepsSink(Sink, Protocol):
+    """A sink that keeps parts as steps; others (peeks, notebooks) keep the whole only."""
+
+    def part(self, experiment: str, params: dict[str, Any], edits: Sequence[Edit]) -> PartSink:
+        """Begin a part."""
+
+
+class _Unkept:
+    """A part that is not kept: cancel and turns are the whole's."""
 
     def __init__(self, whole: Report) -> None:
         self._whole = whole
 
     def changed(self, report: Report) -> None:
-        self._whole.progress = report.progress
-        self._whole._sink.changed(self._whole)
+        return
 
     def between_batches(self, report: Report) -> None:
         self._whole._sink.between_batches(self._whole)
 
     def streamed(self, report: Report) -> None:
-        self._whole._sink.streamed(self._whole)
+        return
+
+    def done(self, report: Report) -> None:
+        return
 
 
 class Report:
     """What an experiment has to say so far. All of it is kept if the step is cancelled or fails."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, whole: Report | None = None) -> None:
         self._sink = sink
+        self._whole = whole
+        """the report this is a part of"""
         self.headline = ""
         self.scalars: dict[str, float | None] = {}
         self.views: dict[str, AnyView] = {}
@@ -207,14 +215,12 @@ class Report:
         with report.part("sweep", params) as part:
             sweep.run(lab, params, part)
         """
-        sink: Sink = _Within(self)
-        keeps = hasattr(self._sink, "part")
-        if keeps:
-            sink = cast(PartSink, self._sink).part(experiment, params_builtins(params), edits)
-        part = Report(sink)
+        sink: PartSink = _Unkept(self)
+        if hasattr(self._sink, "part"):
+            sink = cast(StepsSink, self._sink).part(experiment, params_builtins(params), edits)
+        part = Report(sink, self)
         yield part
-        if keeps:
-            cast(PartSink, self._sink).part_done(part)
+        sink.done(part)
 
     def track(self, batches: Iterable[T], unit: str, total: float | None = None, stage: str = "") -> Iterator[T]:
         """Loop over `batches`: the one place where progress is told and cancel is noticed."""
@@ -223,13 +229,19 @@ class Report:
         if total is None and isinstance(batches, Sized):
             total = len(batches)
         self.progress = Progress(total=total, unit=unit, started=time.time(), stage=stage)
-        self._sink.changed(self)
+        self._progressed()
         for batch in batches:
             self._sink.between_batches(self)
             yield batch
             self.progress.done += 1
-            self._sink.changed(self)
+            self._progressed()
         self._sink.between_batches(self)
+
+    def _progressed(self) -> None:
+        self._sink.changed(self)
+        if self._whole is not None:
+            self._whole.progress = self.progress
+            self._whole._progressed()
 
 
 # --- the registry --------------------------------------------------------------------------------
@@ -245,6 +257,8 @@ class Experiment(msgspec.Struct, frozen=True):
     params: type[Params]
     run: Callable[[Lab, Any, Report], None]
     takes_edits: bool
+    batch: bool = False
+    """takes long: interactive work goes between its batches"""
 
 
 @cache
@@ -269,6 +283,7 @@ def _experiment(module: ModuleType) -> Experiment:
         params=module.Params,
         run=module.run,
         takes_edits=getattr(module, "TAKES_EDITS", True),
+        batch=getattr(module, "BATCH", False),
     )
 
 

@@ -303,6 +303,10 @@ async def test_a_part_that_is_not_over_ends_like_its_step(worker: Open, session:
     await run_step(client, ask_for(session, "parts:fail"))
     await until_row(session, 3, "failed")
     again = (await client.request(ask_for(session, "parts:wait"))).step
+    with SessionReader(session) as reader:
+        async with asyncio.timeout(20):
+            while reader.count() < again + 2:
+                await asyncio.sleep(0.01)
     await until_row(session, again + 2, "running")
     await client.request(Cancel(session=session, step=again))
     await until_row(session, again + 2, "cancelled")

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import time
+from collections.abc import Callable
 from typing import Any
 
 from workbench.errors import UserError
@@ -16,7 +17,7 @@ from workbench.model_info import ModelInfo
 from workbench.worker import requests
 from workbench.worker.connection import Connection
 from workbench.worker.estimates import Estimates
-from workbench.worker.jobs import Job, Jobs
+from workbench.worker.jobs import Job, Jobs, Part
 from workbench.worker.keeper import Keeper
 from workbench.worker.messages import (
     Answered,
@@ -24,6 +25,8 @@ from workbench.worker.messages import (
     Ended,
     FromModel,
     Identified,
+    PartBegan,
+    PartEnded,
     Published,
     Ready,
     Run,
@@ -216,12 +219,14 @@ class Control:
                 self.info = message.info
                 self._identify_sessions(message.info)
                 self.tell_status()
-            case Started() | Published() | Answered() | Ended():
+            case Started() | PartBegan() | PartEnded() | Published() | Answered() | Ended():
                 job = self.jobs.inside(message.job)
                 if job:
                     self._from_job(job, message, after)
 
-    def _from_job(self, job: Job, message: Started | Published | Answered | Ended, after: memoryview) -> None:
+    def _from_job(
+        self, job: Job, message: Started | PartBegan | PartEnded | Published | Answered | Ended, after: memoryview
+    ) -> None:
         match message:
             case Started():
                 job.state = "running"
@@ -232,8 +237,16 @@ class Control:
                     if self.info and not self.info.fingerprint:
                         self._unidentified.add(job.session)
                     self.tell_status()
-            case Published():
+            case PartBegan():
                 if not job.told:
+                    self._begin_part(job, message)
+            case PartEnded():
+                self._end_part(job, message.part, "done")
+            case Published():
+                if message.part:
+                    update = message.update(after)
+                    self._write_part(job, message.part, lambda step: self.keeper.write(job.session, step, update))
+                elif not job.told:
                     self.keeper.write(job.session, job.step, message.update(after))
             case Answered():
                 if not job.told and job.client in self.connections:
@@ -246,8 +259,43 @@ class Control:
                 self._dispatch()
                 self.tell_status()
 
+    def _begin_part(self, job: Job, message: PartBegan) -> None:
+        """Its row comes first; what it publishes meanwhile waits for the row's number."""
+        started = (self.info, self._versions, time.time())
+
+        async def begin() -> int:
+            step = await requests.add_part(self, job, message)
+            self.keeper.write(job.session, step, start=started)
+            return step
+
+        task = asyncio.create_task(begin())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        job.parts[message.part] = Part(task)
+
+    def _write_part(self, job: Job, number: int, write: Callable[[int], None]) -> None:
+        """`write` with the part's step, after all that was to be written before."""
+
+        def written(step: asyncio.Task[int]) -> None:
+            error = None if step.cancelled() else step.exception()
+            if error is not None:
+                log.warning("a part of step %d is not kept: %s", job.step, error)
+            elif not step.cancelled():
+                write(step.result())
+
+        if number in job.parts:
+            job.parts[number].step.add_done_callback(written)
+
+    def _end_part(self, job: Job, number: int, status: Any) -> None:
+        part = job.parts.get(number)
+        if part is not None and not part.over:
+            part.over = True
+            self._write_part(job, number, lambda step: self.keeper.write(job.session, step, status=status))
+
     def _end(self, job: Job, status: Any, error: str = "") -> None:
         self.touch()
+        for number in job.parts:
+            self._end_part(job, number, status)
         self.keeper.write(job.session, job.step, status=status, error=error)
 
     def _model_gone(self, reason: str, again: bool) -> None:
@@ -319,7 +367,7 @@ class Control:
         for job in list(self.jobs):
             if job.peek is None:
                 if not job.told:
-                    self.keeper.write(job.session, job.step, status="cancelled", error=STOPPED)
+                    self._end(job, "cancelled", STOPPED)
             else:
                 job.client.answer(Refused(id=job.peek, reason=STOPPED))
         await self.keeper.close()

@@ -6,6 +6,7 @@ handed over at once, and get their turn between two of its batches.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,15 @@ from typing import Any, Literal
 from workbench.edits import Edit
 
 State = Literal["queued", "sent", "running"]
+
+
+@dataclass(eq=False)
+class Part:
+    """A part of a step that is a step under it."""
+
+    step: asyncio.Task[int]
+    """gives its number in the session once its row is there"""
+    over: bool = False
 
 
 @dataclass(eq=False)
@@ -36,6 +46,8 @@ class Job:
     slot: str = ""
     state: State = "queued"
     cancelling: bool = False
+    parts: dict[int, Part] = field(default_factory=dict)
+    """steps under it, by number"""
     told: bool = False
     """its end has been told already: cancelled, or replaced, before it began"""
     number: int = field(default_factory=count(1).__next__)

@@ -88,10 +88,29 @@ class ArrayHead(msgspec.Struct):
     preview: str
 
 
-class Published(PipeMessage):
-    """What a step has so far. The buffers are the views' specs, then the arrays."""
+class PartBegan(PipeMessage):
+    """A step has begun a part that is a step under it; `part` counts from 1."""
 
     job: int
+    part: int
+    experiment: str
+    params: dict[str, Any]
+    edits: list[Edit]
+
+
+class PartEnded(PipeMessage):
+    """The part is done; one that is not when its step ends, ends like it."""
+
+    job: int
+    part: int
+
+
+class Published(PipeMessage):
+    """What a step, or a part of one, has so far. The buffers are the views' specs, then the arrays."""
+
+    job: int
+    part: int
+    """0 is the step itself"""
     headline: str
     scalars: dict[str, float | None]
     progress: Progress
@@ -149,7 +168,7 @@ class Answered(PipeMessage):
 
 
 ToModel = Run | Drop
-FromModel = Stage | LoadFailed | Ready | Identified | Started | Published | Ended | Answered
+FromModel = Stage | LoadFailed | Ready | Identified | Started | PartBegan | PartEnded | Published | Ended | Answered
 
 
 def size_after(message: PipeMessage) -> int:

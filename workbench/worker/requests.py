@@ -14,6 +14,7 @@ from workbench.session.reader import SessionReader
 from workbench.units import expand_sets, names_sets, parse_units
 from workbench.worker.connection import Connection
 from workbench.worker.jobs import Job
+from workbench.worker.messages import PartBegan
 from workbench.worker.place import package_version
 from workbench.worker.protocol import (
     Attach,
@@ -116,6 +117,25 @@ async def _submit(control: Control, front: Connection, message: Submit) -> Messa
         )
     )
     return Submitted(session=message.session, step=step)
+
+
+async def add_part(control: Control, job: Job, message: PartBegan) -> int:
+    """The row of a part of a step; gives its number. Raises UserError where it can't be written."""
+    params, command = await asyncio.to_thread(
+        _checked, message.experiment, message.params, message.edits, control.info, control.spec.model, job.seed
+    )
+    return await control.keeper.add_step(
+        job.session,
+        lambda writer: writer.add_step(
+            message.experiment,
+            params,
+            message.edits,
+            seed=job.seed,
+            parent=job.step,
+            origin="part",
+            command=command,
+        ),
+    )
 
 
 async def _peek(control: Control, front: Connection, message: Peek) -> None:

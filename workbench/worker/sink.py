@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from workbench.edits import Edit
 from workbench.errors import UserError
 from workbench.experiment import Report
 from workbench.session.encode import EncodedArray, EncodedView, encode_views
-from workbench.worker.messages import ArrayHead, Published, ViewHead
+from workbench.worker.messages import ArrayHead, PartBegan, PartEnded, Published, ViewHead
 
 INTERVAL = 0.25
 """seconds between two publications of a step"""
@@ -24,8 +25,11 @@ class StepSink:
         send: Callable[[Any, list[Any]], None],
         check: Callable[[], None],
         give_turn: Callable[[], None],
+        part: int = 0,
     ) -> None:
         self._job = job
+        self._part = part
+        self._parts = 0
         self._send = send
         self._check = check
         self._give_turn = give_turn
@@ -44,6 +48,19 @@ class StepSink:
     def between_batches(self, report: Report) -> None:
         self._check()
         self._give_turn()
+
+    def part(self, experiment: str, params: dict[str, Any], edits: Sequence[Edit]) -> StepSink:
+        """A step under this one. Parts have no parts of their own: theirs are their step's."""
+        self._parts += 1
+        self._send(
+            PartBegan(job=self._job, part=self._parts, experiment=experiment, params=params, edits=list(edits)), []
+        )
+        return StepSink(self._job, self._send, self._check, self._give_turn, self._parts)
+
+    def done(self, report: Report) -> None:
+        """The part is over: what it has left to say is published."""
+        self.publish(report)
+        self._send(PartEnded(job=self._job, part=self._part), [])
 
     def publish(self, report: Report) -> None:
         """All that is new now. Raises UserError for a view that can't be kept; the others are published."""
@@ -65,6 +82,7 @@ class StepSink:
         after = [*(view.spec for view in views), *(array.data for array in new)]
         message = Published(
             job=self._job,
+            part=self._part,
             headline=report.headline,
             scalars=report.scalars,
             progress=report.progress,
