@@ -142,8 +142,7 @@ def make_session(path: Path) -> Path:
 
 
 def long_session(path: Path, steps: int) -> Path:
-    """Many steps, made fast: copies of one row."""
-    make_session(path)
+    """A session of six steps made long, fast: copies of its first row."""
     import sqlite3
 
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:

@@ -173,9 +173,7 @@ async def test_marks_filter_and_two_are_compared() -> None:
         await pilot.press("enter")
         assert page.listing.ids.tolist() == [0, 2]
         await pilot.press("v")
-        await until(
-            pilot, lambda: len(lines_with(pilot.app, "top examples")[0].split("top examples")) == 3, "two cards"
-        )
+        await until(pilot, lambda: screen(pilot.app).count(" examples, of") == 2, "two cards")
         assert "L0.N0" in screen(pilot.app) and "L0.N2" in screen(pilot.app)
         await pilot.press("escape")
         await until(pilot, lambda: page.listing.display and pilot.app.focused is page.listing, "the list again")
@@ -185,9 +183,21 @@ async def test_both_tails() -> None:
     index = make_index()
     async with neurons(NeuronClient(index)) as (pilot, page):
         await until(pilot, lambda: page.pane.neuron == 0, "the card")
-        if "b both tails" in screen(pilot.app):
-            await pilot.press("b")
-            await until(pilot, lambda: "lowest examples" in screen(pilot.app), "the lowest")
+        assert not ("top examples" in screen(pilot.app) and "lowest examples" in screen(pilot.app))
+        await pilot.press("b")
+        await until(
+            pilot, lambda: "top examples" in screen(pilot.app) and "lowest examples" in screen(pilot.app), "both tails"
+        )
+
+
+async def test_a_neuron_that_works_below_zero_shows_its_lowest_first() -> None:
+    index = make_index()
+    below = next(n for n in range(40) if index.card(0, n).tail_share[1] > 0.9)
+    async with neurons(NeuronClient(index)) as (pilot, page):
+        page.listing.go_to(below)
+        await until(pilot, lambda: page.pane.neuron == below, "the card")
+        await until(pilot, lambda: "lowest examples" in screen(pilot.app), "its lowest")
+        assert "top examples" not in screen(pilot.app) and "highest" in screen(pilot.app)
 
 
 async def test_your_text_comes_by_peek_for_the_neuron_under_the_cursor() -> None:
@@ -196,7 +206,7 @@ async def test_your_text_comes_by_peek_for_the_neuron_under_the_cursor() -> None
     async with neurons(client) as (pilot, _):
         await until(pilot, lambda: "6.2 5.9" in screen(pilot.app), "the values")
         assert lines_with(pilot.app, "The capital of [France] [is]")
-        assert "▲ this prompt: 6.2 at ' France'" in screen(pilot.app)
+        assert "▲ here 6.2 at ' France'" in screen(pilot.app)
         await pilot.press("j")
         await until(pilot, lambda: client.asked(Peek)[-1].params["units"] == "L0.N1", "the next one's")
         await pilot.press("w", "ctrl+u")
@@ -289,9 +299,9 @@ async def test_enter_opens_the_neuron_in_another_experiment(own_folders: Path) -
 async def test_80_by_24_list_alone_then_the_card_below() -> None:
     index = make_index()
     async with neurons(NeuronClient(index), size=(80, 24)) as (pilot, page):
-        assert not lines_with(pilot.app, "top examples")
+        assert not lines_with(pilot.app, " examples, of")
         await pilot.press("j", "tab")
-        await until(pilot, lambda: lines_with(pilot.app, "top examples"), "the card")
+        await until(pilot, lambda: lines_with(pilot.app, " examples, of"), "the card")
         assert "L0.N1 " in screen(pilot.app)
         await pilot.press("J")
         await until(pilot, lambda: page.pane.card.scroll_offset.y > 0, "the card scrolled")
@@ -300,9 +310,13 @@ async def test_80_by_24_list_alone_then_the_card_below() -> None:
         assert pilot.app.screen is page
 
 
-async def test_no_index_says_what_one_costs() -> None:
-    async with neurons(NeuronClient()) as (pilot, _):
+async def test_no_index_reads_the_weights_and_says_what_more_costs(own_folders: Path) -> None:
+    client = NeuronClient(hold=True)
+    async with neurons(client, session=own_folders / "s.db") as (pilot, _):
         await until(pilot, lambda: "20,000" in screen(pilot.app), "the offer")
+        await until(pilot, lambda: client.asked(Submit), "the weights are read unasked")
+        assert client.asked(Submit)[0].params == {"tokens": 0} and client.asked(Submit)[0].batch
+        await until(pilot, lambda: "building an index" in screen(pilot.app), "how far it is")
         await pilot.press("s", "slash", "p", "0", "j")
         await pilot.press("I")
         await until(pilot, lambda: "build 20,000 tokens" in screen(pilot.app), "the choices")
@@ -314,7 +328,7 @@ async def test_weights_alone_can_be_browsed_and_an_index_is_offered(own_folders:
     async with neurons(client, session=own_folders / "s.db") as (pilot, _):
         await until(pilot, lambda: "weights alone" in screen(pilot.app), "what it is")
         await until(pilot, lambda: lines_with(pilot.app, "when +"), "the card")
-        assert not lines_with(pilot.app, "top examples")
+        assert not lines_with(pilot.app, " examples, of")
         await pilot.press("I")
         await until(pilot, lambda: "build 20,000 tokens" in screen(pilot.app), "the offer")
         await typed(pilot, "20,")
@@ -322,7 +336,7 @@ async def test_weights_alone_can_be_browsed_and_an_index_is_offered(own_folders:
         await until(pilot, lambda: client.asked(Submit), "the step")
         message = client.asked(Submit)[0]
         assert (message.experiment, message.batch) == ("index", True)
-        assert message.params == {"corpus": "stdlib", "tokens": 20_000}
+        assert message.params == {"corpus": "stdlib", "tokens": 20_000, "explain": True}
 
 
 async def test_a_growing_index_is_read_anew_and_the_cursor_stays() -> None:

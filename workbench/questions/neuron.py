@@ -1,12 +1,12 @@
-"""What a neuron does."""
+"""One neuron: its card from the index."""
 
 from workbench.questions.question import Blank, Question
 
-ORDER = 62
+ORDER = 46
 QUESTION = Question(
-    sentence="what does ⟨neuron⟩ do",
-    about="its most extreme examples, what it promotes, how it compares",
+    sentence="what does ⟨unit⟩ do",
+    about="a neuron's card: what it fires on, what it promotes, its like",
     experiment="neuron",
-    blanks=(Blank(name="neuron", kind="unit", example="L20.N1103", help="a neuron (L12.N345)"),),
-    params={"unit": "⟨neuron⟩"},
+    blanks=(Blank(name="unit", kind="unit", example="L20.N1103", help="one neuron (L12.N345)"),),
+    params={"unit": "⟨unit⟩"},
 )

@@ -1,11 +1,11 @@
-"""What fires unusually on a text."""
+"""What is out of the ordinary about a text, neuron by neuron."""
 
 from workbench.questions.question import PROMPT, Question
 
-ORDER = 61
+ORDER = 44
 QUESTION = Question(
     sentence="what fires unusually on ⟨prompt⟩",
-    about="every neuron against its own distribution in the index, and how many chance would put there",
+    about="all neurons against what the index has seen of each, and against chance",
     experiment="unusual",
     blanks=(PROMPT,),
     params={"prompt": "⟨prompt⟩"},

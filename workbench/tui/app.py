@@ -224,7 +224,7 @@ class WorkbenchApp(App[int]):
         if edits and (words := self.edits.words()):
             text.append(f"{words} (e) · ", colors.second)
         title = safe(self.session_title) if self.feed.path else "new session"
-        return text.append(" · ".join(filter(None, (session and title, model_name(self.link)))), colors.quiet)
+        return text.append(" · ".join(filter(None, (title if session else "", model_name(self.link)))), colors.quiet)
 
     def _jobs(self) -> list[Any]:
         status = self.link.status if self.link else None

@@ -290,6 +290,7 @@ class Home(Page):
                 if isinstance(self.focused, BlankField):
                     self.rest().focus()
                 await line.close()
+                self._align()  # what was filled in stands in the other questions too
 
     @on(Input.Changed, "BlankField")
     def _keep_value(self, event: Input.Changed) -> None:

@@ -324,7 +324,7 @@ def _form_fields(experiment: Experiment) -> list[Field]:
     from workbench.experiment import Field, fields
 
     expect = Field(
-        name=EXPECT, type="str", default="", example="Paris, by a wide margin", more=False,
+        name=EXPECT, type="str", default="", example="Paris, clearly", more=False,
         help="what you expect, written before the result: the timeline shows both",
     )  # fmt: skip
     seed = Field(name=SEED, type="int", default=0, help="for what is random: sampling, controls", more=True)

@@ -41,11 +41,11 @@ class Timeline(Page):
     DEFAULT_CSS = """
     Timeline #both { layout: vertical; height: 1fr; }
     Timeline.beside #both { layout: horizontal; }
-    Timeline #steps { height: auto; max-height: 42%; width: 1fr; }
-    Timeline #steps StepList { height: auto; }
+    Timeline #steps { height: auto; width: 1fr; }
+    Timeline #steps StepList { height: auto; max-height: 40vh; }
     Timeline ResultPane { height: 1fr; width: 1fr; padding-top: 1; }
-    Timeline.beside #steps { height: 1fr; max-height: 100%; }
-    Timeline.beside #steps StepList { height: 1fr; }
+    Timeline.beside #steps { height: 1fr; }
+    Timeline.beside #steps StepList { height: 1fr; max-height: 100%; }
     Timeline.beside ResultPane { padding-top: 0; }
     Timeline.beside #between { display: none; }
     Timeline #divider { display: none; width: 1; height: 1fr; color: $line; }

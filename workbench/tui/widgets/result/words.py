@@ -66,11 +66,12 @@ def head(snapshot: Snapshot, link: Link | None, colors: Ink) -> Text:
     if record.error:
         mark = Text("! ", colors.bad)
         lines.append(mark + Text(safe(record.error, newlines=True), colors.plain))
-    lines.append(status_line(record, link, colors))
+    status = status_line(record, link, colors)
+    if record.edits:
+        status.append(f" · under {safe(edits_text(record))}", colors.second)
+    lines.append(status)
     if record.expected:
         lines.append(Text(f"★ expected: {safe(record.expected)}", colors.second))
-    if record.edits:
-        lines.append(Text(f"under {safe(edits_text(record))}", colors.second))
     return Text("\n").join(lines)
 
 

@@ -1,0 +1,206 @@
+"""Home: never empty, filters by words, blanks in line, the place is kept."""
+
+from textual.events import Paste
+
+from tests.tui.fakes import LOADING, FakeClient, screen, until, workbench
+
+
+async def test_the_first_screen_is_full_before_there_is_a_worker():
+    app = workbench(None)
+    async with app.run_test(size=(80, 24)):
+        shown = screen(app)
+        assert "What do you want to know?" in shown
+        assert "what comes after ⟨The capital of France is⟩" in shown
+        assert "sessions" in shown
+        assert "starting the worker" in shown
+        assert shown.count("\n") == 23
+
+
+async def test_every_question_is_seen_at_80_by_24_whole():
+    app = workbench(None)
+    async with app.run_test(size=(80, 24)):
+        lines = [line for line in screen(app).splitlines() if "⟨" in line]
+        assert len(lines) >= 6
+        assert all("⟩" in line for line in lines)
+
+
+async def test_sessions_are_listed_with_their_last_result(tour):
+    app = workbench(FakeClient())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "6 steps" in screen(app))
+        assert "./sessions/tour.db" in screen(app)
+
+
+async def test_without_sessions_it_says_where_the_first_will_be():
+    app = workbench(FakeClient())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "none yet" in screen(app))
+        assert "./sessions" in screen(app)
+
+
+async def test_typing_narrows_and_escape_leaves_then_clears():
+    app = workbench(FakeClient())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press(*"switch")
+        assert "1 of 6" in screen(app)
+        assert "what comes after" not in screen(app)
+        await pilot.press("escape")  # leaves the field, keeps the words
+        assert "1 of 6" in screen(app)
+        await pilot.press("escape")
+        assert "what comes after" in screen(app)
+
+
+async def test_every_printable_key_is_the_fields_own():
+    app = workbench(FakeClient())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press(*"qe?:tjk")
+        assert app.is_running
+        assert app.query_one("#filter").value == "qe?:tjk"
+        assert app.screen.NAME == "Workbench"
+
+
+async def test_words_that_fit_no_question_are_the_prompt():
+    app = workbench(client := FakeClient())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press(*"The capital of Germany is")
+        assert "what comes after ⟨The capital of Germany is⟩" in screen(app)
+        assert "taken as the prompt" in screen(app)
+        await pilot.press("enter")
+        await until(pilot, lambda: client.submitted)
+        assert client.submitted[0].params["prompt"] == "The capital of Germany is"
+
+
+async def test_words_taken_back_give_back_the_prompt():
+    app = workbench(FakeClient())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press(*"zzz")
+        assert "⟨zzz⟩" in screen(app)
+        await pilot.press("backspace", "backspace", "backspace")
+        assert "what comes after ⟨The capital of France is⟩" in screen(app)
+
+
+async def test_tab_goes_into_the_blanks_and_enter_asks_with_them():
+    app = workbench(client := FakeClient())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("down", "tab")
+        assert app.focused.blank == "answer"
+        await pilot.press("ctrl+u", *" Lyon", "tab")
+        assert app.focused.blank == "prompt"
+        await pilot.press(*"n't")
+        assert "how likely is ⟨ Lyon" in screen(app)
+        await pilot.press("enter")
+        await until(pilot, lambda: client.submitted)
+        params = client.submitted[0].params
+        assert (params["answer"], params["prompt"]) == (" Lyon", "The capital of France isn't")
+
+
+async def test_a_prompt_typed_once_is_in_every_question():
+    app = workbench(FakeClient())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("tab", "ctrl+u", *"Two plus two is", "escape")
+        shown = screen(app)
+        assert "how does it go on after ⟨Two plus two is⟩" in shown
+        assert "what comes after ⟨Two plus two is⟩" in shown
+
+
+async def test_an_emptied_blank_is_a_sentence_in_place():
+    app = workbench(client := FakeClient())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("tab", "ctrl+u", "enter")
+        assert "a blank is empty" in screen(app)
+        assert not client.submitted
+        await pilot.press("escape", "escape")
+        assert "a blank is empty" not in screen(app)
+
+
+async def test_tabs_round_goes_over_blanks_and_sessions_and_comes_back(tour):
+    app = workbench(FakeClient())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "6 steps" in screen(app))
+        await pilot.press("tab", "tab")
+        assert app.screen.sessions.active
+        await pilot.press("tab")
+        assert app.focused.id == "filter"
+        await pilot.press("shift+tab", "shift+tab")
+        assert app.focused.blank == "prompt"
+
+
+async def test_the_cursor_goes_on_into_the_sessions_and_enter_opens_one(tour):
+    app = workbench(FakeClient())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "6 steps" in screen(app))
+        await pilot.press("escape", "G", *"j")
+        assert app.screen.sessions.active
+        await pilot.press("enter")
+        await until(pilot, lambda: "Timeline" in screen(app) and "logit-lens" in screen(app))
+        await pilot.press("escape")
+        assert app.screen.sessions.active  # the place is kept
+
+
+async def test_going_there_and_back_keeps_words_and_cursor():
+    app = workbench(FakeClient())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press(*"what", "down", "enter")
+        await until(pilot, lambda: app.screen.NAME == "Prompt")
+        before = app.page("home").current.question
+        await pilot.press("escape")
+        if app.screen.NAME == "Prompt":
+            await pilot.press("escape")
+        assert app.screen.NAME == "Workbench"
+        assert app.query_one("#filter").value == "what"
+        assert app.screen.current.question is before
+
+
+async def test_control_c_never_quits():
+    app = workbench(FakeClient())
+    async with app.run_test(size=(120, 40)) as pilot:
+        for _ in range(3):
+            await pilot.press("ctrl+c")
+        assert app.is_running
+        assert "nothing is running" in screen(app)
+
+
+async def test_a_pasted_line_break_asks_nothing_and_stays():
+    app = workbench(client := FakeClient())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("tab", "ctrl+u")
+        app.focused.post_message(Paste("one\r\ntwo\n"))
+        await until(pilot, lambda: "one↵two↵" in screen(app))
+        assert not client.submitted
+        assert app.screen.values["prompt"] == "one\ntwo\n"
+        await pilot.press("enter")
+        await until(pilot, lambda: client.submitted)
+        assert client.submitted[0].params["prompt"] == "one\ntwo\n"
+
+
+async def test_while_the_model_loads_the_seconds_left_are_named():
+    app = workbench(FakeClient(LOADING, hold=True))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "loading the weights, 9 s left" in screen(app))
+
+
+async def test_a_new_session_begins_where_one_was_open(tour):
+    app = workbench(client := FakeClient(), tour)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "session tour" in screen(app))
+        await pilot.press("escape", "N", "enter")
+        await until(pilot, lambda: client.submitted)
+        assert client.submitted[0].session != str(tour)
+
+
+async def test_units_complete_from_the_models_shape():
+    app = workbench(client := FakeClient())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.model_info)
+        await pilot.press(*"switch", "tab", "ctrl+u", *"L5.H")
+        await until(pilot, lambda: app.focused._suggestion == "L5.H0")
+        await pilot.press("right", "enter")
+        await until(pilot, lambda: client.submitted)
+        assert [str(edit) for edit in client.submitted[0].edits] == ["L5.H0=0"]
+
+
+async def test_enter_that_was_typed_before_the_terminal_was_ours():
+    app = workbench(client := FakeClient())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("ctrl+j")
+        await until(pilot, lambda: client.submitted)
