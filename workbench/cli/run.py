@@ -13,6 +13,7 @@ from workbench.cli.failing import CANCELLED, DONE, FAILED
 from workbench.cli.flags import check_text, parameter_flags, params_from_flags
 from workbench.cli.options import PATH, model_options, session_path, worker_spec
 from workbench.edits import Edit, parse_edits
+from workbench.errors import UserError
 from workbench.experiment import Experiment, Params, command_line, experiment, experiments, params_builtins
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def _run_one(found: Experiment, given: dict[str, Any]) -> int:
     from workbench.cli.output import Printer
     from workbench.settings import load
 
+    _keep_directions(given.pop("direction", ()))
     edits = parse_edits(given.pop("edit", ()))
     own = {name: given.pop(name) for name in ("model", "device", "dtype", "session", "seed", "expect")}
     as_json, out, width = given.pop("as_json"), given.pop("out"), given.pop("width")
@@ -107,8 +109,21 @@ def _run_one(found: Experiment, given: dict[str, Any]) -> int:
     return code
 
 
-def _command(found: Experiment) -> click.Command:
-    options = parameter_flags(found)
+def _keep_directions(named: Sequence[str]) -> None:
+    from workbench.lab.directions import keep_direction
+
+    for text in named:
+        name, equals, file = text.partition("=")
+        if not equals or not file:
+            raise UserError(f"--direction {text}: a name and a file are wanted, for example --direction refusal=r.npy")
+        keep_direction(name.removeprefix("@"), Path(file).expanduser())
+
+
+def experiment_command(found: Experiment, *arguments: click.Argument) -> click.Command:
+    """The command of an experiment; parameters that are `arguments` are typed without a flag."""
+    named = {argument.name for argument in arguments}
+    options: list[click.Parameter] = [*arguments]
+    options += [option for option in parameter_flags(found) if option.name not in named]
     if found.takes_edits:
         options.append(
             click.Option(
@@ -116,6 +131,14 @@ def _command(found: Experiment) -> click.Command:
                 multiple=True,
                 metavar="EDIT",
                 help="A change to the forward pass, for example L12.N345=0 or L5.H3*=2; again for more, in order.",
+            )
+        )
+        options.append(
+            click.Option(
+                ["--direction"],
+                multiple=True,
+                metavar="NAME=FILE",
+                help="A vector (.npy, .safetensors) to keep as @NAME, for edits like L14.resid_post+=6*@NAME.",
             )
         )
     options += [
@@ -153,7 +176,7 @@ class _Run(click.Group):
         return list(experiments())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return _command(experiment(cmd_name))
+        return experiment_command(experiment(cmd_name))
 
 
 run_command = _Run(

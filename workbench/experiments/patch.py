@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 ORDER = 24
 TAKES_EDITS = True
+BATCH = True
 SITES = {
     "resid_pre": "the stream at each block's input",
     "attn_out": "what attention adds",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 ORDER = 21
 TAKES_EDITS = True
+BATCH = True
 SHOWN = 200
 """rows of a table at most"""
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 ORDER = 19
 TAKES_EDITS = True
+BATCH = True
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 

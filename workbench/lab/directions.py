@@ -25,6 +25,30 @@ def directions_dir() -> Path:
     return paths.data_dir() / "directions"
 
 
+def keep_direction(name: str, file: Path, d_model: int | None = None) -> Path:
+    """Copies a direction's file to where `@name` is looked for; gives its place there.
+
+    Raises UserError for a file that holds no direction, and for a name that stands for another one already.
+    """
+    if not re.fullmatch(r"[A-Za-z_](?:[\w.-]*\w)?", name) or _WEIGHT.fullmatch(name):
+        raise UserError(f"{name!r} is no name for a direction: letters, digits, _ . - after a letter, as in @refusal")
+    vector = _read(file)
+    if vector.ndim != 1 or not np.isfinite(vector).all() or not vector.any():
+        raise UserError(f"{file} holds no direction: one vector of finite numbers is wanted, not all of them zero")
+    if d_model is not None and len(vector) != d_model:
+        raise UserError(f"{file} has {len(vector)} numbers: this model's directions have {d_model}")
+    folder = directions_dir()
+    for there in (folder / f"{name}.safetensors", folder / f"{name}.npy"):
+        if there.is_file():
+            if np.array_equal(_read(there), vector):
+                return there
+            raise UserError(f"@{name} is another direction already ({there}): choose another name, or remove it")
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = folder / f"{name}.npy"
+    np.save(kept, vector)
+    return kept
+
+
 def direction(name: str, bridge: Any, info: ModelInfo) -> np.ndarray:
     """The direction `@name`, float32 [d_model], as stored. Raises UserError where there is none that fits."""
     match = _WEIGHT.fullmatch(name)
