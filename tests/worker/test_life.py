@@ -396,7 +396,7 @@ def test_nothing_heavy_is_imported(module: str) -> None:
     code = (
         f"import sys, {module}, workbench.session.schema, workbench.session.writer\n"
         "from workbench.experiment import experiments; experiments()\n"
-        "print({'torch', 'transformers', 'pandas', 'datasets', 'textual', 'workbench.lab'} & set(sys.modules))"
+        "print({'torch', 'transformers', 'transformer_lens', 'pandas', 'datasets', 'textual'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "set()", done.stderr

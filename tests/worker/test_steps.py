@@ -14,7 +14,7 @@ from workbench.edits import parse_edits
 from workbench.errors import UserError
 from workbench.session.reader import SessionReader
 from workbench.session.writer import SessionWriter
-from workbench.worker.client import run_step
+from workbench.worker.client import run_step, stop_workers
 from workbench.worker.protocol import Attach, Cancel, Changed, Note, Peek, Pin, Rename, Submit, WorkerStatus
 
 
@@ -315,3 +315,15 @@ async def test_a_part_that_is_not_over_ends_like_its_step(worker: Open, session:
             *("failed", "done", "failed"),
             *("cancelled", "done", "cancelled"),
         ]
+
+
+async def test_stopping_ends_the_parts_of_a_step(worker: Open, session: str) -> None:
+    client = await worker()
+    step = (await client.request(ask_for(session, "parts:wait"))).step
+    with SessionReader(session) as reader:
+        async with asyncio.timeout(20):
+            while reader.count() < step + 2:
+                await asyncio.sleep(0.01)
+    await stop_workers()
+    with SessionReader(session) as reader:
+        assert [found.status for found in reader.rows()] == ["cancelled", "done", "cancelled"]

@@ -121,6 +121,7 @@ def test_the_blocking_end() -> None:
 def test_an_update_out_of_a_message() -> None:
     message = Published(
         job=1,
+        part=0,
         headline="h",
         scalars={},
         progress=Progress(),

@@ -370,6 +370,9 @@ class Control:
                     self._end(job, "cancelled", STOPPED)
             else:
                 job.client.answer(Refused(id=job.peek, reason=STOPPED))
+        # Rows of parts that are on their way come first; their ends are written when they are there.
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)
         await self.keeper.close()
         await asyncio.gather(*(connection.finish() for connection in self.connections))
         while self.connections:
