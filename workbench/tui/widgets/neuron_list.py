@@ -73,12 +73,14 @@ class NeuronList(LineList):
     ) -> None:
         """These neurons, in this order. The cursor stays on neuron `keep` where it is among them."""
         self.index, self.columns, self.ids = index, columns, ids
-        cursor = None
+        cursor, row = None, self.cursor - self.scroll_offset.y
         if keep is not None:
             found = np.flatnonzero(ids == keep)
             cursor = int(found[0]) if len(found) else min(self.cursor, max(0, len(ids) - 1))
         self._lay_out()
         self.set_count(len(ids), cursor)
+        if cursor is not None and 0 <= row < self.size.height:  # on the same line of the screen as before
+            self.scroll_to(y=max(0, cursor - row), animate=False, force=True, immediate=True)
 
     def use_columns(self, names: list[str], sorted_by: str, descending: bool) -> None:
         """Which columns, and which of them the order is by."""
@@ -86,16 +88,19 @@ class NeuronList(LineList):
         self._lay_out()
         self.forget_all()
 
-    def _lay_out(self) -> None:
-        if self.index is None or not self.size.width:
+    def _lay_out(self, cells: int = 0) -> None:
+        """Decide how lines are put together in `cells`; by default what the widget has besides the cursor's mark."""
+        cells = cells or self.size.width - 2
+        if self.index is None or cells <= 0:
             return
-        self.row = Row(self.index, self.columns, self.names, self.size.width - 2, self.sorted_by, self.descending)
+        self.row = Row(self.index, self.columns, self.names, cells, self.sorted_by, self.descending)
         for header in self.screen.query(NeuronHeader):
             header.show(self.row)
 
     def line(self, index: int, cells: int) -> Text:
-        if self.row is None:
-            return Text()
+        if self.row is None or self.row.cells != cells:
+            self._lay_out(cells)  # a scrollbar came or went
+        assert self.row is not None
         neuron = int(self.ids[index])
         sign = "●" if neuron in self.marks else "★" if neuron in self.pinned else " "
         return self.row.draw(neuron, sign, ink(self.app))

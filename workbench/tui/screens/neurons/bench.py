@@ -61,6 +61,8 @@ class Bench:
         self._pins: list[tuple[str, str]] = []
         """(unit, set name)"""
         self._notes: list[str] = []
+        self._built: set[str] = set()
+        """fingerprints of models whose weights we had read"""
         self._running: StepRecord | None = None
         """an index that is being built"""
 
@@ -283,6 +285,14 @@ class Bench:
             return
         self.screen.say(f"ranking {count(index.info.n_neurons)} neurons by how unusual they are on your text")
         self._do(self._submit("unusual", "unusual", {"prompt": self.text}))
+
+    def build_weights(self) -> None:
+        """Where a model is ready and nothing is known of its neurons yet; once for each model."""
+        link, info = self.app.link, self.app.model_info
+        if not ready(link) or info is None or not info.fingerprint or info.fingerprint in self._built:
+            return
+        self._built.add(info.fingerprint)
+        self._do(self._submit("index", "index", {"tokens": 0}))
 
     def choose_index(self) -> None:
         """Other indexes of this model, and ones that could be built."""

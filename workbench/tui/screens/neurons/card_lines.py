@@ -14,7 +14,7 @@ from workbench.tui.screens.neurons import plot
 from workbench.tui.screens.neurons.examples import example_line, running
 
 if TYPE_CHECKING:
-    from workbench.index.card import Card
+    from workbench.index.card import Card, Example
     from workbench.tui.theme import Ink
 
 LABEL = 13
@@ -104,8 +104,8 @@ def _heading(card: Card, cells: int, colors: Ink) -> list[Text]:
     """The unit, its families with their percentiles within the layer, its best feature."""
     right = ""
     if card.best:
-        sign = "" if card.best_sign >= 0 else "not "
-        right = f"{sign}{safe(card.best)} VR {number(card.vr, 2)}"
+        # Which way the mean goes where the feature holds: many gated neurons answer with a negative activation.
+        right = f"{safe(card.best)} ({'+' if card.best_sign >= 0 else '−'}) VR {number(card.vr, 2)}"
     line = Text(no_wrap=True).append(card.unit, colors.strong)
     for family in card.families:
         words = f"  {safe(family.name)} {_percentile(family.percentile)}".rstrip()
@@ -123,40 +123,38 @@ def _percentile(value: float | None) -> str:
 
 
 def _examples(card: Card, cells: int, both_tails: bool, spare: int, colors: Ink) -> list[Text]:
-    peak = f"peak {number(card.high[0].value)}" if card.high else ""
-    lines = [
-        two_sides(
-            Text(no_wrap=True).append(f"top examples, of {len(card.high)}", colors.quiet), peak, cells, colors.quiet
-        )
-    ]
+    """The tail that carries most of Σa² first: a gated neuron may do its work below zero."""
+    negative = card.tail_share[1] > 0.5
+    tails = [("top", card.high), ("lowest", card.low)][:: -1 if negative else 1]
+    (name, first), (other, second) = tails
     room = max(3, spare)
-    high = room if not both_tails else min(len(card.high), max(3, room // 2))
-    lines += [example_line(example, cells, colors) for example in card.high[:high]]
-    if not card.high:
-        lines.append(Text(no_wrap=True).append("  none: it never was above what other documents gave", colors.quiet))
-    if not card.low:
+    most = room if not both_tails else min(len(first), max(3, room // 2))
+    lines = [_tail_head(name, first, cells, colors), *(example_line(one, cells, colors) for one in first[:most])]
+    if not first:
+        lines.append(Text(no_wrap=True).append("  none in this corpus", colors.quiet))
+    if not second:
         return lines
-    lowest = card.low[0]
-    if not both_tails:
-        words = f"  {number(lowest.value)} at {show_token(lowest.tokens[lowest.peak])}"
-        line = Text(no_wrap=True).append(fit("lowest", LABEL - 1), colors.quiet).append(words, colors.plain)
-        return [*lines, two_sides(line, "b both tails", cells, colors.quiet)]
-    depth = f"lowest {number(lowest.value)}"
-    lines.append(
-        two_sides(
-            Text(no_wrap=True).append(f"lowest examples, of {len(card.low)}", colors.quiet), depth, cells, colors.quiet
-        )
-    )
-    return lines + [example_line(example, cells, colors) for example in card.low[: max(3, room - high)]]
+    if both_tails:
+        shown = second[: max(3, room - most)]
+        return [*lines, _tail_head(other, shown, cells, colors), *(example_line(one, cells, colors) for one in shown)]
+    peak = second[0]
+    line = Text(no_wrap=True).append(fit("highest" if negative else "lowest", LABEL), colors.quiet)
+    line.append(f"{number(peak.value)} at {show_token(peak.tokens[peak.peak])}", colors.plain)
+    return [*lines, two_sides(line, "b both tails", cells, colors.quiet)]
+
+
+def _tail_head(name: str, examples: Sequence[Example], cells: int, colors: Ink) -> Text:
+    head = Text(no_wrap=True).append(f"{name} examples, of {len(examples)}", colors.quiet)
+    return two_sides(head, f"peak {number(examples[0].value)}" if examples else "", cells, colors.quiet)
 
 
 def _distribution(card: Card, cells: int, here: Here, rows: int, colors: Ink) -> list[Text]:
     plot_cells = max(16, min(cells // 2, 48)) if cells >= 44 else max(12, cells - 22)
     drawn = plot.histogram(card.histogram, card.edges, plot_cells, rows, here.values)
-    head = Text(no_wrap=True).append("log counts", colors.quiet)
+    head = Text(no_wrap=True).append(f"log counts of {count(card.n_sampled)}", colors.quiet)
     right = [
         f"n {count(card.n_tokens)} tokens",
-        f"  in {count(card.n_documents)} documents",
+        f"  in {count(card.n_documents)} document{'s' * (card.n_documents != 1)}",
         f"mean {number(card.mean)} ± {number(card.se, 2)}",
         f">0 {share(card.stats.get('positive'))}",
     ]
@@ -184,7 +182,7 @@ def _this_prompt(here: Here) -> str:
     if here.values is None or not len(here.values):
         return ""
     at = int(np.argmax(np.abs(here.values[1:])) + 1) if len(here.values) > 1 else 0
-    return f"▲ this prompt: {number(float(here.values[at]))} at {show_token(here.tokens[at])}"
+    return f"▲ here {number(float(here.values[at]))} at {show_token(here.tokens[at])}"
 
 
 def _figure(card: Card, name: str, words: str) -> str:
@@ -216,7 +214,7 @@ def _effects(card: Card, cells: int, colors: Ink) -> list[Text]:
     positive, negative = card.tail_share
     lines = []
     for label, tokens, part in (("when +", card.promoted, positive), ("when −", card.suppressed, negative)):
-        note = f"({share(part)} of Σa²)" if card.n_tokens and part is not None and not np.isnan(part) else ""
+        note = f"{share(part)} of Σa²" if card.n_tokens and part is not None and not np.isnan(part) else ""
         room = cells - (width(note) + 1 if note else 0)
         parts: list[tuple[str, Style]] = []
         used = LABEL

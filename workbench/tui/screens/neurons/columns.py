@@ -11,7 +11,7 @@ import numpy as np
 from rich.style import Style
 from rich.text import Text
 
-from workbench.text import MINUS, NOTHING, fit, number, safe, shorten, show_token, trim
+from workbench.text import MINUS, NOTHING, fit, number, safe, shorten, show_token, trim, width
 
 if TYPE_CHECKING:
     from workbench.index.catalogue import IndexColumn
@@ -129,7 +129,7 @@ class Row:
         sorted_by: str,
         descending: bool,
     ) -> None:
-        self.index = index
+        self.index, self.cells = index, cells
         self.sorted_by, self.descending = sorted_by, descending
         info = index.info
         self.unit_cells = len(f"L{info.n_layers - 1}.N{info.d_mlp - 1}")
@@ -161,12 +161,13 @@ class Row:
         parts += [(column.name, column.header(), column.right) for column in self.shown]
         for at, (name, title, right) in enumerate(parts):
             sorted_here = name == self.sorted_by
-            gap = " " * _GAP if at else ""
-            if sorted_here:
+            gap = _GAP if at else 0
+            if sorted_here:  # the arrow may stand in the gap, so that it takes nothing from the title
                 arrow = "↓" if self.descending else "↑"
-                bare = title.strip()
-                title = fit(f"{shorten(bare, len(title) - 1)}{arrow}", len(title), right)
-            line.append(gap)
+                before = 1 if right and width(title.strip()) == width(title) else 0
+                cells, gap = width(title) + before, gap - before
+                title = fit(f"{shorten(title.strip(), cells - 1)}{arrow}", cells, right)
+            line.append(" " * gap)
             line.append(title, colors.accent if sorted_here else colors.quiet)
         return line
 

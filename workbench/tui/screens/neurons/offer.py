@@ -10,6 +10,9 @@ TOKENS_PER_SECOND = 700
 """of a small model on two cores; the step itself measures and says"""
 
 
+WEIGHTS = "from the weights alone"
+
+
 class Offer(NamedTuple):
     """An index that could be built."""
 
@@ -20,13 +23,13 @@ class Offer(NamedTuple):
 
 def offers(rate: float | None = None) -> list[Offer]:
     """Small first. `rate` in tokens/s is this model's own, where an index has been built already."""
-    found = []
+    found = [Offer(WEIGHTS, {"tokens": 0}, "within a minute: what each promotes, norms, neighbours; no text is read")]
     for tokens in (20_000, 300_000, 1_000_000):
         cost = seconds(tokens / (rate or TOKENS_PER_SECOND))
         found.append(
             Offer(
                 f"{count(tokens)} tokens of the standard library",
-                {"corpus": "stdlib", "tokens": tokens},
+                {"corpus": "stdlib", "tokens": tokens, "explain": True},
                 f"about {cost}{'' if rate else ' on two cores, less on a GPU'}; browsable while it grows",
             )
         )
@@ -36,7 +39,7 @@ def offers(rate: float | None = None) -> list[Offer]:
 WEIGHTS_ONLY = "weights alone: what each neuron promotes, norms, neighbours. I builds an index of what it fires on"
 NO_INDEX = (
     "There is no index of this model yet.\n\n"
-    "From the weights alone (what each neuron promotes and suppresses, its norms and neighbours) one is made within "
-    "a minute of the model's load. To see what neurons fire on, press I and choose how much text to read: 20,000 "
-    "tokens take about half a minute, and the list can be browsed while it grows."
+    "As soon as the model is loaded one is made from its weights alone: what each neuron promotes and suppresses, its "
+    "norms and neighbours. To see what neurons fire on, press I and choose how much text to read: 20,000 tokens take "
+    "about half a minute, and the list can be browsed while it grows."
 )

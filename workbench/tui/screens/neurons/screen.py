@@ -154,12 +154,17 @@ class Neurons(Page):
             self.browse.open(fresh)
             self._show_list(neuron)
         elif self.browse.index is None:
+            if not self.shelf.problem:
+                self.bench.build_weights()
             self._show_empty()
 
     def index_grew(self) -> None:
         """A step has written to an index."""
         self._look_again()
-        self._show_status()
+        if self.browse.index is None:
+            self._show_empty()
+        else:
+            self._show_status()
 
     def refill(self) -> None:
         """The list anew, from its top: after a ranking."""
@@ -167,9 +172,14 @@ class Neurons(Page):
         self.listing.move_to(0)
 
     def _show_empty(self) -> None:
+        """There is no index to browse: why, what is being done about it, what can be."""
         self.add_class("nothing")
-        words = self.shelf.problem or self.bench.building() or offer.NO_INDEX
-        self.query_one("#empty", Static).update(Text(safe(words, newlines=True), ink(self.app).plain))
+        colors = ink(self.app)
+        words = Text(safe(self.shelf.problem or offer.NO_INDEX, newlines=True), colors.plain)
+        if building := self.bench.building():
+            words.append(f"\n\n{building}", colors.second)
+        self.query_one("#empty", Static).update(words)
+        self.query_one("#status", Static).update("")
 
     def _show_list(self, keep: int | None = None) -> None:
         """The list anew: after another filter, order or revision."""

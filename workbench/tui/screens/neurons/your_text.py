@@ -142,7 +142,11 @@ def _changed(change: Change, cells: int, colors: Ink) -> list[Text]:
             line.append(piece, colors.second if moved else colors.plain)
         if likeliest:
             lines.append(line)
-    words = change.headline or ("waiting for the model" if change.status in ("queued", "running") else change.status)
+    # What precedes the KL says in words what the two lines above show.
+    said = change.headline
+    words = said[max(0, said.find("KL ")) :] or (
+        "waiting for the model" if change.status in ("queued", "running") else change.status
+    )
     from workbench.drawing.layout import wrap
 
     lines += [Text(no_wrap=True).append(part, colors.plain) for part in wrap(safe(words), cells)]
