@@ -26,10 +26,8 @@ from workbench.lab.source import resolve
 from workbench.lab.token_features import TokenFeatures
 from workbench.lab.weights_index import build_weights
 
-WORDS = (
-    "The capital of France is Paris . May June a list ( one , two ) 3 1999 self return \n\n "
-    "When Mary and John went to the store John gave it to her not London <|im_start|> café"
-).split(" ")
+SENTENCE = "The capital of France is Paris . May June a list ( one , two ) 3 1999 self return When Mary and John"
+WORDS = [*SENTENCE.split(), "\n\n", "went to the store", "London", "<|im_start|>", "café", ""]
 
 
 def ragged(seed: int = 0, n: int = 14) -> Corpus:
@@ -186,7 +184,7 @@ def test_block_shape_changes_only_rounding(shape, folder):
     assert index.file.counts.sampled == brute.sampled.sum()
 
 
-class Crash(Exception):
+class Crash(Exception):  # noqa: N818 - it stands for a kill
     pass
 
 
@@ -346,9 +344,8 @@ def test_too_little_disk_is_said_before_anything_is_written(folder, monkeypatch)
 
 def test_two_builds_at_once_are_refused(folder):
     model, corpus = open_model(folder, "llama"), ragged()
-    with IndexBuild(model, corpus, small(model), 100):
-        with pytest.raises(UserError, match="is being built now"):
-            build(model, corpus, small(model))
+    with IndexBuild(model, corpus, small(model), 100), pytest.raises(UserError, match="is being built now"):
+        build(model, corpus, small(model))
 
 
 def test_a_corpus_of_single_tokens_is_refused(folder):

@@ -37,11 +37,11 @@ class Params(BaseParams, kw_only=True, frozen=True):
         str,
         Meta(
             description="words, a /pattern/ on the token, or a token feature",
-            extra={"example": "May, June, ' July'"},
+            extra={"example": "May, June, July"},
         ),
     ] = ""
     units: Annotated[
-        str, Meta(description="try these neurons; empty takes candidates from the index", extra={"example": "L12.N345"})
+        str, Meta(description="try these neurons; empty takes candidates from the index", extra={"more": True})
     ] = ""
     candidates: Annotated[int, Meta(ge=1, le=200, description="how many to try", extra={"unit": "neurons"})] = 10
     tokens: Annotated[
@@ -95,7 +95,9 @@ def candidates(index: NeuronIndex, rule: Rule, n: int) -> list[tuple[Neuron, int
         code = index.features.index(rule.feature)
         best, vr = index.columns["best"].values, index.columns["vr"].values
         scores += np.where(best == code, np.nan_to_num(vr), 0)
-    order = np.argsort(-scores, kind="stable")[:n]
+    # Among equals the rarely and strongly active ones come first: they do little else.
+    kurtosis = np.nan_to_num(index.columns["kurtosis"].values)
+    order = np.lexsort((-kurtosis, -np.round(scores, 2)))[:n]
     chosen = []
     for neuron in order[scores[order] > 0].tolist():
         unit = Neuron(*divmod(neuron, index.info.d_mlp))

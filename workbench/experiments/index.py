@@ -37,7 +37,12 @@ class Params(BaseParams, kw_only=True, frozen=True):
         ),
     ] = "stdlib"
     tokens: Annotated[
-        int, Meta(ge=0, description="how many to count; 0 makes the weights part alone", extra={"unit": "tokens"})
+        int,
+        Meta(
+            ge=0,
+            description="how many to count; 0 makes the weights part alone",
+            extra={"unit": "tokens", "example": 300_000},
+        ),
     ] = 20_000
     explain: Annotated[
         bool, Meta(description="find the token feature that explains each neuron best, on held-out documents")

@@ -116,7 +116,7 @@ def _stdlib() -> Iterator[str]:
 
     A prefix of the corpus should be like the whole, so documents are ordered by the hash of their text.
     """
-    documents = [piece for text in _stdlib_texts() for piece in _pieces(text)]
+    documents = {piece for text in _stdlib_texts() for piece in _pieces(text)}
     yield from sorted(documents, key=lambda text: hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
 
 
