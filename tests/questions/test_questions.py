@@ -56,6 +56,6 @@ def test_words_filter_by_how_words_begin():
 
 
 def test_listing_them_needs_neither_numpy_nor_torch():
-    code = "import sys, workbench.questions as q; q.questions(); print([m for m in ('numpy', 'torch') if m in sys.modules])"
+    code = "import sys, workbench.questions as q; q.questions(); print({'numpy', 'torch'} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
+    assert found.stdout.strip() == "set()"

@@ -37,8 +37,8 @@ from workbench.worker.protocol import (
 
 INFO = ModelInfo(
     name="SmolLM2-135M-Instruct (from Q4_1)", ref="default", fingerprint="abcdef012345",
-    architecture="LlamaForCausalLM", n_layers=30, n_heads=9, n_kv_heads=3, d_model=576, d_head=64, d_mlp=1536, d_vocab=49152, n_ctx=8192,
-    gated_mlp=True, chat_template=True,
+    architecture="LlamaForCausalLM", n_layers=30, n_heads=9, n_kv_heads=3, d_model=576, d_head=64, d_mlp=1536,
+    d_vocab=49152, n_ctx=8192, gated_mlp=True, chat_template=True,
 )  # fmt: skip
 PROMPT = "The capital of France is"
 TOKENS = ["The", " capital", " of", " France", " is"]

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from textual.events import Key
 
 from tests.index.synthetic import make
 from tests.tui.fakes import screen, until
@@ -125,6 +126,18 @@ async def test_sorting_by_a_chosen_column_and_back() -> None:
         await typed(pilot, "address")
         await pilot.press("enter")
         assert page.listing.ids.tolist() == list(range(120))
+
+
+async def test_keys_that_come_in_one_burst_go_where_they_belong() -> None:
+    """Over a slow line many keys arrive at once: none may act on what had the focus before."""
+    index = make_index()
+    async with neurons(NeuronClient(index)) as (pilot, page):
+        burst = ["slash", *"layer", "space", *"1-2", "enter", "j", "j", "g", *"L2", "full_stop", *"N9", "enter", "k"]
+        for key in burst:
+            pilot.app.post_message(Key(key, {"space": " ", "full_stop": "."}.get(key, key if len(key) == 1 else None)))
+        await until(pilot, lambda: page.neuron == 88, "the last key's effect")
+        assert page.browse.query.text == "layer 1-2" and not page.asking.is_open
+        assert pilot.app.screen is page
 
 
 async def test_jumping_out_of_a_filter_takes_it_off() -> None:

@@ -122,27 +122,50 @@ EDITS = [
 ]
 
 NEURON_LIST = [
-    _key("neurons.jump", "g", "jump", "go to", "to an address, L12.N345; gg to the first line"),
+    _key("neurons.jump", "g", "jump", "go to", "to an address, L12.N345; gg to the first line", first=True),
     _key("neurons.mark", "space", "mark", "mark", "mark this neuron (in:marked filters, v compares two)"),
 ]
 
 NEURONS = [
-    _key("neurons.filter", "slash", "filter", "filter", "kurtosis>50 family=prediction fires:' May' …", show=True),
-    _key("neurons.sort", "s", "sort", "sort", "the order: choose a column", show=True),
+    _key(
+        "neurons.filter",
+        "slash",
+        "filter",
+        "filter",
+        "kurtosis>50 family=prediction …",
+        show=True,
+        first=True,
+    ),
+    _key("neurons.sort", "s", "sort", "sort", "the order: choose a column", show=True, first=True),
     _key("neurons.reverse", "S", "reverse", "reverse", "the order, the other way round"),
     _key("neurons.zero", "0", "zero", "zero it", "switch this neuron off on your text, beside random ones", show=True),
-    _key("neurons.scale", "asterisk", "scale", "scale it", "multiply this neuron's activation on your text"),
+    _key("neurons.scale", "asterisk", "scale", "scale it", "multiply its activation on your text", first=True),
     _key("neurons.pin", "p", "pin", "pin", "into the basket, or out of it: every experiment takes basket:", show=True),
-    _key("neurons.pin-set", "P", "pin_set", "pin to a set", "the marked neurons, or this one, into a named set"),
+    _key(
+        "neurons.pin-set",
+        "P",
+        "pin_set",
+        "pin to a set",
+        "the marked neurons, or this one",
+        first=True,
+    ),
     _key("neurons.basket", "B", "basket", "basket", "all pins by set"),
-    _key("neurons.text", "w,i", "write", "your text", "the text that the card shows this neuron on", show=True),
+    _key(
+        "neurons.text",
+        "w,i",
+        "write",
+        "your text",
+        "the text to show neurons on",
+        show=True,
+        first=True,
+    ),
     _key("neurons.unusual", "u", "unusual", "on my text", "rank all neurons by how unusual they are on your text"),
     _key("neurons.tails", "b", "tails", "both tails", "the lowest examples as fully as the highest"),
     _key("neurons.columns", "c", "columns", "columns", "which columns the list has"),
     _key("neurons.compare", "v", "compare", "compare", "two marked neurons (or the marked one and this) side by side"),
-    _key("neurons.note", "n", "note", "note", "write a note on this neuron"),
+    _key("neurons.note", "n", "note", "note", "write a note on this neuron", first=True),
     _key("neurons.export", "x", "export", "export", "write the card to a file"),
-    _key("neurons.index", "I", "choose_index", "index", "build an index, or browse another one"),
+    _key("neurons.index", "I", "choose_index", "index", "build an index, or browse another one", first=True),
     _key("neurons.relax", "R", "relax", "relax", "drop the filter's term that takes the most away"),
     _key(
         "neurons.card",

@@ -91,7 +91,8 @@ class Page(Screen[None]):
             notice.say(sentence, bad)
 
     def said(self) -> str:
-        return self.query_one(Notice).sentence
+        """The sentence that stands there."""
+        return next((notice.sentence for notice in self.query(Notice)), "")
 
     def refresh_frame(self) -> None:
         for line in self.query("TopLine, BottomLine"):

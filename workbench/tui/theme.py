@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.segment import Segment
 from rich.style import Style as RichStyle
 from textual.color import Color
-from textual.filter import LineFilter
+from textual.filter import LineFilter, Monochrome, NoColor
 from textual.theme import Theme
 
 from workbench.drawing import style as draw_style
@@ -112,6 +112,10 @@ def use_theme(app: App[int], wanted: str) -> None:
         app.register_theme(theme)
     few = app.console.color_system in (None, "standard", "windows") or bool(os.environ.get("NO_COLOR"))
     app.theme = SIXTEEN.name if few else _BY_SETTING[wanted].name
+    # Textual chose its filters before it knew the theme; without colours nothing is left but the terminal's own.
+    app._filters = [one for one in app._filters if not isinstance(one, Monochrome | NoColor | Ascii)]
+    if app.no_color:
+        app._filters.append(NoColor())
     if plain_ascii():
         app._filters.append(Ascii())
 

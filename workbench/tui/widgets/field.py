@@ -56,6 +56,11 @@ class Field(Input):
         super().__init__(value, suggester=suggester, select_on_focus=False, compact=True, **given)
         self.cursor_blink = False
 
+    def fill(self, text: str) -> None:
+        """Another text, with the cursor at its end."""
+        self.value = text
+        self.cursor_position = len(text)
+
     @property
     def _value(self) -> Text:
         return Text(pictured(self.value), no_wrap=True, overflow="ignore", end="")

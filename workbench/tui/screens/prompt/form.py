@@ -61,7 +61,7 @@ class FormField(Horizontal):
         if isinstance(self.input, Choice):
             self.input.set(value)
         else:
-            self.input.value = value
+            self.input.fill(value)
 
 
 def _input(field: Field, value: str, page: Page) -> Choice | TextField:

@@ -94,7 +94,7 @@ class Save(Page):
     def _name_file(self) -> None:
         path = free_path(self._stem, ENDINGS[self._format])
         field = self.query_one("#path", Field)
-        field.value = str(path)
+        field.fill(str(path))
         field.focus()
         self.query_one("#wherein", Static).update(
             Text(
@@ -109,7 +109,7 @@ class Save(Page):
     @on(Choice.Changed, "#format")
     def _turned(self) -> None:
         choice, field = self.query_one("#format", Choice), self.query_one("#path", Field)
-        field.value = str(free_path(self._stem, ENDINGS[choice.value]))
+        field.fill(str(free_path(self._stem, ENDINGS[choice.value])))
 
     @on(Input.Submitted, "#path")
     async def _write(self, event: Input.Submitted) -> None:

@@ -1,0 +1,97 @@
+"""Copying and saving: a file each time, its path told, nothing claimed."""
+
+import base64
+import csv
+import json
+
+from tests.tui.fakes import FakeClient, replay, screen, until, workbench
+from workbench.paths import data_dir
+from workbench.tui.clipboard import LIMIT, sequences
+
+
+async def at_a_result(pilot):
+    await until(pilot, lambda: pilot.app.screen.lines.count)
+    await pilot.press("g", "enter")
+    await until(pilot, lambda: "step 1 ·" in screen(pilot.app) and pilot.app.screen.result.settled)
+
+
+async def test_copying_sends_and_keeps_and_says_where(tour):
+    app = replay(tour)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await at_a_result(pilot)
+        await pilot.press("y")
+        await until(pilot, lambda: "clipboard.txt" in screen(app))
+        assert "if it takes it" in screen(app)
+        assert "' Paris'" in (data_dir() / "clipboard.txt").read_text()
+
+
+def test_tmux_gets_the_sequence_plain_and_wrapped():
+    plain, wrapped = sequences("é".encode(), tmux=True)
+    assert base64.b64decode(plain.removeprefix("\x1b]52;c;").removesuffix("\x07")).decode() == "é"
+    assert wrapped.startswith("\x1bPtmux;\x1b\x1b]52")
+    assert len(sequences(b"x", tmux=False)) == 1
+
+
+async def test_what_is_too_long_for_a_terminal_is_in_the_file(tour, monkeypatch):
+    from workbench.tui import clipboard
+
+    monkeypatch.setattr(clipboard, "LIMIT", 10)
+    app = replay(tour)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await at_a_result(pilot)
+        await pilot.press("y")
+        await until(pilot, lambda: "too long for a terminal" in screen(app))
+    assert LIMIT < 100_000
+
+
+async def save(pilot, turns, name):
+    await pilot.press("x")
+    await until(pilot, lambda: pilot.app.screen.NAME == "Save")
+    await pilot.press("shift+tab", *["right"] * turns, "tab", "ctrl+u", *name, "enter")
+    await until(pilot, lambda: "saved as" in screen(pilot.app))
+
+
+async def test_a_view_as_text_csv_json_and_the_screen_as_svg(tour, terminal):
+    app = replay(tour)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await at_a_result(pilot)
+        for turns, name in enumerate(("a.txt", "b.csv", "c.json", "d.svg")):
+            await save(pilot, turns, name)
+    assert {"a.txt", "b.csv", "c.json", "d.svg"} <= {path.name for path in terminal.iterdir()}
+    assert "' Paris'" in (terminal / "a.txt").read_text()
+    rows = list(csv.reader((terminal / "b.csv").open()))
+    assert rows[0] == ["token", "clean"]
+    assert json.loads((terminal / "c.json").read_text())["kind"] == "table"
+    assert (terminal / "d.svg").read_text().startswith("<svg")
+
+
+async def test_a_file_that_is_there_is_asked_about_first(tour, terminal):
+    (terminal / "a.txt").write_text("mine")
+    app = replay(tour)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await at_a_result(pilot)
+        await pilot.press("x", "ctrl+u", *"a.txt", "enter")
+        await until(pilot, lambda: "is there already" in screen(app))
+        assert (terminal / "a.txt").read_text() == "mine"
+        await pilot.press("enter")
+        await until(pilot, lambda: "saved as" in screen(app))
+        assert "Paris" in (terminal / "a.txt").read_text()
+
+
+async def test_a_folder_that_can_not_be_written_is_a_sentence(tour):
+    app = replay(tour)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await at_a_result(pilot)
+        await pilot.press("x", "ctrl+u", *"/proc/nowhere/a.txt", "enter")
+        await until(pilot, lambda: "can't be written" in screen(app))
+        await pilot.press("escape")
+        assert app.screen.NAME == "Timeline"
+
+
+async def test_home_saves_its_screen():
+    app = workbench(FakeClient())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("f2", *"save", "enter")
+        await until(pilot, lambda: app.screen.NAME == "Save" and "screen (SVG)" in screen(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: "saved as" in screen(app))
