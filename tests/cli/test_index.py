@@ -1,0 +1,96 @@
+"""`workbench index`: listing, looking up and removing need no model and no worker."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+from tests.index.synthetic import make
+from workbench import paths
+
+
+@pytest.fixture
+def folder(own_folders: Path) -> Path:
+    return make(paths.cache_dir() / "indexes", n_layers=4, d_mlp=64)
+
+
+def test_list_info_and_verify(invoke: Run, folder: Path) -> None:
+    listed = invoke("index", "list")
+    assert listed.exit_code == 0
+    assert "10,000 tokens" in listed.output
+    found = json.loads(invoke("index", "list", "--json").output)
+    assert [info["kind"] for info in found] == ["data", "weights"]
+    info = invoke("index", "info", folder.name)
+    assert "5" * 64 in info.output
+    assert json.loads(invoke("index", "info", folder.name, "--json").output)["index"]["revision"] == 1
+    checked = invoke("index", "verify", folder.name)
+    assert checked.exit_code == 1
+    assert "no checksums" in checked.output
+
+
+def test_top_prints_a_card(invoke: Run, folder: Path) -> None:
+    card = invoke("index", "top", "L2.N7")
+    assert card.exit_code == 0, card.output
+    for title in ("Most extreme examples", "What it promotes", "Statistics", "Nearest neurons", "Sign cases"):
+        assert title in card.output
+    data = json.loads(invoke("index", "top", "L2.N7", "--json").output)
+    assert data["unit"] == "L2.N7"
+    assert len(data["high"]) == 4
+    assert len(data["histogram"]) == 256
+
+
+def test_query_filters_sorts_and_counts(invoke: Run, folder: Path) -> None:
+    found = json.loads(
+        invoke("index", "query", "layer 1-2 kurtosis>15", "--sort", "max", "--limit", "0", "--json").output
+    )
+    assert found["matches"] == len(found["neurons"])
+    assert {row["unit"].partition(".")[0] for row in found["neurons"]} <= {"L1", "L2"}
+    values = [row["max"] for row in found["neurons"]]
+    assert values == sorted(values, reverse=True)
+    shown = invoke("index", "query", "layer 1", "--limit", "5")
+    assert "64 of 256 neurons, the first 5" in shown.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("query", "layre 3"), "layre"),
+        (("query", "layer 3", "--sort", "nothing"), "there is no column 'nothing'"),
+        (("top", "L9.N0"), "there is no layer 9"),
+        (("top", "L1.H0"), "is no neuron"),
+        (("info", "nowhere"), "there is no index 'nowhere'"),
+        (("rm", "nowhere"), "there is no index 'nowhere'"),
+    ],
+)
+def test_mistakes_are_sentences(invoke: Run, folder: Path, arguments: tuple[str, ...], sentence: str) -> None:
+    found = invoke("index", *arguments)
+    assert found.exit_code != 0
+    assert sentence in found.output + str(found.exception)
+    assert "Traceback" not in found.output
+
+
+def test_without_any_index_it_says_how_to_make_one(invoke: Run, own_folders: Path) -> None:
+    found = invoke("index", "query", "layer 1")
+    assert found.exit_code != 0
+    assert "workbench index build" in found.output + str(found.exception)
+
+
+def test_rm_frees_the_folder(invoke: Run, folder: Path) -> None:
+    assert invoke("index", "rm", folder.name).output.startswith(f"removed {folder.name}")
+    assert not folder.exists()
+
+
+def test_looking_things_up_imports_no_torch(folder: Path) -> None:
+    code = (
+        "import sys; from click.testing import CliRunner; from workbench.cli import main\n"
+        "print(CliRunner().invoke(main, ['index', 'query', 'layer 1']).exit_code)\n"
+        "print(CliRunner().invoke(main, ['index', 'list']).exit_code)\n"
+        "print(sorted({'torch', 'transformers', 'pandas', 'datasets'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:3] == ["0", "0", "[]"]
