@@ -21,11 +21,11 @@ BACKGROUND = 60.0
 class Planted:
     """A tiny Llama whose unplanted parts are nearly silent; write it with `save`."""
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, **config: Any) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            config = tiny_config("llama", tie_word_embeddings=False)
-            self.model: Any = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+            made = tiny_config("llama", tie_word_embeddings=False, **config)
+            self.model: Any = transformers.AutoModelForCausalLM.from_config(made, dtype=torch.float32)
         randomise(self.model, seed)
         tokenizer = tiny_tokenizer()
         self.ids = torch.tensor([tokenizer(PROMPT)["input_ids"]])
@@ -69,6 +69,21 @@ class Planted:
                 activation / float(torch.nn.functional.silu(torch.tensor(4.0))) * seen / seen.norm() ** 2
             )
             mlp.down_proj.weight[:, index] = written
+
+    def backup(self, layer: int, index: int, of: tuple[int, int]) -> None:
+        """A neuron that writes what another one wrote, and only where that one is off."""
+        mlp, earlier = self.model.model.layers[layer].mlp, self.model.model.layers[of[0]].mlp
+        on = self.read(mlp)[-1]
+        with torch.no_grad():
+            written = earlier.down_proj.weight[:, of[1]].clone()
+            earlier.down_proj.weight[:, of[1]] = 0
+            off = self.read(mlp)[-1]
+            earlier.down_proj.weight[:, of[1]] = written
+            both = torch.linalg.pinv(torch.stack([on, off]))  # [d_model, 2]
+            mlp.gate_proj.weight[index] = both @ torch.tensor([-8.0, 4.0])
+            mlp.up_proj.weight[index] = both @ torch.tensor([1.0, 1.0])
+            amount = float(torch.nn.functional.silu(torch.tensor(4.0)))
+            mlp.down_proj.weight[:, index] = self.read(earlier.down_proj)[-1, of[1]] * written / amount
 
     def head(self, layer: int, index: int, strength: float) -> None:
         """A head that writes `strength` toward the answer at the last position, whatever it attends to."""

@@ -34,11 +34,6 @@ class Pair:
     """change of the metric with both off"""
     alone: tuple[float, float]
 
-    @property
-    def hidden(self) -> bool:
-        """Whether either alone shows next to nothing of what both do: the answer is made twice."""
-        return self.together < 0 and 4 * max(map(abs, self.alone)) < abs(self.together)
-
 
 @dataclass(frozen=True)
 class Found:
@@ -59,7 +54,7 @@ def search(study: Study, metric: Metric, size: int, report: Report, stage: str) 
     base = study.value(metric)
     first = _candidates(study, metric, [])
     singles = _measure(study, metric, [[unit] for unit in first]) - base
-    pair = best_pair(study, metric, dict(zip(first, singles, strict=True)))
+    pair = best_pair(study, metric, dict(zip(first, map(float, singles), strict=True)))
     at = int(np.argmin(singles))
     units, effects = [first[at]], [float(singles[at])]
     for _ in steps:

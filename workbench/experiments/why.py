@@ -65,6 +65,8 @@ class Case:
     found: Found
     off: float
     """with the picked neurons off"""
+    pair: tuple[float, float, float]
+    """with both, the first, the second of the strongest pair off; nan where there is none"""
     wanted: int
     """controls that will come"""
     kind: str = ""
@@ -86,6 +88,13 @@ class Case:
         others = [*self.random, *(value for _, value in self.unrelated)]
         return self.off < min([self.target.clean, *others])
 
+    @property
+    def made_twice(self) -> bool:
+        """Whether neither of a pair alone shows what both do, and both do more than 95 % of the random sets."""
+        together, *alone = (value - self.target.clean for value in self.pair)
+        floor = float(np.quantile(self.random or [self.target.clean], 0.05)) - self.target.clean
+        return together < min(floor, -0.1) and all(4 * abs(one) < abs(together) for one in alone)
+
     def sentence(self) -> str:
         """The point of it all."""
         target, n = self.target, len(self.found.units)
@@ -102,9 +111,11 @@ class Case:
             shown = ", ".join(f"{name} {target.shown(value)}" for name, value in self.unrelated)
             parts.append(f"picked the same way for {shown}")
         pair = self.found.pair
-        if pair is not None and pair.hidden:
-            first, second = pair.units
-            parts.append(f"made twice: neither {first} nor {second} alone shows it, both do")
+        if pair is not None and self.made_twice:
+            values = " and ".join(
+                f"{unit} alone {target.shown(one)}" for unit, one in zip(pair.units, self.pair[1:], strict=True)
+            )
+            parts.append(f"made twice: {values}, both {target.shown(self.pair[0])}")
         done = len(self.random) == self.wanted
         if done and (self.wanted or self.unrelated) and not self.beyond:
             parts.insert(0, "nothing beyond noise")
@@ -193,8 +204,15 @@ def _show(report: Report, part: Report) -> None:
 
 
 def _case(target: Target, found: Found, params: Params) -> Case:
-    off = next(iter(target.study.run([target.study.off(found.units)]))).value(target.metric)
-    return Case(target, found, float(off[0]), params.controls)
+    sets = [found.units]
+    if found.pair:
+        sets += [list(found.pair.units), *([unit] for unit in found.pair.units)]
+    values = np.full(4, np.nan)
+    for results in target.study.run([target.study.off(units) for units in sets]):
+        values[results.indices] = results.value(target.metric)
+    return Case(
+        target, found, float(values[0]), (float(values[1]), float(values[2]), float(values[3])), params.controls
+    )
 
 
 def _compare(lab: Lab, case: Case, params: Params, report: Report, after: str) -> None:

@@ -1,0 +1,291 @@
+"""Planted circuits are found, chance is told from them, and sentences say so."""
+
+import json
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.lab.labs import PROMPT, new_report, source_of, tiny_lab
+from tests.lab.planted import ANSWER, Planted
+from tests.tiny import tiny_model
+from workbench.edits import parse_edits
+from workbench.errors import UserError
+from workbench.experiment import experiment, make_params
+from workbench.experiments._sweep import KINDS, Units, _of, estimates, exact_effects, measure_chance, other_answers
+from workbench.experiments._target import TargetParams, find_target
+from workbench.lab.model import load_lab
+from workbench.lab.run import execute
+from workbench.units import Neuron, parse_units
+
+
+def ask(lab, name, edits="", seed=0, **params):
+    report = new_report()
+    given = {"prompt": PROMPT, "answer": ANSWER, **params}
+    execute(lab, name, given, parse_edits([edits], lab.info), seed, report)
+    return report
+
+
+def column(table, name):
+    at = [column.name for column in table.columns].index(name)
+    return [row[at] for row in table.rows]
+
+
+@cache
+def lab_of(kind: str):
+    """`circuit`: two neurons and a head. `twice`: either of two neurons is enough. `backup`: one stands in."""
+    planted = Planted()
+    if kind == "circuit":
+        planted.head(1, 2, 15)
+        planted.neuron(1, 20, 1, 20 * planted.toward)
+        planted.neuron(2, 30, 1, 20 * planted.toward)
+    elif kind == "twice":
+        planted.neuron(2, 30, 1, 70 * planted.toward)  # first: it does not read what the other writes
+        planted.neuron(1, 20, 1, 70 * planted.toward)
+    elif kind == "backup":
+        planted.neuron(0, 20, 1, 60 * planted.toward)
+        planted.backup(2, 30, of=(0, 20))
+    return load_lab(source_of(planted.save(Path(tempfile.mkdtemp(prefix="wb-planted-")) / kind)), "cpu", "float32")
+
+
+def test_two_neurons_and_a_head_are_found_and_ranked():
+    report = ask(lab_of("circuit"), "sweep")
+    assert set(column(report.views["neurons"], "neuron")[:2]) == {"L1.N20", "L2.N30"}
+    assert column(report.views["heads"], "head")[0] == "L1.H2"
+    beyond = [
+        unit
+        for view, name in (("neurons", "neuron"), ("heads", "head"))
+        for unit, out in zip(column(report.views[view], name), column(report.views[view], "beyond chance"), strict=True)
+        if out == "yes"
+    ]
+    assert set(beyond) == {"L1.N20", "L2.N30", "L1.H2"}
+    assert (report.scalars["neurons_beyond"], report.scalars["heads_beyond"]) == (2, 1)
+    assert "beyond chance: 2 of 192 neurons, 1 of 12 heads" in report.headline
+    assert report.scalars["neurons_spearman"] > 0.9
+    direct = ask(lab_of("circuit"), "dla").views["parts"]
+    assert set(column(direct, "part")[:3]) == {"L1.N20", "L2.N30", "L1.H2"}
+
+
+def test_why_ends_in_a_sentence_with_its_noise_floor():
+    report = ask(lab_of("circuit"), "why")
+    assert report.headline.startswith("five neurons off: p(' Paris') .8")
+    assert "64 random fives: " in report.headline
+    assert "picked the same way for " in report.headline
+    assert "nothing beyond noise" not in report.headline
+    assert report.scalars["probability_off"] < 0.1 < report.scalars["controls_low"] + 1
+    assert report.scalars["percentile"] == pytest.approx(0.5 / 65)
+    assert report.scalars["beyond"] == 1
+    picked = column(report.views["picked"], "neuron")
+    assert set(picked[:2]) == {"L1.N20", "L2.N30"}
+    assert len(picked) == 5
+    edit = report.next_steps[0].edits[0]
+    assert [str(unit) for unit in parse_units(edit.partition("[")[0])] == picked
+    edited = ask(lab_of("circuit"), "predict", edits=edit, controls=0)
+    assert edited.scalars["answer_probability_edited"] == pytest.approx(report.scalars["probability_off"], abs=1e-4)
+
+
+def test_an_answer_made_twice_shows_nothing_alone_and_the_pair_is_found():
+    for kind, pair in (("twice", "L1.N20 alone|L2.N30 alone"), ("backup", "L0.N20 alone|L2.N30 alone")):
+        lab = lab_of(kind)
+        swept = ask(lab, "sweep")
+        study = lab.study(lab.prompt(PROMPT))
+        clean, first, second, both = (
+            float(np.exp(study.log_prob(lab.answer_token(ANSWER).id))),
+            *(
+                ask(lab, "predict", edits=text, controls=0).scalars["answer_probability_edited"]
+                for text in pair.replace(" alone", "[1-]=0").split("|")
+            ),
+            ask(lab, "predict", edits=pair.replace(" alone", "[1-]=0").replace("|", ";"), controls=0).scalars[
+                "answer_probability_edited"
+            ],
+        )
+        assert min(first, second) > 0.9 * clean > 9 * both, "planted as wanted"
+        assert max(abs(effect) for effect in column(swept.views["neurons"], "exact") if effect is not None) < 0.15
+        report = ask(lab, "why", n=50, unrelated=1, controls=32)
+        for one in pair.split("|"):
+            assert one in report.headline
+        assert "made twice" in report.headline
+        assert set(column(report.views["picked"], "neuron")[:2]) == {one.split()[0] for one in pair.split("|")}
+
+
+def test_where_there_is_nothing_it_says_nothing():
+    report = ask(lab_of("nothing"), "why", n=20, unrelated=2)
+    quiet = ask(lab_of("nothing"), "sweep")
+    assert "nothing beyond noise" in report.headline or report.scalars["beyond"] == 1
+    assert "made twice" not in report.headline
+    assert "no neuron and no head by itself beyond noise" in quiet.headline
+
+
+def test_an_estimate_is_exact_where_the_model_is_linear_in_the_unit(tmp_path):
+    # A norm whose epsilon outweighs its input only scales: the last layer's neurons then add straight to the logits.
+    planted = Planted(rms_norm_eps=1e6)
+    with torch.no_grad():
+        for name, parameter in planted.model.named_parameters():
+            if "norm" in name:
+                parameter.fill_(1e3)
+        planted.model.model.embed_tokens.weight.mul_(0.02)
+    lab = load_lab(source_of(planted.save(tmp_path / "linear")), "cpu", "float32")
+    target = find_target(lab, TargetParams(prompt=PROMPT, answer=ANSWER, foil=" Rome"), new_report())
+    units = estimates(target)["neurons"]
+    exact_effects(target, units, units.count, new_report(), "")
+    assert np.isfinite(units.exact).all()
+    last = units.exact[-1]
+    assert np.abs(last).max() > 0
+    assert np.allclose(units.estimate[-1], last, rtol=1e-3, atol=1e-3 * np.abs(last).max())
+
+
+def test_a_sweep_for_a_shuffled_answer_finds_nothing_beyond_chance():
+    lab = tiny_lab("llama")
+    target = find_target(lab, TargetParams(prompt=PROMPT), new_report())
+    sweep = estimates(target)
+    measure_chance(target, sweep, 60, 0, new_report())
+    shuffled = other_answers(target.study, target.metric, 100, seed=1)
+    found = target.study.attribute(shuffled)
+    for kind in KINDS:
+        out = []
+        for row in range(len(shuffled)):
+            values = _of(found, kind, row)
+            units = Units(kind, values, values)
+            units.low, units.high = sweep[kind].low, sweep[kind].high
+            out.append(units.beyond > 0)
+        assert np.mean(out) < 0.15, kind  # 5 % are let through
+
+
+def test_a_random_units_percentile_is_uniform(tmp_path):
+    """200 units drawn at random, each among controls of its kind: Kolmogorov–Smirnov against the uniform."""
+    folder = tiny_model("llama", tmp_path / "wide", intermediate_size=640)
+    lab = load_lab(source_of(folder), "cpu", "float32")
+    study = lab.study(lab.prompt(PROMPT))
+    every = [Neuron(layer, index) for layer in range(3) for index in range(640)]
+    effects = {}
+    for results in study.run([study.off([unit]) for unit in every]):
+        effects.update(zip((every[at] for at in results.indices), results.kl(), strict=True))
+    random = np.random.default_rng(5)
+    found = []
+    for draw in range(200):
+        unit = every[random.integers(len(every))]
+        controls = lab.job(seed=draw).switched_off_controls([unit], study.first, 50)
+        values = np.asarray([effects[next(iter(plan.units))] for plan in controls.plans])
+        assert len(values) == 50
+        found.append(controls.percentile(effects[unit], values))
+    found = np.sort(found)
+    steps = np.arange(201) / 200
+    distance = max(np.abs(found - steps[:-1]).max(), np.abs(found - steps[1:]).max())
+    assert distance < 1.63 / np.sqrt(200) + 0.5 / 51, "rejected at 1 %"
+
+
+def test_parts_are_steps_and_show_in_the_whole():
+    class Parts:
+        def __init__(self):
+            self.parts = []
+
+        def part(self, name, params, edits):
+            make_params(experiment(name).params, params)
+            self.parts.append((name, params["answer"], [str(edit) for edit in edits]))
+            return self
+
+        def changed(self, report):
+            return
+
+        streamed = between_batches = done = changed
+
+    from workbench.experiment import Report
+
+    sink = Parts()
+    report = Report(sink)
+    lab = lab_of("circuit")
+    edits = parse_edits(["L0.N1=0"], lab.info)
+    params = {"prompt": PROMPT, "answer": ANSWER, "n": 5, "controls": 4, "unrelated": 0}
+    execute(lab, "why", params, edits, 0, report)
+    assert sink.parts == [("dla", ANSWER, ["L0.N1=0"]), ("sweep", ANSWER, ["L0.N1=0"])]
+    assert {"direct", "neurons", "heads", "where", "verdict", "picked", "controls"} <= set(report.views)
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "says"),
+    [
+        ("why", {"answer": ANSWER, "foil": ANSWER}, "the same token"),
+        ("why", {"prompt": ""}, "empty"),
+        ("patch", {}, "a second prompt is needed"),
+        ("patch", {"corrupted": "The capital"}, "5 and 2 tokens"),
+        ("patch", {"corrupted": PROMPT}, "the same tokens"),
+        ("patch", {"corrupted": "The capital of Tokyo is", "foil": ANSWER}, "the same token"),
+        ("attention", {}, "a head is needed"),
+        ("attention", {"head": "L1.N2"}, "is no head"),
+        ("attention", {"head": "L1.H9"}, "no head 9"),
+        ("attention", {"head": "L1.H1", "position": 77}, "no position 77"),
+        ("effect", {}, "no edit whose effect"),
+    ],
+)
+def test_bad_input_is_a_sentence(name, params, says):
+    with pytest.raises(UserError, match=says):
+        ask(tiny_lab("llama"), name, **params)
+
+
+def test_an_answer_of_several_tokens_is_its_first_and_says_so():
+    report = ask(tiny_lab("llama"), "dla", answer=" Paris is")
+    assert any("its first" in note for note in report.notes)
+
+
+def test_a_prompt_of_one_token_counts_its_only_position():
+    report = ask(tiny_lab("llama"), "sweep", prompt="The", n=5, others=4)
+    assert any("one token" in note for note in report.notes)
+    assert np.isfinite(report.views["where"].values).any()
+
+
+@pytest.mark.parametrize("arch", ["gpt2", "gpt_neox", "gemma2", "qwen2"])
+def test_it_runs_on_every_architecture(arch):
+    lab = tiny_lab(arch)
+    report = ask(lab, "why", n=4, controls=4, unrelated=1)
+    assert "neurons off" in report.headline
+    report = ask(lab, "attention", head="L1.H2")
+    pattern = report.views["pattern"].values
+    assert np.allclose(np.nansum(pattern, axis=1), 1, atol=1e-4)
+    assert report.views["layer"].values.shape == (4, len(pattern))
+
+
+def test_patching_recovers_where_the_prompts_differ():
+    report = ask(tiny_lab("llama"), "patch", corrupted="The capital of Tokyo is", foil=" Tokyo")
+    recovery = report.views["resid_pre"].values
+    assert recovery[0, 3] == pytest.approx(1, abs=1e-3), "all that differs, put back at the start, is the clean run"
+    assert np.allclose(recovery[:, :3], 0)
+    assert np.isfinite(report.views["heads"].values).all()
+
+
+def test_effects_have_bands_counts_and_errors(tmp_path):
+    lab = lab_of("circuit")
+    one = ask(lab, "effect", edits="L1.N20=0", controls=5, generate=3)
+    assert one.scalars["answer_probability_edited"] < one.scalars["answer_probability"]
+    assert "beyond all" in one.headline
+    assert "random directions that move the stream as far" in one.headline
+    assert "clean: " in one.views["generated"].text
+    text = tmp_path / "text.jsonl"
+    lines = [f"The capital of Spain is Madrid. The river is wide. Numbers: {n} {n + 1}" for n in range(60)]
+    text.write_text("\n".join(json.dumps({"text": line}) for line in lines))
+    report = new_report()
+    params = {"corpus": str(text), "tokens": 300, "context": 32, "controls": 3}
+    execute(lab, "effect", params, parse_edits(["L1.N20=0"], lab.info), 3, report)
+    assert report.scalars["tokens"] >= 300
+    classes = report.views["classes"]
+    assert {"word", "word with a capital", "punctuation"} <= {row[0] for row in classes.rows}
+    assert sum(column(classes, "tokens")) == report.scalars["tokens"]
+    assert report.scalars["loss_change"] == pytest.approx(report.scalars["loss_edited"] - report.scalars["loss"])
+    assert report.scalars["loss_change_se"] >= 0
+    assert len(report.views["extremes"].rows) > 0
+    empty = tmp_path / "empty.txt"
+    empty.write_text("\n\n")
+    with pytest.raises(UserError, match="empty"):
+        execute(lab, "effect", {"corpus": str(empty)}, parse_edits(["L1.N20=0"], lab.info), 0, new_report())
+
+
+def test_controls_of_sites_and_directions():
+    lab = lab_of("circuit")
+    sites = ask(lab, "effect", edits="L1.mlp_out=0", controls=8, generate=0)
+    assert "the same site in other layers" in sites.headline
+    direction = ask(lab, "effect", edits="L1.resid_post+=2*@L1.N20.out", controls=8, generate=0)
+    assert "8 random directions of the stream's covariance" in direction.headline
+    projected = ask(lab, "effect", edits="@L1.N20.out=0", controls=8, generate=0)
+    assert "beyond all" in projected.headline
