@@ -154,7 +154,7 @@ class StepList(LineList):
         text.append(fit(safe(row.experiment), max(8, name_cells)) + " ", colors.plain)
         room = cells - width(text.plain) - _TOOK - 2
         what_cells = max(8, min(36, room * 2 // 5))
-        what = f"+ {row.edits}" if row.edits else f"'{row.label}'" if row.label else ""
+        what = self._what(row)
         text.append(fit(safe(what), what_cells) + "  ", colors.second if row.edits else colors.quiet)
         rest = max(0, room - what_cells - 2)
         found = _outcome(row, colors)
@@ -167,6 +167,13 @@ class StepList(LineList):
         text.append(" " * max(1, cells - width(text.plain) - _TOOK - 1))
         text.append(fit(seconds(row.seconds) if row.seconds is not None else "", _TOOK, right=True), colors.quiet)
         return text if width(text.plain) <= cells else Text(shorten(text.plain, cells))
+
+    def _what(self, row: StepRow) -> str:
+        """What it was done to; the prompt is left out where it is that of the step above it in the tree."""
+        above = self._rows.get(row.parent) if row.parent is not None else None
+        repeated = bool(row.edits) and above is not None and above.label == row.label
+        asked = f"'{row.label}'" if row.label and not repeated else ""
+        return " ".join(filter(None, [asked, f"+ {row.edits}" if row.edits else ""]))
 
 
 def _aside(row: StepRow, colors: Any) -> Text:
