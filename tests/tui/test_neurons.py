@@ -132,7 +132,7 @@ async def test_keys_that_come_in_one_burst_go_where_they_belong() -> None:
     """Over a slow line many keys arrive at once: none may act on what had the focus before."""
     index = make_index()
     async with neurons(NeuronClient(index)) as (pilot, page):
-        burst = ["slash", *"layer", "space", *"1-2", "enter", "j", "j", "g", *"L2", "full_stop", *"N9", "enter", "k"]
+        burst = ["slash", *"layer", "space", *"1-2", "enter", "g", *"L2", "full_stop", *"N9", "enter", "k"]
         for key in burst:
             pilot.app.post_message(Key(key, {"space": " ", "full_stop": "."}.get(key, key if len(key) == 1 else None)))
         await until(pilot, lambda: page.neuron == 88, "the last key's effect")

@@ -43,9 +43,6 @@ class NeuronList(LineList):
 
     BINDINGS: ClassVar[list[BindingType]] = list(keys.NEURON_LIST)
 
-    class JumpWanted(Message):
-        """An address is to be typed."""
-
     class Marked(Message):
         """A mark was set or taken away."""
 
@@ -62,6 +59,8 @@ class NeuronList(LineList):
         self.row: Row | None = None
         self.followed: Callable[[], None] = lambda: None
         """called in the same turn as a move, so that what follows the cursor is painted in the same frame"""
+        self.jump_wanted: Callable[[], None] = lambda: None
+        """an address is to be typed; in the same turn, so that what is typed next goes there"""
 
     @property
     def neuron(self) -> int | None:
@@ -106,7 +105,7 @@ class NeuronList(LineList):
         return self.row.draw(neuron, sign, ink(self.app))
 
     def action_jump(self) -> None:
-        self.post_message(self.JumpWanted())
+        self.jump_wanted()
 
     def action_mark(self) -> None:
         """Mark the neuron under the cursor, or take its mark away; the cursor moves on."""

@@ -111,10 +111,6 @@ class Basket(Page):
 
             self.query_one(Ask).ask(Wanted(f"{pin.unit} into the set", done, "", "a name"))
 
-    @on(Ask.Closed)
-    def _asked(self) -> None:
-        self.pins.focus()
-
     async def leave_field(self) -> None:
         self.query_one(Ask).close()
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.message import Message
+from textual.events import Key
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
@@ -20,6 +20,9 @@ from workbench.text import fit, safe, shorten, width
 from workbench.tui import keys
 from workbench.tui.theme import ink
 from workbench.tui.widgets.field import Field
+
+if TYPE_CHECKING:
+    from workbench.tui.page import Page
 
 MOST = 7
 """completions shown at once"""
@@ -86,6 +89,37 @@ class Ways(Widget):
         return Text("\n").join(lines)
 
 
+class AskField(Field):
+    """Over a slow line many keys come at once. Those that reach the field after an Enter has closed it go back to the
+    app, which gives them to what has the focus then, in the order they were typed in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sent_back: list[Key] = []
+
+    async def _on_key(self, event: Key) -> None:
+        ask: Ask = self.parent.parent  # type: ignore[union-attr, assignment]
+        returned = next((at for at, key in enumerate(self._sent_back) if key is event), None)
+        if returned is not None:
+            del self._sent_back[: returned + 1]  # the app handles them in order
+        elif not ask.is_open or self._sent_back:
+            self._stop(event)
+            again = Key(event.key, event.character)
+            self._sent_back.append(again)
+            self.app.post_message(again)
+            return
+        if event.key == "enter":
+            self._stop(event)
+            ask.submit()
+        else:
+            await super()._on_key(event)
+
+    @staticmethod
+    def _stop(event: Key) -> None:
+        event.stop()
+        event.prevent_default()
+
+
 class Ask(Vertical):
     """Hidden until something is wanted; Enter answers, Esc leaves."""
 
@@ -98,9 +132,6 @@ class Ask(Vertical):
     """
     BINDINGS: ClassVar[list[BindingType]] = list(keys.ASK)
 
-    class Closed(Message):
-        """The line has gone; the focus belongs elsewhere."""
-
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
         self.wanted: Wanted | None = None
@@ -108,7 +139,7 @@ class Ask(Vertical):
     def compose(self) -> ComposeResult:
         with Horizontal():
             yield Static(id="label")
-            yield Field()
+            yield AskField()
         yield Ways()
 
     @property
@@ -132,13 +163,16 @@ class Ask(Vertical):
             self.field.value = wanted.value
         self.field.cursor_position = len(wanted.value)
         self.add_class("open")
-        self.field.focus()
+        self.screen.set_focus(self.field)  # at once: `focus()` would leave the next key where it was
         self._look()
 
     def close(self) -> None:
+        """The focus goes back to where it rests."""
         self.wanted = None
         self.remove_class("open")
-        self.post_message(self.Closed())
+        page: Page = self.screen  # type: ignore[assignment]
+        page.set_focus(page.rest())
+        page.refresh_frame()
 
     @on(Input.Changed)
     def _changed(self, event: Input.Changed) -> None:
@@ -172,13 +206,12 @@ class Ask(Vertical):
             text = shorten(problem, room) if before + 2 > room // 2 else shorten(text, room)
         return Text(text, getattr(ink(self.app), look), no_wrap=True)
 
-    @on(Input.Submitted)
-    def _submitted(self, event: Input.Submitted) -> None:
-        event.stop()
+    def submit(self) -> None:
+        """Enter: the answer, as it stands in the field."""
         wanted = self.wanted
         if wanted is None:
             return
-        value = event.value
+        value = self.field.value
         if wanted.must_choose and self.ways.found:
             value = self.ways.found[self.ways.cursor].text
         try:

@@ -29,6 +29,7 @@ from workbench.tui.widgets.neuron_list import NeuronHeader, NeuronList
 
 LOOK = 1.0
 """seconds between two looks for a newer revision of the index"""
+_OPENING = frozenset({"filter", "sort", "scale", "pin_set", "write", "note", "choose_index"})
 SIDE_BY_SIDE = 100
 """cells from which list and card stand beside each other"""
 
@@ -116,6 +117,7 @@ class Neurons(Page):
         return self.pane.chooser if self.has_class("choosing") else self.listing
 
     def on_mount(self) -> None:
+        self.listing.jump_wanted = self._jump_wanted
         self.listing.followed = lambda: self.pane.follow(self.neuron)
         self.listing.focus()
         self._arrange_panes()
@@ -242,6 +244,10 @@ class Neurons(Page):
 
     # --- keys: the list ---
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys that open the line come before everything else, so that what is typed next is typed into it."""
+        return not (action in _OPENING and self.asking.is_open)
+
     def action_filter(self) -> None:
         if self.browse.index is not None:
             self.asking.ask(wants.a_filter(self.browse, self.browse.index, self._filter))
@@ -271,7 +277,6 @@ class Neurons(Page):
         self.browse.sort(self.browse.order_by, not self.browse.descending)
         self._show_list()
 
-    @on(NeuronList.JumpWanted)
     def _jump_wanted(self) -> None:
         if self.browse.index is not None:
             self.asking.ask(wants.an_address(self.browse.index, self._jump, self._jump_to_first))
@@ -371,11 +376,6 @@ class Neurons(Page):
 
     async def leave_field(self) -> None:
         self.asking.close()
-
-    @on(Ask.Closed)
-    def _asked(self) -> None:
-        self.rest().focus()
-        self.refresh_frame()
 
     # --- keys: what needs the model or the session ---
 
