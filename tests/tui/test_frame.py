@@ -50,7 +50,7 @@ async def test_the_palette_narrows_and_does():
         await pilot.press("enter")
         assert app.screen.NAME == "Timeline"
         await pilot.press("colon", *"switch off", "enter")
-        await until(pilot, lambda: app.screen.NAME == "Prompt" and "L20.N1103=0" in screen(app))
+        await until(pilot, lambda: app.screen.NAME == "Prompt" and "L24.N1005=0" in screen(app))
 
 
 async def test_an_empty_timeline_says_how_it_gets_its_first_step():

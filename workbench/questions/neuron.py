@@ -7,6 +7,6 @@ QUESTION = Question(
     sentence="what does ⟨unit⟩ do",
     about="a neuron's card: what it fires on, what it promotes, its like",
     experiment="neuron",
-    blanks=(Blank(name="unit", kind="unit", example="L20.N1103", help="one neuron (L12.N345)"),),
+    blanks=(Blank(name="unit", kind="unit", example="L24.N1005", help="one neuron (L12.N345)"),),
     params={"unit": "⟨unit⟩"},
 )

@@ -8,7 +8,7 @@ QUESTION = Question(
     about="an edit: clean beside edited",
     experiment="predict",
     blanks=(
-        Blank(name="unit", kind="unit", example="L20.N1103", help="neurons or heads (L12.N345, L5.H3, L3.N10-20)"),
+        Blank(name="unit", kind="unit", example="L24.N1005", help="neurons or heads (L12.N345, L5.H3, L3.N10-20)"),
         PROMPT,
     ),
     params={"prompt": "⟨prompt⟩"},

@@ -8,7 +8,7 @@ QUESTION = Question(
     about="its activation, token by token",
     experiment="activations",
     blanks=(
-        Blank(name="unit", kind="unit", example="L20.N1103", help="units (L12.N345, L5.H3, L5.resid_post)"),
+        Blank(name="unit", kind="unit", example="L24.N1005", help="units (L12.N345, L5.H3, L5.resid_post)"),
         PROMPT,
     ),
     params={"prompt": "⟨prompt⟩", "units": "⟨unit⟩"},
