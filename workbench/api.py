@@ -136,10 +136,13 @@ class OpenedLab:
         values = make_params(found.params, {key: _plain(key, value) for key, value in params.items()})
         stack = self._stack(edits)
         step = self._begin(found, values, stack, seed)
-        report = Report(_Sink(self._writer, step))
+        sink = _Sink(self._writer, step, seed, self.info)
+        report = Report(sink)
         try:
             execute(self._lab, found.name, params_builtins(values), stack, seed, report)
         except BaseException as error:
+            for part, said in sink.open.items():
+                self._end(part, said, error)
             self._end(step, report, error)
             raise
         self._end(step, report, None)
@@ -238,6 +241,10 @@ class _Sink:
 
     writer: SessionWriter | None
     step: int | None
+    seed: int
+    info: ModelInfo
+    open: dict[int, Report] = field(default_factory=dict)
+    """parts that have begun and are not done, by their steps"""
     published: float = field(default_factory=time.monotonic)
 
     def changed(self, report: Report) -> None:
@@ -251,6 +258,38 @@ class _Sink:
 
     def between_batches(self, report: Report) -> None:
         return
+
+    def part(self, experiment_name: str, params: dict[str, Any], edits: Sequence[Edit]) -> _PartSink:
+        """A step under this one."""
+        if self.writer is None or self.step is None:
+            return _PartSink(None, None, self.seed, self.info)
+        from workbench.worker.engine import versions
+
+        values = make_params(experiment(experiment_name).params, params)
+        command = command_line(experiment_name, values, edits, model=self.info.ref, seed=self.seed)
+        step = self.writer.add_step(
+            experiment_name, params, edits, seed=self.seed, parent=self.step, origin="part", command=command
+        )
+        self.writer.start(step, self.info, versions())
+        return _PartSink(self.writer, step, self.seed, self.info, whole=self)
+
+
+@dataclass
+class _PartSink(_Sink):
+    """Of a part of a step."""
+
+    whole: _Sink | None = None
+
+    def changed(self, report: Report) -> None:
+        if self.whole and self.step is not None:
+            self.whole.open[self.step] = report
+        super().changed(report)
+
+    def done(self, report: Report) -> None:
+        if self.writer and self.step is not None:
+            self.writer.apply(self.step, _update(report), "done")
+            if self.whole:
+                self.whole.open.pop(self.step, None)
 
 
 def _update(report: Report) -> Update:

@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.benchmarks.measure import Results, machine
 from tests.conftest import USER_CACHE, make_folders, stop_processes_of
 
-ALL = ("startup", "forward", "worker", "screens", "index")
+ALL = ("startup", "forward", "why", "worker", "screens", "index")
 
 
 def main(names: list[str]) -> int:

@@ -132,7 +132,7 @@ def exact_effects(target: Target, units: Units, n: int, report: Report, stage: s
         make = Neuron if units.kind == "neurons" else Head
         plans = [study.off([make(layer, index)]) for layer, index in chosen]
     clean = study.value(target.metric.unlevelled)
-    for results in report.track(study.run(plans), "units", total=len(plans), stage=stage):
+    for results in study.track(plans, report, "units", stage):
         values, unlevelled = results.value(target.metric), results.value(target.metric.unlevelled)
         for at, own, other in zip(results.indices, values, unlevelled, strict=True):
             units.exact[chosen[at]] = own - target.clean

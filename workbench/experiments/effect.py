@@ -144,7 +144,7 @@ def _run_one(lab: Lab, params: Params, report: Report) -> None:
     if bands[0].controls.problem:
         report.note(bands[0].controls.problem)
     for band in bands:
-        for results in report.track(study.run(band.controls.plans), "controls", total=len(band.controls.plans)):
+        for results in study.track(band.controls.plans, report, "controls"):
             band.values += [float(value) for value in results.kl()]
             tell()
     if params.generate:

@@ -133,7 +133,7 @@ def _by_position(
     values = np.full((layers, positions), corrupted.value(metric))
     places = [(layer, position) for layer in range(layers) for position in range(first, positions)]
     plans = corrupted.patches(clean, [(Site(layer, name), None, position) for layer, position in places])
-    for results in report.track(corrupted.run(plans), "places", total=len(plans), stage=name):
+    for results in corrupted.track(plans, report, "places", name):
         for at, value in zip(results.indices, results.value(metric), strict=True):
             values[places[at]] = value
     return values
@@ -147,7 +147,7 @@ def _heads(lab: Lab, clean: Study, corrupted: Study, metric: Metric, report: Rep
     ]
     values = np.zeros(len(places))
     plans = corrupted.patches(clean, places)
-    for results in report.track(corrupted.run(plans), "heads", total=len(plans), stage="heads"):
+    for results in corrupted.track(plans, report, "heads", "heads"):
         values[results.indices] = results.value(metric)
     return values.reshape(layers, heads)
 

@@ -222,11 +222,11 @@ def _compare(lab: Lab, case: Case, params: Params, report: Report, after: str) -
     case.kind, case.wanted = controls.kind, len(controls.plans)
     if controls.problem:
         report.note(controls.problem)
-    for results in report.track(study.run(controls.plans), "controls", total=case.wanted, stage="random neurons"):
+    for results in study.track(controls.plans, report, "controls", "random neurons"):
         case.random += [float(value) for value in results.value(target.metric)]
         _tell(case, report, after)
     far = lab.same_distance(study, study.off(case.found.units), params.controls)
-    for results in report.track(study.run(far.plans), "controls", total=len(far.plans), stage="random directions"):
+    for results in study.track(far.plans, report, "controls", "random directions"):
         case.as_far += [float(value) for value in results.value(target.metric)]
         _tell(case, report, after)
     for other in other_answers(study, target.metric, params.unrelated, lab.seed + 1):

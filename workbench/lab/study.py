@@ -103,7 +103,7 @@ class Study:
 
     def run(self, plans: Sequence[Plan]) -> Iterator[Results]:
         """Every plan, on top of the study's own edits, batch by batch; a batch that is too large is halved."""
-        rows, done = self.rows, 0
+        rows = self.rows
         for layer, indices in batches_by_layer(plans, self._model.info.n_layers, rows):
             at = 0
             while at < len(indices):
@@ -119,9 +119,12 @@ class Study:
                     continue
                 yield Results(chosen, logits, self._trace.last)
                 at += len(chosen)
-                done += len(chosen)
-                if self._report is not None:
-                    self._report.progress.done = done
+
+    def track(self, plans: Sequence[Plan], report: Report, unit: str, stage: str = "") -> Iterator[Results]:
+        """`run` inside `report.track`, where progress counts plans."""
+        for results in report.track(self.run(plans), unit, total=len(plans), stage=stage):
+            yield results
+            report.progress.done += len(results.indices) - 1  # track counts the batch itself
 
     def _freed(self, rows: int) -> None:
         gc.collect()
