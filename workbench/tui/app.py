@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,6 +15,7 @@ from workbench.text import safe, shorten
 from workbench.tui import keys
 from workbench.tui.edit_stack import EditStack
 from workbench.tui.feed import Feed, NothingYet
+from workbench.tui.leaving import leave_on_signals
 from workbench.tui.link import Connect, Link, connect_worker
 from workbench.tui.page import Page
 from workbench.tui.pages import make_page
@@ -83,12 +82,7 @@ class WorkbenchApp(App[int]):
     def on_mount(self) -> None:
         keys.check(self.settings.keys)
         self.set_keymap(self.settings.keys)
-        loop = asyncio.get_running_loop()
-        for signal_ in (signal.SIGTERM, signal.SIGHUP):
-            try:
-                loop.add_signal_handler(signal_, self.exit, 128 + signal_)
-            except (NotImplementedError, RuntimeError):
-                break  # not in the main thread, or no such signals here
+        leave_on_signals(self)
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from textual.css.query import NoMatches
 from textual.widget import Widget
 
 from workbench.errors import UserError
@@ -39,6 +40,8 @@ class Latest:
                     await self._work()
                 except UserError as error:
                     self._failed(str(error))
+                except NoMatches:
+                    break  # the screen was taken down meanwhile: there is nowhere left to show it
                 if not self._again:
                     break
         finally:

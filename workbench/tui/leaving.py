@@ -1,0 +1,55 @@
+"""SIGTERM and SIGHUP leave through the app, so that the terminal is as it was; one that has gone is not waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import termios
+import threading
+from types import FrameType
+from typing import Any
+
+from textual.app import App
+
+PATIENCE = 5.0
+"""seconds that leaving may take: a terminal that stopped reading must not hold the process"""
+
+
+def leave_on_signals(app: App[Any]) -> None:
+    """Call from within the app's event loop, in the main thread."""
+    loop = asyncio.get_running_loop()
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        if _gone():
+            _let_go()
+        watchdog = threading.Timer(PATIENCE, os._exit, (128 + number,))
+        watchdog.daemon = True
+        watchdog.start()
+        loop.call_soon_threadsafe(app.exit, 128 + number)
+
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, leave)
+
+
+def _gone() -> bool:
+    """The other end of the terminal was closed."""
+    try:
+        termios.tcgetattr(sys.__stdin__.fileno() if sys.__stdin__ else 0)
+    except termios.error as error:
+        import errno
+
+        return error.args[0] == errno.EIO
+    except (OSError, ValueError):
+        return False
+    return False
+
+
+def _let_go() -> None:
+    """Textual's writing thread dies of the first failed write, and those who write to it then wait for ever."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(nowhere, number)
+    os.close(nowhere)
