@@ -130,3 +130,23 @@ def test_an_interrupted_run_keeps_what_it_had(tmp_path, monkeypatch):
     assert reader.step(1).status == "cancelled"
     assert len(reader.load_view(reader.views(1)[0]).rows) == 1
     reader.close()
+
+
+def test_parts_are_steps_under_the_step(tmp_path):
+    with open_lab(str(tiny_folder("llama")), session=tmp_path / "a.db", device="cpu") as lab:
+        found = lab.why(prompt=PROMPT, edits=["L1.N3=0"], controls=2, unrelated=0, n=3, seed=4)
+        with pytest.raises(UserError):
+            lab.why(prompt=PROMPT, answer=" Paris", foil=" Paris")
+    with SessionReader(tmp_path / "a.db") as reader:
+        rows = reader.rows(0, 9)
+        assert [(row.parent, row.experiment, row.status) for row in rows] == [
+            (None, "why", "done"),
+            (1, "dla", "done"),
+            (1, "sweep", "done"),
+            (None, "why", "failed"),
+        ]
+        part = reader.step(3)
+        assert (part.seed, part.origin, part.edits[0]["units"]) == (4, "part", "L1.N3")
+        assert part.command.startswith("workbench run sweep --prompt ")
+        assert {view.key for view in reader.views(3)} >= {"neurons", "heads", "where"}
+        assert {view.key for view in reader.views(1)} == set(found.views)

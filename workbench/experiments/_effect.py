@@ -41,7 +41,7 @@ class Document:
 
     @property
     def change(self) -> np.ndarray:
-        return self.edited - self.clean
+        return np.asarray(self.edited - self.clean)
 
 
 def token_class(token: str) -> str:

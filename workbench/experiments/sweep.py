@@ -8,6 +8,7 @@ token; a place is one position of the stream at one block's input, set to zero.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +19,7 @@ from workbench.experiment import NextStep, Report
 from workbench.experiments._common import quoted
 from workbench.experiments._sweep import KINDS, Sweep, Units, estimates, exact_effects, measure_chance
 from workbench.experiments._target import Target, TargetParams, find_target
-from workbench.text import number, show_token
+from workbench.text import number, seconds, show_token
 from workbench.units import Head, Neuron
 from workbench.views import Column, Heatmap, Scalar, Scalars, Table
 
@@ -67,9 +68,14 @@ def sweep_into(
     sweep = estimates(target)
     tell(target, params, sweep, report)
     shown()
-    for kind in KINDS:
+    for kind in ("heads", "stream", "neurons") if params.exact else KINDS:
         units = sweep[kind]
-        exact_effects(target, units, units.count if params.exact else params.n, report, f"{kind}, exact")
+        n = units.count if params.exact else min(params.n, units.count)
+        began = time.perf_counter()
+        exact_effects(target, units, n, report, f"{kind}, exact")
+        if params.exact and kind == "heads":
+            left = (time.perf_counter() - began) / max(1, n) * (sweep["stream"].count + sweep["neurons"].count)
+            report.note(f"switching off all {sweep['neurons'].count:,} neurons one by one takes about {seconds(left)}")
         tell(target, params, sweep, report)
         shown()
     if params.others:

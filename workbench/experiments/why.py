@@ -74,6 +74,14 @@ class Case:
     as_far: list[float] = field(default_factory=list)
     unrelated: list[tuple[str, float]] = field(default_factory=list)
     """the other answer, and the metric with its own pick off"""
+    own: list[float] = field(default_factory=list)
+    """what each of those picks does to the answer it was picked for, as `found.effects`"""
+
+    @property
+    def picked_by(self) -> str:
+        """What the search lowers, with its unit."""
+        metric = self.target.metric.unlevelled
+        return f"{'logit difference' if metric.kind == 'difference' else 'log-odds'}, {metric.unit}"
 
     @property
     def percentile(self) -> float:
@@ -128,15 +136,15 @@ class Case:
     def table(self) -> Table:
         target = self.target
         rows: list[list[Any]] = [
-            ["nothing", "", *self._cells([target.clean])],
-            ["these", format_units(self.found.units), *self._cells([self.off])],
+            ["nothing", "", *self._cells([target.clean]), None],
+            ["these", format_units(self.found.units), *self._cells([self.off]), self.found.effects[-1]],
         ]
-        for name, value in self.unrelated:
-            rows.append([f"picked for {name}", "", *self._cells([value])])
+        for (name, value), own in zip(self.unrelated, self.own, strict=True):
+            rows.append([f"picked for {name}", "", *self._cells([value]), own])
         if self.random:
-            rows.append([self.kind, f"n {len(self.random)}", *self._cells(self.random)])
+            rows.append([self.kind, f"n {len(self.random)}", *self._cells(self.random), None])
         if self.as_far:
-            rows.append(["random directions, as far", f"n {len(self.as_far)}", *self._cells(self.as_far)])
+            rows.append(["random directions, as far", f"n {len(self.as_far)}", *self._cells(self.as_far), None])
         kind = "probability" if target.metric.kind == "log-prob" else "number"
         note = f"percentile of these among the random ones {number(100 * self.percentile)} %" if self.random else ""
         return Table(
@@ -148,6 +156,11 @@ class Case:
                 Column(name=target.quantity, kind=kind, help="the median, where there are many"),
                 Column(name="5 %", kind=kind),
                 Column(name="95 %", kind=kind),
+                Column(
+                    name="own answer",
+                    kind="signed",
+                    help=f"change of the {self.picked_by}, of what each was picked for",
+                ),
             ],
             rows=rows,
         )
@@ -234,6 +247,7 @@ def _compare(lab: Lab, case: Case, params: Params, report: Report, after: str) -
         picked = search(study, other, params.size, report, f"the same for {name}")
         value = next(iter(study.run([study.off(picked.units)]))).value(target.metric)
         case.unrelated.append((name, float(value[0])))
+        case.own.append(picked.effects[-1])
         _tell(case, report, after)
 
 
@@ -250,6 +264,7 @@ def _tell(case: Case, report: Report, after: str) -> None:
         report.scalar("controls_high", float(high))
         report.scalar("percentile", case.percentile)
     report.scalar("off", case.off)
+    report.scalar("own", case.found.effects[-1])
     if case.unrelated:
         report.scalar("unrelated_lowest", min(value for _, value in case.unrelated))
     report.scalar("beyond", float(case.beyond))
@@ -270,8 +285,6 @@ def _picked(case: Case) -> Table:
             f"; the strongest pair {pair.units[0]}, {pair.units[1]}: {number(pair.together)} together, "
             f"{number(pair.alone[0])} and {number(pair.alone[1])} alone"
         )
-    what = case.target.metric.unlevelled.unit
-    quantity = "logit difference" if case.target.metric.kind == "difference" else "log-odds of the answer"
     return Table(
         title="Picked together",
         note=note,
@@ -279,7 +292,7 @@ def _picked(case: Case) -> Table:
             Column(name="", kind="int"),
             Column(name="neuron", kind="unit"),
             Column(
-                name="together", kind="signed", help=f"change of the {quantity}, {what}, with it and those above it off"
+                name="together", kind="signed", help=f"change of the {case.picked_by}, with it and those above it off"
             ),
         ],
         rows=rows,
