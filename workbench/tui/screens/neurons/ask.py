@@ -102,7 +102,7 @@ class AskField(Field):
         returned = next((at for at, key in enumerate(self._sent_back) if key is event), None)
         if returned is not None:
             del self._sent_back[: returned + 1]  # the app handles them in order
-        elif not ask.is_open or self._sent_back:
+        if not ask.is_open or (returned is None and self._sent_back):
             self._stop(event)
             again = Key(event.key, event.character)
             self._sent_back.append(again)
@@ -135,6 +135,8 @@ class Ask(Vertical):
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
         self.wanted: Wanted | None = None
+        self._looked = ""
+        """what was typed when the ways to go on were last looked for"""
 
     def compose(self) -> ComposeResult:
         with Horizontal():
@@ -183,7 +185,7 @@ class Ask(Vertical):
         """What is typed so far: right or wrong, and ways to go on."""
         if self.wanted is None:
             return
-        typed = self.field.value
+        typed = self._looked = self.field.value
         colors = ink(self.app)
         found = self.wanted.complete(typed[: self.field.cursor_position])
         try:
@@ -212,6 +214,8 @@ class Ask(Vertical):
         if wanted is None:
             return
         value = self.field.value
+        if value != self._looked:
+            self._look()
         if wanted.must_choose and self.ways.found:
             value = self.ways.found[self.ways.cursor].text
         try:
