@@ -133,6 +133,9 @@ _GROUPS = {
     "#": "█▇▆▊▉▋▓", "=": "▄▅▒", "_": "▁▂▃", "'": "‘’", '"': "“", "*": "×●★•◆", "o": "○", "/": "↵",
 }  # fmt: skip
 _PLAIN = str.maketrans({character: plain for plain, characters in _GROUPS.items() for character in characters})
+# Braille plots: denser characters for more dots.
+_PLAIN.update({0x2800 + dots: " .:::||##"[dots.bit_count()] for dots in range(256)})
+_PLAIN.update(str.maketrans("↵‖ρΣ²✓", "/|rS2v"))
 
 
 class Ascii(LineFilter):
