@@ -135,7 +135,7 @@ _GROUPS = {
 _PLAIN = str.maketrans({character: plain for plain, characters in _GROUPS.items() for character in characters})
 # Braille plots: denser characters for more dots.
 _PLAIN.update({0x2800 + dots: " .:::||##"[dots.bit_count()] for dots in range(256)})
-_PLAIN.update(str.maketrans("↵‖ρΣ²✓", "/|rS2v"))
+_PLAIN.update(str.maketrans({"‖": "|", "ρ": "r", "Σ": "S", "²": "2"}))
 
 
 class Ascii(LineFilter):
