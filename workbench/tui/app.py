@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from rich.text import Text
 from textual.app import App
 from textual.binding import BindingType
-from textual.widgets import Input, TextArea
 
 from workbench.errors import UserError
 from workbench.text import safe, shorten
@@ -82,7 +81,7 @@ class WorkbenchApp(App[int]):
     def on_mount(self) -> None:
         keys.check(self.settings.keys)
         self.set_keymap(self.settings.keys)
-        leave_on_signals(self)
+        self._put_signals_back = leave_on_signals(self)
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
@@ -99,6 +98,7 @@ class WorkbenchApp(App[int]):
         self.exit(0)
 
     async def on_unmount(self) -> None:
+        self._put_signals_back()
         if self.link:
             await self.link.close()
         await self.feed.close()
@@ -136,7 +136,7 @@ class WorkbenchApp(App[int]):
 
     async def action_back(self) -> None:
         page = self.page_now
-        if isinstance(page.focused, Input | TextArea):
+        if page.typing:
             await page.leave_field()
         elif page.said():
             page.say("")

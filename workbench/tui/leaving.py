@@ -8,6 +8,7 @@ import signal
 import sys
 import termios
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -17,8 +18,8 @@ PATIENCE = 5.0
 """seconds that leaving may take: a terminal that stopped reading must not hold the process"""
 
 
-def leave_on_signals(app: App[Any]) -> None:
-    """Call from within the app's event loop, in the main thread."""
+def leave_on_signals(app: App[Any]) -> Callable[[], None]:
+    """Call from within the app's event loop; what it returns puts the signals back as they were."""
     loop = asyncio.get_running_loop()
 
     def leave(number: int, frame: FrameType | None) -> None:
@@ -29,9 +30,15 @@ def leave_on_signals(app: App[Any]) -> None:
         watchdog.start()
         loop.call_soon_threadsafe(app.exit, 128 + number)
 
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, leave)
+    if threading.current_thread() is not threading.main_thread():
+        return lambda: None
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    return restore
 
 
 def _gone() -> bool:

@@ -9,7 +9,6 @@ from textual.app import ComposeResult
 from textual.keys import key_to_character
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Input, TextArea
 
 from workbench.tui.theme import ink
 from workbench.tui.widgets.frame import BottomLine, Notice, TopLine, key_word
@@ -94,6 +93,11 @@ class Page(Screen[None]):
         """The sentence that stands there."""
         return next((notice.sentence for notice in self.query(Notice)), "")
 
+    @property
+    def typing(self) -> bool:
+        """A field has the focus: printable keys are its own."""
+        return self.focused is not None and self.focused.check_consume_key("a", "a")
+
     def refresh_frame(self) -> None:
         for line in self.query("TopLine, BottomLine"):
             line.refresh()
@@ -104,7 +108,7 @@ class Page(Screen[None]):
 
     def keys_now(self) -> list[tuple[str, str]]:
         """Keys that work here and now, the focused pane's first, the way to all of them last."""
-        inside = isinstance(self.focused, Input | TextArea)
+        inside = self.typing
         found: dict[str, str] = {label: key for key, label in self.field_keys()} if inside else {}
         last: list[tuple[str, str]] = []
         for key, active in self.active_bindings.items():  # the focused widget's first, the app's last

@@ -13,11 +13,10 @@ from textual.color import Color
 from textual.filter import LineFilter, Monochrome, NoColor
 from textual.theme import Theme
 
-from workbench.drawing import style as draw_style
-from workbench.drawing.style import Style
-
 if TYPE_CHECKING:
     from textual.app import App
+
+    from workbench.drawing.style import Style
 
 DARK = Theme(
     name="workbench",
@@ -225,6 +224,8 @@ def ink(app: App[Any]) -> Ink:
 
 def drawing_style(app: App[Any]) -> Style:
     """How views are drawn in this theme."""
+    from workbench.drawing import style as draw_style  # brings numpy, which the first paint does without
+
     colors = ink(app)
     base = draw_style.SIXTEEN if colors.ansi else draw_style.DARK if app.current_theme.dark else draw_style.LIGHT
     return replace(

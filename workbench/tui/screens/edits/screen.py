@@ -24,8 +24,13 @@ from workbench.tui.widgets.line_list import LineList
 
 _GRAMMAR = (
     ("L12.N345=0", "set a neuron's activation, at every position"),
-    ("L12.N345*=2", "scale it"),
-    ("L5.H3=0", "switch a head off; heads can be scaled too"),
+    ("L12.N345*=2", "scale it; heads and sites too"),
+    ("L5.H3=0", "switch a head off"),
+    ("L12.N345=mean", "its mean over a fixed text; =resample draws its values there"),
+    ('L5.H3<"other prompt"', "its value on another prompt, position by position"),
+    ("@refusal=0", "project a direction out; L14.resid_post@refusal=0 at one site"),
+    ("L14.resid_post+=6*@d", "add a direction; @L12.N345.out is what a neuron writes"),
+    ("L12.N345[last]=0", "at some positions: [3] [2-5] [1-] [prompt] [generated]"),
     ("L3.N10-20=0", "a range, both ends included; L3-5.H0 and L5.H* likewise"),
     ("L3.N1, L4.N2 = 0", "a list; `;` separates several edits"),
 )
