@@ -227,6 +227,20 @@ def test_sort_of_categories_is_by_name_none_last(index: NeuronIndex) -> None:
     assert names[len(known) :] == [""] * (120 - len(known))
 
 
+any_float = st.one_of(
+    st.sampled_from([0.0, -0.0, 1.0, -1.0, float("inf"), -float("inf"), float("nan")]), st.floats(width=32)
+)
+
+
+@given(st.lists(any_float, max_size=60), st.booleans())
+def test_sort_equals_a_stable_one_with_the_unknown_last(values: list[float], descending: bool) -> None:
+    column = IndexColumn(name="x", title="x", help="", kind="number", values=np.array(values, np.float32))
+    known = [at for at, x in enumerate(values) if not math.isnan(x)]
+    wanted = sorted(known, key=lambda at: -values[at] if descending else values[at])
+    wanted += [at for at, x in enumerate(values) if math.isnan(x)]
+    assert query.sort(np.arange(len(values)), column, descending).tolist() == wanted
+
+
 def test_sort_is_stable_and_complete(index: NeuronIndex) -> None:
     for name, column in index.columns.items():
         for descending in (False, True):

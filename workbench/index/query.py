@@ -59,16 +59,26 @@ __all__ = ["TOKEN_TERMS", "Query", "TermCount", "parse", "sort", "unescape"]
 def sort(ids: np.ndarray, column: IndexColumn, descending: bool = False) -> np.ndarray:
     """`ids` [passing] ordered by a column; ties keep their order, unknown values come last either way."""
     values = np.asarray(column.values)[ids]
+    unknown = np.zeros(len(values), bool)
     if column.kind in ("category", "token"):
+        unknown = values < 0
         if column.labels:
             names = np.asarray(column.labels)
-            ranks = np.empty(len(names), np.int32)
+            ranks = np.empty(len(names), np.int64)
             ranks[np.argsort(names, kind="stable")] = np.arange(len(names))
-            values = np.where(values < 0, -1, ranks[values])
-        values = np.where(values < 0, np.nan, values.astype(np.float32))
-    elif values.dtype.kind != "f":
-        values = values.astype(np.int32)
-    return ids[np.argsort(-values if descending else values, kind="stable")]  # numpy puts nan last
+            values = ranks[values]
+    if values.dtype.kind == "f":
+        unknown = np.isnan(values)
+        bits = (values.astype(np.float32) + np.float32(0)).view(np.uint32)  # + 0: no negative zero
+        keys = bits ^ np.where(bits >> 31, np.uint32(0xFFFFFFFF), np.uint32(0x80000000))
+    else:
+        keys = (values.astype(np.int64) + (1 << 31)).astype(np.uint32)
+    keys = ~keys if descending else keys
+    keys[unknown] = 0xFFFFFFFF
+    # Value and place in one number: numpy sorts those several times as fast as it sorts stably.
+    places = keys.astype(np.uint64) << np.uint64(32) | np.arange(len(ids), dtype=np.uint64)
+    places.sort()
+    return ids[(places & np.uint64(0xFFFFFFFF)).astype(np.int64)]
 
 
 def parse(text: str, columns: Mapping[str, IndexColumn], sets: Collection[str] = ()) -> Query:

@@ -11,6 +11,7 @@ from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
+from textual.widget import Widget
 
 from workbench.tui import keys
 from workbench.tui.widgets.strips import strip_of
@@ -20,7 +21,8 @@ class NeuronCard(ScrollView, can_focus=True):
     """Everything known of one neuron, as lines that somebody else lays out."""
 
     DEFAULT_CSS = """
-    NeuronCard { scrollbar-size: 1 1; overflow-x: hidden; overflow-y: auto; }
+    NeuronCard { scrollbar-size: 1 1; overflow-x: hidden; overflow-y: scroll; }
+    NeuronCard.plain { overflow-y: hidden; }
     """
     BINDINGS: ClassVar[list[BindingType]] = list(keys.NEURON_CARD)
 
@@ -43,7 +45,10 @@ class NeuronCard(ScrollView, can_focus=True):
             for at, line in enumerate(lines)
         ]
         if len(lines) != len(before):
-            self.virtual_size = Size(0, len(lines))
+            # Not through the reactive, which lays out and repaints the whole screen for it.
+            self.set_reactive(Widget.virtual_size, Size(0, len(lines)))
+            if self.styles.overflow_y == "scroll":
+                self._scroll_update(self.virtual_size)
         if top and self.scroll_offset.y:
             self.scroll_to(y=0, animate=False, force=True, immediate=True)
             self.refresh()

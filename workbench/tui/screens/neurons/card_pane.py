@@ -49,6 +49,7 @@ class CardPane(Vertical):
         self.compared: tuple[int, int] | None = None
         self.neuron: int | None = None
         """whose card is shown"""
+        self._text_rows = 0
         self._wanted: int | None = None
         self._shown_at = 0.0
         self._timer: Timer | None = None
@@ -58,7 +59,7 @@ class CardPane(Vertical):
             yield NeuronCard(id="card")
             yield NeuronCard(id="other")
         yield Chooser()
-        yield NeuronCard(id="your-text")
+        yield NeuronCard(id="your-text", classes="plain")
 
     @property
     def card(self) -> NeuronCard:
@@ -70,6 +71,7 @@ class CardPane(Vertical):
 
     @on(NeuronCard.Resized)
     def _resized(self) -> None:
+        self._text_rows = 0
         self.refill()
 
     # --- following the cursor ---
@@ -101,6 +103,7 @@ class CardPane(Vertical):
     def compare(self, pair: tuple[int, int] | None) -> None:
         """These two side by side; None: the one under the cursor again."""
         self.compared = pair
+        self._text_rows = 0
         self.set_class(pair is not None, "two")
         if pair:
             self.bench.follow(*pair)
@@ -154,7 +157,9 @@ class CardPane(Vertical):
             on_text, change = self.bench.on_text(neuron), self.bench.change(neuron)
             words = (self.bench.text, on_text, self.bench.waiting(), change)
             lines += text_lines(*words, cells, ink(self.app), label)
-        pane.styles.height = len(lines)
+        # It never shrinks while one moves: another height lays out and repaints the whole screen.
+        self._text_rows = max(self._text_rows, len(lines))
+        pane.styles.height = self._text_rows
         pane.show(lines)
 
     def scroll_cards(self, lines: int) -> None:

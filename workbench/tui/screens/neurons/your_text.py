@@ -81,11 +81,12 @@ def text_lines(
 ) -> list[Text]:
     """`waiting` says why there are no activations yet."""
     if on_text is None:
+        words = Text(no_wrap=True).append(shorten(running(text), max(8, cells - 2)), colors.plain)
         line = Text(no_wrap=True).append(fit(label, LABEL), colors.quiet)
-        line.append(shorten(running(text), max(8, cells - LABEL - width(waiting) - 3)), colors.plain)
-        line.append(f"  {waiting}" if waiting else "", colors.quiet)
-        line.truncate(cells, overflow="ellipsis")
-        lines = [line]
+        if cells >= _ONE_LINE:
+            line.append(shorten(words.plain, cells - LABEL - width(waiting) - 3), colors.plain).append("  ")
+        line.append(shorten(waiting, cells - width(line.plain)), colors.quiet)
+        lines = [line] if cells >= _ONE_LINE else [line, Text("  ", no_wrap=True).append_text(words)]
     else:
         lines = _strip(on_text, cells, colors, label)
     if change is not None:
