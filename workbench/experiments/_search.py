@@ -84,7 +84,7 @@ def best_pair(study: Study, metric: Metric, singles: dict[Neuron, float]) -> Pai
         for seed, effect, estimate in zip(part, alone, under, strict=True):
             singles.setdefault(seed, float(effect))
             estimate[seed.layer, seed.index] = 0
-            for flat in np.argsort(estimate, axis=None)[:2]:
+            for flat in np.argpartition(estimate, 2, axis=None)[:2]:
                 other = Neuron(*map(int, divmod(int(flat), estimate.shape[1])))
                 proposed[frozenset((seed, other))] = float(effect + estimate.flat[flat])
     likely = sorted(proposed, key=lambda pair: proposed[pair])[:CANDIDATES]

@@ -111,9 +111,11 @@ def direct(model: Model, trace: Trace, metric: Metric) -> Parts:
             reads, bias = _through(block, "ln1_post", added.sum(0), getattr(block.attn, "b_O", None), toward)
             heads.append((added @ reads).cpu().numpy())
             attention_bias.append(bias)
-            activation, w_out = last[Site(layer, "mlp_post")], block.mlp.W_out.double()
-            reads, bias = _through(block, "ln2_post", activation @ w_out, getattr(block.mlp, "b_out", None), toward)
-            neurons.append((activation * (w_out @ reads)).cpu().numpy())
+            # Products of the weights in float32, sums in float64: a copy of every W_out in float64 would cost more.
+            activation, w_out = last[Site(layer, "mlp_post")], block.mlp.W_out.float()
+            added = (activation.float() @ w_out).double()
+            reads, bias = _through(block, "ln2_post", added, getattr(block.mlp, "b_out", None), toward)
+            neurons.append((activation * (w_out @ reads.float())).cpu().numpy())
             mlp_bias.append(bias)
         return Parts(
             embedding=float(last[embedded] @ toward),
@@ -131,12 +133,18 @@ def _question(model: Model, metric: Metric) -> tuple[torch.Tensor, float]:
     head = model.hf.get_output_embeddings()
     scale, weight, bias = model.tail.scale, head.weight, head.bias
     covector = weight[metric.answer].double()
-    other = weight.mean(0, dtype=torch.float64) if metric.foil is None else weight[metric.foil].double()
+    other = _mean_row(model) if metric.foil is None else weight[metric.foil].double()
     constant = 0.0
     if bias is not None:
         against = bias.double().mean() if metric.foil is None else bias[metric.foil].double()
         constant = float(bias[metric.answer].double() - against)
     return (covector - other) * scale, constant * scale
+
+
+def _mean_row(model: Model) -> torch.Tensor:
+    if model.unembedding_mean is None:
+        model.unembedding_mean = model.hf.get_output_embeddings().weight.mean(0, dtype=torch.float64)
+    return model.unembedding_mean
 
 
 def _through(
