@@ -138,7 +138,7 @@ async def test_keys_that_come_in_one_burst_go_where_they_belong() -> None:
         await until(pilot, lambda: page.neuron == 88, "the last key's effect")
         assert page.browse.query.text == "layer 1-2" and not page.asking.is_open
         assert pilot.app.screen is page
-        for key in ("s", *"vr", "enter"):
+        for key in ("slash", *"vr>0", "enter", "s", *"vr", "enter"):
             pilot.app.post_message(Key(key, key if len(key) == 1 else None))
         await until(pilot, lambda: page.browse.order_by == "vr", "the order that was typed, not the first offered")
 

@@ -90,34 +90,22 @@ class Ways(Widget):
 
 
 class AskField(Field):
-    """Over a slow line many keys come at once. Those that reach the field after an Enter has closed it go back to the
-    app, which gives them to what has the focus then, in the order they were typed in."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._sent_back: list[Key] = []
+    """Over a slow line many keys come at once. Those that were given to the field before an Enter had closed it go on
+    to what has the focus then, before any that came later: nobody waits for a screen."""
 
     async def _on_key(self, event: Key) -> None:
         ask: Ask = self.parent.parent  # type: ignore[union-attr, assignment]
-        returned = next((at for at, key in enumerate(self._sent_back) if key is event), None)
-        if returned is not None:
-            del self._sent_back[: returned + 1]  # the app handles them in order
-        if not ask.is_open or (returned is None and self._sent_back):
-            self._stop(event)
-            again = Key(event.key, event.character)
-            self._sent_back.append(again)
-            self.app.post_message(again)
-            return
-        if event.key == "enter":
-            self._stop(event)
-            ask.submit()
-        else:
+        if ask.is_open and event.key != "enter":
             await super()._on_key(event)
-
-    @staticmethod
-    def _stop(event: Key) -> None:
+            return
         event.stop()
         event.prevent_default()
+        if ask.is_open:
+            ask.submit()
+        elif not await self.app._check_bindings(event.key, priority=True):  # as the app does with a key
+            focused = self.screen.focused
+            if focused not in (None, self):
+                focused._forward_event(Key(event.key, event.character))
 
 
 class Ask(Vertical):
