@@ -16,6 +16,7 @@ class Terminal:
     """One tmux window that a test types into and reads from."""
 
     def __init__(self, folder: Path, width: int = 120, height: int = 40, env: dict[str, str] | None = None) -> None:
+        self.folder = folder
         self.socket = folder / "tmux"
         self.env = {
             **{name: value for name, value in os.environ.items() if name not in ("TMUX", "NO_COLOR", "CI")},
@@ -37,6 +38,8 @@ class Terminal:
         return done.stdout
 
     def start(self, command: str, cwd: Path) -> None:
+        # A server of its own each time: one that was told to end may still hold its socket.
+        self.socket = self.folder / f"tmux{len(list(self.folder.iterdir()))}"
         self._tmux(
             "new-session", "-d", "-s", "main", "-x", str(self.width), "-y", str(self.height), "-c", str(cwd),
             f"{command}; echo; echo left with $?; exec cat",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sqlite3
+import subprocess
 
 import pytest
 
@@ -32,9 +34,14 @@ def test_from_the_first_question_to_the_replay(place, terminal):
     terminal.keys("[", "[")
 
     terminal.keys("F3")
-    terminal.keys("a")
+    terminal.wait_for("Enter add")  # an empty stack begins in its field
     terminal.type("L24.N1005=0")
-    terminal.keys("Enter", "Escape", "Escape")
+    terminal.keys("Enter")
+    terminal.wait_for("[on]")
+    terminal.keys("Escape")  # out of the field, then out of the screen: two at once would be Alt+Escape
+    terminal.wait_for("a add")
+    terminal.keys("Escape")
+    terminal.wait_for("Prompt ·")
     terminal.keys("F5")
     terminal.wait_for(".773 → .466", 90)
     terminal.wait_for("beyond all", 90)
@@ -59,7 +66,7 @@ def test_from_the_first_question_to_the_replay(place, terminal):
 def test_a_unit_over_a_prompt_from_home(place, terminal):
     terminal.start(f"{place.program} --session {place.cwd / 'unit.db'}", place.cwd)
     terminal.wait_for("ready")
-    terminal.type("does on")
+    terminal.type("activation token")
     terminal.wait_for("what does")
     terminal.keys("Enter")
     terminal.wait_for("is at its strongest", 60)
@@ -124,8 +131,6 @@ def status_of(session, experiment, tokens) -> str | None:
 
 def test_output_through_a_pipe_over_ssh_ends(place, sshd, own_folders):
     """`ssh host workbench run … | cat` returns: the worker holds none of its descriptors."""
-    import subprocess
-
     place.run("stop", "--all")
     command = (
         f"cd {place.cwd} && {place.program} run predict --prompt 'The capital of France is' --session pipe.db | cat"
@@ -133,6 +138,7 @@ def test_output_through_a_pipe_over_ssh_ends(place, sshd, own_folders):
     done = subprocess.run(
         sshd.command(command, place.env, tty=False),
         capture_output=True,
+        env={**os.environ, **place.env},  # what SendEnv sends
         text=True,
         timeout=120,
         stdin=subprocess.DEVNULL,
