@@ -83,9 +83,13 @@ class WorkbenchApp(App[int]):
         self.set_keymap(self.settings.keys)
         self._put_signals_back = leave_on_signals(self)
         self.call_after_refresh(self._begin)
+        # A key that opens another screen at once takes the first one's callbacks with it.
+        self.set_timer(0.3, self._begin)
 
     def _begin(self) -> None:
-        """What follows the first paint."""
+        """What follows the first paint; once."""
+        if self.begun:
+            return
         self.begun = True
         self.run_worker(self.feed.watch(), group="feed")
         if self.link:

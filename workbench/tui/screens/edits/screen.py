@@ -127,8 +127,9 @@ class Edits(Page):
         text = Text()
         if not entries:
             text.append("Nothing is edited: experiments show the model as it is.\n\n", colors.plain)
+        wide = 2 + max(len(example) for example, _ in _GRAMMAR)
         for example, meaning in _GRAMMAR:
-            text.append(fit(example, 20), colors.accent)
+            text.append(fit(example, wide), colors.accent)
             text.append(meaning + "\n", colors.quiet)
         self.query_one("#grammar", Static).update(text)
         self.refresh_frame()
