@@ -45,6 +45,7 @@ _ROW = {
 }
 ROW_COLUMNS = tuple(_ROW)
 ROWS = f"SELECT {', '.join(_ROW.values())} FROM step ORDER BY id LIMIT ? OFFSET ?"
+ROWS_OF = f"SELECT {', '.join(_ROW.values())} FROM step WHERE id IN (SELECT value FROM json_each(?))"
 TREE = f"SELECT id, {_integer('parent')} FROM step WHERE id > ? ORDER BY id"
 ROW = f"SELECT {', '.join(_ROW.values())} FROM step WHERE id = ?"
 

@@ -10,7 +10,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -103,6 +103,12 @@ class SessionReader:
         with self._read() as connection:
             found = connection.execute(query.ROW, (step,)).fetchone()
         return self._row(found) if found else None
+
+    def rows_of(self, steps: Sequence[int]) -> dict[int, StepRow]:
+        """Lines of the timeline by number, in one read; numbers that are not there are left out."""
+        with self._read() as connection:
+            found = connection.execute(query.ROWS_OF, (msgspec.json.encode(list(steps)).decode(),)).fetchall()
+        return {row.id: row for row in map(self._row, found)}
 
     def step(self, step: int) -> StepRecord:
         """A whole step. Raises UserError if there is none of this number."""

@@ -48,7 +48,7 @@ def _gone() -> bool:
     except termios.error as error:
         import errno
 
-        return error.args[0] == errno.EIO
+        return bool(error.args[0] == errno.EIO)
     except (OSError, ValueError):
         return False
     return False

@@ -33,6 +33,7 @@ class Compare(Page):
     Compare #numbers { height: auto; max-height: 40%; padding: 0 2; margin: 1 0 0 0; }
     Compare #two { height: 1fr; layout: vertical; }
     Compare.beside #two { layout: horizontal; }
+    Compare.beside #between { display: none; }
     """
 
     def __init__(self) -> None:
@@ -46,6 +47,7 @@ class Compare(Page):
         yield Rule("")
         with Horizontal(id="two"):
             yield ResultPane(brief=True, id="first")
+            yield Rule("", id="between")
             yield ResultPane(brief=True, id="second")
 
     def details(self) -> str:

@@ -35,6 +35,15 @@ class QuestionLine(Horizontal):
         self.under_cursor = False
         self._suggester = suggester
         self._open = False
+        self._aligned: tuple[object, ...] = ()
+
+    def align(self, about_at: int) -> None:
+        """Where what it is about begins; drawn anew if anything is another than before."""
+        self.about_at = about_at
+        now = (about_at, *map(self.value, self.question.examples))
+        if now != self._aligned:
+            self._aligned = now
+            self.refresh()
 
     @property
     def is_open(self) -> bool:

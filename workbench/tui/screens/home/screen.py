@@ -52,7 +52,7 @@ class Home(Page):
     #ask { height: 1; margin: 1 0 1 0; padding: 0 2; }
     #ask Static { width: auto; text-style: bold; }
     #filter { width: 1fr; margin-left: 2; }
-    #found { width: auto; color: $quiet; text-style: none; }
+    #ask #found { width: 20; color: $quiet; text-style: none; text-align: right; }
     Questions { height: auto; max-height: 60%; overflow-y: auto; scrollbar-size: 1 1; }
     #sessions-rule { margin: 1 0 0 0; padding: 0 2; }
     #sessions-empty { height: auto; padding: 0 2; color: $quiet; }
@@ -165,7 +165,7 @@ class Home(Page):
             if under != line.under_cursor:
                 line.under_cursor = under
                 line.refresh()
-                if under:
+                if under and self.rest().max_scroll_y:
                     line.scroll_visible(animate=False)
         if self.sessions.active != self._in_sessions:
             self.sessions.active = self._in_sessions
@@ -213,12 +213,13 @@ class Home(Page):
         self._take_as_prompt("" if fitting else event.value)
         self._shown = fitting or list(self._lines)
         for line in self._lines:
-            line.display = line in self._shown
+            if line.display is not (line in self._shown):
+                line.display = not line.display
         self._cursor = self._shown.index(chosen) if chosen in self._shown else 0
         self._in_sessions = False
         self.sessions.fill(self.sessions.sessions, "" if self._typed_prompt else words)
         found = f"{len(self._shown)} of {len(self._lines)}" if words else ""
-        self.query_one("#found", Static).update(Text(found if fitting else "taken as the prompt"))
+        self.query_one("#found", Static).update(Text(found if fitting else "taken as the prompt"), layout=False)
         self._align()
         self._mark()
 
@@ -242,8 +243,7 @@ class Home(Page):
         about = max(width(line.question.about) for line in self._lines)
         place = min(longest, max(70, cells - about - 3))
         for line in self._lines:
-            line.about_at = place if cells - place >= 24 else 0
-            line.refresh()
+            line.align(place if cells - place >= 24 else 0)
 
     # --- filling in ---
 

@@ -34,20 +34,24 @@ class SessionList(LineList):
     def fill(self, sessions: list[SessionSummary], words: str = "") -> None:
         """These sessions, narrowed to those whose title, path or last result holds every word."""
         chosen = self.shown[self.cursor].path if self.cursor < len(self.shown) else ""
-        self.sessions = sessions
+        self.sessions, before = sessions, self.shown
         wanted = words.lower().split()
         self.shown = [
             one for one in sessions if all(word in f"{one.title} {one.path} {one.last}".lower() for word in wanted)
         ]
         places = {one.path: at for at, one in enumerate(self.shown)}
-        self.set_count(len(self.shown), places.get(chosen, 0))
+        if self.shown != before:
+            self.set_count(len(self.shown), places.get(chosen, 0))
 
     def line(self, index: int, cells: int) -> Text:
         session, colors = self.shown[index], ink(self.app)
         title_cells = max(12, min(28, cells // 5))
         steps = f"{count(session.steps)} step{'' if session.steps == 1 else 's'}"
         path = short_path(session.path)
-        text = Text(fit(safe(session.title), title_cells), colors.strong if index == self.cursor else colors.plain)
+        text = Text(
+            fit(safe(session.title), title_cells),
+            colors.strong if self.active and index == self.cursor else colors.plain,
+        )
         text.append(f"  {fit(steps, 11, right=True)}  ", colors.quiet)
         room = cells - width(text.plain)
         path_cells = min(width(path), max(16, room // 2)) if room >= 40 else 0

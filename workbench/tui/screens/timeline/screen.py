@@ -23,9 +23,13 @@ from workbench.tui.widgets.frame import Rule
 from workbench.tui.widgets.result import ResultPane
 
 if TYPE_CHECKING:
+    from textual.timer import Timer
+
     from workbench.session.records import StepRecord
     from workbench.worker.protocol import Message
 
+_FOLLOW = 0.15
+"""seconds that the cursor rests on a step until its result is shown"""
 _BESIDE = 150
 """cells from which list and result stand side by side"""
 
@@ -64,9 +68,10 @@ class Timeline(Page):
         self._goal: int | None = None
         """a step to go to as soon as it is there"""
         self._noted: int | None = None
+        self._following: Timer | None = None
 
     def body(self) -> ComposeResult:
-        yield Static("", id="nothing")
+        yield Static("No step yet: Esc, then Enter asks the first question, and it begins a session.", id="nothing")
         with Horizontal(id="both"):
             with Vertical(id="steps"):
                 yield StepList()
@@ -125,10 +130,9 @@ class Timeline(Page):
     def _say_nothing(self) -> None:
         """An empty timeline says how it gets its first step."""
         empty = not self.lines.count and self.workbench.feed.path is None
-        nothing = self.query_one("#nothing", Static)
-        nothing.display = empty
-        self.query_one("#both").display = not empty
-        nothing.update(Text("No step yet: Esc, then Enter asks the first question, and it begins a session."))
+        if self.query_one("#nothing").display is not empty:
+            self.query_one("#nothing").display = empty
+            self.query_one("#both").display = not empty
 
     # --- moving ---
 
@@ -138,9 +142,12 @@ class Timeline(Page):
         if self._goal is not None and self._goal in tree.place:
             goal, self._goal = self._goal, None
             self.lines.move_to(tree.place[goal], told=False)
-        self.result.show(self.lines.current)
+        if self._following:
+            self._following.stop()
+        # A held key goes through the list without waiting for results that nobody sees.
+        wait = _FOLLOW if self.result.step is not None else 0.001
+        self._following = self.set_timer(wait, lambda: self.result.show(self.lines.current))
         self._say_nothing()
-        self.refresh_frame()
 
     @on(StepList.Opened)
     def _opened(self) -> None:

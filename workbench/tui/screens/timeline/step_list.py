@@ -13,7 +13,6 @@ from workbench.tui.theme import ink
 from workbench.tui.widgets.line_list import LineList
 
 if TYPE_CHECKING:
-    from workbench.session.reader import SessionReader
     from workbench.session.records import StepRow
     from workbench.tui.app import WorkbenchApp
 
@@ -93,14 +92,11 @@ class StepList(LineList):
         if not steps:
             return
 
-        def rows(reader: SessionReader) -> list[StepRow | None]:
-            return [reader.row(step) for step in steps]
-
-        found = await feed.read(rows)
+        found = await feed.read(lambda reader: reader.rows_of(steps))
         if len(self._rows) > _KEPT:
             self._rows = {step: row for step, row in self._rows.items() if step in self._in_sight()}
-        for step, row in zip(steps, found, strict=True):
-            if row is not None and self._rows.get(step) != row:
+        for step, row in found.items():
+            if self._rows.get(step) != row:
                 self._rows[step] = row
                 self.forget(self.steps.place[step])
 

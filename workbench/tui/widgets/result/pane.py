@@ -34,6 +34,7 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
     ResultPane { height: 1fr; padding: 0 1 0 0; }
     ResultPane Static { height: auto; width: 1fr; padding: 0 1 0 2; }
     ResultPane #head { margin-bottom: 1; }
+    ResultPane.folded-last #foot { margin-top: 1; }
     ResultPane #columns { height: auto; layout: vertical; }
     ResultPane #columns > Vertical { height: auto; width: 1fr; }
     ResultPane.wide #columns { layout: horizontal; }
@@ -181,11 +182,11 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
     # --- layout ---
 
     def on_resize(self) -> None:
-        self._arrange()
         for at, section in enumerate(self.sections):
             folded = self._is_folded(at, section.shown)
             if folded != section.folded:
                 section.fold(folded)
+        self._arrange()
 
     @property
     def is_wide(self) -> bool:
@@ -194,6 +195,8 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
     def _arrange(self) -> None:
         self.set_class(self.is_wide and len(self._built) > 1, "wide")
         self.query_one("#right").display = len(self._built) > 1
+        sections = self.sections
+        self.set_class(bool(sections) and sections[-1].folded, "folded-last")
 
     # --- the cursor ---
 
@@ -241,6 +244,7 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
             section = self.sections[self._cursor]
             self._unfolded[section.shown.key] = section.folded
             section.fold(not section.folded)
+            self._arrange()
 
     @on(Heading.Chosen)
     def _chosen(self, event: Heading.Chosen) -> None:
