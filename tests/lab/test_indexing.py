@@ -108,9 +108,19 @@ def test_equals_brute_force(arch, folder):
             wanted = brute.top(sign, chosen.top)[neuron] if neuron < 21 else None
             found = [(e.value, e.document, e.position) for e in examples]
             if wanted is not None:
-                assert found == wanted
+                assert_same_examples(found, wanted)
             for example in examples:
                 _check_window(example, brute, neuron, model)
+
+
+def assert_same_examples(found, wanted):
+    """Equal values; equal places too, except among equal values (an activation function's minimum repeats)."""
+    assert [value for value, _, _ in found] == [value for value, _, _ in wanted]
+    last = min((abs(value) for value, _, _ in wanted), default=0)
+    values = [value for value, _, _ in wanted]
+    for one, other in zip(found, wanted, strict=True):
+        if values.count(one[0]) == 1 and abs(one[0]) != last:
+            assert one == other
 
 
 def _check_window(example, brute, neuron, model):
@@ -140,7 +150,7 @@ def test_sign_cases_equal_brute_force(arch, folder):
     for neuron in range(0, model.info.n_neurons, 11):
         card = index.card(*divmod(neuron, model.info.d_mlp))
         for case, found in enumerate(card.signs):
-            assert [(e.value, e.document, e.position) for e in found.examples] == examples[case][neuron]
+            assert_same_examples([(e.value, e.document, e.position) for e in found.examples], examples[case][neuron])
         gate = brute.gate[brute.sampled][:, neuron].astype(np.float64)
         assert card.parts[0].mean == pytest.approx(gate.mean(), rel=1e-5, abs=1e-6)
         assert card.parts[0].sd == pytest.approx(gate.std(), rel=1e-4)

@@ -62,14 +62,14 @@ class Accumulators:
         self.maximum = torch.full((L, m), -torch.inf, device=device)
         self.histogram = zeros(L, m * BINS, dtype=torch.int32)
         self.features = zeros(L, 2, n_features, m)
-        self.top = TopLists(L, 2, m, settings.top, -torch.inf, device)
+        self.top = TopLists(L, m, settings.top, (1, -1), -torch.inf, device)
         if info.gated_mlp:
             self.sign_counts = zeros(L, 4, m)
             self.sign_sums = zeros(L, 4, 2, m)
             self.part_sums = zeros(L, 2, 2, m)
             self.part_low = torch.full((L, 2, m), torch.inf, device=device)
             self.part_high = torch.full((L, 2, m), -torch.inf, device=device)
-            self.sign_top = TopLists(L, 4, m, SIGN_TOP, 0.0, device)
+            self.sign_top = TopLists(L, m, SIGN_TOP, (1, -1, -1, 1), 0.0, device)
         self._table = torch.from_numpy(bins.table()).to(device)
         self._neuron_bins = (torch.arange(m, device=device) * BINS)[None, :]
         self._parts: dict[str, torch.Tensor] = {}
@@ -163,28 +163,27 @@ class Accumulators:
             return
         a = activation.flatten(0, 1).index_select(0, on.sample).float()
         binned = self._table[((a.view(torch.int32) >> 15) & 0x1FFFF).long()].long()
-        counts = torch.bincount((binned + self._neuron_bins).view(-1), minlength=self.info.d_mlp * BINS)
-        self.histogram[layer] += counts.int()
+        places = (binned + self._neuron_bins).view(-1)
+        self.histogram[layer].scatter_add_(0, places, torch.ones_like(places, dtype=torch.int32))
         if not self.info.gated_mlp:
             return
         gate, linear = self._parts.pop("gate"), self._parts.pop("linear")
         for which, part in enumerate((gate, linear)):
-            self.part_sums[layer, which, 0] += part.sum(dim=0, dtype=torch.float64)
-            self.part_sums[layer, which, 1] += part.square().sum(dim=0, dtype=torch.float64)
+            self.part_sums[layer, which, 0] += part.sum(dim=0)
+            self.part_sums[layer, which, 1] += part.square().sum(dim=0)
             torch.minimum(self.part_low[layer, which], part.amin(dim=0), out=self.part_low[layer, which])
             torch.maximum(self.part_high[layer, which], part.amax(dim=0), out=self.part_high[layer, which])
-        size = a.abs()
+        size, flipped = a.abs(), self.sign_top.sign_of_series(self.device)
         scores = a.new_zeros(len(on.row_ends) - 1, 4, a.shape[1])
         gate_on, linear_on = gate > 0, linear > 0
         for case, inside in enumerate(
             (gate_on & linear_on, gate_on & ~linear_on, ~gate_on & linear_on, ~(gate_on | linear_on))
         ):
             mask = inside.float()
-            self.sign_counts[layer, case] += mask.sum(dim=0, dtype=torch.float64)
-            masked = a * mask
-            self.sign_sums[layer, case, 0] += masked.sum(dim=0, dtype=torch.float64)
-            self.sign_sums[layer, case, 1] += masked.square().sum(dim=0, dtype=torch.float64)
+            self.sign_counts[layer, case] += mask.sum(dim=0)
             masked = size * mask
+            self.sign_sums[layer, case, 0] += masked.sum(dim=0) * flipped[case]
+            self.sign_sums[layer, case, 1] += masked.square().sum(dim=0)
             for row, (first, end) in enumerate(pairwise(on.row_ends)):
                 if end > first:
                     torch.amax(masked[first:end], 0, out=scores[row, case])
@@ -206,6 +205,9 @@ class Accumulators:
         """Find the peaks of new entries, write their positions and log their windows."""
         m, k = lists.scores.shape[2:]
         starts = torch.from_numpy(on.block.starts).to(self.device)
+        allowed = on.counted if lists is self.top else on.sampled
+        flipped = lists.sign_of_series(self.device)
+        by_neuron = activation.transpose(1, 2)  # as a view: a copy costs more than reading the columns wanted
         for start in range(0, len(entered), GATHER):
             part = slice(start, start + GATHER)
             series, neuron, slot, row = (
@@ -214,24 +216,12 @@ class Accumulators:
                 entered.slot[part],
                 entered.row[part],
             )
-            values = self._columns(activation, row, neuron)
-            if lists is self.top:
-                signed = torch.where(series[:, None] == 0, values, -values)
-                peak = signed.masked_fill(~on.counted[row], -torch.inf).argmax(dim=1)
-            else:
-                hit = (values.abs() == entered.score[part][:, None]) & on.sampled[row]
-                peak = hit.int().argmax(dim=1)
+            values = by_neuron[row, neuron].float()
+            here = (values == (entered.score[part] * flipped[series])[:, None]) & allowed[row]
+            peak = here.view(torch.uint8).argmax(dim=1)
             lists.positions[layer, series, neuron, slot] = (starts[row] + peak).int()
             slots = ((series * self.info.n_layers + layer) * m + neuron) * k + slot
             log(name, slots.cpu().numpy(), self._windows(values, peak, on.counted[row]))
-
-    @staticmethod
-    def _columns(activation: torch.Tensor, row: torch.Tensor, neuron: torch.Tensor) -> torch.Tensor:
-        """The whole row of a neuron for each entry, float32 [entry, position]."""
-        _, width, m = activation.shape
-        at = torch.arange(width, device=activation.device)
-        index = ((row[:, None] * width + at) * m) + neuron[:, None]
-        return activation.contiguous().view(-1)[index].float()
 
     @staticmethod
     def _windows(values: torch.Tensor, peak: torch.Tensor, counted: torch.Tensor) -> np.ndarray:
@@ -255,8 +245,7 @@ class Accumulators:
             array: np.ndarray = tensor.flatten(-2).cpu().numpy()
             return array
 
-        scores, documents, positions = self.top.state()
-        scores[1] = -scores[1]
+        values, documents, positions = self.top.state()
         found = {
             "sums": flat(self.sums),
             "positive_counts": flat(self.positive_counts).astype(np.int64),
@@ -264,7 +253,7 @@ class Accumulators:
             "minimum": flat(self.minimum),
             "maximum": flat(self.maximum),
             "histogram": self.histogram.view(-1, BINS).cpu().numpy().astype(np.uint32),
-            "example_values": scores,
+            "example_values": values,
             "example_documents": documents,
             "example_positions": positions,
         }
@@ -272,7 +261,6 @@ class Accumulators:
             found["features"] = flat(self.features.permute(1, 2, 0, 3))
         if self.info.gated_mlp:
             values, documents, positions = self.sign_top.state()
-            values[1:3] = -values[1:3]
             found |= {
                 "sign_counts": flat(self.sign_counts.transpose(0, 1)).astype(np.int64),
                 "sign_sums": flat(self.sign_sums.permute(1, 2, 0, 3)),
@@ -301,9 +289,7 @@ class Accumulators:
         ):
             tensor.copy_(shaped(name))
         self.histogram.copy_(torch.from_numpy(arrays["histogram"].astype(np.int32)).view(L, -1))
-        values = np.array(arrays["example_values"])
-        values[1] = -values[1]
-        self.top.restore(values, arrays["example_documents"], arrays["example_positions"])
+        self.top.restore(*(arrays[f"example_{kind}"] for kind in ("values", "documents", "positions")))
         if self.features.shape[2]:
             self.features.copy_(shaped("features").permute(2, 0, 1, 3))
         if self.info.gated_mlp:
@@ -313,6 +299,4 @@ class Accumulators:
             extremes = shaped("part_extremes")  # [part, end, layer, neuron]
             self.part_low.copy_(extremes[:, 0].transpose(0, 1))
             self.part_high.copy_(extremes[:, 1].transpose(0, 1))
-            values = np.array(arrays["sign_values"])
-            values[1:3] = -values[1:3]
-            self.sign_top.restore(values, arrays["sign_documents"], arrays["sign_positions"])
+            self.sign_top.restore(*(arrays[f"sign_{kind}"] for kind in ("values", "documents", "positions")))

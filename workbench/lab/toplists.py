@@ -5,6 +5,7 @@ Ties at a list's end keep what came first. Used for both tails of the activation
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,14 +32,23 @@ class Entered:
 
 
 class TopLists:
-    """`scores`, `documents`, `positions`: [layer, series, neuron, k]. Empty slots hold `floor` and document −1."""
+    """`scores`, `documents`, `positions`: [layer, series, neuron, k]. Empty slots hold `floor` and document −1.
 
-    def __init__(self, n_layers: int, series: int, width: int, k: int, floor: float, device: torch.device) -> None:
-        shape = (n_layers, series, width, k)
-        self.floor = floor
+    A score is a value times the sign of its series, so that the best is always the highest.
+    """
+
+    def __init__(
+        self, n_layers: int, width: int, k: int, signs: Sequence[int], floor: float, device: torch.device
+    ) -> None:
+        shape = (n_layers, len(signs), width, k)
+        self._signs = signs
         self.scores = torch.full(shape, floor, dtype=torch.float32, device=device)
         self.documents = torch.full(shape, -1, dtype=torch.int32, device=device)
         self.positions = torch.full(shape, -1, dtype=torch.int32, device=device)
+
+    def sign_of_series(self, device: torch.device) -> torch.Tensor:
+        """float32 [series]: 1 or −1."""
+        return torch.tensor(self._signs, dtype=torch.float32, device=device)
 
     def offer(self, layer: int, scores: torch.Tensor, documents: torch.Tensor) -> Entered:
         """Offer each row's best to a layer's lists; `scores` float32 [row, series, neuron], `documents` int32 [row].
@@ -93,17 +103,19 @@ class TopLists:
         source[place, slot] = row[accepted].to(source.dtype)
 
     def state(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Scores float32, documents and positions int32, each [series, neuron of the model, k]."""
+        """Values float32, documents and positions int32, each [series, neuron of the model, k]."""
 
         def flat(tensor: torch.Tensor) -> np.ndarray:
             array: np.ndarray = tensor.transpose(0, 1).flatten(1, 2).cpu().numpy()
             return array
 
-        return flat(self.scores), flat(self.documents), flat(self.positions)
+        values = flat(self.scores) * np.array(self._signs, dtype=np.float32)[:, None, None]
+        return values, flat(self.documents), flat(self.positions)
 
-    def restore(self, scores: np.ndarray, documents: np.ndarray, positions: np.ndarray) -> None:
+    def restore(self, values: np.ndarray, documents: np.ndarray, positions: np.ndarray) -> None:
         """Go on from what `state` gave."""
         n_layers, series, width, k = self.scores.shape
+        scores = values * np.array(self._signs, dtype=np.float32)[:, None, None]
         for tensor, array in ((self.scores, scores), (self.documents, documents), (self.positions, positions)):
             shaped = torch.from_numpy(np.array(array)).view(series, n_layers, width, k).transpose(0, 1)
             tensor.copy_(shaped)
