@@ -58,49 +58,48 @@ class TopLists:
         n_rows, n_series, width = scores.shape
         lists = self.scores[layer].view(n_series * width, -1)
         owners = self.documents[layer].view(n_series * width, -1)
-        flat = scores.view(n_rows, -1)
-        found = (flat > lists.amin(dim=1)).T.nonzero()
+        flat = scores.view(n_rows, -1).T.contiguous()
+        found = (flat > lists.amin(dim=1)[:, None]).nonzero()
         place, row = found[:, 0], found[:, 1]
-        offered = flat[row, place]
-        source = torch.full_like(owners, -1)
-        # A list takes one entry at a time: the j-th round holds every list's j-th candidate, in the rows' order.
-        first = torch.ones_like(place, dtype=torch.bool)
-        first[1:] = place[1:] != place[:-1]
-        at = torch.arange(len(place), device=place.device)
-        turn = at - torch.cummax(torch.where(first, at, torch.zeros_like(at)), dim=0).values if len(place) else at
-        order = torch.argsort(turn, stable=True)
-        for round_ in torch.split(order, torch.bincount(turn).tolist()) if len(place) else ():
-            self._enter(lists, owners, source, place[round_], row[round_], offered[round_], documents)
-        where = (source >= 0).nonzero()
-        place, slot = where[:, 0], where[:, 1]
-        return Entered(
-            series=place // width,
-            neuron=place % width,
-            slot=slot,
-            row=source[place, slot].long(),
-            score=lists[place, slot],
-        )
+        taken = [torch.empty(3, 0, dtype=torch.int64, device=place.device)]
+        if len(place):
+            # A list takes one entry at a time: the j-th round holds every list's j-th candidate, in the rows' order.
+            first = torch.ones_like(place, dtype=torch.bool)
+            first[1:] = place[1:] != place[:-1]
+            at = torch.arange(len(place), device=place.device)
+            turn = at - torch.cummax(torch.where(first, at, torch.zeros_like(at)), dim=0).values
+            order = torch.argsort(turn, stable=True)
+            offered = flat[place, row]
+            for turns in torch.split(order, torch.bincount(turn).tolist()):
+                taken.append(self._enter(lists, owners, place[turns], row[turns], offered[turns], documents))
+        entered = torch.cat(taken, dim=1)
+        if len(taken) > 2:
+            entered = entered[:, _last_of_each(entered[0] * lists.shape[1] + entered[1])]
+        place, slot, row = entered
+        return Entered(series=place // width, neuron=place % width, slot=slot, row=row, score=lists[place, slot])
 
     @staticmethod
     def _enter(
         lists: torch.Tensor,
         owners: torch.Tensor,
-        source: torch.Tensor,
         place: torch.Tensor,
         row: torch.Tensor,
         score: torch.Tensor,
         documents: torch.Tensor,
-    ) -> None:
-        """One candidate for each of these lists: it replaces its document's entry, or the lowest, if it is higher."""
+    ) -> torch.Tensor:
+        """One candidate for each of these lists: it replaces its document's entry, or the lowest, if it is higher.
+
+        Gives list, slot and row of those that did, int64 [3, entry].
+        """
         document = documents[row]
         present = owners[place] == document[:, None]
-        lowest = lists[place].argmin(dim=1)
-        slot = torch.where(present.any(dim=1), present.int().argmax(dim=1), lowest)
-        accepted = score > lists[place, slot]
+        held = lists[place]
+        slot = torch.where(present.any(dim=1), present.view(torch.uint8).argmax(dim=1), held.argmin(dim=1))
+        accepted = (score > held.gather(1, slot[:, None])[:, 0]).nonzero()[:, 0]
         place, slot = place[accepted], slot[accepted]
         lists[place, slot] = score[accepted]
         owners[place, slot] = document[accepted]
-        source[place, slot] = row[accepted].to(source.dtype)
+        return torch.stack([place, slot, row[accepted]])
 
     def state(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Values float32, documents and positions int32, each [series, neuron of the model, k]."""
@@ -119,3 +118,12 @@ class TopLists:
         for tensor, array in ((self.scores, scores), (self.documents, documents), (self.positions, positions)):
             shaped = torch.from_numpy(np.array(array)).view(series, n_layers, width, k).transpose(0, 1)
             tensor.copy_(shaped)
+
+
+def _last_of_each(keys: torch.Tensor) -> torch.Tensor:
+    """Where each key occurs last, int64."""
+    order = torch.argsort(keys, stable=True)
+    ordered = keys[order]
+    last = torch.ones_like(ordered, dtype=torch.bool)
+    last[:-1] = ordered[1:] != ordered[:-1]
+    return order[last]
