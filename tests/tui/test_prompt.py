@@ -258,6 +258,7 @@ async def test_when_the_worker_dies_another_line_is_made_and_asking_goes_on():
         first.closed.set()
         await until(pilot, lambda: not clients and app.link.connected)
         assert any(type(message).__name__ == "Attach" for message in second.requests)
+        assert "the worker is gone; another one is being started" in screen(app)
         await pilot.press("f5")
         await until(pilot, lambda: "step 2" in screen(app))
 

@@ -70,6 +70,7 @@ class WorkbenchApp(App[int]):
         self.feed = Feed(self._session_changed)
         self.feed.path = session.absolute() if session else None
         self.link = Link(spec, self._worker_changed, self._hinted, connect) if spec else None
+        self._lost_told = 0
         self._pages: dict[str, Page] = {}
 
     # --- start and end ---
@@ -178,6 +179,12 @@ class WorkbenchApp(App[int]):
     # --- the worker ---
 
     def _worker_changed(self) -> None:
+        if self.link and self.link.lost > self._lost_told and self.is_running:
+            self._lost_told = self.link.lost
+            self.page_now.say(
+                "the worker is gone; another one is being started. What was finished is in the session, "
+                "and a step that ran can be run again"
+            )
         if self.link and self.link.status and self.link.status.info:
             self.model_info = self.link.status.info
         if self.is_running and self.begun:

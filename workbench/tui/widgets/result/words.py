@@ -30,9 +30,10 @@ def status_line(record: StepRecord, link: Link | None, colors: Ink) -> Text:
         else:
             text.append("queued behind what runs", colors.second)
     elif record.status == "running":
-        text.append(bar(record), colors.accent)
+        if bar(record):
+            text.append(f"{bar(record)} ", colors.accent)
         words = progress_words(record.progress, time.time()) or "running"
-        text.append(f" {words} · Ctrl+C cancels and keeps what there is", colors.second)
+        text.append(f"{words} · Ctrl+C cancels and keeps what there is", colors.second)
     elif record.status == "done":
         text.append(f"done{_took(record)}", colors.quiet)
     elif record.status == "cancelled":
