@@ -65,7 +65,7 @@ def run(lab: Lab, params: Params, report: Report) -> None:
         named = [unit for unit in parse_units(params.units, lab.info) if isinstance(unit, Neuron)]
         if not named:
             raise UserError(f"{params.units} names no neuron: give units like L12.N345, or leave them out")
-        chosen = [(unit, direction(index, unit)) for unit in named]
+        chosen = [(unit, rule_direction(index, rule, unit)) for unit in named]
     else:
         chosen = candidates(index, rule, params.candidates)
     if not chosen:
@@ -75,10 +75,15 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     _tell(index, params, found, bool(params.units), report)
 
 
-def direction(index: NeuronIndex, unit: Neuron) -> int:
-    """The way a neuron is expected to go where its rule holds, from the index alone."""
-    neuron = unit.layer * index.info.d_mlp + unit.index
-    return 1 if index.value("tail", neuron) >= 0.5 else -1
+def rule_direction(index: NeuronIndex, rule: Rule, unit: Neuron) -> int:
+    """The way a neuron is expected to go where the rule holds, from the index alone: 1 high, −1 low.
+
+    As its best feature says where that is the rule, else as its dominant tail.
+    """
+    card = index.card(unit.layer, unit.index)
+    if rule.feature and card.best == rule.feature and card.best_sign:
+        return card.best_sign
+    return -1 if card.tail_share[0] < 0.5 else 1
 
 
 def candidates(index: NeuronIndex, rule: Rule, n: int) -> list[tuple[Neuron, int]]:
@@ -101,11 +106,7 @@ def candidates(index: NeuronIndex, rule: Rule, n: int) -> list[tuple[Neuron, int
     chosen = []
     for neuron in order[scores[order] > 0].tolist():
         unit = Neuron(*divmod(neuron, index.info.d_mlp))
-        sign = direction(index, unit)
-        card = index.card(unit.layer, unit.index)
-        if rule.feature and card.best == rule.feature:
-            sign = card.best_sign or sign
-        chosen.append((unit, sign))
+        chosen.append((unit, rule_direction(index, rule, unit)))
     return chosen
 
 

@@ -1,0 +1,70 @@
+"""Ten neurons of the default model and what each should fire on, tried on documents the index has not seen.
+
+    python -m tests.benchmarks.ten_neurons [TOKENS]
+
+Needs the index that README's command builds. Prints the table that README shows; the neurons and their rules were
+chosen by looking at the index, so the AUC on other documents is the test of them.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from workbench.experiment import Report
+
+NEURONS = (
+    ("L25.N9", "token_a", "the token 'a'"),
+    ("L20.N66", "token_by", "the token 'by'"),
+    ("L22.N74", "token_not", "the token 'not'"),
+    ("L23.N1418", "token_as", "the token 'as'"),
+    ("L23.N1269", "is_modal", "a modal verb: can, may, must …"),
+    ("L22.N1293", "is_digit", "digits"),
+    ("L18.N13", "is_all_caps", "a word in capitals"),
+    ("L19.N507", "is_dash", "dashes"),
+    ("L20.N1427", "letter_d", "a token that begins with d"),
+    ("L22.N782", "prev_same", "a token that repeats the one before"),
+)
+TOKENS = 5_000
+RANDOM = 64
+SEED = 0
+
+
+class _Silent:
+    def changed(self, report: Report) -> None:
+        pass
+
+    between_batches = streamed = changed
+
+
+def main(tokens: int) -> int:
+    from workbench.experiments._index import open_index
+    from workbench.experiments.find_neuron import rule_direction
+    from workbench.lab import neurons
+    from workbench.lab.fingerprint import fingerprint
+    from workbench.lab.model import load_lab
+    from workbench.lab.source import resolve
+    from workbench.units import parse_unit
+
+    source = resolve("default")
+    lab = load_lab(source).job(seed=SEED)
+    lab.set_fingerprint(fingerprint(source))
+    index = open_index(lab.info, data=True)
+    print(f"index {index.folder.name}: {index.n_tokens:,} tokens of {index.n_documents} documents\n")
+    print("| neuron | fires on | rule | AUC (95 %) | random neurons of its layer: median, best of 64 | tokens | hits |")
+    print("|---|---|---|---|---|---|---|")
+    for name, text, words in NEURONS:
+        unit, rule = parse_unit(name, lab.info), neurons.read_rule(index, text)
+        pair = (unit, rule_direction(index, rule, unit))
+        found = neurons.try_rule(lab, index, rule, [pair], "", tokens, RANDOM, Report(_Silent()))
+        one = found.tried[0]
+        goes = "" if one.direction > 0 else " (goes low)"
+        print(
+            f"| {name} | {words}{goes} | `{text}` | {one.auc:.3f} ({one.low:.3f}–{one.high:.3f}) | "
+            f"{one.random_median:.2f}, {one.random_best:.2f} | {found.tokens:,} | {found.hits:,} |",
+            flush=True,
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else TOKENS))

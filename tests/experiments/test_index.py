@@ -1,0 +1,158 @@
+"""The `index` experiment: what it says, what a cancel keeps, what it refuses; and the card it leads to."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tiny import tiny_model
+from workbench.errors import Cancelled, GrammarError, UserError
+from workbench.experiment import Report, experiment
+from workbench.index.reader import NeuronIndex
+from workbench.index.store import best_index, indexes_dir, verify
+from workbench.lab.model import Lab, load_lab
+from workbench.lab.run import execute
+from workbench.lab.source import resolve
+
+WORDS = "The capital of France is Paris . May list ( one , two ) 3 self When Mary and John"
+
+
+class Sink:
+    """Cancels after some batches; keeps how the progress went."""
+
+    def __init__(self, cancel_after: int = 1 << 30) -> None:
+        self.left = cancel_after
+        self.stages: list[str] = []
+        self.done: list[float] = []
+
+    def changed(self, report: Report) -> None:
+        pass
+
+    streamed = changed
+
+    def between_batches(self, report: Report) -> None:
+        if report.progress.stage not in self.stages:
+            self.stages.append(report.progress.stage)
+        if report.progress.unit == "tokens":
+            self.done.append(report.progress.done)
+            self.left -= 1
+            if self.left < 0:
+                raise Cancelled
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    folder = tmp_path_factory.mktemp("model") / "llama"
+    tiny_model("llama", folder)
+    lab = load_lab(resolve(str(folder)))
+    lab.set_fingerprint("c" * 64)
+    return lab
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> str:
+    drawn = random.Random(1)
+    words = WORDS.split()
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for number in range(30):
+        (folder / f"{number}.txt").write_text(" ".join(drawn.choice(words) for _ in range(drawn.randrange(50, 200))))
+    return str(folder)
+
+
+def run(lab: Lab, name: str, sink: Sink | None = None, **params: Any) -> Report:
+    report = Report(sink or Sink())
+    execute(lab, name, params, [], 0, report)
+    return report
+
+
+def test_it_builds_both_parts_and_says_what_it_costs(lab: Lab, corpus: str) -> None:
+    sink = Sink()
+    report = run(lab, "index", sink, corpus=corpus, tokens=2000, explain=True)
+    assert sink.stages[0] == "what follows from the weights alone"
+    assert sink.done == sorted(sink.done)
+    assert sink.done[-1] >= 2000
+    assert "192 neurons on" in report.headline
+    assert any("of memory and" in note and "tokens/s" in note for note in report.notes)
+    index = NeuronIndex.open(best_index(lab.info))
+    assert any(index.corpus.hash in note for note in report.notes)
+    assert verify(index.folder) == []
+    assert report.scalars["tokens"] == index.n_tokens >= 2000
+    again = run(lab, "index", corpus=corpus, tokens=2000, explain=True)
+    assert "all of it was there already" in again.headline
+    more = run(lab, "index", corpus=corpus, tokens=1 << 40, explain=True)
+    assert "the corpus has no more" in more.headline
+    assert NeuronIndex.open(index.folder).n_tokens > index.n_tokens
+
+
+def test_cancel_keeps_what_is_done_and_the_same_command_goes_on(lab: Lab, corpus: str) -> None:
+    sink = Sink(cancel_after=2)
+    with pytest.raises(Cancelled):
+        run(lab, "index", sink, corpus=corpus, tokens=4000)
+    kept = NeuronIndex.open(best_index(lab.info))
+    assert 0 < kept.n_tokens < 4000
+    assert not kept.complete
+    assert kept.card(0, 0).high
+    assert verify(kept.folder) == []
+    report = run(lab, "index", corpus=corpus, tokens=4000)
+    assert any("goes on after" in note for note in report.notes)
+    assert NeuronIndex.open(kept.folder).complete
+
+
+def test_weights_alone(lab: Lab) -> None:
+    report = run(lab, "index", tokens=0)
+    assert "can be browsed by their weights" in report.headline
+    assert [path.name for path in indexes_dir().iterdir()] == ["weights-" + "c" * 12]
+    card = run(lab, "neuron", unit="L1.N3")
+    assert "promotes" in card.headline
+    assert "examples" not in card.views
+    with pytest.raises(UserError, match="there is only the weights part"):
+        run(lab, "unusual", prompt="The capital of France")
+
+
+def test_a_corpus_that_is_none_is_said_before_anything_is_made(lab: Lab) -> None:
+    with pytest.raises(UserError, match="no corpus 'nowhere'"):
+        run(lab, "index", corpus="nowhere")
+    assert not indexes_dir().exists()
+
+
+def test_weights_that_are_not_hashed_yet_have_no_index(tmp_path: Path) -> None:
+    tiny_model("llama", tmp_path / "m")
+    with pytest.raises(UserError, match="still being hashed"):
+        run(load_lab(resolve(str(tmp_path / "m"))), "index", tokens=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "sentence"),
+    [
+        ("neuron", {"unit": "L1.H0"}, "is no neuron"),
+        ("neuron", {}, "no neuron named"),
+        ("neuron", {"unit": "L9.N0"}, "no layer 9"),
+        ("unusual", {"prompt": "a"}, "single token"),
+        ("find-neuron", {"rule": ""}, "say what to look for"),
+        ("find-neuron", {"rule": "/(/"}, "the pattern is not one"),
+        ("find-neuron", {"rule": "zzzzqqqq"}, "is not one token"),
+        ("find-neuron", {"rule": "is_comma", "units": "L0.H1"}, "names no neuron"),
+        ("find-neuron", {"rule": "is_comma", "index": "nothing"}, "there is no index"),
+        ("index", {"context": 1}, "context"),
+        ("index", {"tokens": -1}, "tokens"),
+    ],
+)
+def test_mistakes_are_sentences(lab: Lab, corpus: str, name: str, params: dict[str, Any], sentence: str) -> None:
+    run(lab, "index", corpus=corpus, tokens=200)
+    with pytest.raises((UserError, GrammarError), match=sentence):
+        run(lab, name, **params)
+
+
+def test_a_rule_needs_documents_that_were_not_seen(lab: Lab, corpus: str) -> None:
+    run(lab, "index", corpus=corpus, tokens=1 << 40)
+    with pytest.raises(UserError, match=r"every document .* is in the index"):
+        run(lab, "find-neuron", rule="' Paris'", units="L0.N1")
+
+
+def test_the_build_is_a_batch_that_others_interrupt() -> None:
+    assert experiment("index").batch
+    assert not experiment("neuron").batch
