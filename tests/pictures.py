@@ -23,7 +23,7 @@ FOLDER = ROOT / ".github" / "pictures"
 SIZE = (120, 36)
 
 
-async def until(pilot: object, condition: Callable[[], bool], seconds: float = 120) -> None:
+async def until(pilot: object, condition: Callable[[], bool], seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "the picture's moment never came"

@@ -361,7 +361,8 @@ def _number_typed(value: Any) -> Any:
 
 def params_builtins(params: Params) -> dict[str, Any]:
     """Parameters as plain data, for the log and `--json`."""
-    return msgspec.to_builtins(params)
+    plain: dict[str, Any] = msgspec.to_builtins(params)
+    return plain
 
 
 def command_line(

@@ -78,7 +78,8 @@ def sort(ids: np.ndarray, column: IndexColumn, descending: bool = False) -> np.n
     # Value and place in one number: numpy sorts those several times as fast as it sorts stably.
     places = keys.astype(np.uint64) << np.uint64(32) | np.arange(len(ids), dtype=np.uint64)
     places.sort()
-    return ids[(places & np.uint64(0xFFFFFFFF)).astype(np.int64)]
+    ordered: np.ndarray = ids[(places & np.uint64(0xFFFFFFFF)).astype(np.int64)]
+    return ordered
 
 
 def parse(text: str, columns: Mapping[str, IndexColumn], sets: Collection[str] = ()) -> Query:

@@ -194,6 +194,8 @@ def main() -> None:
         log.exception("the model can't be loaded")
         pipe.send(LoadFailed(reason=f"the model could not be loaded: {engines.internal_error(defect)}"))
         sys.exit(1)
+    if engine.info.device == "cpu":
+        os.nice(10)  # it takes every core: the control process and the terminal go first
     pipe.send(Ready(info=engine.info, versions=engines.versions(), memory=engine.memory()))
     if not engine.info.fingerprint:
         threading.Thread(target=_identify, args=(pipe, engine), daemon=True).start()
