@@ -29,7 +29,11 @@ class Asked:
 def asked(lab: Lab, params: PromptParams) -> list[Asked]:
     """The prompts of a run, tokenized. Raises UserError, naming the line of a set that is wrong."""
     rows = params.rows()
-    return [_asked(lab, row, params.chat, at if params.prompts else 0) for at, row in enumerate(rows, 1)]
+    if not params.prompts or lab.report is None:
+        return [_asked(lab, row, params.chat, 0) for row in rows]
+    # A long set takes seconds to tokenize: others get their turn meanwhile.
+    tracked = lab.report.track(rows, "prompts", stage="tokenizing")
+    return [_asked(lab, row, params.chat, at) for at, row in enumerate(tracked, 1)]
 
 
 def _asked(lab: Lab, row: PromptRow, chat: bool, line: int) -> Asked:
