@@ -49,7 +49,8 @@ from workbench.units import Site
 FIRST_CHECKPOINT = 5.0
 """seconds until there is something to browse"""
 CHECKPOINT = 30.0
-"""seconds between checkpoints, or twenty times what one takes"""
+LONGEST_PAUSE = 120.0
+"""seconds between checkpoints: twenty times what one takes, within these bounds"""
 
 
 def default_settings(info: ModelInfo, context: int, top: int, explain: bool) -> IndexSettings:
@@ -273,5 +274,5 @@ class IndexBuild:
         columns = derived(arrays, self.file, self._weights)
         self._writer.checkpoint(arrays, columns)
         self._begun = self._saved = time.monotonic()
-        self._pause = max(CHECKPOINT, 20 * (self._saved - began))
+        self._pause = min(max(CHECKPOINT, 20 * (self._saved - began)), LONGEST_PAUSE)
         self._dirty = False
