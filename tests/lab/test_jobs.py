@@ -83,11 +83,9 @@ def test_results_repeat_to_the_bit():
 
 def test_a_cancel_between_batches_keeps_what_there_is():
     lab = tiny_lab("llama")
-    calls = []
 
     def between():
-        calls.append(1)
-        if len(calls) > 1:
+        if report.views.get("continuations"):
             raise Cancelled
 
     report = new_report(between)

@@ -148,6 +148,7 @@ class Timeline(Page):
         wait = _FOLLOW if self.result.step is not None else 0.001
         self._following = self.set_timer(wait, lambda: self.result.show(self.lines.current))
         self._say_nothing()
+        self.refresh_frame()  # it counts the steps
 
     @on(StepList.Opened)
     def _opened(self) -> None:
