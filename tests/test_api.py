@@ -150,3 +150,21 @@ def test_parts_are_steps_under_the_step(tmp_path):
         assert part.command.startswith("workbench run sweep --prompt ")
         assert {view.key for view in reader.views(3)} >= {"neurons", "heads", "where"}
         assert {view.key for view in reader.views(1)} == set(found.views)
+
+
+def test_the_basket_is_taken_by_units_and_edits_and_logged_written_out(tmp_path):
+    file = tmp_path / "basket.db"
+    with open_lab(str(tiny_folder("llama")), session=file, device="cpu") as lab:
+        lab._writer.pin("L1.N3", "months")
+        lab._writer.pin("L2.N5", "months")
+        found = lab.predict(prompt=PROMPT, edits=["basket:months[1-]=0"], controls=0)
+        same = lab.predict(prompt=PROMPT, edits=["L1.N3, L2.N5[1-]=0"], controls=0)
+        assert found.scalars["kl"] == same.scalars["kl"] > 0
+        lab.activations(prompt=PROMPT, units="basket:months")
+        with pytest.raises(UserError, match="no set 'days'.*basket:months"):
+            lab.predict(prompt=PROMPT, edits=["basket:days=0"])
+    with SessionReader(file) as reader:
+        steps = [reader.step(row.id) for row in reader.rows(0, None)]
+    assert steps[0].edits == steps[1].edits
+    assert "basket" not in steps[0].command + steps[2].command
+    assert steps[2].params["units"] == "L1.N3, L2.N5"

@@ -179,3 +179,10 @@ def test_a_python_function_is_not_replayed():
     check_replayable([SetTo("L1.N2", 0)])
     with pytest.raises(UserError, match="from Python"):
         check_replayable([Function("L1.mlp_post", "lambda x: x")])
+
+
+def test_a_set_of_the_basket_is_edited_like_any_units():
+    edit = parse_edit("L0.N1, basket:months[last]*=2")
+    assert edit == Scale("L0.N1, basket:months", 2, "last")
+    assert parse_edit(str(edit)) == edit
+    assert parse_edit('L5.H3<"a basket of fruit"') == Patch("L5.H3", "a basket of fruit")

@@ -38,6 +38,7 @@ from workbench.experiment import (
     params_builtins,
 )
 from workbench.model_info import ModelInfo
+from workbench.session.sets import without_sets
 from workbench.view_arrays import view_arrays
 from workbench.views import AnyView
 
@@ -133,7 +134,9 @@ class OpenedLab:
         from workbench.lab.run import execute
 
         found = experiment(name)
-        values = make_params(found.params, {key: _plain(key, value) for key, value in params.items()})
+        given = {key: _plain(key, value) for key, value in params.items()}
+        given, _ = without_sets(str(self.session or ""), given, [])
+        values = make_params(found.params, given)
         stack = self._stack(edits)
         step = self._begin(found, values, stack, seed)
         sink = _Sink(self._writer, step, seed, self.info)
@@ -200,7 +203,7 @@ class OpenedLab:
         stack: list[AnyEdit] = []
         for edit in given:
             if isinstance(edit, str):
-                stack += parse_edits([edit], self.info)
+                stack += without_sets(str(self.session or ""), {}, parse_edits([edit], self.info))[1]
             elif isinstance(edit, tuple):
                 stack.append(_python_edit(*edit))
             else:

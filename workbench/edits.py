@@ -9,6 +9,7 @@
     L14.resid_post@refusal=0   or at chosen sites; a component takes =NUMBER, *=, +=, =mean, =resample, <"…" too
     L14.resid_post+=6*@capital   add a direction as stored; L*.resid_post for every layer, -= subtracts
     L12.N345+=.5            add to an activation
+    basket:months=0         a set of the session's pins; it is written out when a step begins
 
 Directions come from files, or from a neuron's weights: @L12.N345.out, .in (.gate where gated).
 Where: everywhere, or [last] [3] [2-5] [1-] [prompt] [generated] after the units: L12.N345[last]=0. Position 0 is the
@@ -28,7 +29,7 @@ import msgspec
 
 from workbench.errors import GrammarError, UserError
 from workbench.model_info import ModelInfo
-from workbench.units import STREAM, Component, Direction, Head, Neuron, Site, Unit, parse_units
+from workbench.units import STREAM, Component, Direction, Head, Neuron, Site, Unit, names_sets, parse_units
 
 
 class _Edit(msgspec.Struct, frozen=True, tag_field="op", omit_defaults=True):
@@ -202,7 +203,8 @@ def parse_edit(text: str, info: ModelInfo | None = None) -> Edit:
         if not where:
             raise GrammarError(text, at.start(1), "no position is named: leave the brackets out to edit at all")
     try:
-        units = parse_units(left, info)
+        # What a set of the basket holds only the session tells.
+        units = [] if names_sets(left) else parse_units(left, info)
     except GrammarError as error:
         raise GrammarError(text, error.position, error.problem) from None
     edit = _right_side(text, start, operator, left.strip(), where)

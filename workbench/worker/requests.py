@@ -10,8 +10,8 @@ from workbench.edits import Edit, check_stack
 from workbench.errors import UserError
 from workbench.experiment import command_line, experiment, make_params, params_builtins
 from workbench.model_info import ModelInfo
-from workbench.session.reader import SessionReader
-from workbench.units import expand_sets, names_sets, parse_units
+from workbench.session.sets import without_sets
+from workbench.units import parse_units
 from workbench.worker.connection import Connection
 from workbench.worker.jobs import Job
 from workbench.worker.messages import PartBegan
@@ -32,9 +32,6 @@ from workbench.worker.protocol import (
     Submitted,
     Welcome,
 )
-
-UNIT_PARAMS = ("unit", "units")
-"""parameters that take units, and with them the basket"""
 
 if TYPE_CHECKING:
     from workbench.worker.control import Control
@@ -86,9 +83,9 @@ def _stop(control: Control, message: Stop) -> Message:
 
 async def _submit(control: Control, front: Connection, message: Submit) -> Message:
     session = _session(message.session)
-    named = await asyncio.to_thread(_without_sets, session, message.params)
+    named, edits = await asyncio.to_thread(without_sets, session, message.params, message.edits)
     params, command = await asyncio.to_thread(
-        _checked, message.experiment, named, message.edits, control.info, control.spec.model, message.seed
+        _checked, message.experiment, named, edits, control.info, control.spec.model, message.seed
     )
     front.sessions.setdefault(session, message.session)
     step = await control.keeper.add_step(
@@ -96,7 +93,7 @@ async def _submit(control: Control, front: Connection, message: Submit) -> Messa
         lambda writer: writer.add_step(
             message.experiment,
             params,
-            message.edits,
+            edits,
             seed=message.seed,
             expected=message.expected,
             parent=message.parent,
@@ -108,7 +105,7 @@ async def _submit(control: Control, front: Connection, message: Submit) -> Messa
         Job(
             experiment=message.experiment,
             params=params,
-            edits=message.edits,
+            edits=edits,
             seed=message.seed,
             session=session,
             named=message.session,
@@ -179,19 +176,6 @@ def _session(path: str) -> str:
 def _changed(control: Control, session: str, step: int) -> None:
     for connection in control.connections:
         connection.tell_change(session, step, 0)
-
-
-def _without_sets(session: str, params: dict[str, Any]) -> dict[str, Any]:
-    """The basket and its sets written out as units, so that the log says what was meant. Raises UserError."""
-    found = {name: value for name, value in params.items() if name in UNIT_PARAMS and isinstance(value, str)}
-    found = {name: value for name, value in found.items() if names_sets(value)}
-    if not found:
-        return params
-    pins: list[tuple[str, str]] = []
-    if os.path.exists(session):
-        with SessionReader(session) as reader:
-            pins = [(pin.unit, pin.name) for pin in reader.pins()]
-    return {**params, **{name: expand_sets(value, pins) for name, value in found.items()}}
 
 
 def _checked(

@@ -53,8 +53,10 @@ class EditList(LineList):
 
 
 def _touches(units: str, page: Page) -> str:
-    from workbench.units import parse_units
+    from workbench.units import names_sets, parse_units
 
+    if names_sets(units):
+        return "what is pinned when a step begins"
     try:
         n = len(parse_units(units, page.workbench.model_info))
     except UserError:
