@@ -92,7 +92,7 @@ Unit = Neuron | Head | Site | Direction | Component
 _SEPARATORS = re.compile(r"[,\s]+")
 _NAME = re.compile(r"[A-Za-z_](?:[\w.-]*\w)?")
 _NUMBER = re.compile(r"\d+")
-_SET = re.compile(r"(?<![^\s,])basket(?::(?P<name>[^\s,:]+))?(?![^\s,])")
+_SET = re.compile(r"(?<![^\s,])basket(?::(?P<name>[^\s,:;=*+<\[\]]+))?(?![^\s,])")
 
 
 def parse_units(text: str, info: ModelInfo | None = None) -> list[Unit]:
@@ -249,6 +249,12 @@ def format_units(units: Iterable[Unit]) -> str:
             terms.append(str(unit))
     close()
     return ", ".join(terms)
+
+
+def check_set_name(name: str) -> None:
+    """Raises UserError for a name that `basket:NAME` could not be written with."""
+    if name and not _SET.fullmatch(f"basket:{name}"):
+        raise UserError(f"a set's name is one word without commas, colons, brackets or =: {name!r} is not")
 
 
 def names_sets(text: str) -> bool:

@@ -163,3 +163,17 @@ def test_a_crafted_view_is_a_note_and_the_rest_is_drawn(invoke: Run, tmp_path: P
     assert result.exit_code == 0, result.output
     assert "note: the view" in " ".join(result.stdout.split())
     assert samples.text().title in result.stdout
+
+
+def test_units_are_pinned_listed_and_taken_out(invoke: Run, tmp_path: Path) -> None:
+    assert invoke("pin", "p.db", "L5.H3, L1.N2-3", "--set", "mine").exit_code == 0
+    assert invoke("pin", "p.db", "@refusal").exit_code == 0
+    listed = invoke("pin", "p.db")
+    assert listed.stdout.splitlines() == ["basket  @refusal", "basket:mine  L5.H3, L1.N2, L1.N3"]
+    assert invoke("pin", "p.db", "L1.N2", "--set", "mine", "--remove").exit_code == 0
+    found = json.loads(invoke("pin", "p.db", "--json").stdout)
+    assert {"unit": "L1.N3", "set": "mine"} in found
+    assert {"unit": "L1.N2", "set": "mine"} not in found
+    assert [invoke("pin", "p.db", *bad).exit_code for bad in (["X9"], ["L1.N1", "--set", "a,b"])] == [2, 2]
+    assert invoke("pin", "none.db").exit_code == 2
+    assert not (tmp_path / "none.db").exists()

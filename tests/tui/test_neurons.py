@@ -277,6 +277,12 @@ async def test_pins_go_into_the_session_and_filter(own_folders: Path) -> None:
         await pilot.press("B", "x")
         await until(pilot, lambda: client.asked(Pin)[-1].remove, "taken out")
         await until(pilot, lambda: not lines_with(pilot.app, "L0.N2"), "one line less")
+        await pilot.press("a")
+        await typed(pilot, "L0.H1")
+        await pilot.press("enter")
+        await until(pilot, lambda: lines_with(pilot.app, "L0.H1"), "a head beside the neurons")
+        await pilot.press("g", "0")
+        assert str(pilot.app.edits.on()[0]) == "basket=0"
 
 
 async def test_a_note_is_on_the_card(own_folders: Path) -> None:

@@ -23,6 +23,7 @@ _COMMANDS = {
     "show": ("sessions", "Print a session's steps, or one step with its views."),
     "replay": ("sessions", "Step through a session as it happened, without a model."),
     "note": ("sessions", "Write a note into a session."),
+    "pin": ("pins", "Put units into a session's basket, or list it."),
     "index": ("index", "Build, list and query indexes of what every neuron does."),
     "models": ("models", "List the models on this machine."),
     "ps": ("workers", "List the workers that are running."),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from workbench.cli.output import Printer
     from workbench.session.reader import SessionReader
     from workbench.session.records import NoteRow, StepRow
-    from workbench.worker.protocol import Note
+    from workbench.worker.protocol import Note, Pin
 
 width_option = click.option("--width", type=click.IntRange(20, 1000), metavar="CELLS", help="Draw this wide.")
 
@@ -62,7 +62,7 @@ def show_command(file: Path, step: int | None, as_json: bool, width: int | None)
     from workbench.cli.output import print_json
     from workbench.cli.page import load_views, print_step, step_json
 
-    with _open(file) as reader:
+    with open_session(file) as reader:
         if step is None:
             rows = reader.rows(0)
             if as_json:
@@ -91,10 +91,10 @@ def replay_command(file: Path, text: bool, width: int | None) -> int | None:
     if not text and sys.stdin.isatty() and sys.stdout.isatty():
         from workbench.tui.app import run_replay
 
-        _open(file).close()
+        open_session(file).close()
         return run_replay(file.absolute())
     printer = _printer(width)
-    with _open(file) as reader:
+    with open_session(file) as reader:
         rows = reader.rows(0)
         _print_rows(printer, reader, rows)
         for row in rows:
@@ -119,25 +119,25 @@ def note_command(file: Path, text: str, step: int | None) -> None:
     from workbench.worker.protocol import Note
 
     check_text("TEXT", text)
-    _open(file).close()  # a note makes no session
+    open_session(file).close()  # a note makes no session
     try:
         with SessionWriter(file) as writer:
             writer.note(text, step)
     except UserError:
         # a worker that has the session open is the one who writes
-        if not _told_worker(Note(session=str(file.absolute()), text=text, step=step)):
+        if not told_worker(Note(session=str(file.absolute()), text=text, step=step)):
             raise
     about = f" about step {step}" if step else ""
     click.echo(f"the note{about} is in {short_path(file.absolute())}")
 
 
-def _told_worker(note: Note) -> bool:
+def told_worker(message: Note | Pin) -> bool:
     """Whether one of the running workers took it."""
     from workbench.worker.protocol import Done
     from workbench.worker.start import ask, scan
 
     for place, _, _ in scan():
-        match ask(place, note):
+        match ask(place, message):
             case [Done()]:
                 return True
     return False
@@ -150,7 +150,8 @@ def _printer(width: int | None = None) -> Printer:
     return Printer(width, load().theme)
 
 
-def _open(file: Path) -> SessionReader:
+def open_session(file: Path) -> SessionReader:
+    """To read from. Raises UserError where there is none."""
     from workbench.session.reader import SessionReader
 
     if not file.exists():

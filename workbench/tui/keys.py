@@ -202,6 +202,8 @@ CHOOSER = [
 ]
 
 BASKET = [
+    _key("basket.add", "a,i", "add", "add", "units of any kind, typed: L5.H3, L12.N10-12, @name", show=True),
+    _key("basket.off", "0", "switch_off", "switch off", "this set into the edit stack, set to 0", show=True),
     _key("basket.remove", "x,delete", "remove", "remove", "take this unit out of its set", show=True),
     _key("basket.move", "P", "move_to_set", "to a set", "also into a named set", show=True),
 ]

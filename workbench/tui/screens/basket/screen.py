@@ -12,15 +12,17 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from workbench.errors import UserError
+from workbench.index.completion import Completion
 from workbench.text import fit, safe
 from workbench.tui import keys
 from workbench.tui.feed import NothingYet
 from workbench.tui.latest import Latest
 from workbench.tui.page import Page
 from workbench.tui.screens.neurons.ask import Ask, Wanted
+from workbench.tui.suggest import completions
 from workbench.tui.theme import ink
 from workbench.tui.widgets.line_list import LineList
-from workbench.units import Neuron, parse_unit
+from workbench.units import Neuron, check_set_name, parse_unit, parse_units
 
 if TYPE_CHECKING:
     from workbench.session.reader import SessionReader
@@ -67,7 +69,10 @@ class Basket(Page):
         self._reads = Latest(self, self._read, lambda sentence: self.say(sentence, bad=True))
 
     def body(self) -> ComposeResult:
-        yield Static("Nothing is pinned in this session: p pins the unit under the cursor.", id="nothing-pinned")
+        yield Static(
+            "Nothing is pinned in this session: p pins the unit under the cursor on other screens, a takes any unit.",
+            id="nothing-pinned",
+        )
         yield Pins()
         yield Ask()
 
@@ -101,25 +106,51 @@ class Basket(Page):
 
     def action_remove(self) -> None:
         if pin := self._here:
-            self.run_worker(self._send(pin.unit, pin.name, True))
+            self.run_worker(self._send([pin.unit], pin.name, True))
+
+    def action_add(self) -> None:
+        """Any units, into the set under the cursor."""
+        page, name = self, self._here.name if self._here else ""
+
+        def done(text: str) -> None:
+            units = [str(unit) for unit in parse_units(text, page.workbench.model_info)]
+            if not units:
+                raise UserError("name the units: L5.H3, L12.N345, @name")
+            page.run_worker(page._send(units, name, False))
+
+        def ways(text: str) -> list[Completion]:
+            return [Completion(one, one) for one in completions(page, text, 7)]
+
+        into = f"pin to {name or 'the basket'}"
+        self.query_one(Ask).ask(Wanted(into, done, "", "L5.H3, L12.N345", ways))
+
+    def action_switch_off(self) -> None:
+        """The whole set into the edit stack."""
+        if pin := self._here:
+            text = f"basket:{pin.name}=0" if pin.name else "basket=0"
+            self.workbench.edits.add(text, self.workbench.model_info)
+            self.refresh_frame()
+            self.say(f"{text} is on for every experiment: e shows the edits")
 
     def action_move_to_set(self) -> None:
         if pin := self._here:
 
             def done(name: str) -> None:
-                self.run_worker(self._send(pin.unit, name.strip(), False))
+                check_set_name(name.strip())
+                self.run_worker(self._send([pin.unit], name.strip(), False))
 
             self.query_one(Ask).ask(Wanted(f"{pin.unit} into the set", done, "", "a name"))
 
     async def leave_field(self) -> None:
         self.query_one(Ask).close()
 
-    async def _send(self, unit: str, name: str, remove: bool) -> None:
+    async def _send(self, units: list[str], name: str, remove: bool) -> None:
         from workbench.worker.protocol import Pin
 
         app = self.workbench
         try:
-            await app.request(Pin(session=str(app.session_path()), unit=unit, name=name, remove=remove))
+            for unit in units:
+                await app.request(Pin(session=str(app.session_path()), unit=unit, name=name, remove=remove))
         except UserError as error:
             self.say(str(error), bad=True)
         app.feed.hint()

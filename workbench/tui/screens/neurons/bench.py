@@ -19,7 +19,7 @@ from workbench.tui.screens.neurons.export import write_card
 from workbench.tui.screens.neurons.offer import offers
 from workbench.tui.screens.neurons.your_text import Change, OnText, from_peek, from_step
 from workbench.tui.worker_words import progress_words, ready, stage
-from workbench.units import Neuron, parse_units
+from workbench.units import Neuron, check_set_name, parse_units
 
 if TYPE_CHECKING:
     from workbench.index.card import Card
@@ -325,6 +325,7 @@ class Bench:
 
     def pin(self, neurons: Sequence[int], name: str) -> None:
         """Into the set; one that is in it already goes out."""
+        check_set_name(name)
         self._do(self._pin([self.screen.browse.address(neuron) for neuron in neurons], name))
 
     async def _pin(self, addresses: Sequence[str], name: str) -> None:
