@@ -13,18 +13,18 @@ import sys
 from workbench.experiment import Report
 
 NEURONS = (
-    ("L25.N9", "token_a", "the token 'a'"),
-    ("L20.N66", "token_by", "the token 'by'"),
-    ("L22.N74", "token_not", "the token 'not'"),
-    ("L23.N1418", "token_as", "the token 'as'"),
     ("L23.N1269", "is_modal", "a modal verb: can, may, must …"),
-    ("L22.N1293", "is_digit", "digits"),
-    ("L18.N13", "is_all_caps", "a word in capitals"),
-    ("L19.N507", "is_dash", "dashes"),
-    ("L20.N1427", "letter_d", "a token that begins with d"),
     ("L22.N782", "prev_same", "a token that repeats the one before"),
+    ("L25.N779", "is_month", "the name of a month"),
+    ("L8.N1155", "is_error_word", "a word about errors"),
+    ("L6.N1083", "token_self", "the token 'self'"),
+    ("L22.N1293", "is_digit", "a digit"),
+    ("L18.N13", "is_all_caps", "a word in capitals"),
+    ("L20.N1427", "letter_d", "a token that begins with d"),
+    ("L19.N1363", "is_equals", "an equals sign"),
+    ("L21.N455", "is_ending_ed", "a token that ends in -ed"),
 )
-TOKENS = 5_000
+TOKENS = 15_000
 RANDOM = 64
 SEED = 0
 

@@ -96,7 +96,7 @@ def _text_cells(texts: list[list[str]], names: list[str], room: int) -> int:
     widths = sorted([width(text) + 2 for row in texts for text in row] + [width(name) + 2 for name in names]) or [1]
     whole = min(widths[-1], _TEXT_MAX)
     if whole * len(names) > room:
-        whole = widths[int(0.95 * (len(widths) - 1))]
+        whole = max(widths[int(0.95 * (len(widths) - 1))], room // len(names))  # no room is left unused
     return min(room, max(_TEXT_MIN, min(_TEXT_MAX, whole)))
 
 
