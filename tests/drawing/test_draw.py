@@ -3,6 +3,7 @@
 import time
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -263,3 +264,16 @@ def test_exports() -> None:
     assert export_csv(samples.histogram()).splitlines()[0] == "from,to,clean,edited"
     assert len(export_csv(samples.heatmap()).splitlines()) == 9
     assert "\x1b" not in export_text(samples.text())
+
+
+def test_rows_that_have_no_line_of_their_own_share_one_and_its_strongest_is_seen():
+    values = np.zeros((30, 3))
+    values[17, 1] = -4.0
+    view = msgspec.structs.replace(
+        samples.heatmap(30, 3, texts=False, signed=True), values=values, row_labels=[f"L{at}" for at in range(30)]
+    )
+    drawn = [line.plain for line in draw(view, 60, 14)]
+    line = next(line for line in drawn if "≡≡" in line)
+    assert line.strip().startswith("L15–17 ")
+    assert any("each line the strongest of 3" in line for line in drawn)
+    assert next(line.plain for line in draw(view, 60) if "≡≡" in line.plain).strip().startswith("L17 ")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+
 import numpy as np
 
 from workbench.drawing.layout import joined, plain
@@ -18,6 +21,60 @@ _FIGURE = 7
 """cells of the number after the last column"""
 MAX_ROWS = 120
 """Rows drawn where nobody says how many."""
+_NUMBERED = re.compile(r"(\D*)\d+")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the cells of a map are: `margin` cells of row labels, then `each` cells a column."""
+
+    rows: list[range]
+    """the view's rows that each line stands for, from the top"""
+    columns: range
+    margin: int
+    each: int
+
+
+def grid(view: Heatmap, cells: int, height: int | None, style: Style) -> Grid:
+    """The places of a map without texts, as `draw_heatmap` draws it. Rows that have no line of their own share one."""
+    n_rows, n_columns = np.atleast_2d(view.values).shape
+    rows = _shared(n_rows, _lines_for(height))
+    if view.first_row_low:
+        rows = rows[::-1]
+    margin = min(max(width(style.clean_text(_label(view.row_labels, part))) for part in rows), max(3, cells // 4))
+    room = max(1, cells - margin - 1)
+    names = [style.clean_text(_at(view.column_labels, column)) for column in range(n_columns)]
+    wanted = min(_LABELLED_MAX, max(map(width, names), default=0) + 1)
+    each = max(1, min(max(_CELL_MAX, wanted), room // n_columns))
+    return Grid(rows, range(n_columns - min(n_columns, max(1, room // each)), n_columns), margin, each)
+
+
+def strongest(values: np.ndarray, rows: range, column: int, signed: bool) -> int:
+    """The row among `rows` that their common line shows: farthest from zero, or highest where not signed."""
+    part = values[rows.start : rows.stop, column]
+    if len(part) == 1 or not np.isfinite(part).any():
+        return rows.start
+    return rows.start + int(np.nanargmax(np.abs(part) if signed else part))
+
+
+def _lines_for(height: int | None) -> int:
+    return MAX_ROWS if height is None else max(1, height - 3)
+
+
+def _shared(n_rows: int, most: int) -> list[range]:
+    """At most `most` parts of as many rows each, in order; the last may have fewer."""
+    each = -(-n_rows // most)
+    return [range(start, min(start + each, n_rows)) for start in range(0, n_rows, each)]
+
+
+def _label(labels: list[str], rows: range) -> str:
+    """`L4`, `L4–7`."""
+    low, high = _at(labels, rows[0]), _at(labels, rows[-1])
+    if low == high:
+        return low
+    matches = _NUMBERED.fullmatch(low), _NUMBERED.fullmatch(high)
+    same = matches[0] and matches[1] and matches[0][1] == matches[1][1]
+    return f"{low}–{high[len(matches[0][1]) :] if same and matches[0] else high}"
 
 
 def draw_heatmap(view: Heatmap, cells: int, height: int | None, style: Style) -> tuple[list[Line], str]:
@@ -27,23 +84,23 @@ def draw_heatmap(view: Heatmap, cells: int, height: int | None, style: Style) ->
     if not n_rows:
         return [], "nothing to show"
     scale = Scale([values], style, view.signed)
-    picked = _pick(n_rows, (MAX_ROWS if height is None else max(1, height - 3)))
-    order = picked[::-1] if view.first_row_low else picked
-    labels = [style.clean_text(_at(view.row_labels, row)) for row in range(n_rows)]
-    margin = min(max(width(labels[row]) for row in order), max(3, cells // 4))
-    room = max(1, cells - margin - 1)
     names = [style.clean_text(_at(view.column_labels, column)) for column in range(n_columns)]
     if view.texts:
+        rows = _every(n_rows, _lines_for(height))
+        rows = rows[::-1] if view.first_row_low else rows
+        margin = min(max(width(style.clean_text(_label(view.row_labels, part))) for part in rows), max(3, cells // 4))
+        room = max(1, cells - margin - 1)
         texts = [[_cell_text(text, style) for text in row] for row in view.texts]
         each = _text_cells(texts, names, room)
         gap = (each + 1) * n_columns <= room  # a space between shade and text, where there is room for it
         each += gap
+        shown = min(n_columns, max(1, room // each))
+        columns = range(n_columns - shown, n_columns)
     else:
-        wanted = min(_LABELLED_MAX, max(map(width, names), default=0) + 1)
-        texts, gap, each = None, False, max(1, min(max(_CELL_MAX, wanted), room // n_columns))
-    shown = min(n_columns, max(1, room // each))
-    first = n_columns - shown
-    columns = range(first, n_columns)
+        places = grid(view, cells, height, style)
+        rows, columns, margin, each = places.rows, places.columns, places.margin, places.each
+        texts, gap = None, False
+    first = columns.start
     lines = []
     if texts:
         header = plain(" " * (margin + 1))
@@ -52,9 +109,10 @@ def draw_heatmap(view: Heatmap, cells: int, height: int | None, style: Style) ->
         header.rstrip()
         header.truncate(cells)
         lines.append(header)
-    for row in order:
-        line = plain(style.fit(labels[row], margin, right=True) + " ", "dim")
+    for part in rows:
+        line = plain(style.fit(style.clean_text(_label(view.row_labels, part)), margin, right=True) + " ", "dim")
         for column in columns:
+            row = strongest(values, part, column, view.signed)
             value = float(values[row, column])
             if texts is None:
                 line.append(scale.shade(value) * each, scale.ink(value))
@@ -64,17 +122,19 @@ def draw_heatmap(view: Heatmap, cells: int, height: int | None, style: Style) ->
             line.append(style.fit(" " * gap + text, each - 2), scale.ground(value))
             line.append(" ")
         if texts and columns[-1] == n_columns - 1 and line.cell_len + _FIGURE <= cells:
-            line.append(style.clean_text(number(float(values[row, -1]), 2)), "dim")
+            line.append(style.clean_text(number(float(values[part[-1], -1]), 2)), "dim")
         line.rstrip()
         lines.append(line)
     if not texts:
         lines.append(_column_axis([names[column] for column in columns], each, margin, cells, style))
     lines.append(scale.legend(view.low_label, view.high_label, "shade", cells))
+    shared = max(map(len, rows))
     rows_axis, columns_axis = style.clean_text(view.row_axis), style.clean_text(view.column_axis)
     return lines, joined(
         f"{rows_axis} down, {columns_axis} across" if rows_axis and columns_axis else "",
         f"{columns_axis or 'column'}s {first} to {n_columns - 1} of {count(n_columns)}" if first else "",
-        f"{count(len(picked))} of {count(n_rows)} rows shown" if len(picked) < n_rows else "",
+        f"{count(len(rows))} of {count(n_rows)} rows shown" if texts and len(rows) < n_rows else "",
+        f"each line the strongest of {shared}" if shared > 1 else "",
     )
 
 
@@ -82,13 +142,10 @@ def _at(labels: list[str], index: int) -> str:
     return labels[index] if index < len(labels) else str(index)
 
 
-def _pick(n_rows: int, most: int) -> list[int]:
-    """At most `most` rows, evenly spread, the first and the last among them."""
-    if n_rows <= most:
-        return list(range(n_rows))
-    if most == 1:
-        return [n_rows - 1]
-    return sorted({round(at * (n_rows - 1) / (most - 1)) for at in range(most)})
+def _every(n_rows: int, most: int) -> list[range]:
+    """At most `most` single rows at even steps, the last among them."""
+    step = -(-n_rows // most)
+    return [range(row, row + 1) for row in range((n_rows - 1) % step, n_rows, step)]
 
 
 def _text_cells(texts: list[list[str]], names: list[str], room: int) -> int:

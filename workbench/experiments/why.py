@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 ORDER = 19
 TAKES_EDITS = True
 BATCH = True
+LIKELIEST = 20
+"""next tokens that are listed, beside answer and foil"""
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
@@ -197,6 +199,7 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     with report.part("dla", straight, lab.plain_edits) as part:
         dla.add_parts(target, target.study.direct(target.metric), straight, part)
     report.add("direct", part.views["direct"])
+    report.add("next", _next(lab, target))
     swept = sweep.Params(**params.target(), n=params.n)
     with report.part("sweep", swept, lab.plain_edits) as part:
         sweep.sweep_into(lab, target, swept, part, shown=lambda: _show(report, part))
@@ -214,6 +217,28 @@ def _show(report: Report, part: Report) -> None:
     for key in ("neurons", "heads", "where"):
         if key in part.views:
             report.add(key, part.views[key])
+
+
+def _next(lab: Lab, target: Target) -> Table:
+    """What the prompt is followed by, with nothing switched off; the answer and the foil wherever they are."""
+    ranking = target.study.ranking
+    asked = {target.answer: "answer"} if target.foil is None else {target.answer: "answer", target.foil: "foil"}
+    rows: list[list[Any]] = []
+    for index in dict.fromkeys([*map(int, ranking[:LIKELIEST]), *asked]):
+        rank = int(np.flatnonzero(ranking == index)[0]) + 1
+        p = float(np.exp(target.study.log_prob(index)))
+        rows.append([rank, lab.token(index), p, asked.get(index, "")])
+    return Table(
+        title="Next token",
+        note=target.prompt.describe,
+        columns=[
+            Column(name="rank", kind="int", help="1 is the likeliest"),
+            Column(name="token", kind="token"),
+            Column(name="probability", kind="probability"),
+            Column(name="asked", help="answer and foil of the question"),
+        ],
+        rows=rows,
+    )
 
 
 def _case(target: Target, found: Found, params: Params) -> Case:
