@@ -2,12 +2,13 @@
 
 Greedy or sampled continuation of a prompt, shown as it comes, with the surprise of each token. Under edits the edited
 continuation stands beside the clean one, drawn with the same seed, and the result says where they first differ. With a
-set of prompts: one row a prompt.
+set of prompts: one row a prompt, many of them at once.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -15,15 +16,17 @@ from msgspec import Meta
 
 from workbench.experiment import NextStep, PromptParams, Report
 from workbench.experiments._common import Asked, asked, carried, mean, quoted
+from workbench.lab.continuation import Continuation, Row
 from workbench.text import number, show_token
 from workbench.views import Column, Scalar, Scalars, Table, Text, TokenRow, Tokens
 
 if TYPE_CHECKING:
     from workbench.lab import Lab
-    from workbench.lab.generate import Generated
 
 ORDER = 2
 TAKES_EDITS = True
+TELL = 0.25
+"""seconds between two tables of a set"""
 
 
 class Params(PromptParams, kw_only=True, frozen=True):
@@ -37,24 +40,6 @@ class Params(PromptParams, kw_only=True, frozen=True):
     ] = 0
 
 
-@dataclass
-class Continuation:
-    """What one model, clean or edited, has said so far."""
-
-    ids: list[int] = field(default_factory=list)
-    tokens: list[str] = field(default_factory=list)
-    surprise: list[float] = field(default_factory=list)
-    """nats"""
-    text: str = ""
-    end: str = ""
-
-    def add(self, one: Generated) -> None:
-        self.ids.append(one.id)
-        self.tokens.append(one.token)
-        self.surprise.append(-one.log_prob)
-        self.text, self.end = one.text, one.end
-
-
 def run(lab: Lab, params: Params, report: Report) -> None:
     rows = asked(lab, params)
     if params.prompts:
@@ -63,17 +48,17 @@ def run(lab: Lab, params: Params, report: Report) -> None:
         _run_one(lab, rows[0], params, report)
 
 
-def _continue(lab: Lab, row: Asked, params: Params, edited: bool, into: Continuation, report: Report | None) -> None:
-    """Generate into `into`, with a view after every token where there is a report."""
-    name = "edited" if edited else "clean"
-    stream = lab.generate(row.prompt, lab.edits if edited else (), temperature=params.temperature, top_k=params.top_k)
-    for one in stream:
-        into.add(one)
-        if report:
-            report.progress.done += 1
-            report.stream(name, _text(row, into, name if lab.edits else "", params))
-        if len(into.ids) == params.tokens:
-            return
+def _grow(
+    lab: Lab, rows: Sequence[Asked], params: Params, pairs: Sequence[tuple[Continuation, Continuation]], report: Report
+) -> Iterator[None]:
+    """Each row's continuation, clean and, where there are edits, edited; comes back after each step."""
+    plans = [lab.plan(()), lab.plan(lab.edits)] if lab.edits else [lab.plan(())]
+    wanted = [Row(row.prompt, plan, at) for at, row in enumerate(rows) for plan in plans]
+    into = [said for pair in pairs for said in pair[: len(plans)]]
+    steps = lab.continue_all(wanted, into, params.tokens, temperature=params.temperature, top_k=params.top_k)
+    for came in report.track(steps, "tokens", total=params.tokens * len(wanted)):
+        report.progress.done += came - 1  # track counts the step itself
+        yield
 
 
 def _text(row: Asked, said: Continuation, name: str, params: Params) -> Text:
@@ -87,11 +72,9 @@ def _text(row: Asked, said: Continuation, name: str, params: Params) -> Text:
 def _run_one(lab: Lab, row: Asked, params: Params, report: Report) -> None:
     clean, edited = Continuation(), Continuation()
     kinds = [(False, clean), (True, edited)] if lab.edits else [(False, clean)]
-    for is_edited, said in report.track(kinds, "tokens", total=params.tokens * len(kinds)):
-        before = report.progress.done
-        _continue(lab, row, params, is_edited, said, report)
-        report.add("edited" if is_edited else "clean", _text(row, said, _name(lab, is_edited), params))
-        report.progress.done = before + params.tokens - 1  # the loop itself counts one
+    for _ in _grow(lab, [row], params, [(clean, edited)], report):
+        for is_edited, said in kinds:
+            report.stream("edited" if is_edited else "clean", _text(row, said, _name(lab, is_edited), params))
     for is_edited, said in kinds:
         name, suffix = _name(lab, is_edited), "_edited" if is_edited else ""
         report.scalar(f"tokens{suffix}", len(said.ids))
@@ -100,7 +83,7 @@ def _run_one(lab: Lab, row: Asked, params: Params, report: Report) -> None:
         report.add(f"tokens{suffix}", _tokens(title, said))
     report.say(_sentence(row, clean, edited if lab.edits else None))
     if lab.edits:
-        at = _first_difference(clean, edited)
+        at = clean.first_difference(edited)
         report.scalar("first_difference", None if at is None else at)
     _suggest(lab, params, report, clean)
 
@@ -120,19 +103,11 @@ def _tokens(title: str, said: Continuation) -> Tokens:
     )
 
 
-def _first_difference(clean: Continuation, edited: Continuation) -> int | None:
-    """Index of the first token that differs; None where one is the other or its beginning cut by the limit."""
-    for at, (one, other) in enumerate(zip(clean.ids, edited.ids, strict=False)):
-        if one != other:
-            return at
-    return None if len(clean.ids) == len(edited.ids) else min(len(clean.ids), len(edited.ids))
-
-
 def _sentence(row: Asked, clean: Continuation, edited: Continuation | None) -> str:
     after = f"after {quoted(row.prompt.text, 32)}"
     if edited is None:
         return f"{quoted(clean.text, 60)} {after}"
-    at = _first_difference(clean, edited)
+    at = clean.first_difference(edited)
     if at is None:
         return f"{quoted(clean.text, 60)} {after}, the same with and without the edits"
     where = "from the first token on" if at == 0 else f"the same for {at} token{'s' * (at != 1)}"
@@ -159,25 +134,26 @@ def _suggest(lab: Lab, params: Params, report: Report, clean: Continuation) -> N
 
 
 def _run_set(lab: Lab, rows: list[Asked], params: Params, report: Report) -> None:
-    found: list[tuple[Continuation, Continuation]] = []
-    for row in report.track(rows, "prompts"):
-        clean, edited = Continuation(), Continuation()
-        _continue(lab, row, params, False, clean, None)
-        if lab.edits:
-            _continue(lab, row, params, True, edited, None)
-        found.append((clean, edited))
-        _tell_set(lab, rows, found, report)
+    pairs = [(Continuation(), Continuation()) for _ in rows]
+    told = 0.0
+    for _ in _grow(lab, rows, params, pairs, report):
+        if time.monotonic() - told >= TELL:
+            _tell_set(lab, rows, pairs, report)
+            told = time.monotonic()
+    _tell_set(lab, rows, pairs, report)
     report.suggest(NextStep(label="how sure it is of the next token", experiment="predict", params=carried(params)))
 
 
-def _tell_set(lab: Lab, rows: list[Asked], found: list[tuple[Continuation, Continuation]], report: Report) -> None:
+def _tell_set(lab: Lab, rows: list[Asked], pairs: Sequence[tuple[Continuation, Continuation]], report: Report) -> None:
+    """All rows that have begun."""
+    found = [pair for pair in pairs if pair[0].ids]
     columns = [Column(name="prompt"), Column(name="continuation")]
     cells: list[list[str | int | None]] = []
     differ = []
     for row, (clean, edited) in zip(rows, found, strict=False):
         line: list[str | int | None] = [row.prompt.text, clean.text]
         if lab.edits:
-            at = _first_difference(clean, edited)
+            at = clean.first_difference(edited)
             differ.append(at is not None)
             line += [edited.text, at]
         cells.append(line)

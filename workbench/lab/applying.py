@@ -6,8 +6,9 @@ counted from each row's own first token, whatever stands in front of it: padding
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -61,11 +62,22 @@ def _apply(activation: torch.Tensor, site: Site, plans: Sequence[Plan], run: Pas
     edited = activation.clone(memory_format=torch.contiguous_format)
     if len(plans) > 1 and _set_at_once(edited, site, plans, run):
         return edited
-    for row, plan in enumerate(plans):
-        rows = slice(None) if len(plans) == 1 else slice(row, row + 1)
+    for plan, rows in _rows_by_plan(plans):
         for change in plan.changes.get(site, ()):
             _apply_change(edited[rows], change, plan.skip_first, _first_columns(run, rows), run)
     return edited
+
+
+def _rows_by_plan(plans: Sequence[Plan]) -> Iterator[tuple[Plan, slice]]:
+    """Each plan with its rows; neighbours of one plan together. A single plan is every row's."""
+    if len(plans) == 1:
+        yield plans[0], slice(None)
+        return
+    first = 0
+    for _, same in groupby(plans, id):
+        end = first + len(list(same))
+        yield plans[first], slice(first, end)
+        first = end
 
 
 def _set_at_once(edited: torch.Tensor, site: Site, plans: Sequence[Plan], run: Pass) -> bool:
@@ -105,7 +117,7 @@ def _apply_change(
     # Heads may come as [batch, position, head * d_head]; the view writes through.
     units = rows.view(*rows.shape[:2], run.n_heads, -1) if change.site.name == "z" and rows.ndim == 3 else rows
     axis = 2 if change.site.name == "pattern" else 1
-    target = _target(units, change, run.start)
+    target = _target(units, change, where, run)
     spans = [_span(change, length, zero, skip_first, units.shape[axis]) for length, zero in where]
     # Rows that are changed alike at the same columns are changed at once.
     groups = [(slice(None), spans[0])] if len(set(spans)) == 1 else [(slice(n, n + 1), s) for n, s in enumerate(spans)]
@@ -151,12 +163,21 @@ def _given(change: Change, first: int, n: int, like: torch.Tensor) -> torch.Tens
     return values[-1] if change.kind == "last" else values
 
 
-def _target(units: torch.Tensor, change: Change, start: int) -> torch.Tensor | None:
-    """What a Python function makes of the activation, before positions are chosen."""
+def _target(units: torch.Tensor, change: Change, where: Sequence[tuple[int, int]], run: Pass) -> torch.Tensor | None:
+    """What a Python function makes of the activation, before positions are chosen; it never sees padding."""
     if change.kind != "function":
         return None
     given = units.clone() if change.indices is None else units.index_select(2, _index(change, units))
-    return _call(given, change, start)
+    if not run.padding:
+        return _call(given, change, run.start)
+    axis = 2 if change.site.name == "pattern" else 1
+    for row, (_, zero) in enumerate(where):
+        column = max(zero, 0)
+        part = given[row : row + 1].narrow(axis, column, given.shape[axis] - column)
+        if axis == 2:
+            part = part[..., zero + run.start :]  # keys begin where the row does, cached or not
+        part.copy_(_call(part.clone(), change, max(-zero, 0)))
+    return given
 
 
 def _write(part: torch.Tensor, change: Change, given: torch.Tensor | float) -> None:

@@ -54,10 +54,11 @@ class Batch(Generic[T]):
         return True
 
 
-def batches(rows: Sequence[T], size: int, report: Report | None = None) -> Iterator[Batch[T]]:
+def batches(rows: Sequence[T], size: int, report: Report | None = None, each: int = 1) -> Iterator[Batch[T]]:
     """`rows` in batches of at most `size`, which halves whenever one runs out of memory.
 
-    With a report, its progress counts rows (`report.track` itself counts one for each batch), and halving is noted.
+    With a report, its progress counts `each` for a row (`report.track` itself counts one for each batch), and halving
+    is noted.
     """
     start = 0
     while start < len(rows):
@@ -73,4 +74,4 @@ def batches(rows: Sequence[T], size: int, report: Report | None = None) -> Itera
         else:
             start += len(batch.rows)
         if report is not None:
-            report.progress.done = start
+            report.progress.done = start * each

@@ -1,90 +1,138 @@
-"""Generation token by token, greedy or sampled, with the key-value cache, under edits.
+"""Generation token by token, greedy or sampled, with the key-value cache, under edits, many rows at once.
 
-Each step is one pass with its hooks, so edits act on the prompt and on every generated position. Sampling draws on
-the processor from a generator of its own: the same seed gives the same tokens on every device with equal logits.
+Each step is one pass with its hooks, so edits act on the prompt and on every generated position. Prompts of a batch are
+padded on the left: every row's last token is in the last column, positions count from each row's own first token, and
+what is padding no token sees. A row that ends leaves the batch. Sampling draws on the processor from a generator of
+each row's own: the same seed gives the same tokens in every batch and on every device with equal logits.
 """
 
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from workbench.lab import metrics
 from workbench.lab.applying import Pass, edit_hooks
-from workbench.lab.editing import Plan
+from workbench.lab.continuation import Generated, Row
 from workbench.lab.forward import hooked
-from workbench.lab.prompts import Prompt, Tokenization
-from workbench.lab.sites import SiteMap
+from workbench.lab.loading import Model
 
 
 @dataclass(frozen=True)
-class Generated:
-    """One generated token."""
+class Choice:
+    """How the next token is chosen."""
 
-    id: int
-    token: str
-    text: str
-    """all that was generated so far, as text; a character that is not whole yet is left out"""
-    log_prob: float
-    """nats, under the model's own distribution (temperature 1), given all before it"""
-    end: str
-    """why this is the last token: `the model ended` or `the context is full`; empty where it is not"""
+    temperature: float = 0
+    """0 is greedy"""
+    top_k: int = 0
+    """0 draws from the whole vocabulary"""
+    seed: int = 0
 
 
 def run_generation(
-    hf: Any,
-    sites: SiteMap,
-    tokens: Tokenization,
-    prompt: Prompt,
-    plan: Plan,
-    *,
-    n_heads: int,
-    n_ctx: int,
-    stop_ids: frozenset[int],
-    temperature: float,
-    top_k: int,
-    seed: int,
-    use_cache: bool,
-    check: Callable[[], None] | None,
-) -> Iterator[Generated]:
-    """Tokens that follow `prompt`, without end: the caller stops, or the model does.
+    model: Model, rows: Sequence[Row], choice: Choice, use_cache: bool = True
+) -> Iterator[list[Generated | None]]:
+    """The next token of every row, again and again until all have ended; None for a row that has.
 
-    temperature 0 is greedy; top_k 0 samples from the whole vocabulary.
+    The caller stops, or the model does.
     """
-    random = torch.Generator().manual_seed(seed)
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="backslashreplace")
-    ids = torch.from_numpy(prompt.ids).to(hf.device)[None]
+    lines = [_Line(row, model, choice) for row in rows]
+    plans = list(dict.fromkeys(id(row.plan) for row in rows))
+    # Rows of one plan side by side: they are edited at once.
+    active = sorted(range(len(rows)), key=lambda at: plans.index(id(rows[at].plan)))
+    ids, padding = _left_padded([rows[at].prompt.ids for at in active])
+    ids = ids.to(model.hf.device)
     cache: Any = None
-    start, text = 0, ""
-    while True:
-        if check is not None:
-            check()
-        hooks = edit_hooks([plan], Pass((len(prompt),), n_heads, start))
-        with torch.inference_mode(), hooked(sites, hooks, check=check):
-            if use_cache:
-                step = hf(input_ids=ids[:, start:], past_key_values=cache, use_cache=True)
-                cache, start = step.past_key_values, ids.shape[1]
-            else:
-                step = hf(input_ids=ids, use_cache=False)
-            logp = metrics.log_probs(step.logits[0, -1])
-            chosen = _choose(logp, temperature, top_k, random)
-            log_prob = float(logp[chosen])
-        text += decoder.decode(b"" if chosen in stop_ids else tokens.piece(chosen))
-        end = "the model ended" if chosen in stop_ids else "the context is full" if ids.shape[1] + 1 >= n_ctx else ""
-        yield Generated(chosen, tokens.token(chosen), text, log_prob, end)
-        if end:
-            return
-        ids = torch.cat([ids, torch.tensor([[chosen]], device=ids.device)], dim=1)
+    start = 0
+    while active:
+        if model.cancel_check is not None:
+            model.cancel_check()
+        prompts = tuple(len(rows[at].prompt) for at in active)
+        run = Pass(prompts, model.info.n_heads, start, padding if any(padding) else ())
+        hooks = edit_hooks([rows[at].plan for at in active], run)
+        with torch.inference_mode(), hooked(model.sites, hooks, check=model.cancel_check):
+            step = model.hf(
+                input_ids=ids[:, start:],
+                past_key_values=cache,
+                use_cache=use_cache,
+                **_placed(padding, start, ids.shape[1], ids.device),
+            )
+            logp = metrics.log_probs(step.logits[:, -1])
+            chosen = _choose(logp, [lines[at] for at in active], choice)
+            log_probs = logp.gather(-1, chosen.to(logp.device)[:, None])[:, 0].tolist()
+        if use_cache:
+            cache, start = step.past_key_values, ids.shape[1]
+        found: list[Generated | None] = [None] * len(rows)
+        for at, token, log_prob in zip(active, chosen.tolist(), log_probs, strict=True):
+            found[at] = lines[at].said(token, log_prob)
+        yield found
+        left = [row for row, at in enumerate(active) if not lines[at].ended]
+        ids = torch.cat([ids, chosen.to(ids.device)[:, None]], dim=1)
+        if len(left) < len(active):
+            active, padding = [active[row] for row in left], tuple(padding[row] for row in left)
+            index = torch.tensor(left, dtype=torch.int64, device=ids.device)
+            ids = ids[index]
+            if cache is not None and left:
+                cache.batch_select_indices(index)
 
 
-def _choose(logp: torch.Tensor, temperature: float, top_k: int, random: torch.Generator) -> int:
-    if temperature == 0:
-        return int(logp.argmax())
-    scaled = logp.cpu() / temperature
-    if 0 < top_k < len(scaled):
-        scaled[scaled < scaled.topk(top_k).values[-1]] = -torch.inf
-    return int(torch.multinomial(torch.softmax(scaled, dim=-1), 1, generator=random))
+class _Line:
+    """A row as it grows."""
+
+    def __init__(self, row: Row, model: Model, choice: Choice) -> None:
+        self._model = model
+        self._length = len(row.prompt)
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="backslashreplace")
+        self._text = ""
+        self.random = torch.Generator().manual_seed(_row_seed(choice.seed, row.number))
+        self.ended = False
+
+    def said(self, token: int, log_prob: float) -> Generated:
+        tokens, ends = self._model.tokens, token in self._model.stop_ids
+        self._length += 1
+        self._text += self._decoder.decode(b"" if ends else tokens.piece(token))
+        full = self._length >= self._model.info.n_ctx
+        end = "the model ended" if ends else "the context is full" if full else ""
+        self.ended = bool(end)
+        return Generated(token, tokens.token(token), self._text, log_prob, end)
+
+
+def _row_seed(seed: int, number: int) -> int:
+    """Row 0 draws by the seed itself, others by a seed of their own."""
+    return int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0] >> 1) if number else seed
+
+
+def _left_padded(rows: Sequence[np.ndarray]) -> tuple[torch.Tensor, tuple[int, ...]]:
+    """int64 [row, column], 0 where padding is; and how many columns of it stand before each row."""
+    width = max(map(len, rows))
+    padded = np.zeros((len(rows), width), dtype=np.int64)
+    for into, ids in zip(padded, rows, strict=True):
+        into[width - len(ids) :] = ids
+    return torch.from_numpy(padded), tuple(width - len(ids) for ids in rows)
+
+
+def _placed(padding: tuple[int, ...], start: int, columns: int, device: torch.device) -> dict[str, torch.Tensor]:
+    """The mask [row, column] and the positions [row, column from start]; the model's own where nothing is padded."""
+    if not any(padding):
+        return {}
+    column = torch.arange(columns, device=device)
+    first = torch.tensor(padding, device=device)[:, None]
+    return {"attention_mask": (column >= first).long(), "position_ids": (column - first).clamp(min=0)[:, start:]}
+
+
+def _choose(logp: torch.Tensor, lines: Sequence[_Line], choice: Choice) -> torch.Tensor:
+    """Of log-probabilities [row, vocabulary]: int64 [row]."""
+    if choice.temperature == 0:
+        return logp.argmax(dim=-1)
+    scaled = logp.cpu() / choice.temperature
+    if 0 < choice.top_k < scaled.shape[-1]:
+        least = scaled.topk(choice.top_k, dim=-1).values[:, -1:]
+        scaled[scaled < least] = -torch.inf
+    p = torch.softmax(scaled, dim=-1)
+    drawn = [torch.multinomial(row, 1, generator=line.random) for row, line in zip(p, lines, strict=True)]
+    return torch.cat(drawn)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import TypeVar
 
 import msgspec
@@ -13,6 +14,7 @@ from workbench.errors import UserError
 from workbench.experiment import Report
 from workbench.lab.batches import Batch, batches
 from workbench.lab.cache import Cache
+from workbench.lab.continuation import Continuation, Generated, Row
 from workbench.lab.controls import Controls, make_controls, off_controls
 from workbench.lab.editing import (
     CLEAN,
@@ -26,7 +28,7 @@ from workbench.lab.editing import (
     sites_to_sample,
 )
 from workbench.lab.forward import Forward, Keep, run_forward
-from workbench.lab.generate import Generated, run_generation
+from workbench.lab.generate import Choice, run_generation
 from workbench.lab.lens import Lens, lens_sites
 from workbench.lab.loading import Model, load_model
 from workbench.lab.progress import Progress, silent
@@ -39,6 +41,10 @@ from workbench.model_info import ModelInfo
 from workbench.units import Head, Neuron, Site, Unit, parse_units
 
 T = TypeVar("T")
+CPU_ROWS = 16
+"""rows that are generated together on a CPU"""
+GENERATED_AT_ONCE, MOST_ROWS = 16384, 256
+"""on other devices: tokens whose keys and values are held at once, and rows at most"""
 
 
 def load_lab(source: ModelSource, device: str = "auto", dtype: str = "auto", progress: Progress | None = None) -> Lab:
@@ -192,22 +198,45 @@ class Lab:
         use_cache: bool = True,
     ) -> Iterator[Generated]:
         """Tokens that follow, one by one, greedy at temperature 0, else drawn with this job's seed."""
-        model = self._model
-        return run_generation(
-            model.hf,
-            model.sites,
-            model.tokens,
-            prompt,
-            self.plan(edits),
-            n_heads=self.info.n_heads,
-            n_ctx=self.info.n_ctx,
-            stop_ids=model.stop_ids,
-            temperature=temperature,
-            top_k=top_k,
-            seed=self.seed,
-            use_cache=use_cache,
-            check=model.cancel_check,
-        )
+        rows = [Row(prompt, self.plan(edits))]
+        for (one,) in run_generation(self._model, rows, Choice(temperature, top_k, self.seed), use_cache):
+            assert one is not None, "a row that has ended is not continued"
+            yield one
+
+    def continue_all(
+        self,
+        rows: Sequence[Row],
+        into: Sequence[Continuation],
+        tokens: int,
+        *,
+        temperature: float = 0,
+        top_k: int = 0,
+        size: int = 0,
+    ) -> Iterator[int]:
+        """Grows `into`, one a row, by up to `tokens` tokens; each time says how many tokens came.
+
+        Rows go in batches of `size` (0: as many as suit this device), which halve when memory runs out: the rows of
+        that batch begin anew. Progress of this job's report counts `tokens` for every row that is over.
+        """
+        size = size or self._generation_rows(rows, tokens)
+        pairs = list(zip(rows, into, strict=True))
+        for batch in batches(pairs, size, self.report, each=tokens):
+            with batch:
+                for _, said in batch.rows:
+                    said.clear()
+                chosen = [row for row, _ in batch.rows]
+                for found in islice(run_generation(self._model, chosen, Choice(temperature, top_k, self.seed)), tokens):
+                    came = [(said, one) for (_, said), one in zip(batch.rows, found, strict=True) if one is not None]
+                    for said, one in came:
+                        said.add(one)
+                    yield len(came)
+
+    def _generation_rows(self, rows: Sequence[Row], tokens: int) -> int:
+        """How many rows grow together: what a step reads of the weights is read once for all of them."""
+        if self.info.device == "cpu":
+            return CPU_ROWS
+        longest = max((len(row.prompt) for row in rows), default=1) + tokens
+        return max(1, min(MOST_ROWS, GENERATED_AT_ONCE // longest))
 
     def lens(self, prompt: Prompt, edits: Sequence[AnyEdit] = (), positions: int = 0) -> Lens:
         """The logit lens of one prompt, row by row, at its last `positions` tokens (0: all)."""

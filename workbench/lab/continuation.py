@@ -1,0 +1,63 @@
+"""What is generated, as plain data: rows to continue, the tokens that come, what a row has said so far. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from workbench.lab.editing import Plan
+    from workbench.lab.prompts import Prompt
+
+
+@dataclass(frozen=True)
+class Row:
+    """A prompt to continue under a plan of edits."""
+
+    prompt: Prompt
+    plan: Plan
+    number: int = 0
+    """rows of one number draw alike, whatever batch they come in: a prompt with and without its edits"""
+
+
+@dataclass(frozen=True)
+class Generated:
+    """One generated token."""
+
+    id: int
+    token: str
+    text: str
+    """all that was generated so far, as text; a character that is not whole yet is left out"""
+    log_prob: float
+    """nats, under the model's own distribution (temperature 1), given all before it"""
+    end: str
+    """why this is the last token: `the model ended` or `the context is full`; empty where it is not"""
+
+
+@dataclass
+class Continuation:
+    """What a row has said so far."""
+
+    ids: list[int] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)
+    surprise: list[float] = field(default_factory=list)
+    """nats"""
+    text: str = ""
+    end: str = ""
+
+    def add(self, one: Generated) -> None:
+        self.ids.append(one.id)
+        self.tokens.append(one.token)
+        self.surprise.append(-one.log_prob)
+        self.text, self.end = one.text, one.end
+
+    def clear(self) -> None:
+        """It begins anew."""
+        self.ids, self.tokens, self.surprise, self.text, self.end = [], [], [], "", ""
+
+    def first_difference(self, other: Continuation) -> int | None:
+        """Index of the first token that differs; None where one is the other or its beginning cut by the limit."""
+        for at, (one, two) in enumerate(zip(self.ids, other.ids, strict=False)):
+            if one != two:
+                return at
+        return None if len(self.ids) == len(other.ids) else min(len(self.ids), len(other.ids))
