@@ -150,6 +150,9 @@ def test_the_experiments_find_them(lab: Lab, index: NeuronIndex, tmp_path: Path)
     random_rule = run(lab, "find-neuron", rule="' Mary'", units="L1.N7", corpus=str(others), tokens=1000)
     assert random_rule.scalars["auc"] < 0.6
     odd = run(lab, "unusual", prompt="the river Paris Paris")
+    ranking, every = odd.views["ranking"], odd.views["all"]
+    assert len(every.x) == lab.info.n_neurons
+    assert every.series[0].y.argmax() == lab.info.d_mlp * int(ranking.rows[0][0][1]) + int(ranking.rows[0][0][4:])
     assert len(odd.views["ranking"].rows) == index.info.n_neurons
     assert odd.scalars["beyond_by_chance"] == pytest.approx(
         index.info.n_neurons * (1 - (1 - 2 / (index.n_tokens + 1)) ** (len(lab.prompt("the river Paris Paris")) - 1))

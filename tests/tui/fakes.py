@@ -106,6 +106,9 @@ def finish(writer: SessionWriter, step: int, experiment: str, edited: bool = Fal
         views = {"lens": lens(), "kl": curve()}
     if experiment == "generate":
         views = {"text": Text(title="What it writes", text=" Paris, the city of light.\nIt lies on the Seine.")}
+    if experiment == "unusual":
+        score = Series(name="this text", y=np.arange(120.0) % 77)
+        views = {"all": Lines(title="Every neuron", x=np.arange(120.0), series=[score], x_label="", y_label="far out")}
     said = headline or ("' Paris' .771 → .412 · KL .318" if edited else f"' Paris' .771 after '{PROMPT}'")
     writer.publish(step, headline=said, views=views, scalars={"kl": 0.318, "entropy": 1.31}, next_steps=NEXT)
     writer.finish(step, "done")

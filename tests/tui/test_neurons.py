@@ -225,7 +225,7 @@ async def test_your_text_comes_by_peek_for_the_neuron_under_the_cursor() -> None
         assert "▲ here 6.2 at ' France'" in screen(pilot.app)
         await pilot.press("j")
         await until(pilot, lambda: client.asked(Peek)[-1].params["units"] == "L0.N1", "the next one's")
-        await pilot.press("w", "ctrl+u")
+        await pilot.press("w")
         await typed(pilot, "Hello")
         await pilot.press("enter")
         await until(pilot, lambda: client.asked(Peek)[-1].params["prompt"] == "Hello", "the new text")
@@ -251,6 +251,19 @@ async def test_zero_shows_clean_and_edited_beside_controls(own_folders: Path) ->
         await pilot.press("enter")
         await until(pilot, lambda: len(client.asked(Submit)) == 2, "the scaled one")
         assert str(client.asked(Submit)[-1].edits[0]) == "L0.N2*=-2"
+
+
+async def test_every_neuron_is_ranked_by_how_unusual_it_is_on_your_text(own_folders: Path) -> None:
+    client = NeuronClient(make_index())
+    async with neurons(client, session=own_folders / "s.db") as (pilot, page):
+        await pilot.press("w")
+        await typed(pilot, "May")  # replaces the text that stands there
+        await pilot.press("enter", "slash")
+        await typed(pilot, "layer 2")
+        await pilot.press("enter", "u")
+        await until(pilot, lambda: page.listing.ids[0] == 119, "the order within the filter")
+        assert client.asked(Submit)[-1].params["prompt"] == "May"
+        assert page.listing.ids.tolist()[:3] == [119, 118, 117]
 
 
 async def test_pins_go_into_the_session_and_filter(own_folders: Path) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 ORDER = 42
 TAKES_EDITS = True
 SHOWN = 500
+SCORE = "−log10 of the share of corpus tokens as far out, plus sd beyond its range"
 
 
 class Params(BaseParams, kw_only=True, frozen=True):
@@ -47,6 +48,7 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     report.say(_sentence(found, index, prompt, order, expected, seen))
     report.add("ranking", _table(found, index, prompt, order, expected, seen))
     report.add("chance", _against_chance(found, len(prompt) - 1))
+    report.add("all", _all(found, index))
     report.add(
         "counts",
         Scalars(
@@ -167,7 +169,7 @@ def _table(found: Ranked, index: NeuronIndex, prompt: Prompt, order: np.ndarray,
             Column(
                 name="unusual",
                 kind="number",
-                help="−log10 of the share of corpus tokens as far out, plus sd beyond its range",
+                help=SCORE,
             ),
             Column(name="at", kind="token"),
             Column(name="value", kind="signed"),
@@ -177,6 +179,18 @@ def _table(found: Ranked, index: NeuronIndex, prompt: Prompt, order: np.ndarray,
             Column(name="best feature"),
         ],
         rows=rows,
+    )
+
+
+def _all(found: Ranked, index: NeuronIndex) -> Lines:
+    """Every neuron's score in the model's order: the browser's column, and where in the model they are."""
+    return Lines(
+        title="Every neuron, from the first layer to the last",
+        note=f"neurons of a layer in their order; {about(index)}",
+        x=np.arange(len(found.value)) / index.info.d_mlp,
+        series=[Series(name="this text", y=_score(found).astype(np.float32))],
+        x_label="layer",
+        y_label=SCORE,
     )
 
 

@@ -48,6 +48,8 @@ class Wanted(NamedTuple):
     """words about what is typed so far; raises GrammarError"""
     must_choose: bool = False
     """Enter takes the completion under the cursor, not what is typed"""
+    anew: bool = False
+    """the first key typed replaces `value`"""
 
 
 class Ways(Widget):
@@ -152,6 +154,8 @@ class Ask(Vertical):
         with self.field.prevent(Input.Changed):
             self.field.value = wanted.value
         self.field.cursor_position = len(wanted.value)
+        if wanted.anew:
+            self.field.select_all()
         self.add_class("open")
         self.screen.set_focus(self.field)  # at once: `focus()` would leave the next key where it was
         self._look()

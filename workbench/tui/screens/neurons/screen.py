@@ -329,14 +329,21 @@ class Neurons(Page):
         """Wide: into the card and back. Narrow: opens it under the list, goes in, closes it."""
         if self.has_class("nothing"):
             return
-        if self.has_class("narrow") and not self.has_class("card"):
-            self.add_class("card")
-            self.call_after_refresh(self.pane.settle)
-        elif self.focused is self.listing and not self.has_class("closed"):
+        if self._show_card():
+            return
+        if self.focused is self.listing and not self.has_class("closed"):
             self.pane.card.focus()
         else:
             self.remove_class("card")
             self.listing.focus()
+
+    def _show_card(self) -> bool:
+        """Where the list stands alone, the card under it: True if it was not there."""
+        if not self.has_class("narrow") or self.has_class("card"):
+            return False
+        self.add_class("card")
+        self.call_after_refresh(self.pane.settle)
+        return True
 
     def action_close_card(self) -> None:
         self.toggle_class("closed")
@@ -384,10 +391,12 @@ class Neurons(Page):
         return sorted(self.browse.marks) or ([self.neuron] if self.neuron is not None else [])
 
     def action_write(self) -> None:
-        self.asking.ask(Wanted("your text", self.bench.use_text, self.bench.text, "the text to show neurons on"))
+        hint = "the text to show neurons on"
+        self.asking.ask(Wanted("your text", self.bench.use_text, self.bench.text, hint, anew=True))
 
     def action_zero(self) -> None:
         if self.neuron is not None:
+            self._show_card()
             self.bench.edit(self.neuron, "=0")
 
     def action_scale(self) -> None:

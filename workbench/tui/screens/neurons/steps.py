@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from workbench.errors import UserError
 from workbench.index.completion import Completion
 from workbench.text import count, size
-from workbench.units import Neuron, parse_unit
-from workbench.views import AnyView, Table
+from workbench.views import AnyView, Lines
 
 if TYPE_CHECKING:
     from workbench.index.catalogue import IndexColumn
@@ -23,29 +21,13 @@ UNUSUAL = "unusual"
 
 
 def ranking_column(views: Sequence[AnyView], index: NeuronIndex) -> IndexColumn | None:
-    """A table with units and numbers as a column: the first number after the unit, nan for neurons not in it."""
+    """A line over every neuron of the model, in its order, as a column."""
     from workbench.index.catalogue import IndexColumn
 
     for view in views:
-        if not isinstance(view, Table):
-            continue
-        kinds = [column.kind for column in view.columns]
-        unit = kinds.index("unit") if "unit" in kinds else None
-        number = next((at for at, kind in enumerate(kinds) if kind in ("number", "signed", "probability")), None)
-        if unit is None or number is None:
-            continue
-        values = np.full(index.info.n_neurons, np.nan, np.float32)
-        for row in view.rows:
-            try:
-                neuron = parse_unit(str(row[unit]), index.info)
-            except UserError:
-                continue
-            if isinstance(neuron, Neuron) and row[number] is not None:
-                values[neuron.layer * index.info.d_mlp + neuron.index] = row[number]
-        column = view.columns[number]
-        return IndexColumn(
-            name=UNUSUAL, title=column.name, help=column.help or "on your text", kind="number", values=values
-        )
+        if isinstance(view, Lines) and len(view.x) == index.info.n_neurons:
+            values = np.asarray(view.series[0].y, dtype=np.float32)
+            return IndexColumn(name=UNUSUAL, title=UNUSUAL, help=view.y_label, kind="number", values=values)
     return None
 
 
