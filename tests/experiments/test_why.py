@@ -289,3 +289,27 @@ def test_controls_of_sites_and_directions():
     assert "8 random directions of the stream's covariance" in direction.headline
     projected = ask(lab, "effect", edits="@L1.N20.out=0", controls=8, generate=0)
     assert "beyond all" in projected.headline
+
+
+def test_an_effect_on_a_set_counts_the_continuations_it_changes():
+    lab = lab_of("circuit")
+    rows = [{"prompt": PROMPT}, {"prompt": "The river is"}, {"prompt": "The capital of Spain is"}]
+    edits = parse_edits(["L1.N20=0; L2.N30=0; L1.H2=0"], lab.info)
+    report = new_report()
+    params = {"prompts": rows, "controls": 3, "generate": 5, "generate_controls": 2}
+    execute(lab, "effect", params, edits, 0, report)
+    table = report.views["continuations"]
+    changed = 0
+    for line, row in zip(table.rows, rows, strict=True):
+        said = new_report()
+        execute(lab, "generate", {"prompt": row["prompt"], "tokens": 5}, edits, 0, said)
+        assert line[3] == said.scalars["first_difference"]
+        assert bool(line[4]) is (line[3] is not None)
+        changed += line[3] is not None
+    assert changed > 0, "planted as wanted"
+    assert report.scalars["continuations_changed"] == pytest.approx(changed / 3)
+    assert [row[0] for row in report.views["changed"].rows] == ["these edits", "control 1", "control 2"]
+    assert f"{changed} of 3 continuations of 5 tokens change, under 2 random sets of 3" in report.headline
+    without = new_report()
+    execute(lab, "effect", {**params, "generate": 0}, edits, 0, without)
+    assert "continuations" not in without.views

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from workbench.experiment import Report
 from workbench.text import number
-from workbench.views import Histogram, Mark, Scalar, Series
+from workbench.views import Column, Histogram, Mark, Scalar, Series, Table
 
 if TYPE_CHECKING:
     from workbench.lab.controls import Controls
@@ -101,3 +102,27 @@ class Band:
             x_label="KL of the next token, nats, power of ten",
             marks=[Mark(x=own, label="these edits")],
         )
+
+
+def by_kind(bands: Sequence[Band]) -> Table:
+    """An effect beside every kind of control, one row a kind."""
+    rows: list[list[Any]] = [["these edits", None, None, bands[0].effect, None, None]]
+    for band in bands:
+        n = len(band.values)
+        if not n:
+            continue
+        low, middle, high = band.quantiles
+        place = 100 * band.controls.percentile(band.effect, np.asarray(band.values))
+        rows.append([band.controls.kind, n, low, middle, high, place])
+    return Table(
+        title="Beside each kind of control",
+        columns=[
+            Column(name="what"),
+            Column(name="n", kind="int"),
+            Column(name="5 %", kind="number"),
+            Column(name="KL", kind="number", help="nats; the median, where there are many"),
+            Column(name="95 %", kind="number"),
+            Column(name="percentile", kind="number", help="of the edits among them; 50 is what chance gives"),
+        ],
+        rows=rows,
+    )

@@ -2,8 +2,8 @@
 
 KL of the next token, loss, the answer's probability or logit difference; by kind of token and by position; the tokens
 hurt and helped most; what is generated. The effect comes first; the same edits done to matched random units, and random
-directions that move the stream as far, fill in beside it. Means have standard errors clustered by document, and a mark
-where they are too uncertain to read. Position 0 counts nowhere.
+directions that move the stream as far, fill in beside it, each kind of control by itself. Means have standard errors
+clustered by document, and a mark where they are too uncertain to read. Position 0 counts nowhere.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from msgspec import Meta
 from workbench.errors import UserError
 from workbench.experiment import NextStep, PromptParams, Report
 from workbench.experiments._common import asked, carried, clustered, quoted
-from workbench.experiments._controls import Band
+from workbench.experiments._controls import Band, by_kind
 from workbench.experiments._effect import Document, by_class, by_position, extremes, kl_mean, loss_change, over
+from workbench.experiments._generated import generated, generated_of_set
 from workbench.text import number, probability, show_token
-from workbench.views import Scalar, Scalars, Text
+from workbench.views import Scalar, Scalars
 
 if TYPE_CHECKING:
     from workbench.lab import Lab
@@ -62,9 +63,16 @@ class Params(PromptParams, kw_only=True, frozen=True):
     generate: Annotated[
         int,
         Meta(
-            ge=0, le=1000, description="of one prompt: tokens to generate, clean and edited", extra={"unit": "tokens"}
+            ge=0,
+            le=1000,
+            description="of prompts: tokens to generate, clean and edited; of a set under a few controls too",
+            extra={"unit": "tokens"},
         ),
     ] = 16
+    generate_controls: Annotated[
+        int,
+        Meta(ge=0, description="of a set: controls to generate under", extra={"unit": "controls", "more": True}),
+    ] = 4
 
 
 def run(lab: Lab, params: Params, report: Report) -> None:
@@ -73,10 +81,10 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     if params.corpus:
         if params.prompt or params.prompts:
             raise UserError("a corpus and a prompt were both given: leave one out")
-        _run_many(lab, _documents(lab, params, report), params, report, f"of {params.corpus}")
+        _run_many(lab, _documents(lab, params, report), params, report, f"of {params.corpus}", 0)
     elif params.prompts:
         prompts = [row.prompt for row in asked(lab, params)]
-        _run_many(lab, prompts, params, report, "of the set")
+        _run_many(lab, prompts, params, report, "of the set", params.generate)
     else:
         _run_one(lab, params, report)
 
@@ -128,43 +136,42 @@ def _run_one(lab: Lab, params: Params, report: Report) -> None:
     report.say(change)
     study = lab.study(row.prompt)
     plan = lab.plan(lab.edits)
-    bands = [Band(float(kl[-1]), lab.controls(lab.edits, params.controls))]
+    bands = _bands(lab, float(kl[-1]), params, report)
     if {site.name for site in plan.changes} <= {"mlp_post", "z"} and not plan.has_functions and params.controls:
         bands.append(Band(float(kl[-1]), lab.same_distance(study, plan, params.controls)))
 
     def tell() -> None:
-        shown = [*items, *(item for band in bands for item in band.items())]
+        shown = [*items, *bands[0].items()]
         report.add("numbers", Scalars(title="In numbers", note=row.prompt.describe, items=shown))
-        bands[0].write(report)
+        _write(bands, report)
         report.say(" · ".join(filter(None, [change, *(band.sentence for band in bands)])))
 
     tell()
     if len(kl) > 1:
         report.add("extremes", extremes([document]))
-    if bands[0].controls.problem:
-        report.note(bands[0].controls.problem)
     for band in bands:
         for results in study.track(band.controls.plans, report, "controls"):
             band.values += [float(value) for value in results.kl()]
             tell()
     if params.generate:
-        _generate(lab, row.prompt, params, report)
+        generated(lab, row.prompt, params.generate, report)
     report.suggest(NextStep(label="the next token, clean and edited", experiment="predict", params=carried(params)))
     report.suggest(NextStep(label="the same over text", experiment="effect", params={"corpus": "stdlib"}))
 
 
-def _generate(lab: Lab, prompt: Prompt, params: Params, report: Report) -> None:
-    texts = []
-    for name, edits in (("clean", ()), ("edited", lab.edits)):
-        steps = lab.generate(prompt, edits)
-        text = ""
-        for _ in report.track(range(params.generate), "tokens", stage=f"generating, {name}"):
-            step = next(steps)
-            text = step.text
-            if step.end:
-                break
-        texts.append(f"{name}: {text}")
-    report.add("generated", Text(title=f"{params.generate} tokens, greedy", text="\n\n".join(texts)))
+def _bands(lab: Lab, effect: float, params: Params, report: Report) -> list[Band]:
+    """The effect beside each kind of control there is, none run yet; the first kind leads."""
+    kinds = [lab.controls(lab.edits, params.controls), *lab.direction_controls(lab.edits, params.controls)]
+    for controls in kinds:
+        if controls.problem:
+            report.note(controls.problem)
+    return [Band(effect, controls) for controls in kinds]
+
+
+def _write(bands: Sequence[Band], report: Report) -> None:
+    bands[0].write(report)
+    if len(bands) > 1 and any(band.values for band in bands):
+        report.add("kinds", by_kind(bands))
 
 
 # --- a set, a corpus ----------------------------------------------------------------------------------
@@ -193,7 +200,7 @@ def _documents(lab: Lab, params: Params, report: Report) -> list[Prompt]:
     return sorted(found, key=len)
 
 
-def _run_many(lab: Lab, prompts: Sequence[Prompt], params: Params, report: Report, of: str) -> None:
+def _run_many(lab: Lab, prompts: Sequence[Prompt], params: Params, report: Report, of: str, generate: int) -> None:
     documents: list[Document] = []
     last: list[float] = []
     size = lab.batch_rows(prompts)
@@ -205,31 +212,41 @@ def _run_many(lab: Lab, prompts: Sequence[Prompt], params: Params, report: Repor
             found = [Document(prompt.tokens, a, b, kl) for prompt, a, b, kl in rows]
             documents += found
             last += [float(kl[-1]) for kl in kls]
-        _tell_many(documents, last, report, of, None)
+        _tell_many(documents, last, report, of)
     effect = kl_mean(documents).value
     if np.isnan(effect):
         raise UserError("no prompt has more than one token: position 0 counts nowhere, so there is nothing to measure")
-    band = Band(effect, lab.controls(lab.edits, params.controls))
-    if band.controls.problem:
-        report.note(band.controls.problem)
+    bands = _bands(lab, effect, params, report)
+    continued = ""
+    if generate:
+        continued = generated_of_set(lab, prompts, generate, bands[0].controls, params.generate_controls, report)
+        _tell_many(documents, last, report, of, bands, continued)
     chunks = [prompts[start : start + size] for start in range(0, len(prompts), size)]
-    work = [(plan, chunk) for plan in band.controls.plans for chunk in chunks]
-    sums: list[float] = []
-    counts: list[int] = []
-    for plan, chunk in report.track(work, "batches", stage="controls"):
-        kls = lab.forward(chunk, plan).kl_from(lab.forward(chunk))
-        sums += [float(kl[1:].sum()) for kl in kls]
-        counts += [len(kl) - 1 for kl in kls]
-        if len(counts) == len(prompts):
-            band.values.append(clustered(sums, counts).value)
-            sums, counts = [], []
-            _tell_many(documents, last, report, of, band)
+    for band in bands:
+        work = [(plan, chunk) for plan in band.controls.plans for chunk in chunks]
+        sums: list[float] = []
+        counts: list[int] = []
+        for plan, chunk in report.track(work, "batches", stage="controls"):
+            kls = lab.forward(chunk, plan).kl_from(lab.forward(chunk))
+            sums += [float(kl[1:].sum()) for kl in kls]
+            counts += [len(kl) - 1 for kl in kls]
+            if len(counts) == len(prompts):
+                band.values.append(clustered(sums, counts).value)
+                sums, counts = [], []
+                _tell_many(documents, last, report, of, bands, continued)
 
 
-def _tell_many(documents: list[Document], last: list[float], report: Report, of: str, band: Band | None) -> None:
+def _tell_many(
+    documents: list[Document],
+    last: list[float],
+    report: Report,
+    of: str,
+    bands: Sequence[Band] = (),
+    continued: str = "",
+) -> None:
     if not documents:
         return
-    if band is None:
+    if not bands:
         report.add("classes", by_class(documents))
         if max(len(document.tokens) for document in documents) > 2:
             report.add("positions", by_position(documents))
@@ -244,10 +261,11 @@ def _tell_many(documents: list[Document], last: list[float], report: Report, of:
         Scalar(name="KL from position 1 on", value=kl.value, unit="nats", se=_or_none(kl.se), n=tokens),
         Scalar(name="KL at the last position", value=float(np.mean(last)), unit="nats", n=len(last)),
     ]
-    if band:
-        items += band.items()
-        band.write(report)
+    if bands:
+        items += bands[0].items()
     report.add("numbers", Scalars(title="Means", note=note, items=items))
+    if bands:
+        _write(bands, report)
     report.scalar("loss", before.value)
     report.scalar("loss_edited", after.value)
     report.scalar("loss_change", change.value)
@@ -256,7 +274,7 @@ def _tell_many(documents: list[Document], last: list[float], report: Report, of:
     report.scalar("kl", float(np.mean(last)))
     report.scalar("tokens", tokens)
     said = f"loss {number(before.value)} → {number(after.value)} (change {change}) · KL {kl} · {note}"
-    report.say(" · ".join(filter(None, [said, band.sentence if band else ""])))
+    report.say(" · ".join(filter(None, [said, *(band.sentence for band in bands), continued])))
 
 
 def _or_none(value: float) -> float | None:

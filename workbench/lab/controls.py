@@ -4,7 +4,8 @@ A neuron's kind is its layer and the decile of rms(activation) · ‖w_out‖ wi
 its layer; a site's is its name, in any layer. A control puts into the place of each edited unit a random one of its
 kind, the unit itself included, and is never the edited set again: the edit and its controls are drawn alike, so by
 chance any place among them is as likely. A direction's controls are g ~ N(0, Σ), Σ the covariance of the stream on the
-fixed text; where it is added they have its length.
+fixed text; beside them, each kind by itself, mean differences of the direction's own prompts with shuffled labels,
+where its file names them, and isotropic ones. All have its length, which matters where it is added.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from workbench.errors import UserError
+from workbench.lab.contrast import read_contrast, shuffled_differences
+from workbench.lab.directions import direction_file
 from workbench.lab.editing import AnyEdit, Instead, Plan, direction_names, switched_off
 from workbench.lab.loading import Model
 from workbench.lab.strength import neuron_strength
@@ -59,9 +63,7 @@ def make_controls(
     if plan.has_functions:
         return Controls((), "", "a Python function has no matched random controls: its effect stands without them")
     names = direction_names(edits, model.info)
-    units = [unit for unit in plan.units if isinstance(unit, Neuron | Head | Site)]
-    if names and all(_takes_direction(edits, unit) for unit in units):
-        units = []  # a direction is added at these sites: what is drawn is the direction
+    units = _drawn_units(edits, plan, names)
     random = np.random.default_rng(seed)
     drawn = _draw_units(units, model, n, random) if units else [{} for _ in range(n)]
     vectors = _draw_directions(names, model, len(drawn), random)
@@ -71,6 +73,59 @@ def make_controls(
         return Controls((), kind, "the edits take every unit of their kind: there is nothing to compare them with")
     problem = "" if len(plans) == n else f"there are only {len(plans)} different controls for these edits"
     return Controls(plans, kind, problem)
+
+
+def direction_controls(
+    edits: Sequence[AnyEdit], plan: Plan, compiled: Callable[..., Plan], model: Model, n: int, seed: int
+) -> list[Controls]:
+    """The further kinds of a stack of directions alone: shuffled labels where they are known, and isotropic."""
+    names = direction_names(edits, model.info)
+    if n == 0 or not names or plan.has_functions or _drawn_units(edits, plan, names):
+        return []
+    values = Values(model, 0, False)
+    made: list[tuple[str, list[dict[str, torch.Tensor]]]] = []
+    problem = ""
+    random = np.random.default_rng([seed, 1])
+    try:
+        shuffled = _shuffled(names, model, n, random)
+    except UserError as sentence:
+        shuffled, problem = None, str(sentence)
+    if shuffled is not None:
+        made.append(("mean differences of the same prompts, labels shuffled", shuffled))
+    random = np.random.default_rng([seed, 2])
+    every = [
+        {name: torch.from_numpy(random.standard_normal(model.info.d_model)).float() for name in names} for _ in range(n)
+    ]
+    made.append(("random directions, isotropic", every))
+    lengths = {name: values.direction(name).norm() for name in names}
+    found = []
+    for kind, vectors in made:
+        scaled = [{name: _as_long(vector, lengths[name]) for name, vector in one.items()} for one in vectors]
+        plans = tuple(compiled(instead=Instead({}, one)) for one in scaled)
+        found.append(Controls(plans, kind, problem))
+    return found
+
+
+def _shuffled(
+    names: Sequence[str], model: Model, n: int, random: np.random.Generator
+) -> list[dict[str, torch.Tensor]] | None:
+    """Mean differences with shuffled labels in the places of `names`; None where a direction names no prompts."""
+    drawn: list[dict[str, torch.Tensor]] = [{} for _ in range(n)]
+    for name in names:
+        file = direction_file(name)
+        contrast = read_contrast(file, model.info) if file else None
+        if contrast is None:
+            return None
+        for into, vector in zip(
+            drawn, shuffled_differences(model, contrast, model.direction(name), n, random), strict=True
+        ):
+            into[name] = vector
+    return drawn
+
+
+def _as_long(vector: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
+    vector = vector.to(length.device)
+    return vector * (length / vector.norm())
 
 
 def off_controls(units: Sequence[Neuron | Head], model: Model, first: int, n: int, seed: int) -> Controls:
@@ -86,6 +141,14 @@ def off_controls(units: Sequence[Neuron | Head], model: Model, first: int, n: in
     )
     problem = "" if len(plans) == n else f"there are only {len(plans)} different controls for these units"
     return Controls(plans, kind, problem)
+
+
+def _drawn_units(edits: Sequence[AnyEdit], plan: Plan, names: Sequence[str]) -> list[Neuron | Head | Site]:
+    """The units that controls put others in the places of."""
+    units = [unit for unit in plan.units if isinstance(unit, Neuron | Head | Site)]
+    if names and all(_takes_direction(edits, unit) for unit in units):
+        return []  # a direction is added at these sites: what is drawn is the direction
+    return units
 
 
 def _takes_direction(edits: Sequence[AnyEdit], unit: Unit) -> bool:
@@ -151,8 +214,7 @@ def _draw_directions(
     for _ in range(n):
         made = {}
         for name, length in lengths.items():
-            vector = torch.from_numpy(random.standard_normal(len(centred)) @ centred).float().to(length.device)
-            made[name] = vector * (length / vector.norm())
+            made[name] = _as_long(torch.from_numpy(random.standard_normal(len(centred)) @ centred).float(), length)
         found.append(made)
     return found
 

@@ -7,6 +7,7 @@ that neuron writes, `.in` and `.gate` what it reads, as the weights are stored.
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,11 @@ def keep_direction(name: str, file: Path, d_model: int | None = None) -> Path:
                 return there
             raise UserError(f"@{name} is another direction already ({there}): choose another name, or remove it")
     folder.mkdir(parents=True, exist_ok=True)
-    kept = folder / f"{name}.npy"
-    np.save(kept, vector)
+    kept = folder / f"{name}{file.suffix if file.suffix == '.safetensors' else '.npy'}"
+    if kept.suffix == ".npy":
+        np.save(kept, vector)
+    else:
+        shutil.copyfile(file, kept)  # with what it says of its prompts
     return kept
 
 
@@ -65,17 +69,24 @@ def _weight(match: re.Match[str], bridge: Any, info: ModelInfo) -> np.ndarray:
     return np.asarray(row.detach().float().cpu().numpy())
 
 
+def direction_file(name: str) -> Path | None:
+    """The file of a named direction; None where there is none, and for a unit's own weights."""
+    folder = directions_dir()
+    files = (folder / f"{name}.safetensors", folder / f"{name}.npy")
+    return next((file for file in files if file.is_file()), None)
+
+
 def load_direction(name: str, d_model: int) -> np.ndarray:
     """A direction from its file, float32 [d_model], as stored. Raises UserError where there is none that fits."""
+    file = direction_file(name)
+    if file is not None:
+        vector = _read(file)
+        if vector.shape != (d_model,):
+            raise UserError(f"{file} has shape {vector.shape}: this model's directions have {d_model} numbers")
+        if not np.isfinite(vector).all() or not vector.any():
+            raise UserError(f"{file} holds no direction: its numbers are all zero, or not all finite")
+        return vector
     folder = directions_dir()
-    for file in (folder / f"{name}.safetensors", folder / f"{name}.npy"):
-        if file.is_file():
-            vector = _read(file)
-            if vector.shape != (d_model,):
-                raise UserError(f"{file} has shape {vector.shape}: this model's directions have {d_model} numbers")
-            if not np.isfinite(vector).all() or not vector.any():
-                raise UserError(f"{file} holds no direction: its numbers are all zero, or not all finite")
-            return vector
     there = sorted(file.stem for file in folder.glob("*") if file.suffix in (".npy", ".safetensors"))
     known = f"there are {', '.join('@' + one for one in there)}" if there else "there is none yet"
     raise UserError(f"there is no direction @{name} in {folder}: {known}")

@@ -15,7 +15,7 @@ from workbench.experiment import Report
 from workbench.lab.batches import Batch, batches
 from workbench.lab.cache import Cache
 from workbench.lab.continuation import Continuation, Generated, Row
-from workbench.lab.controls import Controls, make_controls, off_controls
+from workbench.lab.controls import Controls, direction_controls, make_controls, off_controls
 from workbench.lab.editing import (
     CLEAN,
     ITSELF,
@@ -256,6 +256,10 @@ class Lab:
         """Up to `n` matched random controls of a stack, drawn with this job's seed."""
         model = self._model
         return make_controls(edits, self.plan(edits), self._compiler(edits), model, n, self.seed)
+
+    def direction_controls(self, edits: Sequence[AnyEdit], n: int) -> list[Controls]:
+        """Further kinds of controls of a stack that is directions alone, each to be shown by itself."""
+        return direction_controls(edits, self.plan(edits), self._compiler(edits), self._model, n, self.seed)
 
     def switched_off_controls(self, units: Sequence[Neuron | Head], first: int, n: int) -> Controls:
         """Up to `n` random sets in the places of these units, switched off from position `first` on."""

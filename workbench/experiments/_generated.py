@@ -1,0 +1,104 @@
+"""What edits do to what is generated: greedy continuations, clean beside edited and a few controls. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from workbench.experiment import Report
+from workbench.lab.continuation import Continuation, Row
+from workbench.text import number, show_token
+from workbench.views import Column, Table, Text
+
+if TYPE_CHECKING:
+    from workbench.lab import Lab
+    from workbench.lab.controls import Controls
+    from workbench.lab.editing import Plan
+    from workbench.lab.prompts import Prompt
+
+
+def generated(lab: Lab, prompt: Prompt, tokens: int, report: Report) -> None:
+    """Of one prompt: what is said, clean and edited."""
+    clean, edited = _continued(lab, [prompt], [lab.plan(()), lab.plan(lab.edits)], tokens, report)[0]
+    texts = [f"{name}: {said.text}" for name, said in (("clean", clean), ("edited", edited))]
+    report.add("generated", Text(title=f"{tokens} tokens, greedy", text="\n\n".join(texts)))
+
+
+def generated_of_set(
+    lab: Lab, prompts: Sequence[Prompt], tokens: int, controls: Controls, n: int, report: Report
+) -> str:
+    """Of a set: how many continuations change, beside as many under `n` of the controls. Gives that as a sentence."""
+    plans = [lab.plan(()), lab.plan(lab.edits), *controls.plans[:n]]
+    found = _continued(lab, prompts, plans, tokens, report)
+    firsts = [[line[0].first_difference(said) for said in line[1:]] for line in found]
+    report.add("continuations", _table(prompts, found, tokens))
+    changed = [[at[plan] is not None for at in firsts] for plan in range(len(plans) - 1)]
+    counts = [sum(one) for one in changed]
+    report.scalar("continuations_changed", counts[0] / len(prompts))
+    if counts[1:]:
+        report.scalar("continuations_changed_controls", float(np.median(counts[1:])) / len(prompts))
+    report.add("changed", _changed(firsts, controls.kind, tokens))
+    said = f"{counts[0]} of {len(prompts)} continuations of {tokens} tokens change"
+    if counts[1:]:
+        low, high = min(counts[1:]), max(counts[1:])
+        said += f", under {len(counts) - 1} {controls.kind} {low}" + (f" to {high}" if high > low else "")
+    return said
+
+
+def _continued(
+    lab: Lab, prompts: Sequence[Prompt], plans: Sequence[Plan], tokens: int, report: Report
+) -> list[list[Continuation]]:
+    """Of each prompt, under each plan."""
+    rows = [Row(prompt, plan) for prompt in prompts for plan in plans]
+    into = [Continuation() for _ in rows]
+    steps = lab.continue_all(rows, into, tokens)
+    for came in report.track(steps, "tokens", total=tokens * len(rows), stage="generating"):
+        report.progress.done += came - 1  # track counts the step itself
+    return [into[at : at + len(plans)] for at in range(0, len(into), len(plans))]
+
+
+def _table(prompts: Sequence[Prompt], found: Sequence[Sequence[Continuation]], tokens: int) -> Table:
+    rows: list[list[Any]] = []
+    for prompt, (clean, edited, *_) in zip(prompts, found, strict=True):
+        at = clean.first_difference(edited)
+        row: list[Any] = [prompt.text, clean.text, edited.text, at]
+        rows.append([*row, "" if at is None else f"{_token(clean, at)} → {_token(edited, at)}"])
+    return Table(
+        title="Continuations",
+        note=f"{tokens} tokens at most, greedy",
+        columns=[
+            Column(name="prompt"),
+            Column(name="clean"),
+            Column(name="edited"),
+            Column(name="differ at", kind="int", help="index of the first generated token that differs"),
+            Column(name="there", help="the token without and with the edits"),
+        ],
+        rows=rows,
+    )
+
+
+def _token(said: Continuation, at: int) -> str:
+    return show_token(said.tokens[at]) if at < len(said.tokens) else "an end"
+
+
+def _changed(firsts: Sequence[Sequence[int | None]], kind: str, tokens: int) -> Table:
+    """The edits, then each control: how many continuations change, and how early."""
+    rows: list[list[Any]] = []
+    for plan in range(len(firsts[0])):
+        at = [one[plan] for one in firsts]
+        places = [place for place in at if place is not None]
+        name = "these edits" if plan == 0 else f"control {plan}"
+        rows.append([name, len(places), len(places) / len(at), float(np.median(places)) if places else None])
+    return Table(
+        title="Continuations that change",
+        note=f"of {number(len(firsts))}, {tokens} tokens each" + (f"; controls: {kind}" if len(rows) > 1 else ""),
+        columns=[
+            Column(name=""),
+            Column(name="changed", kind="int"),
+            Column(name="share", kind="probability"),
+            Column(name="first at", kind="number", help="median index of the first token that differs"),
+        ],
+        rows=rows,
+    )

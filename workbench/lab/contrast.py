@@ -1,0 +1,114 @@
+"""Where a direction comes from: two sets of prompts whose means differ by it, as its file may say.
+
+A safetensors file of a direction may name them in its metadata: `positive` and `negative`, JSON lists of prompts,
+`site` (`L14.resid_pre`), and, where it is not the last token of plain text that was compared, `position` (`-2` is the
+last but one) and `chat` (`true`). The same prompts with shuffled labels then give the direction's controls (METHODS 0).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from workbench.errors import UserError
+from workbench.lab.editing import CLEAN
+from workbench.lab.forward import run_forward
+from workbench.lab.loading import Model
+from workbench.model_info import ModelInfo
+from workbench.units import Site, parse_unit
+
+TOKENS_AT_ONCE = {"cpu": 256}
+"""tokens of a batch; others than the CPU take OTHERS"""
+OTHERS = 16384
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Two sets of prompts, and where they are compared."""
+
+    positive: tuple[str, ...]
+    negative: tuple[str, ...]
+    site: Site
+    position: int = -1
+    """from the end of each prompt"""
+    chat: bool = False
+
+
+def read_contrast(file: Path, info: ModelInfo) -> Contrast | None:
+    """What a direction's file says of its prompts; None where it names none. Raises UserError for half of it."""
+    if file.suffix != ".safetensors":
+        return None
+    from safetensors import safe_open
+
+    with safe_open(file, framework="numpy") as opened:
+        said = opened.metadata() or {}
+    if not {"positive", "negative", "site"} & set(said):
+        return None
+    try:
+        sets = [tuple(json.loads(said[name])) for name in ("positive", "negative")]
+        site = parse_unit(said["site"], info)
+        position = int(said.get("position", -1))
+    except (KeyError, ValueError, TypeError) as error:
+        raise UserError(
+            f"{file} names its prompts only in part ({error}): its metadata wants positive and negative, JSON lists of "
+            f"prompts, and site, for example L14.resid_pre"
+        ) from None
+    if not isinstance(site, Site) or site.name not in ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out"):
+        raise UserError(f"{file}: {said['site']} is no site of the stream, for example L14.resid_pre")
+    if min(map(len, sets)) < 2 or position >= 0 or not all(isinstance(text, str) for one in sets for text in one):
+        raise UserError(f"{file}: two or more prompts of each kind are wanted, and a position from the end (-1)")
+    return Contrast(sets[0], sets[1], site, position, said.get("chat") == "true")
+
+
+def states(model: Model, contrast: Contrast) -> torch.Tensor:
+    """The site at the compared token of every prompt, positive ones first, float64 [prompt, d_model]."""
+    prompts = [model.tokens.prompt(text, contrast.chat) for text in (*contrast.positive, *contrast.negative)]
+    short = next((prompt for prompt in prompts if len(prompt) < -contrast.position), None)
+    if short is not None:
+        raise UserError(f"the prompt {short.text!r} has no token {contrast.position} to compare")
+    size = max(1, TOKENS_AT_ONCE.get(model.info.device, OTHERS) // max(map(len, prompts)))
+    found = []
+    for start in range(0, len(prompts), size):
+        chunk = prompts[start : start + size]
+        run = run_forward(
+            model.hf,
+            model.sites,
+            chunk,
+            [CLEAN],
+            capture=[contrast.site],
+            keep=None,
+            n_heads=model.info.n_heads,
+            check=model.cancel_check,
+        )
+        at = torch.tensor([len(prompt) + contrast.position for prompt in chunk])
+        found.append(run.captured[contrast.site][torch.arange(len(chunk)), at].cpu().double())
+    return torch.cat(found)
+
+
+def mean_difference(found: torch.Tensor, positive: np.ndarray) -> torch.Tensor:
+    """mean(positive) − mean(others) of states [prompt, d_model]; `positive` is bool [prompt]."""
+    mask = torch.from_numpy(positive)
+    return found[mask].mean(0) - found[~mask].mean(0)
+
+
+def shuffled_differences(
+    model: Model, contrast: Contrast, direction: np.ndarray, n: int, random: np.random.Generator
+) -> list[torch.Tensor]:
+    """`n` mean differences of the same prompts with shuffled labels, float32 [d_model] each.
+
+    Raises UserError where the named prompts do not give the direction itself.
+    """
+    found = states(model, contrast)
+    labels = np.arange(len(found)) < len(contrast.positive)
+    own = mean_difference(found, labels).numpy()
+    cosine = float(own @ direction / (np.linalg.norm(own) * np.linalg.norm(direction) + 1e-30))
+    if cosine < 0.99:
+        raise UserError(
+            f"the prompts that the direction's file names differ along another direction (cosine {cosine:.2f}): "
+            f"there are no controls with shuffled labels"
+        )
+    return [mean_difference(found, random.permutation(labels)).float() for _ in range(n)]
