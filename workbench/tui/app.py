@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
 from textual.app import App
 from textual.binding import BindingType
+from textual.screen import Screen
 
 from workbench.errors import UserError
 from workbench.text import safe, shorten
@@ -93,6 +95,7 @@ class WorkbenchApp(App[int]):
             return
         self.begun = True
         self.run_worker(self.feed.watch(), group="feed")
+        gc.freeze()  # what there is stays: no full collection walks through it while a key waits
         if self.link:
             self.run_worker(self.link.run(), group="link")
             self.run_worker(self.link.attach(self.feed.path), group="attach")
@@ -111,8 +114,7 @@ class WorkbenchApp(App[int]):
     def _tick(self) -> None:
         """Seconds left count down while something is under way."""
         if not ready(self.link) or self.running:
-            self.page_now.worker_changed()
-            self.page_now.refresh_frame()
+            self._tell_page()
 
     # --- screens ---
 
@@ -125,6 +127,11 @@ class WorkbenchApp(App[int]):
         return found
 
     def show(self, name: str) -> Any:
+    @property
+    def _background_screens(self) -> list[Screen[Any]]:
+        """None: a page covers the terminal. Textual would draw the page anew for every change of the one below it."""
+        return []
+
         """To this screen; where it lies under others, back to it."""
         page = self.page(name)
         if page in self.screen_stack:
@@ -192,6 +199,11 @@ class WorkbenchApp(App[int]):
             self.page_now.refresh_frame()
 
     def _hinted(self, session: str, step: int) -> None:
+            self._tell_page()
+
+    def _tell_page(self) -> None:
+        """The worker is another; a screen that is only being built looks for itself when it is."""
+        if self.page_now.is_mounted:
         if self.feed.path and session == str(self.feed.path):
             self.feed.hint()
 
@@ -291,7 +303,8 @@ class WorkbenchApp(App[int]):
         if not self.is_running or not self.begun:
             return
         self.run_worker(self._read_session(), group="session", exclusive=True)
-        self.page_now.session_changed()
+        if self.page_now.is_mounted:
+            self.page_now.session_changed()
 
     async def _read_session(self) -> None:
         steps = [job.step for job in self._jobs() if job.state == "running"]

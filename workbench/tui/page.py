@@ -11,7 +11,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from workbench.tui.theme import ink
-from workbench.tui.widgets.frame import BottomLine, Notice, TopLine, key_word
+from workbench.tui.widgets.frame import BottomLine, FrameLine, Notice, TopLine, key_word
 
 if TYPE_CHECKING:
     from workbench.tui.app import WorkbenchApp
@@ -99,8 +99,8 @@ class Page(Screen[None]):
         return self.focused is not None and self.focused.check_consume_key("a", "a")
 
     def refresh_frame(self) -> None:
-        for line in self.query("TopLine, BottomLine"):
-            line.refresh()
+        for line in self.query(FrameLine):
+            line.restate()
 
     def state_words(self) -> Text:
         """The lower line's left: how the worker is."""

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from textual.suggester import Suggester
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from workbench.tui.page import Page
 
 
-class UnitSuggester(Suggester):
-    """The likeliest way to go on, shown behind the cursor; → takes it."""
-
-    def __init__(self, page: Page) -> None:
-        super().__init__(use_cache=False, case_sensitive=True)
-        self._page = page
-
-    async def get_suggestion(self, value: str) -> str | None:
-        return next(iter(completions(self._page, value, 1)), None)
+def unit_goes_on(page: Page) -> Callable[[str], str]:
+    """For a field of units: the likeliest way to go on, or nothing."""
+    return lambda text: next(iter(completions(page, text, 1)), "")
 
 
 def completions(page: Page, text: str, most: int) -> list[str]:

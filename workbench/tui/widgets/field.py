@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from rich.cells import cell_len
 from rich.text import Text
 from textual.binding import BindingType
 from textual.events import Paste
-from textual.suggester import Suggester
+from textual.geometry import Size
+from textual.reactive import Reactive
 from textual.widgets import Input
 
 from workbench.text import safe
@@ -51,10 +53,21 @@ class Field(Input):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = list(keys.FIELD)
+    virtual_size = Reactive(Size(0, 0))
+    """how wide what is typed is: it moves nothing else, so no key lays out the screen, as a widget's own would"""
 
-    def __init__(self, value: str = "", *, suggester: Suggester | None = None, **given: Any) -> None:
-        super().__init__(value, suggester=suggester, select_on_focus=False, compact=True, **given)
+    def __init__(self, value: str = "", *, goes_on: Callable[[str], str] | None = None, **given: Any) -> None:
+        self._goes_on = goes_on
+        """the likeliest way to go on from a text, as a whole text, or nothing: shown behind the cursor; → takes it"""
+        self.followed: Callable[[], None] = lambda: None
+        """called in the same turn as a change, so that what follows the text is painted in the same frame"""
+        super().__init__(value, select_on_focus=False, compact=True, **given)
         self.cursor_blink = False
+
+    def watch_value(self, value: str) -> None:
+        # Textual's own suggesters answer in a later turn, which is a second repaint at every key.
+        self._suggestion = self._goes_on(value) if self._goes_on and value else ""
+        self.followed()
 
     def fill(self, text: str) -> None:
         """Another text, with the cursor at its end."""

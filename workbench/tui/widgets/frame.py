@@ -49,23 +49,47 @@ def key_word(key: str) -> str:
     return key
 
 
-class TopLine(Widget):
-    """What this is (screen, session, prompt) on the left, with what (model, edits) on the right."""
+class FrameLine(Widget):
+    """A line of the frame, sent anew only where it says something else than before."""
 
-    DEFAULT_CSS = "TopLine { height: 1; dock: top; }"
+    DEFAULT_CSS = "FrameLine { height: 1; }"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._line: Text | None = None
+
+    def restate(self) -> None:
+        """Something that it may speak of has changed."""
+        line = self.words()
+        if self._line is None or (line.plain, line.spans) != (self._line.plain, self._line.spans):
+            self.refresh()
 
     def render(self) -> Text:
+        self._line = self.words()
+        return self._line
+
+    def words(self) -> Text:
+        """The line as it is to be now, in the widget's width."""
+        raise NotImplementedError
+
+
+class TopLine(FrameLine):
+    """What this is (screen, session, prompt) on the left, with what (model, edits) on the right."""
+
+    DEFAULT_CSS = "TopLine { dock: top; }"
+
+    def words(self) -> Text:
         page: Page = self.screen  # type: ignore[assignment]
         left, right = page.heading()
         return two_ends(left, right, self.size.width)
 
 
-class BottomLine(Widget):
+class BottomLine(FrameLine):
     """How the worker and its job are on the left, the keys that work here and now on the right."""
 
-    DEFAULT_CSS = "BottomLine { height: 1; dock: bottom; }"
+    DEFAULT_CSS = "BottomLine { dock: bottom; }"
 
-    def render(self) -> Text:
+    def words(self) -> Text:
         page: Page = self.screen  # type: ignore[assignment]
         colors = ink(self.app)
         state = page.state_words()

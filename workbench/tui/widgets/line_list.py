@@ -11,6 +11,7 @@ from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
+from textual.widget import Widget
 
 from workbench.tui import keys
 from workbench.tui.theme import ink
@@ -56,8 +57,13 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
 
     def set_count(self, count: int, cursor: int | None = None) -> None:
         """There are `count` lines now; the cursor keeps its place where it can."""
+        height, before = self.size.height, self.count
         self.count = count
-        self.virtual_size = Size(0, count)
+        if self.styles.auto_dimensions or (count > height) != (before > height):
+            self.virtual_size = Size(0, count)
+        else:  # neither its size nor its scrollbar changes: no layout of the whole screen
+            self.set_reactive(Widget.virtual_size, Size(0, count))
+            self._scroll_update(self.virtual_size)
         self._strips.clear()
         self.cursor = max(0, min(self.cursor if cursor is None else cursor, count - 1))
         self.show_cursor()

@@ -16,7 +16,7 @@ from workbench.errors import GrammarError, UserError
 from workbench.text import count, fit, safe, width
 from workbench.tui import keys
 from workbench.tui.page import Page
-from workbench.tui.suggest import UnitSuggester, completions
+from workbench.tui.suggest import completions, unit_goes_on
 from workbench.tui.theme import ink
 from workbench.tui.widgets.field import Field, pictured
 from workbench.tui.widgets.frame import Rule
@@ -75,7 +75,7 @@ class Edits(Page):
     Edits #line { height: 1; padding: 0 2; margin: 1 0 0 0; }
     Edits #line Static { width: auto; color: $quiet; margin-right: 1; }
     Edits #line Field { width: 1fr; }
-    Edits #under { height: auto; min-height: 1; padding: 0 2; margin: 0 0 1 0; }
+    Edits #under { height: auto; min-height: 2; padding: 0 2; }
     Edits #grammar { height: auto; padding: 1 2; }
     """
     BINDINGS: ClassVar[list[BindingType]] = list(keys.EDITS)
@@ -83,7 +83,7 @@ class Edits(Page):
     def body(self) -> ComposeResult:
         with Horizontal(id="line"):
             yield Static("add")
-            yield Field(id="edit", suggester=UnitSuggester(self), placeholder="UNITS=VALUE or UNITS*=FACTOR")
+            yield Field(id="edit", goes_on=unit_goes_on(self), placeholder="UNITS=VALUE or UNITS*=FACTOR")
         yield Static("", id="under")
         yield Rule("applied in this order")
         yield EditList()
@@ -113,6 +113,7 @@ class Edits(Page):
         return f" · {len(self.workbench.edits.on())} of {len(entries)} on" if entries else " · none yet"
 
     def on_mount(self) -> None:
+        self.field.followed = self._typed
         self._fill()
 
     def on_screen_resume(self) -> None:
@@ -138,16 +139,16 @@ class Edits(Page):
 
     # --- adding ---
 
-    @on(Input.Changed, "#edit")
-    def _typed(self, event: Input.Changed) -> None:
+    def _typed(self) -> None:
         """While typing: the ways to go on; errors wait for Enter."""
         colors = ink(self.app)
         text = Text("", colors.quiet)
-        found = completions(self, event.value, 12)
+        found = completions(self, self.field.value, 12)
         if found:
             text = Text("→ takes ", colors.quiet).append("  ".join(found), colors.quiet)
             text.truncate(max(10, self.size.width - 4), overflow="ellipsis")
-        self.query_one("#under", Static).update(text)
+        under = self.query_one("#under", Static)
+        under.update(text, layout=under.size.height > 2)  # a long error's room is given back; no key lays out else
 
     @on(Input.Submitted, "#edit")
     def _add(self, event: Input.Submitted) -> None:

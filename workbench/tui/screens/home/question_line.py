@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Horizontal
-from textual.suggester import Suggester
 from textual.widgets import Static
 
 from workbench.questions.question import BLANK, Question
@@ -25,7 +25,7 @@ class QuestionLine(Horizontal):
     QuestionLine Field { width: auto; min-width: 2; }
     """
 
-    def __init__(self, question: Question, values: dict[str, str], suggester: Suggester) -> None:
+    def __init__(self, question: Question, values: dict[str, str], goes_on: Callable[[str], str]) -> None:
         super().__init__()
         self.question = question
         self.values = values
@@ -33,7 +33,8 @@ class QuestionLine(Horizontal):
         self.about_at = 0
         """cells from the left where what it is about begins; 0 hides it"""
         self.under_cursor = False
-        self._suggester = suggester
+        self._goes_on = goes_on
+        """the ways to go on in a blank for units"""
         self._open = False
         self._aligned: tuple[object, ...] = ()
 
@@ -105,7 +106,7 @@ class QuestionLine(Horizontal):
         for at, part in enumerate(BLANK.split(self.question.sentence)):
             if at % 2:
                 kind = next(blank.kind for blank in self.question.blanks if blank.name == part)
-                field = BlankField(part, self.value(part), self._suggester if kind == "unit" else None)
+                field = BlankField(part, self.value(part), self._goes_on if kind == "unit" else None)
                 # The field that is typed in may grow into what the others and the words leave.
                 field.styles.max_width = max(limits[at // 2], room - sum(limits) + limits[at // 2])
                 yield Static(Text("⟨", colors.quiet))
@@ -127,8 +128,8 @@ class QuestionLine(Horizontal):
 class BlankField(Field):
     """A blank that is being filled."""
 
-    def __init__(self, blank: str, value: str, suggester: Suggester | None) -> None:
-        super().__init__(value, suggester=suggester)
+    def __init__(self, blank: str, value: str, goes_on: Callable[[str], str] | None) -> None:
+        super().__init__(value, goes_on=goes_on)
         self.blank = blank
 
 

@@ -21,7 +21,7 @@ from workbench.tui.latest import Latest
 from workbench.tui.page import Page
 from workbench.tui.screens.home.question_line import BlankField, QuestionLine
 from workbench.tui.screens.home.session_list import SessionList
-from workbench.tui.suggest import UnitSuggester
+from workbench.tui.suggest import unit_goes_on
 from workbench.tui.theme import ink
 from workbench.tui.widgets.field import Field
 from workbench.tui.widgets.frame import Rule
@@ -67,7 +67,7 @@ class Home(Page):
         self._before_typing: str | None = None
         self._cursor = 0
         self._in_sessions = False
-        self._lines = [QuestionLine(question, self.values, UnitSuggester(self)) for question in questions().values()]
+        self._lines = [QuestionLine(question, self.values, unit_goes_on(self)) for question in questions().values()]
         self._shown = list(self._lines)
         self._sessions_read = Latest(self, self._read_sessions, lambda sentence: self.say(sentence, bad=True))
 
@@ -113,6 +113,7 @@ class Home(Page):
         return self.query_one(Questions)
 
     def on_mount(self) -> None:
+        self._filter.followed = self._narrow
         self._mark()
 
     def on_resize(self) -> None:
@@ -205,12 +206,11 @@ class Home(Page):
     def action_filter(self) -> None:
         self._filter.focus()
 
-    @on(Input.Changed, "#filter")
-    def _narrow(self, event: Input.Changed) -> None:
-        chosen = self.current
-        words = event.value.strip()
+    def _narrow(self) -> None:
+        chosen, typed = self.current, self._filter.value
+        words = typed.strip()
         fitting = [line for line in self._lines if line.question.matches(words)]
-        self._take_as_prompt("" if fitting else event.value)
+        self._take_as_prompt("" if fitting else typed)
         self._shown = fitting or list(self._lines)
         for line in self._lines:
             if line.display is not (line in self._shown):

@@ -44,7 +44,7 @@ class Palette(Page):
     AUTO_FOCUS = "#words"
     DEFAULT_CSS = """
     Palette #row { height: 1; padding: 0 2; margin: 1 0; }
-    Palette #row Static { width: auto; color: $quiet; margin-left: 2; }
+    Palette #row Static { width: 12; color: $quiet; margin-left: 2; text-align: right; }
     Palette Field { width: 1fr; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -79,6 +79,7 @@ class Palette(Page):
             self._fill()
 
     def on_mount(self) -> None:
+        self.query_one("#words", Field).followed = self._narrow
         self._fill()
 
     def _fill(self) -> None:
@@ -88,7 +89,6 @@ class Palette(Page):
         field.focus()
         self._narrow()
 
-    @on(Input.Changed, "#words")
     def _narrow(self) -> None:
         words = re.findall(r"\w[\w-]*", self.query_one("#words", Field).value.lower())
 
@@ -98,7 +98,8 @@ class Palette(Page):
 
         self.lines.commands = [command for command in self._all if fits(command)]
         self.lines.set_count(len(self.lines.commands), 0)
-        self.query_one("#found", Static).update(Text(f"{self.lines.count} of {len(self._all)}" if words else ""))
+        found = f"{self.lines.count} of {len(self._all)}" if words else ""
+        self.query_one("#found", Static).update(Text(found), layout=False)
 
     def action_move(self, by: int) -> None:
         self.lines.action_move(by)

@@ -12,7 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from workbench.text import safe
-from workbench.tui.suggest import UnitSuggester
+from workbench.tui.suggest import unit_goes_on
 from workbench.tui.widgets.choice import Choice
 from workbench.tui.widgets.field import Field as TextField
 
@@ -69,8 +69,8 @@ def _input(field: Field, value: str, page: Page) -> Choice | TextField:
         return Choice(("off", "on"), value or written(field.default))
     if field.choices:
         return Choice(field.choices, value or written(field.default))
-    suggester = UnitSuggester(page) if field.name in ("units", "unit") else None
-    return TextField(value, suggester=suggester, placeholder=_placeholder(field))
+    goes_on = unit_goes_on(page) if field.name in ("units", "unit") else None
+    return TextField(value, goes_on=goes_on, placeholder=_placeholder(field))
 
 
 class Form(ItemGrid):
