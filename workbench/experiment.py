@@ -1,6 +1,7 @@
 """Experiments: parameters in; a sentence, views and scalars out. One definition serves every front.
 
-An experiment is a module in `workbench.experiments` with a docstring, `Params` and `run(lab, params, report)`.
+An experiment is a module in `workbench.experiments` with a docstring, `Params` and `run(lab, params, report)`; one that
+takes long has `cost(params, info)` too.
 From it follow the form, the flags, the JSON in the log, validation, replay and help.
 """
 
@@ -25,6 +26,7 @@ from workbench.views import AnyView
 
 if TYPE_CHECKING:
     from workbench.lab import Lab
+    from workbench.model_info import ModelInfo
 
 T = TypeVar("T")
 
@@ -109,6 +111,21 @@ class Progress(msgspec.Struct, kw_only=True):
     started: float = 0.0
     """seconds since the epoch"""
     stage: str = ""
+
+
+class Cost(msgspec.Struct, kw_only=True, frozen=True):
+    """How much work a run is, in whole forward passes."""
+
+    passes: float
+    tokens: float
+    """of each pass"""
+    typical: bool = True
+    """a run does all of it, so that its time tells the rate; not where part of it may be there already"""
+
+    @property
+    def work(self) -> float:
+        """Tokens."""
+        return self.passes * self.tokens
 
 
 # --- the report an experiment writes to ---------------------------------------------------------
@@ -204,6 +221,11 @@ class Report:
             self.notes.append(sentence)
             self._sink.changed(self)
 
+    def expect(self, sentence: str) -> None:
+        """What the run will take, before it begins."""
+        self.progress = Progress(stage=sentence)
+        self._progressed()
+
     def suggest(self, step: NextStep) -> None:
         """Up to three next steps, filled in."""
         self.next_steps = [*self.next_steps, step][:3]
@@ -259,6 +281,8 @@ class Experiment(msgspec.Struct, frozen=True):
     takes_edits: bool
     batch: bool = False
     """takes long: interactive work goes between its batches"""
+    cost: Callable[[Any, ModelInfo], Cost | None] | None = None
+    """what a run will take, where that is worth saying before it begins; from parameters that may be no good"""
 
 
 @cache
@@ -284,6 +308,7 @@ def _experiment(module: ModuleType) -> Experiment:
         run=module.run,
         takes_edits=getattr(module, "TAKES_EDITS", True),
         batch=getattr(module, "BATCH", False),
+        cost=getattr(module, "cost", None),
     )
 
 

@@ -53,3 +53,17 @@ def test_what_is_no_direction_is_a_sentence(invoke: Run, text: str, says: str) -
     result = invoke("run", "predict", "--prompt", "wait:0", "--direction", text, *FAKE)
     assert result.exit_code != 0
     assert says in result.stderr
+
+
+def test_what_it_will_take_is_said_before_it_begins(invoke: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from workbench import cost
+
+    given = ("why", "wait:0", "--session", "s.db", "--json", *FAKE)
+    assert "passes" not in invoke(*given).stderr  # nothing is measured
+    monkeypatch.setattr(cost, "rates", lambda info: {cost.FORWARD: 50.0})
+    result = invoke(*given)
+    assert result.stderr.startswith("about ")
+    assert "passes of 2 tokens" in result.stderr
+    json.loads(result.stdout)
+    monkeypatch.setattr(cost, "rates", lambda info: {cost.FORWARD: 1e9})
+    assert "passes" not in invoke(*given).stderr

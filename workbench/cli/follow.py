@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.cli.progress_line import ProgressLine
+from workbench.cost import cost_line, cost_of, seconds_of
 from workbench.errors import UserError
 from workbench.session.reader import SessionReader
 from workbench.session.records import FINISHED, StepRecord
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _TICK = 0.2
 """seconds between two looks at the progress"""
+WORTH_SAYING = 2.0
+"""seconds; of a shorter run nothing is said before it begins"""
 
 
 async def follow_step(spec: WorkerSpec, submit: Submit, line: ProgressLine) -> StepRecord:
@@ -47,6 +50,7 @@ class _Follower:
         self._client, self._submit, self._line, self._interrupts = client, submit, line, interrupts
         self._step: int | None = None
         self._cancelling = False
+        self._cost_told = False
 
     async def run(self) -> StepRecord:
         from workbench.worker.client import run_step
@@ -65,6 +69,7 @@ class _Follower:
                     self._cancelling = True
                     await self._cancel(self._step)
                 if self._step is not None:
+                    self._tell_cost()
                     self._line.show(self._record(), self._client.status, "cancelling" if self._cancelling else "")
             waiting.result()
         except UserError:
@@ -75,6 +80,20 @@ class _Follower:
         finally:
             waiting.cancel()
         return self._record()
+
+    def _tell_cost(self) -> None:
+        """Once, as soon as the model and its rate are known; what takes no time needs no line."""
+        status = self._client.status
+        if self._cost_told or status is None or status.info is None:
+            return
+        name, params = self._submit.experiment, self._submit.params
+        cost = cost_of(name, params, status.info)
+        took = None if cost is None else seconds_of(name, cost, status.info)
+        if cost is None or (took is not None and took < WORTH_SAYING):
+            self._cost_told = True
+        elif took is not None:
+            self._cost_told = True
+            self._line.keep(cost_line(name, params, status.info))
 
     def _heard(self, step: int) -> None:
         self._step = step

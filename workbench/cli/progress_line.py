@@ -7,6 +7,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+import click
+
 from workbench.drawing import speaks_utf8
 from workbench.text import count, number, safe, seconds, shorten
 
@@ -48,6 +50,11 @@ class ProgressLine:
             sys.stderr.write(f"\r\x1b[K{text}")
             sys.stderr.flush()
             self._shown = text
+
+    def keep(self, text: str) -> None:
+        """A line that stays, on stderr even where that is no terminal."""
+        self.clear()
+        click.echo(safe(text), err=True)
 
     def clear(self) -> None:
         """Leaves no trace."""

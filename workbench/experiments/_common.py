@@ -47,6 +47,11 @@ def _asked(lab: Lab, row: PromptRow, chat: bool, line: int) -> Asked:
         raise (UserError(f"prompt {line} of the set: {error}") if line else error) from None
 
 
+def about_tokens(text: str) -> float:
+    """How many tokens a text may be, before any tokenizer is there: four characters each."""
+    return max(1.0, round(len(text) / 4))
+
+
 def quoted(text: str, cells: int = 40) -> str:
     """Text of the user in a sentence: one line, quoted, shortened."""
     return f"'{shorten(safe(text), cells)}'"

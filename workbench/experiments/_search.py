@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from workbench.experiment import Report
+from workbench.experiments._sweep import GRADIENT, LATER
 from workbench.lab.metric import Metric
 from workbench.units import Neuron
 
@@ -23,6 +24,11 @@ CANDIDATES = 24
 """neurons measured exactly at each step"""
 SEEDS = 24
 """neurons whose absence is tried for pairs"""
+
+
+def search_passes(size: int) -> float:
+    """Passes of one search: a gradient and the candidates at each step, a gradient and a pair for each seed."""
+    return size * (GRADIENT + LATER * CANDIDATES) + SEEDS * (GRADIENT + 2 * LATER) + GRADIENT
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from workbench.units import Head, Neuron
 if TYPE_CHECKING:
     from workbench.lab.attribution import Attribution
     from workbench.lab.study import Study
+    from workbench.model_info import ModelInfo
 
 Kind = Literal["neurons", "heads", "stream"]
 KINDS: tuple[Kind, ...] = ("neurons", "heads", "stream")
@@ -110,6 +111,24 @@ KEPT = 4000
 """the largest estimates of each other answer that are kept"""
 
 Sweep = dict[Kind, Units]
+
+
+GRADIENT = 3.0
+"""passes that a pass with its gradient is worth"""
+LATER = 0.5
+"""passes that an edit is worth, from its own layer on, on average"""
+
+
+def counts(info: ModelInfo, tokens: float) -> dict[Kind, float]:
+    """How many units there are of each kind."""
+    stream = info.n_layers * max(1.0, tokens - 1)
+    return {"neurons": info.n_neurons, "heads": info.n_layers * info.n_heads, "stream": stream}
+
+
+def sweep_passes(info: ModelInfo, tokens: float, n: int | None, others: int) -> float:
+    """Passes of a sweep: two estimates, `n` of each kind exactly (None: all), the estimates of other answers."""
+    exact = sum(every if n is None else min(n, every) for every in counts(info, tokens).values())
+    return 1 + GRADIENT * (2 + others) + LATER * exact
 
 
 def estimates(target: Target) -> Sweep:

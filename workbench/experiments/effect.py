@@ -16,17 +16,19 @@ import numpy as np
 from msgspec import Meta
 
 from workbench.errors import UserError
-from workbench.experiment import NextStep, PromptParams, Report
-from workbench.experiments._common import asked, carried, clustered, quoted
+from workbench.experiment import Cost, NextStep, PromptParams, Report
+from workbench.experiments._common import about_tokens, asked, carried, clustered, quoted
 from workbench.experiments._controls import Band, by_kind
 from workbench.experiments._effect import Document, by_class, by_position, extremes, kl_mean, loss_change, over
 from workbench.experiments._generated import generated, generated_of_set
+from workbench.experiments._sweep import LATER
 from workbench.text import number, probability, show_token
 from workbench.views import Scalar, Scalars
 
 if TYPE_CHECKING:
     from workbench.lab import Lab
     from workbench.lab.prompts import Prompt
+    from workbench.model_info import ModelInfo
 
 ORDER = 20
 TAKES_EDITS = True
@@ -73,6 +75,21 @@ class Params(PromptParams, kw_only=True, frozen=True):
         int,
         Meta(ge=0, description="of a set: controls to generate under", extra={"unit": "controls", "more": True}),
     ] = 4
+
+
+def cost(params: Params, info: ModelInfo) -> Cost:
+    """With one kind of control on text and sets, two on a prompt: what most edits have."""
+    if params.corpus:
+        context = min(params.context, info.n_ctx)
+        return Cost(passes=params.tokens / context * (2 + params.controls), tokens=context)
+    rows = params.rows()
+    tokens = sum(about_tokens(row.prompt) for row in rows) / len(rows)
+    if params.prompts:
+        passes = 2.0 + params.controls
+        passes += params.generate * (2 + params.generate_controls) / tokens
+    else:
+        passes = 3 + 2 * LATER * params.controls + params.generate
+    return Cost(passes=passes * len(rows), tokens=tokens)
 
 
 def run(lab: Lab, params: Params, report: Report) -> None:

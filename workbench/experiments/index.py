@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from msgspec import Meta
 
-from workbench.experiment import NextStep, Report
+from workbench.experiment import Cost, NextStep, Report
 from workbench.experiment import Params as BaseParams
 from workbench.text import count, seconds, size
 from workbench.views import Column, Heatmap, Scalar, Scalars, Table
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from workbench.index.reader import NeuronIndex
     from workbench.lab import Lab
     from workbench.lab.indexing import IndexBuild
+    from workbench.model_info import ModelInfo
 
 ORDER = 40
 TAKES_EDITS = False
@@ -51,6 +52,11 @@ class Params(BaseParams, kw_only=True, frozen=True):
     top: Annotated[
         int, Meta(ge=1, le=1000, description="examples kept for each tail", extra={"unit": "examples", "more": True})
     ] = 20
+
+
+def cost(params: Params, info: ModelInfo) -> Cost | None:
+    context = min(params.context, info.n_ctx)
+    return Cost(passes=params.tokens / context, tokens=context, typical=False) if params.tokens else None
 
 
 def run(lab: Lab, params: Params, report: Report) -> None:

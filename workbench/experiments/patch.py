@@ -14,9 +14,10 @@ import numpy as np
 from msgspec import Meta
 
 from workbench.errors import UserError
-from workbench.experiment import NextStep, Report
+from workbench.experiment import Cost, NextStep, Report
 from workbench.experiment import Params as BaseParams
-from workbench.experiments._common import quoted
+from workbench.experiments._common import about_tokens, quoted
+from workbench.experiments._sweep import LATER
 from workbench.lab.metric import Metric
 from workbench.text import number, show_token
 from workbench.units import Head, Site
@@ -25,6 +26,7 @@ from workbench.views import Column, Heatmap, Table
 if TYPE_CHECKING:
     from workbench.lab import Lab
     from workbench.lab.study import Study
+    from workbench.model_info import ModelInfo
 
 ORDER = 24
 TAKES_EDITS = True
@@ -49,6 +51,12 @@ class Params(BaseParams, kw_only=True, frozen=True):
         str, Meta(description="the corrupted prompt's answer; empty is its likeliest", extra={"example": " Rome"})
     ] = ""
     chat: Annotated[bool, Meta(description="put the prompts into the model's chat template")] = False
+
+
+def cost(params: Params, info: ModelInfo) -> Cost:
+    tokens = about_tokens(params.prompt)
+    patches = info.n_layers * (tokens * len(SITES) + info.n_heads)
+    return Cost(passes=2 + LATER * patches, tokens=tokens)
 
 
 def run(lab: Lab, params: Params, report: Report) -> None:

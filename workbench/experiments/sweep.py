@@ -8,23 +8,23 @@ token; a place is one position of the stream at one block's input, set to zero.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from msgspec import Meta
 
-from workbench.experiment import NextStep, Report
-from workbench.experiments._common import quoted
-from workbench.experiments._sweep import KINDS, Sweep, Units, estimates, exact_effects, measure_chance
+from workbench.experiment import Cost, NextStep, Report
+from workbench.experiments._common import about_tokens, quoted
+from workbench.experiments._sweep import KINDS, Sweep, Units, estimates, exact_effects, measure_chance, sweep_passes
 from workbench.experiments._target import Target, TargetParams, find_target
-from workbench.text import number, seconds, show_token
+from workbench.text import number, show_token
 from workbench.units import Head, Neuron
 from workbench.views import Column, Heatmap, Scalar, Scalars, Table
 
 if TYPE_CHECKING:
     from workbench.lab import Lab
+    from workbench.model_info import ModelInfo
 
 ORDER = 21
 TAKES_EDITS = True
@@ -54,6 +54,12 @@ class Params(TargetParams, kw_only=True, frozen=True):
     ] = 32
 
 
+def cost(params: Params, info: ModelInfo) -> Cost:
+    tokens = about_tokens(params.prompt)
+    passes = sweep_passes(info, tokens, None if params.exact else params.n, params.others)
+    return Cost(passes=passes, tokens=tokens)
+
+
 def run(lab: Lab, params: Params, report: Report) -> None:
     target = find_target(lab, params, report)
     sweep_into(lab, target, params, report)
@@ -68,14 +74,10 @@ def sweep_into(
     sweep = estimates(target)
     tell(target, params, sweep, report)
     shown()
-    for kind in ("heads", "stream", "neurons") if params.exact else KINDS:
+    for kind in KINDS:
         units = sweep[kind]
         n = units.count if params.exact else min(params.n, units.count)
-        began = time.perf_counter()
         exact_effects(target, units, n, report, f"{kind}, exact")
-        if params.exact and kind == "heads":
-            left = (time.perf_counter() - began) / max(1, n) * (sweep["stream"].count + sweep["neurons"].count)
-            report.note(f"switching off all {sweep['neurons'].count:,} neurons one by one takes about {seconds(left)}")
         tell(target, params, sweep, report)
         shown()
     if params.others:

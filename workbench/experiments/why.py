@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from msgspec import Meta
 
-from workbench.experiment import NextStep, Report
+from workbench.experiment import Cost, NextStep, Report
 from workbench.experiments import dla, sweep
-from workbench.experiments._common import quoted
-from workbench.experiments._search import Found, search
-from workbench.experiments._sweep import other_answers
+from workbench.experiments._common import about_tokens, quoted
+from workbench.experiments._search import Found, search, search_passes
+from workbench.experiments._sweep import GRADIENT, LATER, other_answers, sweep_passes
 from workbench.experiments._target import Target, TargetParams, find_target
 from workbench.text import number, show_token
 from workbench.units import format_units
@@ -28,6 +28,7 @@ from workbench.views import Column, Histogram, Mark, Series, Table
 if TYPE_CHECKING:
     from workbench.lab import Lab
     from workbench.lab.controls import Controls
+    from workbench.model_info import ModelInfo
 
 ORDER = 19
 TAKES_EDITS = True
@@ -188,6 +189,13 @@ class Case:
             x_label=target.quantity,
             marks=[Mark(x=place, label=name) for place, (name, _) in zip(places, marks, strict=True)],
         )
+
+
+def cost(params: Params, info: ModelInfo) -> Cost:
+    tokens = about_tokens(params.prompt)
+    passes = sweep_passes(info, tokens, params.n, sweep.Params().others) + GRADIENT
+    passes += (1 + params.unrelated) * search_passes(params.size) + 2 * LATER * params.controls
+    return Cost(passes=passes, tokens=tokens)
 
 
 def run(lab: Lab, params: Params, report: Report) -> None:

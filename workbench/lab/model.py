@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import TypeVar
@@ -35,12 +37,15 @@ from workbench.lab.progress import Progress, silent
 from workbench.lab.prompts import AnswerToken, Prompt
 from workbench.lab.reading import Reading, read_units, sites_of
 from workbench.lab.source import ModelSource
+from workbench.lab.strength import sample_prompts
 from workbench.lab.study import Study
 from workbench.lab.values import Values
 from workbench.model_info import ModelInfo
 from workbench.units import Head, Neuron, Site, Unit, parse_units
 
 T = TypeVar("T")
+TIMED = 64
+"""tokens of the pass that is timed"""
 CPU_ROWS = 16
 """rows that are generated together on a CPU"""
 GENERATED_AT_ONCE, MOST_ROWS = 16384, 256
@@ -144,6 +149,16 @@ class Lab:
             found = self._run(rows, [CLEAN], sites, logits)
             self._model.clean.put(key, found)
         return found
+
+    def timed_pass(self) -> tuple[int, float]:
+        """Tokens and seconds of a clean pass over text of our own; the first of two warms up."""
+        sample = sample_prompts(self._model)[0]
+        prompt = dataclasses.replace(sample, ids=sample.ids[:TIMED])
+        for _ in range(2):
+            began = time.perf_counter()
+            self._run([prompt], [CLEAN], (), "last")
+            found = time.perf_counter() - began
+        return len(prompt), found
 
     def plan(self, edits: Sequence[AnyEdit], skip_first: bool = False) -> Plan:
         """A stack compiled once for many passes; with `skip_first` position 0 stays as it is."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
+from workbench import cost as costs
 from workbench.errors import Cancelled, UserError
 from workbench.experiment import Report, experiment, make_params
 from workbench.lab.batches import is_out_of_memory
@@ -27,7 +29,15 @@ def execute(
     for remark in lab.remarks:
         report.note(remark)
     try:
+        cost = costs.cost_of(found.name, values, lab.info)
+        if cost is not None:
+            if costs.FORWARD not in costs.rates(lab.info):
+                costs.remember(lab.info, costs.FORWARD, *lab.timed_pass())
+            report.expect(costs.cost_line(found.name, values, lab.info))
+        began = time.perf_counter()
         found.run(job, values, report)
+        if cost is not None and cost.typical:
+            costs.remember(lab.info, found.name, cost.work, time.perf_counter() - began)
     except (UserError, Cancelled):
         raise
     except Exception as error:

@@ -1,0 +1,126 @@
+"""What a run will take: counted before it begins, measured once, the same for every front."""
+
+import msgspec
+import pytest
+
+from tests.lab.labs import PROMPT, Sink, tiny_lab
+from workbench import cost
+from workbench.errors import UserError
+from workbench.experiment import Report, experiment, experiments, make_params
+from workbench.lab.run import execute
+
+
+@pytest.fixture
+def info():
+    return tiny_lab("llama").info
+
+
+SHORT = {
+    "why": {"prompt": PROMPT, "controls": 4, "n": 5, "unrelated": 1},
+    "sweep": {"prompt": PROMPT, "n": 5, "others": 4},
+    "patch": {"prompt": PROMPT, "corrupted": "The capital of Tokyo is"},
+    "effect": {"prompt": PROMPT, "controls": 4},
+    "index": {"corpus": "stdlib", "tokens": 600, "context": 64},
+}
+
+
+def test_what_takes_long_says_so_and_nothing_else():
+    assert {name for name, one in experiments().items() if one.cost} == set(SHORT)
+
+
+def test_without_a_measured_rate_there_is_work_but_no_time(info):
+    line = cost.cost_line("why", SHORT["why"], info)
+    assert line.endswith("passes of 6 tokens")
+    assert "about" not in line
+    assert cost.cost_line("predict", {"prompt": PROMPT}, info) == ""
+    assert cost.cost_line("why", {"size": "many"}, info) == ""  # a form that is still being typed
+
+
+def test_the_same_experiments_own_rate_is_taken_else_that_of_a_pass(info):
+    work = cost.cost_of("sweep", SHORT["sweep"], info)
+    cost.remember(info, cost.FORWARD, 100, 1)
+    assert cost.seconds_of("sweep", work, info) == pytest.approx(work.work / 100)
+    cost.remember(info, "sweep", 300, 1)
+    assert cost.seconds_of("sweep", work, info) == pytest.approx(work.work / 300)
+    cost.remember(info, "sweep", 100, 1)
+    assert cost.rates(info)["sweep"] == pytest.approx(200)
+    assert cost.cost_line("sweep", SHORT["sweep"], info).startswith("about ")
+    other = msgspec.structs.replace(info, dtype="bfloat16")
+    assert cost.rates(other) == {}
+
+
+def test_more_work_costs_more(info):
+    def passes(name, **params):
+        return cost.cost_of(name, {"prompt": PROMPT, **params}, info).passes
+
+    assert passes("why") < passes("why", unrelated=9) < passes("why", unrelated=9, controls=500)
+    assert passes("sweep") < passes("sweep", others=500)
+    assert passes("sweep", n=3) < passes("sweep", exact=True)
+    assert passes("effect", controls=9) < passes("effect", controls=99) < passes("effect", controls=99, generate=500)
+    of_set = [{"prompt": PROMPT}] * 10
+    few = cost.cost_of("effect", {"prompts": of_set, "generate": 0}, info).work
+    assert few < cost.cost_of("effect", {"prompts": of_set, "generate": 50}, info).work
+    assert cost.cost_of("index", {"tokens": 0}, info) is None
+
+
+class Watching(Sink):
+    def __init__(self):
+        super().__init__()
+        self.stages = []
+
+    def changed(self, report):
+        if report.progress.stage not in self.stages:
+            self.stages.append(report.progress.stage)
+
+
+@pytest.mark.parametrize("name", ["why", "sweep", "patch", "effect"])
+def test_a_run_begins_with_what_it_will_take_and_ends_with_its_rate(name, info):
+    lab, sink = tiny_lab("llama"), Watching()
+    from workbench.edits import parse_edits
+
+    edits = parse_edits(["L1.N3=0"]) if name == "effect" else []
+    execute(lab, name, SHORT[name], edits, 0, Report(sink))
+    assert sink.stages[0].startswith("about ")
+    assert "passes of 6 tokens" in sink.stages[0]
+    known = cost.rates(info)
+    assert known[cost.FORWARD] > 0
+    assert known[name] > 0
+
+
+def test_a_run_that_fails_leaves_no_rate(info):
+    with pytest.raises(UserError):
+        execute(tiny_lab("llama"), "patch", {"prompt": PROMPT, "corrupted": "The"}, [], 0, Report(Sink()))
+    assert "patch" not in cost.rates(info)
+
+
+def test_a_folder_that_cannot_be_written_is_no_reason_to_fail(info, monkeypatch, tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    monkeypatch.setenv("WORKBENCH_CACHE", str(blocked))
+    cost.remember(info, "why", 1, 1)
+    assert cost.rates(info) == {}
+
+
+def test_the_count_is_near_what_a_run_does(monkeypatch, info):
+    """Rows that pass through blocks, gradients three times, in whole passes."""
+    from workbench.lab import attribution, study
+
+    rows = 0.0
+    blocks = study.run_blocks
+
+    def counted(model, trace, layer, stream):
+        nonlocal rows
+        gradient = 3 if stream.requires_grad else 1
+        rows += gradient * len(stream) * (info.n_layers - layer) / info.n_layers
+        return blocks(model, trace, layer, stream)
+
+    for module in (study, attribution):
+        if hasattr(module, "run_blocks"):
+            monkeypatch.setattr(module, "run_blocks", counted)
+    from workbench.lab import trace
+
+    monkeypatch.setattr(trace, "run_blocks", counted)
+    lab = tiny_lab("llama")
+    execute(lab, "why", {"prompt": PROMPT}, [], 0, Report(Sink()))
+    said = experiment("why").cost(make_params(experiment("why").params, {"prompt": PROMPT}), info).passes
+    assert rows / 2 < said < 2 * rows

@@ -1,0 +1,84 @@
+"""What an experiment will take, said before it begins. No torch: the shell, the screens and the lab say the same.
+
+An experiment's `cost(params, info)` counts its work in whole forward passes of so many tokens. How many tokens a second
+that is on this machine is what the same experiment did last time; before its first run, what a clean pass does.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from workbench import paths
+from workbench.errors import UserError
+from workbench.experiment import Cost, Params, experiment, make_params
+from workbench.model_info import ModelInfo
+from workbench.text import count, seconds
+
+FORWARD = "forward"
+"""the rate of a clean pass, among those of experiments"""
+
+
+def cost_of(name: str, params: Params | Mapping[str, Any], info: ModelInfo) -> Cost | None:
+    """What a run will take; None where that is too little to say, and for parameters that can't be run."""
+    found = experiment(name)
+    if found.cost is None:
+        return None
+    try:
+        values = params if isinstance(params, Params) else make_params(found.params, dict(params))
+        return found.cost(values, info)
+    except UserError:
+        return None
+
+
+def seconds_of(name: str, cost: Cost, info: ModelInfo) -> float | None:
+    """None before anything was measured."""
+    known = rates(info)
+    rate = known.get(name) or known.get(FORWARD)
+    return cost.work / rate if rate else None
+
+
+def cost_line(name: str, params: Params | Mapping[str, Any], info: ModelInfo) -> str:
+    """`about 16 s: 214 passes of 6 tokens`; without seconds before anything was measured, empty where there is none."""
+    cost = cost_of(name, params, info)
+    if cost is None:
+        return ""
+    work = f"{count(cost.passes)} passes of {count(cost.tokens)} tokens"
+    took = seconds_of(name, cost, info)
+    return work if took is None else f"about {seconds(took)}: {work}"
+
+
+# --- rates ---------------------------------------------------------------------------------------
+
+
+def rates(info: ModelInfo) -> dict[str, float]:
+    """Tokens a second by experiment, as measured on this machine with this model; also of a clean pass."""
+    try:
+        return msgspec.json.decode(_file(info).read_bytes(), type=dict[str, float])
+    except (OSError, msgspec.DecodeError):
+        return {}
+
+
+def remember(info: ModelInfo, name: str, work: float, took: float) -> None:
+    """Keep a measured rate, half of it the one before; a cache that can't be written is no reason to fail."""
+    known = rates(info)
+    rate = work / max(took, 1e-6)
+    known[name] = (known[name] + rate) / 2 if name in known else rate
+    file = _file(info)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_name(f"{file.name}.{os.getpid()}")
+        part.write_bytes(msgspec.json.encode(known))
+        part.replace(file)
+    except OSError:
+        return
+
+
+def _file(info: ModelInfo) -> Path:
+    named = paths.short_hash(info.ref, info.dtype, info.device, platform.node())
+    return paths.cache_dir() / "rates" / f"{named}.json"
