@@ -70,6 +70,11 @@ class Target:
         return np.exp(values) if self.metric.kind == "log-prob" else values
 
     @property
+    def kind(self) -> str:
+        """The kind of a table's column that holds the metric's values as a reader wants them."""
+        return "probability" if self.metric.kind == "log-prob" else "number"
+
+    @property
     def quantity(self) -> str:
         return f"p({self.name})" if self.metric.kind == "log-prob" else f"logit {self.name} − {self.foil_name}"
 

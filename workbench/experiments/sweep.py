@@ -161,9 +161,7 @@ def table(target: Target, units: Units, rows: int = SHOWN) -> Table:
                 beyond,
             ]
         )
-    quantity = Column(
-        name="then", kind="probability" if target.metric.kind == "log-prob" else "number", help=target.quantity
-    )
+    quantity = Column(name="then", kind=target.kind, help=target.quantity)
     return Table(
         title=f"{units.kind.capitalize()} switched off",
         note=chance_note(units, min(20, units.count)),

@@ -19,7 +19,7 @@ from workbench.experiment import Cost, NextStep, Report
 from workbench.experiments import dla, sweep
 from workbench.experiments._common import about_tokens, quoted
 from workbench.experiments._search import Found, search, search_passes
-from workbench.experiments._sweep import GRADIENT, LATER, other_answers, sweep_passes
+from workbench.experiments._sweep import GRADIENT, LATER, Units, other_answers, sweep_passes
 from workbench.experiments._target import Target, TargetParams, find_target
 from workbench.text import number, show_token
 from workbench.units import format_units
@@ -68,6 +68,10 @@ class Case:
     found: Found
     off: float
     """with the picked neurons off"""
+    alone: list[float]
+    """with each of them off by itself"""
+    estimates: list[float]
+    """changes of the metric by the gradient, one a picked neuron"""
     pair: tuple[float, float, float]
     """with both, the first, the second of the strongest pair off; nan where there is none"""
     wanted: int
@@ -148,7 +152,7 @@ class Case:
             rows.append([self.kind, f"n {len(self.random)}", *self._cells(self.random), None])
         if self.as_far:
             rows.append(["random directions, as far", f"n {len(self.as_far)}", *self._cells(self.as_far), None])
-        kind = "probability" if target.metric.kind == "log-prob" else "number"
+        kind = target.kind
         note = f"percentile of these among the random ones {number(100 * self.percentile)} %" if self.random else ""
         return Table(
             title="Switched off",
@@ -210,11 +214,11 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     report.add("next", _next(lab, target))
     swept = sweep.Params(**params.target(), n=params.n)
     with report.part("sweep", swept, lab.plain_edits) as part:
-        sweep.sweep_into(lab, target, swept, part, shown=lambda: _show(report, part))
+        units = sweep.sweep_into(lab, target, swept, part, shown=lambda: _show(report, part))["neurons"]
         _show(report, part)
     metric = target.metric.unlevelled
     found = search(target.study, metric, params.size, report, "searching")
-    case = _case(target, found, params)
+    case = _case(target, found, units, params)
     _tell(case, report, after)
     _compare(lab, case, params, report, after)
     _suggest(case, params, report)
@@ -249,16 +253,16 @@ def _next(lab: Lab, target: Target) -> Table:
     )
 
 
-def _case(target: Target, found: Found, params: Params) -> Case:
-    sets = [found.units]
-    if found.pair:
-        sets += [list(found.pair.units), *([unit] for unit in found.pair.units)]
-    values = np.full(4, np.nan)
-    for results in target.study.run([target.study.off(units) for units in sets]):
+def _case(target: Target, found: Found, units: Units, params: Params) -> Case:
+    pair = list(found.pair.units) if found.pair else []
+    sets = [found.units, *([unit] for unit in found.units), pair, *([unit] for unit in pair)]
+    values = np.full(len(found.units) + 4, np.nan)
+    for results in target.study.run([target.study.off(one) for one in sets if one]):
         values[results.indices] = results.value(target.metric)
-    return Case(
-        target, found, float(values[0]), (float(values[1]), float(values[2]), float(values[3])), params.controls
-    )
+    off, *alone = map(float, values[: len(found.units) + 1])
+    together, first, second = map(float, values[len(found.units) + 1 :])
+    estimates = [float(units.estimate[unit.layer, unit.index]) for unit in found.units]
+    return Case(target, found, off, alone, estimates, (together, first, second), params.controls)
 
 
 def _compare(lab: Lab, case: Case, params: Params, report: Report, after: str) -> None:
@@ -309,8 +313,10 @@ def _tell(case: Case, report: Report, after: str) -> None:
 
 def _picked(case: Case) -> Table:
     rows: list[list[Any]] = []
-    for at, (unit, effect) in enumerate(zip(case.found.units, case.found.effects, strict=True), 1):
-        rows.append([at, str(unit), effect])
+    picked = zip(case.found.units, case.found.effects, case.estimates, case.alone, strict=True)
+    for at, (unit, effect, estimate, alone) in enumerate(picked, 1):
+        then = float(case.target.readable(np.asarray(alone)))
+        rows.append([at, str(unit), effect, estimate, alone - case.target.clean, then])
     pair = case.found.pair
     note = "in the order in which they were taken, each with those above it off"
     if pair is not None:
@@ -327,6 +333,9 @@ def _picked(case: Case) -> Table:
             Column(
                 name="together", kind="signed", help=f"change of the {case.picked_by}, with it and those above it off"
             ),
+            Column(name="estimate", kind="signed", help=f"−Σ a·∂: change of {case.target.change}"),
+            Column(name="exact", kind="signed", help=f"change of {case.target.change} when it alone is off"),
+            Column(name="then", kind=case.target.kind, help=case.target.quantity),
         ],
         rows=rows,
     )

@@ -48,6 +48,7 @@ ROWS = f"SELECT {', '.join(_ROW.values())} FROM step ORDER BY id LIMIT ? OFFSET 
 ROWS_OF = f"SELECT {', '.join(_ROW.values())} FROM step WHERE id IN (SELECT value FROM json_each(?))"
 TREE = f"SELECT id, {_integer('parent')} FROM step WHERE id > ? ORDER BY id"
 ROW = f"SELECT {', '.join(_ROW.values())} FROM step WHERE id = ?"
+LAST_OF = "SELECT max(id) FROM step WHERE experiment = ?"
 
 OPEN_STEPS = f"""
     SELECT id, {_text("status", _LINE)}, {_text("owner", _LINE)} FROM step

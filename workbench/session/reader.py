@@ -98,6 +98,12 @@ class SessionReader:
         with self._read() as connection:
             return connection.execute(query.TREE, (after,)).fetchall()
 
+    def last_of(self, experiment: str) -> int | None:
+        """The newest step of this experiment; None if there is none."""
+        with self._read() as connection:
+            found = connection.execute(query.LAST_OF, (experiment,)).fetchone()[0]
+        return None if found is None else int(found)
+
     def row(self, step: int) -> StepRow | None:
         """One line of the timeline; None if there is no such step."""
         with self._read() as connection:

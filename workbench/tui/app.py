@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from workbench.tui.screens.home import Home
     from workbench.tui.screens.prompt import Prompt
     from workbench.tui.screens.timeline import Timeline
+    from workbench.tui.screens.why import Why
     from workbench.worker.client import WorkerSpec
     from workbench.worker.protocol import Message
 
@@ -94,8 +95,8 @@ class WorkbenchApp(App[int]):
         if self.begun:
             return
         self.begun = True
-        self.run_worker(self.feed.watch(), group="feed")
         gc.freeze()  # what there is stays: no full collection walks through it while a key waits
+        self.run_worker(self.feed.watch(), group="feed")
         if self.link:
             self.run_worker(self.link.run(), group="link")
             self.run_worker(self.link.attach(self.feed.path), group="attach")
@@ -126,12 +127,12 @@ class WorkbenchApp(App[int]):
             self.install_screen(found, name)
         return found
 
-    def show(self, name: str) -> Any:
     @property
     def _background_screens(self) -> list[Screen[Any]]:
         """None: a page covers the terminal. Textual would draw the page anew for every change of the one below it."""
         return []
 
+    def show(self, name: str) -> Any:
         """To this screen; where it lies under others, back to it."""
         page = self.page(name)
         if page in self.screen_stack:
@@ -177,6 +178,9 @@ class WorkbenchApp(App[int]):
     def action_neurons(self) -> None:
         self.show("neurons")
 
+    def action_why(self) -> None:
+        self.show("why")
+
     def use_setting(self, theme: str) -> None:
         """A theme by the word the settings have for it."""
         use_theme(self, theme)
@@ -195,15 +199,15 @@ class WorkbenchApp(App[int]):
         if self.link and self.link.status and self.link.status.info:
             self.model_info = self.link.status.info
         if self.is_running and self.begun:
-            self.page_now.worker_changed()
-            self.page_now.refresh_frame()
-
-    def _hinted(self, session: str, step: int) -> None:
             self._tell_page()
 
     def _tell_page(self) -> None:
         """The worker is another; a screen that is only being built looks for itself when it is."""
         if self.page_now.is_mounted:
+            self.page_now.worker_changed()
+            self.page_now.refresh_frame()
+
+    def _hinted(self, session: str, step: int) -> None:
         if self.feed.path and session == str(self.feed.path):
             self.feed.hint()
 
@@ -334,9 +338,9 @@ class WorkbenchApp(App[int]):
     # --- asking ---
 
     def ask(self, step: NextStep, parent: int | None = None) -> None:
-        """Runs this on the Prompt screen, which shows the answer."""
-        prompt: Prompt = self.show("prompt")
-        prompt.ask(step, parent)
+        """Runs this on the screen that shows its answer: Why has one of its own, Prompt shows all others."""
+        page: Prompt | Why = self.show("why" if step.experiment == "why" else "prompt")
+        page.ask(step, parent)
 
     def remember_prompt(self, prompt: str) -> None:
         home: Home = self.page("home")

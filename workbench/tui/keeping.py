@@ -17,6 +17,8 @@ def shown_by(page: Page) -> tuple[str, ShownView | None]:
     """A name for the file, and the view under the cursor of the page's result; the screen's name without one."""
     from workbench.tui.widgets.result import ResultPane
 
+    if here := page.view_here():
+        return here
     panes = list(page.query(ResultPane))
     pane: ResultPane | None = next((pane for pane in panes if pane.has_focus), panes[0] if panes else None)
     if pane is None or pane.snapshot is None:

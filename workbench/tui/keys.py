@@ -21,6 +21,7 @@ APP = [
     _key("edits", "e,f3", "edits", "edits", "the edit stack: add, remove, switch on and off", show=True),
     _key("timeline", "t,f4", "timeline", "timeline", "the steps of this session", show=True),
     _key("neurons", "n,f6", "neurons", "neurons", "all neurons of the model, with a card for the one under the cursor"),
+    _key("why", "W,f7", "why", "why", "why does it say that: what makes an answer, switched off, against chance"),
     _key("back", "escape", "back", "back", "leave the field, then the screen; every screen keeps its place"),
     _key("cancel", "ctrl+c", "cancel", "cancel", "cancel what runs, keep what there is; never quits", first=True),
     _key("quit", "q,ctrl+q", "quit", "quit", "leave; the worker goes on with what it has to do"),
@@ -102,6 +103,29 @@ NEXT_STEPS = [
     _key("next.three", "3", "next_step(3)", "", "take the third next step"),
 ]
 
+WHY = [
+    _key("why.toggle", "0", "switch", "off/on", "switch the chosen units (●) off, or on again", show=True),
+    _key("why.choose", "space", "choose", "choose", "this unit into those that 0 switches off, or out", show=True),
+    _key("why.pick", "a", "use_pick", "the pick", "choose again what the search picked"),
+    _key("why.pin", "p", "pin", "pin", "into the basket, or out of it: every experiment takes basket:", show=True),
+    _key("why.foil", "c", "foil", "foil", "choose a token to compare the answer with, and ask again", show=True),
+    _key("why.ask", "i,slash", "write", "ask", "another question: prompt, answer, foil, how many to pick", show=True),
+    _key("why.again", "r", "again", "again", "the same question again, same seed"),
+    _key("why.save", "x", "save", "save", "save this pane's view (text, CSV, JSON) or the screen (SVG)", show=True),
+    _key("why.copy", "y", "copy", "copy", "copy this pane's view: the terminal's clipboard and a file"),
+    _key("why.next", "tab", "pane(1)", "next", "to the next pane, or the next field", show=True),
+    _key("why.previous", "shift+tab", "pane(-1)", "", "to the pane before"),
+    _key("why.enter", "enter", "enter", "ask", "ask, where no question was asked yet"),
+]
+
+WHERE = [
+    _key("where.up", "up,k", "down(-1)", "up", "one line up"),
+    _key("where.down", "down,j", "down(1)", "down", "one line down"),
+    _key("where.left", "left,h", "across(-1)", "left", "one position to the left"),
+    _key("where.right", "right,l", "across(1)", "right", "one position to the right"),
+    _key("where.open", "enter", "open", "open", "what the model says without this place of the stream", show=True),
+]
+
 TIMELINE = [
     _key("timeline.earlier", "left", "history(-1)", "earlier", "one step back in history, as it happened", show=True),
     _key("timeline.later", "right", "history(1)", "later", "one step on in history", show=True),
@@ -119,6 +143,14 @@ EDITS = [
     _key("edits.remove", "x,delete", "remove", "remove", "remove this edit", show=True),
     _key("edits.earlier", "K", "reorder(-1)", "move up", "apply this edit earlier", show=True),
     _key("edits.later", "J", "reorder(1)", "move down", "apply this edit later", show=True),
+    _key("edits.save", "s", "save_stack", "save", "save this stack under a name, in the session", show=True),
+    _key("edits.saved", "o", "saved", "saved", "to the stacks that are saved in this session", show=True),
+]
+
+STACKS = [
+    _key("stacks.use", "enter", "wanted('use')", "use", "this stack in place of the edits above", show=True),
+    _key("stacks.append", "a,plus", "wanted('append')", "append", "its edits after those that are there", show=True),
+    _key("stacks.delete", "x,delete", "wanted('delete')", "delete", "take this stack out of the session", show=True),
 ]
 
 NEURON_LIST = [
@@ -215,8 +247,9 @@ ALL: dict[str, list[Binding]] = {
     "fields": [*FIELD, *WRITE, *CHOICE],
     "Prompt": PROMPT,
     "results": [*RESULT, *NEXT_STEPS],
+    "Why": [*WHY, *WHERE],
     "Timeline": TIMELINE,
-    "edits": EDITS,
+    "edits": [*EDITS, *STACKS],
     "Neurons": [*NEURON_LIST, *NEURONS, *NEURON_CARD, *ASK, *CHOOSER],
     "Basket": BASKET,
 }

@@ -15,6 +15,7 @@ from workbench.tui.widgets.frame import BottomLine, FrameLine, Notice, TopLine, 
 
 if TYPE_CHECKING:
     from workbench.tui.app import WorkbenchApp
+    from workbench.tui.widgets.result.snapshot import ShownView
 
 
 class Page(Screen[None]):
@@ -64,6 +65,10 @@ class Page(Screen[None]):
 
     def session_changed(self) -> None:
         """The session file has something new, or is another one."""
+
+    def view_here(self) -> tuple[str, ShownView | None] | None:
+        """A name for a file and the view under the cursor, on screens without a result's pane."""
+        return None
 
     def session_swapped(self) -> None:
         """Another session is looked at from now on: what was kept of the old one goes."""

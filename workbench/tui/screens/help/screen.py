@@ -17,6 +17,7 @@ from workbench.tui.widgets.frame import key_word
 _GROUPS = {
     "Workbench": ("Home", "fields"),
     "Prompt": ("Prompt", "results", "fields"),
+    "Why": ("Why", "lists", "fields"),
     "Timeline": ("Timeline", "lists", "results"),
     "Edits": ("edits", "lists", "fields"),
     "Compare": ("results",),

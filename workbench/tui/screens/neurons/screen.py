@@ -13,6 +13,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Static
 
+from workbench.errors import UserError
 from workbench.text import count, safe
 from workbench.tui import keys
 from workbench.tui.page import Page
@@ -74,6 +75,8 @@ class Neurons(Page):
         self.shelf = Shelf()
         self.bench = Bench(self)
         self._looking = False
+        self._goal = ""
+        """a neuron to go to as soon as there is an index"""
 
     # --- what is on it ---
 
@@ -155,6 +158,12 @@ class Neurons(Page):
             neuron = self.neuron
             self.browse.open(fresh)
             self._show_list(neuron)
+            if self._goal:
+                goal, self._goal = self._goal, ""
+                try:
+                    self.go_to(goal)
+                except UserError as error:
+                    self.say(str(error), bad=True)
         elif self.browse.index is None:
             if not self.shelf.problem:
                 self.bench.build_weights()
@@ -293,7 +302,9 @@ class Neurons(Page):
 
     def go_to(self, unit: str) -> None:
         """The cursor to this neuron, from another screen. Raises UserError for what is no neuron here."""
-        if self.browse.index is not None:
+        if self.browse.index is None:
+            self._goal = unit  # once there is a list
+        else:
             self._jump(wants.neuron_id(self.browse.index, unit))
 
     @on(NeuronList.Marked)

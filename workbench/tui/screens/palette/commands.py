@@ -34,6 +34,7 @@ def commands(app: WorkbenchApp, page: Page) -> list[Command]:
     found += [
         Command("timeline", "the steps of this session", "t", lambda: app.show("timeline")),
         Command("neurons", "all of them, with a card for the one under the cursor", "n", lambda: app.show("neurons")),
+        Command("why", "the units that make an answer, against chance", "W", lambda: app.show("why")),
         Command("basket", "the pinned units, by set", "", lambda: app.show("basket")),
         Command("edits", "add, remove, switch on and off", "e", lambda: app.show("edits")),
         Command("help", "this screen and its keys", "F1", lambda: app.help_on(page)),

@@ -171,8 +171,12 @@ class Timeline(Page):
                 self.lines.move_to(self.lines.steps.place[history[at]])
 
     def action_open(self) -> None:
-        """The result alone on the screen; Esc brings the list back."""
-        if self.lines.current is not None:
+        """The result alone on the screen, a `why` on its own screen; Esc brings the list back."""
+        step = self.lines.current
+        row = self.lines.row_of(step) if step is not None else None
+        if row is not None and row.experiment == "why":
+            self.workbench.show("why").show_step(row.id)
+        elif step is not None:
             self.add_class("zoomed")
             self.result.focus()
 
@@ -265,7 +269,7 @@ class Timeline(Page):
     async def action_fork(self) -> None:
         record = await self._record()
         if record is not None:
-            self.workbench.show("prompt").fill(record)
+            self.workbench.show("why" if record.experiment == "why" else "prompt").fill(record)
 
     # --- comparing ---
 

@@ -1,0 +1,216 @@
+"""The Why screen over steps as the experiment writes them, at any stage, and a worker that answers at once."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from textual.pilot import Pilot
+
+from tests.tui.fakes import INFO, PROMPT, READY, TOKENS, VERSIONS, FakeClient, replay, until, workbench
+from workbench.edits import parse_edits
+from workbench.experiment import NextStep, Progress, command_line, make_params, params_builtins
+from workbench.experiments import why
+from workbench.session.writer import SessionWriter
+from workbench.text import show_token
+from workbench.tui.screens.why import Why
+from workbench.views import Bars, Column, Heatmap, Histogram, Mark, Series, Table
+from workbench.worker.protocol import Changed, Done, Pin, Submit, Submitted, WorkerStatus
+
+STAGES = ("queued", "direct", "swept", "effect", "controls", "done")
+PICKED = ("L29.N385", "L24.N963", "L29.N511")
+SHOWN = [("L24.N1005", -0.132, -0.506, 0.466), ("L29.N385", -0.9, -0.94, 0.302), ("L29.N864", 0.345, 0.19, 0.934)]
+
+
+def params(**given: Any) -> dict[str, Any]:
+    return params_builtins(make_params(why.Params, {"prompt": PROMPT, "answer": " Paris", "size": 3, **given}))
+
+
+def next_tokens(foil: str = "") -> Table:
+    rows: list[list[Any]] = [[1, " Paris", 0.773, "answer"], [2, " the", 0.062, ""], [9, " Lyon", 0.004, ""]]
+    for row in rows:
+        row[3] = "foil" if foil and row[1] == foil else row[3]
+    columns = [Column(name="rank", kind="int"), Column(name="token", kind="token")]
+    columns += [Column(name="probability", kind="probability"), Column(name="asked")]
+    return Table(title="Next token", columns=columns, rows=rows)
+
+
+def units(kind: str, rows: list[tuple[str, float, float, float]], exact: bool = True) -> Table:
+    columns = [Column(name=kind[:-1], kind="unit")]
+    columns += [Column(name="estimate", kind="signed", help="−Σ a·∂: change of log p(' Paris'), nats")]
+    columns += [Column(name="exact", kind="signed"), Column(name="then", kind="probability")]
+    columns += [Column(name="beyond chance")]
+    cells = [
+        [row[0], row[1], row[2] if exact else None, row[3] if exact else None, "yes" if not at and exact else "no"]
+        for at, row in enumerate(rows)
+    ]
+    note = "46,080; 1 beyond what chance gives (as far out as the first 20: .4 by chance)"
+    return Table(title=kind, note=note if exact else "46,080", columns=columns, rows=cells)
+
+
+def where() -> Heatmap:
+    values = np.zeros((30, 5))
+    values[:, 0] = np.nan
+    values[21, 4], values[3, 1] = -4.2, -1.1
+    return Heatmap(
+        title="Where", values=values, row_labels=[f"L{at}" for at in range(30)], signed=True, row_axis="layer",
+        column_labels=[show_token(one) for one in TOKENS], column_axis="position", low_label="the answer needs it",
+        high_label="it holds the answer back",
+    )  # fmt: skip
+
+
+def verdict(n: int, others: bool) -> Table:
+    columns = [Column(name="what"), Column(name="which"), Column(name="p(' Paris')", kind="probability")]
+    columns += [Column(name="5 %", kind="probability"), Column(name="95 %", kind="probability")]
+    columns += [Column(name="own answer", kind="signed")]
+    rows: list[list[Any]] = [
+        ["nothing", "", 0.773, None, None, None],
+        ["these", ", ".join(PICKED), 0.12, None, None, -2],
+    ]
+    if others:
+        rows.append(["picked for ' Son'", "", 0.74, None, None, -1.2])
+    if n:
+        rows.append(["random sets of 3 neurons", f"n {n}", 0.76, 0.74, 0.77, None])
+    return Table(title="Switched off", columns=columns, rows=rows)
+
+
+def picked() -> Table:
+    rows = [[at, unit, -float(at)] for at, unit in enumerate(PICKED, 1)]
+    columns = [Column(name="", kind="int"), Column(name="neuron", kind="unit"), Column(name="together", kind="signed")]
+    return Table(title="Picked together", columns=columns, rows=rows)
+
+
+def controls(n: int) -> Histogram:
+    return Histogram(
+        title="These among random ones", edges=np.linspace(0, 1, 31), x_label="p(' Paris')",
+        series=[Series(name="random", y=np.eye(30)[22] * n)], marks=[Mark(x=0.12, label="these")],
+    )  # fmt: skip
+
+
+def write(writer: SessionWriter, step: int, stage: str, foil: str = "") -> None:
+    """The step as it is at this stage."""
+    at = STAGES.index(stage)
+    if not at:
+        return
+    writer.start(step, INFO, VERSIONS)
+    bars = Series(name="", y=np.array([0.09, 9.75, 9.38]))
+    note = "sum 19.2 = logit ' Paris' − the vocabulary's mean, final norm's scale frozen"
+    direct = Bars(
+        title="Direct effect", note=note, labels=["embedding", "heads", "MLPs"], series=[bars], y_label="logits"
+    )
+    views: dict[str, Any] = {"direct": direct, "next": next_tokens(foil)}
+    said, progress = (
+        f"p(' Paris') .773 after '{PROMPT}'",
+        Progress(stage="neurons, exact", done=0, total=200, unit="units"),
+    )
+    if at >= 2:
+        views |= {"neurons": units("neurons", SHOWN, exact=at >= 3)}
+        views |= {"heads": units("heads", [("L23.H4", -0.9, -0.21, 0.6), ("L1.H4", 0.1, 0.1, 0.8)]), "where": where()}
+        progress = Progress(stage="neurons, exact", done=40, total=200, unit="units", started=time.time() - 4)
+    if at >= 3:
+        views |= {"verdict": verdict(8 if at == 4 else 64 if at == 5 else 0, at == 5), "picked": picked()}
+        random = {3: "0 of 64 random threes", 4: "8 of 64 random threes: .760 (.740–.770)"}
+        said = "three neurons off: p(' Paris') .773 → .120 · "
+        said += random.get(at, "64 random threes: .760 (.740–.770) · picked the same way for ' Son' .740")
+        said += f" · after '{PROMPT}'"
+        progress = Progress(stage="controls", done=8, total=64, unit="random neurons", started=time.time() - 2)
+    if at >= 4:
+        views["controls"] = controls(8 if at == 4 else 64)
+    label = NextStep(label="the next token with them off", experiment="predict", params={"prompt": PROMPT})
+    writer.publish(step, headline=said, views=views, scalars={"clean": -0.26}, progress=progress, next_steps=[label])
+    if stage == "done":
+        writer.finish(step, "done")
+
+
+def add(writer: SessionWriter, stage: str = "done", error: str = "", **given: Any) -> int:
+    """A `why` step of its own."""
+    asked = params(**given)
+    line = command_line("why", make_params(why.Params, asked))
+    step = writer.add_step("why", asked, command=line, origin="tui")
+    write(writer, step, stage, given.get("foil", ""))
+    if error:
+        writer.finish(step, "failed", error=error)
+    return step
+
+
+def try_off(writer: SessionWriter, step: int) -> None:
+    """A `predict` step's end, with units off."""
+    columns = [Column(name="rank", kind="int"), Column(name="token", kind="token")]
+    columns += [Column(name="clean", kind="probability"), Column(name="edited", kind="probability")]
+    rows: list[list[Any]] = [[1, " Paris", 0.773, 0.12], [2, " the", 0.062, 0.31], [9, " Lyon", 0.004, 0.09]]
+    writer.start(step, INFO, VERSIONS)
+    said = f"' Paris' .773 → .120 after '{PROMPT}' · KL 1.44 · 64 random sets of its kind: .002, beyond all"
+    writer.publish(
+        step, headline=said,
+        views={"next": Table(title="Next token", columns=columns, rows=rows)},
+        scalars={"answer_probability_edited": 0.12, "kl": 1.44},
+    )  # fmt: skip
+    writer.finish(step, "done")
+
+
+class WhyClient(FakeClient):
+    """`stage`: how far a question gets at once. Pins are kept, trials answered."""
+
+    def __init__(self, status: WorkerStatus = READY, stage: str = "done", error: str = "") -> None:
+        super().__init__(status)
+        self.stage, self.error = stage, error
+
+    async def request(self, message: Any) -> Any:
+        if isinstance(message, Pin):
+            self.requests.append(message)
+            self.writer(message.session).pin(message.unit, message.name, message.remove)
+            return Done()
+        return await super().request(message)
+
+    def _submit(self, message: Submit) -> Submitted:
+        if message.experiment not in ("why", "predict"):
+            return super()._submit(message)
+        writer = self.writer(message.session)
+        step = writer.add_step(
+            message.experiment, message.params, message.edits, seed=message.seed, parent=message.parent,
+            command=command_line("why", make_params(why.Params, message.params)) if message.experiment == "why" else "",
+        )  # fmt: skip
+        if message.experiment == "predict":
+            try_off(writer, step)
+        else:
+            write(writer, step, self.stage, message.params.get("foil", ""))
+            if self.error:
+                writer.finish(step, "failed", error=self.error)
+        if self.on_event:
+            self.on_event(Changed(session=message.session, step=step, revision=1))
+        return Submitted(session=message.session, step=step)
+
+    def last(self, experiment: str) -> Submit:
+        return [one for one in self.submitted if one.experiment == experiment][-1]
+
+
+def session(path: Path, stage: str = "done", trial: bool = False, **given: Any) -> Path:
+    """A session with one question, and with what was tried on it."""
+    with SessionWriter(path) as writer:
+        step = add(writer, stage, **given)
+        if trial:
+            edits = parse_edits([f"{', '.join(PICKED)}[1-]=0"])
+            tried = writer.add_step("predict", {"prompt": PROMPT, "answer": " Paris"}, edits, parent=step)
+            try_off(writer, tried)
+    return path
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    client: WhyClient | None = None, path: Path | None = None, size: tuple[int, int] = (120, 40)
+) -> AsyncIterator[tuple[Pilot[Any], Why]]:
+    """The screen, by its key; without a client a replay of `path`."""
+    app = workbench(client, path) if client else replay(path)
+    async with app.run_test(size=size) as pilot:
+        await pilot.press("f7")
+        await until(pilot, lambda: isinstance(app.screen, Why), "the screen")
+        yield pilot, app.screen
+
+
+async def answered(pilot: Pilot[Any], page: Why) -> None:
+    """The question is in the session, and what the file has is shown."""
+    await until(pilot, lambda: page.desk.finding and not page.has_class("empty"), "the answer")

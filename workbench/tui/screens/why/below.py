@@ -1,0 +1,119 @@
+"""What stands under the panes: how the step stands, the sentence, levels and next tokens side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from workbench.text import fit, safe, shorten, width
+from workbench.tui.screens.why.finding import Level, trial_tokens
+from workbench.tui.screens.why.words import level_lines, running_line, sentence, token_lines, token_row
+from workbench.tui.widgets.result.words import status_line
+
+if TYPE_CHECKING:
+    from workbench.session.records import StepRecord
+    from workbench.tui.link import Link
+    from workbench.tui.screens.why.desk import Desk
+    from workbench.tui.screens.why.finding import Finding, Trial
+    from workbench.tui.theme import Ink
+
+BESIDE = 96
+"""cells from which levels and next tokens stand side by side"""
+_GAP = 4
+
+
+def below(finding: Finding, desk: Desk, link: Link | None, cells: int, most: int, colors: Ink) -> list[Text]:
+    """At most `most` lines: what matters least goes first."""
+    record, trial = finding.record, desk.trial
+    lines: list[Text] = []
+    if record.error:
+        lines.append(Text.assemble(("! ", colors.bad), (shorten(safe(record.error), cells - 2), colors.plain)))
+    if record.status == "running":
+        lines.append(running_line(record, cells, colors))
+    elif record.status != "done":
+        lines.append(_short(status_line(record, link, colors), cells))
+    lines += _said(finding, desk, trial, cells, colors)
+    levels = [*finding.levels, *_own_level(finding, desk, trial)]
+    if levels and (hint := _hint(desk, cells, colors)):
+        lines.append(hint)
+    tokens = trial_tokens(trial.snapshot) if trial else []
+    asked = {one.token: one.asked for one in finding.likely}
+    tokens = [one._replace(asked=asked.get(one.token, "")) for one in tokens] or finding.likely
+    left = most - len(lines)
+    if cells >= BESIDE and levels:
+        half = (cells - _GAP) * 60 // 100
+        drawn = level_lines(levels, finding.quantity, finding.is_probability, half, left - 1, colors)
+        beside = token_lines(tokens, cells - half - _GAP, min(11, left - 1), colors)
+        return [*lines, Text(""), *_side_by_side(drawn, beside, half)][:most]
+    rows = 1 + bool(desk.off and tokens and tokens[0].edited is not None)
+    drawn = level_lines(levels, finding.quantity, finding.is_probability, cells, left - rows, colors)
+    lines += drawn
+    if tokens and most - len(lines) >= rows:
+        lines.append(token_row("next", tokens, False, cells, colors))
+        if rows == 2:
+            lines.append(token_row("off", tokens, True, cells, colors))
+    return lines[:most]
+
+
+def _said(finding: Finding, desk: Desk, trial: Trial | None, cells: int, colors: Ink) -> list[Text]:
+    """The step's sentence; while units are off, the trial's."""
+    if not desk.off:
+        return sentence(finding.record.headline, cells, colors) if finding.record.headline else []
+    units = ", ".join(desk.chosen)
+    head = Text(no_wrap=True).append("off: ", colors.second + colors.strong)
+    head.append(shorten(f"{units}{' (the pick)' if desk.is_pick else ''}", cells - 5), colors.second)
+    if trial is None:
+        return [head, Text("asking for the next token without them", colors.quiet)]
+    record = trial.snapshot.record
+    lines = [head]
+    if record.error:
+        lines.append(Text.assemble(("! ", colors.bad), (shorten(safe(record.error), cells - 2), colors.plain)))
+    if record.headline:
+        lines += sentence(record.headline, cells, colors)
+    if not trial.snapshot.finished:
+        lines.append(_short(status_line(record, None, colors), cells))
+    return lines
+
+
+def _hint(desk: Desk, cells: int, colors: Ink) -> Text | None:
+    """What 0 would do, where the user has chosen otherwise than the search."""
+    if desk.off or desk.is_pick:
+        return None
+    units = ", ".join(desk.chosen)
+    words = f"0 switches off {units}" if units else "nothing is chosen: Space chooses the unit under the cursor"
+    return Text(shorten(f"{words} · a: the pick again", cells), colors.second, no_wrap=True)
+
+
+def _own_level(finding: Finding, desk: Desk, trial: Trial | None) -> list[Level]:
+    """What the user's own set leaves of the answer."""
+    if trial is None or desk.is_pick:
+        return []
+    name = "answer_probability_edited" if finding.is_probability else "logit_difference_edited"
+    value = trial.snapshot.record.scalars.get(name)
+    n = len(desk.chosen)
+    return [] if value is None else [Level(f"your {n} unit{'s' * (n != 1)} (0)", value)]
+
+
+def _side_by_side(left: list[Text], right: list[Text], cells: int) -> list[Text]:
+    lines = []
+    for at in range(max(len(left), len(right))):
+        line = left[at].copy() if at < len(left) else Text(no_wrap=True)
+        if at < len(right):
+            line.append(" " * (cells + _GAP - width(line.plain))).append_text(right[at])
+        lines.append(line)
+    return lines
+
+
+def _short(text: Text, cells: int) -> Text:
+    text.truncate(cells, overflow="ellipsis")
+    text.no_wrap = True
+    return text
+
+
+def foot(record: StepRecord, command: str, made: str, cells: int, colors: Ink) -> Text:
+    """The shell line it stands for, and how it was made."""
+    line = Text(no_wrap=True).append("$ ", colors.quiet)
+    room = cells - 2 - (width(made) + 3 if cells >= 80 else 0)
+    line.append(fit(safe(command), room) if cells >= 80 else shorten(safe(command), room), colors.plain)
+    return line.append(f"   {made}" if cells >= 80 else "", colors.quiet)

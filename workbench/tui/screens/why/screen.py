@@ -1,0 +1,422 @@
+"""Why does it say that: the question everyone starts with, on one screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.widget import Widget
+from textual.widgets import Static
+
+from workbench.errors import UserError
+from workbench.text import number, probability, safe, shorten, show_token
+from workbench.tui import keys
+from workbench.tui.keeping import copy_view, save_view
+from workbench.tui.page import Page
+from workbench.tui.screens.neurons.ask import Ask
+from workbench.tui.screens.why import below, words
+from workbench.tui.screens.why.desk import Desk
+from workbench.tui.screens.why.fields import EXAMPLE, QuestionFields
+from workbench.tui.screens.why.foil import a_foil
+from workbench.tui.screens.why.panes import Panes
+from workbench.tui.screens.why.unit_list import UnitList
+from workbench.tui.screens.why.where import Where
+from workbench.tui.theme import ink
+from workbench.tui.widgets.frame import Rule
+from workbench.tui.widgets.line_list import LineList
+from workbench.tui.widgets.view_panel import ViewPanel
+from workbench.tui.worker_words import ready, stage, trouble
+from workbench.views import Histogram
+
+if TYPE_CHECKING:
+    from workbench.experiment import NextStep
+    from workbench.session.records import StepRecord
+    from workbench.tui.widgets.result.snapshot import ShownView
+
+WIDE = 96
+"""cells from which the three panes stand beside each other"""
+TALL = 46
+"""lines from which the controls have a histogram"""
+_REPLAY = "this is a replay, without worker or model: `workbench` alone opens one"
+
+
+class Why(Page):
+    NAME = "Why"
+    ABOUT = (
+        "Why does it say that? From a prompt and an answer to the few neurons that make it. The line on top adds up "
+        "what the parts write straight into the logits. Below are all neurons and heads, each switched off: the "
+        "gradient's estimate → the exact change of the answer's log probability (of its logit above the foil's, "
+        "where there is a foil), and where in the stream the answer is. ! is further out than chance has any unit, "
+        "● is chosen, p is pinned. The sentence tells what is left of the answer with the picked neurons off, beside "
+        "as many random ones of their kinds and beside picks made in the same way for other answers. 0 switches the "
+        "chosen units off and on: the sentence and the next tokens rewrite. Space chooses others."
+    )
+    CSS = """
+    Why #direct { height: 1; padding: 0 2; }
+    Why #verdict { height: auto; padding: 0 2; }
+    Why #histogram { display: none; height: auto; padding: 0 2; margin-top: 1; max-width: 110; }
+    Why.tall.judged #histogram { display: block; }
+    Why #shell { height: 1; padding: 0 2; }
+    Why #invite { display: none; height: 1fr; padding: 0 2; }
+    Why QuestionFields { display: none; }
+    Why.asking QuestionFields { display: block; }
+    Why.empty #invite { display: block; }
+    Why.empty #direct, Why.empty #panes, Why.empty #rule, Why.empty #verdict, Why.empty #shell { display: none; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = list(keys.WHY)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.desk = Desk(self)
+        self._branch_of: int | None = None
+        """the step that the next question is a branch of"""
+        self._next: tuple[dict[str, Any], int | None, bool] | None = None
+        """what another screen wants here, until this one is mounted: parameters, parent, whether to ask at once"""
+        self._last: float | None = None
+        """seconds that the last finished question took"""
+
+    # --- what is on it ---
+
+    def body(self) -> ComposeResult:
+        yield QuestionFields()
+        yield Static(id="invite")
+        yield Static(id="direct")
+        yield Panes()
+        yield Rule("", id="rule")
+        yield Static(id="verdict")
+        yield ViewPanel(12, id="histogram")
+        yield Static(id="shell")
+        yield Ask()
+
+    def heading(self) -> tuple[Text, Text]:
+        finding, colors = self.desk.finding, ink(self.app)
+        if finding is None:
+            return super().heading()
+        answer, foil = finding.asked("answer"), finding.asked("foil")
+        left = Text(f"{self.NAME} ", colors.strong)
+        name = answer.token if answer else str(finding.params.get("answer") or "")
+        left.append(safe(show_token(name)) if name else "the likeliest token", colors.accent)
+        prompt = shorten(safe(str(finding.params.get("prompt", ""))), max(20, self.size.width - 60))
+        left.append(f' after "{prompt}"', colors.plain)
+        right = Text()
+        if words_of := self.workbench.edits.words():
+            right.append(f"{words_of} (e) · ", colors.second)
+        parts = [f"clean {probability(answer.p)}"] if answer else []
+        if foil:
+            parts.append(f"foil {show_token(foil.token)} {probability(foil.p)}")
+            clean = finding.record.scalars.get("clean")
+            parts.append(f"logits apart {number(clean)}" if clean is not None else "")
+        if finding.params.get("chat"):
+            parts.append("chat")
+        if self.workbench.link is None:
+            parts.append("replay")
+        return left, right.append(safe(" · ".join(filter(None, parts))), colors.quiet)
+
+    @property
+    def panes(self) -> Panes:
+        return self.query_one(Panes)
+
+    @property
+    def fields(self) -> QuestionFields:
+        return self.query_one(QuestionFields)
+
+    @property
+    def asking(self) -> Ask:
+        return self.query_one(Ask)
+
+    def rest(self) -> Widget | None:
+        if self.has_class("empty"):
+            return None
+        return self.panes.focused or self.panes.list_of("neurons")
+
+    def field_keys(self) -> list[tuple[str, str]]:
+        if self.asking.is_open:
+            return [("Enter", "ask with it"), ("↓", "choose"), ("Esc", "back")]
+        return [("Enter", "ask"), ("Tab", "next"), ("F2", "commands"), ("Esc", "leave the field")]
+
+    # --- life ---
+
+    def on_mount(self) -> None:
+        self._arrange()
+        if self._next is not None:
+            self._take(*self._next)
+        else:
+            self.add_class("empty", "asking")
+            self._offer_example()
+            self.desk.reread()
+
+    def _offer_example(self) -> None:
+        """The fields of a first question: what was asked last elsewhere, else an example that has an answer."""
+        if self.workbench.link is None:
+            self.remove_class("asking")
+            return
+        prompt = self.workbench.page("home").values.get("prompt", "") or EXAMPLE["prompt"]
+        self.fields.fill({"prompt": prompt, "answer": EXAMPLE["answer"] if prompt == EXAMPLE["prompt"] else ""})
+        self.fields.focus_first()
+
+    def on_resize(self) -> None:
+        self._arrange()
+        self.call_after_refresh(self.found)
+
+    def _arrange(self) -> None:
+        self.panes.set_class(self.size.width < WIDE, "narrow")
+        self.set_class(self.size.height >= TALL, "tall")
+        self.fields.set_class(self.size.height < 30, "short")
+
+    def worker_changed(self) -> None:
+        if self.is_mounted:
+            self.found()
+
+    def session_changed(self) -> None:
+        if self.is_mounted:
+            self.desk.reread()
+            if self.workbench.feed.problem:
+                self.say(self.workbench.feed.problem, bad=True)
+
+    def session_swapped(self) -> None:
+        self._branch_of = None
+        if self.is_mounted:
+            self.desk.show(None)
+
+    # --- showing ---
+
+    def found(self) -> None:
+        """What is known has changed, or how it is to be shown."""
+        if not self.is_mounted:
+            return
+        finding, colors, desk = self.desk.finding, ink(self.app), self.desk
+        self._last = desk.took or self._last
+        empty = finding is None
+        if empty is not self.has_class("empty"):
+            self.set_class(empty, "empty")
+            if finding is not None and not desk.pending and self._branch_of is None:
+                self.remove_class("asking")
+                self.call_after_refresh(self._leave_fields)
+        if finding is None:
+            self.query_one("#invite", Static).update(self._invitation())
+        else:
+            self.panes.show(finding, frozenset(desk.chosen))
+            cells = self.size.width - 4
+            self.query_one("#direct", Static).update(words.direct_line(finding, cells, colors))
+            self.query_one("#rule", Rule).update(f"effects: {finding.effects}" if finding.effects else "")
+            most = max(6, (self.size.height - 6) // 2)
+            lines = below.below(finding, desk, self.workbench.link, cells, most, colors)
+            self.query_one("#verdict", Static).update(Text("\n").join(lines))
+            controls = finding.view("controls", Histogram)
+            self.set_class(controls is not None, "judged")
+            if controls is not None and self.has_class("tall"):
+                self.query_one("#histogram", ViewPanel).show(controls)
+            made = words.made_words(finding.record)
+            line = below.foot(finding.record, finding.shell_line, made, cells, colors)
+            self.query_one("#shell", Static).update(line)
+        self.refresh_frame()
+
+    def _invitation(self) -> Text:
+        link, colors = self.workbench.link, ink(self.app)
+        if link is None:
+            return Text(f"No `why` was asked in this session. {_REPLAY}.", colors.plain)
+        waits = trouble(link)
+        if not waits and not ready(link):
+            waits = f"{stage(link)}: what is asked now waits for it"
+        if self.desk.pending:
+            return Text(f"asking{f' · {waits}' if waits else ''} · Ctrl+C takes it back", colors.second)
+        size = self.fields.field("size").value
+        return words.invitation(self._last, int(size) if size.isdecimal() else 5, waits, colors)
+
+    # --- from other screens ---
+
+    def ask(self, step: NextStep, parent: int | None) -> None:
+        """This question, at once."""
+        if step.edits is not None:
+            from workbench.edits import parse_edits
+
+            self.workbench.edits.use(parse_edits(step.edits, self.workbench.model_info))
+        self._wanted(step.params, parent, True)
+
+    def fill(self, record: StepRecord) -> None:
+        """A question as it was in this step, which is shown; what is asked next is a branch of it."""
+        self._wanted(record.params, record.id, False)
+
+    def show_step(self, step: int) -> None:
+        """A step of the session, to look at."""
+        self._wanted({}, step, False)
+
+    def _wanted(self, params: dict[str, Any], parent: int | None, ask: bool) -> None:
+        if self.is_mounted:
+            self._take(params, parent, ask)
+        else:
+            self._next = (params, parent, ask)
+
+    def _take(self, params: dict[str, Any], parent: int | None, ask: bool) -> None:
+        self._next = None
+        if params:
+            self.fields.fill(params)
+        if ask:
+            self.set_class(self.desk.finding is None, "empty")
+            self.remove_class("asking")
+            self.desk.ask({**params}, self.workbench.edits.on(), parent)
+            self.found()
+            return
+        self.remove_class("empty")
+        self.desk.show(parent)
+        self._branch_of = parent if params else None
+        if params and self.workbench.link is not None:
+            self.add_class("asking")
+            self.say(f"as in step {parent}: change what you like, Enter asks it as a branch of that step")
+            self.fields.focus_first()
+        else:
+            self.remove_class("asking")
+            self._leave_fields()
+
+    def asked(self) -> None:
+        """The question is in the session."""
+        self._branch_of = None
+        self.remove_class("asking", "empty")
+        self._leave_fields()
+
+    # --- keys: moving ---
+
+    def _leave_fields(self) -> None:
+        place = self.rest()
+        self.set_focus(place)
+
+    async def leave_field(self) -> None:
+        if self.asking.is_open:
+            self.asking.close()
+        elif self.has_class("empty"):
+            self.set_focus(None)
+        else:
+            self._branch_of = None
+            self.say("")
+            self.remove_class("asking")
+            self._leave_fields()
+
+    def action_pane(self, by: int) -> None:
+        places = self.fields.places()
+        if self.has_class("asking") and self.focused in places:
+            self.set_focus(places[(places.index(self.focused) + by) % len(places)])
+        elif self.has_class("empty"):
+            self.action_write()
+        else:
+            self.set_focus(self.panes.next(by))
+
+    def action_write(self) -> None:
+        if self.workbench.link is None:
+            self.say(_REPLAY, bad=True)
+            return
+        self.add_class("asking")
+        if self.desk.finding is not None:
+            self.fields.fill(self.desk.finding.params)
+        self.fields.focus_first()
+
+    @on(LineList.Opened)
+    def _opened(self, event: LineList.Opened) -> None:
+        listing, finding = event.source, self.desk.finding
+        if not isinstance(listing, UnitList) or listing.current is None or finding is None:
+            return
+        unit = listing.current.unit
+        if listing.kind == "neurons":
+            try:
+                self.workbench.show("neurons").go_to(unit)
+            except UserError as error:
+                self.workbench.page_now.say(str(error), bad=True)
+        else:
+            self._ask_elsewhere("attention", {"head": unit})
+
+    @on(Where.Opened)
+    def _place_opened(self) -> None:
+        place = self.panes.where.place
+        if place is not None:
+            self._ask_elsewhere("predict", {}, [f"L{place[0]}.resid_pre[{place[1]}]=0"])
+
+    def _ask_elsewhere(self, experiment: str, more: dict[str, Any], edits: list[str] | None = None) -> None:
+        """A step under this one, on the Prompt screen."""
+        from workbench.experiment import NextStep
+
+        finding = self.desk.finding
+        if self.workbench.link is None:
+            self.say(_REPLAY, bad=True)
+        elif finding is not None:
+            step = NextStep(label="", experiment=experiment, params={**finding.question, **more}, edits=edits)
+            self.workbench.ask(step, parent=finding.record.id)
+
+    # --- keys: asking ---
+
+    @on(QuestionFields.Submitted)
+    def action_enter(self) -> None:
+        if self.has_class("asking"):
+            base = self.workbench.edits.on()
+            self.desk.ask(self.fields.values(), base, self._branch_of)
+            self.found()
+
+    def action_again(self) -> None:
+        self.desk.again()
+
+    def action_foil(self) -> None:
+        finding = self.desk.finding
+        if finding is not None and not self.has_class("asking"):
+            self.asking.ask(a_foil(finding, self._use_foil))
+
+    def _use_foil(self, foil: str) -> None:
+        finding = self.desk.finding
+        if finding is not None:
+            self.desk.ask({**finding.params, "foil": foil}, finding.base(), finding.record.id, finding.record.seed)
+
+    def cancel_own(self) -> bool:
+        if self.desk.take_back():
+            self.say("taken back before it was asked")
+            self.found()
+            return True
+        step = self.desk.running
+        if step is not None:
+            self.run_worker(self.workbench.cancel(step))
+        return step is not None
+
+    # --- keys: units ---
+
+    def action_switch(self) -> None:
+        if self.desk.finding is None:
+            return
+        if not self.desk.chosen:
+            self.say("nothing is picked yet: Space chooses the unit under the cursor, 0 switches it off")
+            return
+        self.say("")
+        self.desk.toggle()
+        self.found()
+
+    def action_choose(self) -> None:
+        if not self.panes.unit:
+            self.say("units are chosen in the lists of neurons and heads: Tab goes there")
+            return
+        self.say("")
+        self.desk.flip(self.panes.unit)
+        self.found()
+
+    def action_use_pick(self) -> None:
+        self.desk.use_pick()
+        self.found()
+
+    def action_pin(self) -> None:
+        if self.panes.unit:
+            self.desk.pin(self.panes.unit)
+        else:
+            self.say("units are pinned in the lists of neurons and heads: Tab goes there")
+
+    # --- keeping ---
+
+    def view_here(self) -> tuple[str, ShownView | None] | None:
+        """The focused pane's view."""
+        finding = self.desk.finding
+        if finding is None:
+            return None
+        kind = (self.panes.focused.id if self.panes.focused else None) or "verdict"
+        return f"{self.workbench.session_title}-step{finding.record.id}-{kind}", finding.shown(kind)
+
+    async def action_copy(self) -> None:
+        await copy_view(self)
+
+    def action_save(self) -> None:
+        save_view(self.workbench, self)

@@ -1,0 +1,195 @@
+"""What the Why screen says around its panes: direct effects, the sentence, levels on one axis, the next tokens."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from workbench.drawing.layout import wrap
+from workbench.drawing.scale import signed_number
+from workbench.text import fit, number, probability, safe, seconds, shorten, show_token, width
+from workbench.tui.screens.why.finding import Finding, Level, Likely
+from workbench.tui.widgets.result.words import bar
+from workbench.tui.worker_words import progress_words
+from workbench.views import Bars
+
+if TYPE_CHECKING:
+    from workbench.session.records import StepRecord
+    from workbench.tui.theme import Ink
+
+STAGES = ("direct", "neurons", "heads", "stream", "what chance", "searching", "controls", "the same for")
+"""how the experiment's stages begin, in their order"""
+_LEVELS = {"nothing": "nothing off", "these": "those picked, off"}
+_AXIS_LEAST = 16
+_NAME_MOST = 30
+
+
+def direct_line(finding: Finding, cells: int, colors: Ink) -> Text:
+    """`direct: embedding +.09  heads +9.75  MLPs +9.38  (logits, sum 19.2 = …)`."""
+    view = finding.view("direct", Bars)
+    text = Text(no_wrap=True).append("direct  ", colors.quiet)
+    if view is None or not view.series:
+        return text.append("what the parts write straight into the logits", colors.quiet)
+    for label, value in zip(view.labels, view.series[0].y, strict=False):
+        if abs(float(value)) >= 5e-4 or label in ("heads", "MLPs"):
+            text.append(f"{safe(label)} ", colors.plain)
+            text.append(f"{signed_number(float(value))}   ", colors.strong)
+    note = safe(view.note).partition(", final norm")[0]
+    room = cells - width(text.plain)
+    return text.append(shorten(f"(logits, {note})", room), colors.quiet)
+
+
+def running_line(record: StepRecord, cells: int, colors: Ink) -> Text:
+    """Which of the stages it is in, how far, and how long that still takes."""
+    stage = record.progress.stage
+    at = next((at for at, name in enumerate(STAGES, 1) if stage.startswith(name)), 1)
+    words = progress_words(record.progress, time.time()) or "reading the prompt"
+    text = Text(f"{at} of {len(STAGES)} ", colors.strong, no_wrap=True)
+    text.append(f"{bar(record)} " if bar(record) and cells >= 90 else "", colors.accent)
+    text.append(words, colors.second)
+    if record.started is not None:
+        text.append(f" · {seconds(max(0.0, time.time() - record.started))} so far", colors.quiet)
+    text.append(" · Ctrl+C stops and keeps this", colors.quiet)
+    text.truncate(cells, overflow="ellipsis")
+    return text
+
+
+def sentence(headline: str, cells: int, colors: Ink) -> list[Text]:
+    """The finding, its first part strong; where it was found stands in the heading already."""
+    said = re.sub(r"( ·)? after '.*?'(?= · |$)", "", safe(headline), count=1)
+    strong = " · ".join(said.split(" · ")[: 2 if said.startswith("nothing beyond") else 1])
+    lines, left = [], len(strong)
+    whole = re.sub(r"' ([^']*)'", "'\u00a0\\1'", said)  # no line ends inside of a token
+    for part in (line.replace("\u00a0", " ") for line in wrap(whole, cells)):
+        line = Text(no_wrap=True).append(part[: max(0, left)], colors.strong)
+        lines.append(line.append(part[max(0, left) :], colors.plain))
+        left -= len(part) + 1
+    return lines
+
+
+def level_lines(
+    levels: Sequence[Level], quantity: str, is_probability: bool, cells: int, most: int, colors: Ink
+) -> list[Text]:
+    """A line each, on one axis: a point, or the median with its 5 to 95 % band. The axis below names both ends."""
+    shown = list(levels)[: max(0, most - 1)]
+    if not shown or most < 3:
+        return []
+    names = [safe(f"{_LEVELS.get(one.name, one.name)} {one.n}".strip()) for one in shown]
+    name_cells = min(_NAME_MOST, max(map(width, names)), cells // 2)
+    figures = [probability(one.value) if is_probability else number(one.value) for one in shown]
+    figure_cells = max(map(width, figures))
+    axis = cells - name_cells - figure_cells - 4
+    values = [value for one in shown for value in (one.value, one.low, one.high) if value is not None]
+    low, high = min(values), max(values)
+    low = 0.0 if is_probability else low
+    span = (high - low) or 1.0
+
+    def place(value: float) -> int:
+        return max(0, min(axis - 1, round((value - low) / span * (axis - 1))))
+
+    lines = []
+    for one, name, figure in zip(shown, names, figures, strict=True):
+        own = one.name == "these" or one.name.startswith("your")
+        look = colors.second if own else colors.plain
+        line = Text(no_wrap=True).append(fit(name, name_cells), look if own else colors.quiet)
+        line.append(f"  {fit(figure, figure_cells, right=True)}  ", look)
+        if axis >= _AXIS_LEAST:
+            track = [" "] * axis
+            if one.low is not None and one.high is not None:
+                for at in range(place(one.low), place(one.high) + 1):
+                    track[at] = "─"
+                track[place(one.low)], track[place(one.high)] = "├", "┤"
+            track[place(one.value)] = "●"
+            line.append("".join(track).rstrip(), look)
+        lines.append(line)
+    if axis >= _AXIS_LEAST:
+        ends = [probability(end) if is_probability else number(end) for end in (low, high)]
+        middle = shorten(safe(quantity), axis - width(ends[0]) - width(ends[1]) - 4)
+        filling = axis - width(ends[0]) - width(ends[1]) - width(middle) - 2
+        foot = f"{ends[0]} {'─' * (filling // 2)}{middle}{'─' * (filling - filling // 2)} {ends[1]}"
+        lines.append(Text(" " * (cells - axis) + foot, colors.quiet, no_wrap=True))
+    return lines
+
+
+def token_lines(tokens: Sequence[Likely], cells: int, most: int, colors: Ink) -> list[Text]:
+    """A line a token with bars; with units off both probabilities, what moved in another colour."""
+    shown = list(tokens)[: max(0, most - 1)]
+    if not shown:
+        return []
+    off = any(one.edited is not None for one in shown)
+    names = [show_token(one.token) for one in shown]
+    name_cells = min(max(map(width, names)), cells // 3)
+    top = max(max(one.p, one.edited or 0.0) for one in shown) or 1.0
+    head = Text(no_wrap=True).append(fit("next token", name_cells + 4), colors.quiet)
+    head.append("    on" + ("    off" if off else ""), colors.quiet)
+    lines = [head]
+    for one, name in zip(shown, names, strict=True):
+        mark = {"answer": "▸ ", "foil": "▹ "}.get(one.asked, "  ")
+        line = Text(no_wrap=True).append(mark, colors.accent)
+        line.append(fit(name, name_cells), colors.strong if one.asked else colors.plain)
+        line.append(fit(probability(one.p), 8, right=True), colors.quiet if off else colors.plain)
+        value = one.p
+        if off:
+            value = one.edited or 0.0
+            moved = abs(value - one.p) > 0.1 * max(value, one.p)
+            line.append(fit(probability(one.edited), 7, right=True), colors.second if moved else colors.plain)
+        room = cells - width(line.plain) - 2
+        if room >= 6:
+            line.append("  " + "▇" * round(value / top * room), colors.second if off else colors.accent)
+        lines.append(line)
+    return lines
+
+
+def token_row(name: str, tokens: Sequence[Likely], edited: bool, cells: int, colors: Ink) -> Text:
+    """The likeliest next tokens on one line, where there is no room for more."""
+    line = Text(no_wrap=True).append(fit(name, 6), colors.second if edited else colors.quiet)
+    if edited:
+        tokens = sorted((one for one in tokens if one.edited is not None), key=lambda one: -(one.edited or 0))
+    for one in tokens:
+        value = one.edited if edited else one.p
+        piece = f"{show_token(one.token)} {probability(value)}  "
+        if width(line.plain) + width(piece) - 2 > cells:
+            break
+        moved = edited and abs((value or 0) - one.p) > 0.1 * max(value or 0, one.p)
+        line.append(piece, colors.second if moved else colors.plain)
+    return line
+
+
+def made_words(record: StepRecord) -> str:
+    """`step 3 · 48 s · cpu float32 · seed 0`."""
+    parts = [f"step {record.id}"]
+    if record.started is not None and record.finished is not None:
+        parts.append(seconds(max(0.0, record.finished - record.started)))
+    parts += [f"{record.device} {record.dtype}".strip(), f"seed {record.seed}"]
+    return safe(" · ".join(filter(None, parts)))
+
+
+def invitation(last: float | None, size: int, waits: str, colors: Ink) -> Text:
+    """What asking does, and what it costs. `last`: seconds that the last one took here; `waits`: for the model."""
+    text = Text()
+    text.append("Enter asks. It goes from the answer to the few neurons that make it:\n\n", colors.strong)
+    for at, words in enumerate(
+        (
+            "what the embedding, every head and every MLP write straight into the logits",
+            "every neuron, head and place of the stream switched off: one gradient estimates all, "
+            "the 200 largest of each kind exactly",
+            f"the {size} neurons that lower the answer most when they are off together, also ones that hide behind "
+            "each other",
+            "the same for random ones of their kinds and for other answers: what chance gives",
+        ),
+        1,
+    ):
+        text.append(f"  {at}  ", colors.accent)
+        text.append(words + "\n", colors.plain)
+    cost = "some 1,400 forward passes of the prompt, each from the layer where something is off"
+    cost += (
+        f"; the last one here took {seconds(last)}" if last else "; progress is shown, and Ctrl+C keeps what there is"
+    )
+    text.append(f"\n{cost}", colors.quiet)
+    if waits:
+        text.append(f"\n{safe(waits)}", colors.second)
+    return text
