@@ -21,17 +21,19 @@ NOTHING = "–"
 _JOINERS = "\u200c\u200d"
 _SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+_OWN_BACKSLASH = re.compile(r"\\(?!x[89a-f][0-9a-f])")
+"""not the one before a byte: `Tokenization.token` writes bytes that are no character as `\\xNN`"""
 _MAX_MARKS = 4
 """Combining marks kept on one character; a crafted text can stack thousands."""
 _NAMED = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
 def escape(character: str) -> str:
-    """One character as a visible escape: `\\n`, `\\x1b`, `\\u202e`."""
+    """One character as a visible escape: `\\n`, `\\x1b`, `\\u202e`. From `\\x80` on, `\\x` stands for bytes alone."""
     code = ord(character)
     if character in _NAMED:
         return _NAMED[character]
-    if code < 0x100:
+    if code < 0x80:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
@@ -71,12 +73,13 @@ def safe(text: str, newlines: bool = False) -> str:
 def show_token(token: str) -> str:
     """A token as the tokenizer sees it, in single quotes, every character visible: `' Paris'`, `'\\n'`.
 
-    Escapes are unambiguous: a backslash of the token's own is doubled.
+    Escapes are unambiguous: a backslash of the token's own is doubled, and `\\xe8` is a byte that is no character.
     """
+    token = _OWN_BACKSLASH.sub(r"\\\\", token)
     if token.isascii() and token.isprintable():
-        return "'" + token.replace("\\", "\\\\") + "'"
+        return "'" + token + "'"
     shown = []
-    for character in token.replace("\\", "\\\\"):
+    for character in token:
         hidden = character != " " and unicodedata.category(character) in ("Zs", "Cf")
         shown.append(escape(character) if hidden or _SELECTORS.match(character) else character)
     return "'" + safe("".join(shown)) + "'"

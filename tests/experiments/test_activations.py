@@ -7,6 +7,7 @@ from tests.lab.labs import EVERY, PROMPT, new_report, tiny_lab
 from workbench import paths
 from workbench.edits import parse_edits
 from workbench.errors import UserError
+from workbench.experiment import experiment, fields
 from workbench.lab.run import execute
 from workbench.units import Site
 
@@ -50,7 +51,24 @@ def test_under_edits_clean_stands_beside_edited():
     ]
     assert (report.views["tokens"].rows[1].values == 5).all()
     assert (report.views["all_edited"].values[0] == 5).all()
-    assert report.next_steps[0].edits[0] == "L1.N3=5"
+    assert report.next_steps[0].edits == ["L1.N3=5", "L2.N4=0"]  # not the one that is edited already
+    again = ran(prompt=PROMPT, units="L1.N3", edits="L1.N3=5")
+    assert [step.experiment for step in again.next_steps] == ["predict", "logit-lens"]
+
+
+@pytest.mark.parametrize("arch", ["gemma2", "llama"])
+def test_where_a_norm_follows_attention_heads_say_that_they_are_measured_before_it(arch):
+    one = ran(arch, prompt=PROMPT, units="L1.H2").views["tokens"].note
+    several = ran(arch, prompts=[{"prompt": PROMPT}], units="L1.H2").views["units"].note
+    for note in (one, several):
+        assert ("before the norm that follows attention" in note) is (arch == "gemma2")
+    assert "before the norm" not in ran(arch, prompt=PROMPT, units="L1.N2").views["tokens"].note
+
+
+def test_the_example_works():
+    example = next(field.example for field in fields(experiment("activations").params) if field.name == "units")
+    scaled = example.replace("L12", "L2").replace("L5", "L1").replace("N345", "N45")
+    assert ran(prompt=PROMPT, units=scaled).headline
 
 
 def test_many_units_show_the_strongest_and_keep_all():

@@ -82,3 +82,15 @@ def test_a_set_is_medians_and_means_over_prompts():
     np.testing.assert_allclose(report.views["kl"].series[0].high - kls.mean(0), se, rtol=1e-2, atol=1e-6)
     assert report.views["grid"].column_labels == texts
     assert "of 3" in report.headline
+
+
+@pytest.mark.parametrize("arch", EVERY)
+def test_the_layer_it_suggests_is_where_the_answers_probability_grows_most(arch):
+    report = ran(arch, prompt=PROMPT)
+    lab = tiny_lab(arch)
+    lens = lab.lens(lab.prompt(PROMPT))
+    answer = int(lab.forward(lab.prompt(PROMPT)).top(1)[0][0, 0])
+    p = [lens.row(at, answer).answer_probability for at in range(len(lens))]
+    layer = int(np.diff(p).argmax())
+    units = [step.params["units"] for step in report.next_steps if step.experiment == "activations"]
+    assert units == ([f"L{layer}.H*"] if np.diff(p).max() > 0 else [])

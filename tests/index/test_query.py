@@ -266,3 +266,8 @@ def test_completion(index: NeuronIndex) -> None:
     assert complete("vr>1 fires:' June',\" Ma", index)[0].text == "vr>1 fires:' June',\" May\""
     for one in complete("", index):
         assert one.help
+
+
+@pytest.mark.parametrize("token", ["\\xe8", "\\x41", "\\\\xe8", "\u00a0", "\x1b", "\\n", " Paris"])
+def test_a_byte_that_is_no_character_reads_back(token: str) -> None:
+    assert unescape(show_token(token)[1:-1]) == token

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from msgspec import Meta
 
+from workbench.edits import edit_units
 from workbench.errors import UserError
 from workbench.experiment import NextStep, PromptParams, Report
 from workbench.experiments._common import Asked, asked, carried, clustered, quoted
 from workbench.text import number, show_token
-from workbench.units import Direction, Neuron, Unit, parse_units
+from workbench.units import Direction, Head, Neuron, Unit, parse_units
 from workbench.views import Column, Heatmap, Lines, Series, Table, TokenRow, Tokens
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Params(PromptParams, kw_only=True, frozen=True):
         str,
         Meta(
             description="neurons, heads, sites or directions",
-            extra={"example": "L12.N345, L5.H3, L5.resid_post, @refusal"},
+            extra={"example": "L12.N345, L5.H3, L5.resid_post, @L12.N345.out"},
         ),
     ] = ""
 
@@ -69,7 +70,7 @@ def _run_one(lab: Lab, row: Asked, units: list[Unit], params: Params, report: Re
     order = sorted(flat, key=lambda one: -float(np.abs(one.values).max()))
     other = {(one.unit, one.part): one for one in edited or []}
     shown = order[:SHOWN] if len(order) > SHOWN else flat
-    note = row.prompt.describe
+    note = "; ".join(filter(None, [row.prompt.describe, _heads_note(lab, units)]))
     if len(shown) < len(flat):
         note = f"the {SHOWN} largest of {len(flat):,} units; {note}"
     if shown:
@@ -87,6 +88,13 @@ def _run_one(lab: Lab, row: Asked, units: list[Unit], params: Params, report: Re
             _projection(report, tokens, reading, other.get((reading.unit, reading.part)))
     report.say(_sentence(order, other, tokens, clean, params))
     _suggest(report, params, order, lab)
+
+
+def _heads_note(lab: Lab, units: list[Unit]) -> str:
+    """What a head's norm leaves out where a norm stands between attention and the stream."""
+    if not lab.info.post_norm or not any(isinstance(unit, Head) for unit in units):
+        return ""
+    return "norms of heads are taken before the norm that follows attention in this model"
 
 
 def _strip(tokens: list[str], shown: list[Reading], other: dict[tuple[str, str], Reading], note: str) -> Tokens:
@@ -244,8 +252,9 @@ def _sentence(
 
 
 def _suggest(report: Report, params: Params, order: list[Reading], lab: Lab) -> None:
-    if order and order[0].unit.partition(".")[2][:1] in ("N", "H"):
-        unit = order[0].unit
+    edited = {str(unit) for edit in lab.plain_edits for unit in edit_units(edit, lab.info)}
+    unit = next((one.unit for one in order if one.unit not in edited), "")
+    if unit.partition(".")[2][:1] in ("N", "H"):
         report.suggest(
             NextStep(
                 label=f"what if {unit} is switched off",
@@ -273,12 +282,17 @@ def _run_set(lab: Lab, rows: list[Asked], units: list[Unit], params: Params, rep
         clean.append([one.values for one in lab.read(units, row.prompt) if _main(one)])
         if lab.edits:
             edited.append([one.values for one in lab.read(units, row.prompt, lab.edits) if _main(one)])
-        _tell_set(report, rows, names, clean, edited)
+        _tell_set(report, rows, names, clean, edited, _heads_note(lab, units))
     report.suggest(NextStep(label="what the model says next", experiment="predict", params=carried(params)))
 
 
 def _tell_set(
-    report: Report, rows: list[Asked], names: list[str], clean: list[list[np.ndarray]], edited: list[list[np.ndarray]]
+    report: Report,
+    rows: list[Asked],
+    names: list[str],
+    clean: list[list[np.ndarray]],
+    edited: list[list[np.ndarray]],
+    heads: str,
 ) -> None:
     peaks = np.asarray([[values[np.abs(values).argmax()] for values in line] for line in clean])
     columns = [
@@ -306,7 +320,7 @@ def _tell_set(
         cells.append(line)
     strength = np.abs(peaks).max(axis=0)
     order = np.argsort(-strength, kind="stable")
-    note = f"{len(clean):,} of {len(rows):,} prompts; strongest first"
+    note = "; ".join(filter(None, [f"{len(clean):,} of {len(rows):,} prompts; strongest first", heads]))
     report.add("units", Table(title="Unit by unit", note=note, columns=columns, rows=[cells[at] for at in order]))
     shown = [int(at) for at in order[:50]]
     report.add(

@@ -205,12 +205,13 @@ def _suggest(lab: Lab, params: Params, report: Report, clean: Depth, answer: int
             params=carried(params, answer=watched),
         )
     )
-    rises = np.diff(np.log(np.maximum([row.answer_probability for row in clean.rows], 1e-30)))
-    if len(rises):
+    # Of probabilities, not their logarithms: from one in a million to one in ten thousand is no insight.
+    rises = np.diff([row.answer_probability for row in clean.rows])
+    if len(rises) and rises.max() > 0:
         layer = int(rises.argmax())
         report.suggest(
             NextStep(
-                label=f"which heads are at work in layer {layer}, where {token(lab, answer)} rises most",
+                label=f"which heads are at work in L{layer}, where {token(lab, answer)} becomes likelier most",
                 experiment="activations",
                 params=carried(params, units=f"L{layer}.H*"),
             )

@@ -273,6 +273,8 @@ def unescape(text: str) -> str:
 
     def one(match: re.Match[str]) -> str:
         code = match.group(1)
+        if code[0] == "x" and code[1:] >= "80":
+            return match.group()  # a byte that is no character is written so in the token itself
         if len(code) > 1:
             try:
                 return chr(int(code[1:], 16))
