@@ -9,6 +9,7 @@ from tests.test_units import INFO
 from workbench.edits import (
     Add,
     Edit,
+    Entry,
     Function,
     Mean,
     Patch,
@@ -18,6 +19,7 @@ from workbench.edits import (
     SetTo,
     check_replayable,
     check_stack,
+    check_stack_name,
     edit_units,
     parse_edit,
     parse_edits,
@@ -186,3 +188,19 @@ def test_a_set_of_the_basket_is_edited_like_any_units():
     assert edit == Scale("L0.N1, basket:months", 2, "last")
     assert parse_edit(str(edit)) == edit
     assert parse_edit('L5.H3<"a basket of fruit"') == Patch("L5.H3", "a basket of fruit")
+
+
+def test_a_saved_stack_stands_for_its_edits_that_are_on():
+    stacks = {"months": [Entry(SetTo("L1.N1", 0.0)), Entry(SetTo("L2.N2", 0.0), on=False), Entry(Scale("L5.H3", 2.0))]}
+    edits = parse_edits(["L0.N1=1; stack:months", "L3.N3=0"], INFO, stacks)
+    assert stack_text(edits) == "L0.N1=1; L1.N1=0; L5.H3*=2; L3.N3=0"
+    with pytest.raises(GrammarError, match="no stack 'days' is saved.*stack:months"):
+        parse_edits(["stack:days"], None, stacks)
+    with pytest.raises(GrammarError, match="no stack 'months' is saved"):
+        parse_edits(["stack:months"])
+
+
+@pytest.mark.parametrize("name", ["", "two words", "a,b", "a;b", "a=b", 'a"b'])
+def test_a_stack_has_a_name_that_can_be_written_behind_its_colon(name):
+    with pytest.raises(UserError, match="one word"):
+        check_stack_name(name)

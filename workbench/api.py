@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench.edits import Edit, Function, parse_edits
+from workbench.edits import Edit, Function
 from workbench.errors import Cancelled, UserError
 from workbench.experiment import (
     Experiment,
@@ -38,7 +38,7 @@ from workbench.experiment import (
     params_builtins,
 )
 from workbench.model_info import ModelInfo
-from workbench.session.sets import without_sets
+from workbench.session.sets import read_edits, without_sets
 from workbench.view_arrays import view_arrays
 from workbench.views import AnyView
 
@@ -203,7 +203,8 @@ class OpenedLab:
         stack: list[AnyEdit] = []
         for edit in given:
             if isinstance(edit, str):
-                stack += without_sets(str(self.session or ""), {}, parse_edits([edit], self.info))[1]
+                session = str(self.session or "")
+                stack += without_sets(session, {}, read_edits([edit], session, self.info))[1]
             elif isinstance(edit, tuple):
                 stack.append(_python_edit(*edit))
             else:

@@ -10,6 +10,7 @@
     L14.resid_post+=6*@capital   add a direction as stored; L*.resid_post for every layer, -= subtracts
     L12.N345+=.5            add to an activation
     basket:months=0         a set of the session's pins; it is written out when a step begins
+    stack:months            a stack that was saved under this name in the session, as its edits that are on
 
 Directions come from files, or from a neuron's weights: @L12.N345.out, .in (.gate where gated).
 Where: everywhere, or [last] [3] [2-5] [1-] [prompt] [generated] after the units: L12.N345[last]=0. Position 0 is the
@@ -22,7 +23,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -117,6 +118,19 @@ class Function(_Edit, frozen=True, tag="function"):
 Edit = SetTo | Scale | Mean | Resample | Add | Patch | Function
 Setting = SetTo | Mean | Resample | Patch
 """edits after which nothing is left of what was there: two at one place contradict each other"""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A place in a stack: an edit, applied or waiting."""
+
+    edit: Edit
+    on: bool = True
+
+
+Stacks = Mapping[str, Sequence[Entry]]
+"""stacks by the names they were saved under"""
+STACK = "stack:"
+"""before such a name, in place of an edit"""
 
 
 class Positions(msgspec.Struct, frozen=True):
@@ -257,9 +271,33 @@ def _float(text: str, start: int, typed: str, what: str) -> float:
     return value
 
 
-def parse_edits(texts: Iterable[str], info: ModelInfo | None = None) -> list[Edit]:
-    """A stack, in order; each text may hold several edits separated by `;`. Raises GrammarError."""
-    return [parse_edit(part, info) for text in texts for part in _parts(text)]
+def parse_edits(texts: Iterable[str], info: ModelInfo | None = None, stacks: Stacks | None = None) -> list[Edit]:
+    """A stack, in order; each text may hold several edits separated by `;`, and `stack:NAME` of `stacks`.
+
+    Raises GrammarError.
+    """
+    edits: list[Edit] = []
+    for part in (part for text in texts for part in _parts(text)):
+        if part.startswith(STACK):
+            edits += _saved(part, stacks)
+        else:
+            edits.append(parse_edit(part, info))
+    return edits
+
+
+def _saved(part: str, stacks: Stacks | None) -> list[Edit]:
+    name = part.removeprefix(STACK)
+    if stacks and name in stacks:
+        return [entry.edit for entry in stacks[name] if entry.on]
+    there = ", ".join(STACK + one for one in sorted(stacks or ()))
+    problem = f"no stack {name!r} is saved in this session: " + (there or "the edits screen saves one (s)")
+    raise GrammarError(part, len(STACK), problem)
+
+
+def check_stack_name(name: str) -> None:
+    """Raises UserError for a name that `stack:NAME` could not be written with."""
+    if not re.fullmatch(r'[^\s,:;=*+<>"\[\]]+', name):
+        raise UserError(f"a stack's name is one word without commas, colons, quotes, brackets or =: {name!r} is not")
 
 
 def _parts(text: str) -> Iterator[str]:

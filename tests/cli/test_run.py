@@ -15,8 +15,11 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.conftest import wait_until
+from workbench.cli.sessions import told_worker
+from workbench.edits import Entry, SetTo
 from workbench.errors import UserError
 from workbench.session.reader import SessionReader
+from workbench.worker.protocol import KeepStack
 
 pytestmark = pytest.mark.usefixtures("worker")
 FAKE = ("--model", "fake:")
@@ -142,3 +145,17 @@ def test_a_lost_worker_is_said_and_exits_1(tmp_path: Path) -> None:
     out, errors = process.communicate(timeout=30)
     assert process.returncode == 1, (out, errors)
     assert "lost" in out
+
+
+def test_a_stack_saved_through_the_worker_is_an_edit_of_the_next_run(invoke: Run, tmp_path: Path) -> None:
+    session = tmp_path / "s.db"
+    asked = ("run", "predict", "--prompt", "batches:1:0", "--session", session, "--json", *FAKE)
+    assert invoke(*asked).exit_code == 0
+    entries = [Entry(SetTo("L1.N1", 0.0)), Entry(SetTo("L2.N2", 0.0), on=False)]
+    assert told_worker(KeepStack(session=str(session), name="months", entries=entries))
+    result = invoke(*asked, "--edit", "stack:months; L0.N3*=2")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["edits"] == ["L1.N1=0", "L0.N3*=2"]
+    refused = invoke(*asked, "--edit", "stack:days")
+    assert refused.exit_code == 2
+    assert "no stack 'days' is saved in this session: stack:months" in refused.stderr

@@ -10,7 +10,7 @@ import pytest
 from tests.cli.conftest import Run
 from tests.cli.test_command_line import HEAVY, modules_after
 from tests.drawing import samples
-from workbench.edits import SetTo
+from workbench.edits import Entry, SetTo
 from workbench.experiment import NextStep
 from workbench.session.reader import SessionReader
 from workbench.session.writer import SessionWriter
@@ -177,3 +177,12 @@ def test_units_are_pinned_listed_and_taken_out(invoke: Run, tmp_path: Path) -> N
     assert [invoke("pin", "p.db", *bad).exit_code for bad in (["X9"], ["L1.N1", "--set", "a,b"])] == [2, 2]
     assert invoke("pin", "none.db").exit_code == 2
     assert not (tmp_path / "none.db").exists()
+
+
+def test_saved_stacks_are_shown(invoke: Run, tmp_path: Path) -> None:
+    with SessionWriter(tmp_path / "s.db") as writer:
+        writer.keep_stack("months", [Entry(SetTo("L1.N1", 0.0)), Entry(SetTo("L2.N2", 0.0), on=False)])
+    assert "stack:months  L1.N1=0; (L2.N2=0, off)" in invoke("show", tmp_path / "s.db").stdout
+    shown = json.loads(invoke("show", tmp_path / "s.db", "--json").stdout)
+    assert [entry["on"] for entry in shown["stacks"]["months"]] == [True, False]
+    assert shown["stacks"]["months"][0]["edit"]["units"] == "L1.N1"

@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from workbench.edits import Entry, Scale, SetTo
 from workbench.errors import UserError
 from workbench.session import format as session_format
 from workbench.session import opening, schema, writer
 from workbench.session.reader import SessionReader
+from workbench.session.sets import read_edits
 from workbench.session.writer import CannotWrite, SessionMoved, SessionWriter
 from workbench.views import AnyView, Lines, Series
 
@@ -131,17 +133,20 @@ def test_a_file_that_goes_away_under_its_reader(session: Path, how: str) -> None
 # --- versions ----------------------------------------------------------------------------------------------
 
 
+NEXT = session_format.SCHEMA_VERSION + 1
+
+
 @pytest.fixture
 def two_versions(monkeypatch) -> Iterator[None]:
     """A workbench of the future, with one more migration."""
     known = list(schema.migrations._migrations)
 
-    @schema.migration(2)
+    @schema.migration(NEXT)
     def stars(db) -> None:
         db.execute("ALTER TABLE step ADD COLUMN stars INTEGER DEFAULT 0")
 
     for module in (session_format, opening, writer):
-        monkeypatch.setattr(module, "SCHEMA_VERSION", 2)
+        monkeypatch.setattr(module, "SCHEMA_VERSION", NEXT)
     yield
     schema.migrations._migrations[:] = known
 
@@ -162,22 +167,23 @@ def test_an_old_session_is_read_as_it_is_and_migrated_when_written(session: Path
     with SessionReader(session) as reader:
         assert reader.rows() == rows
     with sqlite3.connect(session) as database:
-        assert database.execute("PRAGMA user_version").fetchone() == (2,)
+        assert database.execute("PRAGMA user_version").fetchone() == (NEXT,)
         assert [name for (name,) in database.execute("SELECT name FROM _sqlite_migrations ORDER BY id")] == [
             "001_first",
-            "002_stars",
+            "002_stacks",
+            f"{NEXT:03d}_stars",
         ]
 
 
 def test_a_session_of_the_future_is_refused(session: Path, two_versions, monkeypatch) -> None:
     SessionWriter(session).close()
-    monkeypatch.setattr(opening, "SCHEMA_VERSION", 1)
-    with pytest.raises(UserError, match="schema 2, this one knows 1"):
+    monkeypatch.setattr(opening, "SCHEMA_VERSION", NEXT - 1)
+    with pytest.raises(UserError, match=f"schema {NEXT}, this one knows {NEXT - 1}"):
         SessionReader(session)
 
 
 def test_a_migration_that_fails_leaves_the_file_as_it_was(session: Path, two_versions) -> None:
-    @schema.migration(2)
+    @schema.migration(NEXT)
     def broken(db) -> None:
         db.execute("ALTER TABLE step ADD COLUMN half INTEGER")
         db.execute("NONSENSE")
@@ -189,10 +195,34 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(session: Path, two_ver
         assert reader.count() == 2
 
 
+def test_a_session_from_before_there_were_stacks_has_none_until_one_is_saved(tmp_path: Path) -> None:
+    session = tmp_path / "old.db"
+    known = list(schema.migrations._migrations)
+    schema.migrations._migrations[:] = known[:1]
+    try:
+        with sqlite3.connect(session) as database:
+            schema.migrate(database)
+    finally:
+        schema.migrations._migrations[:] = known
+    with SessionReader(session) as reader:
+        assert reader.stacks() == {}
+    entries = (Entry(SetTo("L1.N1", 0.0)), Entry(Scale("L5.H3", 2.0), on=False))
+    with SessionWriter(session) as writer:
+        writer.keep_stack("months", [])
+        writer.keep_stack("months", entries)
+        writer.keep_stack("days", entries)
+        writer.keep_stack("days", [], remove=True)
+    with SessionReader(session) as reader:
+        assert reader.stacks() == {"months": entries}
+        assert read_edits(["stack:months; L2.N2=0"], str(session)) == [SetTo("L1.N1", 0.0), SetTo("L2.N2", 0.0)]
+    with sqlite3.connect(session) as database:
+        assert database.execute("SELECT edits FROM stack").fetchall() == [("L1.N1=0",)]
+
+
 def test_the_schema_is_as_its_document_says(session: Path) -> None:
     document = (Path(schema.__file__).parent / "SCHEMA.md").read_text()
     with sqlite3.connect(session) as database:
-        for table in session_format.TABLES:
+        for table in (*session_format.TABLES, "stack"):
             assert f"`{table}`" in document
             for row in database.execute(f"PRAGMA table_info({table})"):
                 assert f"`{row[1]}`" in document, f"{table}.{row[1]}"

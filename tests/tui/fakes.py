@@ -27,6 +27,7 @@ from workbench.worker.protocol import (
     Changed,
     Done,
     JobState,
+    KeepStack,
     Note,
     Peek,
     PeekAnswer,
@@ -180,6 +181,9 @@ class FakeClient:
             return self._submit(message)
         if isinstance(message, Note):
             self.writer(message.session).note(message.text, message.step)
+            return Done()
+        if isinstance(message, KeepStack):
+            self.writer(message.session).keep_stack(message.name, message.entries, message.remove)
             return Done()
         if isinstance(message, Cancel):
             self.writer(message.session).finish(message.step, "cancelled")

@@ -1,6 +1,10 @@
 """The edit stack: typed, pointed at, switched, moved; what is on applies to every experiment."""
 
-from tests.tui.fakes import FakeClient, screen, until, workbench
+from tests.tui.fakes import FakeClient, replay, screen, until, workbench
+from workbench.edits import Entry, SetTo
+from workbench.session.reader import SessionReader
+from workbench.session.writer import SessionWriter
+from workbench.worker.protocol import KeepStack
 
 
 async def stack(pilot, *edits):
@@ -91,3 +95,60 @@ async def test_a_question_with_edits_leaves_the_others_in_the_stack_switched_off
         await until(pilot, lambda: client.submitted)
         assert len(client.submitted[0].edits) == 1
         assert "edits: 1 of 2 on" in screen(app)
+
+
+async def test_a_stack_is_saved_under_a_name_used_appended_and_deleted():
+    app = workbench(client := FakeClient())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await stack(pilot, "L1.N1=0", "L2.N2=0")
+        await pilot.press("escape", "g", "space", "s", *"months", "enter")
+        await until(pilot, lambda: "--edit stack:months" in screen(app) and "saved in this session" in screen(app))
+        await pilot.press("x", "x")
+        assert app.edits.entries == []
+        await pilot.press("i", *"L3.N3=0", "enter", "escape", "o", "a")
+        await until(pilot, lambda: len(app.edits.entries) == 3)
+        assert [str(edit) for edit in app.edits.on()] == ["L3.N3=0", "L2.N2=0"]  # what was off stays off
+        await pilot.press("enter")
+        await until(pilot, lambda: [str(one.edit) for one in app.edits.entries] == ["L1.N1=0", "L2.N2=0"])
+        assert [one.on for one in app.edits.entries] == [False, True]
+        session = app.feed.path
+        await pilot.press("x")
+        await until(pilot, lambda: "saved in this session" not in screen(app))
+        assert client.writer(str(session)).path.exists()
+    with SessionReader(session) as reader:
+        assert reader.stacks() == {}
+
+
+async def test_a_saved_stack_completes_while_it_is_typed_and_stands_for_its_edits(tour):
+    with SessionWriter(tour) as writer:
+        writer.keep_stack("months", [Entry(SetTo("L1.N1", 0.0)), Entry(SetTo("L2.N2", 0.0), on=False)])
+    app = workbench(FakeClient(), tour)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await stack(pilot)
+        await until(pilot, lambda: app.screen.saved)
+        await pilot.press(*"L5.H3=0;stack:m", "right", "enter")
+        assert [str(edit) for edit in app.edits.on()] == ["L5.H3=0", "L1.N1=0"]
+        app.screen.action_add()
+        await pilot.press(*"stack:days", "enter")
+        assert "no stack 'days' is saved in this session: stack:months" in screen(app)
+
+
+async def test_a_name_that_could_not_be_written_behind_the_colon_is_refused():
+    app = workbench(client := FakeClient())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await stack(pilot, "L1.N1=0")
+        await pilot.press("escape", "s", *"my months", "enter")
+        await until(pilot, lambda: "a stack's name is one word" in screen(app))
+        await pilot.press("escape")
+        assert app.focused is app.screen.lines
+        assert not [message for message in client.requests if isinstance(message, KeepStack)]
+
+
+async def test_a_replay_shows_the_stacks_that_were_saved(tour):
+    with SessionWriter(tour) as writer:
+        writer.keep_stack("months", [Entry(SetTo("L1.N1", 0.0))])
+    app = replay(tour)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.begun)
+        await pilot.press("f3")
+        await until(pilot, lambda: "saved in this session" in screen(app) and "months" in screen(app))

@@ -12,9 +12,10 @@ import click
 from workbench.cli.failing import CANCELLED, DONE, FAILED
 from workbench.cli.flags import check_text, parameter_flags, params_from_flags
 from workbench.cli.options import PATH, model_options, session_path, worker_spec
-from workbench.edits import Edit, parse_edits
+from workbench.edits import Edit
 from workbench.errors import UserError
 from workbench.experiment import Experiment, Params, command_line, experiment, experiments, params_builtins
+from workbench.session.sets import read_edits
 
 if TYPE_CHECKING:
     from workbench.cli.output import Printer
@@ -83,7 +84,7 @@ def _run_one(found: Experiment, given: dict[str, Any]) -> int:
     from workbench.settings import load
 
     _keep_directions(given.pop("direction", ()))
-    edits = parse_edits(given.pop("edit", ()))
+    typed = given.pop("edit", ())
     own = {name: given.pop(name) for name in ("model", "device", "dtype", "session", "seed", "expect")}
     as_json, out, width = given.pop("as_json"), given.pop("out"), given.pop("width")
     params = params_from_flags(found, given)
@@ -94,9 +95,11 @@ def _run_one(found: Experiment, given: dict[str, Any]) -> int:
         check_out(out)
     settings = load()
     spec = worker_spec(settings, own["model"], own["device"], own["dtype"])
+    session = session_path(own["session"])
+    edits = read_edits(typed, str(session))
     _, code = run_and_print(
         spec,
-        session_path(own["session"]),
+        session,
         found.name,
         params,
         edits,
@@ -130,7 +133,8 @@ def experiment_command(found: Experiment, *arguments: click.Argument) -> click.C
                 ["--edit"],
                 multiple=True,
                 metavar="EDIT",
-                help="A change to the forward pass, for example L12.N345=0 or L5.H3*=2; again for more, in order.",
+                help="A change to the forward pass, for example L12.N345=0 or L5.H3*=2, or the session's stack:NAME; "
+                "again for more, in order.",
             )
         )
         options.append(

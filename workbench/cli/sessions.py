@@ -66,7 +66,15 @@ def show_command(file: Path, step: int | None, as_json: bool, width: int | None)
         if step is None:
             rows = reader.rows(0)
             if as_json:
-                print_json({"session": str(reader.path), "title": reader.title, "steps": rows, "notes": reader.notes()})
+                print_json(
+                    {
+                        "session": str(reader.path),
+                        "title": reader.title,
+                        "steps": rows,
+                        "notes": reader.notes(),
+                        "stacks": reader.stacks(),
+                    }
+                )
             else:
                 _print_rows(_printer(width), reader, rows)
             return
@@ -163,6 +171,7 @@ def _print_rows(printer: Printer, reader: SessionReader, rows: list[StepRow]) ->
     """The timeline: a step that came from another stands under it, indented."""
     from workbench.cli.page import short_path
     from workbench.drawing import draw
+    from workbench.edits import STACK
     from workbench.text import seconds
     from workbench.views import Column, Table
 
@@ -187,6 +196,9 @@ def _print_rows(printer: Printer, reader: SessionReader, rows: list[StepRow]) ->
         table = [[*line[:3], *line[4:]] for line in table]
     view = Table(title=f"{reader.title} · {short_path(reader.path)}", columns=columns, rows=table, note=reader.notice)
     printer.lines(draw(view, printer.width, height=len(rows) + 4, style=printer.style))
+    for name, entries in reader.stacks().items():
+        edits = "; ".join(str(entry.edit) if entry.on else f"({entry.edit}, off)" for entry in entries)
+        printer.text(f"{STACK}{name}  {edits}")
     _print_notes(printer, [note for note in reader.notes() if note.step is None])
 
 

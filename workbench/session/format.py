@@ -5,10 +5,14 @@ from __future__ import annotations
 APPLICATION_ID = 0x574B424E
 """`WKBN`, in the SQLite header: tells our files from other databases"""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """`PRAGMA user_version`: the number of migrations applied"""
 
 TABLES = ("meta", "model", "step", "view", "view_array", "array", "array_chunk", "edit", "note", "pin")
+"""of the first version on"""
+
+STACK_VERSION = 2
+"""from this version on there is a `stack`"""
 
 CHUNK = 1 << 20
 """bytes of an array in one row"""

@@ -104,6 +104,7 @@ NOTES = f"""
     WHERE ? IS NULL OR step = ? ORDER BY id LIMIT {MAX_ROWS}
 """
 
+STACKS = f"SELECT {_text('name', _LINE)}, {_json('spec')} FROM stack ORDER BY name LIMIT {MAX_ROWS}"
 PINS = f"SELECT id, {_text('unit', _LINE)}, {_text('name', _LINE)}, created FROM pin ORDER BY id LIMIT {MAX_ROWS}"
 
 MODEL = f"""

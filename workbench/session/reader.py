@@ -18,11 +18,12 @@ from typing import Any, TypeVar
 import msgspec
 import numpy as np
 
+from workbench.edits import Entry
 from workbench.errors import UserError
 from workbench.model_info import ModelInfo
 from workbench.session import query
 from workbench.session.encode import array_bytes, decode_view
-from workbench.session.format import CHUNK, MAX_JSON
+from workbench.session.format import CHUNK, MAX_JSON, STACK_VERSION
 from workbench.session.opening import DAMAGE, Identity, Opened, explain, identify, journal, open_to_read
 from workbench.session.owner import Owner, is_gone
 from workbench.session.records import NoteRow, PinRow, StepRecord, StepRow, ViewRow
@@ -196,6 +197,19 @@ class SessionReader:
         with self._read() as connection:
             found = connection.execute(query.PINS).fetchall()
         return [PinRow(id=row[0], unit=row[1], name=row[2], created=_time(row[3]) or 0.0) for row in map(_plain, found)]
+
+    def stacks(self) -> dict[str, tuple[Entry, ...]]:
+        """The edit stacks that were saved, by name; one that can't be read is left out."""
+        with self._read() as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            found = connection.execute(query.STACKS).fetchall() if version >= STACK_VERSION else []
+        stacks = {}
+        for name, spec in map(_plain, found):
+            try:
+                stacks[str(name)] = msgspec.json.decode(spec or "", type=tuple[Entry, ...])
+            except (msgspec.DecodeError, TypeError):
+                continue
+        return stacks
 
     def model(self, step: int | None = None) -> ModelInfo | None:
         """The model of a step, or the one last used; None where none was loaded yet."""

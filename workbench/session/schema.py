@@ -127,6 +127,12 @@ def first(db: Any) -> None:
     db["pin"].create_index(["name", "unit"], unique=True)
 
 
+@migration(2)
+def stacks(db: Any) -> None:
+    """Edit stacks saved under names."""
+    db["stack"].create({"name": str, "edits": str, "spec": str, "created": float}, pk="name", not_null={"spec"})
+
+
 def migrate(connection: Any) -> None:
     """Brings a file to the newest version; what is there already stays."""
     migrations.apply(Database(connection, execute_plugins=False, recursive_triggers=False))

@@ -1,4 +1,4 @@
-"""The basket and its named sets in what is asked: written out, so that the log says what was meant."""
+"""The basket, its named sets and saved stacks in what is asked: written out, so that the log says what was meant."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from workbench.edits import Edit
+from workbench.edits import STACK, Edit, Stacks, parse_edits
+from workbench.model_info import ModelInfo
 from workbench.session.reader import SessionReader
 from workbench.units import expand_sets, names_sets
 
@@ -34,3 +35,15 @@ def without_sets(session: str, params: dict[str, Any], edits: Sequence[Edit]) ->
         msgspec.structs.replace(edit, units=expand_sets(edit.units, pins)) if names_sets(edit.units) else edit
         for edit in edits
     ]
+
+
+def read_edits(texts: Sequence[str], session: str, info: ModelInfo | None = None) -> list[Edit]:
+    """A stack as typed, with `stack:NAME` as the edits that are saved under this name in `session`.
+
+    Raises GrammarError, also for a name that there is not.
+    """
+    stacks: Stacks = {}
+    if session and os.path.exists(session) and any(STACK in text for text in texts):
+        with SessionReader(session) as reader:
+            stacks = reader.stacks()
+    return parse_edits(texts, info, stacks)

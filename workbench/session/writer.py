@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from workbench import paths
-from workbench.edits import Edit, Function, stack_text
+from workbench.edits import Edit, Entry, Function, stack_text
 from workbench.errors import UserError
 from workbench.experiment import NextStep, Progress
 from workbench.model_info import ModelInfo
@@ -231,6 +231,17 @@ class SessionWriter:
             else:
                 connection.execute(
                     "INSERT OR IGNORE INTO pin (unit, name, created) VALUES (?, ?, ?)", (unit, name, time.time())
+                )
+
+    def keep_stack(self, name: str, entries: Sequence[Entry], remove: bool = False) -> None:
+        """An edit stack under this name, in place of one that had it; or away with it."""
+        with self._change(new=True) as connection:
+            connection.execute("DELETE FROM stack WHERE name = ?", (name,))
+            if not remove:
+                text = stack_text(entry.edit for entry in entries if entry.on)
+                connection.execute(
+                    "INSERT INTO stack (name, edits, spec, created) VALUES (?, ?, ?, ?)",
+                    (name, text, _json(entries), time.time()),
                 )
 
     def rename(self, title: str) -> None:

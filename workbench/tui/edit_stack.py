@@ -5,16 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import msgspec
-
 if TYPE_CHECKING:
-    from workbench.edits import Edit
+    from workbench.edits import Edit, Entry, Stacks
     from workbench.model_info import ModelInfo
-
-
-class Entry(msgspec.Struct, frozen=True):
-    edit: Edit
-    on: bool = True
 
 
 class EditStack:
@@ -27,29 +20,36 @@ class EditStack:
         """What is sent with an experiment."""
         return [entry.edit for entry in self.entries if entry.on]
 
-    def add(self, text: str, info: ModelInfo | None) -> int:
-        """Parses and puts on top; an edit that is there already is switched on. Returns how many were typed.
+    def add(self, text: str, info: ModelInfo | None, stacks: Stacks | None = None) -> None:
+        """Parses and puts on top; an edit that is there already is switched on. `stacks` are those it may name.
 
         Raises GrammarError, pointing at the character.
         """
-        from workbench.edits import parse_edits
+        from workbench.edits import Entry, parse_edits
 
-        edits = parse_edits([text], info)
-        for edit in edits:
-            known = [entry.edit for entry in self.entries]
-            if edit in known:
-                self._put(known.index(edit), True)
+        self.append([Entry(edit) for edit in parse_edits([text], info, stacks)])
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """These on top; an edit that is there already keeps its place and is switched as it is here."""
+        for entry in entries:
+            known = [one.edit for one in self.entries]
+            if entry.edit in known:
+                self.entries[known.index(entry.edit)] = entry
             else:
-                self.entries.append(Entry(edit))
-        return len(edits)
+                self.entries.append(entry)
 
     def use(self, edits: Sequence[Edit]) -> None:
         """Exactly these are on; others that were there stay, switched off."""
+        from workbench.edits import Entry
+
         others = [Entry(entry.edit, False) for entry in self.entries if entry.edit not in edits]
         self.entries = [*others, *map(Entry, dict.fromkeys(edits))]
 
     def toggle(self, index: int) -> None:
-        self._put(index, not self.entries[index].on)
+        from workbench.edits import Entry
+
+        entry = self.entries[index]
+        self.entries[index] = Entry(entry.edit, not entry.on)
 
     def remove(self, index: int) -> None:
         del self.entries[index]
@@ -59,9 +59,6 @@ class EditStack:
         to = max(0, min(index + by, len(self.entries) - 1))
         self.entries.insert(to, self.entries.pop(index))
         return to
-
-    def _put(self, index: int, on: bool) -> None:
-        self.entries[index] = Entry(self.entries[index].edit, on)
 
     def words(self) -> str:
         """`edits: 2 on`, `edits: 1 of 3 on`, or nothing."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from workbench.edits import Edit
+from workbench.edits import Edit, Entry
 from workbench.model_info import ModelInfo
 
 PROTOCOL_VERSION = 1
@@ -92,6 +92,15 @@ class Pin(Message, kw_only=True):
     remove: bool = False
 
 
+class KeepStack(Message, kw_only=True):
+    """An edit stack under a name, in place of one that had it."""
+
+    session: str
+    name: str
+    entries: list[Entry] = []
+    remove: bool = False
+
+
 class Rename(Message, kw_only=True):
     """The session's title."""
 
@@ -152,7 +161,7 @@ class Submitted(Message, kw_only=True):
 
 
 class Done(Message):
-    """The request was carried out (cancel, note, pin, rename, attach, stop)."""
+    """The request was carried out (cancel, note, pin, keepstack, rename, attach, stop)."""
 
 
 class Refused(Message, kw_only=True):
@@ -180,5 +189,5 @@ class Changed(Message, kw_only=True):
     revision: int
 
 
-Request = Hello | Status | Stop | Submit | Cancel | Peek | Note | Pin | Rename | Attach
+Request = Hello | Status | Stop | Submit | Cancel | Peek | Note | Pin | KeepStack | Rename | Attach
 Reply = Welcome | WorkerStatus | Submitted | Done | Refused | PeekAnswer | Changed

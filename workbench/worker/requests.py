@@ -6,7 +6,7 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
-from workbench.edits import Edit, check_stack
+from workbench.edits import Edit, check_stack, check_stack_name
 from workbench.errors import UserError
 from workbench.experiment import command_line, experiment, make_params, params_builtins
 from workbench.model_info import ModelInfo
@@ -21,6 +21,7 @@ from workbench.worker.protocol import (
     Cancel,
     Done,
     Hello,
+    KeepStack,
     Message,
     Note,
     Peek,
@@ -66,6 +67,13 @@ async def handle(control: Control, front: Connection, message: Message) -> Messa
         case Pin():
             session = _session(message.session)
             await control.keeper.do(session, lambda writer: writer.pin(message.unit, message.name, message.remove))
+            _changed(control, session, 0)
+        case KeepStack():
+            check_stack_name(message.name)
+            session = _session(message.session)
+            await control.keeper.do(
+                session, lambda writer: writer.keep_stack(message.name, message.entries, message.remove)
+            )
             _changed(control, session, 0)
         case Rename():
             session = _session(message.session)

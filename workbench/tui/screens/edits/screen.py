@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual import on
@@ -12,15 +12,23 @@ from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
+from workbench.edits import STACK, check_stack_name
 from workbench.errors import GrammarError, UserError
 from workbench.text import count, fit, safe, width
 from workbench.tui import keys
+from workbench.tui.feed import NothingYet
+from workbench.tui.latest import Latest
 from workbench.tui.page import Page
-from workbench.tui.suggest import completions, unit_goes_on
+from workbench.tui.screens.edits.saved import StackList
+from workbench.tui.screens.neurons.ask import Ask, Wanted
+from workbench.tui.suggest import completions
 from workbench.tui.theme import ink
 from workbench.tui.widgets.field import Field, pictured
 from workbench.tui.widgets.frame import Rule
 from workbench.tui.widgets.line_list import LineList
+
+if TYPE_CHECKING:
+    from workbench.edits import Entry
 
 _GRAMMAR = (
     ("L12.N345=0", "set a neuron's activation, at every position"),
@@ -33,6 +41,7 @@ _GRAMMAR = (
     ("L12.N345[last]=0", "at some positions: [3] [2-5] [1-] [prompt] [generated]"),
     ("L3.N10-20=0", "a range, both ends included; L3-5.H0 and L5.H* likewise"),
     ("L3.N1, L4.N2 = 0", "a list; `;` separates several edits"),
+    ("stack:months", "a saved stack (s saves this one); in a shell: --edit stack:months"),
 )
 
 
@@ -68,7 +77,9 @@ class Edits(Page):
     NAME = "Edits"
     ABOUT = (
         "Edits change the forward pass. Those that are on apply to every experiment, in this order, and each result "
-        "shows the clean model beside the edited one. Space switches one on or off, J and K move it, x removes it."
+        "shows the clean model beside the edited one. Space switches one on or off, J and K move it, x removes it. "
+        "s saves the stack under a name in the session; o goes to the saved ones: Enter uses one in place of what is "
+        "there, a appends it, x deletes it."
     )
     AUTO_FOCUS = "#edit"
     DEFAULT_CSS = """
@@ -80,14 +91,29 @@ class Edits(Page):
     """
     BINDINGS: ClassVar[list[BindingType]] = list(keys.EDITS)
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.saved: dict[str, tuple[Entry, ...]] = {}
+        """the session's stacks, by name"""
+        self._saved_as = ""
+        """what the stack was last saved or loaded as"""
+        self._reads = Latest(self, self._read, lambda sentence: self.say(sentence, bad=True))
+
     def body(self) -> ComposeResult:
         with Horizontal(id="line"):
             yield Static("add")
-            yield Field(id="edit", goes_on=unit_goes_on(self), placeholder="UNITS=VALUE or UNITS*=FACTOR")
+            yield Field(
+                id="edit",
+                goes_on=lambda text: next(iter(self._ways(text)), ""),
+                placeholder="UNITS=VALUE or UNITS*=FACTOR",
+            )
         yield Static("", id="under")
         yield Rule("applied in this order")
         yield EditList()
+        yield Rule("saved in this session", id="saved-rule")
+        yield StackList()
         yield Static("", id="grammar")
+        yield Ask()
 
     @property
     def lines(self) -> EditList:
@@ -97,7 +123,13 @@ class Edits(Page):
     def field(self) -> Field:
         return self.query_one("#edit", Field)
 
+    @property
+    def stacks(self) -> StackList:
+        return self.query_one(StackList)
+
     def field_keys(self) -> list[tuple[str, str]]:
+        if self.query_one(Ask).is_open:
+            return [("Enter", "save"), ("Esc", "leave it")]
         return [("Enter", "add"), ("→", "complete"), ("Esc", "to the list")]
 
     def heading(self) -> tuple[Text, Text]:
@@ -122,10 +154,20 @@ class Edits(Page):
             self._fill()
             (self.lines if self.workbench.edits.entries else self.field).focus()
 
+    async def leave_field(self) -> None:
+        if self.query_one(Ask).is_open:
+            self.query_one(Ask).close()
+        else:
+            await super().leave_field()
+
     def _fill(self) -> None:
         entries = self.workbench.edits.entries
         self.lines.set_count(len(entries))
         self.lines.display = bool(entries)
+        self.stacks.fill(self.saved)
+        self.stacks.display = self.query_one("#saved-rule").display = bool(self.saved)
+        if self.stacks.has_focus and not self.saved:
+            self.lines.focus()
         colors = ink(self.app)
         text = Text()
         if not entries:
@@ -139,11 +181,19 @@ class Edits(Page):
 
     # --- adding ---
 
+    def _ways(self, text: str) -> list[str]:
+        """Whole texts that go on from `text`: units, and saved stacks by name."""
+        part = text.rpartition(";")[2].lstrip()
+        if part and (STACK.startswith(part) or part.startswith(STACK)):
+            before = text[: len(text) - len(part)]
+            return [before + STACK + name for name in self.saved if (STACK + name).startswith(part)]
+        return completions(self, text, 12)
+
     def _typed(self) -> None:
         """While typing: the ways to go on; errors wait for Enter."""
         colors = ink(self.app)
         text = Text("", colors.quiet)
-        found = completions(self, self.field.value, 12)
+        found = self._ways(self.field.value)
         if found:
             text = Text("→ takes ", colors.quiet).append("  ".join(found), colors.quiet)
             text.truncate(max(10, self.size.width - 4), overflow="ellipsis")
@@ -156,7 +206,7 @@ class Edits(Page):
         if not event.value.strip():
             return
         try:
-            self.workbench.edits.add(event.value, self.workbench.model_info)
+            self.workbench.edits.add(event.value, self.workbench.model_info, self.saved)
         except GrammarError as error:
             self._point(error, event.value)
             return
@@ -207,3 +257,62 @@ class Edits(Page):
     def _changed(self) -> None:
         self.lines.forget_all()
         self.refresh_frame()
+
+    # --- saved stacks ---
+
+    def session_changed(self) -> None:
+        self._reads.ask()
+
+    async def _read(self) -> None:
+        try:
+            self.saved = await self.workbench.feed.read(lambda reader: reader.stacks())
+        except NothingYet:
+            self.saved = {}
+        if list(self.saved.items()) != self.stacks.stacks:
+            self._fill()
+
+    def action_saved(self) -> None:
+        if self.saved:
+            self.stacks.focus()
+        else:
+            self.say("no stack is saved in this session yet: s saves the one above under a name")
+
+    def action_save_stack(self) -> None:
+        if not self.workbench.edits.entries:
+            self.say("there is nothing to save: type an edit first")
+            return
+
+        def done(name: str) -> None:
+            check_stack_name(name.strip())
+            entries = list(self.workbench.edits.entries)
+            said = f"saved: --edit {STACK}{name.strip()} applies it from a shell"
+            self.run_worker(self._keep(name.strip(), entries, False, said), group="keep")
+
+        self.query_one(Ask).ask(Wanted("save the stack as", done, self._saved_as, "a name", anew=True))
+
+    @on(StackList.Wanted)
+    def _wanted(self, event: StackList.Wanted) -> None:
+        edits, entries = self.workbench.edits, self.saved.get(event.name, ())
+        if event.action == "delete":
+            text = f"deleted {event.name}; s saves what is above under this name again"
+            self.run_worker(self._keep(event.name, [], True, text), group="keep")
+            return
+        if event.action == "use":
+            edits.entries = []
+        edits.append(entries)
+        self._saved_as = event.name
+        self._fill()
+        self.say(f"{STACK}{event.name} {'is the stack now' if event.action == 'use' else 'is appended'}")
+
+    async def _keep(self, name: str, entries: list[Entry], remove: bool, said: str) -> None:
+        from workbench.worker.protocol import KeepStack
+
+        app = self.workbench
+        try:
+            await app.request(KeepStack(session=str(app.session_path()), name=name, entries=entries, remove=remove))
+        except UserError as error:
+            self.say(str(error), bad=True)
+            return
+        self._saved_as = "" if remove else name
+        self.say(said)
+        app.feed.hint()
