@@ -1,14 +1,16 @@
-"""In a real terminal: signals leave through the app, and the terminal is as it was."""
+"""In a real terminal: signals, and defects of our own, leave through the app, and the terminal is as it was."""
 
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
 import struct
 import sys
 import termios
 import time
+from pathlib import Path
 
 import pytest
 
@@ -19,10 +21,10 @@ _REPLAY += "sys.exit(run_replay(Path(sys.argv[1])))"
 class Program:
     """A child on a pseudo-terminal of 100 by 30."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, code: str = _REPLAY) -> None:
         self.pid, self.terminal = pty.fork()
         if self.pid == 0:
-            os.execv(sys.executable, [sys.executable, "-c", _REPLAY, *arguments])
+            os.execv(sys.executable, [sys.executable, "-c", code, *arguments])
         fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
         self.said = b""
 
@@ -90,3 +92,33 @@ def test_a_terminal_that_goes_away_takes_the_app_with_it(tour):
     os.kill(program.pid, signal.SIGKILL)
     os.waitpid(program.pid, 0)
     raise AssertionError("it stayed behind without a terminal")
+
+
+_BROKEN = """
+import sys
+from workbench.cli import main
+from workbench.tui.screens.help.screen import Help
+{how}
+sys.argv[1:] = ["replay", sys.argv[1]]
+main()
+"""
+_DRAWING = "def broken(self, *given): raise RuntimeError('the lamp fell over')\nHelp.heading = broken"
+_WORKER = """
+async def fall(): raise RuntimeError('the lamp fell over')
+Help.describe = lambda self, page: page.run_worker(fall())
+"""
+
+
+@pytest.mark.parametrize("how", [_DRAWING, _WORKER], ids=["while drawing", "in a task"])
+def test_a_defect_is_a_sentence_with_the_file_that_has_the_traceback(tour, how):
+    program = Program(str(tour), code=_BROKEN.format(how=how))
+    program.wait_for(b"Timeline")
+    os.write(program.terminal, b"?")
+    assert program.status() == 1
+    after = program.said.rsplit(b"\x1b[?1049l", 1)[1]  # back from the alternate screen
+    assert b"Traceback" not in program.said
+    said = " ".join(re.sub(r"\x1b\[[^a-z]*[a-z]", "", after.decode()).split())
+    assert "an error of our own (RuntimeError: the lamp fell over)" in said
+    assert "what was finished is in the session file, and the worker goes on" in said
+    file = Path(re.search(r"written in (\S+)", said)[1])
+    assert "the lamp fell over" in file.read_text() and "Traceback" in file.read_text()

@@ -79,4 +79,5 @@ def _unexpected(error: Exception) -> str:
         path.write_text(text, encoding="utf-8", errors="backslashreplace")
     except (OSError, UserError):
         return f"an error of our own, which could not even be written down: {kind}: {error}\n{text}"
-    return f"an error of our own ({kind}: {error}); where it happened is written in {path}"
+    more = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
+    return f"an error of our own ({kind}: {error}); where it happened is written in {path}{more}"

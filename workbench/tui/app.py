@@ -10,6 +10,7 @@ from rich.text import Text
 from textual.app import App
 from textual.binding import BindingType
 from textual.screen import Screen
+from textual.worker import WorkerFailed
 
 from workbench.errors import UserError
 from workbench.text import safe, shorten
@@ -105,6 +106,20 @@ class WorkbenchApp(App[int]):
 
     async def action_quit(self) -> None:
         self.exit(0)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Leave; `_run` says why, once the terminal is as it was. Textual would print its traceback there."""
+        self._return_code = 1
+        if self._exception is None:  # the first one: what follows from it says less
+            self._exception = error
+            self._exception_event.set()
+        self._close_messages_no_wait()
+
+    @property
+    def defect(self) -> Exception | None:
+        """The error of our own that ended the app."""
+        error = self._exception
+        return error.error if isinstance(error, WorkerFailed) and isinstance(error.error, Exception) else error
 
     async def on_unmount(self) -> None:
         self._put_signals_back()
@@ -369,4 +384,11 @@ def run_replay(path: Path) -> int:
 
 def _run(app: WorkbenchApp, settings: Settings) -> int:
     keys.check(settings.keys)
-    return app.run(mouse=settings.mouse) or 0
+    code = app.run(mouse=settings.mouse) or 0
+    if app.defect is not None:
+        app.defect.add_note(
+            "what was finished is in the session file, and the worker goes on with what it has to do: "
+            "`workbench` opens both again"
+        )
+        raise app.defect
+    return code
