@@ -218,6 +218,9 @@ def test_parts_are_steps_and_show_in_the_whole():
         ("attention", {"head": "L1.H9"}, "no head 9"),
         ("attention", {"head": "L1.H1", "position": 77}, "no position 77"),
         ("effect", {}, "no edit whose effect"),
+        ("sweep", {"foil": ANSWER}, "the same token"),
+        ("dla", {"foil": ANSWER}, "the same token"),
+        ("predict", {"foil": ANSWER}, "the same token"),
     ],
 )
 def test_bad_input_is_a_sentence(name, params, says):
@@ -225,9 +228,22 @@ def test_bad_input_is_a_sentence(name, params, says):
         ask(tiny_lab("llama"), name, **params)
 
 
+def test_a_foil_that_is_the_likeliest_token_is_a_sentence():
+    lab = tiny_lab("llama")
+    top = lab.token(lab.forward(lab.prompt(PROMPT)).top(1)[0][0, 0])
+    for name, edits in (("why", ""), ("predict", ""), ("effect", "L1.N3=0")):
+        with pytest.raises(UserError, match="the likeliest token is"):
+            ask(lab, name, edits, answer="", foil=top)
+    rows = [{"prompt": PROMPT}, {"prompt": PROMPT, "answer": ANSWER, "foil": ANSWER}]
+    with pytest.raises(UserError, match="prompt 2 of the set: answer and foil are the same token"):
+        execute(lab, "predict", {"prompts": rows}, [], 0, new_report())
+
+
 def test_an_answer_of_several_tokens_is_its_first_and_says_so():
-    report = ask(tiny_lab("llama"), "dla", answer=" Paris is")
-    assert any("its first" in note for note in report.notes)
+    for name in ("dla", "why", "predict", "effect"):
+        params = {"n": 2, "controls": 1, "unrelated": 0} if name == "why" else {}
+        report = ask(tiny_lab("llama"), name, "L1.N3=0" if name == "effect" else "", answer=" Paris is", **params)
+        assert "' Paris is' is 2 tokens: its first, ' Paris', is measured" in report.notes
 
 
 def test_a_prompt_of_one_token_counts_its_only_position():

@@ -109,6 +109,36 @@ def test_set_scale_and_add(pair):
     check(lab, plain, "L1.mlp_out=0", [(1, "mlp_out", lambda x: x * 0)])
 
 
+def middle(layer, change):
+    """`change` of the stream between attention and the MLP, as plain hooks: attention adds as much more."""
+    kept = []
+
+    def keep(stream):
+        kept.append(stream)
+        return stream
+
+    def added(attention):
+        between = kept.pop() + attention
+        return attention + change(between) - between
+
+    return [(layer, "resid_pre", keep), (layer, "attn_out", added)]
+
+
+def test_the_stream_between_attention_and_mlp(pair, refusal):
+    lab, plain = pair
+    if lab.info.parallel_blocks:
+        with pytest.raises(UserError, match="no resid_mid"):
+            lab.job(parse_edits(["L1.resid_mid=0"]))
+        return
+    n, other = ids_of(lab, PROMPT).shape[1], ids_of(lab, OTHER)
+    check(lab, plain, "L1.resid_mid*=.5", middle(1, lambda x: x * 0.5))
+    check(lab, plain, "L1.resid_mid[2]=0", middle(1, at(2, 3, lambda x: x * 0)))
+    check(lab, plain, "L1.resid_mid[1-]+=2*@refusal", middle(1, at(1, n, lambda x: x + 2 * refusal)))
+    check(lab, plain, "L1.resid_mid@refusal=0", middle(1, along(refusal, lambda c: c * 0)))
+    there = plain.read(other, 1, "resid_pre") + plain.read(other, 1, "attn_out")
+    check(lab, plain, f'L1.resid_mid[last]<"{OTHER}"', middle(1, at(n - 1, n, lambda x: there)))
+
+
 def test_where_an_edit_acts(pair):
     lab, plain = pair
     n = ids_of(lab, PROMPT).shape[1]

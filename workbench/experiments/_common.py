@@ -38,13 +38,26 @@ def asked(lab: Lab, params: PromptParams) -> list[Asked]:
 
 def _asked(lab: Lab, row: PromptRow, chat: bool, line: int) -> Asked:
     try:
-        return Asked(
+        found = Asked(
             lab.prompt(row.prompt, chat),
             lab.answer_token(row.answer) if row.answer else None,
             lab.answer_token(row.foil) if row.foil else None,
         )
+        if found.answer:
+            check_foil(lab, found, found.answer.id)
+        return found
     except UserError as error:
         raise (UserError(f"prompt {line} of the set: {error}") if line else error) from None
+
+
+def check_foil(lab: Lab, row: Asked, answer: int) -> None:
+    """Raises UserError where the foil is the answer, named or the likeliest token."""
+    if row.foil is None or row.foil.id != answer:
+        return
+    name = show_token(lab.token(answer))
+    if row.answer:
+        raise UserError(f"answer and foil are the same token, {name}: name another foil")
+    raise UserError(f"the likeliest token is {name} itself: name another foil, or an answer")
 
 
 def about_tokens(text: str) -> float:

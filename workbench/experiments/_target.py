@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from msgspec import Meta
 
-from workbench.errors import UserError
 from workbench.experiment import Params, Report
+from workbench.experiments._common import Asked, check_foil
 from workbench.lab.metric import Metric
 from workbench.text import number, probability, show_token
 
@@ -92,14 +92,11 @@ def find_target(lab: Lab, params: TargetParams, report: Report) -> Target:
     for named in (answer, foil):
         if named and named.note:
             report.note(named.note)
-    if answer and foil and answer.id == foil.id:
-        raise UserError(f"answer and foil are the same token, {show_token(answer.token)}: name another foil")
     study = lab.study(prompt, lab.edits)
     if study.first == 0:
         report.note("the prompt is one token: position 0, which is left out elsewhere, is all there is")
     own = answer.id if answer else int(study.ranking[0])
-    if foil and foil.id == own:
-        raise UserError(f"the likeliest token is {show_token(foil.token)} itself: name another foil, or an answer")
+    check_foil(lab, Asked(prompt, answer, foil), own)
     metric = Metric("difference", own, foil.id) if foil else Metric("log-prob", own)
     return Target(
         study,

@@ -17,7 +17,7 @@ from msgspec import Meta
 
 from workbench.errors import UserError
 from workbench.experiment import Cost, NextStep, PromptParams, Report
-from workbench.experiments._common import about_tokens, asked, carried, clustered, quoted
+from workbench.experiments._common import about_tokens, asked, carried, check_foil, clustered, quoted
 from workbench.experiments._controls import Band, by_kind
 from workbench.experiments._effect import Document, by_class, by_position, extremes, kl_mean, loss_change, over
 from workbench.experiments._generated import generated, generated_of_set
@@ -114,10 +114,9 @@ def _run_one(lab: Lab, params: Params, report: Report) -> None:
     for named in (row.answer, row.foil):
         if named and named.note:
             report.note(named.note)
-    if row.answer and row.foil and row.answer.id == row.foil.id:
-        raise UserError(f"answer and foil are the same token, {show_token(row.answer.token)}: name another foil")
     clean, edited = lab.forward(row.prompt), lab.forward(row.prompt, lab.edits)
     answer = row.answer.id if row.answer else int(clean.top(1)[0][0, 0])
+    check_foil(lab, row, answer)
     ids = np.asarray([answer])
     before, after = (float(np.exp(one.log_prob(ids)[0])) for one in (clean, edited))
     name = show_token(lab.token(answer))

@@ -16,7 +16,7 @@ import numpy as np
 from msgspec import Meta
 
 from workbench.experiment import NextStep, PromptParams, Report
-from workbench.experiments._common import Asked, asked, carried, clustered, mean, quoted, token
+from workbench.experiments._common import Asked, asked, carried, check_foil, clustered, mean, quoted, token
 from workbench.experiments._controls import Band
 from workbench.text import number, probability
 from workbench.views import Column, Scalar, Scalars, Table, TokenRow, Tokens
@@ -105,6 +105,7 @@ def _run_one(lab: Lab, row: Asked, params: Params, report: Report) -> None:
     clean = lab.forward(row.prompt)
     edited = lab.forward(row.prompt, lab.edits) if lab.edits else None
     answer = row.answer.id if row.answer else int(clean.top(1)[0][0, 0])
+    check_foil(lab, row, answer)
     foil = row.foil.id if row.foil else None
     passes = [clean] if edited is None else [clean, edited]
     found = [_numbers(one, np.asarray([answer]), [foil])[0] for one in passes]
