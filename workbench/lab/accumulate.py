@@ -70,8 +70,8 @@ class Accumulators:
             self.part_low = torch.full((L, 2, m), torch.inf, device=device)
             self.part_high = torch.full((L, 2, m), -torch.inf, device=device)
             self.sign_top = TopLists(L, m, SIGN_TOP, (1, -1, -1, 1), 0.0, device)
-        self._table = torch.from_numpy(bins.table()).to(device)
-        self._neuron_bins = (torch.arange(m, device=device) * BINS)[None, :]
+        self._table = torch.from_numpy(bins.table()).int().to(device)
+        self._neuron_bins = (torch.arange(m, device=device, dtype=torch.int32) * BINS)[None, :]
         self._parts: dict[str, torch.Tensor] = {}
         self._scratch = torch.empty(2, 0, device=device)
         self.row_sums = torch.empty(0)
@@ -162,8 +162,8 @@ class Accumulators:
             self._parts.clear()
             return
         a = activation.flatten(0, 1).index_select(0, on.sample).float()
-        binned = self._table[((a.view(torch.int32) >> 15) & 0x1FFFF).long()].long()
-        places = (binned + self._neuron_bins).view(-1)
+        binned = self._table.index_select(0, ((a.view(torch.int32) >> 15) & 0x1FFFF).view(-1)).view(a.shape)
+        places = (binned + self._neuron_bins).view(-1).long()
         self.histogram[layer].scatter_add_(0, places, torch.ones_like(places, dtype=torch.int32))
         if not self.info.gated_mlp:
             return

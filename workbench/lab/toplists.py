@@ -45,6 +45,8 @@ class TopLists:
         self.scores = torch.full(shape, floor, dtype=torch.float32, device=device)
         self.documents = torch.full(shape, -1, dtype=torch.int32, device=device)
         self.positions = torch.full(shape, -1, dtype=torch.int32, device=device)
+        self._lowest = self.scores.amin(dim=3)
+        """what a list's last entry has: nearly every offer is below it"""
 
     def sign_of_series(self, device: torch.device) -> torch.Tensor:
         """float32 [series]: 1 or −1."""
@@ -58,20 +60,23 @@ class TopLists:
         n_rows, n_series, width = scores.shape
         lists = self.scores[layer].view(n_series * width, -1)
         owners = self.documents[layer].view(n_series * width, -1)
-        flat = scores.view(n_rows, -1).T.contiguous()
-        found = (flat > lists.amin(dim=1)[:, None]).nonzero()
-        place, row = found[:, 0], found[:, 1]
+        flat = scores.view(n_rows, -1)
+        row, place = (flat > self._lowest[layer].view(-1)).nonzero().unbind(1)
         taken = [torch.empty(3, 0, dtype=torch.int64, device=place.device)]
         if len(place):
+            place, by_place = torch.sort(place, stable=True)
+            row = row[by_place]
             # A list takes one entry at a time: the j-th round holds every list's j-th candidate, in the rows' order.
             first = torch.ones_like(place, dtype=torch.bool)
             first[1:] = place[1:] != place[:-1]
             at = torch.arange(len(place), device=place.device)
             turn = at - torch.cummax(torch.where(first, at, torch.zeros_like(at)), dim=0).values
             order = torch.argsort(turn, stable=True)
-            offered = flat[place, row]
+            offered = flat[row, place]
             for turns in torch.split(order, torch.bincount(turn).tolist()):
                 taken.append(self._enter(lists, owners, place[turns], row[turns], offered[turns], documents))
+            changed = torch.unique_consecutive(place)
+            self._lowest[layer].view(-1)[changed] = lists[changed].amin(dim=1)
         entered = torch.cat(taken, dim=1)
         if len(taken) > 2:
             entered = entered[:, _last_of_each(entered[0] * lists.shape[1] + entered[1])]
@@ -118,6 +123,7 @@ class TopLists:
         for tensor, array in ((self.scores, scores), (self.documents, documents), (self.positions, positions)):
             shaped = torch.from_numpy(np.array(array)).view(series, n_layers, width, k).transpose(0, 1)
             tensor.copy_(shaped)
+        self._lowest = self.scores.amin(dim=3)
 
 
 def _last_of_each(keys: torch.Tensor) -> torch.Tensor:
