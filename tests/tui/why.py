@@ -117,7 +117,7 @@ def write(writer: SessionWriter, step: int, stage: str, foil: str = "") -> None:
         said = "three neurons off: p(' Paris') .773 → .120 · "
         said += random.get(at, "64 random threes: .760 (.740–.770) · picked the same way for ' Son' .740")
         said += f" · after '{PROMPT}'"
-        progress = Progress(stage="controls", done=8, total=64, unit="random neurons", started=time.time() - 2)
+        progress = Progress(stage="random neurons", done=8, total=64, unit="controls", started=time.time() - 2)
     if at >= 4:
         views["controls"] = controls(8 if at == 4 else 64)
     label = NextStep(label="the next token with them off", experiment="predict", params={"prompt": PROMPT})

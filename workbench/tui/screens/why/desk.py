@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from textual.worker import Worker
 
 from workbench.errors import UserError
-from workbench.session.records import FINISHED
 from workbench.tui.feed import NothingYet
 from workbench.tui.latest import Latest
 from workbench.tui.screens.why.finding import EXPERIMENT, TRIAL, Finding, Trial, read_finding
@@ -222,14 +221,6 @@ class Desk:
         await self.app.request(Pin(session=str(self.app.session_path()), unit=unit, remove=out))
         self.app.feed.hint()
         self.screen.say(f"{unit} {'taken out of' if out else 'put into'} the basket")
-
-    @property
-    def took(self) -> float | None:
-        """Seconds that the question shown took, once it is done."""
-        record = self.finding.record if self.finding else None
-        if record is None or record.status not in FINISHED or record.started is None or record.finished is None:
-            return None
-        return record.finished - record.started if record.status == "done" else None
 
 
 def _checked(params: dict[str, Any]) -> dict[str, Any]:

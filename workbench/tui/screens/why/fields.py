@@ -16,8 +16,8 @@ from workbench.tui.widgets.field import Field
 EXAMPLE = {"prompt": "The capital of France is", "answer": " Paris"}
 _ABOUT = {
     "prompt": ("the text the model reads", "such as The capital of France is"),
-    "answer": ("the next token to explain, with its leading space; empty is the likeliest", "the likeliest"),
-    "foil": ("a token to compare it with: explains the difference of their logits", "none"),
+    "answer": ("the next token to explain; most begin with a space", "the likeliest"),
+    "foil": ("compare with it: explains how far the logits are apart", "none"),
     "size": ("how many neurons to pick", "5"),
 }
 
@@ -30,9 +30,11 @@ class QuestionFields(Vertical):
     QuestionFields Horizontal { height: 1; }
     QuestionFields Static { width: auto; color: $quiet; }
     QuestionFields .name { width: 8; color: $foreground; }
-    QuestionFields .about { margin-left: 2; width: 1fr; }
-    QuestionFields Field { width: auto; min-width: 1; max-width: 60%; color: $primary; }
-    QuestionFields #prompt { max-width: 80%; }
+    QuestionFields .value { width: 24; }
+    QuestionFields #wide { width: 1fr; }
+    QuestionFields .about { width: 1fr; }
+    QuestionFields Field { width: auto; min-width: 1; max-width: 20; color: $primary; }
+    QuestionFields #prompt { max-width: 90%; }
     QuestionFields.short { padding: 0 2; }
     """
 
@@ -43,14 +45,17 @@ class QuestionFields(Vertical):
         for name, (about, example) in _ABOUT.items():
             with Horizontal():
                 yield Static(name, classes="name")
-                yield Static("⟨")
-                yield Field(id=name, placeholder=example)
-                yield Static("⟩")
+                with Horizontal(id="wide" if name == "prompt" else None, classes="value"):
+                    yield Static("⟨")
+                    yield Field(id=name, placeholder=example)
+                    yield Static("⟩")
                 if name != "prompt":
                     yield Static(about, classes="about")
-                if name == "size":
-                    yield Static("chat template ")
-                    yield Choice(("off", "on"), "off", id="chat")
+        with Horizontal():
+            yield Static("chat", classes="name")
+            with Horizontal(classes="value"):
+                yield Choice(("off", "on"), "off", id="chat")
+            yield Static("put the prompt into the model's chat template", classes="about")
 
     def field(self, name: str) -> Field:
         return self.query_one(f"#{name}", Field)

@@ -27,7 +27,7 @@ class Panes(Horizontal):
     """Side by side; narrow, the neurons and one of the others."""
 
     DEFAULT_CSS = """
-    Panes { height: 1fr; }
+    Panes { height: 1fr; min-height: 6; }
     Panes Vertical { width: 1fr; height: 1fr; }
     Panes Static { height: 1; padding: 0 1 0 2; }
     Panes #pane-neurons { width: 35%; max-width: 54; }

@@ -9,10 +9,9 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widget import Widget
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
 from workbench.errors import UserError
-from workbench.text import number, probability, safe, shorten, show_token
 from workbench.tui import keys
 from workbench.tui.keeping import copy_view, save_view
 from workbench.tui.page import Page
@@ -21,6 +20,7 @@ from workbench.tui.screens.why import below, words
 from workbench.tui.screens.why.desk import Desk
 from workbench.tui.screens.why.fields import EXAMPLE, QuestionFields
 from workbench.tui.screens.why.foil import a_foil
+from workbench.tui.screens.why.invite import REPLAY, Invite
 from workbench.tui.screens.why.panes import Panes
 from workbench.tui.screens.why.unit_list import UnitList
 from workbench.tui.screens.why.where import Where
@@ -28,19 +28,18 @@ from workbench.tui.theme import ink
 from workbench.tui.widgets.frame import Rule
 from workbench.tui.widgets.line_list import LineList
 from workbench.tui.widgets.view_panel import ViewPanel
-from workbench.tui.worker_words import ready, stage, trouble
 from workbench.views import Histogram
 
 if TYPE_CHECKING:
     from workbench.experiment import NextStep
     from workbench.session.records import StepRecord
+    from workbench.tui.screens.why.finding import Finding
     from workbench.tui.widgets.result.snapshot import ShownView
 
 WIDE = 96
 """cells from which the three panes stand beside each other"""
 TALL = 46
 """lines from which the controls have a histogram"""
-_REPLAY = "this is a replay, without worker or model: `workbench` alone opens one"
 
 
 class Why(Page):
@@ -55,15 +54,16 @@ class Why(Page):
         "chosen units off and on: the sentence and the next tokens rewrite. Space chooses others."
     )
     CSS = """
+    Why { overflow: hidden; }
     Why #direct { height: 1; padding: 0 2; }
     Why #verdict { height: auto; padding: 0 2; }
     Why #histogram { display: none; height: auto; padding: 0 2; margin-top: 1; max-width: 110; }
     Why.tall.judged #histogram { display: block; }
     Why #shell { height: 1; padding: 0 2; }
-    Why #invite { display: none; height: 1fr; padding: 0 2; }
     Why QuestionFields { display: none; }
     Why.asking QuestionFields { display: block; }
-    Why.empty #invite { display: block; }
+    Why.empty Invite { display: block; }
+    Why.bare #direct, Why.bare #panes { display: none; }
     Why.empty #direct, Why.empty #panes, Why.empty #rule, Why.empty #verdict, Why.empty #shell { display: none; }
     """
     BINDINGS: ClassVar[list[BindingType]] = list(keys.WHY)
@@ -75,14 +75,12 @@ class Why(Page):
         """the step that the next question is a branch of"""
         self._next: tuple[dict[str, Any], int | None, bool] | None = None
         """what another screen wants here, until this one is mounted: parameters, parent, whether to ask at once"""
-        self._last: float | None = None
-        """seconds that the last finished question took"""
 
     # --- what is on it ---
 
     def body(self) -> ComposeResult:
         yield QuestionFields()
-        yield Static(id="invite")
+        yield Invite()
         yield Static(id="direct")
         yield Panes()
         yield Rule("", id="rule")
@@ -92,28 +90,10 @@ class Why(Page):
         yield Ask()
 
     def heading(self) -> tuple[Text, Text]:
-        finding, colors = self.desk.finding, ink(self.app)
+        app, finding = self.workbench, self.desk.finding
         if finding is None:
             return super().heading()
-        answer, foil = finding.asked("answer"), finding.asked("foil")
-        left = Text(f"{self.NAME} ", colors.strong)
-        name = answer.token if answer else str(finding.params.get("answer") or "")
-        left.append(safe(show_token(name)) if name else "the likeliest token", colors.accent)
-        prompt = shorten(safe(str(finding.params.get("prompt", ""))), max(20, self.size.width - 60))
-        left.append(f' after "{prompt}"', colors.plain)
-        right = Text()
-        if words_of := self.workbench.edits.words():
-            right.append(f"{words_of} (e) · ", colors.second)
-        parts = [f"clean {probability(answer.p)}"] if answer else []
-        if foil:
-            parts.append(f"foil {show_token(foil.token)} {probability(foil.p)}")
-            clean = finding.record.scalars.get("clean")
-            parts.append(f"logits apart {number(clean)}" if clean is not None else "")
-        if finding.params.get("chat"):
-            parts.append("chat")
-        if self.workbench.link is None:
-            parts.append("replay")
-        return left, right.append(safe(" · ".join(filter(None, parts))), colors.quiet)
+        return words.heading(finding, app.edits.words(), app.link is None, self.size.width, ink(app))
 
     @property
     def panes(self) -> Panes:
@@ -188,7 +168,6 @@ class Why(Page):
         if not self.is_mounted:
             return
         finding, colors, desk = self.desk.finding, ink(self.app), self.desk
-        self._last = desk.took or self._last
         empty = finding is None
         if empty is not self.has_class("empty"):
             self.set_class(empty, "empty")
@@ -196,15 +175,16 @@ class Why(Page):
                 self.remove_class("asking")
                 self.call_after_refresh(self._leave_fields)
         if finding is None:
-            self.query_one("#invite", Static).update(self._invitation())
+            self.query_one(Invite).tell()
         else:
+            self._mend(finding)
             self.panes.show(finding, frozenset(desk.chosen))
             cells = self.size.width - 4
             self.query_one("#direct", Static).update(words.direct_line(finding, cells, colors))
             self.query_one("#rule", Rule).update(f"effects: {finding.effects}" if finding.effects else "")
             most = max(6, (self.size.height - 6) // 2)
             lines = below.below(finding, desk, self.workbench.link, cells, most, colors)
-            self.query_one("#verdict", Static).update(Text("\n").join(lines))
+            self.query_one("#verdict", Static).update(Text("\n", no_wrap=True).join(lines))
             controls = finding.view("controls", Histogram)
             self.set_class(controls is not None, "judged")
             if controls is not None and self.has_class("tall"):
@@ -214,17 +194,19 @@ class Why(Page):
             self.query_one("#shell", Static).update(line)
         self.refresh_frame()
 
-    def _invitation(self) -> Text:
-        link, colors = self.workbench.link, ink(self.app)
-        if link is None:
-            return Text(f"No `why` was asked in this session. {_REPLAY}.", colors.plain)
-        waits = trouble(link)
-        if not waits and not ready(link):
-            waits = f"{stage(link)}: what is asked now waits for it"
-        if self.desk.pending:
-            return Text(f"asking{f' · {waits}' if waits else ''} · Ctrl+C takes it back", colors.second)
-        size = self.fields.field("size").value
-        return words.invitation(self._last, int(size) if size.isdecimal() else 5, waits, colors)
+    def _mend(self, finding: Finding) -> None:
+        """A question that could not be answered: its fields, to change it."""
+        bare = finding.snapshot.finished and not finding.snapshot.views
+        if bare is self.has_class("bare"):
+            return
+        self.set_class(bare, "bare")
+        if bare and self.workbench.link is not None and not self.has_class("asking"):
+            self.action_write()
+
+    @on(Input.Changed, "QuestionFields Field")
+    def _typed(self) -> None:
+        if self.has_class("empty"):
+            self.query_one(Invite).tell()
 
     # --- from other screens ---
 
@@ -233,7 +215,11 @@ class Why(Page):
         if step.edits is not None:
             from workbench.edits import parse_edits
 
-            self.workbench.edits.use(parse_edits(step.edits, self.workbench.model_info))
+            try:
+                self.workbench.edits.use(parse_edits(step.edits, self.workbench.model_info))
+            except UserError as error:
+                self.say(str(error), bad=True)
+                return
         self._wanted(step.params, parent, True)
 
     def fill(self, record: StepRecord) -> None:
@@ -305,7 +291,7 @@ class Why(Page):
 
     def action_write(self) -> None:
         if self.workbench.link is None:
-            self.say(_REPLAY, bad=True)
+            self.say(REPLAY, bad=True)
             return
         self.add_class("asking")
         if self.desk.finding is not None:
@@ -338,7 +324,7 @@ class Why(Page):
 
         finding = self.desk.finding
         if self.workbench.link is None:
-            self.say(_REPLAY, bad=True)
+            self.say(REPLAY, bad=True)
         elif finding is not None:
             step = NextStep(label="", experiment=experiment, params={**finding.question, **more}, edits=edits)
             self.workbench.ask(step, parent=finding.record.id)

@@ -41,13 +41,16 @@ class Where(Widget, can_focus=True):
         self.view: Heatmap | None = None
         self._row, self._column = 0, 0
         """the cursor: a row and a column of the view"""
+        self._moved = False
+        """by hand; until then the cursor is on the strongest place"""
 
     def show(self, view: Heatmap | None) -> None:
         if view is self.view:
             return
-        fresh = self.view is None or view is None or view.values.shape != self.view.values.shape
+        if self.view is None or view is None or view.values.shape != self.view.values.shape:
+            self._moved = False
         self.view = view
-        if fresh and view is not None and view.values.size:
+        if not self._moved and view is not None and view.values.size:
             flat = int(np.argmax(np.abs(np.nan_to_num(view.values))))
             self._row, self._column = divmod(flat, view.values.shape[1])
         self.refresh()
@@ -66,7 +69,7 @@ class Where(Widget, can_focus=True):
         names = [labels[at] if at < len(labels) else str(at) for labels, at in
                  ((view.row_labels, row), (view.column_labels, column))]  # fmt: skip
         value = float(view.values[row, column])
-        figure = "left out, as the attention sink" if np.isnan(value) else signed_number(value)
+        figure = "left out (attention sink)" if np.isnan(value) else signed_number(value)
         return safe(f"{names[0]} at {names[1]}: {figure}")
 
     def _grid(self) -> Grid | None:
@@ -87,7 +90,7 @@ class Where(Widget, can_focus=True):
             line.append(" " * max(0, start + places.each - line.cell_len))
             inside = line.plain[start : start + places.each]
             marked = Text(no_wrap=True, end="").append_text(line[:start])
-            middle = f"▐{inside[1:-1]}▌" if len(inside) > 2 else "×" * len(inside)
+            middle = f"[{inside[1:-1]}]" if len(inside) > 2 else "×" * len(inside)
             marked.append(middle, colors.strong + colors.cursor)
             lines[at] = marked.append_text(line[start + places.each :])
         return Text("\n", no_wrap=True, overflow="crop").join(lines)
@@ -120,7 +123,7 @@ class Where(Widget, can_focus=True):
 
     def _go(self, row: int, column: int) -> None:
         if (row, column) != (self._row, self._column):
-            self._row, self._column = row, column
+            self._row, self._column, self._moved = row, column, True
             self.refresh()
             self.post_message(self.Moved())
 

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from workbench.session.records import StepRecord
     from workbench.tui.theme import Ink
 
-STAGES = ("direct", "neurons", "heads", "stream", "what chance", "searching", "controls", "the same for")
+STAGES = (
+    "neurons", "heads", "stream", "what chance", "searching", "random neurons", "random directions", "the same for",
+)  # fmt: skip
 """how the experiment's stages begin, in their order"""
 _LEVELS = {"nothing": "nothing off", "these": "those picked, off"}
 _AXIS_LEAST = 16
@@ -117,7 +119,7 @@ def level_lines(
 
 def token_lines(tokens: Sequence[Likely], cells: int, most: int, colors: Ink) -> list[Text]:
     """A line a token with bars; with units off both probabilities, what moved in another colour."""
-    shown = list(tokens)[: max(0, most - 1)]
+    shown = sorted(tokens, key=lambda one: -max(one.p, one.edited or 0.0))[: max(0, most - 1)]
     if not shown:
         return []
     off = any(one.edited is not None for one in shown)
@@ -128,7 +130,7 @@ def token_lines(tokens: Sequence[Likely], cells: int, most: int, colors: Ink) ->
     head.append("    on" + ("    off" if off else ""), colors.quiet)
     lines = [head]
     for one, name in zip(shown, names, strict=True):
-        mark = {"answer": "▸ ", "foil": "▹ "}.get(one.asked, "  ")
+        mark = {"answer": "▸ ", "foil": "○ "}.get(one.asked, "  ")
         line = Text(no_wrap=True).append(mark, colors.accent)
         line.append(fit(name, name_cells), colors.strong if one.asked else colors.plain)
         line.append(fit(probability(one.p), 8, right=True), colors.quiet if off else colors.plain)
@@ -168,28 +170,49 @@ def made_words(record: StepRecord) -> str:
     return safe(" · ".join(filter(None, parts)))
 
 
-def invitation(last: float | None, size: int, waits: str, colors: Ink) -> Text:
-    """What asking does, and what it costs. `last`: seconds that the last one took here; `waits`: for the model."""
-    text = Text()
-    text.append("Enter asks. It goes from the answer to the few neurons that make it:\n\n", colors.strong)
-    for at, words in enumerate(
-        (
-            "what the embedding, every head and every MLP write straight into the logits",
-            "every neuron, head and place of the stream switched off: one gradient estimates all, "
-            "the 200 largest of each kind exactly",
-            f"the {size} neurons that lower the answer most when they are off together, also ones that hide behind "
-            "each other",
-            "the same for random ones of their kinds and for other answers: what chance gives",
-        ),
-        1,
-    ):
-        text.append(f"  {at}  ", colors.accent)
-        text.append(words + "\n", colors.plain)
-    cost = "some 1,400 forward passes of the prompt, each from the layer where something is off"
-    cost += (
-        f"; the last one here took {seconds(last)}" if last else "; progress is shown, and Ctrl+C keeps what there is"
-    )
-    text.append(f"\n{cost}", colors.quiet)
+_WORK = (
+    "what the embedding, every head and every MLP write straight into the logits",
+    "every neuron, head and place of the stream switched off: one gradient estimates all, the 200 largest of each kind "
+    "exactly",
+    "the {size} neurons that lower the answer most when they are off together, also ones that hide behind each other",
+    "the same for random ones of their kinds, and picked for other answers: what chance gives",
+)
+_OTHERS = (
+    ("The opposite of hot is", " cold"),
+    ("Monday, Tuesday, Wednesday,", " Thursday"),
+    ("The Eiffel Tower is in the city of", " Paris"),
+)
+
+
+def invitation(cost: str, size: int, waits: str, cells: int, colors: Ink) -> Text:
+    """What asking does, and what it takes. `waits`: for the model."""
+    text = Text("Enter asks. It goes from the answer to the few neurons that make it:\n\n", colors.strong)
+    for at, words in enumerate(_WORK, 1):
+        for line, part in enumerate(wrap(words.format(size=size), max(20, cells - 5))):
+            text.append(f"  {at}  " if not line else "     ", colors.accent)
+            text.append(part + "\n", colors.plain)
+    takes = f"{safe(cost)} · " if cost else ""
+    text.append(f"\n{takes}each table is there as soon as it is known, Ctrl+C keeps what there is\n", colors.quiet)
     if waits:
-        text.append(f"\n{safe(waits)}", colors.second)
+        text.append(f"{safe(waits)}\n", colors.second)
+    text.append("\nothers to try: ", colors.quiet)
+    for at, (prompt, answer) in enumerate(_OTHERS):
+        text.append(" · " if at else "", colors.quiet).append(prompt, colors.plain)
+        text.append(f" {show_token(answer)}", colors.accent)
     return text
+
+
+def heading(finding: Finding, edits: str, replay: bool, cells: int, colors: Ink) -> tuple[Text, Text]:
+    """The top line's ends: the question, and the clean values. `edits`: how many are on."""
+    answer, foil, params = finding.asked("answer"), finding.asked("foil"), finding.params
+    left = Text("Why ", colors.strong)
+    name = answer.token if answer else str(params.get("answer") or "")
+    left.append(safe(show_token(name)) if name else "the likeliest token", colors.accent)
+    left.append(f' after "{shorten(safe(str(params.get("prompt", ""))), max(20, cells - 60))}"', colors.plain)
+    right = Text(f"{edits} (e) · " if edits else "", colors.second)
+    parts = [f"clean {probability(answer.p)}"] if answer else []
+    if foil:
+        parts.append(f"foil {show_token(foil.token)} {probability(foil.p)}")
+        parts.append(f"logits apart {number(finding.record.scalars.get('clean'))}")
+    parts += [word for word, holds in (("chat", params.get("chat")), ("replay", replay)) if holds]
+    return left, right.append(safe(" · ".join(parts)), colors.quiet)

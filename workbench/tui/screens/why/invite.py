@@ -1,0 +1,61 @@
+"""What stands under the fields before a question was asked: what asking does, what it takes, what is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+from textual.widgets import Static
+
+from workbench.tui.latest import Latest
+from workbench.tui.screens.why.finding import EXPERIMENT
+from workbench.tui.screens.why.words import invitation
+from workbench.tui.theme import ink
+from workbench.tui.worker_words import ready, stage, trouble
+
+if TYPE_CHECKING:
+    from workbench.tui.screens.why.screen import Why
+
+REPLAY = "this is a replay, without worker or model: `workbench` alone opens one"
+
+
+class Invite(Static):
+    """`tell()` says it anew, as the fields and the worker are now."""
+
+    DEFAULT_CSS = "Invite { display: none; height: 1fr; padding: 0 2; }"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._cost = ""
+        self._costs = Latest(self, self._price, lambda sentence: None)
+
+    def tell(self) -> None:
+        self.update(self._words())
+        self._costs.ask()
+
+    def _words(self) -> Text:
+        page: Why = self.screen  # type: ignore[assignment]
+        link, colors = page.workbench.link, ink(self.app)
+        if link is None:
+            return Text(f"No `why` was asked in this session. {REPLAY[0].upper()}{REPLAY[1:]}.", colors.plain)
+        waits = trouble(link)
+        if not waits and not ready(link):
+            waits = f"{stage(link)}: what is asked now waits for it"
+        if page.desk.pending:
+            return Text(f"asking{f' · {waits}' if waits else ''} · Ctrl+C takes it back", colors.second)
+        size = page.fields.field("size").value
+        picked = int(size) if size.isdecimal() else 5
+        return invitation(self._cost, picked, waits, self.size.width, colors)
+
+    async def _price(self) -> None:
+        """What the question would take, as it stands in the fields."""
+        from workbench.cost import cost_line
+
+        page: Why = self.screen  # type: ignore[assignment]
+        info = page.workbench.model_info
+        if info is not None:
+            cost = await asyncio.to_thread(cost_line, EXPERIMENT, page.fields.values(), info)
+            if cost != self._cost:
+                self._cost = cost
+                self.update(self._words())
