@@ -74,6 +74,15 @@ def make_folders(root: Path) -> dict[str, str]:
     }
 
 
+def share_model(cache: Path, indexes: bool = False) -> None:
+    """The user's models in a cache folder of a test's own; and copies of the user's indexes, or of the weights part."""
+    for name in ("downloads", "models", "hashes", "strength", "timings"):
+        (USER_CACHE / name).mkdir(parents=True, exist_ok=True)
+        (cache / name).symlink_to(USER_CACHE / name)
+    for index in (USER_CACHE / "indexes").glob("*-*" if indexes else "weights-*"):
+        shutil.copytree(index, cache / "indexes" / index.name)
+
+
 @pytest.fixture(autouse=True)
 def own_folders(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Runtime, data, cache and settings of this test alone; short, since socket paths have to be."""

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.conftest import USER_CACHE, make_folders, stop_processes_of
+from tests.conftest import make_folders, share_model, stop_processes_of
 from workbench.settings import Settings
 from workbench.tui.app import WorkbenchApp
 from workbench.worker.place import WorkerSpec
@@ -58,6 +58,12 @@ async def main(work: Path) -> None:
         await until(pilot, lambda: "beyond all" in shown(app))
         await pilot.pause(1.0)
         take(app, "prompt")
+        await pilot.press("f7")
+        await until(pilot, lambda: "passes of 6 tokens" in shown(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: "picked for ' " in shown(app) and "stops and keeps" not in shown(app))
+        await pilot.pause(1.0)
+        take(app, "why")
         await pilot.press("f6")
         await pilot.pause(2.0)
         take(app, "neurons")
@@ -65,7 +71,8 @@ async def main(work: Path) -> None:
 
 if __name__ == "__main__":
     root = Path(tempfile.mkdtemp(prefix="wb-"))
-    os.environ.update({**make_folders(root), "WORKBENCH_CACHE": str(USER_CACHE), "HF_HUB_OFFLINE": "1"})
+    os.environ.update({**make_folders(root), "HF_HUB_OFFLINE": "1"})
+    share_model(root / "cache", indexes=True)
     here = root / "capitals"
     (here / "sessions").mkdir(parents=True)
     shutil.copy(ROOT / "sessions" / "tour.db", here / "sessions")

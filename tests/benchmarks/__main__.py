@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from tests.benchmarks.measure import Results, machine
-from tests.conftest import USER_CACHE, make_folders, stop_processes_of
+from tests.conftest import make_folders, share_model, stop_processes_of
 
 ALL = ("startup", "forward", "why", "worker", "screens", "index")
 
@@ -21,7 +21,8 @@ def main(names: list[str]) -> int:
     print(f"{machine()}; SmolLM2-135M-Instruct (from Q4_1), float32, seed 0", flush=True)
     for name in names or ALL:
         root = Path(tempfile.mkdtemp(prefix="wb-"))
-        env = {**make_folders(root), "WORKBENCH_CACHE": str(USER_CACHE), "HF_HUB_OFFLINE": "1"}
+        env = {**make_folders(root), "HF_HUB_OFFLINE": "1"}
+        share_model(root / "cache", indexes=name == "index")
         os.environ.update(env)
         work = root / "here"
         work.mkdir()

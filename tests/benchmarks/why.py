@@ -18,14 +18,16 @@ from tests.benchmarks.measure import Results, median
 from workbench.edits import parse_edits
 from workbench.experiment import Report
 from workbench.lab import attribution, dla, study
+from workbench.lab.continuation import Continuation, Row
 from workbench.lab.metric import Metric
-from workbench.lab.model import Lab, load_lab
+from workbench.lab.model import CPU_ROWS, Lab, load_lab
 from workbench.lab.run import execute
 from workbench.lab.source import resolve
 from workbench.lab.trace import Trace, run_blocks
 from workbench.units import Neuron
 
 PROMPT, ANSWER = "The capital of France is", " Paris"
+LONGER = "When Mary and John went to the store, John gave a drink to"
 SAMPLE = 96
 """neurons that are switched off both ways"""
 GENERATED = 24
@@ -171,3 +173,16 @@ def _generation(lab: Lab, results: Results) -> None:
             rates[edited].append(GENERATED / (time.process_time() - began))
     ratio = median(rates[True]) / median(rates[False])
     results.add("edited generation against unedited, tokens/s", "≥ .9", f"{ratio:.2f}", ratio >= 0.9)
+    plans = {False: lab.plan(()), True: lab.plan(edits)}
+    together: dict[bool, list[float]] = {False: [], True: []}
+    for _ in range(3):
+        for edited in (False, True):
+            rows = [Row(lab.prompt(PROMPT if at % 2 else LONGER), plans[edited]) for at in range(CPU_ROWS)]
+            began = time.process_time()
+            tokens_come = sum(lab.continue_all(rows, [Continuation() for _ in rows], GENERATED))
+            together[edited].append(tokens_come / (time.process_time() - began))
+    ratio = median(together[True]) / median(together[False])
+    name = f"the same, {CPU_ROWS} prompts of two lengths at once"
+    results.add(name, "≥ .9", f"{ratio:.2f}", ratio >= 0.9)
+    gain = median(together[False]) / median(rates[False])
+    results.add(f"{CPU_ROWS} prompts at once against one by one, tokens/s", "> 1", f"{gain:.1f} times", gain > 1)

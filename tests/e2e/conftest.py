@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import USER_CACHE, make_folders, stop_processes_of
+from tests.conftest import make_folders, share_model, stop_processes_of
 from tests.e2e.terminal import Sshd, Terminal
 
 ROOT = Path(__file__).parent.parent.parent
@@ -29,11 +29,11 @@ class Place:
         shutil.copy(ROOT / "sessions" / "tour.db", self.cwd / "sessions")
         self.env = {
             **make_folders(root),
-            "WORKBENCH_CACHE": str(USER_CACHE),
             "HF_HUB_OFFLINE": "1",
             "OMP_NUM_THREADS": "2",
         }
         self.program = f"{sys.executable} -m workbench"
+        share_model(root / "cache")
 
     def run(self, *words: str, timeout: float = 180) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

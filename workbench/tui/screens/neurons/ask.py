@@ -196,8 +196,8 @@ class Ask(Vertical):
         room = max(20, self.size.width - 2)
         problem = safe(error.problem)
         text = " " * before + "^ " + problem
-        if width(text) > room:
-            text = shorten(problem, room) if before + 2 > room // 2 else shorten(text, room)
+        if width(text) > room:  # the words get a line of their own
+            text = f"{' ' * min(before, room - 1)}^\n  {shorten(problem, room - 2)}"
         return Text(text, getattr(ink(self.app), look), no_wrap=True)
 
     def submit(self) -> None:
