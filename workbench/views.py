@@ -40,6 +40,8 @@ class Lines(View, kw_only=True):
     y_label: str
     x_ticks: list[str] | None = None
     """[point], names of the points where they have names (tokens)"""
+    log_y: bool = False
+    """`y` is drawn on a logarithmic scale; values of 0 and below have no place on it"""
 
 
 class Bars(View, kw_only=True):

@@ -277,3 +277,18 @@ def test_rows_that_have_no_line_of_their_own_share_one_and_its_strongest_is_seen
     assert line.strip().startswith("L15–17 ")
     assert any("each line the strongest of 3" in line for line in drawn)
     assert next(line.plain for line in draw(view, 60) if "≡≡" in line.plain).strip().startswith("L17 ")
+
+
+def test_a_logarithmic_scale_has_powers_of_ten_and_no_place_for_zero():
+    view = Lines(
+        title="rank", x=np.arange(5), series=[Series(name="", y=np.array([20_000.0, 900.0, 0.0, 7.0, 1.0]))],
+        x_label="layer", y_label="rank", log_y=True,
+    )  # fmt: skip
+    lines = text_of(view, 60).splitlines()
+    assert "rank, log scale" in lines[1]
+    places = [next(at for at, line in enumerate(lines) if line.strip().startswith(f"{power}┤")) for power in
+              ("10,000", "1,000", "100", "10", "1")]  # fmt: skip
+    steps = np.diff(places)
+    assert (steps == steps[0]).all() or np.ptp(steps) <= 1, "each power as far from the next"
+    one = msgspec.structs.replace(view, series=[Series(name="", y=np.zeros(5))])
+    assert "nothing to draw" in text_of(one, 60)

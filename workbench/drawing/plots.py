@@ -9,7 +9,7 @@ import numpy as np
 from workbench.drawing.canvas import Trace, canvas_height, draw_canvas, legend, marker
 from workbench.drawing.layout import joined
 from workbench.drawing.style import Line, Style
-from workbench.drawing.ticks import limits, log_ticks, named_ticks, nice_ticks, number_ticks
+from workbench.drawing.ticks import limits, log_ticks, named_ticks, nice_ticks, number_ticks, power_ticks
 from workbench.text import count, number
 from workbench.views import Histogram, Lines, Scatter, Series
 
@@ -19,7 +19,7 @@ _MAX_SERIES = 12
 def draw_lines(view: Lines, cells: int, height: int | None, style: Style) -> tuple[list[Line], str]:
     """Curves over a shared axis, with bands as thin lines; what the note must add."""
     x = np.asarray(view.x, dtype=float)
-    shown = view.series[:_MAX_SERIES]
+    shown = [_logarithms(one) if view.log_y else one for one in view.series[:_MAX_SERIES]]
     y_limits = limits([part for s in shown for part in (s.y, s.low, s.high) if part is not None])
     x_limits = limits([x], margin=0.0)
     if not len(x) or y_limits is None or x_limits is None:
@@ -35,7 +35,8 @@ def draw_lines(view: Lines, cells: int, height: int | None, style: Style) -> tup
     for index, series in enumerate(shown):
         keep_x, keep_y = decimate(x, np.asarray(series.y, dtype=float), columns)
         traces.append(Trace(keep_x, keep_y, style.series(index), marker(index, style)))
-    lines = legend(view.y_label, [s.name for s in shown], cells, style)
+    y_label = f"{view.y_label}, log scale" if view.log_y else view.y_label
+    lines = legend(y_label, [s.name for s in shown], cells, style)
     lines += draw_canvas(
         traces,
         cells,
@@ -44,11 +45,23 @@ def draw_lines(view: Lines, cells: int, height: int | None, style: Style) -> tup
         x_limits=x_limits,
         y_limits=y_limits,
         x_ticks=named_ticks(x, view.x_ticks, cells) if view.x_ticks else number_ticks(x, x_limits, cells),
-        y_ticks=nice_ticks(*y_limits, 5),
+        y_ticks=power_ticks(*y_limits) if view.log_y else nice_ticks(*y_limits, 5),
         x_label=view.x_label,
     )
     hidden = len(view.series) - len(shown)
     return lines, joined(f"{hidden} more series not drawn" if hidden else "", _bands(shown))
+
+
+def _logarithms(series: Series) -> Series:
+    """Of ten; nan where there is none."""
+
+    def log(values: np.ndarray | None) -> np.ndarray | None:
+        if values is None:
+            return None
+        known = np.asarray(values, dtype=float)
+        return np.log10(known, out=np.full(known.shape, np.nan), where=known > 0)
+
+    return Series(name=series.name, y=np.asarray(log(series.y)), low=log(series.low), high=log(series.high))
 
 
 def draw_histogram(view: Histogram, cells: int, height: int | None, style: Style) -> tuple[list[Line], str]:

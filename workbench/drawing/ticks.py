@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from workbench.text import MINUS, count, trim, width
+from workbench.text import MINUS, count, number, trim, width
 
 
 @dataclass
@@ -51,6 +51,18 @@ def named_ticks(x: np.ndarray, names: list[str], cells: int) -> Ticks:
 def log_ticks(top: float) -> Ticks:
     powers = range(int(top) + 1)
     return Ticks([math.log10(10.0**p + 1) for p in powers], [count(10**p) for p in powers])
+
+
+def power_ticks(low: float, high: float) -> Ticks:
+    """Powers of ten between 10^`low` and 10^`high`; their doubles and halves too where those are few."""
+    powers = range(math.floor(low), math.ceil(high) + 1)
+    for parts in ((1,), (1, 2, 5)):
+        values = [part * 10.0**power for power in powers for part in parts]
+        inside = [value for value in values if low - 1e-9 <= math.log10(value) <= high + 1e-9]
+        if len(inside) > 1:
+            break
+    names = [count(value) if value >= 1 else number(value) for value in inside]
+    return Ticks([math.log10(value) for value in inside], names)
 
 
 def nice_ticks(low: float, high: float, most: int) -> Ticks:

@@ -150,6 +150,7 @@ def _lines(lab: Lab, report: Report, depths: list[Depth], answer: int, note: str
             series=[Series(name=name, y=depth.ranks) for name, depth in zip(labels, depths, strict=True)],
             x_label="layer",
             y_label="rank",
+            log_y=True,
         ),
     )
     kinds = ("clean", "edited") if lab.edits else ("KL",)
@@ -260,6 +261,7 @@ def _tell_set(lab: Lab, rows: list[Asked], found: list[list[Depth]], report: Rep
             series=ranks,
             x_label="layer",
             y_label="rank",
+            log_y=True,
         ),
     )
     report.add(
