@@ -16,8 +16,8 @@ from workbench.tui.widgets.field import Field
 EXAMPLE = {"prompt": "The capital of France is", "answer": " Paris"}
 _ABOUT = {
     "prompt": ("the text the model reads", "such as The capital of France is"),
-    "answer": ("the next token to explain; most begin with a space", "the likeliest"),
-    "foil": ("compare with it: explains how far the logits are apart", "none"),
+    "answer": ("the next token to explain, with its space", "the likeliest"),
+    "foil": ("compare with: how far the logits are apart", "none"),
     "size": ("how many neurons to pick", "5"),
 }
 
@@ -55,7 +55,7 @@ class QuestionFields(Vertical):
             yield Static("chat", classes="name")
             with Horizontal(classes="value"):
                 yield Choice(("off", "on"), "off", id="chat")
-            yield Static("put the prompt into the model's chat template", classes="about")
+            yield Static("put the prompt into the chat template", classes="about")
 
     def field(self, name: str) -> Field:
         return self.query_one(f"#{name}", Field)

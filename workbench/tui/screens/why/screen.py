@@ -266,8 +266,8 @@ class Why(Page):
     # --- keys: moving ---
 
     def _leave_fields(self) -> None:
-        place = self.rest()
-        self.set_focus(place)
+        if not self.has_class("asking"):
+            self.set_focus(self.rest())
 
     async def leave_field(self) -> None:
         if self.asking.is_open:

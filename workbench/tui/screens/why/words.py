@@ -50,7 +50,7 @@ def running_line(record: StepRecord, cells: int, colors: Ink) -> Text:
     stage = record.progress.stage
     at = next((at for at, name in enumerate(STAGES, 1) if stage.startswith(name)), 1)
     words = progress_words(record.progress, time.time()) or "reading the prompt"
-    text = Text(f"{at} of {len(STAGES)} ", colors.strong, no_wrap=True)
+    text = Text(no_wrap=True).append(f"{at} of {len(STAGES)} ", colors.strong)
     text.append(f"{bar(record)} " if bar(record) and cells >= 90 else "", colors.accent)
     text.append(words, colors.second)
     if record.started is not None:
@@ -186,7 +186,7 @@ _OTHERS = (
 
 def invitation(cost: str, size: int, waits: str, cells: int, colors: Ink) -> Text:
     """What asking does, and what it takes. `waits`: for the model."""
-    text = Text("Enter asks. It goes from the answer to the few neurons that make it:\n\n", colors.strong)
+    text = Text().append("Enter asks. It goes from the answer to the few neurons that make it:\n\n", colors.strong)
     for at, words in enumerate(_WORK, 1):
         for line, part in enumerate(wrap(words.format(size=size), max(20, cells - 5))):
             text.append(f"  {at}  " if not line else "     ", colors.accent)
@@ -205,11 +205,11 @@ def invitation(cost: str, size: int, waits: str, cells: int, colors: Ink) -> Tex
 def heading(finding: Finding, edits: str, replay: bool, cells: int, colors: Ink) -> tuple[Text, Text]:
     """The top line's ends: the question, and the clean values. `edits`: how many are on."""
     answer, foil, params = finding.asked("answer"), finding.asked("foil"), finding.params
-    left = Text("Why ", colors.strong)
+    left = Text().append("Why ", colors.strong)
     name = answer.token if answer else str(params.get("answer") or "")
     left.append(safe(show_token(name)) if name else "the likeliest token", colors.accent)
     left.append(f' after "{shorten(safe(str(params.get("prompt", ""))), max(20, cells - 60))}"', colors.plain)
-    right = Text(f"{edits} (e) · " if edits else "", colors.second)
+    right = Text().append(f"{edits} (e) · " if edits else "", colors.second)
     parts = [f"clean {probability(answer.p)}"] if answer else []
     if foil:
         parts.append(f"foil {show_token(foil.token)} {probability(foil.p)}")
