@@ -61,7 +61,7 @@ async def main(work: Path) -> None:
         await pilot.press("f7")
         await until(pilot, lambda: "passes of 6 tokens" in shown(app))
         await pilot.press("enter")
-        await until(pilot, lambda: "picked for ' " in shown(app) and "stops and keeps" not in shown(app))
+        await until(pilot, lambda: "s · cpu float32 · seed 0" in shown(app))
         await pilot.pause(1.0)
         take(app, "why")
         await pilot.press("f6")

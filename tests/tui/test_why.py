@@ -204,6 +204,30 @@ async def test_space_chooses_what_zero_switches_off_and_a_brings_the_pick_back()
         assert page.desk.is_pick and not page.desk.off
 
 
+async def test_under_edits_it_says_so_and_what_is_switched_off_comes_on_top():
+    client = WhyClient()
+    async with opened(client) as (pilot, page):
+        pilot.app.edits.add("L5.H3=0", None)
+        await pilot.press("enter")
+        await answered(pilot, page)
+        await until(pilot, lambda: "asked under L5.H3=0" in screen(pilot.app), "the edits")
+        await pilot.press("0")
+        await until(pilot, lambda: "KL 1.44" in screen(pilot.app), "the trial")
+        first, second = map(str, client.last("predict").edits)
+        assert first == "L5.H3=0" and second == "L29.N385, L24.N963, L29.N511[1-]=0"
+        pilot.app.edits.toggle(0)
+        await pilot.press("r")
+        await until(pilot, lambda: len(client.submitted) == 3, "again")
+        assert client.submitted[2].edits == client.submitted[0].edits, "as it was asked, whatever is on now"
+
+
+async def test_help_names_its_keys():
+    async with opened(WhyClient(), size=(120, 60)) as (pilot, _):
+        await pilot.press("f1")
+        await until(pilot, lambda: "why.toggle" in screen(pilot.app), "the keys by name")
+        assert "Why does it say that?" in screen(pilot.app)
+
+
 async def test_p_pins_and_unpins_the_unit_under_the_cursor():
     client = WhyClient()
     async with opened(client) as (pilot, page):

@@ -171,7 +171,7 @@ class WhyClient(FakeClient):
             return super()._submit(message)
         writer = self.writer(message.session)
         step = writer.add_step(
-            message.experiment, message.params, message.edits, seed=message.seed, parent=message.parent,
+            message.experiment, message.params, message.edits, seed=message.seed, parent=message.parent, origin="tui",
             command=command_line("why", make_params(why.Params, message.params)) if message.experiment == "why" else "",
         )  # fmt: skip
         if message.experiment == "predict":

@@ -59,7 +59,8 @@ def _logarithms(series: Series) -> Series:
         if values is None:
             return None
         known = np.asarray(values, dtype=float)
-        return np.log10(known, out=np.full(known.shape, np.nan), where=known > 0)
+        found: np.ndarray = np.log10(known, out=np.full(known.shape, np.nan), where=known > 0)
+        return found
 
     return Series(name=series.name, y=np.asarray(log(series.y)), low=log(series.low), high=log(series.high))
 

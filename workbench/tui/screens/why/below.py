@@ -9,7 +9,7 @@ from rich.text import Text
 from workbench.text import fit, safe, shorten, width
 from workbench.tui.screens.why.finding import Level, trial_tokens
 from workbench.tui.screens.why.words import level_lines, running_line, sentence, token_lines, token_row
-from workbench.tui.widgets.result.words import status_line
+from workbench.tui.widgets.result.words import edits_text, status_line
 
 if TYPE_CHECKING:
     from workbench.session.records import StepRecord
@@ -33,6 +33,9 @@ def below(finding: Finding, desk: Desk, link: Link | None, cells: int, most: int
         lines.append(running_line(record, cells, colors))
     elif record.status != "done":
         lines.append(_short(status_line(record, link, colors), cells))
+    if record.edits:
+        words = f"asked under {safe(edits_text(record))}: what is called clean here is with them"
+        lines.append(Text(shorten(words, cells), colors.second, no_wrap=True))
     lines += _said(finding, desk, trial, cells, colors)
     levels = [*finding.levels, *_own_level(finding, desk, trial)]
     if levels and (hint := _hint(desk, cells, colors)):
