@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from workbench.lab.editing import Plan
     from workbench.lab.prompts import Prompt
 
+TOKEN = 3.0
+"""tokens of a pass that a generated one is worth: few rows share what is read of the weights"""
+
 
 def generated(lab: Lab, prompt: Prompt, tokens: int, report: Report) -> None:
     """Of one prompt: what is said, clean and edited."""
@@ -43,7 +46,7 @@ def generated_of_set(
     said = f"{counts[0]} of {len(prompts)} continuations of {tokens} tokens change"
     if counts[1:]:
         low, high = min(counts[1:]), max(counts[1:])
-        said += f", under {len(counts) - 1} {controls.kind} {low}" + (f" to {high}" if high > low else "")
+        said += f", under {len(counts) - 1} {controls.kind} {low}" + (f" to {high}" if high > low else " each")
     return said
 
 

@@ -20,7 +20,7 @@ from workbench.experiment import Cost, NextStep, PromptParams, Report
 from workbench.experiments._common import about_tokens, asked, carried, check_foil, clustered, quoted
 from workbench.experiments._controls import Band, by_kind
 from workbench.experiments._effect import Document, by_class, by_position, extremes, kl_mean, loss_change, over
-from workbench.experiments._generated import generated, generated_of_set
+from workbench.experiments._generated import TOKEN, generated, generated_of_set
 from workbench.experiments._sweep import LATER
 from workbench.text import number, probability, show_token
 from workbench.views import Scalar, Scalars
@@ -86,7 +86,7 @@ def cost(params: Params, info: ModelInfo) -> Cost:
     tokens = sum(about_tokens(row.prompt) for row in rows) / len(rows)
     if params.prompts:
         passes = 2.0 + params.controls
-        passes += params.generate * (2 + params.generate_controls) / tokens
+        passes += TOKEN * params.generate * (2 + params.generate_controls) / tokens
     else:
         passes = 3 + 2 * LATER * params.controls + params.generate
     return Cost(passes=passes * len(rows), tokens=tokens)
