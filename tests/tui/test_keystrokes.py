@@ -1,6 +1,7 @@
 """What a key costs: one repaint of what changed, and no layout of the screen."""
 
 import pytest
+from textual.events import Key
 from textual.screen import Screen
 
 from tests.tui.fakes import FakeClient, replay, screen, until, workbench
@@ -74,3 +75,16 @@ async def test_the_cursor_of_the_timeline_is_one_repaint_until_it_rests(tour, dr
         await pilot.press("k")
         await until(pilot, lambda: drawn)
         assert drawn == ["repaint"]
+
+
+@pytest.mark.parametrize("screen_key", ["p", "f3"])
+async def test_a_burst_of_keys_is_taken_in_its_order(screen_key):
+    app = workbench(FakeClient())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("escape", screen_key)
+        await until(pilot, lambda: app.screen.NAME in ("Prompt", "Edits") and app.screen.typing)
+        typed = [Key(key, key if len(key) == 1 else None) for key in ("a", "x", "backspace", "left", "b", "end", "c")]
+        for key in typed:
+            app.post_message(key)
+        await until(pilot, lambda: len(getattr(app.focused, "text", "") or getattr(app.focused, "value", "")) == 3)
+        await until(pilot, lambda: "bac" in screen(app))

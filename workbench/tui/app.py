@@ -41,6 +41,10 @@ if TYPE_CHECKING:
 _CANCELLING = "cancelling step"
 
 
+def _foreign(step: int) -> str:
+    return f"step {step} was not asked from here: Ctrl+C again cancels it, whoever waits for it"
+
+
 class WorkbenchApp(App[int]):
     """Without `spec` it is a replay: one session, no worker, no model."""
 
@@ -75,6 +79,8 @@ class WorkbenchApp(App[int]):
         self.feed.path = session.absolute() if session else None
         self.link = Link(spec, self._worker_changed, self._hinted, connect) if spec else None
         self._lost_told = 0
+        self._asked: set[tuple[str, int]] = set()
+        """the steps that were asked from this terminal: session and number"""
         self._pages: dict[str, Page] = {}
 
     # --- start and end ---
@@ -230,7 +236,12 @@ class WorkbenchApp(App[int]):
         """The worker's answer. Raises UserError, also in a replay."""
         if self.link is None:
             raise UserError("this is a replay, without worker or model: `workbench` alone opens one")
-        return await self.link.request(message)
+        answer = await self.link.request(message)
+        from workbench.worker.protocol import Submit, Submitted
+
+        if isinstance(message, Submit) and isinstance(answer, Submitted):
+            self._asked.add((message.session, answer.step))
+        return answer
 
     def worker_words(self) -> Text:
         """The lower line: what is the matter, what runs, or that all is well."""
@@ -267,15 +278,23 @@ class WorkbenchApp(App[int]):
         return [job for job in status.jobs if job.session == str(self.feed.path)] if status else []
 
     async def action_cancel(self) -> None:
-        """Ctrl+C: what is looked at if it runs, else what runs in this session, else what waits."""
+        """Ctrl+C: what is looked at if it runs, else what was asked here, what runs first, then what waits.
+
+        What another terminal asked, or this one before its line dropped, takes a second Ctrl+C.
+        """
         page = self.page_now
         if page.cancel_own():
             return
-        jobs = sorted(self._jobs(), key=lambda job: (job.state != "running", job.step))
+        path = str(self.feed.path)
+        jobs = sorted(self._jobs(), key=lambda job: ((path, job.step) not in self._asked, job.state != "running"))
         if not jobs:
             page.say("nothing is running here; q leaves" if self.link else "nothing runs in a replay; q leaves")
             return
-        await self.cancel(jobs[0].step)
+        step = jobs[0].step
+        if (path, step) in self._asked or page.said() == _foreign(step):
+            await self.cancel(step)
+        else:
+            page.say(_foreign(step))
 
     async def cancel(self, step: int) -> None:
         from workbench.worker.protocol import Cancel

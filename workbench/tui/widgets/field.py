@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 from rich.cells import cell_len
 from rich.text import Text
 from textual.binding import BindingType
-from textual.events import Paste
+from textual.events import Key, Paste
 from textual.geometry import Size
 from textual.reactive import Reactive
+from textual.widget import Widget
 from textual.widgets import Input
 
 from workbench.text import safe
@@ -38,6 +39,23 @@ def _picture(character: str) -> str:
     if code < 0x20:
         return chr(0x2400 + code)
     return "␡" if code == 0x7F else "�"
+
+
+async def own_key(widget: Widget, event: Key) -> bool:
+    """Does what the focused `widget` itself binds to a key that prints nothing, in its turn; whether it did.
+
+    Textual lets such a key wander up to the app first: in a burst of keys, as a slow line brings them, a backspace
+    would come after all the letters that were typed behind it.
+    """
+    if event.is_printable or widget.screen.focused is not widget:
+        return False
+    _, bindings = widget.screen._binding_chain[0]
+    for binding in bindings.key_to_bindings.get(event.key, ()):
+        if await widget.app.run_action(binding.action, widget):
+            event.stop()
+            event.prevent_default()
+            return True
+    return False
 
 
 class Field(Input):
@@ -80,6 +98,9 @@ class Field(Input):
 
     def _position_to_cell(self, position: int) -> int:
         return cell_len(pictured(self.value[:position]))
+
+    async def _on_key(self, event: Key) -> None:
+        await own_key(self, event)
 
     def _on_paste(self, event: Paste) -> None:
         text = event.text.replace("\r\n", "\n").replace("\r", "\n")

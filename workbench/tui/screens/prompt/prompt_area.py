@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.widgets import TextArea
 
 from workbench.tui import keys
-from workbench.tui.widgets.field import pictured
+from workbench.tui.widgets.field import own_key, pictured
 
 
 class PromptArea(TextArea):
@@ -50,8 +50,7 @@ class PromptArea(TextArea):
             self.move_cursor(self.document.end)
 
     async def _on_key(self, event: Key) -> None:
-        if event.key == "enter":
-            event.prevent_default()  # the binding runs it; TextArea would break the line
+        await own_key(self, event)  # Enter among them: TextArea would break the line
 
     async def _on_paste(self, event: Paste) -> None:
         event.prevent_default()
