@@ -41,5 +41,5 @@ NO_INDEX = (
     "There is no index of this model yet.\n\n"
     "As soon as the model is loaded one is made from its weights alone: what each neuron promotes and suppresses, its "
     "norms and neighbours. To see what neurons fire on, press I and choose how much text to read: 20,000 tokens take "
-    "about half a minute, and the list can be browsed while it grows."
+    "half a minute to a minute on two cores, and the list can be browsed while it grows."
 )

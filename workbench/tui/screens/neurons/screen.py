@@ -25,12 +25,15 @@ from workbench.tui.screens.neurons.card_pane import CardPane
 from workbench.tui.screens.neurons.chooser import Chooser
 from workbench.tui.screens.neurons.shelf import Shelf
 from workbench.tui.theme import ink
+from workbench.tui.widgets.frame import key_word
 from workbench.tui.widgets.line_list import LineList
 from workbench.tui.widgets.neuron_list import NeuronHeader, NeuronList
 
 LOOK = 1.0
 """seconds between two looks for a newer revision of the index"""
 _OPENING = frozenset({"filter", "sort", "scale", "pin_set", "write", "note", "choose_index"})
+_ON_A_NEURON = frozenset({"zero", "scale", "pin", "pin_set", "tails", "note", "export", "card", "mark", "scroll_card"})
+_ON_A_LIST = frozenset({"filter", "sort", "reverse", "columns", "jump", "unusual", "relax", "close_card"})
 SIDE_BY_SIDE = 100
 """cells from which list and card stand beside each other"""
 
@@ -254,8 +257,19 @@ class Neurons(Page):
     # --- keys: the list ---
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Keys that open the line come before everything else, so that what is typed next is typed into it."""
+        """Keys that open the line come before everything else, so that what is typed next is typed into it; and where
+        there is no neuron, or no list, the keys for them are not offered."""
+        if (action in _ON_A_NEURON and self.neuron is None) or (action in _ON_A_LIST and self.browse.index is None):
+            return False
         return not (action in _OPENING and self.asking.is_open)
+
+    def keys_now(self) -> list[tuple[str, str]]:
+        """Without an index its key comes first."""
+        found = super().keys_now()
+        if self.browse.index is None or not self.browse.index.has_data:
+            key = next((key for key, one in self.active_bindings.items() if one.binding.id == "neurons.index"), "")
+            found[:0] = [(key_word(key), "index")] if key and not self.typing else []
+        return found
 
     def action_filter(self) -> None:
         if self.browse.index is not None:
