@@ -330,6 +330,16 @@ async def test_a_replay_shows_everything_and_says_what_needs_a_model(terminal):
         await until(pilot, lambda: isinstance(pilot.app.screen, Save), "saving needs no model")
 
 
+async def test_of_several_questions_it_opens_on_the_newest_that_did_not_fail(terminal):
+    path = session(terminal / "sessions" / "old.db")
+    with SessionWriter(path) as writer:
+        add(writer, prompt="The opposite of hot is", answer=" cold")
+        add(writer, "queued", error="answer and foil are the same token")
+    async with opened(None, path) as (pilot, page):
+        await until(pilot, lambda: 'after "The opposite of hot is"' in screen(pilot.app), "the second")
+        assert page.desk.step == 2
+
+
 async def test_a_replay_without_a_question_says_so(tour):
     async with opened(None, tour) as (pilot, _):
         await until(pilot, lambda: "No `why` was asked in this session" in screen(pilot.app), "the sentence")

@@ -48,7 +48,7 @@ ROWS = f"SELECT {', '.join(_ROW.values())} FROM step ORDER BY id LIMIT ? OFFSET 
 ROWS_OF = f"SELECT {', '.join(_ROW.values())} FROM step WHERE id IN (SELECT value FROM json_each(?))"
 TREE = f"SELECT id, {_integer('parent')} FROM step WHERE id > ? ORDER BY id"
 ROW = f"SELECT {', '.join(_ROW.values())} FROM step WHERE id = ?"
-LAST_OF = "SELECT max(id) FROM step WHERE experiment = ?"
+LAST_OF = "SELECT id FROM step WHERE experiment = ? ORDER BY status = 'failed', id DESC LIMIT 1"
 
 OPEN_STEPS = f"""
     SELECT id, {_text("status", _LINE)}, {_text("owner", _LINE)} FROM step

@@ -100,10 +100,10 @@ class SessionReader:
             return connection.execute(query.TREE, (after,)).fetchall()
 
     def last_of(self, experiment: str) -> int | None:
-        """The newest step of this experiment; None if there is none."""
+        """The newest step of this experiment that did not fail, else the newest; None if there is none."""
         with self._read() as connection:
-            found = connection.execute(query.LAST_OF, (experiment,)).fetchone()[0]
-        return None if found is None else int(found)
+            found = connection.execute(query.LAST_OF, (experiment,)).fetchone()
+        return int(found[0]) if found else None
 
     def row(self, step: int) -> StepRow | None:
         """One line of the timeline; None if there is no such step."""

@@ -367,7 +367,10 @@ class Why(Page):
         if self.desk.finding is None:
             return
         if not self.desk.chosen:
-            self.say("nothing is picked yet: Space chooses the unit under the cursor, 0 switches it off")
+            ways = (
+                "Space chooses the unit under the cursor, 0 switches it off" if self.panes.unit else "no unit is known"
+            )
+            self.say(f"nothing is picked yet: {ways}")
             return
         self.say("")
         self.desk.toggle()
