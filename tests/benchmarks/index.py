@@ -31,9 +31,9 @@ def run(results: Results, env: dict[str, str], folder: Path) -> None:
     from workbench.index.format import weights_folder_name
     from workbench.index.store import indexes_dir
     from workbench.lab.fingerprint import fingerprint
+    from workbench.lab.indexing.weights_index import build_weights
     from workbench.lab.model import load_lab
     from workbench.lab.source import resolve
-    from workbench.lab.weights_index import build_weights
 
     torch.set_num_threads(2)
     source = resolve("default")
@@ -60,7 +60,7 @@ def run(results: Results, env: dict[str, str], folder: Path) -> None:
 def _documents(model: Any) -> list[tuple[int, np.ndarray]]:
     """Documents of whole windows only, so that neither side has padding; as many as the chunks need."""
     from workbench.lab.corpora import open_corpus
-    from workbench.lab.indexing import tokenise
+    from workbench.lab.indexing.build import tokenise
 
     found: list[tuple[int, np.ndarray]] = []
     windows = 0
@@ -86,8 +86,8 @@ class _Index:
     def __init__(self, model: Any, documents: list[tuple[int, np.ndarray]], rows: int, explain: bool) -> None:
         from workbench.index.format import CorpusInfo
         from workbench.index.store import indexes_dir
-        from workbench.lab import indexing
         from workbench.lab.corpora import Corpus
+        from workbench.lab.indexing import build as indexing
 
         settings = indexing.default_settings(model.info, CONTEXT, TOP, explain)
         settings = msgspec.structs.replace(settings, block_tokens=rows * CONTEXT, shelf_blocks=max(1, ROWS // rows))
@@ -97,7 +97,7 @@ class _Index:
         self._blocks: Iterator[Any] = iter(())
 
     def __enter__(self) -> _Index:
-        from workbench.lab.blocks import blocks
+        from workbench.lab.indexing.blocks import blocks
 
         self.build.__enter__()
         self._blocks = blocks(iter(self._documents), self._settings, None)
@@ -183,9 +183,9 @@ def _going_on(results: Results, model: Any, documents: list[tuple[int, np.ndarra
     """The same where the lists are full: README's index, gone on with, as most of a long build is."""
     from workbench.index.format import read_index_file
     from workbench.index.store import indexes_dir
-    from workbench.lab import indexing
-    from workbench.lab.blocks import blocks
     from workbench.lab.corpora import Corpus
+    from workbench.lab.indexing import build as indexing
+    from workbench.lab.indexing.blocks import blocks
 
     folder = next(indexes_dir().glob("stdlib-*"), None)
     if folder is None:
@@ -280,8 +280,8 @@ def _short_texts(results: Results, model: Any) -> None:
     """256 short texts, every neuron, against a packaged tool's one neuron."""
     from workbench.index.format import CorpusInfo
     from workbench.index.store import indexes_dir
-    from workbench.lab import indexing
     from workbench.lab.corpora import Corpus, open_corpus
+    from workbench.lab.indexing import build as indexing
 
     texts = [text.strip()[:120] for text in open_corpus("stdlib").texts][:256]
     info = CorpusInfo(name="bench-short", spec="bench", hash="1" * 64, documents=len(texts))

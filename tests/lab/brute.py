@@ -9,8 +9,8 @@ import torch
 
 from workbench.index import bins
 from workbench.index.format import SIGN_TOP, half_of, in_sample
-from workbench.lab.blocks import blocks
-from workbench.lab.indexing import bos_id, tokenise
+from workbench.lab.indexing.blocks import blocks
+from workbench.lab.indexing.build import bos_id, tokenise
 from workbench.units import Site
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from workbench.errors import UserError
 from workbench.index.format import IndexSettings, half_of, in_sample
-from workbench.lab.blocks import blocks, widths
 from workbench.lab.corpora import LONG_TEXT, PIECE, Corpus, open_corpus
+from workbench.lab.indexing.blocks import blocks, widths
 
 
 def test_the_standard_library_is_a_corpus_and_always_the_same() -> None:

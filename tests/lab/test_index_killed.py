@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 from tests.lab.test_indexing import open_model, ragged, small
 from workbench.index.store import indexes_dir
-from workbench.lab import indexing
+from workbench.lab.indexing import build as indexing
 indexing.FIRST_CHECKPOINT = indexing.CHECKPOINT = 0.0
 model = open_model(Path(sys.argv[1]), "llama")
 made = indexing.IndexBuild(model, ragged(11, n=40), small(model), 1 << 60, indexes_dir() / "killed")

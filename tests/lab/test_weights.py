@@ -14,8 +14,8 @@ from tests.tiny import ARCHITECTURES
 from workbench.index.families import NAMES
 from workbench.index.reader import NeuronIndex
 from workbench.index.store import verify
-from workbench.lab.weights import effective, largest, unembedding
-from workbench.lab.weights_index import weights_folder
+from workbench.lab.indexing.weights import effective, largest, unembedding
+from workbench.lab.indexing.weights_index import weights_folder
 
 
 @pytest.fixture(scope="module")

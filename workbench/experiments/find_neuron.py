@@ -24,7 +24,7 @@ from workbench.views import Column, Table
 if TYPE_CHECKING:
     from workbench.index.reader import NeuronIndex
     from workbench.lab import Lab
-    from workbench.lab.heldout import HeldOut, Rule
+    from workbench.lab.indexing.heldout import HeldOut, Rule
 
 ORDER = 43
 TAKES_EDITS = False

@@ -20,7 +20,7 @@ from workbench.views import Column, Heatmap, Scalar, Scalars, Table
 if TYPE_CHECKING:
     from workbench.index.reader import NeuronIndex
     from workbench.lab import Lab
-    from workbench.lab.indexing import IndexBuild
+    from workbench.lab.indexing.build import IndexBuild
     from workbench.model_info import ModelInfo
 
 ORDER = 40

@@ -19,12 +19,12 @@ from workbench.errors import GrammarError, UserError
 from workbench.experiment import Report
 from workbench.index.format import IndexSettings
 from workbench.lab.applying import Hook
-from workbench.lab.blocks import Block, blocks
 from workbench.lab.corpora import Corpus
 from workbench.lab.forward import hooked
-from workbench.lab.indexing import bos_id, tokenise
+from workbench.lab.indexing.blocks import Block, blocks
+from workbench.lab.indexing.build import bos_id, tokenise
+from workbench.lab.indexing.token_features import TokenFeatures
 from workbench.lab.loading import Model
-from workbench.lab.token_features import TokenFeatures
 from workbench.units import Neuron, Site
 
 BOOTSTRAPS = 200

@@ -35,14 +35,14 @@ from workbench.index.format import (
 )
 from workbench.index.store import indexes_dir
 from workbench.index.writer import RECORD, IndexWriter, check_disk
-from workbench.lab.accumulate import Accumulators, OnDevice
 from workbench.lab.applying import Hook
-from workbench.lab.blocks import Block, blocks
 from workbench.lab.corpora import Corpus
 from workbench.lab.forward import hooked
+from workbench.lab.indexing.accumulate import Accumulators, OnDevice
+from workbench.lab.indexing.blocks import Block, blocks
+from workbench.lab.indexing.token_features import VERSION, TokenFeatures
+from workbench.lab.indexing.weights import vocabulary
 from workbench.lab.loading import Model
-from workbench.lab.token_features import VERSION, TokenFeatures
-from workbench.lab.weights import vocabulary
 from workbench.model_info import ModelInfo
 from workbench.units import Site
 

@@ -17,8 +17,8 @@ from workbench.index.format import BuildProgress, IndexFile, read_index_file, we
 from workbench.index.lock import BuildLock
 from workbench.index.store import indexes_dir
 from workbench.index.writer import check_disk
+from workbench.lab.indexing.weights import n_steps, vocabulary, weights_arrays
 from workbench.lab.loading import Model
-from workbench.lab.weights import n_steps, vocabulary, weights_arrays
 
 
 def weights_folder(model: Model) -> Path:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from workbench.lab.blocks import Block
+from workbench.lab.indexing.blocks import Block
 
 VERSION = "1"
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")

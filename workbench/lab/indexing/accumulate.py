@@ -16,8 +16,8 @@ import torch
 
 from workbench.index import bins
 from workbench.index.format import BINS, SIDE, SIGN_TOP, WINDOW, IndexSettings
-from workbench.lab.blocks import Block
-from workbench.lab.toplists import Entered, TopLists
+from workbench.lab.indexing.blocks import Block
+from workbench.lab.indexing.toplists import Entered, TopLists
 from workbench.model_info import ModelInfo
 
 GATHER = 8192

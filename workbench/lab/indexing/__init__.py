@@ -1,0 +1,1 @@
+"""Building an index of what every neuron does: the pass over text, the weights part, and rules tried on other text."""
