@@ -31,6 +31,7 @@ from workbench.worker.protocol import (
     Note,
     Peek,
     PeekAnswer,
+    Rename,
     Submit,
     Submitted,
     WorkerStatus,
@@ -181,6 +182,9 @@ class FakeClient:
             return self._submit(message)
         if isinstance(message, Note):
             self.writer(message.session).note(message.text, message.step)
+            return Done()
+        if isinstance(message, Rename):
+            self.writer(message.session).rename(message.title)
             return Done()
         if isinstance(message, KeepStack):
             self.writer(message.session).keep_stack(message.name, message.entries, message.remove)

@@ -4,6 +4,7 @@ from textual.events import Paste
 
 from tests.tui.fakes import LOADING, FakeClient, screen, until, workbench
 from workbench.questions import questions
+from workbench.session.reader import SessionReader
 
 
 async def test_the_first_screen_is_full_before_there_is_a_worker():
@@ -205,3 +206,31 @@ async def test_enter_that_was_typed_before_the_terminal_was_ours():
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press("ctrl+j")
         await until(pilot, lambda: client.submitted)
+
+
+async def test_a_session_is_renamed_from_its_line_and_its_file_stays(tour):
+    app = workbench(FakeClient())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "6 steps" in screen(app))
+        await pilot.press("escape", "G", "down", "R")
+        await until(pilot, lambda: "title of the session" in screen(app))
+        await pilot.press(*"capital cities", "enter")
+        await until(pilot, lambda: "capital cities  " in screen(app))
+        await pilot.press("escape", "R", "x", "escape")
+        await until(pilot, lambda: "title of the session" not in screen(app))
+        assert "capital cities  " in screen(app)
+    with SessionReader(tour) as reader:
+        assert reader.title == "capital cities"
+
+
+async def test_the_session_in_use_is_renamed_from_anywhere_and_the_header_says_so(tour):
+    app = workbench(FakeClient(), tour)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("f4")
+        await until(pilot, lambda: "6 steps" in screen(app))
+        await pilot.press("f2", *"rename the", "enter")
+        await until(pilot, lambda: "title of the session" in screen(app))
+        await pilot.press("ctrl+u", "enter")
+        await until(pilot, lambda: "1 to 100 characters" in screen(app))
+        await pilot.press(*"[b]cities", "enter")
+        await until(pilot, lambda: "Timeline · [b]cities · 6 steps" in screen(app))

@@ -243,3 +243,37 @@ async def test_any_size(tour, size):
         await pilot.resize_terminal(100, 30)
         await until(pilot, lambda: app.screen.lines.settled and app.screen.result.settled)
         await until(pilot, lambda: "Timeline · tour" in screen(app))
+
+
+async def test_words_narrow_the_list_over_everything_a_step_says(tour):
+    app = workbench(FakeClient(), tour)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("f4")
+        await until(pilot, lambda: app.screen.NAME == "Timeline" and "6 steps" in screen(app))
+        for words, expected in (
+            ("overshoots", [4]),  # a note
+            ("L24.N88 predict", [2]),  # an edit
+            ("Once upon", [6]),  # a prompt
+            ("ENTERS the top", [3]),  # a headline
+            ("layer 99", [5]),  # an error
+            ("100%", []),  # no pattern
+        ):
+            await pilot.press("slash", "ctrl+u", *words)
+            await until(pilot, lambda: app.screen.lines.steps.history == expected, words)
+            await until(pilot, lambda: f"{len(expected)} of 6 steps" in screen(app))
+            await pilot.press("escape")
+        assert "filter 100%" in screen(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen.lines.count == 6 and "filter" not in screen(app).splitlines()[1])
+        assert app.screen.NAME == "Timeline"
+
+
+async def test_a_step_that_is_asked_while_words_narrow_the_list_is_gone_to(tour):
+    app = workbench(FakeClient(), tour)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("f4")
+        await until(pilot, lambda: app.screen.NAME == "Timeline" and "6 steps" in screen(app))
+        await pilot.press("slash", *"overshoots", "enter")
+        await until(pilot, lambda: app.screen.lines.current == 4)
+        await pilot.press("r")
+        await until(pilot, lambda: app.screen.lines.current == 7 and "7 steps" in screen(app))

@@ -50,6 +50,24 @@ TREE = f"SELECT id, {_integer('parent')} FROM step WHERE id > ? ORDER BY id"
 ROW = f"SELECT {', '.join(_ROW.values())} FROM step WHERE id = ?"
 LAST_OF = "SELECT id FROM step WHERE experiment = ? ORDER BY status = 'failed', id DESC LIMIT 1"
 
+_SAID = " || ' ' || ".join(
+    [
+        *(
+            f"coalesce({name}, '')"
+            for name in ("experiment", "label", "edits", "headline", "error", "expected", "status")
+        ),
+        "CASE WHEN json_valid(params) THEN coalesce(json_extract(params, '$.prompt'), '') ELSE '' END",
+        "coalesce((SELECT group_concat(text, ' ') FROM note WHERE note.step = step.id), '')",
+    ]
+)
+
+
+def find(words: int) -> str:
+    """The steps that say each of so many words, as patterns for LIKE."""
+    every = " AND ".join(["said LIKE ? ESCAPE '\\'"] * words)
+    return f"SELECT id FROM (SELECT id, {_SAID} AS said FROM step) WHERE {every} ORDER BY id"
+
+
 OPEN_STEPS = f"""
     SELECT id, {_text("status", _LINE)}, {_text("owner", _LINE)} FROM step
     WHERE status IN ('queued', 'running') ORDER BY id LIMIT {MAX_ROWS}

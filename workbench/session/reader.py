@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import sqlite3
 import threading
 import time
@@ -98,6 +99,12 @@ class SessionReader:
         """Number and parent of every step after this one, by ascending id: cheap for ten thousand."""
         with self._read() as connection:
             return connection.execute(query.TREE, (after,)).fetchall()
+
+    def find(self, words: Sequence[str]) -> list[int]:
+        """The steps that have every word in experiment, prompt, edits, sentences or notes; the first eight count."""
+        wanted = [re.sub(r"([\\%_])", r"\\\1", word) for word in words[:8]] or [""]
+        with self._read() as connection:
+            return [step for (step,) in connection.execute(query.find(len(wanted)), [f"%{word}%" for word in wanted])]
 
     def last_of(self, experiment: str) -> int | None:
         """The newest step of this experiment that did not fail, else the newest; None if there is none."""

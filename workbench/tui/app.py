@@ -171,7 +171,8 @@ class WorkbenchApp(App[int]):
     async def action_back(self) -> None:
         page = self.page_now
         if page.typing:
-            await page.leave_field()
+            if not page.close_ask():
+                await page.leave_field()
         elif page.said():
             page.say("")
         elif not page.leave() and len(self.screen_stack) > 1:

@@ -46,6 +46,7 @@ HOME = [
     _key("home.previous", "shift+tab", "previous_place", "", "to the blank before"),
     _key("home.filter", "slash,i", "filter", "filter", "type words to narrow the list", show=True),
     _key("home.prompt", "p", "prompt", "prompt", "the Prompt screen, with all its fields"),
+    _key("home.rename", "R", "rename", "rename", "another title for the session under the cursor, or the one in use"),
     _key("home.new", "N", "new_session", "new session", "what is asked next begins a new session"),
 ]
 
@@ -129,6 +130,7 @@ WHERE = [
 TIMELINE = [
     _key("timeline.earlier", "left", "history(-1)", "earlier", "one step back in history, as it happened", show=True),
     _key("timeline.later", "right", "history(1)", "later", "one step on in history", show=True),
+    _key("timeline.filter", "slash", "filter", "filter", "only steps that say all these words", show=True),
     _key("timeline.note", "n", "note", "note", "write a note on this step", show=True),
     _key("timeline.again", "r", "again", "run again", "run this step again, same seed", show=True),
     _key("timeline.fork", "f", "fork", "fork", "to Prompt, with this step's parameters and edits", show=True),

@@ -83,6 +83,13 @@ class Page(Screen[None]):
         if place is not None:
             place.focus()
 
+    def close_ask(self) -> bool:
+        """Esc in the line that asks for something: True if one was open."""
+        for ask in self.query("Ask.open"):
+            ask.close()  # type: ignore[attr-defined]
+            return True
+        return False
+
     def leave(self) -> bool:
         """Esc outside of a field: True if the screen had something of its own to step back from."""
         return False
@@ -104,8 +111,9 @@ class Page(Screen[None]):
         return self.focused is not None and self.focused.check_consume_key("a", "a")
 
     def refresh_frame(self) -> None:
-        for line in self.query(FrameLine):
-            line.restate()
+        if self.is_mounted:  # while it is being built there is nothing yet to speak of
+            for line in self.query(FrameLine):
+                line.restate()
 
     def state_words(self) -> Text:
         """The lower line's left: how the worker is."""

@@ -154,12 +154,6 @@ class Edits(Page):
             self._fill()
             (self.lines if self.workbench.edits.entries else self.field).focus()
 
-    async def leave_field(self) -> None:
-        if self.query_one(Ask).is_open:
-            self.query_one(Ask).close()
-        else:
-            await super().leave_field()
-
     def _fill(self) -> None:
         entries = self.workbench.edits.entries
         self.lines.set_count(len(entries))

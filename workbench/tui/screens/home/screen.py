@@ -19,6 +19,7 @@ from workbench.text import width
 from workbench.tui import keys
 from workbench.tui.latest import Latest
 from workbench.tui.page import Page
+from workbench.tui.renaming import rename_session
 from workbench.tui.screens.home.question_line import BlankField, QuestionLine
 from workbench.tui.screens.home.session_list import SessionList
 from workbench.tui.suggest import unit_goes_on
@@ -352,6 +353,21 @@ class Home(Page):
 
     def action_prompt(self) -> None:
         self.workbench.show("prompt")
+
+    async def action_rename(self) -> None:
+        """The session under the cursor; on a question the one that is in use."""
+        feed = self.workbench.feed
+        path, title = str(feed.path) if feed.exists() else "", self.workbench.session_title
+        if self._in_sessions:
+            session = self.sessions.shown[self.sessions.cursor]
+            if session.problem:
+                self.say(session.problem, bad=True)
+                return
+            path, title = session.path, session.title
+        if path:
+            await rename_session(self, path, title)
+        else:
+            self.say("this session begins with its first question: it can be renamed then")
 
     def action_new_session(self) -> None:
         self.workbench.new_session()

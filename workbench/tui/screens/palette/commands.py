@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from workbench.errors import UserError
 from workbench.questions import questions
 from workbench.tui.keeping import copy_view, save_view
+from workbench.tui.renaming import rename_session
 
 if TYPE_CHECKING:
     from workbench.tui.app import WorkbenchApp
@@ -44,6 +45,7 @@ def commands(app: WorkbenchApp, page: Page) -> list[Command]:
     if app.link is not None:
         found += [
             Command("new session", "what is asked next begins a new file", "", app.new_session),
+            Command("rename the session", "its title; the file stays where it is", "", partial(_rename, app)),
             Command("cancel", "what runs in this session", "Ctrl+C", app.action_cancel),
             Command("try the worker again", "after a failure", "", app.link.restart),
         ]
@@ -52,6 +54,13 @@ def commands(app: WorkbenchApp, page: Page) -> list[Command]:
         found.append(Command(f"theme {name}", about, "", partial(app.use_setting, name)))
     found.append(Command("quit", "the worker goes on with what it has to do", "q", app.action_quit))
     return found
+
+
+async def _rename(app: WorkbenchApp) -> None:
+    if app.feed.exists():
+        await rename_session(app.page_now, str(app.feed.path), app.session_title)
+    else:
+        app.page_now.say("this session begins with its first question: it can be renamed then")
 
 
 def _questions(app: WorkbenchApp) -> list[Command]:

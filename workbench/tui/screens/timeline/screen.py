@@ -55,10 +55,10 @@ class Timeline(Page):
     Timeline #divider { display: none; width: 1; height: 1fr; color: $line; }
     Timeline.beside #divider { display: block; }
     Timeline.zoomed #steps, Timeline.zoomed #between, Timeline.zoomed #divider { display: none; }
-    Timeline #note { display: none; height: 1; padding: 0 2; }
-    Timeline #note Static { width: auto; color: $quiet; margin-right: 1; }
-    Timeline #note Field { width: 1fr; }
-    Timeline #note.shown { display: block; layout: horizontal; }
+    Timeline .asks { display: none; height: 1; padding: 0 2; }
+    Timeline .asks Static { width: auto; color: $quiet; margin-right: 1; }
+    Timeline .asks Field { width: 1fr; }
+    Timeline .asks.shown { display: block; layout: horizontal; }
     Timeline #nothing { display: none; padding: 1 2; height: auto; }
     """
     BINDINGS: ClassVar[list[BindingType]] = list(keys.TIMELINE)
@@ -74,8 +74,11 @@ class Timeline(Page):
         yield Static("No step yet: Esc, then Enter asks the first question, and it begins a session.", id="nothing")
         with Horizontal(id="both"):
             with Vertical(id="steps"):
+                with Horizontal(id="filter", classes="asks"):
+                    yield Static("filter")
+                    yield Field(placeholder="words of experiment, prompt, edits, result or notes; Esc shows all again")
                 yield StepList()
-                with Horizontal(id="note"):
+                with Horizontal(id="note", classes="asks"):
                     yield Static("note")
                     yield Field(placeholder="what you want to remember of this step; Enter keeps it, Esc does not")
             yield Rule("", id="between")
@@ -86,7 +89,9 @@ class Timeline(Page):
         app, colors = self.workbench, ink(self.app)
         left = Text.assemble((self.NAME, colors.strong))
         if app.feed.path:
-            left.append(f" · {safe(app.session_title)} · {steps_words(self.lines.steps)}", colors.quiet)
+            left.append(
+                f" · {safe(app.session_title)} · {steps_words(self.lines.steps, self.lines.total)}", colors.quiet
+            )
         if app.link is None:
             return left, Text("replay, no model", colors.second)
         return left, app.subject(session=False)
@@ -103,6 +108,7 @@ class Timeline(Page):
         return self.lines
 
     def on_mount(self) -> None:
+        self._filter.followed = lambda: self.lines.narrow(self._filter.value)
         self._say_nothing()
         self.lines.reread()
 
@@ -125,6 +131,7 @@ class Timeline(Page):
     def session_swapped(self) -> None:
         if self.is_mounted:
             self.result.show(None)
+            self.show_all()
             self.lines.restart()
 
     def _say_nothing(self) -> None:
@@ -160,6 +167,8 @@ class Timeline(Page):
             self.lines.move_to(self.lines.steps.place[step])
         else:
             self._goal = step
+            if self.is_mounted:
+                self.show_all()
 
     def action_history(self, by: int) -> None:
         import bisect
@@ -180,7 +189,35 @@ class Timeline(Page):
             self.add_class("zoomed")
             self.result.focus()
 
+    # --- narrowing ---
+
+    @property
+    def _filter(self) -> Field:
+        return self.query_one("#filter Field", Field)
+
+    def action_filter(self) -> None:
+        self.query_one("#filter").add_class("shown")
+        self._filter.focus()
+
+    @on(Input.Submitted, "#filter Field")
+    async def _narrowed(self, event: Input.Submitted) -> None:
+        event.stop()
+        await self.leave_field()
+
+    def show_all(self) -> None:
+        """No words narrow the list any more."""
+        self._filter.value = ""
+        self.query_one("#filter").remove_class("shown")
+
+    def field_keys(self) -> list[tuple[str, str]]:
+        if self.focused is self._filter:
+            return [("Enter", "to the list"), ("Esc", "to the list")]
+        return super().field_keys()
+
     def leave(self) -> bool:
+        if self._filter.value and not self.has_class("zoomed") and self.focused is not self.result:
+            self.show_all()
+            return True
         if self.has_class("zoomed") or self.focused is self.result:
             self.remove_class("zoomed")
             self.lines.focus()
@@ -210,6 +247,8 @@ class Timeline(Page):
 
     async def leave_field(self) -> None:
         self.query_one("#note").remove_class("shown")
+        if not self._filter.value:
+            self.query_one("#filter").remove_class("shown")
         self.lines.focus()
 
     # --- again ---

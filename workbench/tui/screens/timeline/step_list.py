@@ -33,6 +33,9 @@ class StepList(LineList):
         self.marked: int | None = None
         """the step to compare with"""
         self._parents: list[tuple[int, int | None]] = []
+        """every step of the session with the one it came from"""
+        self._words: list[str] = []
+        """what a step has to say to be in the list"""
         self._rows: dict[int, StepRow] = {}
         self._stale = False
         self._reading = Latest(self, self._read, self._failed)
@@ -66,6 +69,18 @@ class StepList(LineList):
         self.set_count(0)
         self.reread()
 
+    @property
+    def total(self) -> int:
+        """Steps in the session, also those that are not in the list."""
+        return len(self._parents)
+
+    def narrow(self, text: str) -> None:
+        """Only steps that say all these words from now on; all where there are none."""
+        words = text.split()
+        if words != self._words:
+            self._words = words
+            self.reread()
+
     def reread(self) -> None:
         """The file has changed."""
         self._stale = True
@@ -76,11 +91,14 @@ class StepList(LineList):
         feed = self.workbench.feed
         if self._stale:
             self._stale = False
-            after = self.steps.newest
+            after, words = self._parents[-1][0] if self._parents else 0, self._words
             fresh = await feed.read(lambda reader: reader.tree(after))
-            if fresh or not self._parents:
-                self._parents += fresh
-                current, tree = self.current, Tree(self._parents)
+            self._parents += fresh
+            found = await feed.read(lambda reader: reader.find(words)) if words else None
+            kept = None if found is None else set(found)
+            parents = [one for one in self._parents if kept is None or one[0] in kept]
+            if [step for step, _ in parents] != self.steps.history or not self._parents:
+                current, tree = self.current, Tree(parents)
                 self.steps = tree
                 place = tree.place.get(current, 0) if current is not None else len(tree) - 1
                 self.set_count(len(tree), place)
@@ -92,13 +110,14 @@ class StepList(LineList):
         if not steps:
             return
 
-        found = await feed.read(lambda reader: reader.rows_of(steps))
+        rows = await feed.read(lambda reader: reader.rows_of(steps))
         if len(self._rows) > _KEPT:
             self._rows = {step: row for step, row in self._rows.items() if step in self._in_sight()}
-        for step, row in found.items():
+        for step, row in rows.items():
             if self._rows.get(step) != row:
                 self._rows[step] = row
-                self.forget(self.steps.place[step])
+                if step in self.steps.place:
+                    self.forget(self.steps.place[step])
 
     def _unfinished(self, step: int) -> bool:
         return self._rows[step].status in ("queued", "running")
@@ -196,7 +215,9 @@ def _outcome(row: StepRow, colors: Any) -> Text:
     return said.append("  ") + headline
 
 
-def steps_words(tree: Tree) -> str:
-    """`14 steps · 2 branches`."""
-    words = f"{count(len(tree))} step{'' if len(tree) == 1 else 's'}"
+def steps_words(tree: Tree, total: int) -> str:
+    """`14 steps · 2 branches`; `3 of 14 steps` where words narrow the list."""
+    if len(tree) != total:
+        return f"{count(len(tree))} of {count(total)} steps"
+    words = f"{count(total)} step{'' if total == 1 else 's'}"
     return f"{words} · {count(tree.forks)} branches" if tree.forks else words
