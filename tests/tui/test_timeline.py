@@ -259,8 +259,8 @@ async def test_words_narrow_the_list_over_everything_a_step_says(tour):
             ("100%", []),  # no pattern
         ):
             await pilot.press("slash", "ctrl+u", *words)
-            await until(pilot, lambda: app.screen.lines.steps.history == expected, words)
-            await until(pilot, lambda: f"{len(expected)} of 6 steps" in screen(app))
+            await until(pilot, lambda want=expected: app.screen.lines.steps.history == want, words)
+            assert f"{len(expected)} of 6 steps" in screen(app)
             await pilot.press("escape")
         assert "filter 100%" in screen(app)
         await pilot.press("escape")

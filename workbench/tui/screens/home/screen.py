@@ -77,7 +77,7 @@ class Home(Page):
     def body(self) -> ComposeResult:
         with Horizontal(id="ask"):
             yield Static("What do you want to know?")
-            yield Field(id="filter", placeholder="type words to narrow, ↑ ↓ to choose, Tab to fill in, Enter to ask")
+            yield Field(id="filter", placeholder="type words to narrow the list")
             yield Static("", id="found")
         with Questions():
             yield from self._lines

@@ -1,0 +1,89 @@
+"""The screens as pictures: a change of look is seen in a review. `pytest tests/tui --snapshot-update` takes them anew.
+
+Everything that differs from machine to machine or from day to day stands still here: times, durations, versions.
+"""
+
+import contextlib
+import sqlite3
+
+import pytest
+
+from tests.tui.fakes import FakeClient, screen, until, workbench
+from workbench.edits import Entry, SetTo
+from workbench.session.writer import SessionWriter
+from workbench.tui.screens.home import session_list
+
+SIZE = (100, 30)
+
+
+@pytest.fixture
+def still(tour, monkeypatch):
+    """The recorded session, at a time that does not pass."""
+    with SessionWriter(tour) as writer:
+        writer.keep_stack("months", [Entry(SetTo("L24.N88", 0.0)), Entry(SetTo("L17.N1203", 0.0), on=False)])
+    with contextlib.closing(sqlite3.connect(tour)) as connection, connection:
+        connection.execute("UPDATE step SET created = 1e9, started = 1e9 + 1, finished = 1e9 + 1.2")
+    monkeypatch.setattr(session_list, "ago", lambda then: "yesterday")
+    return tour
+
+
+def app_on(session):
+    return workbench(FakeClient(), session)
+
+
+async def home(pilot):
+    await until(pilot, lambda: "6 steps" in screen(pilot.app) and "model ready" in screen(pilot.app))
+
+
+def test_home(snap_compare, still):
+    assert snap_compare(app_on(still), run_before=home, terminal_size=SIZE)
+
+
+def test_home_in_a_small_terminal(snap_compare, still):
+    assert snap_compare(app_on(still), run_before=home, terminal_size=(80, 24))
+
+
+def test_prompt(snap_compare, still):
+    async def shown(pilot):
+        await home(pilot)
+        await pilot.press("escape", "p")
+        await until(pilot, lambda: pilot.app.screen.NAME == "Prompt" and "Enter runs predict" in screen(pilot.app))
+        pilot.app.screen.area.set_text("The capital of France is")
+        pilot.app.screen.show_step(2)
+        await until(pilot, lambda: "under L24.N88=0" in screen(pilot.app) and pilot.app.screen.result.settled)
+
+    assert snap_compare(app_on(still), run_before=shown, terminal_size=(120, 40))
+
+
+def test_timeline(snap_compare, still):
+    async def shown(pilot):
+        await home(pilot)
+        await pilot.press("f4")
+        await until(pilot, lambda: pilot.app.screen.NAME == "Timeline" and pilot.app.screen.lines.count == 6)
+        await pilot.press("g", "down", "down")
+        await until(pilot, lambda: pilot.app.screen.result.step == 3 and pilot.app.screen.result.settled)
+
+    assert snap_compare(app_on(still), run_before=shown, terminal_size=SIZE)
+
+
+def test_edits(snap_compare, still):
+    async def shown(pilot):
+        await home(pilot)
+        await pilot.press("f3")
+        await until(pilot, lambda: pilot.app.screen.NAME == "Edits" and pilot.app.screen.saved)
+        for edit in ("L24.N88=0", 'L5.H3<"other prompt"'):
+            pilot.app.edits.add(edit, pilot.app.model_info)
+        pilot.app.edits.toggle(0)
+        pilot.app.screen.on_screen_resume()
+        await until(pilot, lambda: "1 of 2 on" in screen(pilot.app))
+
+    assert snap_compare(app_on(still), run_before=shown, terminal_size=SIZE)
+
+
+def test_help(snap_compare, still):
+    async def shown(pilot):
+        await home(pilot)
+        await pilot.press("f1")
+        await until(pilot, lambda: pilot.app.screen.NAME == "Keys" or "keys" in screen(pilot.app))
+
+    assert snap_compare(app_on(still), run_before=shown, terminal_size=SIZE)
