@@ -58,6 +58,7 @@ async def main(work: Path) -> None:
         await until(pilot, lambda: "beyond all" in shown(app))
         await pilot.pause(1.0)
         take(app, "prompt")
+        app.edits.entries.clear()
         await pilot.press("f7")
         await until(pilot, lambda: "passes of 6 tokens" in shown(app))
         await pilot.press("enter")

@@ -153,6 +153,13 @@ async def test_what_cannot_be_answered_is_a_sentence_and_the_question_can_be_men
         assert client.last("why").params["foil"] == " Lyon"
 
 
+async def test_what_is_typed_into_a_short_field_stays_in_sight():
+    async with opened(WhyClient()) as (pilot, page):
+        await pilot.press("tab", "tab", *"a foil that is longer than its field")
+        assert page.fields.field("foil").value == "a foil that is longer than its field"
+        await until(pilot, lambda: "than its field" in line_with(pilot.app, "foil  "), "the end of it")
+
+
 async def test_an_empty_prompt_and_a_wrong_size_are_sentences():
     client = WhyClient()
     async with opened(client) as (pilot, page):

@@ -63,7 +63,7 @@ class Field(Input):
 
     DEFAULT_CSS = """
     Field {
-        height: 1; border: none; padding: 0; background: $background; color: $foreground;
+        height: 1; overflow: hidden hidden; border: none; padding: 0; background: $background; color: $foreground;
         &:focus { border: none; background: $panel; background-tint: $foreground 0%; }
         &.-invalid { border: none; }
         & > .input--placeholder, & > .input--suggestion { color: $quiet; }

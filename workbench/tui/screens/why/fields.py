@@ -30,11 +30,10 @@ class QuestionFields(Vertical):
     QuestionFields Horizontal { height: 1; }
     QuestionFields Static { width: auto; color: $quiet; }
     QuestionFields .name { width: 8; color: $foreground; }
-    QuestionFields .value { width: 24; }
+    QuestionFields .value { width: 24; padding-right: 2; }
     QuestionFields #wide { width: 1fr; }
     QuestionFields .about { width: 1fr; }
-    QuestionFields Field { width: auto; min-width: 1; max-width: 20; color: $primary; }
-    QuestionFields #prompt { max-width: 90%; }
+    QuestionFields Field { width: 1fr; color: $primary; }
     QuestionFields.short { padding: 0 2; }
     """
 

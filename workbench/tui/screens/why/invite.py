@@ -27,12 +27,18 @@ class Invite(Static):
 
     def __init__(self) -> None:
         super().__init__()
-        self._cost = ""
+        self._cost, self._said = "", ""
         self._costs = Latest(self, self._price, lambda sentence: None)
 
     def tell(self) -> None:
-        self.update(self._words())
+        self._say()
         self._costs.ask()
+
+    def _say(self) -> None:
+        said = self._words()
+        if said.plain != self._said:  # a key that changes nothing here repaints nothing here
+            self._said = said.plain
+            self.update(said)
 
     def _words(self) -> Text:
         page: Why = self.screen  # type: ignore[assignment]
@@ -58,4 +64,4 @@ class Invite(Static):
             cost = await asyncio.to_thread(cost_line, EXPERIMENT, page.fields.values(), info)
             if cost != self._cost:
                 self._cost = cost
-                self.update(self._words())
+                self._say()
