@@ -5,10 +5,10 @@ from workbench.questions.question import Blank, Question
 ORDER = 42
 QUESTION = Question(
     sentence="is there a neuron for ⟨rule⟩",
-    about="in the index, by what it fires on and what it promotes; tried on unseen text",
+    about="in the index, then tried on documents it has not seen, beside random neurons",
     experiment="find-neuron",
     blanks=(
-        Blank(name="rule", kind="text", example="May, June, July", help="a word, a list of words, or a /pattern/"),
+        Blank(name="rule", kind="text", example="May, June, July", help="words (May, June), a /pattern/, or a token feature (is_month)"),
     ),
     params={"rule": "⟨rule⟩"},
 )
