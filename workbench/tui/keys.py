@@ -141,12 +141,16 @@ TIMELINE = [
 
 EDITS = [
     _key("edits.add", "a,i,slash", "add", "add", "type an edit", show=True),
-    _key("edits.toggle", "space,enter", "switch", "on/off", "switch this edit on or off", show=True),
+    _key("edits.toggle", "space", "switch", "on/off", "switch this edit on or off", show=True),
     _key("edits.remove", "x,delete", "remove", "remove", "remove this edit", show=True),
     _key("edits.earlier", "K", "reorder(-1)", "move up", "apply this edit earlier", show=True),
     _key("edits.later", "J", "reorder(1)", "move down", "apply this edit later", show=True),
     _key("edits.save", "s", "save_stack", "save", "save this stack under a name, in the session", show=True),
     _key("edits.saved", "o", "saved", "saved", "to the stacks that are saved in this session", show=True),
+]
+
+EDIT_LIST = [
+    _key("edits.open", "enter", "open", "on/off", "switch this edit on or off", show=True),
 ]
 
 STACKS = [
@@ -251,7 +255,7 @@ ALL: dict[str, list[Binding]] = {
     "results": [*RESULT, *NEXT_STEPS],
     "Why": [*WHY, *WHERE],
     "Timeline": TIMELINE,
-    "edits": [*EDITS, *STACKS],
+    "edits": [*EDIT_LIST, *EDITS, *STACKS],
     "Neurons": [*NEURON_LIST, *NEURONS, *NEURON_CARD, *ASK, *CHOOSER],
     "Basket": BASKET,
 }

@@ -29,6 +29,8 @@ _KEY_WORDS = {
     "end": "End",
     "delete": "Del",
     "colon": ":",
+    "plus": "+",
+    "asterisk": "*",
     "slash": "/",
     "question_mark": "?",
     "left_square_bracket": "[",

@@ -49,6 +49,7 @@ class EditList(LineList):
     """One edit a line: whether it is on, what it is, how many units it touches."""
 
     DEFAULT_CSS = "EditList { height: auto; max-height: 50%; min-height: 1; }"
+    BINDINGS: ClassVar[list[BindingType]] = list(keys.EDIT_LIST)
 
     def line(self, index: int, cells: int) -> Text:
         page: Edits = self.screen  # type: ignore[assignment]
@@ -87,7 +88,7 @@ class Edits(Page):
     Edits #line Static { width: auto; color: $quiet; margin-right: 1; }
     Edits #line Field { width: 1fr; }
     Edits #under { height: auto; min-height: 2; padding: 0 2; }
-    Edits #grammar { height: auto; padding: 1 2; }
+    Edits #grammar { height: 1fr; padding: 1 2 0 2; text-wrap: nowrap; text-overflow: ellipsis; overflow: hidden; }
     """
     BINDINGS: ClassVar[list[BindingType]] = list(keys.EDITS)
 

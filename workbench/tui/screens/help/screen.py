@@ -84,13 +84,16 @@ class Help(Page):
 
     def _keys(self, text: Text, name: str) -> None:
         colors, cells = ink(self.app), max(60, self.size.width - 6)
-        for binding in keys.ALL[name]:
-            given = self.app._keymap.get(binding.id or "", binding.key)
-            words = " ".join(key_word(key.strip()) for key in given.split(","))
-            text.append("  " + fit(words, 20), colors.accent)
-            tip = fit(binding.tooltip, cells - 22 - 22)
+        given = [self.app._keymap.get(binding.id or "", binding.key) for binding in keys.ALL[name]]
+        words = [" ".join(key_word(key.strip()) for key in one.split(",")) for one in given]
+        # No column is wider than what is in it: in a narrow terminal the words in the middle need the room.
+        first = min(20, max(map(width, words)) + 2)
+        last = max(width(binding.id or "") for binding in keys.ALL[name]) + 2
+        for keys_of, binding in zip(words, keys.ALL[name], strict=True):
+            text.append("  " + fit(keys_of, first), colors.accent)
+            tip = fit(binding.tooltip, cells - 2 - first - last)
             text.append(tip, colors.plain)
-            text.append(fit(f"  {binding.id}", max(0, cells - 22 - width(tip))) + "\n", colors.quiet)
+            text.append(fit(f"  {binding.id}", max(0, cells - 2 - first - width(tip))) + "\n", colors.quiet)
 
 
 def _units() -> str:
