@@ -63,7 +63,7 @@ def open_lab(
 
     Raises UserError where the model can't be had or the session can't be written.
     """
-    from workbench.lab.source import resolve
+    from workbench.lab.finding.source import resolve
 
     source = resolve(model)
     writer = None
@@ -76,7 +76,7 @@ def open_lab(
 
         lab = load_lab(source, device, dtype)
         if writer and not lab.info.fingerprint:
-            from workbench.lab.fingerprint import fingerprint
+            from workbench.lab.finding.fingerprint import fingerprint
 
             lab.set_fingerprint(fingerprint(source))
     except BaseException:

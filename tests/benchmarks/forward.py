@@ -50,8 +50,8 @@ def _in_process(results: Results) -> None:
     import torch
 
     from workbench.edits import SetTo
+    from workbench.lab.finding.source import resolve
     from workbench.lab.model import load_lab
-    from workbench.lab.source import resolve
 
     lab = load_lab(resolve("default"))
     hf = lab._model.hf
@@ -82,8 +82,8 @@ async def _warm(results: Results, folder: Path) -> None:
     """`predict` through the worker against a bare forward here, in turn; neither runs while the other does."""
     import torch
 
+    from workbench.lab.finding.source import resolve
     from workbench.lab.model import load_lab
-    from workbench.lab.source import resolve
 
     lab = load_lab(resolve("default"))
     hf = lab._model.hf
@@ -113,7 +113,7 @@ async def _warm(results: Results, folder: Path) -> None:
 
 
 def _from_the_shell(results: Results, env: dict[str, str], folder: Path) -> None:
-    from workbench.lab.source import resolve
+    from workbench.lab.finding.source import resolve
 
     predict = [sys.executable, "-m", "workbench", "run", "predict", "--prompt", "The capital of France is"]
     environment = {**os.environ, **env}

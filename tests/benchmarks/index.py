@@ -30,10 +30,10 @@ def run(results: Results, env: dict[str, str], folder: Path) -> None:
 
     from workbench.index.format import weights_folder_name
     from workbench.index.store import indexes_dir
-    from workbench.lab.fingerprint import fingerprint
+    from workbench.lab.finding.fingerprint import fingerprint
+    from workbench.lab.finding.source import resolve
     from workbench.lab.indexing.weights_index import build_weights
     from workbench.lab.model import load_lab
-    from workbench.lab.source import resolve
 
     torch.set_num_threads(2)
     source = resolve("default")

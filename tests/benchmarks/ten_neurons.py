@@ -40,9 +40,9 @@ def main(tokens: int) -> int:
     from workbench.experiments._index import open_index
     from workbench.experiments.find_neuron import rule_direction
     from workbench.lab import neurons
-    from workbench.lab.fingerprint import fingerprint
+    from workbench.lab.finding.fingerprint import fingerprint
+    from workbench.lab.finding.source import resolve
     from workbench.lab.model import load_lab
-    from workbench.lab.source import resolve
     from workbench.units import parse_unit
 
     source = resolve("default")

@@ -19,10 +19,10 @@ from workbench.edits import parse_edits
 from workbench.experiment import Report
 from workbench.lab import attribution, dla, study
 from workbench.lab.continuation import Continuation, Row
+from workbench.lab.finding.source import resolve
 from workbench.lab.metric import Metric
 from workbench.lab.model import CPU_ROWS, Lab, load_lab
 from workbench.lab.run import execute
-from workbench.lab.source import resolve
 from workbench.lab.trace import Trace, run_blocks
 from workbench.units import Neuron
 

@@ -14,8 +14,8 @@ import torch
 from tests.lab.plain import Plain
 from tests.tiny import ARCHITECTURES, tiny_model
 from workbench.experiment import Report
+from workbench.lab.finding.source import ModelSource
 from workbench.lab.model import Lab, load_lab
-from workbench.lab.source import ModelSource
 
 PROMPT = "The capital of France is"
 EVERY = ARCHITECTURES

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.tiny import edit_config, tiny_model
 from workbench.errors import UserError
-from workbench.lab.checkpoint import check_architecture, read_checkpoint, read_header
+from workbench.lab.finding.checkpoint import check_architecture, read_checkpoint, read_header
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +183,7 @@ def test_any_json_header_gives_a_sentence_or_counts(tmp_path_factory: pytest.Tem
 
 
 def test_remote_code_is_never_an_architecture(folder: Path, tmp_path: Path) -> None:
-    from workbench.lab.source import resolve
+    from workbench.lab.finding.source import resolve
 
     (folder / "modeling_evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
     auto_map = {"AutoConfig": "modeling_evil.C", "AutoModelForCausalLM": "modeling_evil.M"}

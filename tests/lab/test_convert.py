@@ -11,9 +11,9 @@ from tests.conftest import wait_until
 from tests.lab.made_gguf import make_gguf
 from tests.tiny import CHAT_TEMPLATE
 from workbench.errors import UserError
-from workbench.lab import convert as module
-from workbench.lab.checkpoint import read_checkpoint
-from workbench.lab.convert import convert, remove_unfinished
+from workbench.lab.finding import convert as module
+from workbench.lab.finding.checkpoint import read_checkpoint
+from workbench.lab.finding.convert import convert, remove_unfinished
 from workbench.lab.progress import silent
 
 
@@ -97,7 +97,7 @@ def test_a_failure_leaves_nothing(gguf: Path, tmp_path: Path, monkeypatch: pytes
 
 def test_a_killed_conversion_leaves_nothing_that_looks_finished(gguf: Path, tmp_path: Path) -> None:
     script = (
-        "import sys, time\nfrom pathlib import Path\nfrom workbench.lab import convert as module\n"
+        "import sys, time\nfrom pathlib import Path\nfrom workbench.lab.finding import convert as module\n"
         "module._write_tokenizer = lambda *_: time.sleep(60)\n"
         "module.convert(Path(sys.argv[1]), Path(sys.argv[2]), {}, lambda *_: None)\n"
     )

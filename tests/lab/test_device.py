@@ -5,8 +5,8 @@ import torch
 
 from workbench.errors import UserError
 from workbench.lab import device as module
-from workbench.lab.checkpoint import Checkpoint
 from workbench.lab.device import gpu_problem, pick_device, pick_dtype, usable_devices, usable_dtypes
+from workbench.lab.finding.checkpoint import Checkpoint
 from workbench.lab.gpus import Gpu, find_gpus, gpu_processes, why_unusable
 
 H200 = Gpu(name="NVIDIA H200", driver="535.104.05", memory=140 << 30)

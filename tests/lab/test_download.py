@@ -6,7 +6,7 @@ import pytest
 
 from tests.lab.server import Answer, serving
 from workbench.errors import UserError
-from workbench.lab.download import DownloadRefused, check_sha256, fetch
+from workbench.lab.finding.download import DownloadRefused, check_sha256, fetch
 from workbench.lab.progress import Meter, silent
 
 BODY = random.Random(0).randbytes(3_000_000)

@@ -12,9 +12,9 @@ from workbench import paths
 from workbench.edits import parse_edits
 from workbench.errors import UserError
 from workbench.lab.applying import Pass, edit_hooks
+from workbench.lab.finding.source import ModelSource
 from workbench.lab.forward import hooked
 from workbench.lab.model import load_lab
-from workbench.lab.source import ModelSource
 from workbench.lab.strength import sample_prompts
 from workbench.lab.values import _DRAW
 

@@ -7,9 +7,9 @@ import pytest
 from tests.tiny import edit_config, tiny_model
 from workbench import paths
 from workbench.errors import UserError
-from workbench.lab import fingerprint as module
-from workbench.lab.fingerprint import fingerprint, fingerprint_cached
-from workbench.lab.source import ModelSource
+from workbench.lab.finding import fingerprint as module
+from workbench.lab.finding.fingerprint import fingerprint, fingerprint_cached
+from workbench.lab.finding.source import ModelSource
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_the_chat_template_counts(source: ModelSource) -> None:
 
 
 def test_the_hubs_names_are_believed(source: ModelSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from workbench.lab.download import sha256_of
+    from workbench.lab.finding.download import sha256_of
 
     expected = fingerprint(source)
     weights = source.path / "model.safetensors"

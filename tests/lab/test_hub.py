@@ -14,7 +14,7 @@ import pytest
 from tests.lab.server import Answer, Server, serving
 from tests.tiny import edit_config, tiny_model
 from workbench.errors import UserError
-from workbench.lab import hub
+from workbench.lab.finding import hub
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 REF = "someone/tiny"
@@ -22,9 +22,9 @@ REF = "someone/tiny"
 SCRIPT = """
 import json, sys
 from workbench.errors import UserError
-from workbench.lab.fingerprint import fingerprint_cached
-from workbench.lab.listing import list_models
-from workbench.lab.source import resolve
+from workbench.lab.finding.fingerprint import fingerprint_cached
+from workbench.lab.finding.listing import list_models
+from workbench.lab.finding.source import resolve
 told = []
 try:
     source = resolve(sys.argv[1], lambda *a: told.append(a))
@@ -126,8 +126,8 @@ def test_only_what_is_needed_comes_and_then_no_network(server: Server, model: Pa
 
 @pytest.mark.slow
 def test_the_same_weights_have_the_same_fingerprint_in_a_folder(server: Server, model: Path, tmp_path: Path) -> None:
-    from workbench.lab.fingerprint import fingerprint
-    from workbench.lab.source import resolve
+    from workbench.lab.finding.fingerprint import fingerprint
+    from workbench.lab.finding.source import resolve
 
     publish(server, model)
     found = ask(REF, tmp_path / "home", server.url)
@@ -242,7 +242,7 @@ def test_the_default_comes_from_the_hub_where_it_answers(server: Server, model: 
 
 @pytest.mark.parametrize("ref", ["a b", "org/na me", "x" * 200, "--x", "org/name\x1b[31m"])
 def test_names_that_are_none(ref: str, tmp_path: Path, server: Server) -> None:
-    from workbench.lab.source import resolve
+    from workbench.lab.finding.source import resolve
 
     with pytest.raises(UserError):
         resolve(ref)

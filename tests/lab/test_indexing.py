@@ -19,12 +19,12 @@ from workbench.index.merge import merge
 from workbench.index.reader import NeuronIndex
 from workbench.index.store import indexes_dir, verify
 from workbench.lab.corpora import Corpus, CorpusInfo
+from workbench.lab.finding.source import resolve
 from workbench.lab.indexing import build as indexing
 from workbench.lab.indexing.build import IndexBuild, default_settings, tokenise
 from workbench.lab.indexing.token_features import TokenFeatures
 from workbench.lab.indexing.weights_index import build_weights
 from workbench.lab.model import load_lab
-from workbench.lab.source import resolve
 
 SENTENCE = "The capital of France is Paris . May June a list ( one , two ) 3 1999 self return When Mary and John"
 WORDS = [*SENTENCE.split(), "\n\n", "went to the store", "London", "<|im_start|>", "café", ""]

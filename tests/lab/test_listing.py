@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.tiny import tiny_model
-from workbench.lab.listing import list_models
-from workbench.lab.source import CONVERTED_NAME, converted_folder
+from workbench.lab.finding.listing import list_models
+from workbench.lab.finding.source import CONVERTED_NAME, converted_folder
 
 
 @pytest.fixture
@@ -65,8 +65,10 @@ def test_unfinished_conversions_are_no_models(hub_cache: Path) -> None:
 
 def test_no_torch_for_any_of_it() -> None:
     script = (
-        "import sys\nfrom workbench.lab.listing import list_models\nfrom workbench.lab.source import resolve\n"
-        "from workbench.lab.fingerprint import fingerprint_cached\nfrom workbench.lab import gpus, memory, device\n"
+        "import sys\nfrom workbench.lab.finding.listing import list_models\n"
+        "from workbench.lab.finding.source import resolve\n"
+        "from workbench.lab.finding.fingerprint import fingerprint_cached\n"
+        "from workbench.lab import gpus, memory, device\n"
         "list_models(); gpus.find_gpus(); memory.free_memory('cpu')\n"
         "print([name for name in ('torch', 'transformers', 'pandas', 'datasets') if name in sys.modules])"
     )

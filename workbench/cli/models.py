@@ -11,7 +11,7 @@ from workbench.cli.options import json_option
 @json_option
 def models_command(as_json: bool) -> None:
     from workbench.cli.output import Printer, print_json
-    from workbench.lab.listing import list_models
+    from workbench.lab.finding.listing import list_models
     from workbench.settings import load
     from workbench.text import count, size
 

@@ -51,8 +51,8 @@ def measure(model: str, device: str, dtype: str) -> Equality:
     import torch
 
     from workbench.edits import parse_edit
+    from workbench.lab.finding.source import resolve
     from workbench.lab.model import load_lab
-    from workbench.lab.source import resolve
 
     source = resolve(model)
     lab = load_lab(source, device, dtype)

@@ -86,7 +86,7 @@ def memory() -> list[Finding]:
 
 def models() -> list[Finding]:
     """The cache and what is in it."""
-    from workbench.lab.listing import list_models
+    from workbench.lab.finding.listing import list_models
 
     try:
         found = list_models()

@@ -5,16 +5,22 @@ its own edits, seed and report, so that a job run between another's batches neve
 experiment's `run(lab, params, report)` gets: `lab.edits`, `lab.seed`, `lab.info` and the methods of `Lab`.
 Hooks exist only inside one `lab.forward` (or one step of `lab.generate`).
 
-    model.py       Lab, load_lab                        loading.py   from a folder to a checked TransformerBridge
-    prompts.py     text to tokens and back              sites.py     names of sites to hook points
-    forward.py     one forward pass under edits         editing.py   edits to functions on activations
-    metrics.py     numbers from logits                  clean.py     clean passes, kept
-    generate.py    token by token                       lens.py      the logit lens
-    reading.py     what units do over a prompt          controls.py  matched random controls of an edit
-    batches.py     batches that halve when memory ends  cache.py     activations for a notebook
-    run.py         `execute`: one experiment by its name
+    finding/        a model's name to its folder         loading.py       a folder to a checked TransformerBridge
+    indexing/       what every neuron does on a corpus   neurons.py       the index, built and asked
+    model.py        Lab, load_lab                        run.py           `execute`: one experiment by its name
+    prompts.py      text to tokens and back              sites.py         names of sites to hook points
+    editing.py      edits to plans of changes            applying.py      plans to hooks on activations
+    values.py       means, resamples, patches            directions.py    named directions
+    forward.py      one forward pass under edits         clean.py         clean passes, kept
+    generate.py     many rows, token by token            continuation.py  what they have said
+    trace.py        a prompt kept block by block         study.py         what its parts do
+    attribution.py  gradient estimates                   dla.py           direct logit attribution
+    controls.py     matched random controls of an edit   contrast.py      the prompts behind a direction
+    metrics.py      numbers from logits                  lens.py          the logit lens
+    reading.py      what units do over a prompt          cache.py         activations for a notebook
+    batches.py      batches that halve when memory ends  corpora.py       text to read
 
-Nothing is imported here: `workbench.lab.source` has to stay usable without torch.
+Nothing is imported here: `workbench.lab.finding.source` has to stay usable without torch.
 """
 
 from typing import TYPE_CHECKING

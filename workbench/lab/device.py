@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workbench.errors import UserError
-from workbench.lab.checkpoint import Checkpoint
+from workbench.lab.finding.checkpoint import Checkpoint
 from workbench.lab.gpus import find_gpus, why_unusable
 
 DTYPES = ("float32", "bfloat16", "float16")

@@ -15,14 +15,14 @@ from workbench.errors import UserError
 from workbench.lab.clean import CleanCache
 from workbench.lab.directions import direction
 from workbench.lab.editing import CLEAN
-from workbench.lab.fingerprint import fingerprint_cached
+from workbench.lab.finding.fingerprint import fingerprint_cached
+from workbench.lab.finding.placement import place
+from workbench.lab.finding.source import ModelSource
 from workbench.lab.forward import run_forward
 from workbench.lab.lens import Tail
-from workbench.lab.placement import place
 from workbench.lab.progress import Progress
 from workbench.lab.prompts import Prompt, Tokenization
 from workbench.lab.sites import SiteMap
-from workbench.lab.source import ModelSource
 from workbench.model_info import ModelInfo
 from workbench.units import Site
 

@@ -9,7 +9,7 @@ import msgspec
 import psutil
 
 from workbench.errors import UserError
-from workbench.lab.checkpoint import Checkpoint
+from workbench.lab.finding.checkpoint import Checkpoint
 from workbench.lab.gpus import gpu_processes
 from workbench.text import size
 

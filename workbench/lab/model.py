@@ -29,6 +29,7 @@ from workbench.lab.editing import (
     compile_plan,
     sites_to_sample,
 )
+from workbench.lab.finding.source import ModelSource
 from workbench.lab.forward import Forward, Keep, run_forward
 from workbench.lab.generate import Choice, run_generation
 from workbench.lab.lens import Lens, lens_sites
@@ -36,7 +37,6 @@ from workbench.lab.loading import Model, load_model
 from workbench.lab.progress import Progress, silent
 from workbench.lab.prompts import AnswerToken, Prompt
 from workbench.lab.reading import Reading, read_units, sites_of
-from workbench.lab.source import ModelSource
 from workbench.lab.strength import sample_prompts
 from workbench.lab.study import Study
 from workbench.lab.values import Values

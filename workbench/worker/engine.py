@@ -92,7 +92,7 @@ class LabEngine:
         return int(torch.mps.driver_allocated_memory()) if self.info.device == "mps" else 0
 
     def identify(self) -> ModelInfo:
-        from workbench.lab.fingerprint import fingerprint
+        from workbench.lab.finding.fingerprint import fingerprint
 
         self._lab.set_fingerprint(fingerprint(self._source))
         return self.info
@@ -100,8 +100,8 @@ class LabEngine:
 
 def open_lab_engine(model: str, device: str, dtype: str, tell: Progress) -> Engine:
     """Find, fetch and load a model. Raises UserError."""
-    from workbench.lab.fingerprint import fingerprint_cached
-    from workbench.lab.source import resolve
+    from workbench.lab.finding.fingerprint import fingerprint_cached
+    from workbench.lab.finding.source import resolve
 
     tell("finding", "", None, None)
     source = resolve(model, tell)

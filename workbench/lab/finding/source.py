@@ -15,9 +15,9 @@ import msgspec
 
 from workbench import paths
 from workbench.errors import UserError
-from workbench.lab import hub, package
-from workbench.lab.checkpoint import check_architecture, read_checkpoint
-from workbench.lab.convert import convert, remove_unfinished
+from workbench.lab.finding import hub, package
+from workbench.lab.finding.checkpoint import check_architecture, read_checkpoint
+from workbench.lab.finding.convert import convert, remove_unfinished
 from workbench.lab.progress import Progress, silent
 
 DEFAULT = "default"

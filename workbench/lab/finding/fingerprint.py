@@ -14,10 +14,10 @@ from pathlib import Path
 
 from workbench import paths
 from workbench.errors import UserError
-from workbench.lab.checkpoint import TOKENIZER_FILES, weight_files
-from workbench.lab.download import BLOCK
+from workbench.lab.finding.checkpoint import TOKENIZER_FILES, weight_files
+from workbench.lab.finding.download import BLOCK
+from workbench.lab.finding.source import ModelSource
 from workbench.lab.progress import Meter, Progress, silent
-from workbench.lab.source import ModelSource
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

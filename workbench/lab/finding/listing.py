@@ -8,9 +8,9 @@ from typing import Literal
 import msgspec
 
 from workbench.errors import UserError
-from workbench.lab import hub, package
-from workbench.lab.checkpoint import read_checkpoint
-from workbench.lab.source import CONVERTED_NAME, DEFAULT, DEFAULT_HUB_ID, converted_folder
+from workbench.lab.finding import hub, package
+from workbench.lab.finding.checkpoint import read_checkpoint
+from workbench.lab.finding.source import CONVERTED_NAME, DEFAULT, DEFAULT_HUB_ID, converted_folder
 
 
 class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):

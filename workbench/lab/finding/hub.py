@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import UserError
-from workbench.lab.checkpoint import (
+from workbench.lab.finding.checkpoint import (
     INDEX,
     TOKENIZER_FILES,
     check_architecture,

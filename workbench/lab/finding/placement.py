@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from workbench.lab.checkpoint import Checkpoint, read_checkpoint
 from workbench.lab.device import pick_device, pick_dtype
+from workbench.lab.finding.checkpoint import Checkpoint, read_checkpoint
+from workbench.lab.finding.source import ModelSource
 from workbench.lab.memory import Need, check_fits
-from workbench.lab.source import ModelSource
 
 
 class Placement(msgspec.Struct, frozen=True, kw_only=True):
