@@ -72,7 +72,7 @@ async def main(work: Path) -> None:
 
 if __name__ == "__main__":
     root = Path(tempfile.mkdtemp(prefix="wb-"))
-    os.environ.update({**make_folders(root), "HF_HUB_OFFLINE": "1"})
+    os.environ.update({**make_folders(root), "HF_HUB_OFFLINE": "1", "TERM": "xterm-256color", "COLORTERM": "truecolor"})
     share_model(root / "cache", indexes=True)
     here = root / "capitals"
     (here / "sessions").mkdir(parents=True)
