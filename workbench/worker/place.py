@@ -35,7 +35,7 @@ class WorkerSpec(msgspec.Struct, frozen=True):
     dtype: str = "auto"
 
     def canonical(self) -> WorkerSpec:
-        """The same from any folder: what names a local folder (the rule of `lab.source`) becomes absolute."""
+        """The same from any folder: what names a local folder (the rule of `lab.finding.source`) becomes absolute."""
         folder = Path(self.model).expanduser()
         local = self.model not in ("", "default") and (
             folder.exists() or self.model.startswith((".", "/", "~")) or self.model.count("/") > 1
