@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.tui.fakes import LOADING, screen, until, workbench
-from tests.tui.why import PICKED, WhyClient, add, answered, opened, session, write
+from tests.tui.why import PICKED, WhyClient, add, answered, opened, params, session, write
+from workbench.experiment import NextStep
 from workbench.session.writer import SessionWriter
 from workbench.tui.screens.neurons import Neurons
 from workbench.tui.screens.prompt import Prompt
@@ -298,6 +299,18 @@ async def test_homes_question_leads_here_and_runs():
         await until(pilot, lambda: "three neurons off" in screen(app), "the answer")
         assert client.last("why").params["prompt"] == "The capital of France is"
         assert app.focused is app.screen.panes.list_of("neurons")
+
+
+async def test_asked_with_all_its_fields_on_prompt_it_is_answered_here():
+    client = WhyClient()
+    app = workbench(client)
+    async with app.run_test(size=(120, 40)) as pilot:
+        app.show("prompt").ask(NextStep(label="", experiment="why", params=params(controls=8)), None)
+        await until(pilot, lambda: isinstance(app.screen, Why), "the screen")
+        await until(pilot, lambda: "three neurons off" in screen(app), "the answer")
+        assert client.last("why").params["controls"] == 8
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, Prompt), "back")
 
 
 async def test_from_the_timeline_enter_looks_and_f_forks(terminal):

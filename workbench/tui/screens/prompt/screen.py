@@ -270,6 +270,8 @@ class Prompt(Page):
             if field.field.name == EXPECT:
                 field.set("")
         self.result.show(answer.step)
+        if self.experiment == "why" and app.screen is self:
+            app.show("why").show_step(answer.step)  # it has a screen of its own
         app.feed.hint()
 
     def _sentence(self, sentence: str) -> Text:
