@@ -46,7 +46,7 @@ def generated_of_set(
     said = f"{counts[0]} of {len(prompts)} continuations of {tokens} tokens change"
     if counts[1:]:
         low, high = min(counts[1:]), max(counts[1:])
-        said += f", under {len(counts) - 1} {controls.kind} {low}" + (f" to {high}" if high > low else " each")
+        said += f", under {len(counts) - 1} {controls.kind}: {low}" + (f" to {high}" if high > low else " each")
     return said
 
 
