@@ -141,3 +141,32 @@ def test_the_tokenizer_is_not_changed_by_the_bridge():
         assert lab.info.bos_token == bos
         assert lab._model.tokens.tokenizer.bos_token == "<|im_start|>"
         assert lab._model.tokens.tokenizer.pad_token == "<|im_end|>"
+
+
+@pytest.mark.parametrize("text", ["user", "a", "assistant\n", "<|im_end|>", "The is", "é"])
+def test_the_template_is_told_from_a_text_that_it_also_holds(text):
+    prompt = PLAIN.prompt(text, chat=True)
+    assert (prompt.before, prompt.after) == ("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n")
+    own = [at for at, origin in enumerate(prompt.origins) if origin == "text"]
+    assert own == list(range(own[0], own[-1] + 1))
+    ids = [int(prompt.ids[at]) for at in own]
+    assert b"".join(map(PLAIN.piece, ids)).decode() == text
+
+
+def test_a_blank_text_in_a_chat_is_read_as_it_is():
+    prompt = PLAIN.prompt(" ", chat=True)
+    assert [token for token, origin in zip(prompt.tokens, prompt.origins, strict=True) if origin == "text"] == [" "]
+
+
+def test_the_text_that_sentencepiece_puts_a_space_before_is_the_texts():
+    assert tokens_of(sentencepiece()).prompt("Paris").origins == ["text"]
+    assert BOS.prompt(PROMPT).origins == ["BOS", *["text"] * 5]
+
+
+def test_a_template_that_puts_a_space_in_front_is_still_the_templates():
+    tokenizer = sentencepiece()
+    tokenizer.chat_template = "{% for message in messages %}{{ 'Pa ' + message['content'] + ' ri' }}{% endfor %}"
+    prompt = tokens_of(tokenizer).prompt("is", chat=True)
+    own = [token for token, origin in zip(prompt.tokens, prompt.origins, strict=True) if origin == "text"]
+    assert "".join(own).strip() == "is"
+    assert prompt.origins[0] == prompt.origins[-1] == "template"

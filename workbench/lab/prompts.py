@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from workbench.errors import UserError
 from workbench.text import count, show_token
+
+Origin = Literal["text", "BOS", "template"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,27 @@ class Prompt:
             return f"{n}; the chat template wrote {around}"
         return f"{n} (no BOS)" if self.bos is None else f"{n}, the first is the BOS {show_token(self.bos)}"
 
+    @cached_property
+    def origins(self) -> list[Origin]:
+        """Who wrote each token, [position]. One that holds a piece of the text is the text's."""
+        added: Origin = "template" if self.template else "BOS"
+        first = _reaching(self.tokens, self.before if self.template else self.bos or "")
+        last = _reaching(self.tokens[first:][::-1], self.after, backwards=True)
+        return [added] * first + ["text"] * (len(self) - first - last) + [added] * last
+
+
+def _reaching(tokens: list[str], text: str, backwards: bool = False) -> int:
+    """How many tokens, from the first on, lie within the beginning (`backwards`: the end) of `text`."""
+    for n, token in enumerate(tokens):
+        # SentencePiece may put a space of its own in front of a word, and before all as a token by itself.
+        for written in (token, token.removeprefix(" ")):
+            if text and (written or not n) and (text.endswith(written) if backwards else text.startswith(written)):
+                text = text[: len(text) - len(written)] if backwards else text[len(written) :]
+                break
+        else:
+            return n
+    return len(tokens)
+
 
 @dataclass(frozen=True)
 class AnswerToken:
@@ -67,6 +90,8 @@ def _byte_characters() -> dict[str, int]:
 
 
 _BYTES = _byte_characters()
+_STAND_IN = "the-text-to-come"
+"""for the text of a chat, to see what its template writes around it: no template holds it"""
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
@@ -108,9 +133,9 @@ class Tokenization:
         if chat:
             rendered = self._rendered(text)
             ids = self._ids(rendered)
-            before, found, after = rendered.partition(text.strip())
-            if not found:
-                before, after = rendered, ""
+            before, after = self._around
+            if not (rendered.startswith(before) and rendered.endswith(after)):
+                before, after = rendered, ""  # a template that depends on the text
         else:
             ids, n_bos = self._with_bos(text)
         if not ids:
@@ -171,6 +196,12 @@ class Tokenization:
             )
         except TemplateError as error:
             raise UserError(f"the model's chat template does not take this prompt: {error}") from None
+
+    @cached_property
+    def _around(self) -> tuple[str, str]:
+        """What the template writes before a text and after it."""
+        before, _, after = self._rendered(_STAND_IN).partition(_STAND_IN)
+        return before, after
 
     # --- tokens to text ------------------------------------------------------------------------
 

@@ -1,0 +1,102 @@
+"""How a text is split into tokens.
+
+The tokens as the model reads them, with their ids and positions: what the tokenizer made of the text, the BOS it put in
+front, and what the chat template wrote around it. No forward pass is run. With a set of prompts: one row a prompt.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from workbench.experiment import NextStep, PromptParams, Report
+from workbench.experiments._common import asked, carried
+from workbench.text import count, shorten, show_token
+from workbench.views import Column, Table, Tokens
+
+if TYPE_CHECKING:
+    from workbench.lab import Lab
+    from workbench.lab.prompts import Prompt
+
+ORDER = 5
+TAKES_EDITS = False
+_SAID = 72
+"""cells of tokens in the sentence"""
+_LISTED = 400
+"""tokens of each prompt of a set, in its row"""
+
+
+class Params(PromptParams, kw_only=True, frozen=True):
+    pass
+
+
+def run(lab: Lab, params: Params, report: Report) -> None:
+    prompts = [row.prompt for row in asked(lab, params)]
+    if params.prompts:
+        _tell_set(prompts, report)
+    else:
+        _tell_one(prompts[0], report)
+    report.scalar("tokens", sum(map(len, prompts)))
+    report.suggest(NextStep(label="what the model says next", experiment="predict", params=carried(params)))
+
+
+def _tell_one(prompt: Prompt, report: Report) -> None:
+    origins = prompt.origins
+    report.add(
+        "tokens",
+        Tokens(
+            title="As the model reads it",
+            note=prompt.describe,
+            tokens=prompt.tokens,
+            rows=[],
+            value_label="",
+            low_label="",
+            high_label="",
+        ),
+    )
+    columns = [
+        Column(name="position", kind="int"),
+        Column(name="token", kind="token"),
+        Column(name="id", kind="int", help="its row of the vocabulary"),
+        Column(name="from", help="who wrote it: the text, the tokenizer (BOS), the chat template"),
+    ]
+    rows = [
+        [at, token, int(index), origin]
+        for at, (token, index, origin) in enumerate(zip(prompt.tokens, prompt.ids, origins, strict=True))
+    ]
+    report.add("ids", Table(title="Token by token", note=prompt.describe, columns=columns, rows=rows))
+    if prompt.template:
+        added = f"{count(origins.count('template'))} of them the chat template's"
+    else:
+        added = "no BOS" if prompt.bos is None else f"the first is the BOS {show_token(prompt.bos)}"
+    report.say(f"{_counted(len(prompt))}, {added}: {shorten(_listed(prompt, _SAID), _SAID)}")
+
+
+def _tell_set(prompts: list[Prompt], report: Report) -> None:
+    lengths = [len(prompt) for prompt in prompts]
+    first = prompts[0]
+    if first.template:
+        added = "in the chat template"
+    else:
+        added = "no BOS" if first.bos is None else f"each begins with the BOS {show_token(first.bos)}"
+    columns = [
+        Column(name="prompt"),
+        Column(name="tokens", kind="int"),
+        Column(name="split", help="the text's own tokens, without BOS and chat template"),
+    ]
+    rows = [[prompt.text, len(prompt), _listed(prompt, _LISTED)] for prompt in prompts]
+    report.add("prompts", Table(title="Prompt by prompt", note=added, columns=columns, rows=rows))
+    each = (
+        _counted(lengths[0]) if min(lengths) == max(lengths) else f"{count(min(lengths))} to {_counted(max(lengths))}"
+    )
+    n = f"{count(len(prompts))} prompt{'s' * (len(prompts) != 1)}"
+    report.say(f"{n} of {each}, {count(sum(lengths))} in all, {added}")
+
+
+def _counted(n: int) -> str:
+    return f"{count(n)} token{'s' * (n != 1)}"
+
+
+def _listed(prompt: Prompt, most: int) -> str:
+    """The text's own tokens, `most` of them: `'The' ' capital'`."""
+    own = [token for token, origin in zip(prompt.tokens, prompt.origins, strict=True) if origin == "text"]
+    return " ".join(map(show_token, own[:most])) + (" …" if len(own) > most else "")
