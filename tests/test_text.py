@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from workbench.text import count, fit, number, probability, safe, seconds, shorten, show_token, size
+from workbench.text import count, fit, number, probability, safe, seconds, shorten, shorten_left, show_token, size
 
 ANYTHING = st.text(st.characters(), max_size=60)
 """Any code point, lone surrogates too."""
@@ -47,6 +47,7 @@ def test_different_ascii_tokens_look_different(one: str, other: str) -> None:
 def test_shorten_and_fit_keep_the_cells(text: str, cells: int) -> None:
     clean = safe(text)
     assert cell_len(shorten(clean, cells)) <= cells
+    assert cell_len(shorten_left(clean, cells)) <= cells
     assert cell_len(fit(clean, cells)) == cells
     assert cell_len(fit(clean, cells, right=True)) == cells
 
@@ -103,6 +104,14 @@ def test_shorten_knows_wide_characters() -> None:
     assert shorten("日本語です", 5) == "日本…"
     assert shorten("hello", 5) == "hello"
     assert shorten("hello!", 5) == "hell…"
+
+
+def test_shorten_left_keeps_the_end() -> None:
+    assert shorten_left("日本語です", 5) == "…です"
+    assert shorten_left("hello", 5) == "hello"
+    assert shorten_left("hello!", 5) == "…llo!"
+    assert shorten_left("ae\u0301bc", 3) == "…bc"
+    assert shorten_left("hello", 0) == ""
 
 
 @pytest.mark.parametrize(

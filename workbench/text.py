@@ -100,6 +100,19 @@ def shorten(text: str, cells: int) -> str:
     return set_cell_size(text[: cells * (_MAX_MARKS + 2)], cells - 1).rstrip() + "…"
 
 
+def shorten_left(text: str, cells: int) -> str:
+    """Like `shorten`, with the end kept: `…` stands where it begins."""
+    if width(text) <= cells:
+        return text
+    at, room = len(text), cells - 1
+    while at and width(text[at - 1]) <= room:
+        at -= 1
+        room -= width(text[at])
+    while at < len(text) and not width(text[at]):
+        at += 1  # a mark whose character was left out
+    return "…" + text[at:] if cells > 0 else ""
+
+
 def fit(text: str, cells: int, right: bool = False) -> str:
     """`text` in exactly `cells` terminal cells: shortened, or padded on its right (its left, with `right`)."""
     text = shorten(text, cells)

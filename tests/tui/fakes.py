@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -18,8 +19,9 @@ from workbench.experiment import NextStep, Progress
 from workbench.model_info import ModelInfo
 from workbench.session.writer import SessionWriter
 from workbench.settings import Settings
+from workbench.text import show_token
 from workbench.tui.app import WorkbenchApp
-from workbench.views import Column, Heatmap, Lines, Scalar, Scalars, Series, Table, Text, TokenRow, Tokens
+from workbench.views import Column, Heatmap, Lines, Scalar, Scalars, Series, Table, Text, TokenRow, Tokens, to_builtins
 from workbench.worker.place import WorkerSpec
 from workbench.worker.protocol import (
     Attach,
@@ -160,6 +162,22 @@ def long_session(path: Path, steps: int) -> Path:
     return path
 
 
+async def split(message: Peek) -> PeekAnswer:
+    """What `tokens` finds of a text, each word a token; the template writes one before and one after it."""
+    words = re.findall(r" ?\S+|\s+", message.params["prompt"])
+    chat = bool(message.params.get("chat"))
+    texts = [("<user>", "template"), *((word, "text") for word in words), ("<end>", "template")]
+    rows = [[at, text, at + 7, origin] for at, (text, origin) in enumerate(texts if chat else texts[1:-1])]
+    columns = [
+        Column(name="position", kind="int"), Column(name="token", kind="token"), Column(name="id", kind="int"),
+        Column(name="from"),
+    ]  # fmt: skip
+    added = "2 of them the chat template's" if chat else "no BOS"
+    said = f"{len(rows)} token{'s' * (len(rows) != 1)}, {added}: {' '.join(map(show_token, words))}"
+    table = Table(title="Token by token", columns=columns, rows=rows)
+    return PeekAnswer(slot=message.slot, headline=said, views=[to_builtins(table, lambda array: {})])
+
+
 class FakeClient:
     """Stands for WorkerClient. `hold` keeps steps queued, as while a model loads."""
 
@@ -168,6 +186,8 @@ class FakeClient:
         self.hold = hold
         self.on_event: Callable[[Any], None] | None = None
         self.closed = asyncio.Event()
+        self.tokens: Callable[[Peek], Awaitable[PeekAnswer]] | None = None
+        """answers the peeks of a prompt's tokens"""
         self.requests: list[Any] = []
         self.writers: dict[str, SessionWriter] = {}
 
@@ -194,6 +214,8 @@ class FakeClient:
             self.tell(self.status, jobs=[])
             return Done()
         if isinstance(message, Peek):
+            if message.experiment == "tokens" and self.tokens is not None:
+                return await self.tokens(message)
             return PeekAnswer(slot=message.slot, error="no peeks here")
         if isinstance(message, Attach):
             return Done()

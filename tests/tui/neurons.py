@@ -46,7 +46,7 @@ class NeuronClient(FakeClient):
             self.requests.append(message)
             self.writer(message.session).pin(message.unit, message.name, message.remove)
             return Done()
-        if isinstance(message, Peek):
+        if isinstance(message, Peek) and message.experiment == "activations":
             self.requests.append(message)
             return PeekAnswer(slot=message.slot, views=[peeked(message.params["units"])])
         return await super().request(message)

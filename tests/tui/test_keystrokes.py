@@ -4,7 +4,7 @@ import pytest
 from textual.events import Key
 from textual.screen import Screen
 
-from tests.tui.fakes import FakeClient, replay, screen, until, workbench
+from tests.tui.fakes import FakeClient, replay, screen, split, until, workbench
 
 
 @pytest.fixture
@@ -88,3 +88,17 @@ async def test_a_burst_of_keys_is_taken_in_its_order(screen_key):
             app.post_message(key)
         await until(pilot, lambda: len(getattr(app.focused, "text", "") or getattr(app.focused, "value", "")) == 3)
         await until(pilot, lambda: "bac" in screen(app))
+
+
+async def test_the_tokens_that_come_after_a_key_are_a_repaint_without_layout(drawn):
+    client = FakeClient()
+    client.tokens = split
+    app = workbench(client)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("escape", "p")
+        await until(pilot, lambda: app.screen.NAME == "Prompt" and app.focused is app.screen.area)
+        await until(pilot, lambda: "Enter runs predict" in screen(app))
+        drawn.clear()
+        await pilot.press("a")
+        await until(pilot, lambda: "1 token, no BOS   a" in screen(app))
+        assert drawn == ["repaint"] * 2

@@ -8,7 +8,7 @@ import sqlite3
 
 import pytest
 
-from tests.tui.fakes import FakeClient, screen, until, workbench
+from tests.tui.fakes import FakeClient, screen, split, until, workbench
 from workbench.edits import Entry, SetTo
 from workbench.session.writer import SessionWriter
 from workbench.tui.screens.home import session_list
@@ -28,7 +28,9 @@ def still(tour, monkeypatch):
 
 
 def app_on(session):
-    return workbench(FakeClient(), session)
+    client = FakeClient()
+    client.tokens = split
+    return workbench(client, session)
 
 
 async def home(pilot):
@@ -51,6 +53,7 @@ def test_prompt(snap_compare, still):
         pilot.app.screen.area.set_text("The capital of France is")
         pilot.app.screen.show_step(2)
         await until(pilot, lambda: "under L24.N88=0" in screen(pilot.app) and pilot.app.screen.result.settled)
+        await until(pilot, lambda: "The· capital· of· France· is" in screen(pilot.app))
 
     assert snap_compare(app_on(still), run_before=shown, terminal_size=(120, 40))
 

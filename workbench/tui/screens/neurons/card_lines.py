@@ -9,7 +9,7 @@ import numpy as np
 from rich.style import Style
 from rich.text import Text
 
-from workbench.text import NOTHING, count, fit, number, safe, shorten, show_token, trim, width
+from workbench.text import NOTHING, count, fit, number, safe, shorten, shorten_left, show_token, trim, width
 from workbench.tui.screens.neurons import plot
 from workbench.tui.screens.neurons.examples import example_line, running
 
@@ -250,19 +250,11 @@ def _signs(card: Card, cells: int, colors: Ink) -> list[Text]:
         if example is not None and room > 12:
             peak = shorten(running(example.tokens[example.peak]).strip(), room // 2)
             around = "".join(running(token) for token in example.tokens[max(0, example.peak - 8) : example.peak])
-            line.append("  " + _tail(around, room - width(peak) - 3), colors.quiet)
+            line.append("  " + shorten_left(around, room - width(peak) - 3), colors.quiet)
             line.append(f"[{peak}]", colors.plain)
         line.truncate(cells, overflow="ellipsis")
         lines.append(line)
     return lines
-
-
-def _tail(text: str, cells: int) -> str:
-    if width(text) <= cells:
-        return text
-    while text and width(text) > cells - 1:
-        text = text[1:]
-    return "…" + text if cells > 0 else ""
 
 
 def _weights(card: Card, cells: int, colors: Ink) -> list[Text]:

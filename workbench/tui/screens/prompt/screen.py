@@ -11,6 +11,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widget import Widget
+from textual.widgets import TextArea
 from textual.worker import Worker
 
 from workbench.errors import UserError
@@ -20,6 +21,7 @@ from workbench.tui.page import Page
 from workbench.tui.screens.prompt.form import EXPECT, Form
 from workbench.tui.screens.prompt.look import Look
 from workbench.tui.screens.prompt.prompt_area import PromptArea
+from workbench.tui.screens.prompt.token_line import TokenLine
 from workbench.tui.theme import ink
 from workbench.tui.widgets.choice import Choice
 from workbench.tui.widgets.frame import Rule
@@ -44,7 +46,10 @@ class Prompt(Page):
     AUTO_FOCUS = "PromptArea"
     DEFAULT_CSS = """
     Prompt PromptArea { margin: 0 0 0 1; }
-    Prompt.tall PromptArea { margin: 1 0 1 1; }
+    Prompt.tall PromptArea { margin: 1 0 0 1; }
+    Prompt TokenLine { margin: 0 0 0 1; }
+    Prompt.tall TokenLine { margin: 0 0 1 1; }
+    Prompt.low TokenLine { display: none; }
     Prompt #experiments { margin: 0 0 0 1; width: 1fr; }
     Prompt #form-rule { padding: 0 1; margin: 0 0 1 0; }
     """
@@ -66,6 +71,7 @@ class Prompt(Page):
 
     def body(self) -> ComposeResult:
         yield PromptArea(id="prompt")
+        yield TokenLine()
         yield Choice([self.experiment], self.experiment, id="experiments")
         yield Form()
         yield Rule("", id="form-rule")
@@ -127,8 +133,17 @@ class Prompt(Page):
 
     def on_resize(self) -> None:
         self.set_class(self.size.height >= 30, "tall")
+        self.set_class(self.size.height < 24, "low")
+        self._follow()
+
+    @on(TextArea.Changed)
+    def _follow(self) -> None:
+        """The line of tokens is of what is written."""
+        if self.is_mounted:
+            self.query_one(TokenLine).follow("" if self.has_class("low") else self.area.text, self.chat)
 
     def worker_changed(self) -> None:
+        self._follow()
         if self._pending:
             self._say_pending()
         self.result.restate()
@@ -168,6 +183,7 @@ class Prompt(Page):
 
     def action_chat(self) -> None:
         self.chat = not self.chat
+        self._follow()
         self.refresh_frame()
 
     @on(Choice.Changed, "#experiments")
@@ -221,6 +237,7 @@ class Prompt(Page):
         except UserError as error:
             self.result.say(self._sentence(str(error)))
             return
+        self._follow()
         self.refresh_frame()
         if run:
             self._submit(parent, rows)
