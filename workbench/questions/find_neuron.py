@@ -8,7 +8,12 @@ QUESTION = Question(
     about="in the index, then tried on documents it has not seen, beside random neurons",
     experiment="find-neuron",
     blanks=(
-        Blank(name="rule", kind="text", example="May, June, July", help="words (May, June), a /pattern/, or a token feature (is_month)"),
+        Blank(
+            name="rule",
+            kind="text",
+            example="May, June, July",
+            help="words, a /pattern/, or a token feature (is_month)",
+        ),
     ),
     params={"rule": "⟨rule⟩"},
 )

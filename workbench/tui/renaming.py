@@ -16,7 +16,7 @@ LONGEST = 100
 
 async def rename_session(page: Page, path: str, title: str) -> None:
     """Asks for the title of the session at `path`, which is `title` so far."""
-    from workbench.tui.screens.neurons.ask import Ask, Wanted
+    from workbench.tui.widgets.ask import Ask, Wanted
 
     def done(typed: str) -> None:
         wanted = " ".join(typed.split())

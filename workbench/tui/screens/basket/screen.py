@@ -18,9 +18,9 @@ from workbench.tui import keys
 from workbench.tui.feed import NothingYet
 from workbench.tui.latest import Latest
 from workbench.tui.page import Page
-from workbench.tui.screens.neurons.ask import Ask, Wanted
 from workbench.tui.suggest import completions
 from workbench.tui.theme import ink
+from workbench.tui.widgets.ask import Ask, Wanted
 from workbench.tui.widgets.line_list import LineList
 from workbench.units import Neuron, check_set_name, parse_unit, parse_units
 

@@ -20,9 +20,9 @@ from workbench.tui.feed import NothingYet
 from workbench.tui.latest import Latest
 from workbench.tui.page import Page
 from workbench.tui.screens.edits.saved import StackList
-from workbench.tui.screens.neurons.ask import Ask, Wanted
 from workbench.tui.suggest import completions
 from workbench.tui.theme import ink
+from workbench.tui.widgets.ask import Ask, Wanted
 from workbench.tui.widgets.field import Field, pictured
 from workbench.tui.widgets.frame import Rule
 from workbench.tui.widgets.line_list import LineList

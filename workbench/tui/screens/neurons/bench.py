@@ -14,10 +14,10 @@ from workbench.errors import UserError
 from workbench.text import count
 from workbench.tui.latest import Latest
 from workbench.tui.screens.neurons import steps
-from workbench.tui.screens.neurons.ask import Wanted
 from workbench.tui.screens.neurons.export import write_card
 from workbench.tui.screens.neurons.offer import offers
 from workbench.tui.screens.neurons.your_text import Change, OnText, from_peek, from_step
+from workbench.tui.widgets.ask import Wanted
 from workbench.tui.worker_words import progress_words, ready, stage
 from workbench.units import Neuron, check_set_name, parse_units
 

@@ -18,13 +18,13 @@ from workbench.text import count, safe
 from workbench.tui import keys
 from workbench.tui.page import Page
 from workbench.tui.screens.neurons import offer, wants
-from workbench.tui.screens.neurons.ask import Ask, Wanted
 from workbench.tui.screens.neurons.bench import Bench
 from workbench.tui.screens.neurons.browse import Browse
 from workbench.tui.screens.neurons.card_pane import CardPane
 from workbench.tui.screens.neurons.chooser import Chooser
 from workbench.tui.screens.neurons.shelf import Shelf
 from workbench.tui.theme import ink
+from workbench.tui.widgets.ask import Ask, Wanted
 from workbench.tui.widgets.frame import key_word
 from workbench.tui.widgets.line_list import LineList
 from workbench.tui.widgets.neuron_list import NeuronHeader, NeuronList

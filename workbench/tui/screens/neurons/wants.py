@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from workbench.errors import UserError
 from workbench.index.completion import Completion, complete
 from workbench.text import count
-from workbench.tui.screens.neurons.ask import Wanted
+from workbench.tui.widgets.ask import Wanted
 from workbench.units import Neuron, parse_unit
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from workbench.errors import UserError
 from workbench.index.completion import Completion
 from workbench.text import probability, show_token
-from workbench.tui.screens.neurons.ask import Wanted
+from workbench.tui.widgets.ask import Wanted
 
 if TYPE_CHECKING:
     from workbench.tui.screens.why.finding import Finding

@@ -15,7 +15,6 @@ from workbench.errors import UserError
 from workbench.tui import keys
 from workbench.tui.keeping import copy_view, save_view
 from workbench.tui.page import Page
-from workbench.tui.screens.neurons.ask import Ask
 from workbench.tui.screens.why import below, words
 from workbench.tui.screens.why.desk import Desk
 from workbench.tui.screens.why.fields import EXAMPLE, QuestionFields
@@ -25,6 +24,7 @@ from workbench.tui.screens.why.panes import Panes
 from workbench.tui.screens.why.unit_list import UnitList
 from workbench.tui.screens.why.where import Where
 from workbench.tui.theme import ink
+from workbench.tui.widgets.ask import Ask
 from workbench.tui.widgets.frame import Rule
 from workbench.tui.widgets.line_list import LineList
 from workbench.tui.widgets.view_panel import ViewPanel
