@@ -129,6 +129,17 @@ async def test_a_long_text_keeps_the_end_that_is_typed_at():
         assert len(line(pilot)) > 70
 
 
+async def test_words_before_the_tokens_give_way_only_where_they_must():
+    async with writing(answering(), size=(60, 30)) as pilot:
+        pilot.app.screen.area.insert("The")
+        await pilot.press("escape", "c")
+        await until(pilot, lambda: line(pilot) == "3 tokens, 2 of them the chat template's   The")
+        pilot.app.screen.area.insert(" river" * 20)
+        await until(pilot, lambda: line(pilot).startswith("23 tokens, 2 of them the"))
+        assert "…   …" in line(pilot)
+        assert line(pilot).endswith("river· river")
+
+
 async def test_what_could_steer_a_terminal_is_shown_as_text():
     async with writing(answering()) as pilot:
         pilot.app.screen.area.insert("a\x1b[31mb\u202ec\nd")

@@ -87,8 +87,8 @@ class TokenLine(Widget):
         if self._split is None:
             return Text("")
         cells = self.size.width
-        said = shorten(self._split.said, cells // 2)
         own = "·".join(show_token(token)[1:-1] for token in self._split.own[-cells:])
+        said = shorten(self._split.said, cells - min(width(own), cells // 2) - 3)
         return Text(f"{said}   {shorten_left(own, cells - width(said) - 3)}", ink(self.app).quiet, no_wrap=True)
 
 
