@@ -22,6 +22,7 @@ def test_from_the_first_question_to_the_replay(place, terminal):
     terminal.wait_for("ready")
 
     terminal.keys("Enter")  # the first question, with the example it comes with
+    terminal.wait_for("Next token")
     terminal.wait_for("' Paris' .77")
     for name, found in (
         ("generate", "Continuation"),

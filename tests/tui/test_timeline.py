@@ -83,7 +83,7 @@ async def main():
         while not (app.screen.lines.settled and app.screen.result.settled and app.screen.lines.count):
             await pilot.pause(0.01)
         await pilot.press("g", "right", "right", "enter")
-        while not (app.screen.result.snapshot.record.id == 3 and app.screen.result.settled):
+        while not ((shown := app.screen.result.snapshot) and shown.record.id == 3 and app.screen.result.settled):
             await pilot.pause(0.01)
 
 asyncio.run(main())

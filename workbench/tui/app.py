@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -71,6 +72,8 @@ class WorkbenchApp(App[int]):
         self.edits = EditStack()
         self.begun = False
         """the first screen is painted: from now on there is time for the rest"""
+        self.at_first_paint: Callable[[], object] = lambda: None
+        """what the program adds to it; a test's process goes on after the app, and its garbage has to go"""
         self.session_title = session.stem if session else ""
         self.model_info: ModelInfo | None = None
         self.running: StepRecord | None = None
@@ -102,7 +105,7 @@ class WorkbenchApp(App[int]):
         if self.begun:
             return
         self.begun = True
-        gc.freeze()  # what there is stays: no full collection walks through it while a key waits
+        self.at_first_paint()
         self.run_worker(self.feed.watch(), group="feed")
         if self.link:
             self.run_worker(self.link.run(), group="link")
@@ -404,6 +407,7 @@ def run_replay(path: Path) -> int:
 
 def _run(app: WorkbenchApp, settings: Settings) -> int:
     keys.check(settings.keys)
+    app.at_first_paint = gc.freeze  # what there is stays: no full collection walks through it while a key waits
     code = app.run(mouse=settings.mouse) or 0
     if app.defect is not None:
         app.defect.add_note(

@@ -220,6 +220,8 @@ class Prompt(Page):
 
     async def _take(self, step: NextStep, parent: int | None, run: bool) -> None:
         await self._ready.wait()
+        if run:
+            self.result.focus()  # a key that comes now is none of the question's text
         params = dict(step.params)
         prompt = params.pop("prompt", "")
         self.area.set_text(prompt if isinstance(prompt, str) else "")
