@@ -66,7 +66,13 @@ async def main(work: Path) -> None:
         await pilot.pause(1.0)
         take(app, "why")
         await pilot.press("f6")
-        await pilot.pause(2.0)
+        await until(pilot, lambda: "46,080 neurons" in shown(app))
+        await pilot.press("slash", *"layer 17-28 vr>.3", "enter", "s", *"vr", "enter", "g", *"L25.N779", "enter")
+        await pilot.press("w", *"The meeting in May was moved to June", "enter")
+        await pilot.pause(1.0)
+        await pilot.press("0")
+        await until(pilot, lambda: "64 random neurons" in shown(app))
+        await pilot.pause(1.0)
         take(app, "neurons")
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from workbench.worker.protocol import PeekAnswer
 
 SLOT = "tokens"
-EVERY = 0.25
-"""seconds from a key to its peek; keys in between go with it"""
+PAUSE = 0.25
+"""seconds without a key before a text is asked about: no key waits for the repaint of another's answer"""
 LONGEST = 200_000
 """characters; a longer text would keep the model from other work while it is only being written"""
 
@@ -53,9 +53,12 @@ class TokenLine(Widget):
             self._wanted = self._asked = None
             self._show(None)
             return
+        if self._wanted == (text, chat):
+            return
         self._wanted = (text, chat)
-        if self._wanted != self._asked and self._timer is None:
-            self._timer = self.set_timer(EVERY, self._ask)
+        if self._timer:
+            self._timer.stop()
+        self._timer = self.set_timer(PAUSE, self._ask)
 
     def _ask(self) -> None:
         self._timer = None
