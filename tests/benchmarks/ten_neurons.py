@@ -15,7 +15,7 @@ from workbench.experiment import Report
 NEURONS = (
     ("L23.N1269", "is_modal", "a modal verb: can, may, must …"),
     ("L22.N782", "prev_same", "a token that repeats the one before"),
-    ("L25.N779", "is_month", "the name of a month"),
+    ("L25.N779", "may", "the word 'may'"),  # its feature is is_month, but no month has been seen to move it
     ("L8.N1155", "is_error_word", "a word about errors"),
     ("L6.N1083", "token_self", "the token 'self'"),
     ("L22.N1293", "is_digit", "a digit"),
