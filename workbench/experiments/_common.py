@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from msgspec import Meta
 
 from workbench.errors import UserError
 from workbench.experiment import PromptParams, PromptRow, params_builtins
@@ -15,6 +16,19 @@ from workbench.text import number, safe, shorten, show_token
 if TYPE_CHECKING:
     from workbench.lab import Lab
     from workbench.lab.prompts import AnswerToken, Prompt
+
+
+class AnswerParams(PromptParams, kw_only=True, frozen=True):
+    """Prompts, and the tokens to watch after them."""
+
+    answer: Annotated[
+        str,
+        Meta(
+            description="the token to watch, with its leading space; empty is the likeliest",
+            extra={"example": " Paris"},
+        ),
+    ] = ""
+    foil: Annotated[str, Meta(description="a token to compare the answer with", extra={"example": " Lyon"})] = ""
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ import numpy as np
 from msgspec import Meta
 
 from workbench.errors import UserError
-from workbench.experiment import Cost, NextStep, PromptParams, Report
-from workbench.experiments._common import about_tokens, asked, carried, check_foil, clustered, quoted
+from workbench.experiment import Cost, NextStep, Report
+from workbench.experiments._common import AnswerParams, about_tokens, asked, carried, check_foil, clustered, quoted
 from workbench.experiments._controls import Band, by_kind
 from workbench.experiments._effect import Document, by_class, by_position, extremes, kl_mean, loss_change, over
 from workbench.experiments._generated import TOKEN, generated, generated_of_set
@@ -36,15 +36,7 @@ BATCH = True
 MOST_TOKENS = 4_000_000
 
 
-class Params(PromptParams, kw_only=True, frozen=True):
-    answer: Annotated[
-        str,
-        Meta(
-            description="the token to watch, with its leading space; empty is the likeliest",
-            extra={"example": " Paris"},
-        ),
-    ] = ""
-    foil: Annotated[str, Meta(description="a token to compare the answer with", extra={"example": " Lyon"})] = ""
+class Params(AnswerParams, kw_only=True, frozen=True):
     corpus: Annotated[
         str,
         Meta(

@@ -121,7 +121,7 @@ def _tell(build: IndexBuild, before: int, report: Report) -> None:
     report.add("built", Scalars(title="The index", note=str(build.folder), items=items))
     report.suggest(NextStep(label="what is unusual on a text", experiment="unusual", params={}))
     report.suggest(
-        NextStep(label="is there a neuron for months", experiment="find-neuron", params={"rule": "is_month"})
+        NextStep(label="is there a neuron for modal verbs", experiment="find-neuron", params={"rule": "is_modal"})
     )
 
 

@@ -15,8 +15,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from msgspec import Meta
 
-from workbench.experiment import NextStep, PromptParams, Report
-from workbench.experiments._common import Asked, asked, carried, check_foil, clustered, mean, quoted, token
+from workbench.experiment import NextStep, Report
+from workbench.experiments._common import (
+    AnswerParams,
+    Asked,
+    asked,
+    carried,
+    check_foil,
+    clustered,
+    mean,
+    quoted,
+    token,
+)
 from workbench.experiments._controls import Band
 from workbench.text import number, probability
 from workbench.views import Column, Scalar, Scalars, Table, TokenRow, Tokens
@@ -29,15 +39,7 @@ ORDER = 1
 TAKES_EDITS = True
 
 
-class Params(PromptParams, kw_only=True, frozen=True):
-    answer: Annotated[
-        str,
-        Meta(
-            description="the token to watch, with its leading space; empty is the likeliest",
-            extra={"example": " Paris"},
-        ),
-    ] = ""
-    foil: Annotated[str, Meta(description="a token to compare the answer with", extra={"example": " Lyon"})] = ""
+class Params(AnswerParams, kw_only=True, frozen=True):
     top: Annotated[
         int, Meta(ge=1, le=1000, description="how many of the likeliest tokens to list", extra={"unit": "tokens"})
     ] = 10

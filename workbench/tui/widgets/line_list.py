@@ -161,3 +161,16 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
             self.action_open()
         else:
             self.move_to(index)
+
+
+class OneOfLists(LineList):
+    """One of several lists on a screen: only the list that has the focus shows its cursor."""
+
+    def cursor_shown(self) -> bool:
+        return self.has_focus
+
+    def on_focus(self) -> None:
+        self.forget(self.cursor)
+
+    def on_blur(self) -> None:
+        self.forget(self.cursor)

@@ -11,13 +11,13 @@ from textual.message import Message
 from workbench.text import fit, safe
 from workbench.tui import keys
 from workbench.tui.theme import ink
-from workbench.tui.widgets.line_list import LineList
+from workbench.tui.widgets.line_list import OneOfLists
 
 if TYPE_CHECKING:
     from workbench.edits import Entry
 
 
-class StackList(LineList):
+class StackList(OneOfLists):
     """One stack a line: its name, how many of its edits are on, and which they are."""
 
     DEFAULT_CSS = "StackList { height: auto; max-height: 30%; min-height: 1; }"
@@ -46,15 +46,6 @@ class StackList(LineList):
         text.append(f"  {on if on == len(entries) else f'{on} of {len(entries)}'} on  ", colors.quiet)
         edits = "; ".join(str(entry.edit) for entry in entries)
         return text.append(fit(safe(edits), max(0, cells - text.cell_len)), colors.quiet)
-
-    def cursor_shown(self) -> bool:
-        return self.has_focus
-
-    def on_focus(self) -> None:
-        self.forget(self.cursor)
-
-    def on_blur(self) -> None:
-        self.forget(self.cursor)
 
     def action_wanted(self, action: str) -> None:
         """`use`, `append` or `delete` the stack under the cursor."""

@@ -10,7 +10,7 @@ from rich.text import Text
 from workbench.drawing.scale import signed_number
 from workbench.text import fit, number, probability, width
 from workbench.tui.theme import ink
-from workbench.tui.widgets.line_list import LineList
+from workbench.tui.widgets.line_list import OneOfLists
 
 if TYPE_CHECKING:
     from workbench.tui.screens.why.finding import UnitLine
@@ -20,7 +20,7 @@ _LEAST = 29
 """cells without what is left of the answer"""
 
 
-class UnitList(LineList):
+class UnitList(OneOfLists):
     """One unit a line. `chosen` are those that 0 switches off."""
 
     DEFAULT_CSS = "UnitList { height: 1fr; }"
@@ -50,15 +50,6 @@ class UnitList(LineList):
         self._names = max([7, *(width(one.unit) for one in self.units)])
         places = {one.unit: at for at, one in enumerate(self.units)}
         self.set_count(len(self.units), places.get(here, 0) if here else 0)
-
-    def cursor_shown(self) -> bool:
-        return self.has_focus
-
-    def on_focus(self) -> None:
-        self.forget(self.cursor)
-
-    def on_blur(self) -> None:
-        self.forget(self.cursor)
 
     def header(self, cells: int) -> Text:
         """Names of the columns, where they stand."""
