@@ -108,9 +108,9 @@ def test_the_socket_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 
 
 def test_the_sessions_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    from workbench.session import places as session_places
+    from workbench.session import file_system
 
-    monkeypatch.setattr(session_places, "file_system", lambda path: "nfs4")
+    monkeypatch.setattr(file_system, "file_system", lambda path: "nfs4")
     monkeypatch.setattr(places.shutil, "disk_usage", lambda path: SimpleNamespace(free=100 << 30))
     assert "network file system" in only(places.sessions_folder()).found
     monkeypatch.setattr(places.shutil, "disk_usage", lambda path: SimpleNamespace(free=1 << 20))

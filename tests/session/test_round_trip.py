@@ -19,7 +19,7 @@ from tests.session.conftest import INFO, every_view
 from workbench.edits import Function, parse_edits
 from workbench.errors import UserError
 from workbench.experiment import NextStep, Progress
-from workbench.session import places, store
+from workbench.session import file_system, places, store
 from workbench.session.encode import encode_array
 from workbench.session.format import CHUNK, DTYPES
 from workbench.session.owner import Owner, is_gone, this_process
@@ -184,7 +184,7 @@ def test_on_a_network_file_system_a_rollback_journal_is_used(own_folders: Path, 
     SessionWriter(path).close()
     with SessionWriter(path):
         assert path.with_name("f.db-wal").exists()
-    monkeypatch.setattr(places, "_mounts", lambda: [("/", "ext4"), (str(own_folders), "nfs4")])
+    monkeypatch.setattr(file_system, "_mounts", lambda: [("/", "ext4"), (str(own_folders), "nfs4")])
     with SessionWriter(path) as writer:
         writer.add_step("predict", {})
         assert not path.with_name("f.db-wal").exists()
@@ -194,15 +194,15 @@ def test_on_a_network_file_system_a_rollback_journal_is_used(own_folders: Path, 
 
 def test_file_systems_are_told_apart(monkeypatch) -> None:
     monkeypatch.setattr(
-        places,
+        file_system,
         "_mounts",
         lambda: [("/", "ext4"), ("/home", "nfs"), ("/home/me/local", "xfs"), ("/homework", "tmpfs")],
     )
-    assert places.file_system(Path("/home/me/a.db")) == "nfs"
-    assert places.file_system(Path("/home/me/local/a.db")) == "nfs"  # there is no such folder: its parent counts
-    assert places.file_system(Path("/homework/a.db")) == "ext4"
-    assert places.is_network(Path("/home/x"))
-    assert not places.is_network(Path("/x"))
+    assert file_system.file_system(Path("/home/me/a.db")) == "nfs"
+    assert file_system.file_system(Path("/home/me/local/a.db")) == "nfs"  # there is no such folder: its parent counts
+    assert file_system.file_system(Path("/homework/a.db")) == "ext4"
+    assert file_system.is_network(Path("/home/x"))
+    assert not file_system.is_network(Path("/x"))
 
 
 def test_one_writer_at_a_time(session: Path) -> None:

@@ -34,7 +34,7 @@ def socket_folder() -> list[Finding]:
 
 
 def _room_note(folder: Path) -> str:
-    from workbench.session.places import file_system
+    from workbench.session.file_system import file_system
 
     kind = file_system(folder)
     return f", on {kind}" if kind else ""
@@ -42,7 +42,7 @@ def _room_note(folder: Path) -> str:
 
 def sessions_folder() -> list[Finding]:
     """Can be written, has room, and what SQLite may do there."""
-    from workbench.session.places import file_system, is_network
+    from workbench.session.file_system import file_system, is_network
 
     folder = paths.sessions_dir()
     there = folder

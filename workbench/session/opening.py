@@ -1,19 +1,31 @@
-"""Opening a session file to look: never writes it, and says in a sentence why it can't be read."""
+"""Opening a session file to look: never writes it, and says in a sentence why it can't be read.
+
+The file itself is opened through SQLite alone. POSIX drops every lock that a process holds on a file as soon as that
+process closes *any* descriptor of it: one `open(path).close()` beside a connection, and another program takes itself
+for the last one and deletes the write-ahead log that the connection still reads and writes
+(https://www.sqlite.org/howtocorrupt.html, 2.2). SQLite closes its own descriptors with care for its other connections.
+"""
 
 from __future__ import annotations
 
 import os
 import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
 
 from workbench.errors import UserError
+from workbench.session.file_system import is_network
 from workbench.session.format import APPLICATION_ID, MAX_JSON, SCHEMA_VERSION, TABLES
 
-MAGIC = b"SQLite format 3\0"
+TRIES = 5
+"""readings of a file that is written meanwhile, before one gives up"""
+
+HEADER = 100
+"""bytes of an SQLite file's header"""
 
 DAMAGE = (sqlite3.Error, UnicodeDecodeError, OverflowError)
 """what Python's sqlite3 raises for a damaged file; it fails to decode its own complaints about one"""
@@ -26,13 +38,28 @@ class Identity(msgspec.Struct, frozen=True):
     inode: int
 
 
-class Opened(msgspec.Struct):
-    connection: sqlite3.Connection
+class State(msgspec.Struct, frozen=True):
+    """A session file and its journals: another one where somebody wrote it, or opened it to write."""
+
     identity: Identity
-    frozen: bool
-    """read as a file that nobody writes (`immutable=1`); `size` and `mtime_ns` tell when that was wrong"""
     size: int
     mtime_ns: int
+    wal: Identity | None
+    rollback: Identity | None
+
+    def may_have_changed(self, path: Path) -> bool:
+        """Whether the state is another one now, or the file is gone."""
+        try:
+            return state_of(path) != self
+        except OSError:
+            return True
+
+
+class Opened(msgspec.Struct):
+    connection: sqlite3.Connection
+    frozen: bool
+    """read as a file that nobody writes (`immutable=1`): without locks, so `state` has to be the same after a read"""
+    state: State
     notice: str
     """what the reader should know, for example that the newest steps may be missing"""
 
@@ -40,10 +67,26 @@ class Opened(msgspec.Struct):
 def identify(path: Path) -> Identity | None:
     """None where there is no file now."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return None
-    return Identity(found.st_dev, found.st_ino)
+    return Identity(status.st_dev, status.st_ino)
+
+
+def state_of(path: Path) -> State:
+    """Without opening it. Raises OSError where it is gone."""
+    status = os.stat(path)
+    return _state(path, status)
+
+
+def _state(path: Path, status: os.stat_result) -> State:
+    return State(
+        Identity(status.st_dev, status.st_ino),
+        status.st_size,
+        status.st_mtime_ns,
+        identify(journal(path)),
+        identify(rollback_journal(path)),
+    )
 
 
 def journal(path: Path) -> Path:
@@ -51,24 +94,41 @@ def journal(path: Path) -> Path:
     return path.with_name(path.name + "-wal")
 
 
+def rollback_journal(path: Path) -> Path:
+    """SQLite's journal of a write under way, where there is no write-ahead file."""
+    return path.with_name(path.name + "-journal")
+
+
 def open_to_read(path: Path) -> Opened:
     """Raises UserError for a file that is missing, foreign, newer, damaged or not ours to read."""
-    found, header = look(path)
-    pending = journal(path).exists()
-    # A file in WAL mode makes SQLite write two files beside it even to look; with none there, nobody writes it.
-    frozen = header[18] == 2 and not pending
+    for _ in range(TRIES):
+        state = check_regular(path)
+        try:
+            return _open(path, state)
+        except UserError as sentence:
+            if not state.may_have_changed(path):
+                raise
+            problem = sentence  # somebody began to write it meanwhile: then it is read under SQLite's locks
+    raise problem
+
+
+def _open(path: Path, state: State) -> Opened:
+    # With no journal beside it nobody writes it, and a file in WAL mode makes SQLite write two files even to look.
+    # On a network another machine's journal may not show yet: there SQLite's locks decide.
+    frozen = state.wal is None and state.rollback is None and not is_network(path)
     notice = ""
     try:
         connection = _connect(path, frozen)
         try:
             _touch(connection)
-        except sqlite3.OperationalError:
-            if frozen or header[18] != 2:
+        except sqlite3.OperationalError as error:
+            connection.close()
+            if frozen or state.rollback or _is_busy(error):
                 raise
             # A read-only folder: SQLite can't make its shared memory there.
-            connection.close()
             frozen = True
-            notice = "its newest steps may not show: they are in a journal beside it that cannot be read from here"
+            if state.wal:
+                notice = "its newest steps may not show: they are in a journal beside it that cannot be read from here"
             connection = _connect(path, frozen)
             _touch(connection)
         try:
@@ -79,37 +139,42 @@ def open_to_read(path: Path) -> Opened:
             raise
     except DAMAGE as error:
         raise explain(error, path) from None
-    identity = Identity(found.st_dev, found.st_ino)
-    return Opened(connection, identity, frozen, found.st_size, found.st_mtime_ns, notice)
+    if not frozen:
+        # From its first read on, the connection's locks keep others from deleting the log that it reads.
+        state = msgspec.structs.replace(state, wal=identify(journal(path)))
+    return Opened(connection, frozen, state, notice)
 
 
-def look(path: Path) -> tuple[os.stat_result, bytes]:
-    """The file's state and the 100 bytes of its header. Raises UserError for what is no SQLite file."""
+def check_regular(path: Path) -> State:
+    """The file's state. Raises UserError for what can't be an SQLite file, without opening it."""
     try:
-        found = path.stat()
-        if stat.S_ISDIR(found.st_mode):
-            raise UserError(f"{path} is a folder, not a session file")
-        if not stat.S_ISREG(found.st_mode):
-            raise UserError(f"{path} is not a regular file, so not a session")
-        with path.open("rb") as file:
-            header = file.read(100)
+        status = path.stat()
     except FileNotFoundError:
         raise UserError(f"there is no session at {path}") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    if not header:
+    if stat.S_ISDIR(status.st_mode):
+        raise UserError(f"{path} is a folder, not a session file")
+    if not stat.S_ISREG(status.st_mode):
+        raise UserError(f"{path} is not a regular file, so not a session")
+    if not status.st_size:
         raise UserError(f"{path} is empty: it holds no session")
-    if not header.startswith(MAGIC[: len(header)]):
-        raise UserError(f"{path} is not a session: it is no SQLite file")
-    if len(header) < 100:
-        raise UserError(f"{path} was cut short: even its header is incomplete")
-    return found, header
+    if status.st_size < HEADER:
+        size = status.st_size
+        raise UserError(f"{path} is not a session: it is no SQLite file, or was cut short to {size} bytes")
+    if not os.access(path, os.R_OK):
+        raise UserError(f"{path} cannot be read: permission denied")
+    return _state(path, status)
 
 
 def _connect(path: Path, frozen: bool) -> sqlite3.Connection:
-    mode = "immutable=1" if frozen else "mode=ro"
+    frozen_too = "&immutable=1" if frozen else ""
     connection = sqlite3.connect(
-        f"file:{quote(str(path))}?{mode}", uri=True, isolation_level=None, check_same_thread=False, timeout=2
+        f"file:{quote(str(path))}?mode=ro{frozen_too}",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=2,
     )
     connection.text_factory = lambda data: data.decode("utf-8", "replace")
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 2 * MAX_JSON)
@@ -158,25 +223,33 @@ def check_whole(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute("ROLLBACK")
 
 
-def _missing(path: Path) -> str:
-    """How much of the file is there, if that is less than its header says."""
+def _is_busy(error: sqlite3.Error) -> bool:
+    return "locked" in str(error) or "busy" in str(error)
+
+
+def _is_cut_short(path: Path) -> bool:
+    """Whether the file has fewer pages than its header says: then SQLite reads it only if told not to mind."""
     try:
-        _, header = look(path)
-        size = path.stat().st_size
-    except (UserError, OSError):
-        return ""
-    page = int.from_bytes(header[16:18], "big")
-    whole = int.from_bytes(header[28:32], "big") * (65536 if page == 1 else page)
-    return f"{size:,} of {whole:,} bytes are there" if size < whole else ""
+        with closing(_connect(path, frozen=True)) as connection:
+            try:
+                _touch(connection)
+            except sqlite3.DatabaseError:
+                connection.execute("PRAGMA writable_schema = ON")
+                connection.execute("PRAGMA page_count").fetchone()
+                return True
+    except DAMAGE:
+        pass
+    return False
 
 
 def explain(error: Exception, path: Path) -> UserError:
     """SQLite's complaint as a sentence."""
     text = str(error) if isinstance(error, sqlite3.Error) else "its entries make no sense"
-    missing = _missing(path) if "malformed" in text else ""
-    if missing:
-        return UserError(f"{path} was cut short: {missing}")
-    if "locked" in text or "busy" in text:
+    if "not a database" in text:
+        return UserError(f"{path} is not a session: it is no SQLite file")
+    if "malformed" in text and _is_cut_short(path):
+        return UserError(f"{path} was cut short: it has fewer bytes than its header says")
+    if isinstance(error, sqlite3.Error) and _is_busy(error):
         return UserError(f"{path} is being written and did not become free within two seconds: try again")
     if "interrupted" in text:
         return UserError(f"{path} takes too long to read: it is damaged, or not made by the workbench")

@@ -6,15 +6,15 @@ Safe to use from several threads. Every method raises UserError where the file i
 from __future__ import annotations
 
 import math
-import os
 import re
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 import numpy as np
@@ -25,18 +25,43 @@ from workbench.model_info import ModelInfo
 from workbench.session import query
 from workbench.session.encode import array_bytes, decode_view
 from workbench.session.format import CHUNK, MAX_JSON, STACK_VERSION
-from workbench.session.opening import DAMAGE, Identity, Opened, explain, identify, journal, open_to_read
+from workbench.session.opening import DAMAGE, TRIES, Opened, explain, identify, journal, open_to_read
 from workbench.session.owner import Owner, is_gone
 from workbench.session.records import NoteRow, PinRow, StepRecord, StepRow, ViewRow
 from workbench.views import AnyView
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 PATIENCE = 10.0
 """seconds one call may take: a crafted file must not hang the one who looks"""
 
 _OWNER_CHECKED = 2.0
 """seconds for which it is believed that a step's owner runs"""
+
+
+def _asked(
+    question: Callable[Concatenate[SessionReader, P], T],
+) -> Callable[Concatenate[SessionReader, P], T]:
+    """A question to the file as it is now: opened again where that is needed, and asked again where it changed."""
+
+    @wraps(question)
+    def ask(self: SessionReader, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self._lock:
+            for _ in range(TRIES):
+                self._renew()
+                opened = self._opened
+                try:
+                    answer = question(self, *args, **kwargs)
+                except UserError:
+                    if not (opened.frozen and opened.state.may_have_changed(self.path)):
+                        raise
+                else:
+                    if not (opened.frozen and opened.state.may_have_changed(self.path)):
+                        return answer
+            raise UserError(f"{self.path} is being written and did not rest while it was read: try again")
+
+    return ask
 
 
 class SessionReader:
@@ -70,17 +95,20 @@ class SessionReader:
     # --- the session --------------------------------------------------------------------------------
 
     @property
+    @_asked
     def title(self) -> str:
         with self._read() as connection:
             found = connection.execute(query.META, ("title",)).fetchone()
         return str(_plain(found)[0]) if found else self.path.stem
 
+    @_asked
     def data_version(self) -> int:
         """Another number whenever the file has changed since; cheap enough to ask twice a second."""
         with self._read() as connection:
             (version,) = connection.execute("PRAGMA data_version").fetchone()
         return int(self._generation << 32 | version)
 
+    @_asked
     def count(self) -> int:
         """How many steps there are."""
         with self._read() as connection:
@@ -88,6 +116,7 @@ class SessionReader:
 
     # --- steps ---------------------------------------------------------------------------------------
 
+    @_asked
     def rows(self, start: int = 0, stop: int | None = None) -> list[StepRow]:
         """Steps `start` to `stop` (without it) by ascending id, counted from 0."""
         limit = -1 if stop is None else max(0, stop - start)
@@ -95,35 +124,41 @@ class SessionReader:
             found = connection.execute(query.ROWS, (limit, max(0, start))).fetchall()
         return [self._row(values) for values in found]
 
+    @_asked
     def tree(self, after: int = 0) -> list[tuple[int, int | None]]:
         """Number and parent of every step after this one, by ascending id: cheap for ten thousand."""
         with self._read() as connection:
             return connection.execute(query.TREE, (after,)).fetchall()
 
+    @_asked
     def find(self, words: Sequence[str]) -> list[int]:
         """The steps that have every word in experiment, prompt, edits, sentences or notes; the first eight count."""
         wanted = [re.sub(r"([\\%_])", r"\\\1", word) for word in words[:8]] or [""]
         with self._read() as connection:
             return [step for (step,) in connection.execute(query.find(len(wanted)), [f"%{word}%" for word in wanted])]
 
+    @_asked
     def last_of(self, experiment: str) -> int | None:
         """The newest step of this experiment that did not fail, else the newest; None if there is none."""
         with self._read() as connection:
             found = connection.execute(query.LAST_OF, (experiment,)).fetchone()
         return int(found[0]) if found else None
 
+    @_asked
     def row(self, step: int) -> StepRow | None:
         """One line of the timeline; None if there is no such step."""
         with self._read() as connection:
             found = connection.execute(query.ROW, (step,)).fetchone()
         return self._row(found) if found else None
 
+    @_asked
     def rows_of(self, steps: Sequence[int]) -> dict[int, StepRow]:
         """Lines of the timeline by number, in one read; numbers that are not there are left out."""
         with self._read() as connection:
             found = connection.execute(query.ROWS_OF, (msgspec.json.encode(list(steps)).decode(),)).fetchall()
         return {row.id: row for row in map(self._row, found)}
 
+    @_asked
     def step(self, step: int) -> StepRecord:
         """A whole step. Raises UserError if there is none of this number."""
         with self._read() as connection:
@@ -141,6 +176,7 @@ class SessionReader:
         values["started"], values["finished"] = _time(values["started"]), _time(values["finished"])
         return self._convert(values, StepRecord, f"step {step}")
 
+    @_asked
     def views(self, step: int) -> list[ViewRow]:
         """The step's views without their arrays; the first is the main one."""
         with self._read() as connection:
@@ -160,6 +196,7 @@ class SessionReader:
         except UserError as error:
             raise UserError(f"the view {row.title!r} in {self.path} cannot be shown: {error}") from None
 
+    @_asked
     def array(self, name: str) -> np.ndarray:
         """An array by its hash, read-only. Raises UserError if it is missing, too large, or not whole."""
         with self._read() as connection:
@@ -183,6 +220,7 @@ class SessionReader:
         array: np.ndarray = data.view(dtype).reshape(shape)
         return array
 
+    @_asked
     def lost(self) -> list[int]:
         """Steps that the file calls queued or running, and whose process is gone."""
         with self._read() as connection:
@@ -191,6 +229,7 @@ class SessionReader:
 
     # --- what was written down -----------------------------------------------------------------------
 
+    @_asked
     def notes(self, step: int | None = None) -> list[NoteRow]:
         """The notes of a step, or all of them, oldest first."""
         with self._read() as connection:
@@ -199,12 +238,14 @@ class SessionReader:
             NoteRow(id=row[0], step=row[1], text=row[2], created=_time(row[3]) or 0.0) for row in map(_plain, found)
         ]
 
+    @_asked
     def pins(self) -> list[PinRow]:
         """The pinned units, oldest first."""
         with self._read() as connection:
             found = connection.execute(query.PINS).fetchall()
         return [PinRow(id=row[0], unit=row[1], name=row[2], created=_time(row[3]) or 0.0) for row in map(_plain, found)]
 
+    @_asked
     def stacks(self) -> dict[str, tuple[Entry, ...]]:
         """The edit stacks that were saved, by name; one that can't be read is left out."""
         with self._read() as connection:
@@ -218,6 +259,7 @@ class SessionReader:
                 continue
         return stacks
 
+    @_asked
     def model(self, step: int | None = None) -> ModelInfo | None:
         """The model of a step, or the one last used; None where none was loaded yet."""
         with self._read() as connection:
@@ -226,6 +268,7 @@ class SessionReader:
             return None
         return self._convert(self._json(found[0], "the model"), ModelInfo, "the model")
 
+    @_asked
     def last_change(self) -> float:
         """Seconds since the epoch of the newest step's newest event."""
         with self._read() as connection:
@@ -242,36 +285,34 @@ class SessionReader:
     @contextmanager
     def _read(self) -> Iterator[sqlite3.Connection]:
         """One transaction: what is read inside belongs together."""
-        with self._lock:
-            self._check_still_there()
-            connection = self._opened.connection
-            outermost = not connection.in_transaction
-            try:
-                if outermost:
-                    self._deadline = time.monotonic() + PATIENCE
-                    connection.execute("BEGIN")
-                yield connection
-            except DAMAGE as error:
-                raise explain(error, self.path) from None
-            finally:
-                if outermost:
-                    self._deadline = math.inf
-                    _end(connection)
+        connection = self._opened.connection
+        try:
+            self._deadline = time.monotonic() + PATIENCE
+            connection.execute("BEGIN")
+            yield connection
+        except DAMAGE as error:
+            raise explain(error, self.path) from None
+        finally:
+            self._deadline = math.inf
+            _end(connection)
 
-    def _check_still_there(self) -> None:
-        now: Identity | None = identify(self.path)
+    def _renew(self) -> None:
+        """Opens the file again where what is open is not, or may not be, what is written now."""
         opened = self._opened
+        now = identify(self.path)
         if now is None:
             raise UserError(f"{self.path} was moved or deleted while it was open")
-        if now != opened.identity:
+        if now != opened.state.identity:
             raise UserError(f"{self.path} was replaced by another file while it was open: open it again")
         if opened.frozen:
-            found = os.stat(self.path)
-            same = (found.st_size, found.st_mtime_ns) == (opened.size, opened.mtime_ns)
-            if not same or (journal(self.path).exists() and not opened.notice):
-                opened.connection.close()
-                self._generation += 1
-                self._opened = self._open()
+            old = opened.state.may_have_changed(self.path)
+        else:
+            # Somebody deleted the write-ahead log in spite of our lock: what is written since is in another one.
+            old = identify(journal(self.path)) != opened.state.wal
+        if old:
+            self._generation += 1
+            self._opened = self._open()
+            opened.connection.close()
 
     def _row(self, values: tuple[Any, ...]) -> StepRow:
         named = dict(zip(query.ROW_COLUMNS, _plain(values), strict=True))

@@ -23,11 +23,12 @@ from workbench.experiment import NextStep, Progress
 from workbench.model_info import ModelInfo
 from workbench.session import store
 from workbench.session.encode import encode_views
+from workbench.session.file_system import is_network
 from workbench.session.format import SCHEMA_VERSION
 from workbench.session.lock import SessionLock
-from workbench.session.opening import DAMAGE, check_ours, check_whole, explain, identify, journal, look
+from workbench.session.opening import DAMAGE, check_ours, check_regular, check_whole, explain, identify, journal
 from workbench.session.owner import Owner, is_gone, this_process
-from workbench.session.places import free_path, is_network
+from workbench.session.places import free_path
 from workbench.session.records import FINISHED, Status
 from workbench.session.update import Update
 from workbench.views import AnyView
@@ -69,6 +70,7 @@ class SessionWriter:
             self._lock.release()
             raise
         self._identity = identify(self.path)
+        self._wal = identify(journal(self.path))
 
     def close(self) -> None:
         """Everything into the one file; further calls are errors."""
@@ -261,6 +263,8 @@ class SessionWriter:
         try:
             if identify(self._file) != self._identity:
                 self._recover()
+            elif identify(journal(self._file)) != self._wal:
+                self._reopen()
             if new and self.recovered:
                 raise SessionMoved(self.path, self.recovered)
             connection = self._connection
@@ -316,6 +320,13 @@ class SessionWriter:
             raise
         return connection
 
+    def _reopen(self) -> None:
+        """Somebody deleted the write-ahead log: what only this connection still holds goes into the file, then anew."""
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._connection.close()
+        self._connection = self._open(self._file)
+        self._wal = identify(journal(self._file))
+
     def _recover(self) -> None:
         """The file is gone from its place, but open: copy it whole to a new one, and write there from now on."""
         folder = self.path.parent if os.access(self.path.parent, os.W_OK) else paths.data_dir() / "sessions"
@@ -330,7 +341,7 @@ class SessionWriter:
             part.unlink(missing_ok=True)
         connection = self._open(target)
         old, self._connection, self.recovered = self._connection, connection, target
-        self._identity = identify(target)
+        self._identity, self._wal = identify(target), identify(journal(target))
         old.close()
         if not self.path.exists():
             for left in (journal(self.path), self.path.with_name(self.path.name + "-shm")):
@@ -345,7 +356,7 @@ def _is_new(path: Path) -> bool:
         return True
     if path.is_file() and not path.stat().st_size:
         return True
-    look(path)
+    check_regular(path)
     return False
 
 
