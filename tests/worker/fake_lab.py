@@ -1,7 +1,8 @@
 """A model without torch: experiments by name, that do what a test needs. Opened with `--lab`.
 
 The experiments are those of the package (their parameters are checked before), told apart by the prompt:
-`wait:SECONDS`, `stuck`, `crash`, `exit`, `fail:SENTENCE`, `defect`, `hold:SECONDS`, `big:BYTES`, `batches:N:SECONDS`.
+`wait:SECONDS`, `stuck`, `crash`, `exit`, `fail:SENTENCE`, `defect`, `eof`, `hold:SECONDS`, `big:BYTES`,
+`batches:N:SECONDS`.
 """
 
 from __future__ import annotations
@@ -80,6 +81,8 @@ class FakeLab:
                 raise UserError(rest)
             case "defect":
                 raise ZeroDivisionError("by nothing")
+            case "eof":
+                raise EOFError("No data left in file")
             case "leak":
                 self.hooks = 1
                 for _ in report.track(range(100), "batches"):

@@ -132,3 +132,37 @@ async def test_what_waits_is_written_at_the_end(session: str) -> None:
     await keeper.close()
     assert row(session, step).status == "done"
     assert not list(Path(session).parent.glob("a.db-*"))
+
+
+async def test_a_defect_in_one_session_ends_its_writing_alone(keeper: Keeper, session: str, monkeypatch) -> None:
+    """With a sentence, for whoever asked; the thread goes on, also where a result waits to be written."""
+    other = session.replace("a.db", "other.db")
+    step = await keeper.add_step(session, lambda writer: writer.add_step("predict", {}))
+    real = SessionWriter.apply
+
+    def broken(self: SessionWriter, *args, **kwargs) -> int:
+        if self.path.name == "a.db":
+            raise TypeError("no such thing")
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(SessionWriter, "apply", broken)
+    keeper.write(session, step, update("found"), status="done")
+    await comes_true(lambda: keeper.problems)
+    assert "a.db" in keeper.problems[0]
+    assert "TypeError: no such thing" in keeper.problems[0]
+    with pytest.raises(UserError, match=r"a\.db can't be written.*TypeError"):
+        await keeper.do(session, lambda writer: writer.finish(step, "done"))
+    second = await keeper.add_step(other, lambda writer: writer.add_step("predict", {}))
+    keeper.write(other, second, status="done")
+    await comes_true(lambda: row(other, second).status == "done")
+    monkeypatch.setattr(SessionWriter, "apply", real)
+    await comes_true(lambda: row(session, step).status == "done")  # what waited is not lost
+    assert row(session, step).headline == "found"
+    await comes_true(lambda: not keeper.problems)
+
+
+async def test_after_the_end_nothing_is_taken(session: str) -> None:
+    keeper = Keeper(asyncio.get_running_loop(), lambda *_: None)
+    await keeper.close()
+    with pytest.raises(UserError, match="stopping"):
+        await keeper.do(session, lambda writer: writer.note("x"))

@@ -14,7 +14,7 @@ from workbench.errors import UserError
 from workbench.experiment import Progress
 from workbench.worker.messages import Drop, FromModel, Published, Run, Started, ToModel, ViewHead, size_after
 from workbench.worker.protocol import MAX_FRAME, Note, Reply, Request, Status, Submit
-from workbench.worker.wire import LENGTH, FrameError, Parser, Pipe, decode, encode, frame_length, read_frame
+from workbench.worker.wire import LENGTH, FrameError, Parser, Pipe, PipeClosed, decode, encode, frame_length, read_frame
 
 text = st.text(st.characters(exclude_categories=["Cs"]))
 requests = st.one_of(
@@ -114,7 +114,7 @@ def test_the_blocking_end() -> None:
     pipe.send(Started(job=1, after=(3,)), [b"abc"])
     assert ours.recv(1000).endswith(b"abc")
     ours.close()
-    with pytest.raises(EOFError):
+    with pytest.raises(PipeClosed):
         pipe.receive(wait=True)
 
 

@@ -97,11 +97,10 @@ def _read(file: Path) -> np.ndarray:
     from safetensors.numpy import load_file
 
     try:
-        if file.suffix == ".npy":
-            return np.asarray(np.load(file, allow_pickle=False), dtype=np.float32).squeeze()
-        tensors = load_file(file)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(f"{file} can't be read as a direction: {error}") from None
-    if len(tensors) != 1:
-        raise UserError(f"{file} holds {len(tensors)} arrays: a direction's file holds one")
-    return np.asarray(next(iter(tensors.values())), dtype=np.float32).squeeze()
+        arrays = [np.load(file, allow_pickle=False)] if file.suffix == ".npy" else list(load_file(file).values())
+        if len(arrays) != 1:
+            raise UserError(f"{file} holds {len(arrays)} arrays: a direction's file holds one")
+        return np.asarray(arrays[0], dtype=np.float32).squeeze()
+    except (OSError, EOFError, ValueError, TypeError, AttributeError, SafetensorError) as error:
+        problem = str(error) or "it is empty"
+        raise UserError(f"{file} can't be read as a direction, one vector in .npy or .safetensors: {problem}") from None

@@ -91,10 +91,10 @@ def _file(model: Model) -> Path | None:
 def _read(file: Path, model: Model) -> np.ndarray | None:
     try:
         found = np.load(file, allow_pickle=False)
-    except (OSError, ValueError):
+    except (OSError, EOFError, ValueError):
         return None
     wanted = (model.info.n_layers, model.info.d_mlp)
-    return found if found.shape == wanted and found.dtype == np.float32 else None
+    return found if isinstance(found, np.ndarray) and found.shape == wanted and found.dtype == np.float32 else None
 
 
 def _write(file: Path, strength: np.ndarray) -> None:

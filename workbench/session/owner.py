@@ -69,6 +69,14 @@ def this_process() -> Owner:
     return Owner(platform.node(), _boot(), _namespace(), pid, _started(pid))
 
 
+def may_run(stored: object) -> bool:
+    """Whether the process behind a step's stored owner may still run it; what is no owner runs nothing."""
+    try:
+        return not is_gone(msgspec.json.decode(stored, type=Owner)) if isinstance(stored, str | bytes) else False
+    except (msgspec.DecodeError, ValueError):
+        return False
+
+
 def is_gone(owner: Owner) -> bool:
     """True where the process surely runs no more; False where it runs, or where that can't be told from here."""
     if owner.host != platform.node():

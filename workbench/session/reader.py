@@ -26,7 +26,7 @@ from workbench.session import query
 from workbench.session.encode import array_bytes, decode_view
 from workbench.session.format import CHUNK, MAX_JSON, STACK_VERSION
 from workbench.session.opening import DAMAGE, TRIES, Opened, explain, identify, journal, open_to_read
-from workbench.session.owner import Owner, is_gone
+from workbench.session.owner import may_run, this_process
 from workbench.session.records import NoteRow, PinRow, StepRecord, StepRow, ViewRow
 from workbench.views import AnyView
 
@@ -74,7 +74,7 @@ class SessionReader:
         self.path = Path(path).absolute()
         self._lock = threading.RLock()
         self._generation = 0
-        self._owners: dict[str, tuple[float, bool]] = {}
+        self._owners: dict[Any, tuple[float, bool]] = {}
         self._deadline = math.inf
         self._opened = self._open()
 
@@ -221,11 +221,12 @@ class SessionReader:
         return array
 
     @_asked
-    def lost(self) -> list[int]:
-        """Steps that the file calls queued or running, and whose process is gone."""
+    def lost(self, mine: bool = False) -> list[int]:
+        """Steps that the file calls queued or running, and whose process is gone; with `mine` also this process'."""
         with self._read() as connection:
-            found = connection.execute(query.OPEN_STEPS).fetchall()
-        return [step for step, status, owner in map(_plain, found) if self._status(status, owner) == "lost"]
+            unfinished = map(_plain, connection.execute(query.OPEN_STEPS).fetchall())
+        me = msgspec.json.encode(this_process()).decode() if mine else None
+        return [step for step, status, owner in unfinished if owner == me or self._status(status, owner) == "lost"]
 
     # --- what was written down -----------------------------------------------------------------------
 
@@ -322,7 +323,7 @@ class SessionReader:
         named["created"] = _time(named["created"]) or 0.0
         return self._convert(named, StepRow, "a step")
 
-    def _status(self, status: str, owner_text: str) -> str:
+    def _status(self, status: str, owner_text: Any) -> str:
         """`lost` where the step's process is gone, without writing it."""
         if status not in ("queued", "running"):
             return status
@@ -330,10 +331,7 @@ class SessionReader:
         if known and (known[1] or time.monotonic() - known[0] < _OWNER_CHECKED):
             gone = known[1]
         else:
-            try:
-                gone = is_gone(msgspec.json.decode(owner_text, type=Owner))
-            except (msgspec.DecodeError, ValueError):
-                gone = True
+            gone = not may_run(owner_text)
             self._owners[owner_text] = (time.monotonic(), gone)
         return "lost" if gone else status
 

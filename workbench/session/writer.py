@@ -9,7 +9,7 @@ import os
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from workbench.session.file_system import is_network
 from workbench.session.format import SCHEMA_VERSION
 from workbench.session.lock import SessionLock
 from workbench.session.opening import DAMAGE, check_ours, check_regular, check_whole, explain, identify, journal
-from workbench.session.owner import Owner, is_gone, this_process
+from workbench.session.owner import may_run, this_process
 from workbench.session.places import free_path
 from workbench.session.records import FINISHED, Status
 from workbench.session.update import Update
@@ -192,13 +192,20 @@ class SessionWriter:
                 store.put_end(connection, step, status, error, at)
             return store.bump(connection, step)
 
-    def mark_lost(self) -> list[int]:
-        """Steps that wait or run in a process that is gone become `lost`; their numbers."""
+    def mark_lost(self, known: Collection[int] = ()) -> list[int]:
+        """Steps that wait or run in a process that is gone become `lost`; their numbers.
+
+        So do those that this very process is said to run and that are not among the `known` ones.
+        """
         with self._change() as connection:
             open_steps = connection.execute(
                 "SELECT id, owner FROM step WHERE status IN ('queued', 'running') ORDER BY id"
             ).fetchall()
-            lost = [step for step, owner in open_steps if owner != self._owner and _gone(owner)]
+            lost = [
+                step
+                for step, owner in open_steps
+                if (step not in known if owner == self._owner else not may_run(owner))
+            ]
             for step in lost:
                 store.put_end(
                     connection, step, "lost", "the process that ran it ended before it was done: run it again"
@@ -390,13 +397,6 @@ def label_of(params: Mapping[str, Any]) -> str:
         return f"{len(prompts):,} prompts"
     prompt = params.get("prompt")
     return prompt[:_LABEL] if isinstance(prompt, str) else ""
-
-
-def _gone(owner: str | None) -> bool:
-    try:
-        return is_gone(msgspec.json.decode(owner or "", type=Owner))
-    except (msgspec.DecodeError, ValueError):
-        return True
 
 
 def _json(value: Any) -> str:

@@ -44,6 +44,7 @@ class Connection:
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._requests: asyncio.Queue[Message] = asyncio.Queue(MAX_BACKLOG)
+        self._current: asyncio.Task[None] | None = None
         self.greeted = False
         self.sessions: dict[str, str] = {}
         """real path of each session it follows, to the path as it said it"""
@@ -59,6 +60,7 @@ class Connection:
             for result in await asyncio.gather(*tasks, return_exceptions=True):
                 if isinstance(result, Exception) and not isinstance(result, EOFError | OSError | FrameError):
                     log.error("a connection ended on a defect", exc_info=result)
+            await self.settled()
             self._writer.close()
 
     # --- to the front -----------------------------------------------------------------------------------
@@ -83,6 +85,11 @@ class Connection:
         if given is not None:
             self._changes[given, step] = revision
             self._wake.set()
+
+    async def settled(self) -> None:
+        """Until the request under way is done: what a request does in several parts is never cut between them."""
+        if self._current:
+            await asyncio.wait([self._current])
 
     async def finish(self, patience: float = 0.5) -> None:
         """Hangs up when the last answers are out; a front that does not read them gets no more."""
@@ -118,7 +125,8 @@ class Connection:
 
     async def _work(self) -> None:
         while True:
-            await self._respond(await self._requests.get())
+            self._current = asyncio.create_task(self._respond(await self._requests.get()))
+            await asyncio.shield(self._current)
 
     async def _respond(self, request: Message) -> None:
         try:

@@ -9,8 +9,8 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from workbench.errors import UserError
 from workbench.model_info import ModelInfo
@@ -42,6 +42,7 @@ from workbench.worker.protocol import (
 )
 from workbench.worker.supervisor import Supervisor
 
+T = TypeVar("T")
 log = logging.getLogger("workbench.control")
 
 FAILED_REST = 60.0
@@ -268,10 +269,7 @@ class Control:
             self.keeper.write(job.session, step, start=started)
             return step
 
-        task = asyncio.create_task(begin())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        job.parts[message.part] = Part(task)
+        job.parts[message.part] = Part(self._go_on_with(begin()))
 
     def _write_part(self, job: Job, number: int, write: Callable[[int], None]) -> None:
         """`write` with the part's step, after all that was to be written before."""
@@ -296,7 +294,24 @@ class Control:
         self.touch()
         for number in job.parts:
             self._end_part(job, number, status)
-        self.keeper.write(job.session, job.step, status=status, error=error)
+        rows = [part.step for part in job.parts.values() if not part.step.done()]
+
+        async def end() -> None:
+            """The step is over when all of it is in the session: rows of its parts that are on their way come first."""
+            await asyncio.wait(rows)
+            self.keeper.write(job.session, job.step, status=status, error=error)
+
+        if rows:
+            self._go_on_with(end())
+        else:
+            self.keeper.write(job.session, job.step, status=status, error=error)
+
+    def _go_on_with(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Beside everything else; before the worker ends it is waited for."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     def _model_gone(self, reason: str, again: bool) -> None:
         self._device_memory = 0
@@ -330,9 +345,7 @@ class Control:
                 log.warning("%s", sentence)
 
         for session in self._unidentified:
-            task = asyncio.create_task(identify(session))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._go_on_with(identify(session))
         self._unidentified.clear()
 
     # --- its life ---------------------------------------------------------------------------------------
@@ -364,6 +377,7 @@ class Control:
         """Everything that is known is written; the model process ends."""
         self._set_stage("stopping")
         await self.supervisor.stop()
+        await asyncio.gather(*(connection.settled() for connection in self.connections))
         for job in list(self.jobs):
             if job.peek is None:
                 if not job.told:

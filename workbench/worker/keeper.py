@@ -79,6 +79,7 @@ class Keeper:
         self._active: dict[str, set[int]] = {}
         self._moved: dict[str, UserError] = {}
         self._failing: dict[str, str] = {}
+        self._closed = False
         self._thread = threading.Thread(target=self._work, name="keeper", daemon=True)
         self._thread.start()
 
@@ -89,13 +90,13 @@ class Keeper:
 
     async def do(self, session: str, work: Callable[[SessionWriter], T]) -> T:
         """Run `work` on the session's writer. Raises UserError."""
-        return await self._call(lambda: work(self._writer(session, new=True)))
+        return await self._call(lambda: self._on_writer(session, work, new=True))
 
     async def add_step(self, session: str, work: Callable[[SessionWriter], int]) -> int:
         """Like `do` for a new step; the session stays open until the step is over."""
 
         def add() -> int:
-            step = work(self._writer(session, new=True))
+            step = self._on_writer(session, work, new=True)
             self._active.setdefault(session, set()).add(step)
             self._tell(session, step, 1)
             return step
@@ -110,9 +111,9 @@ class Keeper:
                 if not os.path.exists(session):
                     return
                 with SessionReader(session) as reader:
-                    if not reader.lost():
+                    if not reader.lost(mine=True):
                         return
-            self._writer(session)
+            self._on_writer(session, _nothing)
 
         await self._call(mark)
 
@@ -146,7 +147,7 @@ class Keeper:
             for session in sessions:
                 if session not in self._open and os.path.exists(session) and os.path.exists(f"{session}-wal"):
                     try:
-                        self._writer(session)
+                        self._on_writer(session, _nothing)
                         self._close(session)
                     except UserError as sentence:
                         log.info("%s", sentence)
@@ -155,6 +156,7 @@ class Keeper:
 
     async def close(self, patience: float = 10.0) -> None:
         """Write what waits, close the sessions, end the thread; gives up after `patience` seconds."""
+        self._closed = True
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join, patience)
         for (session, step), _ in self._waiting.items():
@@ -168,10 +170,14 @@ class Keeper:
             try:
                 work = self._queue.get(timeout=RETRY if self._waiting or self._open else None)
             except queue.Empty:
-                work = _nothing
-            if work is None:
-                break
-            work()
+                pass
+            else:
+                if work is None:
+                    break
+                try:
+                    work()
+                except Exception:  # of one session: this thread writes all of them
+                    log.exception("a piece of writing failed")
             now = time.monotonic()
             if self._failing and now >= retry_at:
                 retry_at = now + RETRY
@@ -184,6 +190,8 @@ class Keeper:
             self._close(session)
 
     async def _call(self, work: Callable[[], T]) -> T:
+        if self._closed:
+            raise UserError("the worker is stopping: nothing new is written")
         done: asyncio.Future[T] = self._loop.create_future()
 
         def run() -> None:
@@ -197,6 +205,21 @@ class Keeper:
         self._queue.put(run)
         return await done
 
+    def _on_writer(self, session: str, work: Callable[[SessionWriter], T], new: bool = False) -> T:
+        """`work` on the session's writer. Raises UserError, also for a defect: that session is closed then."""
+        try:
+            return work(self._writer(session, new))
+        except UserError:
+            raise
+        except Exception as defect:
+            log.exception("%s can't be written", session)
+            if session in self._open:
+                self._close(session)
+            raise UserError(
+                f"{session} can't be written: the worker met a defect in it or in itself "
+                f"({type(defect).__name__}: {defect}); workbench logs has the details. Other sessions are not affected"
+            ) from defect
+
     def _writer(self, session: str, new: bool = False) -> SessionWriter:
         moved = self._moved.get(session)
         if moved and new:
@@ -206,7 +229,7 @@ class Keeper:
         found = self._open.get(session)
         if found is None:
             found = self._open[session] = _Session(SessionWriter(session, wait=LOCK_WAIT))
-            for step in found.writer.mark_lost():
+            for step in found.writer.mark_lost(known=self._active.get(session, set())):
                 self._tell(session, step, 0)
         found.used = time.monotonic()
         return found.writer
@@ -217,18 +240,17 @@ class Keeper:
             waiting = self._waiting.pop(key, None)
         if waiting is None:
             return
-        try:
-            writer = self._writer(session)
+
+        def apply(writer: SessionWriter) -> int:
             if waiting.start:
                 writer.start(step, *waiting.start)
                 waiting.start = None
-            revision = writer.apply(step, waiting.update, waiting.status, waiting.error, waiting.at)
+            return writer.apply(step, waiting.update, waiting.status, waiting.error, waiting.at)
+
+        try:
+            revision = self._on_writer(session, apply)
         except UserError as sentence:
             self._failed(key, waiting, str(sentence))
-            return
-        except Exception:
-            log.exception("step %d of %s could not be written", step, session)
-            self._failed(key, waiting, "a defect kept it from being written (workbench logs has the details)")
             return
         if not any(other == session for other, _ in self._waiting):
             self._failing.pop(session, None)
@@ -245,7 +267,8 @@ class Keeper:
         if waiting.status and not waiting.told:
             note = f"{sentence}; the result is kept in memory and is written when that is over"
             try:
-                self._tell(session, step, self._writer(session).apply(step, Update(), "failed", note))
+                revision = self._on_writer(session, lambda writer: writer.apply(step, Update(), "failed", note))
+                self._tell(session, step, revision)
                 waiting.told = True
             except UserError as second:
                 log.info("%s", second)
@@ -280,8 +303,8 @@ def _prepare() -> None:
     experiments()
 
 
-def _nothing() -> None:
-    return
+def _nothing(writer: SessionWriter) -> None:
+    """Opening it was all."""
 
 
 def _set_result(done: asyncio.Future[T], result: T) -> None:

@@ -39,7 +39,7 @@ from workbench.worker.messages import (
 )
 from workbench.worker.protocol import PeekAnswer
 from workbench.worker.sink import PeekSink, StepSink
-from workbench.worker.wire import Pipe
+from workbench.worker.wire import Pipe, PipeClosed
 
 log = logging.getLogger("workbench.model")
 
@@ -59,7 +59,7 @@ class Runner:
         self._looked = 0.0
 
     def run(self) -> None:
-        """Until the control process is gone (EOFError)."""
+        """Until the control process is gone (PipeClosed)."""
         while True:
             if not self._waiting:
                 self._receive(wait=True)
@@ -87,7 +87,7 @@ class Runner:
                 self._run_peek(job, job.peek)
         except Cancelled:
             status = "cancelled"
-        except EOFError:
+        except PipeClosed:
             raise
         except UserError as sentence:
             status, error = "failed", str(sentence)
@@ -166,7 +166,7 @@ def _end_with(end: socket.socket) -> None:
 def _identify(pipe: Pipe[ToModel], engine: Engine) -> None:
     try:
         pipe.send(Identified(info=engine.identify()))
-    except (UserError, OSError) as error:
+    except (UserError, OSError, PipeClosed) as error:
         log.warning("the model has no fingerprint: %s", error)
 
 
@@ -201,7 +201,7 @@ def main() -> None:
         threading.Thread(target=_identify, args=(pipe, engine), daemon=True).start()
     try:
         Runner(pipe, engine).run()
-    except (EOFError, BrokenPipeError, ConnectionResetError):
+    except PipeClosed:
         sys.exit(0)
 
 

@@ -90,6 +90,8 @@ def _stop(control: Control, message: Stop) -> Message:
 
 
 async def _submit(control: Control, front: Connection, message: Submit) -> Message:
+    if control.stopped.is_set():
+        raise UserError("the worker is stopping: run it again to start another")
     session = _session(message.session)
     named, edits = await asyncio.to_thread(without_sets, session, message.params, message.edits)
     params, command = await asyncio.to_thread(

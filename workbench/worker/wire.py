@@ -119,8 +119,15 @@ class Parser(Generic[M]):
         return None
 
 
+class PipeClosed(Exception):  # noqa: N818 - an end, not always an error
+    """The control process is gone. No library raises it: a file that ends too early can't be taken for it."""
+
+
 class Pipe(Generic[M]):
-    """The blocking end of a socket pair, in the model process. Sending is safe from any thread."""
+    """The blocking end of a socket pair, in the model process. Sending is safe from any thread.
+
+    Both methods raise `PipeClosed` when the other side is gone.
+    """
 
     def __init__(self, end: socket.socket, kind: Any) -> None:
         self._socket = end
@@ -131,19 +138,25 @@ class Pipe(Generic[M]):
         """A message and the raw buffers that follow it."""
         frame = encode(message)
         with self._sending:
-            self._socket.sendall(frame)
-            for data in after:
-                self._socket.sendall(data)
+            try:
+                self._socket.sendall(frame)
+                for data in after:
+                    self._socket.sendall(data)
+            except ConnectionError:
+                raise PipeClosed from None
 
     def receive(self, wait: bool) -> list[M]:
-        """What has arrived; with `wait` at least one message. Raises EOFError when the other side is gone."""
+        """What has arrived; with `wait` at least one message."""
         found: list[M] = []
         while True:
             if not (wait and not found) and not select.select([self._socket], [], [], 0)[0]:
                 return found
-            count = self._socket.recv_into(self._parser.room())
+            try:
+                count = self._socket.recv_into(self._parser.room())
+            except ConnectionError:
+                count = 0
             if not count:
-                raise EOFError
+                raise PipeClosed
             message = self._parser.received(count)
             if message:
                 found.append(message[0])
