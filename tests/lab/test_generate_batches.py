@@ -1,5 +1,6 @@
 """Many rows at once, padded on the left: each says what it says alone."""
 
+from functools import wraps
 from itertools import islice
 
 import numpy as np
@@ -167,6 +168,7 @@ def test_out_of_memory_halves_the_batch_and_nothing_is_said_twice(monkeypatch):
     whole = lab._model.hf.forward
     sizes = []
 
+    @wraps(whole)
     def small_memory(input_ids, **rest):
         sizes.append(len(input_ids))
         if len(input_ids) > 2 and len(sizes) > 4:  # in the middle of the batch

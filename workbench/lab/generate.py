@@ -17,9 +17,9 @@ import numpy as np
 import torch
 
 from workbench.lab import metrics
-from workbench.lab.applying import Pass, edit_hooks
+from workbench.lab.applying import Pass
 from workbench.lab.continuation import Generated, Row
-from workbench.lab.forward import hooked
+from workbench.lab.key_values import next_logits
 from workbench.lab.loading import Model
 
 
@@ -47,6 +47,7 @@ def run_generation(
     active = sorted(range(len(rows)), key=lambda at: plans.index(id(rows[at].plan)))
     ids, padding = _left_padded([rows[at].prompt.ids for at in active])
     ids = ids.to(model.hf.device)
+    use_cache = use_cache and model.caches
     cache: Any = None
     start = 0
     while active:
@@ -54,19 +55,16 @@ def run_generation(
             model.cancel_check()
         prompts = tuple(len(rows[at].prompt) for at in active)
         run = Pass(prompts, model.info.n_heads, start, padding if any(padding) else ())
-        hooks = edit_hooks([rows[at].plan for at in active], run)
-        with torch.inference_mode(), hooked(model.sites, hooks, check=model.cancel_check):
-            step = model.hf(
-                input_ids=ids[:, start:],
-                past_key_values=cache,
-                use_cache=use_cache,
-                **_placed(padding, start, ids.shape[1], ids.device),
-            )
-            logp = metrics.log_probs(step.logits[:, -1])
+        placed = _placed(padding, start, ids.shape[1], ids.device)
+        logits, cache = next_logits(
+            model, ids[:, start:], cache, use_cache, [rows[at].plan for at in active], run, placed
+        )
+        with torch.inference_mode():
+            logp = metrics.log_probs(logits)
             chosen = _choose(logp, [lines[at] for at in active], choice)
             log_probs = logp.gather(-1, chosen.to(logp.device)[:, None])[:, 0].tolist()
         if use_cache:
-            cache, start = step.past_key_values, ids.shape[1]
+            start = ids.shape[1]
         found: list[Generated | None] = [None] * len(rows)
         for at, token, log_prob in zip(active, chosen.tolist(), log_probs, strict=True):
             found[at] = lines[at].said(token, log_prob)

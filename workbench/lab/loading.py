@@ -19,6 +19,7 @@ from workbench.lab.finding.fingerprint import fingerprint_cached
 from workbench.lab.finding.placement import place
 from workbench.lab.finding.source import ModelSource
 from workbench.lab.forward import run_forward
+from workbench.lab.key_values import cache_problem, hand_cache_on
 from workbench.lab.lens import Tail
 from workbench.lab.progress import Progress
 from workbench.lab.prompts import Prompt, Tokenization
@@ -45,6 +46,8 @@ class Model:
     clean: CleanCache = field(default_factory=CleanCache)
     remarks: list[str] = field(default_factory=list)
     """what the check at load found to differ, as sentences"""
+    caches: bool = True
+    """whether generation can use a key-value cache"""
     cancel_check: Callable[[], None] | None = None
     sampled: dict[Site, torch.Tensor] = field(default_factory=dict)
     """sites over the fixed text, float32 [token, width], once an edit wanted them"""
@@ -91,6 +94,7 @@ def load_model(source: ModelSource, device: str, dtype: str, progress: Progress)
         # Without this, GPT-2's norms are computed step by step, and the last bits are not Hugging Face's.
         if hasattr(module, "use_native_layernorm_autograd"):
             module.use_native_layernorm_autograd = True
+    hand_cache_on(bridge)
     sites = SiteMap(bridge)
     tokens = Tokenization(tokenizer, int(bridge.cfg.n_ctx), source.name)
     model = Model(
@@ -103,7 +107,16 @@ def load_model(source: ModelSource, device: str, dtype: str, progress: Progress)
         _stop_ids(hf, tokenizer),
     )
     model.remarks = _check(model)
+    problem = cache_problem(model, torch.from_numpy(_checked_ids(model)))
+    if problem:
+        model.caches = False
+        model.remarks.append(problem)
     return model
+
+
+def _checked_ids(model: Model) -> np.ndarray:
+    """int64 [position]"""
+    return model.tokens.prompt(CHECKED_TEXT).ids[: model.info.n_ctx]
 
 
 def _stand_in() -> Any:
@@ -158,7 +171,7 @@ def _stop_ids(hf: Any, tokenizer: Any) -> frozenset[int]:
 
 def _check(model: Model) -> list[str]:
     """What a short text shows of the bridge: each sentence is something that does not hold for this model."""
-    ids = model.tokens.prompt(CHECKED_TEXT).ids[: model.info.n_ctx]
+    ids = _checked_ids(model)
     prompt = Prompt(CHECKED_TEXT, ids, [""] * len(ids), None, False)
     names = ("resid_pre", "attn_out", "mlp_out", "resid_post")
     wanted = [Site(layer, name) for layer in range(model.info.n_layers) for name in names]

@@ -1,0 +1,118 @@
+"""The key-value cache of generation: handed through the bridge, and checked when a model is loaded.
+
+transformers 5.24 calls the cache `cache` where it was `past_key_values`; the attention of transformer_lens 4.3 looks
+for the old name alone, so every generated token would see itself and nothing before it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from workbench.edits import Positions
+from workbench.errors import Cancelled, UserError
+from workbench.lab.applying import Pass, edit_hooks
+from workbench.lab.editing import CLEAN, Change, Plan
+from workbench.lab.forward import hooked
+from workbench.units import Site
+
+if TYPE_CHECKING:
+    from workbench.lab.loading import Model
+
+NEW, OLD = "cache", "past_key_values"
+EDITED = 64
+"""neurons that the edit of the check doubles"""
+STEPS = 3
+"""cached steps that are compared with a pass without the cache"""
+TOLERANCE = {torch.float32: 1e-2, torch.float64: 1e-2}
+"""largest difference of two logits, in standard deviations of the logits; a lost cache is off by one or more"""
+COARSE = 0.25
+"""of 16-bit numbers"""
+
+
+def hand_cache_on(bridge: Any) -> None:
+    """Attention that computes for itself gets the cache under the name it looks for."""
+    from transformer_lens.model_bridge.generalized_components import AttentionBridge
+
+    for block in bridge.blocks:
+        attention = getattr(block, "attn", None)
+        # What only wraps Hugging Face's module passes its arguments on as they come.
+        if attention is not None and type(attention).forward is not AttentionBridge.forward:
+            attention.register_forward_pre_hook(_under_both_names, with_kwargs=True)
+
+
+def _under_both_names(
+    module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if kwargs.get(NEW) is not None and kwargs.get(OLD) is None:
+        kwargs = {**kwargs, OLD: kwargs[NEW]}
+    return args, kwargs
+
+
+def next_logits(
+    model: Model,
+    ids: torch.Tensor,
+    cache: Any,
+    use_cache: bool,
+    plans: list[Plan],
+    run: Pass,
+    placed: dict[str, torch.Tensor],
+) -> tuple[torch.Tensor, Any]:
+    """One pass under edits: logits of every row's last column, [row, vocabulary], and the cache that it leaves.
+
+    `ids` int64 [row, column] are what the cache does not hold yet; `placed` are mask and positions of padded rows.
+    """
+    name = _name_of_cache(model.hf)
+    hooks = edit_hooks(plans, run)
+    with torch.inference_mode(), hooked(model.sites, hooks, check=model.cancel_check):
+        output = model.hf(input_ids=ids, use_cache=use_cache, **({name: cache} if use_cache else {}), **placed)
+    return output.logits[:, -1], getattr(output, name) if use_cache else None
+
+
+def _name_of_cache(hf: Any) -> str:
+    return NEW if NEW in inspect.signature(hf.forward).parameters else OLD
+
+
+def cache_problem(model: Model, ids: torch.Tensor) -> str:
+    """Why generation can't use the cache, as a sentence; empty where it can.
+
+    `ids` int64 [column] is some text. Logits of steps with the cache are compared with those of whole passes, clean
+    and with a head and neurons edited.
+    """
+    middle = model.info.n_layers // 2
+    head, neurons = Site(middle, "z"), Site(middle, "mlp_post")
+    edited = {
+        head: (Change(head, (0,), "set", 0.0, Positions()),),
+        neurons: (Change(neurons, tuple(range(min(EDITED, model.info.d_mlp))), "scale", 2.0, Positions()),),
+    }
+    plans = [CLEAN, Plan(edited)]
+    rows = ids.to(model.hf.device).repeat(len(plans), 1)
+    began = rows.shape[1] - STEPS
+    lengths = (began,) * len(plans)
+    allowed = TOLERANCE.get(model.hf.dtype, COARSE)
+    cache: Any = None
+    start = 0
+    for end in range(began, rows.shape[1] + 1):
+        run = Pass(lengths, model.info.n_heads, start)
+        try:
+            stepped, cache = next_logits(model, rows[:, start:end], cache, True, plans, run, {})
+        except (UserError, Cancelled):
+            raise
+        except Exception as error:  # a cache of another kind than attention's may fail in any way
+            return _without_cache(f"it stops with one ({type(error).__name__})")
+        whole, _ = next_logits(model, rows[:, :end], None, False, plans, Pass(lengths, model.info.n_heads), {})
+        off = float((stepped.double() - whole.double()).abs().max() / whole.double().std())
+        if not off <= allowed:
+            return _without_cache(f"its logits with one are off by {off:.2g} standard deviations")
+        start = end
+    return ""
+
+
+def _without_cache(why: str) -> str:
+    return (
+        f"this model generates without a key-value cache, which is slower: {why} "
+        f"(transformers {version('transformers')} with transformer_lens {version('transformer_lens')})"
+    )
