@@ -53,7 +53,7 @@ def probe(monkeypatch: pytest.MonkeyPatch, out: str, errors: str = "") -> None:
 
 def test_a_gpu_that_cannot_be_used_is_told_with_driver_and_need(monkeypatch: pytest.MonkeyPatch) -> None:
     told = {
-        "torch": "2.13", "devices": ["cpu"], "dtypes": {"cpu": ["float32"]}, "auto": "cpu", "threads": 2,
+        "torch": "2.13", "devices": ["cpu"], "dtypes": {"cpu": ["float32"]}, "auto": "cpu", "threads": 2, "cores": 2,
         "problem": "NVIDIA A100: its driver is 470.1, and torch's CUDA 12.6 needs 525.60.13 or newer",
     }  # fmt: skip
     probe(monkeypatch, json.dumps(told))

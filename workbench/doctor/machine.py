@@ -69,7 +69,8 @@ def device() -> list[Finding]:
     where = [f"{name} ({', '.join(data['dtypes'][name])})" for name in data["devices"]]
     if data["problem"]:
         return [look("device", f"{data['problem']}; computing on {', '.join(where)}", "until then, the CPU is used")]
-    return [ok("device", f"{', '.join(where)} · auto takes {data['auto']}, {count(data['threads'])} threads")]
+    threads = f"{count(data['threads'])} threads on {count(data['cores'])} usable cores"
+    return [ok("device", f"{', '.join(where)} · auto takes {data['auto']}, {threads}")]
 
 
 def memory() -> list[Finding]:

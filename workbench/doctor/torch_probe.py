@@ -9,7 +9,10 @@ def main() -> None:
     import torch
 
     from workbench.lab.device import gpu_problem, pick_device, usable_devices, usable_dtypes
+    from workbench.worker.cores import allowed_cores
+    from workbench.worker.engine import limit_threads
 
+    limit_threads()
     devices = usable_devices()
     told = {
         "torch": torch.__version__,
@@ -18,6 +21,7 @@ def main() -> None:
         "problem": gpu_problem() or "",
         "auto": pick_device("auto"),
         "threads": torch.get_num_threads(),
+        "cores": allowed_cores(),
     }
     print(json.dumps(told))  # noqa: T201
 

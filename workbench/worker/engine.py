@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import platform
 import sys
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from workbench.edits import Edit
 from workbench.errors import UserError
 from workbench.experiment import Report
 from workbench.model_info import ModelInfo
+from workbench.worker.cores import allowed_cores
 
 if TYPE_CHECKING:
     from workbench.lab.progress import Progress
@@ -106,6 +108,7 @@ def open_lab_engine(model: str, device: str, dtype: str, tell: Progress) -> Engi
     tell("finding", "", None, None)
     source = resolve(model, tell)
     tell("importing", "", None, None)
+    limit_threads()
     from workbench.lab.model import load_lab
 
     lab = load_lab(source, device, dtype, tell)
@@ -115,9 +118,19 @@ def open_lab_engine(model: str, device: str, dtype: str, tell: Progress) -> Engi
     return LabEngine(source, lab)
 
 
+def limit_threads() -> None:
+    """Torch's own number of threads, but no more than there are cores to run them; what the user has set counts."""
+    import torch
+
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(min(torch.get_num_threads(), allowed_cores()))
+
+
 def versions() -> dict[str, str]:
-    """Of all that can change a number."""
+    """Of all that can change a number: another number of threads adds up in another order."""
     found = {"python": platform.python_version(), "system": f"{sys.platform} {platform.machine()}"}
+    if "torch" in sys.modules:
+        found["threads"] = str(sys.modules["torch"].get_num_threads())
     for name in ("workbench-lm", "torch", "transformers", "transformer_lens", "numpy"):
         try:
             found[name] = version(name)

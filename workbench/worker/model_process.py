@@ -24,6 +24,7 @@ from workbench.errors import Cancelled, UserError
 from workbench.experiment import Report
 from workbench.views import to_builtins
 from workbench.worker import engine as engines
+from workbench.worker.cores import yield_to_keys
 from workbench.worker.engine import Engine
 from workbench.worker.messages import (
     Answered,
@@ -195,7 +196,7 @@ def main() -> None:
         pipe.send(LoadFailed(reason=f"the model could not be loaded: {engines.internal_error(defect)}"))
         sys.exit(1)
     if engine.info.device == "cpu":
-        os.nice(10)  # it takes every core: the control process and the terminal go first
+        yield_to_keys()
     pipe.send(Ready(info=engine.info, versions=engines.versions(), memory=engine.memory()))
     if not engine.info.fingerprint:
         threading.Thread(target=_identify, args=(pipe, engine), daemon=True).start()

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from workbench.errors import UserError
+from workbench.worker.cores import model_environment
 from workbench.worker.messages import FromModel, LoadFailed, ToModel
 from workbench.worker.pipe import ModelPipe
 from workbench.worker.place import WorkerSpec
@@ -128,6 +129,7 @@ class Supervisor:
                 *(f"--lab={self._lab}", f"--fd={theirs.fileno()}"),
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
+                env=model_environment(),
             )
         except BaseException:
             ours.close()
