@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-os.environ.setdefault("OMP_NUM_THREADS", "2")
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # several processes share two cores: no spinning
+THREADS = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+"""of torch in the tests' own processes, which share the cores with each other and with workers"""
+os.environ.update({**THREADS, **os.environ})
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
@@ -21,6 +22,13 @@ ROOT = Path(__file__).parents[1]
 
 USER_CACHE = Path(os.environ.get("WORKBENCH_CACHE", Path.home() / ".cache" / "workbench"))
 """Where the converted default model is: the one thing that tests share with the user."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests run one after another in one process, beside the others."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.xdist_group("slow"))
 
 
 def processes_of(runtime: Path) -> dict[int, str]:
@@ -76,6 +84,11 @@ def make_folders(root: Path) -> dict[str, str]:
     }
 
 
+def without_threads() -> dict[str, str]:
+    """The environment of a program that is started as a user would."""
+    return {name: value for name, value in os.environ.items() if name not in THREADS}
+
+
 def share_model(cache: Path, indexes: bool = False) -> None:
     """The user's models in a cache folder of a test's own; and copies of the user's indexes, or of the weights part."""
     for name in ("downloads", "models", "hashes", "strength", "timings"):
@@ -91,6 +104,8 @@ def own_folders(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     root = Path(tempfile.mkdtemp(prefix="wb-"))
     for name, value in make_folders(root).items():
         monkeypatch.setenv(name, value)
+    for name in THREADS:  # workers see to theirs as a user's do
+        monkeypatch.delenv(name, raising=False)
     yield root
     left = stop_processes_of(root / "run")
     shutil.rmtree(root, ignore_errors=True)

@@ -25,9 +25,10 @@ def fenced(kind: str) -> list[str]:
     return re.findall(rf"```{kind}\n(.*?)```", README, flags=re.DOTALL)
 
 
-def test_ci_runs_the_test_command_of_the_readme():
+def test_ci_runs_both_commands_of_the_readme():
     install, test = (block.strip() for block in fenced("sh"))
-    assert test in (ROOT / ".ci/run").read_text().splitlines()
+    for command in (install, test):
+        assert command in (ROOT / ".ci/run").read_text().splitlines()
     assert install.endswith("workbench")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import make_folders, share_model, stop_processes_of
+from tests.conftest import make_folders, share_model, stop_processes_of, without_threads
 from tests.e2e.terminal import Sshd, Terminal
 
 ROOT = Path(__file__).parent.parent.parent
@@ -27,11 +27,7 @@ class Place:
         self.cwd = root / "here"
         (self.cwd / "sessions").mkdir(parents=True)
         shutil.copy(ROOT / "sessions" / "tour.db", self.cwd / "sessions")
-        self.env = {
-            **make_folders(root),
-            "HF_HUB_OFFLINE": "1",
-            "OMP_NUM_THREADS": "2",
-        }
+        self.env = {**make_folders(root), "HF_HUB_OFFLINE": "1"}
         self.program = f"{sys.executable} -m workbench"
         share_model(root / "cache")
 
@@ -39,7 +35,7 @@ class Place:
         return subprocess.run(
             [sys.executable, "-m", "workbench", *words],
             cwd=self.cwd,
-            env={**os.environ, **self.env},
+            env={**without_threads(), **self.env},
             capture_output=True,
             text=True,
             timeout=timeout,

@@ -104,7 +104,7 @@ class Sshd:
         config.write_text(
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {self.folder}/host\nPidFile none\n"
             f"AuthorizedKeysFile {self.folder}/authorized\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
-            f"PermitRootLogin prohibit-password\nPermitUserEnvironment no\nAcceptEnv WORKBENCH_* HF_* LC_* OMP_*\n"
+            f"PermitRootLogin prohibit-password\nPermitUserEnvironment no\nAcceptEnv WORKBENCH_* HF_* LC_*\n"
         )
         if os.getuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd refuses to start as root without it

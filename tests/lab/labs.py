@@ -9,8 +9,6 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-import torch
-
 from tests.lab.plain import Plain
 from tests.tiny import ARCHITECTURES, tiny_model
 from workbench.experiment import Report
@@ -19,8 +17,6 @@ from workbench.lab.model import Lab, load_lab
 
 PROMPT = "The capital of France is"
 EVERY = ARCHITECTURES
-
-torch.set_num_threads(2)
 
 
 @cache
