@@ -13,6 +13,7 @@ import torch
 
 from workbench.errors import UserError
 from workbench.lab.clean import CleanCache
+from workbench.lab.complete import check_complete
 from workbench.lab.directions import direction
 from workbench.lab.editing import CLEAN
 from workbench.lab.finding.fingerprint import fingerprint_cached
@@ -23,6 +24,7 @@ from workbench.lab.lens import Tail
 from workbench.lab.progress import Progress
 from workbench.lab.prompts import Prompt, Tokenization
 from workbench.lab.sites import SiteMap
+from workbench.lab.supported import check_supported, embedded_tokens
 from workbench.model_info import ModelInfo
 from workbench.units import Site
 
@@ -74,25 +76,33 @@ def load_model(source: ModelSource, device: str, dtype: str, progress: Progress)
         progress("loading", f"loading {source.name}", None, None)
         try:
             tokenizer = transformers.AutoTokenizer.from_pretrained(source.path, local_files_only=True)
-            hf = transformers.AutoModelForCausalLM.from_pretrained(
-                source.path, dtype=kind, attn_implementation="eager", use_safetensors=True, local_files_only=True
+            hf, came = transformers.AutoModelForCausalLM.from_pretrained(
+                source.path,
+                dtype=kind,
+                attn_implementation="eager",
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are told, and refused by name below
             )
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+        except Exception as error:  # a config or a tokenizer that is wrong can trip over anything
             raise UserError(f"{source.name} can't be loaded: {_first_line(error)}") from error
+        remarks = check_complete(source.name, dict(hf.named_buffers()), came)
         n_parameters = sum(parameter.numel() for parameter in hf.parameters())
         hf = hf.to(where).eval().requires_grad_(False)
         try:
             bridge = TransformerBridge.boot_transformers(
                 str(source.path), hf_model=hf, tokenizer=_stand_in(), device=where, dtype=kind
             )
-        except (ValueError, NotImplementedError, RuntimeError, AttributeError) as error:
-            raise UserError(f"TransformerLens can't wrap {source.name}: {_first_line(error)}") from error
+        except Exception as error:
+            raise UserError(_not_wrapped(source.name, hf, error)) from error
     for module in bridge.modules():
         # Without this, GPT-2's norms are computed step by step, and the last bits are not Hugging Face's.
         if hasattr(module, "use_native_layernorm_autograd"):
             module.use_native_layernorm_autograd = True
     sites = SiteMap(bridge)
-    tokens = Tokenization(tokenizer, int(bridge.cfg.n_ctx), source.name)
+    check_supported(source.name, bridge, hf, sites)
+    tokens = Tokenization(tokenizer, int(bridge.cfg.n_ctx), source.name, embedded_tokens(hf))
     model = Model(
         bridge,
         hf,
@@ -102,8 +112,17 @@ def load_model(source: ModelSource, device: str, dtype: str, progress: Progress)
         _info(source, bridge, hf, sites, tokens, n_parameters),
         _stop_ids(hf, tokenizer),
     )
-    model.remarks = _check(model)
+    model.remarks = remarks + _check(model)
     return model
+
+
+def _not_wrapped(name: str, hf: Any, error: Exception) -> str:
+    if "supported architecture" in str(error):  # its message lists two hundred others
+        return (
+            f"TransformerLens here does not know {name}'s architecture, {type(hf).__name__}: a newer one may, "
+            f"else open another model"
+        )
+    return f"TransformerLens can't wrap {name} ({type(hf).__name__}): {_first_line(error)}"
 
 
 def _stand_in() -> Any:
@@ -118,13 +137,6 @@ def _info(
     source: ModelSource, bridge: Any, hf: Any, sites: SiteMap, tokens: Tokenization, n_parameters: int
 ) -> ModelInfo:
     config, n_layers = bridge.cfg, len(bridge.blocks)
-    for layer in range(n_layers):
-        for name in ("mlp_post", "z", "resid_pre", "resid_post"):
-            if Site(layer, name) not in sites:
-                raise UserError(
-                    f"{source.name} ({type(hf).__name__}) has no {name} in layer {layer}: models with mixtures of "
-                    f"experts, or without attention heads in every block, are not supported"
-                )
     return ModelInfo(
         name=source.name,
         ref=source.ref,
@@ -204,4 +216,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    if isinstance(error, KeyError):
+        return f"its files name {error}, which transformers does not know"
+    first, *rest = (str(error).strip() or type(error).__name__).splitlines()
+    return f"{first} {rest[0].strip()}" if first.endswith(":") and rest else first

@@ -87,7 +87,7 @@ def disk_bytes(info: ModelInfo, settings: IndexSettings, n_features: int) -> int
 def tokenise(model: Model, corpus: Corpus, without: Collection[int] = ()) -> Iterator[tuple[int, np.ndarray]]:
     """Documents as token ids int64, without BOS or any other special token, even where the text spells one.
 
-    Documents whose numbers are in `without` are passed over.
+    Documents whose numbers are in `without` are passed over. Raises UserError for a token that the model does not know.
     """
     tokenizer = model.tokens.tokenizer
     special = np.array(sorted(tokenizer.all_special_ids), dtype=np.int64)
@@ -95,7 +95,9 @@ def tokenise(model: Model, corpus: Corpus, without: Collection[int] = ()) -> Ite
         if number in without:
             continue
         ids = np.asarray(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"], dtype=np.int64)
-        yield number, ids[~np.isin(ids, special)]
+        ids = ids[~np.isin(ids, special)]
+        model.tokens.check_embedded(ids)
+        yield number, ids
 
 
 def bos_id(model: Model) -> int | None:
