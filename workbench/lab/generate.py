@@ -19,7 +19,8 @@ import torch
 from workbench.lab import metrics
 from workbench.lab.applying import Pass, edit_hooks
 from workbench.lab.continuation import Generated, Row
-from workbench.lab.forward import hooked
+from workbench.lab.finite import first_wrong, whole
+from workbench.lab.forward import hooked, not_finite
 from workbench.lab.loading import Model
 
 
@@ -39,7 +40,7 @@ def run_generation(
 ) -> Iterator[list[Generated | None]]:
     """The next token of every row, again and again until all have ended; None for a row that has.
 
-    The caller stops, or the model does.
+    The caller stops, or the model does. Raises NotFinite.
     """
     lines = [_Line(row, model, choice) for row in rows]
     plans = list(dict.fromkeys(id(row.plan) for row in rows))
@@ -62,7 +63,13 @@ def run_generation(
                 use_cache=use_cache,
                 **_placed(padding, start, ids.shape[1], ids.device),
             )
-            logp = metrics.log_probs(step.logits[:, -1])
+            last = step.logits[:, -1]
+        if not whole(last):
+            row = first_wrong(last)
+            plan = rows[active[row]].plan
+            raise not_finite(model.hf, model.sites, ids[row, padding[row] :], prompts[row], plan, model.info.n_heads)
+        with torch.inference_mode():
+            logp = metrics.log_probs(last)
             chosen = _choose(logp, [lines[at] for at in active], choice)
             log_probs = logp.gather(-1, chosen.to(logp.device)[:, None])[:, 0].tolist()
         if use_cache:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from workbench.errors import UserError
+from workbench.lab.batches import is_out_of_memory
 from workbench.lab.clean import CleanCache
 from workbench.lab.complete import check_complete
 from workbench.lab.directions import direction
@@ -19,6 +20,7 @@ from workbench.lab.editing import CLEAN
 from workbench.lab.finding.fingerprint import fingerprint_cached
 from workbench.lab.finding.placement import place
 from workbench.lab.finding.source import ModelSource
+from workbench.lab.finite import NotFinite
 from workbench.lab.forward import run_forward
 from workbench.lab.lens import Tail
 from workbench.lab.progress import Progress
@@ -177,7 +179,15 @@ def _check(model: Model) -> list[str]:
     missing = [site for site in wanted if site not in model.sites]
     if missing:
         return [f"this model has no {missing[0]}: what its blocks add to the stream was not checked"]
-    found = run_forward(model.hf, model.sites, [prompt], [CLEAN], capture=wanted, n_heads=model.info.n_heads)
+    try:
+        found = run_forward(model.hf, model.sites, [prompt], [CLEAN], capture=wanted, n_heads=model.info.n_heads)
+    except NotFinite as error:
+        return [f"on the text of the check at load {error}"]
+    except (RuntimeError, AttributeError, TypeError, ValueError, IndexError, KeyError) as error:
+        if is_out_of_memory(error):
+            raise
+        what = f"{model.info.name} ({model.info.architecture})"
+        raise UserError(f"TransformerLens can't run {what}: {_first_line(error)}") from error
     remarks = []
     tolerance = 1e-4 if model.hf.dtype == torch.float32 else 5e-2
     for layer in range(model.info.n_layers):
@@ -194,8 +204,6 @@ def _check(model: Model) -> list[str]:
         last = model.tail(found.captured[Site(model.info.n_layers - 1, "resid_post")])
     if not torch.allclose(last.float(), found.logits.float(), rtol=tolerance, atol=tolerance):
         remarks.append("the logit lens' last row is not this model's logits: something stands between them")
-    if not torch.isfinite(found.logits).all():
-        remarks.append(f"logits are not finite in {model.info.dtype}: take --dtype float32")
     return remarks
 
 

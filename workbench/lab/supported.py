@@ -27,16 +27,16 @@ def check_supported(name: str, bridge: Any, hf: Any, sites: SiteMap) -> None:
         lack = _lack(layer, block, bridge, sites)
         if lack:
             raise UserError(f"layer {layer} of {what} {lack}: {_INSTEAD}")
-    if not _has_module(bridge, "ln_final"):
-        raise UserError(
-            f"{what} has no final norm between its last layer and the logits, so its layers can't be read as others' "
-            f"are: open a model with norms before attention and MLP and one at the end (not OPT-350m, not GPT-1)"
-        )
     unembedding = _shape(hf.get_output_embeddings(), "weight")
     if len(unembedding) != 2 or unembedding[1] != int(bridge.cfg.d_model):
         raise UserError(
             f"the unembedding of {what} reads {unembedding[-1] if unembedding else 'no'} numbers and its stream has "
             f"{int(bridge.cfg.d_model)}: a projection stands between them, which the workbench does not follow"
+        )
+    if not _has_module(bridge, "ln_final"):
+        raise UserError(
+            f"{what} has no final norm before its unembedding (a post-norm model, as GPT-1 and OPT-350m are): "
+            f"open a model that has one, which every layer is read through here"
         )
 
 
@@ -50,7 +50,7 @@ def _lack(layer: int, block: Any, bridge: Any, sites: SiteMap) -> str:
     config = bridge.cfg
     heads = (int(config.n_heads), int(config.d_head), int(config.d_model))
     if Site(layer, "z") not in sites:
-        return "has no attention heads (a state-space, recurrent or convolution layer)"
+        return "has no plain attention heads (state-space, recurrent and convolution layers have none)"
     if _shape(getattr(block, "attn", None), "W_O") != heads:
         return f"has attention whose W_O is not {heads[0]} heads of {heads[1]} × {heads[2]}"
     mlp = getattr(block, "mlp", None)

@@ -37,7 +37,8 @@ from workbench.index.store import indexes_dir
 from workbench.index.writer import RECORD, IndexWriter, check_disk
 from workbench.lab.applying import Hook
 from workbench.lab.corpora import Corpus
-from workbench.lab.forward import hooked
+from workbench.lab.editing import CLEAN
+from workbench.lab.forward import hooked, not_finite
 from workbench.lab.indexing.accumulate import Accumulators, OnDevice
 from workbench.lab.indexing.blocks import Block, blocks
 from workbench.lab.indexing.token_features import VERSION, TokenFeatures
@@ -98,6 +99,14 @@ def tokenise(model: Model, corpus: Corpus, without: Collection[int] = ()) -> Ite
         ids = ids[~np.isin(ids, special)]
         model.tokens.check_embedded(ids)
         yield number, ids
+
+
+def not_finite_row(model: Model, block: Block, row: int) -> str:
+    """Why the model makes no numbers of a block's row, as a sentence without its full stop."""
+    length = int(block.lengths[row])
+    ids = torch.from_numpy(block.ids[row, :length]).to(model.info.device)
+    why = not_finite(model.hf, model.sites, ids, length, CLEAN, model.info.n_heads)
+    return f"on document {int(block.documents[row])} of the corpus {why}"
 
 
 def bos_id(model: Model) -> int | None:
@@ -242,12 +251,9 @@ class IndexBuild:
     def _check(self, on: OnDevice) -> None:
         wrong = ~torch.isfinite(self._accumulators.row_sums)
         if wrong.any():
-            row, layer, neuron = (int(x) for x in wrong.nonzero()[0])
-            raise UserError(
-                f"L{layer}.N{neuron} is not a number on document {int(on.block.documents[row])} of the corpus "
-                f"(layer {layer}, NaN or infinite): the index stops at its last checkpoint; in a half precision try "
-                f"--dtype float32"
-            )
+            row = int(wrong.nonzero()[0, 0])
+            why = not_finite_row(self.model, on.block, row)
+            raise UserError(f"{why}. The index stops at its last checkpoint")
 
     def _count(self, block: Block, on: OnDevice) -> None:
         counts, progress = self.file.counts, self.file.progress
