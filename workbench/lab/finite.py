@@ -36,19 +36,26 @@ def first_wrong(logits: torch.Tensor) -> int:
     return int((~torch.isfinite(logits.amax(-1))).nonzero()[0, 0])
 
 
-Again = Callable[[AbstractContextManager[None]], object]
-"""runs a pass once more, with this context innermost: around the model's own call, its edits being on"""
+Again = Callable[[AbstractContextManager[None]], torch.Tensor]
+"""runs a pass once more, with this context innermost: around the model's own call, its edits being on; its logits"""
 
 
 def explain(hf: Any, sites: SiteMap, again: Again, edited: bool) -> NotFinite:
-    """Why a pass left no numbers. What `again` runs has no padding: values at padded places would count too."""
+    """Why a pass left no numbers; `edited` where it does so under edits alone.
+
+    What `again` runs has no padding: values at padded places would count too.
+    """
     began: list[Site] = []
     with torch.no_grad():
-        again(_watched(sites, began))
+        logits = again(_watched(sites, began))
     dtype = str(hf.dtype).removeprefix("torch.")
-    where = f"from {began[0]} on" if began else "behind the last layer (final norm, unembedding)"
-    said = f"the model's numbers are not finite {where} (NaN or infinite, in {dtype})"
+    if began:
+        where = f"from {began[0]} on"
+    else:
+        where = "in this batch, though alone they are" if whole(logits) else "in the final norm or the unembedding"
     wrong = _wrong_weights(hf)
+    under = "under these edits " if edited and not wrong else ""
+    said = f"{under}the model's numbers are not finite {where} (NaN or infinite, in {dtype})"
     if wrong:
         more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         said = f"{said}; the weights themselves hold such numbers ({wrong[0]}{more})"

@@ -169,11 +169,16 @@ def not_finite(hf: Any, sites: SiteMap, ids: torch.Tensor, length: int, plan: Pl
     """Where the pass of one row of ids [position] goes wrong; its prompt is the first `length` of them."""
     hooks = edit_hooks([plan], Pass((length,), n_heads))
 
-    def again(watching: AbstractContextManager[None]) -> None:
-        with torch.inference_mode(), hooked(sites, hooks), watching:
-            hf(input_ids=ids[None], use_cache=False)
+    def last() -> torch.Tensor:
+        found: torch.Tensor = hf(input_ids=ids[None], use_cache=False).logits[:, -1]
+        return found
 
-    return explain(hf, sites, again, bool(plan.changes))
+    def again(watching: AbstractContextManager[None]) -> torch.Tensor:
+        with hooked(sites, hooks), watching:
+            return last()
+
+    with torch.inference_mode():
+        return explain(hf, sites, again, edited=bool(plan.changes) and whole(last()))
 
 
 @contextmanager

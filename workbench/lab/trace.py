@@ -79,9 +79,9 @@ def run_blocks(
     logits = _through_blocks(model, trace, layer, stream)
     if not whole(logits.detach()):
 
-        def again(watching: AbstractContextManager[None]) -> None:
+        def again(watching: AbstractContextManager[None]) -> torch.Tensor:
             with watching:
-                _through_blocks(model, trace, layer, stream)
+                return _through_blocks(model, trace, layer, stream)
 
         edited = any(plan.changes for plan in (trace.plan, *plans))
         raise explain(model.hf, model.sites, again, edited)

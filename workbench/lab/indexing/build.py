@@ -106,7 +106,7 @@ def not_finite_row(model: Model, block: Block, row: int) -> str:
     length = int(block.lengths[row])
     ids = torch.from_numpy(block.ids[row, :length]).to(model.info.device)
     why = not_finite(model.hf, model.sites, ids, length, CLEAN, model.info.n_heads)
-    return f"on document {int(block.documents[row])} of the corpus {why}"
+    return f"on document {int(block.documents[row])} of the corpus: {why}"
 
 
 def bos_id(model: Model) -> int | None:
@@ -251,9 +251,9 @@ class IndexBuild:
     def _check(self, on: OnDevice) -> None:
         wrong = ~torch.isfinite(self._accumulators.row_sums)
         if wrong.any():
-            row = int(wrong.nonzero()[0, 0])
+            row, layer, neuron = (int(x) for x in wrong.nonzero()[0])
             why = not_finite_row(self.model, on.block, row)
-            raise UserError(f"{why}. The index stops at its last checkpoint")
+            raise UserError(f"L{layer}.N{neuron} is not a number {why}. The index stops at its last checkpoint")
 
     def _count(self, block: Block, on: OnDevice) -> None:
         counts, progress = self.file.counts, self.file.progress
