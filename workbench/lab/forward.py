@@ -158,10 +158,10 @@ def run_forward(
             last = logits[torch.arange(len(prompts)), torch.from_numpy(lengths - 1)]
             logits = logits if keep == "all" else None
     found = Forward(tuple(prompts), ids, lengths, last, logits, captured)
-    row = found.wrong_row()
-    if row is not None:
-        length = len(prompts[row])
-        raise not_finite(hf, sites, ids[row, :length], length, plans[row % len(plans)], n_heads)
+    wrong = found.wrong_row()
+    if wrong is not None:
+        length = len(prompts[wrong])
+        raise not_finite(hf, sites, ids[wrong, :length], length, plans[wrong % len(plans)], n_heads)
     return found
 
 
