@@ -12,7 +12,12 @@ from workbench.edits import parse_edits
 from workbench.errors import UserError
 from workbench.lab import metrics
 from workbench.lab.continuation import Continuation, Row
+from workbench.lab.corpora import Corpus, CorpusInfo
 from workbench.lab.finite import NotFinite, first_wrong, whole
+from workbench.lab.indexing import heldout
+from workbench.lab.indexing.build import IndexBuild, default_settings
+from workbench.lab.indexing.token_features import TokenFeatures
+from workbench.lab.indexing.weights_index import build_weights
 from workbench.lab.metric import Metric
 from workbench.lab.run import execute
 from workbench.units import Neuron, Site
@@ -201,7 +206,7 @@ def test_tokens_that_are_ruled_out_count_nothing():
     assert torch.isinf(metrics.kl(torch.cat([p, p[:, :3]], 1), torch.cat([q, ruled], 1))).all()
 
 
-def test_a_model_that_rules_tokens_out_works(tmp_path, monkeypatch):
+def test_a_model_that_rules_tokens_out_works(tmp_path):
     from tests.tiny import tiny_model
 
     lab = opened(tiny_model("llama", tmp_path / "it", tie_word_embeddings=False))
@@ -221,7 +226,7 @@ def test_a_model_that_rules_tokens_out_works(tmp_path, monkeypatch):
         handle.remove()
 
 
-def test_the_check_is_one_pass_where_all_is_well(monkeypatch):
+def test_the_check_is_one_pass_where_all_is_well():
     lab = tiny_lab("llama")
     calls = []
     handle = lab._model.hf.register_forward_pre_hook(lambda module, args: calls.append(1))
@@ -238,3 +243,70 @@ def test_sweeps_of_many_name_the_first_site():
     plans = [study.off([Neuron(1, n)]) for n in range(8)] + [lab.plan(parse_edits(["L2.N*=3e38"], lab.info))]
     with pytest.raises(NotFinite, match=r"from L2\.mlp_out on"):
         list(study.run(plans))
+
+
+def test_a_row_of_the_lens_alone():
+    """Logits of a middle layer can overflow where the last layer's do not."""
+    lab = tiny_lab("llama")
+    lens = lab.lens(lab.prompt(PROMPT))
+    assert lens.row(1, 7).answer_rank > 0
+    lens._stream[1] = torch.full_like(lens._stream[1], torch.nan)
+    with pytest.raises(UserError, match=r"the lens' row L0 is NaN or infinite, though .*: take --dtype float32"):
+        lens.row(1, 7)
+
+
+def test_gradients_alone(monkeypatch):
+    lab = tiny_lab("llama")
+    study = lab.study(lab.prompt(PROMPT))
+    grad = torch.autograd.grad
+    monkeypatch.setattr(torch.autograd, "grad", lambda *args: [one * torch.inf for one in grad(*args)])
+    with pytest.raises(UserError, match=r"the gradients are NaN or infinite in float32, though .*: take --dtype"):
+        study.attribute([Metric("log-prob", 7)])
+
+
+@pytest.fixture(scope="module")
+def unindexable(tmp_path_factory):
+    """A damaged model whose neurons are no numbers from layer 1 on."""
+    folder = tmp_path_factory.mktemp("it")
+    lab = opened(with_weights(folder, poisoned("model.layers.1.mlp.up_proj.weight")))
+    lab.set_fingerprint("0" * 64)
+    return lab._model
+
+
+TEXTS = [PROMPT, "The city of London is in England.", "The river is wide and the water is cold."]
+CORPUS = Corpus(CorpusInfo(name="three", spec="three", hash="0" * 64, documents=3), TEXTS)
+WRONG = r"the model's numbers are not finite from L1\.mlp_\w+ on .*\(model\.layers\.1\.mlp\.up_proj\.weight\)"
+
+
+def test_an_index_stops_with_the_neuron_and_the_reason(unindexable):
+    for _ in build_weights(unindexable):
+        pass
+    made = IndexBuild(unindexable, CORPUS, default_settings(unindexable.info, 32, 3, False), 1 << 60)
+    with pytest.raises(UserError, match=rf"^L1\.N\d+ is not a number on document \d of the corpus: {WRONG}"), made:
+        for block in made.blocks():
+            made.add(block)
+
+
+def test_a_rule_is_not_tried_on_numbers_that_are_none(unindexable):
+    settings = default_settings(unindexable.info, 32, 3, False)
+    rule = heldout.Rule("the", tokens=frozenset(unindexable.tokens.prompt(" the").ids.tolist()))
+
+    def tried(model, layer):
+        features = TokenFeatures([model.tokens.token(n) for n in range(len(model.tokens.tokenizer))])
+        return heldout.try_rule(
+            model,
+            CORPUS,
+            frozenset(),
+            settings,
+            rule,
+            features,
+            [(Neuron(layer, 0), 1)],
+            tokens=20,
+            n_random=8,
+            seed=0,
+            report=new_report(),
+        )
+
+    assert tried(unindexable, 0).tried
+    with pytest.raises(UserError, match=rf"^on document \d of the corpus: {WRONG}"):
+        tried(unindexable, 1)
