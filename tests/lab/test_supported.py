@@ -12,6 +12,7 @@ from tests.tiny import edit_config, tiny_model
 from workbench.errors import UserError
 from workbench.lab.corpora import open_corpus
 from workbench.lab.indexing.build import tokenise
+from workbench.lab.strength import sample_prompts
 
 SHAPE = {
     "vocab_size": 512,
@@ -209,3 +210,6 @@ def test_tokens_beyond_the_embedding_are_named(tmp_path):
         with pytest.raises(UserError, match=re.escape(sentence)):
             ask()
     assert rows in whole.prompt(f"The capital{word}").ids
+    lab._model.tokens._n_embedded = 300  # fewer than the workbench's own sample text needs
+    with pytest.raises(UserError, match="knows 300 tokens"):
+        sample_prompts(lab._model)
