@@ -278,7 +278,10 @@ def test_strengths_that_overflow_are_sentences(pair, refusal):
     for text in ("L1.N7=1e39", "L1.resid_post+=1e39*@refusal", "L1.N7*=-1e300"):
         with pytest.raises(UserError, match="float32 can hold"):
             lab.forward(lab.prompt(PROMPT), parse_edits([text], lab.info))
-    with pytest.raises(UserError, match="no longer finite"):
+    with pytest.raises(
+        UserError,
+        match=r"under these edits .* not finite from L[12]\.\w+ on .*: take smaller",
+    ):
         lab.forward(lab.prompt(PROMPT), parse_edits(["L1-2.N*=3e38"], lab.info))
 
 

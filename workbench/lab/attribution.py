@@ -13,9 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from workbench.errors import UserError
 from workbench.lab import metrics
 from workbench.lab.editing import CLEAN, Plan
 from workbench.lab.forward import hooked
+from workbench.lab.lens import OTHER
 from workbench.lab.loading import Model
 from workbench.lab.metric import Metric
 from workbench.lab.trace import Trace, run_blocks, trace_hooks
@@ -74,7 +76,7 @@ def attribute(
         stream = trace.starts[0].detach().expand(rows, -1, -1).clone().requires_grad_()
         every = list(plans) * (rows // len(plans))
         with hooked(model.sites, trace_hooks(model, trace, every), check=model.cancel_check), _kept(model, kept):
-            logits = run_blocks(model, trace, 0, stream)
+            logits = run_blocks(model, trace, 0, stream, plans)
         if len(asked) == 1:
             total = value(asked[0], logits).sum()
         else:
@@ -94,6 +96,8 @@ def attribute(
                 heads[:, site.layer] = by_head.sum((1, 3)).cpu().numpy()
             else:
                 where[:, site.layer, first:] = product.sum(-1).cpu().numpy()
+    if not (np.isfinite(neurons).all() and np.isfinite(heads).all()):
+        raise UserError(f"the gradients are NaN or infinite in {info.dtype}, though the logits are not: {OTHER}")
     return Attribution(neurons, heads, where)
 
 

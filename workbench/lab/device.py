@@ -72,6 +72,25 @@ def pick_dtype(asked: str, device: str, checkpoint: Checkpoint) -> str:
     return asked
 
 
+def check_config_dtypes(checkpoint: Checkpoint) -> None:
+    """Raises UserError where config.json names a dtype that torch does not have: transformers would stop on it.
+
+    What it names is else of no account: the weights' own dtype and --dtype decide.
+    """
+    import torch
+
+    parts = [checkpoint.config, *(part for part in checkpoint.config.values() if isinstance(part, dict))]
+    for part in parts:
+        for key in ("dtype", "torch_dtype"):
+            named = part.get(key)
+            known = isinstance(named, str) and isinstance(getattr(torch, named, None), torch.dtype)
+            if isinstance(named, str | list) and not known:
+                raise UserError(
+                    f"{checkpoint.folder / 'config.json'} has {key!r}: {named!r}, which is no dtype of torch: "
+                    f"write {checkpoint.dtype!r} there, or take the line out"
+                )
+
+
 def gpu_problem() -> str | None:
     """A GPU that is present and that torch can't use: a sentence with the cure. None where all is well."""
     import torch

@@ -8,7 +8,7 @@ right, where causal attention lets nothing reach a real token; padding never cou
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ import torch
 from workbench.lab import metrics
 from workbench.lab.applying import Hook, Pass, edit_hooks
 from workbench.lab.editing import Plan
+from workbench.lab.finite import NotFinite, explain, first_wrong, whole
 from workbench.lab.prompts import Prompt
 from workbench.lab.sites import SiteMap
 from workbench.units import Site
@@ -88,10 +89,20 @@ class Forward:
         """KL(clean ‖ this) of the next token, nats, float64 [batch]."""
         return _numpy(metrics.kl(clean._last, self._last))
 
-    @property
-    def finite(self) -> bool:
-        """Whether the last position's logits are finite numbers, where they were kept."""
-        return self.last is None or bool(torch.isfinite(self.last).all())
+    def wrong_row(self) -> int | None:
+        """The first prompt whose numbers are NaN or infinite: its last logits, or else what was captured last."""
+        if self.last is not None:
+            return None if whole(self.last) else first_wrong(self.last)
+        if not self.captured:
+            return None
+        site, last = list(self.captured.items())[-1]
+        if torch.isfinite(last).all():
+            return None
+        places = last.transpose(1, 2) if site.name == "pattern" else last
+        for row, length in enumerate(self.lengths):
+            if not torch.isfinite(places[row, :length]).all():
+                return row
+        return None  # padding alone
 
     def row(self, row: int) -> Forward:
         """One prompt's part, as if it were repeated for every row of the batch: to compare the others with."""
@@ -126,7 +137,10 @@ def run_forward(
     n_heads: int,
     check: Callable[[], None] | None = None,
 ) -> Forward:
-    """Run the model on `prompts`. One plan edits every row; as many plans as prompts edit one row each."""
+    """Run the model on `prompts`. One plan edits every row; as many plans as prompts edit one row each.
+
+    Raises NotFinite where what comes out is NaN or infinite.
+    """
     assert len(plans) in (1, len(prompts))
     lengths = np.asarray([len(prompt) for prompt in prompts], dtype=np.int64)
     padded = np.zeros((len(prompts), int(lengths.max())), dtype=np.int64)
@@ -143,7 +157,28 @@ def run_forward(
             logits = hf(input_ids=ids, use_cache=False).logits
             last = logits[torch.arange(len(prompts)), torch.from_numpy(lengths - 1)]
             logits = logits if keep == "all" else None
-    return Forward(tuple(prompts), ids, lengths, last, logits, captured)
+    found = Forward(tuple(prompts), ids, lengths, last, logits, captured)
+    wrong = found.wrong_row()
+    if wrong is not None:
+        length = len(prompts[wrong])
+        raise not_finite(hf, sites, ids[wrong, :length], length, plans[wrong % len(plans)], n_heads)
+    return found
+
+
+def not_finite(hf: Any, sites: SiteMap, ids: torch.Tensor, length: int, plan: Plan, n_heads: int) -> NotFinite:
+    """Where the pass of one row of ids [position] goes wrong; its prompt is the first `length` of them."""
+    hooks = edit_hooks([plan], Pass((length,), n_heads))
+
+    def last() -> torch.Tensor:
+        found: torch.Tensor = hf(input_ids=ids[None], use_cache=False).logits[:, -1]
+        return found
+
+    def again(watching: AbstractContextManager[None]) -> torch.Tensor:
+        with hooked(sites, hooks), watching:
+            return last()
+
+    with torch.inference_mode():
+        return explain(hf, sites, again, edited=bool(plan.changes) and whole(last()))
 
 
 @contextmanager

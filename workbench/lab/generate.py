@@ -19,6 +19,8 @@ import torch
 from workbench.lab import metrics
 from workbench.lab.applying import Pass
 from workbench.lab.continuation import Generated, Row
+from workbench.lab.finite import first_wrong, whole
+from workbench.lab.forward import not_finite
 from workbench.lab.key_values import next_logits
 from workbench.lab.loading import Model
 
@@ -39,7 +41,7 @@ def run_generation(
 ) -> Iterator[list[Generated | None]]:
     """The next token of every row, again and again until all have ended; None for a row that has.
 
-    The caller stops, or the model does.
+    The caller stops, or the model does. Raises NotFinite.
     """
     lines = [_Line(row, model, choice) for row in rows]
     plans = list(dict.fromkeys(id(row.plan) for row in rows))
@@ -59,6 +61,10 @@ def run_generation(
         logits, cache = next_logits(
             model, ids[:, start:], cache, use_cache, [rows[at].plan for at in active], run, placed
         )
+        if not whole(logits):
+            row = first_wrong(logits)
+            plan = rows[active[row]].plan
+            raise not_finite(model.hf, model.sites, ids[row, padding[row] :], prompts[row], plan, model.info.n_heads)
         with torch.inference_mode():
             logp = metrics.log_probs(logits)
             chosen = _choose(logp, [lines[at] for at in active], choice)

@@ -12,9 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from workbench.errors import UserError
 from workbench.lab import metrics
 from workbench.lab.forward import Forward
 from workbench.units import Site
+
+OTHER = "take --dtype float32"
+"""the range of the others ends too early, or their steps are too coarse"""
 
 
 class Tail:
@@ -82,14 +86,17 @@ class Lens:
             return self._tail(self._stream[row])
 
     def row(self, row: int, answer: int) -> LensRow:
-        """What row `row` says; `answer` is a token id."""
+        """What row `row` says; `answer` is a token id. Raises UserError where it says no number."""
         logits = self.logits(row)[0].float()
+        name = "embed" if row == 0 else f"L{row - 1}"
         with torch.inference_mode():
             best, ids = logits.max(dim=-1)
+            if not torch.isfinite(best).all():
+                raise UserError(f"the lens' row {name} is NaN or infinite, though the model's logits are not: {OTHER}")
             probability = (best - torch.logsumexp(logits, dim=-1)).exp()
             last = logits[-1]
             return LensRow(
-                "embed" if row == 0 else f"L{row - 1}",
+                name,
                 ids.cpu().numpy(),
                 probability.cpu().numpy(),
                 float(metrics.log_probs(last)[answer].exp()),

@@ -12,18 +12,22 @@ import numpy as np
 import torch
 
 from workbench.errors import UserError
+from workbench.lab.batches import is_out_of_memory
 from workbench.lab.clean import CleanCache
+from workbench.lab.complete import check_complete
 from workbench.lab.directions import direction
 from workbench.lab.editing import CLEAN
 from workbench.lab.finding.fingerprint import fingerprint_cached
 from workbench.lab.finding.placement import place
 from workbench.lab.finding.source import ModelSource
+from workbench.lab.finite import NotFinite
 from workbench.lab.forward import run_forward
 from workbench.lab.key_values import cache_problem, hand_cache_on
 from workbench.lab.lens import Tail
 from workbench.lab.progress import Progress
 from workbench.lab.prompts import Prompt, Tokenization
 from workbench.lab.sites import SiteMap
+from workbench.lab.supported import check_supported, embedded_tokens
 from workbench.model_info import ModelInfo
 from workbench.units import Site
 
@@ -77,26 +81,34 @@ def load_model(source: ModelSource, device: str, dtype: str, progress: Progress)
         progress("loading", f"loading {source.name}", None, None)
         try:
             tokenizer = transformers.AutoTokenizer.from_pretrained(source.path, local_files_only=True)
-            hf = transformers.AutoModelForCausalLM.from_pretrained(
-                source.path, dtype=kind, attn_implementation="eager", use_safetensors=True, local_files_only=True
+            hf, came = transformers.AutoModelForCausalLM.from_pretrained(
+                source.path,
+                dtype=kind,
+                attn_implementation="eager",
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are told, and refused by name below
             )
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+        except Exception as error:  # a config or a tokenizer that is wrong can trip over anything
             raise UserError(f"{source.name} can't be loaded: {_first_line(error)}") from error
+        remarks = check_complete(source.name, dict(hf.named_buffers()), came)
         n_parameters = sum(parameter.numel() for parameter in hf.parameters())
         hf = hf.to(where).eval().requires_grad_(False)
         try:
             bridge = TransformerBridge.boot_transformers(
                 str(source.path), hf_model=hf, tokenizer=_stand_in(), device=where, dtype=kind
             )
-        except (ValueError, NotImplementedError, RuntimeError, AttributeError) as error:
-            raise UserError(f"TransformerLens can't wrap {source.name}: {_first_line(error)}") from error
+        except Exception as error:
+            raise UserError(_not_wrapped(source.name, hf, error)) from error
     for module in bridge.modules():
         # Without this, GPT-2's norms are computed step by step, and the last bits are not Hugging Face's.
         if hasattr(module, "use_native_layernorm_autograd"):
             module.use_native_layernorm_autograd = True
     hand_cache_on(bridge)
     sites = SiteMap(bridge)
-    tokens = Tokenization(tokenizer, int(bridge.cfg.n_ctx), source.name)
+    check_supported(source.name, bridge, hf, sites)
+    tokens = Tokenization(tokenizer, int(bridge.cfg.n_ctx), source.name, embedded_tokens(hf))
     model = Model(
         bridge,
         hf,
@@ -106,7 +118,7 @@ def load_model(source: ModelSource, device: str, dtype: str, progress: Progress)
         _info(source, bridge, hf, sites, tokens, n_parameters),
         _stop_ids(hf, tokenizer),
     )
-    model.remarks = _check(model)
+    model.remarks = remarks + _check(model)
     problem = cache_problem(model, torch.from_numpy(_checked_ids(model)))
     if problem:
         model.caches = False
@@ -117,6 +129,15 @@ def load_model(source: ModelSource, device: str, dtype: str, progress: Progress)
 def _checked_ids(model: Model) -> np.ndarray:
     """int64 [position]"""
     return model.tokens.prompt(CHECKED_TEXT).ids[: model.info.n_ctx]
+
+
+def _not_wrapped(name: str, hf: Any, error: Exception) -> str:
+    if "supported architecture" in str(error):  # its message lists two hundred others
+        return (
+            f"TransformerLens here does not know {name}'s architecture, {type(hf).__name__}: a newer one may, "
+            f"else open another model"
+        )
+    return f"TransformerLens can't wrap {name} ({type(hf).__name__}): {_first_line(error)}"
 
 
 def _stand_in() -> Any:
@@ -131,13 +152,6 @@ def _info(
     source: ModelSource, bridge: Any, hf: Any, sites: SiteMap, tokens: Tokenization, n_parameters: int
 ) -> ModelInfo:
     config, n_layers = bridge.cfg, len(bridge.blocks)
-    for layer in range(n_layers):
-        for name in ("mlp_post", "z", "resid_pre", "resid_post"):
-            if Site(layer, name) not in sites:
-                raise UserError(
-                    f"{source.name} ({type(hf).__name__}) has no {name} in layer {layer}: models with mixtures of "
-                    f"experts, or without attention heads in every block, are not supported"
-                )
     return ModelInfo(
         name=source.name,
         ref=source.ref,
@@ -178,7 +192,15 @@ def _check(model: Model) -> list[str]:
     missing = [site for site in wanted if site not in model.sites]
     if missing:
         return [f"this model has no {missing[0]}: what its blocks add to the stream was not checked"]
-    found = run_forward(model.hf, model.sites, [prompt], [CLEAN], capture=wanted, n_heads=model.info.n_heads)
+    try:
+        found = run_forward(model.hf, model.sites, [prompt], [CLEAN], capture=wanted, n_heads=model.info.n_heads)
+    except NotFinite as error:
+        return [f"on the text of the check at load {error}"]
+    except (RuntimeError, AttributeError, TypeError, ValueError, IndexError, KeyError) as error:
+        if is_out_of_memory(error):
+            raise
+        what = f"{model.info.name} ({model.info.architecture})"
+        raise UserError(f"TransformerLens can't run {what}: {_first_line(error)}") from error
     remarks = []
     tolerance = 1e-4 if model.hf.dtype == torch.float32 else 5e-2
     for layer in range(model.info.n_layers):
@@ -195,8 +217,6 @@ def _check(model: Model) -> list[str]:
         last = model.tail(found.captured[Site(model.info.n_layers - 1, "resid_post")])
     if not torch.allclose(last.float(), found.logits.float(), rtol=tolerance, atol=tolerance):
         remarks.append("the logit lens' last row is not this model's logits: something stands between them")
-    if not torch.isfinite(found.logits).all():
-        remarks.append(f"logits are not finite in {model.info.dtype}: take --dtype float32")
     return remarks
 
 
@@ -217,4 +237,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    if isinstance(error, KeyError):
+        return f"its files name {error}, which transformers does not know"
+    first, *rest = (str(error).strip() or type(error).__name__).splitlines()
+    return f"{first} {rest[0].strip()}" if first.endswith(":") and rest else first

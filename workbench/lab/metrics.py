@@ -1,4 +1,7 @@
-"""Numbers from logits. Log-softmax in float32, sums in float64; KL in nats, KL(clean ‖ edited)."""
+"""Numbers from logits. Log-softmax in float32, sums in float64; KL in nats, KL(clean ‖ edited).
+
+A token with logit −∞ is ruled out: it has probability 0, and 0 · log 0 counts as 0.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ def log_probs(logits: torch.Tensor) -> torch.Tensor:
 
 def entropy(logp: torch.Tensor) -> torch.Tensor:
     """Nats, float64 [...], of log-probabilities [..., vocabulary]."""
-    return -(logp.exp() * logp).sum(-1, dtype=torch.float64)
+    p = logp.exp()
+    return -torch.where(p > 0, p * logp, 0).sum(-1, dtype=torch.float64)
 
 
 def rank(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
@@ -48,5 +52,7 @@ def kl(clean: torch.Tensor, edited: torch.Tensor) -> torch.Tensor:
     found = torch.empty(len(p), dtype=torch.float64, device=p.device)
     for start in range(0, len(p), ROWS):
         logp, logq = log_probs(p[start : start + ROWS]), log_probs(q[start : start + ROWS])
-        found[start : start + ROWS] = (logp.exp() * (logp - logq)).sum(-1, dtype=torch.float64)
+        likely = logp.exp()
+        terms = torch.where(likely > 0, likely * (logp - logq), 0)
+        found[start : start + ROWS] = terms.sum(-1, dtype=torch.float64)
     return found.clamp_(min=0).view(clean.shape[:-1])

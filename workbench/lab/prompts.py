@@ -7,6 +7,7 @@ tokens, so nothing is added to it (METHODS 0).
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -96,11 +97,13 @@ _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
 class Tokenization:
-    """A model's tokenizer, and the two numbers that limit it."""
+    """A model's tokenizer, and the two numbers that limit it: positions, and rows of the embedding."""
 
-    def __init__(self, tokenizer: Any, n_ctx: int, name: str) -> None:
+    def __init__(self, tokenizer: Any, n_ctx: int, name: str, n_embedded: int | None = None) -> None:
+        """`n_embedded` is how many tokens the model can read and say; None is as many as the tokenizer has."""
         self.tokenizer = tokenizer
         self._n_ctx = n_ctx
+        self._n_embedded = len(tokenizer) if n_embedded is None else n_embedded
         self._name = name
 
     @cached_property
@@ -125,7 +128,11 @@ class Tokenization:
     # --- text to tokens ------------------------------------------------------------------------
 
     def prompt(self, text: str, chat: bool = False) -> Prompt:
-        """Text as tokens. Raises UserError where it is empty, not text, or longer than the model's context."""
+        """Text as tokens.
+
+        Raises UserError where it is empty, not text, longer than the model's context, or has a token that the model
+        has no embedding for.
+        """
         if not text:
             raise UserError("the prompt is empty: give the text that the model should read")
         before = after = ""
@@ -145,6 +152,7 @@ class Tokenization:
                 f"the prompt has {count(len(ids))} tokens and {self._name} reads at most {count(self._n_ctx)}: "
                 f"give a shorter one"
             )
+        self.check_embedded(ids)
         tokens = [self.token(index) for index in ids]
         return Prompt(
             text, np.asarray(ids, dtype=np.int64), tokens, "".join(tokens[:n_bos]) or None, chat, before, after
@@ -155,11 +163,23 @@ class Tokenization:
         ids = self._continuation(text)
         if not ids:
             raise UserError("the answer is empty: give the token that should follow, with its leading space")
+        self.check_embedded(ids[:1])
         token = self.token(ids[0])
         note = ""
         if len(ids) > 1:
             note = f"{show_token(text)} is {len(ids)} tokens: its first, {show_token(token)}, is measured"
         return AnswerToken(ids[0], token, note)
+
+    def check_embedded(self, ids: Sequence[int] | np.ndarray) -> None:
+        """Raises UserError where a token is beyond the model's embedding: the tokenizer has more than the model."""
+        beyond = np.flatnonzero(np.asarray(ids) >= self._n_embedded)
+        if len(beyond):
+            index = int(ids[beyond[0]])
+            raise UserError(
+                f"the text has the token {show_token(self.token(index))} (number {index}), and {self._name} knows "
+                f"{count(self._n_embedded)} tokens, fewer than its tokenizer: leave it out, or open the model with "
+                f"the tokenizer that belongs to it"
+            )
 
     def _ids(self, text: str, special: bool = False) -> list[int]:
         try:

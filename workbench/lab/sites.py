@@ -53,6 +53,10 @@ class SiteMap:
     def __contains__(self, site: Site) -> bool:
         return site in self._points
 
+    def points(self) -> dict[Site, Any]:
+        """Every hook point, by site."""
+        return dict(self._points)
+
     def hooks_installed(self) -> int:
         """How many hooks are on the points of this map: none, outside a forward pass."""
         return sum(len(point.fwd_hooks) + len(point.bwd_hooks) for point in self._points.values())

@@ -39,6 +39,7 @@ def sample_prompts(model: Model) -> list[Prompt]:
     text = resources.files("workbench.lab").joinpath("sample.txt").read_text(encoding="utf-8")
     tokenizer = model.tokens.tokenizer
     ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    model.tokens.check_embedded(ids)
     front = list(model.tokens.prompt("a").ids[:-1]) if model.info.bos_token else []
     room = min(WINDOW, model.info.n_ctx) - len(front)
     windows = [front + ids[start : start + room] for start in range(0, len(ids) - room + 1, room)] or [front + ids]

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from workbench.edits import Positions
-from workbench.errors import UserError
 from workbench.experiment import Report
 from workbench.lab import metrics
 from workbench.lab.attribution import Attribution, attribute, first_counted, value
@@ -62,10 +61,6 @@ class Study:
         self._model = model
         self._report = report
         self._trace: Trace = trace_prompt(model, prompt, plan)
-        if not bool(torch.isfinite(self._trace.last).all()):
-            raise UserError(
-                f"the logits of this prompt are not finite numbers in {model.info.dtype}: nothing to attribute"
-            )
         self.prompt = prompt
         self.first = first_counted(len(prompt))
         """the first position that counts: 0 only where there is no other"""
@@ -154,7 +149,7 @@ class Study:
         kept: dict[Site, torch.Tensor] = {}
         hooks = trace_hooks(self._model, self._trace, [plan])
         with torch.inference_mode(), hooked(self._model.sites, hooks, sites, kept, self._model.cancel_check):
-            run_blocks(self._model, self._trace, 0, self._trace.starts[0])
+            run_blocks(self._model, self._trace, 0, self._trace.starts[0], [plan])
         return {site: tensor[0] for site, tensor in kept.items()}
 
     def pattern(self, layer: int) -> np.ndarray:

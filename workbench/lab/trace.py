@@ -7,6 +7,7 @@ that starts at the first edited layer, on the cached residual stream. Numbers eq
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,8 @@ import torch
 
 from workbench.lab.applying import Hook, Pass, edit_hooks
 from workbench.lab.editing import Plan
-from workbench.lab.forward import hooked
+from workbench.lab.finite import explain, whole
+from workbench.lab.forward import hooked, not_finite
 from workbench.lab.loading import Model
 from workbench.lab.prompts import Prompt
 from workbench.units import Site
@@ -37,7 +39,7 @@ class Trace:
 
 
 def trace_prompt(model: Model, prompt: Prompt, plan: Plan) -> Trace:
-    """Run the prompt once and keep what its blocks were called with."""
+    """Run the prompt once and keep what its blocks were called with. Raises NotFinite."""
     calls: dict[int, tuple[tuple[Any, ...], dict[str, Any]]] = {}
     handles = []
 
@@ -57,6 +59,8 @@ def trace_prompt(model: Model, prompt: Prompt, plan: Plan) -> Trace:
     finally:
         for handle in handles:
             handle.remove()
+    if not whole(last):
+        raise not_finite(model.hf, model.sites, ids[0], len(prompt), plan, model.info.n_heads)
     starts, rest = [], []
     for layer in range(len(calls)):
         args, kwargs = calls[layer]
@@ -65,8 +69,26 @@ def trace_prompt(model: Model, prompt: Prompt, plan: Plan) -> Trace:
     return Trace(prompt, plan, tuple(starts), tuple(rest), last)
 
 
-def run_blocks(model: Model, trace: Trace, layer: int, stream: torch.Tensor) -> torch.Tensor:
-    """Logits at the last position, [row, vocabulary], of `stream` [row, position, d_model] put into block `layer`."""
+def run_blocks(
+    model: Model, trace: Trace, layer: int, stream: torch.Tensor, plans: Sequence[Plan] = ()
+) -> torch.Tensor:
+    """Logits at the last position, [row, vocabulary], of `stream` [row, position, d_model] put into block `layer`.
+
+    `plans` are those whose hooks are on, beside the trace's own. Raises NotFinite.
+    """
+    logits = _through_blocks(model, trace, layer, stream)
+    if not whole(logits.detach()):
+
+        def again(watching: AbstractContextManager[None]) -> torch.Tensor:
+            with watching:
+                return _through_blocks(model, trace, layer, stream)
+
+        edited = any(plan.changes for plan in (trace.plan, *plans))
+        raise explain(model.hf, model.sites, again, edited)
+    return logits
+
+
+def _through_blocks(model: Model, trace: Trace, layer: int, stream: torch.Tensor) -> torch.Tensor:
     for at in range(layer, len(trace.starts)):
         args, kwargs = trace.calls[at]
         found = model.bridge.blocks[at](stream, *args, **kwargs)
@@ -98,7 +120,7 @@ def edited_logits(model: Model, trace: Trace, layer: int, plans: Sequence[Plan])
     """Last-position logits, [plan, vocabulary], of one batch that starts at block `layer`."""
     stream = trace.starts[layer].expand(len(plans), -1, -1).contiguous()
     with torch.inference_mode(), hooked(model.sites, trace_hooks(model, trace, plans), check=model.cancel_check):
-        return run_blocks(model, trace, layer, stream)
+        return run_blocks(model, trace, layer, stream, plans)
 
 
 def trace_hooks(model: Model, trace: Trace, plans: Sequence[Plan]) -> dict[Site, Hook]:

@@ -12,17 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import UserError
-from workbench.lab.finding.checkpoint import (
-    INDEX,
-    TOKENIZER_FILES,
-    check_architecture,
-    read_checkpoint,
-    read_config,
-)
+from workbench.lab.finding.cached import SMALL_FILES, WEIGHTS, look
+from workbench.lab.finding.checkpoint import check_architecture, read_checkpoint, read_config
 from workbench.lab.progress import Meter, Progress
 
-SMALL_FILES = ["config.json", "generation_config.json", INDEX, *TOKENIZER_FILES]
-WEIGHTS = ["model*.safetensors"]
 _NOT_OURS = ["*/*"]
 """folders hold other formats (onnx, original); the patterns' * would match into them"""
 _PROBE_SECONDS = 3.0
@@ -30,35 +23,8 @@ _PROBE_SECONDS = 3.0
 
 def cached(ref: str) -> Path | None:
     """The folder of a hub model that is whole in the hub's cache, without asking the network."""
-    from huggingface_hub import snapshot_download
-
-    try:
-        folder = Path(
-            snapshot_download(
-                ref, local_files_only=True, allow_patterns=SMALL_FILES + WEIGHTS, ignore_patterns=_NOT_OURS
-            )
-        )
-        read_checkpoint(folder)
-    except (OSError, ValueError, UserError):
-        return None
-    return folder
-
-
-def snapshots() -> list[tuple[str, Path]]:
-    """Hub id and newest snapshot folder of every model in the hub's cache, by name; whole or not."""
-    from huggingface_hub import constants, scan_cache_dir
-    from huggingface_hub.errors import CacheNotFound
-
-    try:
-        repos = [
-            repo
-            for repo in scan_cache_dir(constants.HF_HUB_CACHE).repos
-            if repo.repo_type == "model" and repo.revisions
-        ]
-    except CacheNotFound:
-        return []
-    newest = [(repo.repo_id, max(repo.revisions, key=lambda one: one.last_modified)) for repo in repos]
-    return sorted((ref, Path(revision.snapshot_path)) for ref, revision in newest)
+    found = look(ref)
+    return found.folder if found is not None and not found.problem else None
 
 
 def answers(ref: str) -> bool:
@@ -220,8 +186,10 @@ def explain(ref: str, error: Exception, begun: bool) -> str | None:
 
 
 def _not_reached(ref: str, why: str) -> str:
+    found = look(ref)
+    here = "is not in the hub's cache here" if found is None else f"is not whole in the hub's cache ({found.problem})"
     return (
-        f"{ref} is not in the hub's cache here, and the hub was not reached ({why}). What works without it: "
+        f"{ref} {here}, and the hub was not reached ({why}). What works without it: "
         f"a model folder (--model ./folder), a model that `workbench models` lists, or the default model"
     )
 

@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from workbench.errors import UserError
-from workbench.lab.finding import hub, package
+from workbench.lab.finding import cached, hub, package
 from workbench.lab.finding.checkpoint import read_checkpoint
 from workbench.lab.finding.source import CONVERTED_NAME, DEFAULT, DEFAULT_HUB_ID, converted_folder
 
@@ -52,16 +52,22 @@ def list_models() -> list[ModelEntry]:
             )
         )
     return entries + [
-        _entry(ref, DEFAULT if ref == DEFAULT_HUB_ID and default else ref, "hub", folder)
-        for ref, folder in hub.snapshots()
+        _broken(one.ref, one.ref, "hub", one.folder, one.problem)
+        if one.problem
+        else _entry(one.ref, DEFAULT if one.ref == DEFAULT_HUB_ID else one.ref, "hub", one.folder)
+        for one in cached.everything()
     ]
+
+
+def _broken(name: str, ref: str, origin: Literal["hub", "package"], folder: Path, problem: str) -> ModelEntry:
+    return ModelEntry(name=name, ref=ref, origin=origin, path=str(folder), size=0, ready=False, problem=problem)
 
 
 def _entry(name: str, ref: str, origin: Literal["hub", "package"], folder: Path) -> ModelEntry:
     try:
         found = read_checkpoint(folder)
     except UserError as error:
-        return ModelEntry(name=name, ref=ref, origin=origin, path=str(folder), size=0, ready=False, problem=str(error))
+        return _broken(name, ref, origin, folder, str(error))
     return ModelEntry(
         name=name,
         ref=ref,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from workbench.lab.device import pick_device, pick_dtype
+from workbench.lab.device import check_config_dtypes, pick_device, pick_dtype
 from workbench.lab.finding.checkpoint import Checkpoint, read_checkpoint
 from workbench.lab.finding.source import ModelSource
 from workbench.lab.memory import Need, check_fits
@@ -24,6 +24,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
 def place(source: ModelSource, device: str = "auto", dtype: str = "auto") -> Placement:
     """Choose device and dtype for `source`. Raises UserError where they can't be had, or the model does not fit."""
     checkpoint = read_checkpoint(source.path)
+    check_config_dtypes(checkpoint)
     where = pick_device(device)
     numbers = pick_dtype(dtype, where, checkpoint)
     need = check_fits(checkpoint, where, numbers)

@@ -37,7 +37,8 @@ from workbench.index.store import indexes_dir
 from workbench.index.writer import RECORD, IndexWriter, check_disk
 from workbench.lab.applying import Hook
 from workbench.lab.corpora import Corpus
-from workbench.lab.forward import hooked
+from workbench.lab.editing import CLEAN
+from workbench.lab.forward import hooked, not_finite
 from workbench.lab.indexing.accumulate import Accumulators, OnDevice
 from workbench.lab.indexing.blocks import Block, blocks
 from workbench.lab.indexing.token_features import VERSION, TokenFeatures
@@ -87,7 +88,7 @@ def disk_bytes(info: ModelInfo, settings: IndexSettings, n_features: int) -> int
 def tokenise(model: Model, corpus: Corpus, without: Collection[int] = ()) -> Iterator[tuple[int, np.ndarray]]:
     """Documents as token ids int64, without BOS or any other special token, even where the text spells one.
 
-    Documents whose numbers are in `without` are passed over.
+    Documents whose numbers are in `without` are passed over. Raises UserError for a token that the model does not know.
     """
     tokenizer = model.tokens.tokenizer
     special = np.array(sorted(tokenizer.all_special_ids), dtype=np.int64)
@@ -95,7 +96,17 @@ def tokenise(model: Model, corpus: Corpus, without: Collection[int] = ()) -> Ite
         if number in without:
             continue
         ids = np.asarray(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"], dtype=np.int64)
-        yield number, ids[~np.isin(ids, special)]
+        ids = ids[~np.isin(ids, special)]
+        model.tokens.check_embedded(ids)
+        yield number, ids
+
+
+def not_finite_row(model: Model, block: Block, row: int) -> str:
+    """Why the model makes no numbers of a block's row, as a sentence without its full stop."""
+    length = int(block.lengths[row])
+    ids = torch.from_numpy(block.ids[row, :length]).to(model.info.device)
+    why = not_finite(model.hf, model.sites, ids, length, CLEAN, model.info.n_heads)
+    return f"on document {int(block.documents[row])} of the corpus: {why}"
 
 
 def bos_id(model: Model) -> int | None:
@@ -241,11 +252,8 @@ class IndexBuild:
         wrong = ~torch.isfinite(self._accumulators.row_sums)
         if wrong.any():
             row, layer, neuron = (int(x) for x in wrong.nonzero()[0])
-            raise UserError(
-                f"L{layer}.N{neuron} is not a number on document {int(on.block.documents[row])} of the corpus "
-                f"(layer {layer}, NaN or infinite): the index stops at its last checkpoint; in a half precision try "
-                f"--dtype float32"
-            )
+            why = not_finite_row(self.model, on.block, row)
+            raise UserError(f"L{layer}.N{neuron} is not a number {why}. The index stops at its last checkpoint")
 
     def _count(self, block: Block, on: OnDevice) -> None:
         counts, progress = self.file.counts, self.file.progress

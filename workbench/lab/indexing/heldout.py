@@ -22,7 +22,7 @@ from workbench.lab.applying import Hook
 from workbench.lab.corpora import Corpus
 from workbench.lab.forward import hooked
 from workbench.lab.indexing.blocks import Block, blocks
-from workbench.lab.indexing.build import bos_id, tokenise
+from workbench.lab.indexing.build import bos_id, not_finite_row, tokenise
 from workbench.lab.indexing.token_features import TokenFeatures
 from workbench.lab.loading import Model
 from workbench.units import Neuron, Site
@@ -144,6 +144,10 @@ def try_rule(
     for block in report.track(stream, "blocks", stage="documents that are not in the index"):
         found = _columns(model, block, columns)
         counted = block.counted
+        wrong = [np.flatnonzero((~np.isfinite(found[layer]).all(2) & counted).any(1)) for layer in layers]
+        rows = np.concatenate(wrong)
+        if len(rows):
+            raise UserError(not_finite_row(model, block, int(rows[0])))
         for layer in layers:
             parts[layer].append(found[layer][counted])
         labels.append(_holds(rule, block, features)[counted])
