@@ -104,7 +104,7 @@ def own_folders(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     root = Path(tempfile.mkdtemp(prefix="wb-"))
     for name, value in make_folders(root).items():
         monkeypatch.setenv(name, value)
-    for name in THREADS:  # workers see to theirs as a user's do
+    for name in (*THREADS, "COLUMNS", "LINES"):  # workers see to their threads as a user's do; xdist sets a width
         monkeypatch.delenv(name, raising=False)
     yield root
     left = stop_processes_of(root / "run")
