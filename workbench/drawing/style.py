@@ -91,7 +91,7 @@ SIXTEEN = Style(
 )  # fmt: skip
 LIGHT = Style(
     foreground="#202020", background="#fafafa", clean="#0b6aa2", edited="#a85f00", low="#2f6fd0", high="#c8442d",
-    heat="#d98e1f", good="#2e7d32", bad="#b3261e", more=("#3a7d3a", "#8e3a8e", "#77770a", "#18766e", "#9a4a4a"),
+    heat="#b8720f", good="#2e7d32", bad="#b3261e", more=("#3a7d3a", "#8e3a8e", "#77770a", "#18766e", "#9a4a4a"),
 )  # fmt: skip
 DARK = Style()
 
@@ -133,6 +133,9 @@ def _mixed(low: str, high: str, step: int) -> str:
 
 @lru_cache(maxsize=4096)
 def readable_on(colour: str) -> str:
-    """Black or white, whichever can be read on `colour` (`#rrggbb`)."""
-    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
-    return "#000000" if red * 0.299 + green * 0.587 + blue * 0.114 > 140 else "#ffffff"
+    """Black or white, whichever has the higher contrast with `colour` (`#rrggbb`); that is never below 4.5."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    # WCAG's ratio with black is (luminance + .05) / .05, with white 1.05 / (luminance + .05).
+    return "#000000" if (luminance + 0.05) ** 2 > 0.05 * 1.05 else "#ffffff"

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
+from textual.binding import BindingType
 from textual.keys import key_to_character
 from textual.screen import Screen
 from textual.widget import Widget
 
+from workbench.tui import keys
 from workbench.tui.theme import ink
 from workbench.tui.widgets.frame import BottomLine, FrameLine, Notice, TopLine, key_word
 
@@ -25,6 +27,7 @@ class Page(Screen[None]):
     ABOUT: ClassVar[str] = ""
     """what this screen is, for the help"""
     AUTO_FOCUS = ""
+    BINDINGS: ClassVar[list[BindingType]] = list(keys.PAGE)
 
     DEFAULT_CSS = """
     Page { layers: base; layout: vertical; background: $background; color: $foreground; }
@@ -96,6 +99,17 @@ class Page(Screen[None]):
 
     # --- what all screens do ---
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A key that would do nothing here and now is neither offered nor listed in the help."""
+        return action != "next_focus" or len(self.focus_chain) > 1
+
+    def action_next_focus(self, by: int) -> None:
+        """To the next place that takes keys, or the one before."""
+        if by > 0:
+            self.focus_next()
+        else:
+            self.focus_previous()
+
     def say(self, sentence: str, bad: bool = False) -> None:
         """One sentence in place; empty takes it away."""
         for notice in self.query(Notice):
@@ -126,8 +140,7 @@ class Page(Screen[None]):
         last: list[tuple[str, str]] = []
         for key, active in self.active_bindings.items():  # the focused widget's first, the app's last
             label = active.binding.description
-            here = label == self.NAME.lower()
-            if here or not (active.binding.show and active.enabled and label) or (inside and prints(key)):
+            if not (active.binding.show and active.enabled and label) or (inside and prints(key)):
                 continue
             if active.binding.id == "help":
                 last = last or [(key_word(key), label)]

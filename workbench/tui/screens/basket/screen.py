@@ -100,6 +100,11 @@ class Basket(Page):
         self.pins.fill(pins, notes)
         self.query_one("#nothing-pinned").display = not pins
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("remove", "switch_off", "move_to_set") and self._here is None:
+            return False
+        return super().check_action(action, parameters)
+
     @property
     def _here(self) -> PinRow | None:
         return self.pins.pins[self.pins.cursor] if self.pins.pins else None

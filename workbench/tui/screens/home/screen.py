@@ -135,6 +135,11 @@ class Home(Page):
         await asyncio.sleep(_QUIET)
 
     def show_sessions(self, sessions: list[SessionSummary]) -> None:
+        self._fill_sessions(sessions)
+        self._mark()
+
+    def _fill_sessions(self, sessions: list[SessionSummary]) -> None:
+        """These, as far as they have the words that are typed; where there is none, why."""
         self.sessions.fill(sessions, "" if self._typed_prompt else self._filter.value)
         empty = self.query_one("#sessions-empty", Static)
         empty.display = not self.sessions.count
@@ -148,7 +153,6 @@ class Home(Page):
             empty.update(Text(f"none of {len(sessions)} has these words"))
         if self._in_sessions and not self.sessions.count:
             self._in_sessions = False
-        self._mark()
 
     # --- the cursor, over questions and sessions alike ---
 
@@ -218,7 +222,7 @@ class Home(Page):
                 line.display = not line.display
         self._cursor = self._shown.index(chosen) if chosen in self._shown else 0
         self._in_sessions = False
-        self.sessions.fill(self.sessions.sessions, "" if self._typed_prompt else words)
+        self._fill_sessions(self.sessions.sessions)
         found = f"{len(self._shown)} of {len(self._lines)}" if words else ""
         self.query_one("#found", Static).update(Text(found if fitting else "taken as the prompt"), layout=False)
         self._align()

@@ -1,0 +1,34 @@
+"""Every screen in every theme: all of its text can be read, and another theme shows at once on what is drawn."""
+
+import pytest
+from rich.segment import Segment
+
+from tests.tui.contrast import contrast, hard_to_read
+from tests.tui.scenes import SCENES, quiet, shown
+
+
+def drawn(app):
+    """Each line as runs of one style: its text, and the style in words."""
+    return [
+        [(segment.text, str(segment.style)) for segment in Segment.simplify(line)]
+        for line in app.screen._compositor.render_strips(app.size)
+    ]
+
+
+def test_the_ratio_is_that_of_the_recommendation():
+    assert contrast((0, 0, 0), (255, 255, 255)) == pytest.approx(21)
+    assert contrast((119, 119, 119), (255, 255, 255)) == pytest.approx(4.48, abs=0.01)
+
+
+@pytest.mark.parametrize("name", SCENES)
+async def test_all_of_it_can_be_read_in_every_theme(name, terminal):
+    async with shown(name, terminal / "sessions") as pilot:
+        seen = []
+        for theme in ("light", "dark", "ansi", "dark"):
+            pilot.app.use_setting(theme)
+            await quiet(pilot)
+            short = hard_to_read(pilot.app)
+            assert not short, f"{name}, theme {theme}:\n" + "\n".join(map(str, short))
+            seen.append(drawn(pilot.app))
+        changed = [pair for pair in zip(seen[1], seen[3], strict=True) if pair[0] != pair[1]]
+        assert not changed, "back in a theme it is not as it was"
