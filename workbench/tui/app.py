@@ -19,6 +19,7 @@ from workbench.text import safe, shorten
 from workbench.tui import keys
 from workbench.tui.edit_stack import EditStack
 from workbench.tui.feed import Feed, NothingYet
+from workbench.tui.latest import SOON
 from workbench.tui.leaving import leave_on_signals
 from workbench.tui.link import Connect, Link, connect_worker
 from workbench.tui.page import Page
@@ -360,7 +361,7 @@ class WorkbenchApp(App[int]):
             return
         self.run_worker(self._read_session(), group="session", exclusive=True)
         if self.page_now.is_mounted:
-            self.page_now.session_changed()
+            self.page_now.hear_of_session()
 
     async def _read_session(self) -> None:
         steps = [job.step for job in self._jobs() if job.state == "running"]
@@ -375,6 +376,7 @@ class WorkbenchApp(App[int]):
             self.running = None
         except UserError:
             self.running = None  # the feed keeps the sentence, and the screens show it
+            self.set_timer(SOON, self._read_again)
         else:
             self.session_title, self.pins = shorten(title, 40), pins
             self.running = running if running and running.status == "running" else None
@@ -382,6 +384,9 @@ class WorkbenchApp(App[int]):
                 self.page_now.say("")
             self.model_info = self.model_info or info
         self.page_now.refresh_frame()
+
+    def _read_again(self) -> None:
+        self.run_worker(self._read_session(), group="session", exclusive=True)
 
     def known_units(self) -> list[str]:
         """Units worth offering: pins, then what was edited."""

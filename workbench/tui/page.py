@@ -43,6 +43,11 @@ class Page(Screen[None]):
         yield Notice()
         yield from self.body()
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._troubles: dict[object, str] = {}
+        """what can't be read just now, by who reads it"""
+
     # --- what a screen says for itself ---
 
     def body(self) -> ComposeResult:
@@ -119,6 +124,25 @@ class Page(Screen[None]):
         """The sentence that stands there."""
         return next((notice.sentence for notice in self.query(Notice)), "")
 
+    def trouble(self, reader: object, sentence: str) -> None:
+        """Why `reader` can't read what it should; empty as soon as it can: the sentence stands only while it is true.
+
+        Said once: where Esc takes it away, it stays away until there is another one.
+        """
+        before = self._troubles.pop(reader, "")
+        if sentence:
+            self._troubles[reader] = sentence
+            if sentence != before:
+                self.say(sentence, bad=True)
+        elif before and self.said() == before:
+            left = next(iter(self._troubles.values()), "")
+            self.say(left, bad=bool(left))
+
+    def hear_of_session(self) -> None:
+        """The session file has something new, is another one, can't be read, or can be again."""
+        self.trouble(self.workbench.feed, self.workbench.feed.problem)
+        self.session_changed()
+
     @property
     def typing(self) -> bool:
         """A field has the focus: printable keys are its own."""
@@ -128,6 +152,15 @@ class Page(Screen[None]):
         if self.is_mounted:  # while it is being built there is nothing yet to speak of
             for line in self.query(FrameLine):
                 line.restate()
+            if self.focused is None:  # what takes the keys may have come, or come back, a moment ago
+                self.call_after_refresh(self._take_keys)
+
+    def _take_keys(self) -> None:
+        """Where nothing has the focus, the place where it rests gets it: no key waits for a Tab."""
+        place = self.rest()
+        if self.focused is None and place is not None and place.focusable:
+            self.set_focus(place)
+            self.refresh_frame()
 
     def state_words(self) -> Text:
         """The lower line's left: how the worker is."""
@@ -160,7 +193,7 @@ class Page(Screen[None]):
 
     def on_screen_resume(self) -> None:
         self.worker_changed()
-        self.session_changed()
+        self.hear_of_session()
         self.refresh_frame()
 
 

@@ -7,8 +7,8 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 from textual.widget import Widget
 
-from workbench.errors import UserError
 from workbench.text import safe
+from workbench.tui.latest import Following
 from workbench.tui.page import Page
 from workbench.tui.screens.compare.difference import differences, scalars_table
 from workbench.tui.widgets.frame import Rule
@@ -38,6 +38,7 @@ class Compare(Page):
     def __init__(self) -> None:
         super().__init__()
         self._steps = (0, 0)
+        self._reads = Following(self, self._tell, lambda sentence: self.trouble(self._reads, sentence))
 
     def body(self) -> ComposeResult:
         yield Words(id="what")
@@ -75,15 +76,11 @@ class Compare(Page):
         for name, step in zip(("#first", "#second"), self._steps, strict=True):
             self.query_one(name, ResultPane).show(step)
         self.refresh_frame()
-        self.run_worker(self._tell(), group="tell", exclusive=True)
+        self._reads.ask()
 
     async def _tell(self) -> None:
         one, other = self._steps
-        try:
-            first, second = await self.workbench.feed.read(lambda reader: (reader.step(one), reader.step(other)))
-        except UserError as error:
-            self.say(str(error), bad=True)
-            return
+        first, second = await self.workbench.feed.read(lambda reader: (reader.step(one), reader.step(other)))
         found = differences(first, second)
         alike = "asked alike: same experiment, parameters, edits, seed and model"
         said = "\n".join(safe(line) for line in found) or alike

@@ -18,7 +18,7 @@ from workbench.errors import GrammarError, UserError
 from workbench.text import count, fit, safe, shorten, width
 from workbench.tui import keys
 from workbench.tui.feed import NothingYet
-from workbench.tui.latest import Latest
+from workbench.tui.latest import Following
 from workbench.tui.page import Page
 from workbench.tui.screens.edits.saved import StackList
 from workbench.tui.suggest import completions
@@ -113,7 +113,7 @@ class Edits(Page):
         """the session's stacks, by name"""
         self._saved_as = ""
         """what the stack was last saved or loaded as"""
-        self._reads = Latest(self, self._read, lambda sentence: self.say(sentence, bad=True))
+        self._reads = Following(self, self._read, lambda sentence: self.trouble(self._reads, sentence))
 
     def body(self) -> ComposeResult:
         with Horizontal(id="line"):

@@ -17,7 +17,7 @@ from workbench.errors import UserError
 from workbench.questions import questions
 from workbench.text import width
 from workbench.tui import keys
-from workbench.tui.latest import Latest
+from workbench.tui.latest import Following
 from workbench.tui.page import Page
 from workbench.tui.renaming import rename_session
 from workbench.tui.screens.home.question_line import BlankField, QuestionLine
@@ -70,7 +70,9 @@ class Home(Page):
         self._in_sessions = False
         self._lines = [QuestionLine(question, self.values, unit_goes_on(self)) for question in questions().values()]
         self._shown = list(self._lines)
-        self._sessions_read = Latest(self, self._read_sessions, lambda sentence: self.say(sentence, bad=True))
+        self._sessions_read = Following(
+            self, self._read_sessions, lambda sentence: self.trouble(self._sessions_read, sentence)
+        )
 
     # --- what is on it ---
 

@@ -153,8 +153,6 @@ class Prompt(Page):
     def session_changed(self) -> None:
         if self.is_mounted:
             self.result.reread()
-            if self.workbench.feed.problem:
-                self.say(self.workbench.feed.problem, bad=True)
 
     def session_swapped(self) -> None:
         self._base = None

@@ -123,9 +123,6 @@ class Timeline(Page):
         if self.is_mounted:
             self.lines.reread()
             self.result.reread()
-            problem = self.workbench.feed.problem
-            if problem:
-                self.say(problem, bad=True)
             self._say_nothing()
             self.refresh_frame()
 

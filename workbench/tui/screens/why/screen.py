@@ -155,8 +155,6 @@ class Why(Page):
     def session_changed(self) -> None:
         if self.is_mounted:
             self.desk.reread()
-            if self.workbench.feed.problem:
-                self.say(self.workbench.feed.problem, bad=True)
 
     def session_swapped(self) -> None:
         self._branch_of = None

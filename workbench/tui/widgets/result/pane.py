@@ -13,7 +13,7 @@ from textual.message import Message
 
 from workbench.tui import keys
 from workbench.tui.keeping import copy_view, save_view
-from workbench.tui.latest import Latest
+from workbench.tui.latest import Following
 from workbench.tui.widgets.result.section import Heading, Section
 from workbench.tui.widgets.result.words import foot, head
 from workbench.tui.widgets.words import Say, Words, marked
@@ -61,7 +61,7 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
         self._built: list[str] = []
         self._beside: ShownView | None = None
         """a view that belongs to no step, shown second"""
-        self._reading = Latest(self, self._read, self._failed)
+        self._reading = Following(self, self._read, self._failed)
 
     @property
     def workbench(self) -> WorkbenchApp:
@@ -131,7 +131,10 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
             self.post_message(self.Shown(snapshot))
 
     def _failed(self, sentence: str) -> None:
-        self.query_one("#head", Words).tell(lambda colors: marked(sentence, colors))
+        if sentence:
+            self.query_one("#head", Words).tell(lambda colors: marked(sentence, colors))
+        elif self.snapshot is not None:
+            self._words(self.snapshot)
 
     async def _clear(self) -> None:
         self._built = []
