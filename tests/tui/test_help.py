@@ -87,3 +87,13 @@ def test_every_binding_of_ours_has_a_name_for_the_settings():
     names = set(keys.names())
     groups = [value for value in vars(keys).values() if isinstance(value, list)]
     assert {binding.id for group in groups for binding in group} == names
+
+
+async def test_at_80_cells_no_meaning_is_cut(terminal):
+    async with shown("home", terminal / "sessions", size=(80, 24)) as pilot:
+        await pilot.press("f1")
+        await until(pilot, lambda: pilot.app.screen.NAME == "Help")
+        said = str(pilot.app.screen.query_one("#text", Words).content)
+        assert "…" not in said.partition("\nunits and edits\n")[0]
+        assert "another title for the session under the" in said and "cursor, or the one in use" in said
+        assert "Enter Ctrl+J" in said, "in the order they are declared in"

@@ -71,9 +71,12 @@ def _rank(active: ActiveBinding, page: Page) -> int:
 
 
 def _lines(names: list[str], found: dict[str, tuple[Binding, int, list[str]]]) -> list[KeyLine]:
+    declared = {binding.id: binding.key.split(",") for group in keys.ALL.values() for binding in group}
     lines = []
     for name in names:
         binding, _, taken = found[name]
+        order = {key: at for at, key in enumerate(declared.get(binding.id, []))}
+        taken.sort(key=lambda key: order.get(key, len(order)))  # not as the places happened to have them
         does = binding.tooltip or binding.description[:1].lower() + binding.description[1:]
         lines.append(KeyLine(" ".join(map(key_word, taken)), does, binding.id or ""))
     return lines

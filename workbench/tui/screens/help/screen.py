@@ -80,6 +80,8 @@ class Help(Page):
         return text.append("such as help = 'f1,question_mark'.", colors.quiet)
 
     def _keys(self, text: Text, lines: list[KeyLine], colors: Ink) -> None:
+        from workbench.drawing.layout import wrap  # brings numpy, which no other screen waits for
+
         cells = max(60, self.size.width - 6)
         # No column is wider than what is in it: in a narrow terminal the words in the middle need the room.
         first = min(20, max(width(line.keys) for line in lines) + 2)
@@ -87,9 +89,12 @@ class Help(Page):
         for line in lines:
             taken = fit(line.keys, max(first, width(line.keys) + 2))  # rather out of line than cut
             text.append("  " + taken, colors.accent)
-            tip = fit(line.does, cells - 2 - width(taken) - last)
-            text.append(tip, colors.plain)
-            text.append(fit(f"  {line.name}", max(0, cells - 2 - width(taken) - width(tip))) + "\n", colors.quiet)
+            room = cells - 2 - width(taken) - last
+            tip, *more = wrap(line.does, room)
+            text.append(fit(tip, room), colors.plain)
+            text.append(f"  {line.name}\n", colors.quiet)
+            for part in more:
+                text.append(" " * (2 + width(taken)) + part + "\n", colors.plain)
 
 
 def _units() -> str:
