@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from textual.widgets import Input, TextArea
 
 from tests.tui.fakes import until
 from tests.tui.scenes import SCENES, shown
@@ -34,6 +35,8 @@ def works(page: Page) -> set[tuple[str, str]]:
         does = binding.tooltip or binding.description[:1].lower() + binding.description[1:]
         node, action = active.node, binding.action.partition("(")[0]
         assert hasattr(node, f"action_{action}"), f"{type(node).__name__} has no action {action}"
+        in_text = isinstance(node, Input | TextArea)
+        assert not (in_text and action.startswith(("scroll_", "page_"))), f"{key}: a field has nowhere to scroll to"
         assert does, f"{type(node).__name__}: {key} is described nowhere"
         if active.enabled:
             found.add((key_word(key), does))
@@ -97,3 +100,11 @@ async def test_at_80_cells_no_meaning_is_cut(terminal):
         assert "…" not in said.partition("\nunits and edits\n")[0]
         assert "another title for the session under the" in said and "cursor, or the one in use" in said
         assert "Enter Ctrl+J" in said, "in the order they are declared in"
+
+
+@pytest.mark.parametrize(("key", "screen"), [("f6", "Neurons"), ("f7", "Why"), ("f3", "Edits"), ("f4", "Timeline")])
+async def test_keys_that_lead_elsewhere_do_so_also_from_inside_the_prompt(key, screen, terminal):
+    async with shown("prompt, nothing asked", terminal / "sessions") as pilot:
+        assert pilot.app.screen.typing
+        await pilot.press(key)
+        await until(pilot, lambda: screen == pilot.app.screen.NAME)
