@@ -36,9 +36,9 @@ class Group(NamedTuple):
 def keys_here(page: Page) -> list[Group]:
     """What works on `page` now, in each place that Tab leads to: the screen's own first, then the places', the one
     with the focus before the others, then what works everywhere."""
-    places: list[Widget | None] = sorted(page.focus_chain, key=lambda place: place is not page.focused)
-    found: dict[str, tuple[Binding, int, list[str]]] = {}
-    for place in places or [None]:  # a page has keys also where nothing on it takes any
+    # The focus first, also where nothing has it, or something that has just been hidden.
+    places = [page.focused, *(place for place in page.focus_chain if place is not page.focused)]
+    for place in places:
         for key, active in bindings_at(page, place).items():
             if active.enabled and not key.startswith("super+"):  # no terminal sends those
                 binding = active.binding
