@@ -38,6 +38,7 @@ def keys_here(page: Page) -> list[Group]:
     with the focus before the others, then what works everywhere."""
     # The focus first, also where nothing has it, or something that has just been hidden.
     places = [page.focused, *(place for place in page.focus_chain if place is not page.focused)]
+    found: dict[str, tuple[Binding, int, list[str]]] = {}
     for place in places:
         for key, active in bindings_at(page, place).items():
             if active.enabled and not key.startswith("super+"):  # no terminal sends those
