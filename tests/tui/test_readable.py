@@ -6,6 +6,7 @@ from rich.segment import Segment
 from tests.tui.contrast import contrast, hard_to_read
 from tests.tui.fakes import until
 from tests.tui.scenes import SCENES, quiet, shown
+from workbench.tui.theme import LIGHT, ink
 
 
 def drawn(app):
@@ -62,3 +63,9 @@ async def test_few_colours_or_none_stay_so_whatever_theme_is_chosen(name, enviro
             if "NO_COLOR" in environment:
                 assert not any("color(" in style for style in styles), styles
             assert not hard_to_read(pilot.app)
+
+
+async def test_the_colours_are_the_themes_from_the_same_turn_on(terminal):
+    async with shown("home", terminal / "sessions") as pilot:
+        pilot.app.use_setting("light")
+        assert ink(pilot.app).color("foreground") == LIGHT.foreground, "whoever draws before the CSS is read anew"
