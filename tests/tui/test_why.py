@@ -230,7 +230,9 @@ async def test_under_edits_it_says_so_and_what_is_switched_off_comes_on_top():
 
 
 async def test_help_names_its_keys():
-    async with opened(WhyClient(), size=(120, 60)) as (pilot, _):
+    async with opened(WhyClient(), size=(120, 60)) as (pilot, page):
+        await pilot.press("enter")
+        await answered(pilot, page)
         await pilot.press("f1")
         await until(pilot, lambda: "why.toggle" in screen(pilot.app), "the keys by name")
         assert "Why does it say that?" in screen(pilot.app)

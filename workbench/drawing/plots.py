@@ -31,7 +31,7 @@ def draw_lines(view: Lines, cells: int, height: int | None, style: Style) -> tup
             if edge is not None:
                 keep_x, keep_y = decimate(x, np.asarray(edge, dtype=float), columns)
                 thin = "." if style.ascii else "braille" if style.color else "·"
-                traces.append(Trace(keep_x, keep_y, f"dim {style.series(index)}".strip(), thin, joined=False))
+                traces.append(Trace(keep_x, keep_y, style.band(index), thin, joined=False))
     for index, series in enumerate(shown):
         keep_x, keep_y = decimate(x, np.asarray(series.y, dtype=float), columns)
         traces.append(Trace(keep_x, keep_y, style.series(index), marker(index, style)))

@@ -63,6 +63,11 @@ class Style:
             return ""
         return (self.clean, self.edited, *self.more)[index if index < 2 else 2 + (index - 2) % len(self.more)]
 
+    def band(self, index: int) -> str:
+        """What lies around the series at `index`: its colour nearer to the ground, dim where none can be mixed."""
+        look = self.series(index)
+        return mix(self.background, look, 0.8) if look and self.rgb else f"dim {look}".strip()
+
     def clean_text(self, text: str) -> str:
         """Any text as it may be drawn: safe, and ASCII where only that can be shown."""
         text = safe(text)
@@ -85,13 +90,14 @@ class Style:
         return padding + text if right else text + padding
 
 
+# No bright colours, which are lost on light grounds, and blue, which is lost on many dark ones, last.
 SIXTEEN = Style(
-    rgb=False, foreground="default", background="default", clean="cyan", edited="yellow", low="blue", high="red",
-    heat="yellow", good="green", bad="red", more=("green", "magenta", "bright_cyan", "bright_green", "bright_red"),
+    rgb=False, foreground="default", background="default", clean="cyan", edited="yellow", low="cyan", high="red",
+    heat="yellow", good="green", bad="red", more=("green", "magenta", "red", "blue"),
 )  # fmt: skip
 LIGHT = Style(
     foreground="#202020", background="#fafafa", clean="#0b6aa2", edited="#a85f00", low="#2f6fd0", high="#c8442d",
-    heat="#d98e1f", good="#2e7d32", bad="#b3261e", more=("#3a7d3a", "#8e3a8e", "#77770a", "#18766e", "#9a4a4a"),
+    heat="#b8720f", good="#2e7d32", bad="#b3261e", more=("#3a7d3a", "#8e3a8e", "#6f6f09", "#18766e", "#9a4a4a"),
 )  # fmt: skip
 DARK = Style()
 
@@ -133,6 +139,9 @@ def _mixed(low: str, high: str, step: int) -> str:
 
 @lru_cache(maxsize=4096)
 def readable_on(colour: str) -> str:
-    """Black or white, whichever can be read on `colour` (`#rrggbb`)."""
-    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
-    return "#000000" if red * 0.299 + green * 0.587 + blue * 0.114 > 140 else "#ffffff"
+    """Black or white, whichever has the higher contrast with `colour` (`#rrggbb`); that is never below 4.5."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    # WCAG's ratio with black is (luminance + .05) / .05, with white 1.05 / (luminance + .05).
+    return "#000000" if (luminance + 0.05) ** 2 > 0.05 * 1.05 else "#ffffff"

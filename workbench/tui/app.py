@@ -11,6 +11,7 @@ from rich.text import Text
 from textual.app import App
 from textual.binding import BindingType
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.worker import WorkerFailed
 
 from workbench.errors import UserError
@@ -18,6 +19,7 @@ from workbench.text import safe, shorten
 from workbench.tui import keys
 from workbench.tui.edit_stack import EditStack
 from workbench.tui.feed import Feed, NothingYet
+from workbench.tui.latest import SOON
 from workbench.tui.leaving import leave_on_signals
 from workbench.tui.link import Connect, Link, connect_worker
 from workbench.tui.page import Page
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from workbench.worker.protocol import Message
 
 
+_SCREENS = frozenset({"help", "palette", "edits", "timeline", "neurons", "why"})
+"""actions that lead to the screen of their name"""
 _CANCELLING = "cancelling step"
 
 
@@ -171,6 +175,10 @@ class WorkbenchApp(App[int]):
         """The screen that is seen."""
         return self.screen  # type: ignore[return-value]
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """On the screen that a key leads to, the key would do nothing."""
+        return action not in _SCREENS or not self.screen_stack or self.screen is not self._pages.get(action)
+
     async def action_back(self) -> None:
         page = self.page_now
         if page.typing:
@@ -182,17 +190,15 @@ class WorkbenchApp(App[int]):
             self.pop_screen()
 
     def action_help(self) -> None:
-        if self.page_now is not self._pages.get("help"):
-            self.help_on(self.page_now)
+        self.help_on(self.page_now)
 
     def help_on(self, page: Page) -> None:
         self.page("help").describe(page)
         self.show("help")
 
     def action_palette(self) -> None:
-        if self.page_now is not self._pages.get("palette"):
-            self.page("palette").come_from(self.page_now)
-            self.show("palette")
+        self.page("palette").come_from(self.page_now)
+        self.show("palette")
 
     def action_edits(self) -> None:
         self.show("edits")
@@ -209,8 +215,17 @@ class WorkbenchApp(App[int]):
     def use_setting(self, theme: str) -> None:
         """A theme by the word the settings have for it."""
         use_theme(self, theme)
+
+    def refresh_css(self, animate: bool = True) -> None:
+        """Another theme, for every page: Textual leaves those that lie in no stack just now in the colours of the one
+        before, and does not draw lines anew that are of our own making."""
+        super().refresh_css(animate=animate)
         for page in self._pages.values():
-            page.refresh(recompose=False, layout=True)
+            if page.is_mounted and page not in self.screen_stack:
+                self.stylesheet.update(page, animate=animate)
+        for screen in self.screen_stack[-1:]:  # at the start there is none yet
+            for widget in screen.walk_children(Widget, with_self=True):
+                widget.refresh()
 
     # --- the worker ---
 
@@ -346,7 +361,7 @@ class WorkbenchApp(App[int]):
             return
         self.run_worker(self._read_session(), group="session", exclusive=True)
         if self.page_now.is_mounted:
-            self.page_now.session_changed()
+            self.page_now.hear_of_session()
 
     async def _read_session(self) -> None:
         steps = [job.step for job in self._jobs() if job.state == "running"]
@@ -361,6 +376,7 @@ class WorkbenchApp(App[int]):
             self.running = None
         except UserError:
             self.running = None  # the feed keeps the sentence, and the screens show it
+            self.set_timer(SOON, self._read_again)
         else:
             self.session_title, self.pins = shorten(title, 40), pins
             self.running = running if running and running.status == "running" else None
@@ -368,6 +384,9 @@ class WorkbenchApp(App[int]):
                 self.page_now.say("")
             self.model_info = self.model_info or info
         self.page_now.refresh_frame()
+
+    def _read_again(self) -> None:
+        self.run_worker(self._read_session(), group="session", exclusive=True)
 
     def known_units(self) -> list[str]:
         """Units worth offering: pins, then what was edited."""

@@ -27,6 +27,11 @@ APP = [
     _key("quit", "q,ctrl+q", "quit", "quit", "leave; the worker goes on with what it has to do"),
 ]
 
+PAGE = [
+    _key("page.next", "tab", "next_focus(1)", "next", "to the next place on this screen"),
+    _key("page.previous", "shift+tab", "next_focus(-1)", "", "to the place before"),
+]
+
 LIST = [
     _key("list.up", "up,k", "move(-1)", "up", "one line up"),
     _key("list.down", "down,j", "move(1)", "down", "one line down"),
@@ -96,12 +101,6 @@ RESULT = [
     _key("result.three", "3", "next_step(3)", "", "take the third next step"),
     _key("result.copy", "y", "copy", "copy", "copy this view: the terminal's clipboard and a file"),
     _key("result.save", "x", "save", "save", "save this view (text, CSV, JSON) or the screen (SVG)", show=True),
-]
-
-NEXT_STEPS = [
-    _key("next.one", "1", "next_step(1)", "next steps", "take the first next step"),
-    _key("next.two", "2", "next_step(2)", "", "take the second next step"),
-    _key("next.three", "3", "next_step(3)", "", "take the third next step"),
 ]
 
 WHY = [
@@ -246,19 +245,49 @@ BASKET = [
     _key("basket.move", "P", "move_to_set", "to a set", "also into a named set", show=True),
 ]
 
+PALETTE = [
+    _key("palette.up", "up", "move(-1)", "up", "the line above, also while typing"),
+    _key("palette.down", "down", "move(1)", "down", "the line below, also while typing"),
+    _key("palette.page-up", "pageup", "page(-1)", "page up", "one page up"),
+    _key("palette.page-down", "pagedown", "page(1)", "page down", "one page down"),
+    _key("palette.type", "slash,i", "type", "type", "into the field, to narrow the list"),
+]
+
+SCROLL = [
+    _key("scroll.up", "up,k", "scroll_up", "up", "one line up"),
+    _key("scroll.down", "down,j", "scroll_down", "down", "one line down"),
+    _key("scroll.page-up", "pageup,ctrl+u", "page_up", "page up", "one page up"),
+    _key("scroll.page-down", "pagedown,ctrl+d", "page_down", "page down", "one page down"),
+    _key("scroll.first", "home,g", "scroll_home", "first", "to the top"),
+    _key("scroll.last", "end,G", "scroll_end", "last", "to the end"),
+]
+
 ALL: dict[str, list[Binding]] = {
-    "everywhere": APP,
-    "lists": LIST,
     "Home": [*HOME, *HOME_LIST],
-    "fields": [*FIELD, *WRITE, *CHOICE],
     "Prompt": PROMPT,
-    "results": [*RESULT, *NEXT_STEPS],
-    "Why": [*WHY, *WHERE],
+    "Why": WHY,
     "Timeline": TIMELINE,
-    "edits": [*EDIT_LIST, *EDITS, *STACKS],
-    "Neurons": [*NEURON_LIST, *NEURONS, *NEURON_CARD, *ASK, *CHOOSER],
+    "Edits": EDITS,
+    "Neurons": NEURONS,
     "Basket": BASKET,
+    "questions and commands": PALETTE,
+    "every screen": PAGE,
+    "list": LIST,
+    "list of neurons": NEURON_LIST,
+    "list of edits": EDIT_LIST,
+    "saved stacks": STACKS,
+    "columns": CHOOSER,
+    "card": NEURON_CARD,
+    "where in the stream": WHERE,
+    "result": RESULT,
+    "text": SCROLL,
+    "prompt": WRITE,
+    "choice": CHOICE,
+    "ways to go on": ASK,
+    "field": FIELD,
+    "everywhere": APP,
 }
+"""by the title that stands above them in the help"""
 
 
 def names() -> list[str]:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from textual.css.query import NoMatches
+from textual.timer import Timer
 from textual.widget import Widget
 
 from workbench.errors import UserError
+from workbench.tui.feed import NothingYet
+
+SOON, SELDOM = 0.25, 4.0
+"""seconds until what could not be read is tried again: first, doubled each time, and at the most"""
 
 
 class Latest:
@@ -37,12 +42,45 @@ class Latest:
             while True:
                 self._again = False
                 try:
-                    await self._work()
-                except UserError as error:
-                    self._failed(str(error))
+                    await self._once()
                 except NoMatches:
                     break  # the screen was taken down meanwhile: there is nowhere left to show it
                 if not self._again:
                     break
         finally:
             self._busy = False
+
+    async def _once(self) -> None:
+        try:
+            await self._work()
+        except UserError as error:
+            self._failed(str(error))
+
+
+class Following(Latest):
+    """Reads of a session, which may fail for a moment and say no when they can be done again: while one fails it is
+    tried again by itself. `failed("")` is called when it works again, so that its sentence stands only while it is so.
+    """
+
+    def __init__(self, owner: Widget, work: Callable[[], Awaitable[None]], failed: Callable[[str], None]) -> None:
+        super().__init__(owner, work, failed)
+        self._wait = SOON
+        self._timer: Timer | None = None
+        """runs while it fails"""
+
+    async def _once(self) -> None:
+        waiting, self._timer = self._timer, None
+        if waiting is not None:
+            waiting.stop()
+        try:
+            await self._work()
+        except NothingYet:
+            pass  # the feed tells when there is a file
+        except UserError as error:
+            self._failed(str(error))
+            self._timer = self._owner.set_timer(self._wait, self.ask)
+            self._wait = min(SELDOM, self._wait * 2)
+            return
+        if waiting is not None:
+            self._wait = SOON
+            self._failed("")

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
+from textual.binding import BindingType
 from textual.keys import key_to_character
 from textual.screen import Screen
 from textual.widget import Widget
 
+from workbench.tui import keys
 from workbench.tui.theme import ink
 from workbench.tui.widgets.frame import BottomLine, FrameLine, Notice, TopLine, key_word
 
@@ -25,6 +27,7 @@ class Page(Screen[None]):
     ABOUT: ClassVar[str] = ""
     """what this screen is, for the help"""
     AUTO_FOCUS = ""
+    BINDINGS: ClassVar[list[BindingType]] = list(keys.PAGE)
 
     DEFAULT_CSS = """
     Page { layers: base; layout: vertical; background: $background; color: $foreground; }
@@ -39,6 +42,11 @@ class Page(Screen[None]):
         yield BottomLine()
         yield Notice()
         yield from self.body()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._troubles: dict[object, str] = {}
+        """what can't be read just now, by who reads it"""
 
     # --- what a screen says for itself ---
 
@@ -96,6 +104,17 @@ class Page(Screen[None]):
 
     # --- what all screens do ---
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A key that would do nothing here and now is neither offered nor listed in the help."""
+        return action != "next_focus" or len(self.focus_chain) > 1
+
+    def action_next_focus(self, by: int) -> None:
+        """To the next place that takes keys, or the one before."""
+        if by > 0:
+            self.focus_next()
+        else:
+            self.focus_previous()
+
     def say(self, sentence: str, bad: bool = False) -> None:
         """One sentence in place; empty takes it away."""
         for notice in self.query(Notice):
@@ -104,6 +123,25 @@ class Page(Screen[None]):
     def said(self) -> str:
         """The sentence that stands there."""
         return next((notice.sentence for notice in self.query(Notice)), "")
+
+    def trouble(self, reader: object, sentence: str) -> None:
+        """Why `reader` can't read what it should; empty as soon as it can: the sentence stands only while it is true.
+
+        Said once: where Esc takes it away, it stays away until there is another one.
+        """
+        before = self._troubles.pop(reader, "")
+        if sentence:
+            self._troubles[reader] = sentence
+            if sentence != before:
+                self.say(sentence, bad=True)
+        elif before and self.said() == before:
+            left = next(iter(self._troubles.values()), "")
+            self.say(left, bad=bool(left))
+
+    def hear_of_session(self) -> None:
+        """The session file has something new, is another one, can't be read, or can be again."""
+        self.trouble(self.workbench.feed, self.workbench.feed.problem)
+        self.session_changed()
 
     @property
     def typing(self) -> bool:
@@ -114,6 +152,15 @@ class Page(Screen[None]):
         if self.is_mounted:  # while it is being built there is nothing yet to speak of
             for line in self.query(FrameLine):
                 line.restate()
+            if self.focused is None:  # what takes the keys may have come, or come back, a moment ago
+                self.call_after_refresh(self._take_keys)
+
+    def _take_keys(self) -> None:
+        """Where nothing has the focus, the place where it rests gets it: no key waits for a Tab."""
+        place = self.rest()
+        if self.focused is None and place is not None and place.focusable:
+            self.set_focus(place)
+            self.refresh_frame()
 
     def state_words(self) -> Text:
         """The lower line's left: how the worker is."""
@@ -126,8 +173,7 @@ class Page(Screen[None]):
         last: list[tuple[str, str]] = []
         for key, active in self.active_bindings.items():  # the focused widget's first, the app's last
             label = active.binding.description
-            here = label == self.NAME.lower()
-            if here or not (active.binding.show and active.enabled and label) or (inside and prints(key)):
+            if not (active.binding.show and active.enabled and label) or (inside and prints(key)):
                 continue
             if active.binding.id == "help":
                 last = last or [(key_word(key), label)]
@@ -147,7 +193,7 @@ class Page(Screen[None]):
 
     def on_screen_resume(self) -> None:
         self.worker_changed()
-        self.session_changed()
+        self.hear_of_session()
         self.refresh_frame()
 
 

@@ -166,7 +166,8 @@ class Ink:
 
     def _style(self, name: str, bold: bool = False, dim: bool = False) -> RichStyle:
         color = Color.parse(self._variables[name]).rich_color
-        return RichStyle(color=color, bold=bold or None, dim=(dim and self.ansi) or None)
+        # False, not nothing: what is appended to a quiet text is not dim for it.
+        return RichStyle(color=color, bold=bold or None, dim=dim if self.ansi else None)
 
     def color(self, name: str) -> str:
         """A theme variable as Rich names it, `default` where it is the terminal's own."""
@@ -217,7 +218,8 @@ def ink(app: App[Any]) -> Ink:
     """The Ink of the app's current theme."""
     found: tuple[str, Ink] | None = getattr(app, "_ink", None)
     if found is None or found[0] != app.theme:
-        found = (app.theme, Ink(app.theme_variables, app.native_ansi_color))
+        # Made from the theme itself: `app.theme_variables` are those of the theme before until the CSS is read anew.
+        found = (app.theme, Ink(app.get_css_variables(), app.native_ansi_color))
         app._ink = found  # type: ignore[attr-defined]
     return found[1]
 

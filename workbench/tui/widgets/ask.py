@@ -12,7 +12,7 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.events import Key
 from textual.widget import Widget
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from workbench.errors import GrammarError, UserError
 from workbench.index.completion import Completion
@@ -20,6 +20,7 @@ from workbench.text import fit, safe, shorten, width
 from workbench.tui import keys
 from workbench.tui.theme import ink
 from workbench.tui.widgets.field import Field
+from workbench.tui.widgets.words import Say, Words
 
 if TYPE_CHECKING:
     from workbench.tui.page import Page
@@ -52,6 +53,10 @@ class Wanted(NamedTuple):
     """the first key typed replaces `value`"""
 
 
+def _indented(words: str, look: str) -> Say:
+    return lambda colors: Text("  " + words, getattr(colors, look))
+
+
 class Ways(Widget):
     """Ways to go on, and above them the caret or the words."""
 
@@ -61,10 +66,10 @@ class Ways(Widget):
         super().__init__()
         self.found: list[Completion] = []
         self.cursor = 0
-        self.words = Text()
+        self._say: Say | None = None
 
-    def show(self, words: Text, found: Sequence[Completion]) -> None:
-        self.words, self.found, self.cursor = words, list(found), 0
+    def show(self, say: Say | None, found: Sequence[Completion]) -> None:
+        self._say, self.found, self.cursor = say, list(found), 0
         self.refresh(layout=True)
 
     def move(self, by: int) -> None:
@@ -74,7 +79,7 @@ class Ways(Widget):
 
     def render(self) -> Text:
         colors = ink(self.app)
-        lines = [self.words] if self.words.plain else []
+        lines = [self._say(colors)] if self._say else []
         first = max(0, min(self.cursor - MOST // 2, len(self.found) - MOST))
         names = max((width(one.shown) for one in self.found), default=0)
         for at, one in enumerate(self.found[first : first + MOST], first):
@@ -130,7 +135,7 @@ class Ask(Vertical):
 
     def compose(self) -> ComposeResult:
         with Horizontal():
-            yield Static(id="label")
+            yield Words(id="label")
             yield AskField()
         yield Ways()
 
@@ -149,7 +154,7 @@ class Ask(Vertical):
     def ask(self, wanted: Wanted) -> None:
         """Open the line for this."""
         self.wanted = wanted
-        self.query_one("#label", Static).update(Text(wanted.label + " ", ink(self.app).strong))
+        self.query_one("#label", Words).tell(lambda colors: Text(wanted.label + " ", colors.strong))
         self.field.placeholder = wanted.hint
         with self.field.prevent(Input.Changed):
             self.field.value = wanted.value
@@ -178,19 +183,23 @@ class Ask(Vertical):
         if self.wanted is None:
             return
         typed = self._looked = self.field.value
-        colors = ink(self.app)
         found = self.wanted.complete(typed[: self.field.cursor_position])
+        say: Say | None = None
         try:
-            words = Text(no_wrap=True).append("  " + safe(self.wanted.check(typed)), colors.quiet)
+            if words := safe(self.wanted.check(typed)).strip():
+                say = _indented(words, "quiet")
         except GrammarError as error:
             unfinished = error.position >= len(typed) - len(typed.split(" ")[-1])
-            words = Text() if unfinished and found else self.pointing(error, "quiet" if unfinished else "bad")
+            say = None if unfinished and found else self.pointing(error, "quiet" if unfinished else "bad")
         except UserError as error:
-            words = Text(no_wrap=True).append("  " + safe(str(error)), colors.bad)
+            say = _indented(safe(str(error)), "bad")
         if self.wanted is not None:  # the check may have been the answer
-            self.ways.show(words if words.plain.strip() else Text(), found)
+            had, page = bool(self.ways.found), self.screen
+            self.ways.show(say, found)
+            if had is not bool(found):  # keys for choosing come or go
+                page.refresh_frame()  # type: ignore[attr-defined]
 
-    def pointing(self, error: GrammarError, look: str) -> Text:
+    def pointing(self, error: GrammarError, look: str) -> Say:
         """The caret under the character, with the problem beside it."""
         before = width(self.wanted.label if self.wanted else "") + 1 + error.position
         room = max(20, self.size.width - 2)
@@ -198,7 +207,7 @@ class Ask(Vertical):
         text = " " * before + "^ " + problem
         if width(text) > room:  # the words get a line of their own
             text = f"{' ' * min(before, room - 1)}^\n  {shorten(problem, room - 2)}"
-        return Text(text, getattr(ink(self.app), look), no_wrap=True)
+        return lambda colors: Text(text, getattr(colors, look), no_wrap=True)
 
     def submit(self) -> None:
         """Enter: the answer, as it stands in the field."""
@@ -215,10 +224,13 @@ class Ask(Vertical):
         except GrammarError as error:
             self.ways.show(self.pointing(error, "bad"), [])
         except UserError as error:
-            self.ways.show(Text("  " + safe(str(error)), ink(self.app).bad), [])
+            self.ways.show(_indented(safe(str(error)), "bad"), [])
         else:
             if self.wanted is wanted:
                 self.close()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return bool(self.ways.found)
 
     def action_complete(self) -> None:
         """Take the way to go on that is under the cursor."""

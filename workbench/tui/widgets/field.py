@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from rich.cells import cell_len
 from rich.text import Text
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.events import Key, Paste
 from textual.geometry import Size
 from textual.reactive import Reactive
@@ -58,7 +58,7 @@ async def own_key(widget: Widget, event: Key) -> bool:
     return False
 
 
-class Field(Input):
+class Field(Input, inherit_bindings=False):
     """An Input without box, in line with the words around it."""
 
     DEFAULT_CSS = """
@@ -70,7 +70,11 @@ class Field(Input):
         &:ansi { &:focus { background: ansi_default; text-style: underline; } }
     }
     """
-    BINDINGS: ClassVar[list[BindingType]] = list(keys.FIELD)
+    # Textual's own for text, without those of a scrolling container, which one line has no use for.
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(one for one in Input.BINDINGS if not isinstance(one, Binding) or one.action != "delete_left_all"),
+        *keys.FIELD,
+    ]
     virtual_size = Reactive(Size(0, 0))
     """how wide what is typed is: it moves nothing else, so no key lays out the screen, as a widget's own would"""
 

@@ -28,6 +28,7 @@ _KEY_WORDS = {
     "home": "Home",
     "end": "End",
     "delete": "Del",
+    "backspace": "Backspace",
     "colon": ":",
     "plus": "+",
     "asterisk": "*",
@@ -47,7 +48,7 @@ def key_word(key: str) -> str:
     if key[:1] == "f" and key[1:].isdigit():
         return key.upper()
     if "+" in key:
-        return "+".join(part.capitalize() for part in key.split("+"))
+        return "+".join(_KEY_WORDS.get(part, part.capitalize()) for part in key.split("+"))
     return key
 
 

@@ -114,6 +114,10 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
 
     # --- moving ---
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """An empty list has nowhere to go and nothing to open."""
+        return self.count > 0
+
     def move_to(self, index: int, told: bool = True) -> None:
         """The cursor to this line, scrolled into view."""
         index = max(0, min(index, self.count - 1))

@@ -15,9 +15,10 @@ from textual.widget import Widget
 
 from workbench.tui import keys
 from workbench.tui.widgets.strips import strip_of
+from workbench.tui.widgets.words import same_text
 
 
-class NeuronCard(ScrollView, can_focus=True):
+class NeuronCard(ScrollView, can_focus=True, inherit_bindings=False):
     """Everything known of one neuron, as lines that somebody else lays out."""
 
     DEFAULT_CSS = """
@@ -41,7 +42,7 @@ class NeuronCard(ScrollView, can_focus=True):
         before, self.lines = self.lines, lines
         old = self._strips
         self._strips = [
-            old[at] if at < len(before) and at < len(old) and _same(before[at], line) else None
+            old[at] if at < len(before) and at < len(old) and same_text(before[at], line) else None
             for at, line in enumerate(lines)
         ]
         if len(lines) != len(before):
@@ -100,7 +101,3 @@ class NeuronCard(ScrollView, can_focus=True):
 
     def action_edge(self, side: int) -> None:
         self.scroll_lines(side * len(self.lines))
-
-
-def _same(one: Text, other: Text) -> bool:
-    return one.plain == other.plain and one.spans == other.spans and one.style == other.style

@@ -104,6 +104,10 @@ class NeuronList(LineList):
         sign = "●" if neuron in self.marks else "★" if neuron in self.pinned else " "
         return self.row.draw(neuron, sign, ink(self.app))
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """An address that does not pass the filter can be gone to: the filter is taken off."""
+        return self.index is not None if action == "jump" else super().check_action(action, parameters)
+
     def action_jump(self) -> None:
         self.jump_wanted()
 

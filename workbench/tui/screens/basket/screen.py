@@ -16,7 +16,7 @@ from workbench.index.completion import Completion
 from workbench.text import fit, safe
 from workbench.tui import keys
 from workbench.tui.feed import NothingYet
-from workbench.tui.latest import Latest
+from workbench.tui.latest import Following
 from workbench.tui.page import Page
 from workbench.tui.suggest import completions
 from workbench.tui.theme import ink
@@ -66,7 +66,7 @@ class Basket(Page):
 
     def __init__(self) -> None:
         super().__init__()
-        self._reads = Latest(self, self._read, lambda sentence: self.say(sentence, bad=True))
+        self._reads = Following(self, self._read, lambda sentence: self.trouble(self._reads, sentence))
 
     def body(self) -> ComposeResult:
         yield Static(
@@ -99,6 +99,11 @@ class Basket(Page):
             pins, notes = [], []
         self.pins.fill(pins, notes)
         self.query_one("#nothing-pinned").display = not pins
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("remove", "switch_off", "move_to_set") and self._here is None:
+            return False
+        return super().check_action(action, parameters)
 
     @property
     def _here(self) -> PinRow | None:

@@ -6,16 +6,15 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 from textual.widget import Widget
-from textual.widgets import Static
 
-from workbench.errors import UserError
 from workbench.text import safe
+from workbench.tui.latest import Following
 from workbench.tui.page import Page
 from workbench.tui.screens.compare.difference import differences, scalars_table
-from workbench.tui.theme import ink
 from workbench.tui.widgets.frame import Rule
 from workbench.tui.widgets.result import ResultPane
 from workbench.tui.widgets.view_panel import ViewPanel
+from workbench.tui.widgets.words import Words
 
 _BESIDE = 100
 """cells from which the two stand side by side; below, one above the other"""
@@ -39,9 +38,10 @@ class Compare(Page):
     def __init__(self) -> None:
         super().__init__()
         self._steps = (0, 0)
+        self._reads = Following(self, self._tell, lambda sentence: self.trouble(self._reads, sentence))
 
     def body(self) -> ComposeResult:
-        yield Static("", id="what")
+        yield Words(id="what")
         with VerticalScroll(id="numbers", can_focus=False):
             yield ViewPanel()
         yield Rule("")
@@ -76,20 +76,15 @@ class Compare(Page):
         for name, step in zip(("#first", "#second"), self._steps, strict=True):
             self.query_one(name, ResultPane).show(step)
         self.refresh_frame()
-        self.run_worker(self._tell(), group="tell", exclusive=True)
+        self._reads.ask()
 
     async def _tell(self) -> None:
-        colors, (one, other) = ink(self.app), self._steps
-        try:
-            first, second = await self.workbench.feed.read(lambda reader: (reader.step(one), reader.step(other)))
-        except UserError as error:
-            self.say(str(error), bad=True)
-            return
+        one, other = self._steps
+        first, second = await self.workbench.feed.read(lambda reader: (reader.step(one), reader.step(other)))
         found = differences(first, second)
-        text = Text("asked alike: same experiment, parameters, edits, seed and model", colors.quiet)
-        if found:
-            text = Text("\n").join(Text(safe(line), colors.plain) for line in found)
-        self.query_one("#what", Static).update(text)
+        alike = "asked alike: same experiment, parameters, edits, seed and model"
+        said = "\n".join(safe(line) for line in found) or alike
+        self.query_one("#what", Words).tell(lambda colors: Text(said, colors.plain if found else colors.quiet))
         table = scalars_table(first, second)
         self.query_one("#numbers").display = table is not None
         self.query_one(ViewPanel).show(table)

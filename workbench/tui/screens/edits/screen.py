@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
@@ -14,10 +15,10 @@ from textual.widgets import Input, Static
 
 from workbench.edits import STACK, check_stack_name
 from workbench.errors import GrammarError, UserError
-from workbench.text import count, fit, safe, width
+from workbench.text import count, fit, safe, shorten, width
 from workbench.tui import keys
 from workbench.tui.feed import NothingYet
-from workbench.tui.latest import Latest
+from workbench.tui.latest import Following
 from workbench.tui.page import Page
 from workbench.tui.screens.edits.saved import StackList
 from workbench.tui.suggest import completions
@@ -26,9 +27,11 @@ from workbench.tui.widgets.ask import Ask, Wanted
 from workbench.tui.widgets.field import Field, pictured
 from workbench.tui.widgets.frame import Rule
 from workbench.tui.widgets.line_list import LineList
+from workbench.tui.widgets.words import Words
 
 if TYPE_CHECKING:
     from workbench.edits import Entry
+    from workbench.tui.theme import Ink
 
 _GRAMMAR = (
     ("L12.N345=0", "set a neuron's activation, at every position"),
@@ -74,6 +77,18 @@ def _touches(units: str, page: Page) -> str:
     return f"{count(n)} unit{'' if n == 1 else 's'}"
 
 
+def _grammar(nothing: bool, colors: Ink) -> Text:
+    """What can be typed; before it that there is nothing yet."""
+    text = Text()
+    if nothing:
+        text.append("Nothing is edited: experiments show the model as it is.\n\n", colors.plain)
+    wide = 2 + max(len(example) for example, _ in _GRAMMAR)
+    for example, meaning in _GRAMMAR:
+        text.append(fit(example, wide), colors.accent)
+        text.append(meaning + "\n", colors.quiet)
+    return text
+
+
 class Edits(Page):
     NAME = "Edits"
     ABOUT = (
@@ -98,7 +113,7 @@ class Edits(Page):
         """the session's stacks, by name"""
         self._saved_as = ""
         """what the stack was last saved or loaded as"""
-        self._reads = Latest(self, self._read, lambda sentence: self.say(sentence, bad=True))
+        self._reads = Following(self, self._read, lambda sentence: self.trouble(self._reads, sentence))
 
     def body(self) -> ComposeResult:
         with Horizontal(id="line"):
@@ -108,12 +123,12 @@ class Edits(Page):
                 goes_on=lambda text: next(iter(self._ways(text)), ""),
                 placeholder="UNITS=VALUE or UNITS*=FACTOR",
             )
-        yield Static("", id="under")
+        yield Words(id="under")
         yield Rule("applied in this order")
         yield EditList()
         yield Rule("saved in this session", id="saved-rule")
         yield StackList()
-        yield Static("", id="grammar")
+        yield Words(id="grammar")
         yield Ask()
 
     @property
@@ -163,15 +178,7 @@ class Edits(Page):
         self.stacks.display = self.query_one("#saved-rule").display = bool(self.saved)
         if self.stacks.has_focus and not self.saved:
             self.lines.focus()
-        colors = ink(self.app)
-        text = Text()
-        if not entries:
-            text.append("Nothing is edited: experiments show the model as it is.\n\n", colors.plain)
-        wide = 2 + max(len(example) for example, _ in _GRAMMAR)
-        for example, meaning in _GRAMMAR:
-            text.append(fit(example, wide), colors.accent)
-            text.append(meaning + "\n", colors.quiet)
-        self.query_one("#grammar", Static).update(text)
+        self.query_one("#grammar", Words).tell(partial(_grammar, not entries))
         self.refresh_frame()
 
     # --- adding ---
@@ -186,14 +193,11 @@ class Edits(Page):
 
     def _typed(self) -> None:
         """While typing: the ways to go on; errors wait for Enter."""
-        colors = ink(self.app)
-        text = Text("", colors.quiet)
         found = self._ways(self.field.value)
-        if found:
-            text = Text("→ takes ", colors.quiet).append("  ".join(found), colors.quiet)
-            text.truncate(max(10, self.size.width - 4), overflow="ellipsis")
-        under = self.query_one("#under", Static)
-        under.update(text, layout=under.size.height > 2)  # a long error's room is given back; no key lays out else
+        words = shorten("→ takes " + "  ".join(found), max(10, self.size.width - 4)) if found else ""
+        under = self.query_one("#under", Words)
+        # A long error's room is given back; no key lays out else.
+        under.tell(lambda colors: Text(words, colors.quiet), layout=under.size.height > 2)
 
     @on(Input.Submitted, "#edit")
     def _add(self, event: Input.Submitted) -> None:
@@ -214,15 +218,19 @@ class Edits(Page):
         part = typed.find(error.text)  # of several edits, the one that is wrong
         at = max(0, part) + error.position
         self.field.cursor_position = min(at, len(typed))
-        colors = ink(self.app)
         # The field scrolls: the caret stands where the cursor now is.
         column = max(0, self.field.cursor_screen_offset.x - self.field.region.x)
         if self.field.scroll_offset.x == 0:
             column = width(pictured(typed[:at]))
-        caret = Text(" " * (len("add") + 1 + column) + "^ ", colors.bad)
-        self.query_one("#under", Static).update(caret + Text("\n") + Text(safe(error.problem), colors.plain))
+        caret, problem = " " * (len("add") + 1 + column) + "^ \n", safe(error.problem)
+        self.query_one("#under", Words).tell(lambda colors: Text.assemble((caret, colors.bad), (problem, colors.plain)))
 
     # --- changing ---
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("switch", "remove", "reorder") and not self.workbench.edits.entries:
+            return False
+        return super().check_action(action, parameters)
 
     def action_add(self) -> None:
         self.field.focus()

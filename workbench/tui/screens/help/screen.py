@@ -1,38 +1,25 @@
-"""What this screen is, its keys with the names to set them by, and how units are written."""
+"""What this screen is, the keys that work on it with the names to set them by, and how units are written."""
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from rich.text import Text
 from textual.app import ComposeResult
+from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.widget import Widget
-from textual.widgets import Static
 
 from workbench.text import fit, width
 from workbench.tui import keys
 from workbench.tui.page import Page
-from workbench.tui.theme import ink
-from workbench.tui.widgets.frame import key_word
-
-_GROUPS = {
-    "Workbench": ("Home", "fields"),
-    "Prompt": ("Prompt", "results", "fields"),
-    "Why": ("Why", "lists", "fields"),
-    "Timeline": ("Timeline", "lists", "results"),
-    "Edits": ("edits", "lists", "fields"),
-    "Compare": ("results",),
-}
+from workbench.tui.screens.help.here import Group, KeyLine, keys_here
+from workbench.tui.theme import Ink
+from workbench.tui.widgets.words import Words
 
 
-class Scroller(VerticalScroll, can_focus=True):
-    BINDINGS = [
-        ("j", "scroll_down", ""),
-        ("k", "scroll_up", ""),
-        ("ctrl+d", "page_down", ""),
-        ("ctrl+u", "page_up", ""),
-        ("g", "scroll_home", ""),
-        ("G", "scroll_end", ""),
-    ]
+class Scroller(VerticalScroll, can_focus=True, inherit_bindings=False):
+    BINDINGS: ClassVar[list[BindingType]] = list(keys.SCROLL)
 
 
 class Help(Page):
@@ -47,10 +34,13 @@ class Help(Page):
     def __init__(self) -> None:
         super().__init__()
         self._of: Page = self
+        self._typing = False
+        """it was called from inside a field"""
+        self._groups: list[Group] = []
 
     def body(self) -> ComposeResult:
         with Scroller():
-            yield Static("", id="text")
+            yield Words(id="text")
 
     def details(self) -> str:
         return f" · {self._of.NAME}"
@@ -59,7 +49,8 @@ class Help(Page):
         return self.query_one(Scroller)
 
     def describe(self, page: Page) -> None:
-        self._of = page
+        """`page` as it is now, before this one covers it."""
+        self._of, self._typing, self._groups = page, page.typing, keys_here(page)
         if self.is_mounted:
             self._tell()
 
@@ -71,29 +62,39 @@ class Help(Page):
 
     def _tell(self) -> None:
         self.query_one(Scroller).scroll_home(animate=False)
-        colors, text = ink(self.app), Text()
+        self.query_one("#text", Words).tell(self._text)
+
+    def _text(self, colors: Ink) -> Text:
+        text = Text()
         text.append(self._of.ABOUT + "\n", colors.plain)
-        for name in (*_GROUPS.get(self._of.NAME, ()), "everywhere"):
-            text.append(f"\n{name}\n", colors.strong)
-            self._keys(text, name)
+        if self._typing:
+            text.append(
+                "\nA field takes every letter for itself: Esc leaves it, then letters are keys.\n", colors.plain
+            )
+        for group in self._groups:
+            text.append(f"\n{group.title}\n", colors.strong)
+            self._keys(text, group.lines, colors)
         text.append("\nunits and edits\n", colors.strong)
         text.append(_units(), colors.quiet)
         text.append("\nOther keys: the settings file takes [keys] with the names on the right, ", colors.quiet)
-        text.append("such as help = 'f1,question_mark'.", colors.quiet)
-        self.query_one("#text", Static).update(text)
+        return text.append("such as help = 'f1,question_mark'.", colors.quiet)
 
-    def _keys(self, text: Text, name: str) -> None:
-        colors, cells = ink(self.app), max(60, self.size.width - 6)
-        given = [self.app._keymap.get(binding.id or "", binding.key) for binding in keys.ALL[name]]
-        words = [" ".join(key_word(key.strip()) for key in one.split(",")) for one in given]
+    def _keys(self, text: Text, lines: list[KeyLine], colors: Ink) -> None:
+        from workbench.drawing.layout import wrap  # brings numpy, which no other screen waits for
+
+        cells = max(60, self.size.width - 6)
         # No column is wider than what is in it: in a narrow terminal the words in the middle need the room.
-        first = min(20, max(map(width, words)) + 2)
-        last = max(width(binding.id or "") for binding in keys.ALL[name]) + 2
-        for keys_of, binding in zip(words, keys.ALL[name], strict=True):
-            text.append("  " + fit(keys_of, first), colors.accent)
-            tip = fit(binding.tooltip, cells - 2 - first - last)
-            text.append(tip, colors.plain)
-            text.append(fit(f"  {binding.id}", max(0, cells - 2 - first - width(tip))) + "\n", colors.quiet)
+        first = min(20, max(width(line.keys) for line in lines) + 2)
+        last = max(width(line.name) for line in lines) + 2
+        for line in lines:
+            taken = fit(line.keys, max(first, width(line.keys) + 2))  # rather out of line than cut
+            text.append("  " + taken, colors.accent)
+            room = cells - 2 - width(taken) - last
+            tip, *more = wrap(line.does, room)
+            text.append(fit(tip, room), colors.plain)
+            text.append(f"  {line.name}\n", colors.quiet)
+            for part in more:
+                text.append(" " * (2 + width(taken)) + part + "\n", colors.plain)
 
 
 def _units() -> str:

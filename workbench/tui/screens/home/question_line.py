@@ -8,12 +8,12 @@ from typing import Any
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Horizontal
-from textual.widgets import Static
 
 from workbench.questions.question import BLANK, Question
 from workbench.text import fit, safe, shorten, width
 from workbench.tui.theme import ink
 from workbench.tui.widgets.field import Field
+from workbench.tui.widgets.words import Words
 
 
 class QuestionLine(Horizontal):
@@ -98,22 +98,21 @@ class QuestionLine(Horizontal):
         self.fields()[at].focus()
 
     def _pieces(self) -> ComposeResult:
-        colors = ink(self.app)
         names = BLANK.findall(self.question.sentence)
         room = max(8, self.size.width - 4 - width(BLANK.sub("⟨⟩", self.question.sentence)) - len(names))
         limits = _share(room, [max(12, width(safe(self.value(name)))) for name in names])
-        yield Static(Text("▌ ", colors.accent))
+        yield Piece("▌ ", "accent")
         for at, part in enumerate(BLANK.split(self.question.sentence)):
             if at % 2:
                 kind = next(blank.kind for blank in self.question.blanks if blank.name == part)
                 field = BlankField(part, self.value(part), self._goes_on if kind == "unit" else None)
                 # The field that is typed in may grow into what the others and the words leave.
                 field.styles.max_width = max(limits[at // 2], room - sum(limits) + limits[at // 2])
-                yield Static(Text("⟨", colors.quiet))
+                yield Piece("⟨", "quiet")
                 yield field
-                yield Static(Text("⟩", colors.quiet))
+                yield Piece("⟩", "quiet")
             elif part:
-                yield Static(Text(part, colors.strong))
+                yield Piece(part, "strong")
 
     async def close(self) -> None:
         if self._open:
@@ -123,6 +122,17 @@ class QuestionLine(Horizontal):
 
     def fields(self) -> list[BlankField]:
         return list(self.query(BlankField))
+
+
+class Piece(Words):
+    """What stands between the blanks."""
+
+    def __init__(self, text: str, look: str) -> None:
+        super().__init__()
+        self._text, self._look = text, look
+
+    def on_mount(self) -> None:
+        self.tell(lambda colors: Text(self._text, getattr(colors, self._look)))
 
 
 class BlankField(Field):

@@ -17,7 +17,7 @@ from workbench.errors import UserError
 from workbench.questions import questions
 from workbench.text import width
 from workbench.tui import keys
-from workbench.tui.latest import Latest
+from workbench.tui.latest import Following
 from workbench.tui.page import Page
 from workbench.tui.renaming import rename_session
 from workbench.tui.screens.home.question_line import BlankField, QuestionLine
@@ -70,7 +70,9 @@ class Home(Page):
         self._in_sessions = False
         self._lines = [QuestionLine(question, self.values, unit_goes_on(self)) for question in questions().values()]
         self._shown = list(self._lines)
-        self._sessions_read = Latest(self, self._read_sessions, lambda sentence: self.say(sentence, bad=True))
+        self._sessions_read = Following(
+            self, self._read_sessions, lambda sentence: self.trouble(self._sessions_read, sentence)
+        )
 
     # --- what is on it ---
 
@@ -135,6 +137,11 @@ class Home(Page):
         await asyncio.sleep(_QUIET)
 
     def show_sessions(self, sessions: list[SessionSummary]) -> None:
+        self._fill_sessions(sessions)
+        self._mark()
+
+    def _fill_sessions(self, sessions: list[SessionSummary]) -> None:
+        """These, as far as they have the words that are typed; where there is none, why."""
         self.sessions.fill(sessions, "" if self._typed_prompt else self._filter.value)
         empty = self.query_one("#sessions-empty", Static)
         empty.display = not self.sessions.count
@@ -148,7 +155,6 @@ class Home(Page):
             empty.update(Text(f"none of {len(sessions)} has these words"))
         if self._in_sessions and not self.sessions.count:
             self._in_sessions = False
-        self._mark()
 
     # --- the cursor, over questions and sessions alike ---
 
@@ -218,7 +224,7 @@ class Home(Page):
                 line.display = not line.display
         self._cursor = self._shown.index(chosen) if chosen in self._shown else 0
         self._in_sessions = False
-        self.sessions.fill(self.sessions.sessions, "" if self._typed_prompt else words)
+        self._fill_sessions(self.sessions.sessions)
         found = f"{len(self._shown)} of {len(self._lines)}" if words else ""
         self.query_one("#found", Static).update(Text(found if fitting else "taken as the prompt"), layout=False)
         self._align()

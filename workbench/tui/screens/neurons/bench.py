@@ -12,7 +12,7 @@ import numpy as np
 
 from workbench.errors import UserError
 from workbench.text import count
-from workbench.tui.latest import Latest
+from workbench.tui.latest import Following, Latest
 from workbench.tui.screens.neurons import steps
 from workbench.tui.screens.neurons.export import write_card
 from workbench.tui.screens.neurons.offer import offers
@@ -55,7 +55,7 @@ class Bench:
         """neurons to show on your text now"""
         self._peek_problem = ""
         self._peeks = Latest(screen, self._peek, self._peek_failed)
-        self._reads = Latest(screen, self._read, lambda sentence: None)
+        self._reads = Following(screen, self._read, lambda sentence: screen.trouble(self, sentence))
         self._asked: list[Asked] = []
         self._changes: dict[tuple[str, int], Change] = {}
         self._pins: list[tuple[str, str]] = []
@@ -152,10 +152,7 @@ class Bench:
             pins = [(pin.unit, pin.name) for pin in reader.pins()]
             return pins, [note.text for note in reader.notes() if note.step is None], found
 
-        try:
-            pins, notes, found = await self.app.feed.read(look)
-        except UserError:
-            return  # no session yet, or the feed says what is the matter
+        pins, notes, found = await self.app.feed.read(look)
         fresh = pins != self._pins
         self._pins, self._notes = pins, notes
         if fresh:

@@ -15,7 +15,7 @@ from workbench.errors import UserError
 from workbench.tui.screens.neurons.card_lines import NOWHERE, Here, card_lines
 from workbench.tui.screens.neurons.chooser import Chooser
 from workbench.tui.screens.neurons.your_text import text_lines
-from workbench.tui.theme import ink
+from workbench.tui.theme import Ink, ink
 from workbench.tui.widgets.neuron_card import NeuronCard
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ class CardPane(Vertical):
         self._wanted: int | None = None
         self._shown_at = 0.0
         self._timer: Timer | None = None
+        self._ink: Ink | None = None
+        """what the lines that are shown were made with"""
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="cards"):
@@ -111,6 +113,11 @@ class CardPane(Vertical):
 
     # --- drawing ---
 
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        if self._ink is not None and self._ink is not ink(self.app):  # another theme: the lines hold its colours
+            self.refill()
+
     def read_card(self, neuron: int) -> Card:
         """Raises UserError where the index is damaged."""
         assert self.browse.index is not None
@@ -120,6 +127,7 @@ class CardPane(Vertical):
         """The same neurons, laid out anew: another width, new values on your text, both tails."""
         if self.neuron is None or self.browse.index is None:
             return
+        self._ink = ink(self.app)
         shown = [(self.card, self.compared[0] if self.compared else self.neuron)]
         if self.compared:
             shown.append((self.query_one("#other", NeuronCard), self.compared[1]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual import on
@@ -11,7 +11,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
-from textual.widgets import Static
 
 from workbench.errors import UserError
 from workbench.text import count, safe
@@ -23,11 +22,14 @@ from workbench.tui.screens.neurons.browse import Browse
 from workbench.tui.screens.neurons.card_pane import CardPane
 from workbench.tui.screens.neurons.chooser import Chooser
 from workbench.tui.screens.neurons.shelf import Shelf
-from workbench.tui.theme import ink
 from workbench.tui.widgets.ask import Ask, Wanted
 from workbench.tui.widgets.frame import key_word
 from workbench.tui.widgets.line_list import LineList
 from workbench.tui.widgets.neuron_list import NeuronHeader, NeuronList
+from workbench.tui.widgets.words import Words
+
+if TYPE_CHECKING:
+    from workbench.tui.theme import Ink
 
 LOOK = 1.0
 """seconds between two looks for a newer revision of the index"""
@@ -84,12 +86,12 @@ class Neurons(Page):
     # --- what is on it ---
 
     def body(self) -> ComposeResult:
-        yield Static(id="status")
+        yield Words(id="status")
         with Horizontal(id="panes"):
             with Vertical(id="left"):
                 yield NeuronHeader()
                 yield NeuronList()
-                yield Static(id="empty")
+                yield Words(id="empty")
             yield CardPane(self.browse, self.bench, id="right")
         yield Ask()
 
@@ -188,12 +190,10 @@ class Neurons(Page):
     def _show_empty(self) -> None:
         """There is no index to browse: why, what is being done about it, what can be."""
         self.add_class("nothing")
-        colors = ink(self.app)
-        words = Text(safe(self.shelf.problem or offer.NO_INDEX, newlines=True), colors.plain)
-        if building := self.bench.building():
-            words.append(f"\n\n{building}", colors.second)
-        self.query_one("#empty", Static).update(words)
-        self.query_one("#status", Static).update("")
+        words, building = safe(self.shelf.problem or offer.NO_INDEX, newlines=True), self.bench.building()
+        more = f"\n\n{building}" if building else ""
+        self.query_one("#empty", Words).tell(lambda colors: Text.assemble((words, colors.plain), (more, colors.second)))
+        self.query_one("#status", Words).tell(lambda colors: Text())
 
     def _show_list(self, keep: int | None = None) -> None:
         """The list anew: after another filter, order or revision."""
@@ -207,14 +207,13 @@ class Neurons(Page):
         lines.names, lines.sorted_by, lines.descending = browse.names, browse.order_by, browse.descending
         lines.show(browse.index, browse.columns, browse.ids, keep)
         if not passing:
-            self._explain_nothing()
+            self.query_one("#empty", Words).tell(self._nothing_passes)
         self._show_status()
         self.refresh_frame()
         self.pane.neuron = None
         self.pane.follow(self.neuron)
 
-    def _explain_nothing(self) -> None:
-        colors = ink(self.app)
+    def _nothing_passes(self, colors: Ink) -> Text:
         lines = Text(no_wrap=True).append("No neuron passes this filter.\n\n", colors.strong)
         blame = self.browse.blame()
         for at, term in enumerate(blame):
@@ -227,12 +226,14 @@ class Neurons(Page):
         lines.append("\nR  ", colors.strong)
         lines.append(f"browse {safe(relaxed)!r} instead" if relaxed else "browse all neurons instead", colors.plain)
         lines.append("\n/  ", colors.strong)
-        lines.append("change the filter", colors.plain)
-        self.query_one("#empty", Static).update(lines)
+        return lines.append("change the filter", colors.plain)
 
     def _show_status(self) -> None:
+        self.query_one("#status", Words).tell(self._status)
+
+    def _status(self, colors: Ink) -> Text:
         """The line under the top one: filter, how many of how many, order, marks."""
-        colors, browse = ink(self.app), self.browse
+        browse = self.browse
         line = Text(no_wrap=True)
         if browse.query.terms:
             line.append("filter: ", colors.quiet)
@@ -252,7 +253,7 @@ class Neurons(Page):
         elif self.shelf.problem:
             line.append(f" · {safe(self.shelf.problem)}", colors.bad)
         line.truncate(max(10, self.size.width - 2), overflow="ellipsis")
-        self.query_one("#status", Static).update(line)
+        return line
 
     # --- keys: the list ---
 
@@ -261,7 +262,9 @@ class Neurons(Page):
         there is no neuron, or no list, the keys for them are not offered."""
         if (action in _ON_A_NEURON and self.neuron is None) or (action in _ON_A_LIST and self.browse.index is None):
             return False
-        return not (action in _OPENING and self.asking.is_open)
+        if action in _OPENING and self.asking.is_open:
+            return False
+        return super().check_action(action, parameters)
 
     def keys_now(self) -> list[tuple[str, str]]:
         """Without an index its key comes first."""

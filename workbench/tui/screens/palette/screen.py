@@ -9,12 +9,13 @@ from typing import ClassVar
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from workbench.text import fit, safe, width
+from workbench.tui import keys
 from workbench.tui.page import Page
 from workbench.tui.screens.palette.commands import Command, commands
 from workbench.tui.theme import ink
@@ -47,13 +48,7 @@ class Palette(Page):
     Palette #row Static { width: 12; color: $quiet; margin-left: 2; text-align: right; }
     Palette Field { width: 1fr; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "move(-1)", "", show=False),
-        Binding("down", "move(1)", "", show=False),
-        Binding("pageup", "page(-1)", "", show=False),
-        Binding("pagedown", "page(1)", "", show=False),
-        Binding("slash,i", "type", "", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = list(keys.PALETTE)
 
     def __init__(self) -> None:
         super().__init__()

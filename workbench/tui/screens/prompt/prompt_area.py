@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from rich.text import Text
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.events import Key, Paste
 from textual.message import Message
 from textual.widgets import TextArea
@@ -14,7 +14,7 @@ from workbench.tui import keys
 from workbench.tui.widgets.field import own_key, pictured
 
 
-class PromptArea(TextArea):
+class PromptArea(TextArea, inherit_bindings=False):
     """Grows with its text up to a third of the screen."""
 
     DEFAULT_CSS = """
@@ -28,7 +28,12 @@ class PromptArea(TextArea):
         &:ansi .text-area--cursor { text-style: reverse; }
     }
     """
-    BINDINGS: ClassVar[list[BindingType]] = list(keys.WRITE)
+    # Textual's own for text, without those of a scrolling container, since the text is wrapped, and without F6 and F7,
+    # which lead to other screens from anywhere.
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(one for one in TextArea.BINDINGS if not isinstance(one, Binding) or one.key not in ("f6", "f7")),
+        *keys.WRITE,
+    ]
 
     class Submitted(Message):
         """Enter was pressed, by hand."""

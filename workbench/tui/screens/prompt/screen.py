@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
@@ -22,15 +23,16 @@ from workbench.tui.screens.prompt.form import EXPECT, Form
 from workbench.tui.screens.prompt.look import Look
 from workbench.tui.screens.prompt.prompt_area import PromptArea
 from workbench.tui.screens.prompt.token_line import TokenLine
-from workbench.tui.theme import ink
 from workbench.tui.widgets.choice import Choice
 from workbench.tui.widgets.frame import Rule
 from workbench.tui.widgets.result import ResultPane
+from workbench.tui.widgets.words import marked
 from workbench.tui.worker_words import ready, stage, trouble
 
 if TYPE_CHECKING:
     from workbench.experiment import Experiment, Field, NextStep
     from workbench.session.records import StepRecord
+    from workbench.tui.theme import Ink
     from workbench.tui.widgets.result.snapshot import Snapshot
 
 SEED = "seed"
@@ -118,10 +120,10 @@ class Prompt(Page):
         given, self._given = self._given, {}
         await self.form.show(_form_fields(found[choice.value]), given)
         if self.result.step is None and not self._pending:
-            self.result.say(self._invitation(found[choice.value]))
+            self.result.say(partial(self._invitation, found[choice.value]))
 
-    def _invitation(self, experiment: Experiment) -> Text:
-        colors = ink(self.app)
+    @staticmethod
+    def _invitation(experiment: Experiment, colors: Ink) -> Text:
         text = Text.assemble(
             (f"Enter runs {experiment.name}", colors.strong),
             (f": {_lower(experiment.summary)}.", colors.plain),
@@ -151,8 +153,6 @@ class Prompt(Page):
     def session_changed(self) -> None:
         if self.is_mounted:
             self.result.reread()
-            if self.workbench.feed.problem:
-                self.say(self.workbench.feed.problem, bad=True)
 
     def session_swapped(self) -> None:
         self._base = None
@@ -169,6 +169,11 @@ class Prompt(Page):
         return "m: more fields" if self.form.has_more and not self.form.more else ""
 
     # --- its keys ---
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "more" and not self.form.has_more:
+            return False
+        return super().check_action(action, parameters)
 
     def action_write(self) -> None:
         self.area.focus()
@@ -237,7 +242,7 @@ class Prompt(Page):
                 self.workbench.edits.use(parse_edits(step.edits, self.workbench.model_info))
             await self._build()
         except UserError as error:
-            self.result.say(self._sentence(str(error)))
+            self.result.say(partial(marked, str(error)))
             return
         self._follow()
         self.refresh_frame()
@@ -278,7 +283,7 @@ class Prompt(Page):
             answer = await app.request(submit)
         except UserError as error:
             self._pending = None
-            self.result.say(self._sentence(str(error)))
+            self.result.say(partial(marked, str(error)))
             return
         finally:
             self._pending = None
@@ -293,27 +298,23 @@ class Prompt(Page):
             app.show("why").show_step(answer.step)  # it has a screen of its own
         app.feed.hint()
 
-    def _sentence(self, sentence: str) -> Text:
-        colors = ink(self.app)
-        return Text("! ", colors.bad) + Text(safe(sentence, newlines=True), colors.plain)
-
     def _say_pending(self) -> None:
         """What was asked waits: for what, and how long."""
-        link, colors = self.workbench.link, ink(self.app)
+        link = self.workbench.link
         words = "asking the worker"
         if link and trouble(link):
             words = f"waiting: {trouble(link)}"
         elif link and not ready(link):
             words = f"queued: {stage(link)} · Ctrl+C takes it back"
         asked = shorten(safe(self._asked_prompt), 60)
-        text = Text.assemble((f"{self.experiment} '{asked}'\n", colors.strong), (words, colors.second))
-        self.result.say(text)
+        what = f"{self.experiment} '{asked}'\n"
+        self.result.say(lambda colors: Text.assemble((what, colors.strong), (words, colors.second)))
 
     def cancel_own(self) -> bool:
         if self._pending:
             self._pending.cancel()
             self._pending = None
-            self.result.say(Text("taken back before it was asked", ink(self.app).second))
+            self.result.say(lambda colors: Text("taken back before it was asked", colors.second))
             return True
         snapshot = self.result.snapshot
         if snapshot is not None and not snapshot.finished:

@@ -18,11 +18,11 @@ from workbench.errors import UserError
 from workbench.text import safe
 from workbench.tui.page import Page
 from workbench.tui.screens.save.formats import ENDINGS, SVG, WRITERS, free_path, write
-from workbench.tui.theme import ink
 from workbench.tui.widgets.choice import Choice
 from workbench.tui.widgets.field import Field
 from workbench.tui.widgets.frame import Rule
 from workbench.tui.widgets.view_panel import ViewPanel
+from workbench.tui.widgets.words import Words
 
 if TYPE_CHECKING:
     from workbench.tui.widgets.result.snapshot import ShownView
@@ -57,7 +57,7 @@ class Save(Page):
         with Horizontal(classes="row"):
             yield Static("file")
             yield Field(id="path")
-        yield Static("", id="wherein")
+        yield Words(id="wherein")
         yield Rule("what is saved")
         yield ViewPanel()
 
@@ -96,11 +96,8 @@ class Save(Page):
         field = self.query_one("#path", Field)
         field.fill(str(path))
         field.focus()
-        self.query_one("#wherein", Static).update(
-            Text(
-                f"in {safe(str(Path.cwd()))}; Enter writes it, Shift+Tab and ← → choose the format", ink(self.app).quiet
-            )
-        )
+        words = f"in {safe(str(Path.cwd()))}; Enter writes it, Shift+Tab and ← → choose the format"
+        self.query_one("#wherein", Words).tell(lambda colors: Text(words, colors.quiet))
 
     @property
     def _format(self) -> str:

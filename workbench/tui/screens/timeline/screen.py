@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _FOLLOW = 0.15
 """seconds that the cursor rests on a step until its result is shown"""
+_ON_A_STEP = frozenset({"history", "note", "again", "fork", "compare", "copy", "save"})
 _BESIDE = 150
 """cells from which list and result stand side by side"""
 
@@ -122,9 +123,6 @@ class Timeline(Page):
         if self.is_mounted:
             self.lines.reread()
             self.result.reread()
-            problem = self.workbench.feed.problem
-            if problem:
-                self.say(problem, bad=True)
             self._say_nothing()
             self.refresh_frame()
 
@@ -140,6 +138,15 @@ class Timeline(Page):
         if self.query_one("#nothing").display is not empty:
             self.query_one("#nothing").display = empty
             self.query_one("#both").display = not empty
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in _ON_A_STEP and self.lines.current is None:
+            return False
+        return super().check_action(action, parameters)
+
+    @on(ResultPane.Shown)
+    def _result_shown(self) -> None:
+        self.refresh_frame()  # it has keys for what could follow
 
     # --- moving ---
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from workbench.text import count, fit, safe, seconds, shorten, width
-from workbench.tui.latest import Latest
+from workbench.tui.latest import Following
 from workbench.tui.screens.timeline.tree import Tree
 from workbench.tui.theme import ink
 from workbench.tui.widgets.line_list import LineList
@@ -38,7 +38,7 @@ class StepList(LineList):
         """what a step has to say to be in the list"""
         self._rows: dict[int, StepRow] = {}
         self._stale = False
-        self._reading = Latest(self, self._read, self._failed)
+        self._reading = Following(self, self._read, self._failed)
 
     @property
     def workbench(self) -> WorkbenchApp:
@@ -140,8 +140,10 @@ class StepList(LineList):
         from workbench.tui.page import Page
 
         page = self.screen
-        if isinstance(page, Page) and self.count:
-            page.say(sentence, bad=True)
+        if isinstance(page, Page):
+            page.trouble(self, sentence)
+        if sentence:
+            self._stale = True  # what was to be read was not
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)

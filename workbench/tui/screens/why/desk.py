@@ -10,7 +10,7 @@ from textual.worker import Worker
 
 from workbench.errors import UserError
 from workbench.tui.feed import NothingYet
-from workbench.tui.latest import Latest
+from workbench.tui.latest import Following
 from workbench.tui.screens.why.finding import EXPERIMENT, TRIAL, Finding, Trial, read_finding
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Desk:
         self._own: list[str] | None = None
         """the user's own set; None is what the search picked"""
         self._sending: Worker[None] | None = None
-        self._reads = Latest(screen, self._read, lambda sentence: screen.say(sentence, bad=True))
+        self._reads = Following(screen, self._read, lambda sentence: screen.trouble(self, sentence))
 
     @property
     def app(self) -> Any:

@@ -6,43 +6,37 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from rich.text import Text
-from textual.widgets import Static
 
 from workbench.tui.latest import Latest
 from workbench.tui.screens.why.finding import EXPERIMENT
 from workbench.tui.screens.why.words import invitation
-from workbench.tui.theme import ink
+from workbench.tui.widgets.words import Words
 from workbench.tui.worker_words import ready, stage, trouble
 
 if TYPE_CHECKING:
     from workbench.tui.screens.why.screen import Why
+    from workbench.tui.theme import Ink
 
 REPLAY = "this is a replay, without worker or model: `workbench` alone opens one"
 
 
-class Invite(Static):
-    """`tell()` says it anew, as the fields and the worker are now."""
+class Invite(Words):
+    """`restate()` says it anew, as the fields and the worker are now."""
 
     DEFAULT_CSS = "Invite { display: none; height: 1fr; padding: 0 2; }"
 
     def __init__(self) -> None:
         super().__init__()
-        self._cost, self._said = "", ""
+        self._cost = ""
         self._costs = Latest(self, self._price, lambda sentence: None)
 
-    def tell(self) -> None:
-        self._say()
+    def restate(self) -> None:
+        self.tell(self._words)
         self._costs.ask()
 
-    def _say(self) -> None:
-        said = self._words()
-        if said.plain != self._said:  # a key that changes nothing here repaints nothing here
-            self._said = said.plain
-            self.update(said)
-
-    def _words(self) -> Text:
+    def _words(self, colors: Ink) -> Text:
         page: Why = self.screen  # type: ignore[assignment]
-        link, colors = page.workbench.link, ink(self.app)
+        link = page.workbench.link
         if link is None:
             return Text(f"No `why` was asked in this session. {REPLAY[0].upper()}{REPLAY[1:]}.", colors.plain)
         waits = trouble(link)
@@ -64,4 +58,4 @@ class Invite(Static):
             cost = await asyncio.to_thread(cost_line, EXPERIMENT, page.fields.values(), info)
             if cost != self._cost:
                 self._cost = cost
-                self._say()
+                self.tell(self._words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -9,18 +10,24 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
-from textual.widgets import Static
 
 from workbench.text import safe
 from workbench.tui.screens.why.unit_list import UnitList
 from workbench.tui.screens.why.where import Where
-from workbench.tui.theme import ink
+from workbench.tui.widgets.words import Words
 from workbench.views import Heatmap, Table
 
 if TYPE_CHECKING:
     from workbench.tui.screens.why.finding import Finding
+    from workbench.tui.theme import Ink
 
 KINDS = ("neurons", "heads", "where")
+
+
+def _where(colors: Ink) -> Text:
+    head = Text.assemble(("where", colors.strong), (" in the stream, set to 0", colors.quiet))
+    head.no_wrap, head.overflow = True, "ellipsis"
+    return head
 
 
 class Panes(Horizontal):
@@ -47,9 +54,9 @@ class Panes(Horizontal):
     def compose(self) -> ComposeResult:
         for kind in KINDS:
             with Vertical(id=f"pane-{kind}"):
-                yield Static(id=f"head-{kind}")
+                yield Words(id=f"head-{kind}")
                 yield Where() if kind == "where" else UnitList(kind)
-                yield Static(id=f"foot-{kind}")
+                yield Words(id=f"foot-{kind}")
 
     def list_of(self, kind: str) -> UnitList:
         return self.query_one(f"#{kind}", UnitList)
@@ -84,17 +91,14 @@ class Panes(Horizontal):
         for kind in ("neurons", "heads"):
             listing = self.list_of(kind)
             listing.fill(finding.units(kind), chosen, finding.pins, finding.is_probability)
-            self.query_one(f"#head-{kind}", Static).update(listing.header(listing.size.width))
+            self.query_one(f"#head-{kind}", Words).tell(partial(listing.header, listing.size.width))
             view = finding.view(kind, Table)
             note = safe(view.note).partition(" (")[0] if view else self._coming(kind)
             if any(one.beyond for one in listing.units):
                 note = note.replace("; ", "; ! ", 1)
             self._foot(kind, note)
         self.where.show(finding.view("where", Heatmap))
-        colors = ink(self.app)
-        head = Text.assemble(("where", colors.strong), (" in the stream, set to 0", colors.quiet))
-        head.no_wrap, head.overflow = True, "ellipsis"
-        self.query_one("#head-where", Static).update(head)
+        self.query_one("#head-where", Words).tell(_where)
         self._show_place()
 
     @on(Where.Moved)
@@ -102,8 +106,9 @@ class Panes(Horizontal):
         self._foot("where", self.where.words() or self._coming("where"))
 
     def _foot(self, kind: str, words: str) -> None:
-        text = Text(words, ink(self.app).quiet, no_wrap=True, overflow="ellipsis")
-        self.query_one(f"#foot-{kind}", Static).update(text)
+        self.query_one(f"#foot-{kind}", Words).tell(
+            lambda colors: Text(words, colors.quiet, no_wrap=True, overflow="ellipsis")
+        )
 
     def _coming(self, kind: str) -> str:
         """Why a pane is empty."""

@@ -9,7 +9,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widget import Widget
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from workbench.errors import UserError
 from workbench.tui import keys
@@ -28,6 +28,7 @@ from workbench.tui.widgets.ask import Ask
 from workbench.tui.widgets.frame import Rule
 from workbench.tui.widgets.line_list import LineList
 from workbench.tui.widgets.view_panel import ViewPanel
+from workbench.tui.widgets.words import Words
 from workbench.views import Histogram
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from workbench.tui.screens.why.finding import Finding
     from workbench.tui.widgets.result.snapshot import ShownView
 
+_ON_A_FINDING = frozenset({"switch", "choose", "use_pick", "pin", "foil", "again", "copy"})
 WIDE = 96
 """cells from which the three panes stand beside each other"""
 TALL = 46
@@ -81,12 +83,12 @@ class Why(Page):
     def body(self) -> ComposeResult:
         yield QuestionFields()
         yield Invite()
-        yield Static(id="direct")
+        yield Words(id="direct")
         yield Panes()
         yield Rule("", id="rule")
-        yield Static(id="verdict")
+        yield Words(id="verdict")
         yield ViewPanel(12, id="histogram")
-        yield Static(id="shell")
+        yield Words(id="shell")
         yield Ask()
 
     def heading(self) -> tuple[Text, Text]:
@@ -153,8 +155,6 @@ class Why(Page):
     def session_changed(self) -> None:
         if self.is_mounted:
             self.desk.reread()
-            if self.workbench.feed.problem:
-                self.say(self.workbench.feed.problem, bad=True)
 
     def session_swapped(self) -> None:
         self._branch_of = None
@@ -167,7 +167,7 @@ class Why(Page):
         """What is known has changed, or how it is to be shown."""
         if not self.is_mounted:
             return
-        finding, colors, desk = self.desk.finding, ink(self.app), self.desk
+        finding, desk, link = self.desk.finding, self.desk, self.workbench.link
         empty = finding is None
         if empty is not self.has_class("empty"):
             self.set_class(empty, "empty")
@@ -175,23 +175,25 @@ class Why(Page):
                 self.remove_class("asking")
                 self.call_after_refresh(self._leave_fields)
         if finding is None:
-            self.query_one(Invite).tell()
+            self.query_one(Invite).restate()
         else:
             self._mend(finding)
             self.panes.show(finding, frozenset(desk.chosen))
             cells = self.size.width - 4
-            self.query_one("#direct", Static).update(words.direct_line(finding, cells, colors))
+            self.query_one("#direct", Words).tell(lambda colors: words.direct_line(finding, cells, colors))
             self.query_one("#rule", Rule).update(f"effects: {finding.effects}" if finding.effects else "")
             most = max(6, (self.size.height - 6) // 2)
-            lines = below.below(finding, desk, self.workbench.link, cells, most, colors)
-            self.query_one("#verdict", Static).update(Text("\n", no_wrap=True).join(lines))
+            self.query_one("#verdict", Words).tell(
+                lambda colors: Text("\n", no_wrap=True).join(below.below(finding, desk, link, cells, most, colors))
+            )
             controls = finding.view("controls", Histogram)
             self.set_class(controls is not None, "judged")
             if controls is not None and self.has_class("tall"):
                 self.query_one("#histogram", ViewPanel).show(controls)
             made = words.made_words(finding.record)
-            line = below.foot(finding.record, finding.shell_line, made, cells, colors)
-            self.query_one("#shell", Static).update(line)
+            self.query_one("#shell", Words).tell(
+                lambda colors: below.foot(finding.record, finding.shell_line, made, cells, colors)
+            )
         self.refresh_frame()
 
     def _mend(self, finding: Finding) -> None:
@@ -206,7 +208,7 @@ class Why(Page):
     @on(Input.Changed, "QuestionFields Field")
     def _typed(self) -> None:
         if self.has_class("empty"):
-            self.query_one(Invite).tell()
+            self.query_one(Invite).restate()
 
     # --- from other screens ---
 
@@ -262,6 +264,13 @@ class Why(Page):
         self._branch_of = None
         self.remove_class("asking", "empty")
         self._leave_fields()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "enter" and not self.has_class("asking"):
+            return False
+        if action in _ON_A_FINDING and self.desk.finding is None:
+            return False
+        return super().check_action(action, parameters)
 
     # --- keys: moving ---
 

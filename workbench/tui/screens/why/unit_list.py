@@ -14,6 +14,7 @@ from workbench.tui.widgets.line_list import OneOfLists
 
 if TYPE_CHECKING:
     from workbench.tui.screens.why.finding import UnitLine
+    from workbench.tui.theme import Ink
 
 _FIGURE = 7
 _LEAST = 29
@@ -51,9 +52,8 @@ class UnitList(OneOfLists):
         places = {one.unit: at for at, one in enumerate(self.units)}
         self.set_count(len(self.units), places.get(here, 0) if here else 0)
 
-    def header(self, cells: int) -> Text:
+    def header(self, cells: int, colors: Ink) -> Text:
         """Names of the columns, where they stand."""
-        colors = ink(self.app)
         text = Text(no_wrap=True).append(fit(f"  {self.kind}", self._names + 3), colors.strong)
         text.append(fit("estimate", _FIGURE + 1, right=True)[-_FIGURE - 1 :], colors.quiet)
         text.append(" → " + fit("exact", _FIGURE - 1), colors.quiet)

@@ -95,6 +95,9 @@ class Where(Widget, can_focus=True):
             lines[at] = marked.append_text(line[start + places.each :])
         return Text("\n", no_wrap=True, overflow="crop").join(lines)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self.place is not None
+
     def action_across(self, by: int) -> None:
         places = self._grid()
         if places is not None:

@@ -10,16 +10,16 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.message import Message
-from textual.widgets import Static
 
 from workbench.tui import keys
 from workbench.tui.keeping import copy_view, save_view
-from workbench.tui.latest import Latest
-from workbench.tui.theme import ink
+from workbench.tui.latest import Following
 from workbench.tui.widgets.result.section import Heading, Section
 from workbench.tui.widgets.result.words import foot, head
+from workbench.tui.widgets.words import Say, Words, marked
 
 if TYPE_CHECKING:
+    from workbench.experiment import NextStep
     from workbench.tui.app import WorkbenchApp
     from workbench.tui.widgets.result.snapshot import ShownView, Snapshot
 
@@ -52,7 +52,7 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
         super().__init__(**given)
         self.step: int | None = None
         self.snapshot: Snapshot | None = None
-        self._empty = Text(empty)
+        self._empty: Say = lambda colors: Text(empty)
         self._brief = brief
         """without what stands below the views"""
         self._cursor = 0
@@ -61,7 +61,7 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
         self._built: list[str] = []
         self._beside: ShownView | None = None
         """a view that belongs to no step, shown second"""
-        self._reading = Latest(self, self._read, self._failed)
+        self._reading = Following(self, self._read, self._failed)
 
     @property
     def workbench(self) -> WorkbenchApp:
@@ -75,11 +75,11 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
         return all(section.panel.drawn for section in self.sections if not section.folded)
 
     def compose(self) -> ComposeResult:
-        yield Static(self._empty, id="head")
+        yield Words(id="head")
         with Horizontal(id="columns"):
             yield Vertical(id="left")
             yield Vertical(id="right")
-        yield Static("", id="foot")
+        yield Words(id="foot")
 
     # --- what is shown ---
 
@@ -95,10 +95,10 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
             self._beside = shown
             await self._build(self.snapshot.views)
 
-    def say(self, text: Text) -> None:
+    def say(self, say: Say) -> None:
         """Words instead of a step."""
         self.step, self.snapshot, self._beside = None, None, None
-        self._empty = text
+        self._empty = say
         self.reread()
 
     def reread(self) -> None:
@@ -131,20 +131,22 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
             self.post_message(self.Shown(snapshot))
 
     def _failed(self, sentence: str) -> None:
-        colors = ink(self.app)
-        self.query_one("#head", Static).update(Text("! ", colors.bad) + Text(sentence, colors.plain))
+        if sentence:
+            self.query_one("#head", Words).tell(lambda colors: marked(sentence, colors))
+        elif self.snapshot is not None:
+            self._words(self.snapshot)
 
     async def _clear(self) -> None:
         self._built = []
         await self.query(Section).remove()
-        self.query_one("#head", Static).update(self._empty)
-        self.query_one("#foot", Static).update("")
+        self.query_one("#head", Words).tell(self._empty)
+        self.query_one("#foot", Words).tell(lambda colors: Text())
 
     def _words(self, snapshot: Snapshot) -> None:
-        app, colors = self.workbench, ink(self.app)
-        self.query_one("#head", Static).update(head(snapshot, app.link, colors))
+        link = self.workbench.link
+        self.query_one("#head", Words).tell(lambda colors: head(snapshot, link, colors))
         if not self._brief:
-            self.query_one("#foot", Static).update(foot(snapshot, colors, app.link is None))
+            self.query_one("#foot", Words).tell(lambda colors: foot(snapshot, colors, link is None))
 
     async def _build(self, views: tuple[ShownView, ...]) -> None:
         """Sections for these views; the ones that are there stay, so that nothing jumps."""
@@ -214,6 +216,12 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
     def on_blur(self) -> None:
         self._mark()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only steps that could follow are offered, and only views that are there are folded."""
+        if action == "next_step":
+            return self._next_step(int(str(parameters[0]))) is not None
+        return action != "fold" or bool(self._built)
+
     def action_move(self, by: int) -> None:
         """Over the headings; where there is none in sight in that direction, the text scrolls."""
         to = self._cursor + by
@@ -255,11 +263,16 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
 
     # --- what could follow ---
 
-    def action_next_step(self, number: int) -> None:
+    def _next_step(self, number: int) -> NextStep | None:
         snapshot = self.snapshot
         if snapshot is None or not snapshot.finished or number > len(snapshot.record.next_steps):
-            return
-        self.workbench.ask(snapshot.record.next_steps[number - 1], parent=snapshot.record.id)
+            return None
+        return snapshot.record.next_steps[number - 1]
+
+    def action_next_step(self, number: int) -> None:
+        step = self._next_step(number)
+        if step is not None and self.snapshot is not None:
+            self.workbench.ask(step, parent=self.snapshot.record.id)
 
     async def action_copy(self) -> None:
         await copy_view(self.workbench.page_now)
