@@ -108,11 +108,11 @@ def test_the_count_is_near_what_a_run_does(monkeypatch, info):
     rows = 0.0
     blocks = study.run_blocks
 
-    def counted(model, trace, layer, stream):
+    def counted(model, trace, layer, stream, *plans):
         nonlocal rows
         gradient = 3 if stream.requires_grad else 1
         rows += gradient * len(stream) * (info.n_layers - layer) / info.n_layers
-        return blocks(model, trace, layer, stream)
+        return blocks(model, trace, layer, stream, *plans)
 
     for module in (study, attribution):
         if hasattr(module, "run_blocks"):

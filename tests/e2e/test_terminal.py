@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 from tests.conftest import wait_until
+from tests.session.test_locks import any_tool
 from workbench.session.reader import SessionReader
 
 pytestmark = pytest.mark.slow
@@ -62,6 +63,40 @@ def test_from_the_first_question_to_the_replay(place, terminal):
     replayed = place.run("replay", str(session), "--text")
     assert replayed.returncode == 0
     assert ".773 → .466" in replayed.stdout
+
+
+def test_screens_go_on_reading_after_the_worker_has_rested(place, terminal):
+    """Ask, back to Home, ask again, a rest, another program's look, ask: the screens once said `no step 3` for ever."""
+    session = place.cwd / "sessions" / "rest.db"
+    log = session.with_name("rest.db-wal")
+    terminal.start(f"{place.program} --session {session}", place.cwd)
+    terminal.wait_for("ready")
+    terminal.keys("Enter")
+    terminal.wait_for("Next token")
+    terminal.wait_for("' Paris' .77")
+    terminal.keys("Escape")
+    terminal.wait_for("What do you want to know?")
+    terminal.keys("Enter")
+    terminal.wait_for("Next token")
+    wait_until(lambda: step_status(session, 2) == "done", what="the second step")
+    wait_until(lambda: not log.exists() or not log.stat().st_size, what="the worker's rest")
+    assert any_tool(session) == 2
+    terminal.keys("F5")
+    wait_until(lambda: step_status(session, 3) == "done", 60, "the third step")
+    terminal.keys("F4")
+    shown = terminal.wait_for("3 steps")
+    assert "there is no step" not in shown
+    assert any_tool(session) == 3
+    terminal.keys("C-q")
+    terminal.wait_for("left with 0")
+
+
+def step_status(session, step) -> str | None:
+    if not session.exists():
+        return None
+    with SessionReader(session) as reader:
+        row = reader.row(step)
+    return row.status if row else None
 
 
 def test_a_unit_over_a_prompt_from_home(place, terminal):

@@ -17,6 +17,8 @@ class Answer:
     ranges: bool = True
     cuts: list[int] = field(default_factory=list)
     """bytes after which the first, second … GET of it loses its connection; after these all is sent"""
+    cuts_ranges: bool = False
+    """only a GET that asks for a range loses its connection, whatever else is asked meanwhile"""
 
 
 class Server:
@@ -61,7 +63,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         if send:
-            cut = answer.cuts.pop(0) if answer.cuts else len(body)
+            cuts = answer.cuts and (asked or not answer.cuts_ranges)
+            cut = answer.cuts.pop(0) if cuts else len(body)
             try:
                 self.wfile.write(body[:cut])
             except ConnectionError:  # a client that has seen enough

@@ -67,9 +67,9 @@ def test_each_sees_the_others_steps_and_cancels_only_its_own(terminals, terminal
     with SessionReader(terminal / "both.db") as reader:
         assert reader.row(1).status == "running"
 
-    for _ in range(2):  # the sentence goes, then the screen
-        other.send("\x1b")
-        other.settle(0.3)
+    other.send("\x1b")  # the sentence goes, then the screen
+    other.wait_for(lambda text: "was not asked from here" not in text)
+    other.send("\x1b")
     other.wait_for("chat template")
     _ask(other, "batches:3:0")
     one.send(CANCEL)

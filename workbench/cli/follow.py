@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _TICK = 0.2
 """seconds between two looks at the progress"""
+GONE_LOOKS = 10
+"""looks, a tick apart, at what a worker that hung up has left of the step"""
 WORTH_SAYING = 2.0
 """seconds; of a shorter run nothing is said before it begins"""
 
@@ -73,13 +75,22 @@ class _Follower:
                     self._line.show(self._record(), self._client.status, "cancelling" if self._cancelling else "")
             waiting.result()
         except UserError:
-            record = self._record() if self._step is not None else None
-            if record is None or record.status not in FINISHED:
+            record = await self._end_without_worker()
+            if record is None:
                 raise
-            return record  # the worker is gone, and the file says what became of the step
+            return record
         finally:
             waiting.cancel()
         return self._record()
+
+    async def _end_without_worker(self) -> StepRecord | None:
+        """What the file says became of the step, whose process may still be on its way out; None for nothing."""
+        for _ in range(GONE_LOOKS):
+            record = self._record() if self._step is not None else None
+            if record is None or record.status in FINISHED:
+                return record
+            await asyncio.sleep(_TICK)
+        return None
 
     def _tell_cost(self) -> None:
         """Once, as soon as the model and its rate are known; what takes no time needs no line."""
