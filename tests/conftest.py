@@ -14,7 +14,6 @@ import pytest
 
 THREADS = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 """of torch in the tests' own processes, which share the cores with each other and with workers"""
-os.environ.update({**THREADS, **os.environ})
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
@@ -22,6 +21,11 @@ ROOT = Path(__file__).parents[1]
 
 USER_CACHE = Path(os.environ.get("WORKBENCH_CACHE", Path.home() / ".cache" / "workbench"))
 """Where the converted default model is: the one thing that tests share with the user."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before any test module imports torch."""
+    os.environ.update({**THREADS, **os.environ})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

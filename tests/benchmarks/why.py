@@ -6,7 +6,7 @@ Ratios are of the processor's seconds (what else runs on the machine takes none 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from workbench.edits import parse_edits
 from workbench.experiment import Report
 from workbench.lab import attribution, dla, study
 from workbench.lab.continuation import Continuation, Row
+from workbench.lab.editing import Plan
 from workbench.lab.finding.source import resolve
 from workbench.lab.metric import Metric
 from workbench.lab.model import CPU_ROWS, Lab, load_lab
@@ -63,9 +64,11 @@ def _passes(kept: list[tuple[Trace, int, int, bool]]) -> Iterator[None]:
     """Notes every pass: the trace, the block it starts at, its rows, and whether gradients were taken."""
 
     def noted(run_it: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-        def run_noted(model: Any, trace: Trace, layer: int, stream: torch.Tensor) -> torch.Tensor:
+        def run_noted(
+            model: Any, trace: Trace, layer: int, stream: torch.Tensor, plans: Sequence[Plan] = ()
+        ) -> torch.Tensor:
             kept.append((trace, layer, len(stream), torch.is_grad_enabled()))
-            return run_it(model, trace, layer, stream)
+            return run_it(model, trace, layer, stream, plans)
 
         return run_noted
 
