@@ -34,6 +34,7 @@ def npz() -> bytes:
         ("text.npy", b"0.1 0.2"),
         ("archive.npy", npz()),
         ("records.npy", npy(np.zeros(4, dtype=[("a", "f4"), ("b", "i4")]))),
+        ("complex.npy", npy(np.ones(4) + 1j)),
         ("words.npy", npy(np.array(["a", "b", "c", "d"]))),
         ("objects.npy", npy(np.ones(4))[:10] + b"{'descr': '|O'"),
         ("empty.safetensors", b""),

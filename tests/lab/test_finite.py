@@ -310,3 +310,13 @@ def test_a_rule_is_not_tried_on_numbers_that_are_none(unindexable):
     assert tried(unindexable, 0).tried
     with pytest.raises(UserError, match=rf"^on document \d of the corpus: {WRONG}"):
         tried(unindexable, 1)
+
+
+def test_an_input_of_zeros_has_parts_of_zero():
+    """Weights that are all zero, or an edit that sets the last stream to 0: no part adds anything, and none is NaN."""
+    from workbench.lab.dla import FrozenNorm
+
+    model = tiny_lab("llama")._model
+    norm = FrozenNorm(model.bridge.ln_final, torch.zeros(model.info.d_model))
+    assert torch.isfinite(norm.gain).all()
+    assert not norm(torch.zeros(model.info.d_model)).any()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 import sqlite3
@@ -88,7 +89,9 @@ def test_a_file_that_goes_away_under_its_writer(session: Path, how: str) -> None
     open_writer.finish(running, "done")
     recovered = open_writer.recovered
     assert recovered == session.with_name("a-recovered.db")
-    with pytest.raises(SessionMoved, match="moved or deleted while it was open.*a-recovered.db"):
+    with pytest.raises(
+        SessionMoved, match="(moved or deleted|replaced by another file) while it was open.*a-recovered.db"
+    ):
         open_writer.add_step("predict", {})
     with pytest.raises(SessionMoved):
         open_writer.note("x")
@@ -226,3 +229,56 @@ def test_the_schema_is_as_its_document_says(session: Path) -> None:
             assert f"`{table}`" in document
             for row in database.execute(f"PRAGMA table_info({table})"):
                 assert f"`{row[1]}`" in document, f"{table}.{row[1]}"
+
+
+def test_a_file_that_takes_its_place_is_left_alone(session: Path, own_folders: Path) -> None:
+    """The old one's log lay beside it, and was played into the new file: its steps were gone."""
+    other = own_folders / "other.db"
+    with SessionWriter(other) as new:
+        for _ in range(7):
+            new.finish(new.add_step("generate", {"prompt": "another"}), "done")
+    with SessionWriter(session) as old:
+        step = old.add_step("predict", {"prompt": "x"})
+        shutil.move(other, session)
+        old.finish(step, "done")
+        assert old.recovered
+        assert not opening.journal(session).exists()
+        with pytest.raises(SessionMoved, match="was replaced by another file"):
+            old.add_step("predict", {})
+        with SessionReader(session) as reader:
+            assert [row.experiment for row in reader.rows()] == ["generate"] * 7
+    with SessionWriter(session) as again:
+        assert again.add_step("predict", {}) == 8
+    with SessionReader(session) as reader:
+        assert reader.count() == 8
+    with SessionReader(old.recovered) as reader:
+        assert reader.row(step).status == "done"
+
+
+def test_a_new_session_is_whole_without_its_log(own_folders: Path) -> None:
+    path = own_folders / "new.db"
+    with SessionWriter(path) as new:
+        new.add_step("predict", {})
+        alone = own_folders / "alone.db"
+        shutil.copyfile(path, alone)
+    with SessionReader(alone) as reader:
+        assert reader.title == "new"
+
+
+def test_a_step_whose_process_is_gone_says_what_to_do(session: Path) -> None:
+    with SessionWriter(session) as left:
+        step = left.add_step("predict", {})
+        with left._change() as connection:
+            connection.execute("UPDATE step SET owner = 'nobody' WHERE id = ?", (step,))
+    with SessionReader(session) as reader:
+        assert reader.step(step).status == reader.row(step).status == "lost"
+        assert "run it again" in reader.step(step).error
+        assert "run it again" in reader.row(step).error
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_is_said(own_folders: Path) -> None:
+    folder = own_folders / "closed"
+    folder.mkdir(mode=0o555)
+    with pytest.raises(UserError, match="--session FILE"):
+        SessionWriter(folder / "new.db")

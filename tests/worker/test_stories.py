@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import wait_until
 from tests.session.test_locks import any_tool
 from tests.worker.conftest import Open, ask_for, row, until, until_row
+from workbench.errors import UserError
 from workbench.session.opening import journal
 from workbench.session.reader import SessionReader
 from workbench.session.writer import SessionWriter
@@ -150,3 +154,18 @@ async def test_an_early_end_of_a_file_is_not_the_end_of_the_model_process(worker
     assert "EOFError" in row(session, step).error
     await run_step(client, ask_for(session, "x"))
     assert (await until(client, lambda status: True)).model_pid == status.model_pid
+
+
+async def test_a_disk_that_takes_nothing_is_said_and_not_waited_for(worker: Open, session: str) -> None:
+    client = await worker()
+    running = asyncio.create_task(run_step(client, ask_for(session, "wait:1")))
+    await until(client, lambda status: bool(status.jobs) and status.jobs[0].state == "running")
+    limit = resource.RLIMIT_FSIZE
+    resource.prlimit(client.welcome.pid, limit, (1, resource.RLIM_INFINITY))
+    try:
+        with pytest.raises(UserError, match="step 1 is over, but .* kept in the worker's memory"):
+            await running
+    finally:
+        resource.prlimit(client.welcome.pid, limit, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert (await until_row(session, 1, "done")).headline == "did wait:1"
+    await until(client, lambda status: not status.unwritten)

@@ -100,6 +100,8 @@ def _read(file: Path) -> np.ndarray:
         arrays = [np.load(file, allow_pickle=False)] if file.suffix == ".npy" else list(load_file(file).values())
         if len(arrays) != 1:
             raise UserError(f"{file} holds {len(arrays)} arrays: a direction's file holds one")
+        if arrays[0].dtype.kind not in "fiu":
+            raise UserError(f"{file} holds {arrays[0].dtype.name}: a direction is one vector of real numbers")
         return np.asarray(arrays[0], dtype=np.float32).squeeze()
     except (OSError, EOFError, ValueError, TypeError, AttributeError, SafetensorError) as error:
         problem = str(error) or "it is empty"

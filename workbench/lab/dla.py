@@ -75,7 +75,8 @@ class FrozenNorm:
         self.centred = bool(torch.allclose(module((PROBE * ones)[None])[0], zero, atol=1e-3))
         self.gain = ((module((PROBE * probe)[None])[0] - zero) * probe).double()
         shaped, out = self(at), module(at[None])[0].double() - self.bias
-        self.gain *= (shaped @ out) / (shaped @ shaped)
+        size = shaped @ shaped
+        self.gain *= (shaped @ out) / size if size > 0 else 1  # of an input of zeros nothing is made at any scale
 
     def __call__(self, vectors: torch.Tensor) -> torch.Tensor:
         """What parts [..., d_model] of the input become, without the bias; float64."""

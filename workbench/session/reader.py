@@ -27,7 +27,7 @@ from workbench.session.encode import array_bytes, decode_view
 from workbench.session.format import CHUNK, MAX_JSON, STACK_VERSION
 from workbench.session.opening import DAMAGE, TRIES, Opened, explain, identify, journal, open_to_read
 from workbench.session.owner import may_run, this_process
-from workbench.session.records import NoteRow, PinRow, StepRecord, StepRow, ViewRow
+from workbench.session.records import LOST, NoteRow, PinRow, StepRecord, StepRow, ViewRow
 from workbench.views import AnyView
 
 T = TypeVar("T")
@@ -171,6 +171,8 @@ class SessionReader:
             values[name] = self._json(values[name], f"step {step}")
         values["edits"] = [self._json(spec, f"an edit of step {step}") for (spec,) in edits]
         values["status"] = self._status(values["status"], values.pop("owner"))
+        if values["status"] == "lost":
+            values["error"] = values["error"] or LOST
         values["replayable"] = bool(values["replayable"])
         values["created"] = _time(values["created"]) or 0.0
         values["started"], values["finished"] = _time(values["started"]), _time(values["finished"])
@@ -319,6 +321,8 @@ class SessionReader:
         named = dict(zip(query.ROW_COLUMNS, _plain(values), strict=True))
         started, finished = _time(named.pop("started")), _time(named.pop("finished"))
         named["status"] = self._status(named["status"], named.pop("owner"))
+        if named["status"] == "lost":
+            named["error"] = named["error"] or LOST
         named["seconds"] = None if started is None or finished is None else max(0.0, finished - started)
         named["created"] = _time(named["created"]) or 0.0
         return self._convert(named, StepRow, "a step")

@@ -10,6 +10,7 @@ from workbench.experiment import NextStep, Progress
 from workbench.model_info import ModelInfo
 
 Status = Literal["queued", "running", "done", "cancelled", "failed", "lost"]
+LOST = "the process that ran it ended before it was done: run it again"
 FINISHED: frozenset[str] = frozenset({"done", "cancelled", "failed", "lost"})
 
 

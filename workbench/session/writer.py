@@ -29,7 +29,7 @@ from workbench.session.lock import SessionLock
 from workbench.session.opening import DAMAGE, check_ours, check_regular, check_whole, explain, identify, journal
 from workbench.session.owner import may_run, this_process
 from workbench.session.places import free_path
-from workbench.session.records import FINISHED, Status
+from workbench.session.records import FINISHED, LOST, Status
 from workbench.session.update import Update
 from workbench.views import AnyView
 
@@ -42,12 +42,13 @@ class CannotWrite(UserError):  # noqa: N818 - a sentence for the user, as its ba
 
 
 class SessionMoved(UserError):  # noqa: N818
-    """The file was moved or deleted while it was open; `recovered` holds everything up to then."""
+    """The file was moved, deleted or replaced while it was open; `recovered` holds everything up to then."""
 
     def __init__(self, path: Path, recovered: Path) -> None:
         self.recovered = recovered
+        happened = "replaced by another file" if path.exists() else "moved or deleted"
         super().__init__(
-            f"{path} was moved or deleted while it was open: all its steps, "
+            f"{path} was {happened} while it was open: all its steps, "
             f"and the results of those that still ran, are in {recovered}"
         )
 
@@ -207,9 +208,7 @@ class SessionWriter:
                 if (step not in known if owner == self._owner else not may_run(owner))
             ]
             for step in lost:
-                store.put_end(
-                    connection, step, "lost", "the process that ran it ended before it was done: run it again"
-                )
+                store.put_end(connection, step, "lost", LOST)
                 store.bump(connection, step)
         return lost
 
@@ -316,6 +315,7 @@ class SessionWriter:
             if new:
                 store.set_meta(connection, "created", str(time.time()))
                 store.set_meta(connection, "title", path.stem)
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # from now on the file alone is a session
         except sqlite3.OperationalError as error:
             connection.close()
             raise _cannot_write(error, path) from None
@@ -348,11 +348,13 @@ class SessionWriter:
             part.unlink(missing_ok=True)
         connection = self._open(target)
         old, self._connection, self.recovered = self._connection, connection, target
-        self._identity, self._wal = identify(target), identify(journal(target))
-        old.close()
-        if not self.path.exists():
+        log, self._wal = self._wal, identify(journal(target))
+        self._identity = identify(target)
+        # Beside a file that has taken its place, its own log would be played into that one by whoever opens it next.
+        if identify(journal(self.path)) == log:
             for left in (journal(self.path), self.path.with_name(self.path.name + "-shm")):
                 left.unlink(missing_ok=True)
+        old.close()
 
 
 def _is_new(path: Path) -> bool:
@@ -360,6 +362,8 @@ def _is_new(path: Path) -> bool:
     if not path.exists():
         if not path.parent.is_dir():
             raise UserError(f"there is no folder {path.parent} for the session {path.name}")
+        if not os.access(path.parent, os.W_OK):
+            raise UserError(f"the folder {path.parent} cannot be written: name a session elsewhere with --session FILE")
         return True
     if path.is_file() and not path.stat().st_size:
         return True
@@ -384,7 +388,7 @@ def _cannot_write(error: sqlite3.OperationalError, path: Path) -> UserError:
     if "disk I/O" in text:
         return CannotWrite(f"{path} cannot be written: the disk reports an error, or a limit on file sizes was met")
     if "readonly" in text or "unable to open" in text:
-        return CannotWrite(f"{path} cannot be written: it, or its folder, is read-only")
+        return CannotWrite(f"{path} cannot be written: it, or its folder, is read-only; copy it to a folder of yours")
     if "locked" in text:
         return CannotWrite(f"{path} cannot be written now: another program holds it")
     return explain(error, path)

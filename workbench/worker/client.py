@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable, Sequence
 from itertools import count
@@ -242,6 +243,12 @@ async def _follow(
                     on_change(step)
                 if row.status in FINISHED - {"lost"}:
                     return
+        for unwritten in client.status.unwritten:
+            if unwritten.step == step and unwritten.session == os.path.realpath(reader.path):
+                raise UserError(
+                    f"step {step} is over, but {unwritten.reason}; its result is kept in the worker's memory, and is "
+                    f"written as soon as that is possible"
+                )
         if gone:
             raise UserError(f"the worker ended before step {step} was done: {NO_WORKER.partition(': ')[2]}")
         waits = [asyncio.ensure_future(news.wait()), asyncio.ensure_future(client.closed.wait())]

@@ -38,6 +38,7 @@ from workbench.worker.protocol import (
     JobState,
     PeekAnswer,
     Refused,
+    Unwritten,
     WorkerStatus,
 )
 from workbench.worker.supervisor import Supervisor
@@ -101,6 +102,7 @@ class Control:
                 for job in list(self.jobs)[:MAX_LISTED]
                 if job.peek is None
             ],
+            unwritten=[Unwritten(*entry) for entry in self.keeper.unwritten[:MAX_LISTED]],
             idle_seconds=0.0 if len(self.jobs) else time.monotonic() - self._last_request,
             started=self._started,
         )
@@ -364,7 +366,7 @@ class Control:
         """Once a second: tells how far things are, and ends the worker when it has been idle for long."""
         while True:
             await asyncio.sleep(1)
-            if self._stage not in ("ready", "failed") or self.jobs.running:
+            if self._stage not in ("ready", "failed") or self.jobs.running or self.keeper.problems:
                 self.tell_status()
             if len(self.jobs) or self.keeper.problems or not self._idle_seconds:
                 continue

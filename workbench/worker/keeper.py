@@ -88,6 +88,17 @@ class Keeper:
         """Sentences for results that could not be written yet."""
         return list(self._failing.values())
 
+    @property
+    def unwritten(self) -> list[tuple[str, int, str]]:
+        """Session, step and reason of every step that is over and not in its file."""
+        with self._guard:
+            waiting = list(self._waiting.items())
+        return [
+            (session, step, self._failing[session])
+            for (session, step), news in waiting
+            if news.status is not None and session in self._failing
+        ]
+
     async def do(self, session: str, work: Callable[[SessionWriter], T]) -> T:
         """Run `work` on the session's writer. Raises UserError."""
         return await self._call(lambda: self._on_writer(session, work, new=True))

@@ -130,6 +130,15 @@ class JobState(msgspec.Struct, kw_only=True):
     state: str
 
 
+class Unwritten(msgspec.Struct, frozen=True):
+    """A step that is over and whose result could not be written yet: it is kept in memory and tried again."""
+
+    session: str
+    """its real path"""
+    step: int
+    reason: str
+
+
 class WorkerStatus(Message, kw_only=True):
     """Also sent as an event to everyone who said hello, whenever it changes."""
 
@@ -151,6 +160,7 @@ class WorkerStatus(Message, kw_only=True):
     memory: int = 0
     """bytes held by the model process; on a GPU the device's"""
     jobs: list[JobState] = []
+    unwritten: list[Unwritten] = []
     idle_seconds: float = 0
     started: float = 0
 
