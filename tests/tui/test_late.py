@@ -160,3 +160,13 @@ async def test_a_session_that_comes_back_takes_its_sentence_away(sessions):
         await until(pilot, lambda: "moved or deleted" in screen(pilot.app))
         (sessions / "elsewhere").rename(path)
         await until(pilot, lambda: "moved or deleted" not in screen(pilot.app), "the sentence goes")
+
+
+async def test_an_answer_of_why_has_the_keys_in_its_neurons(terminal):
+    """Where the fields go before the panes are drawn, Textual gives the keys to whichever place lies nearest."""
+    async with shown("why", terminal / "sessions") as pilot:
+        why = pilot.app.screen
+        why.action_write()
+        why.set_focus(why.panes.where)
+        why.asked()
+        await until(pilot, lambda: why.focused is why.panes.list_of("neurons"))

@@ -173,7 +173,7 @@ class Why(Page):
             self.set_class(empty, "empty")
             if finding is not None and not desk.pending and self._branch_of is None:
                 self.remove_class("asking")
-                self.call_after_refresh(self._leave_fields)
+                self.call_after_refresh(self._to_neurons)
         if finding is None:
             self.query_one(Invite).restate()
         else:
@@ -263,7 +263,7 @@ class Why(Page):
         """The question is in the session."""
         self._branch_of = None
         self.remove_class("asking", "empty")
-        self._leave_fields()
+        self.call_after_refresh(self._to_neurons)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "enter" and not self.has_class("asking"):
@@ -273,6 +273,11 @@ class Why(Page):
         return super().check_action(action, parameters)
 
     # --- keys: moving ---
+
+    def _to_neurons(self) -> None:
+        """The fields are hidden and the panes are there: Textual has given the keys to whichever lay nearest."""
+        if not self.has_class("asking"):
+            self.set_focus(self.panes.list_of("neurons"))
 
     def _leave_fields(self) -> None:
         if not self.has_class("asking"):
