@@ -170,3 +170,11 @@ async def test_an_answer_of_why_has_the_keys_in_its_neurons(terminal):
         why.set_focus(why.panes.where)
         why.asked()
         await until(pilot, lambda: why.focused is why.panes.list_of("neurons"))
+
+
+async def test_a_read_that_comes_when_the_app_goes_is_no_defect(sessions):
+    app = workbench(session=make_session(sessions / "tour.db"))
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: "6 steps" in screen(app) or "tour" in screen(app))
+    with pytest.raises(UserError, match="closing"):
+        await app.feed.read(lambda reader: reader.count())

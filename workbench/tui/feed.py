@@ -39,6 +39,7 @@ class Feed:
         self._reader: SessionReader | None = None
         self._seen: tuple[Path | None, int | None, str] = (None, None, "")
         self._hinted = asyncio.Event()
+        self._closed = False
 
     def open(self, path: Path | None) -> None:
         """From now on read this file."""
@@ -58,6 +59,8 @@ class Feed:
 
         Raises NothingYet where there is no file, UserError where it can't be read.
         """
+        if self._closed:  # a read that was to be tried again, while the app takes itself down
+            raise NothingYet("the workbench is closing")
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, self.path, question)
 
     def _ask(self, path: Path | None, question: Callable[[SessionReader], T]) -> T:
@@ -94,7 +97,9 @@ class Feed:
             version, self.problem = None, ""
         except UserError as error:
             version, self.problem = None, str(error)
-            if path and path.exists():  # another file has taken its place: read that one from now on
+            if (
+                path and path.exists() and not self._closed
+            ):  # another file has taken its place: read that one from now on
                 await asyncio.get_running_loop().run_in_executor(self._thread, self._shut)
         return path, version, self.problem
 
@@ -104,5 +109,6 @@ class Feed:
         self._reader = None
 
     async def close(self) -> None:
+        self._closed = True
         await asyncio.get_running_loop().run_in_executor(self._thread, self._shut)
         self._thread.shutdown(wait=False)
