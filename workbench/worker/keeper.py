@@ -93,10 +93,11 @@ class Keeper:
         """Session, step and reason of every step that is over and not in its file."""
         with self._guard:
             waiting = list(self._waiting.items())
+        failing = dict(self._failing)  # as it is now: the thread takes out what it could write after all
         return [
-            (session, step, self._failing[session])
+            (session, step, failing[session])
             for (session, step), news in waiting
-            if news.status is not None and session in self._failing
+            if news.status is not None and session in failing
         ]
 
     async def do(self, session: str, work: Callable[[SessionWriter], T]) -> T:
