@@ -11,7 +11,7 @@ from tests.lab.labs import PROMPT, new_report, tiny_folder, tiny_lab
 from workbench import open_lab
 from workbench.edits import SetTo, parse_edits
 from workbench.errors import UserError
-from workbench.lab.run import execute
+from workbench.execute import execute
 from workbench.session.reader import SessionReader
 
 

@@ -6,8 +6,10 @@ import pytest
 from tests.lab.labs import PROMPT, Sink, tiny_lab
 from workbench import cost
 from workbench.errors import UserError
-from workbench.experiment import Report, experiment, experiments, make_params
-from workbench.lab.run import execute
+from workbench.execute import execute
+from workbench.experiments import experiment, experiments
+from workbench.params import make_params
+from workbench.report import Report
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import USER_CACHE
 from workbench.cli import main
-from workbench.experiment import experiments
+from workbench.experiments import experiments
 from workbench.units import SITES
 
 ROOT = Path(__file__).parent.parent

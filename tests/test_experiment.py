@@ -5,17 +5,10 @@ from msgspec import Meta
 
 from workbench.edits import SetTo
 from workbench.errors import Cancelled, UserError
-from workbench.experiment import (
-    NextStep,
-    PromptParams,
-    PromptRow,
-    Report,
-    command_line,
-    experiment,
-    experiments,
-    fields,
-    make_params,
-)
+from workbench.experiment import command_line
+from workbench.experiments import experiment, experiments
+from workbench.params import PromptParams, PromptRow, fields, make_params
+from workbench.report import NextStep, Report
 from workbench.views import Text
 
 

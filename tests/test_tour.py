@@ -1,5 +1,6 @@
 from workbench.edits import parse_edits
-from workbench.experiment import experiment, make_params
+from workbench.experiments import experiment
+from workbench.params import make_params
 from workbench.tour import STOPS
 
 

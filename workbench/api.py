@@ -27,17 +27,11 @@ import numpy as np
 
 from workbench.edits import Edit, Function
 from workbench.errors import Cancelled, UserError
-from workbench.experiment import (
-    Experiment,
-    NextStep,
-    Report,
-    command_line,
-    experiment,
-    experiments,
-    make_params,
-    params_builtins,
-)
+from workbench.experiment import Experiment, command_line
+from workbench.experiments import experiment, experiments
 from workbench.model_info import ModelInfo
+from workbench.params import make_params, params_builtins
+from workbench.report import NextStep, Report
 from workbench.session.sets import read_edits, without_sets
 from workbench.view_arrays import view_arrays
 from workbench.views import AnyView
@@ -131,7 +125,7 @@ class OpenedLab:
 
         `prompts` may be a list of texts, or of mappings with prompt, answer and foil. Raises UserError.
         """
-        from workbench.lab.run import execute
+        from workbench.execute import execute
 
         found = experiment(name)
         given = {key: _plain(key, value) for key, value in params.items()}

@@ -16,8 +16,10 @@ import msgspec
 
 from workbench import paths
 from workbench.errors import UserError
-from workbench.experiment import Cost, Params, experiment, make_params
+from workbench.experiment import Cost
+from workbench.experiments import experiment
 from workbench.model_info import ModelInfo
+from workbench.params import Params, make_params
 from workbench.text import count, seconds
 
 FORWARD = "forward"

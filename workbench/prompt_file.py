@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from workbench.errors import UserError
-from workbench.experiment import PromptRow
+from workbench.params import PromptRow
 from workbench.text import safe
 
 MAX_BYTES = 1 << 28

@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 
 from workbench.edits import parse_edits
-from workbench.experiment import experiment, make_params
+from workbench.experiments import experiment
+from workbench.params import make_params
 from workbench.session.places import new_session_path
 from workbench.settings import Settings
 from workbench.worker import protocol

@@ -37,7 +37,7 @@ async def _while_a_forward_runs(results: Results, env: dict[str, str], folder: P
             await run_step(client, Submit(session=str(session), experiment="predict", params={"prompt": prompt}))
         rows = [{"prompt": f"{number} " + "word " * 250} for number in range(4000)]
         long = await client.request(
-            Submit(session=str(folder / "long.db"), experiment="predict", params={"prompts": rows}, batch=True)
+            Submit(session=str(folder / "long.db"), experiment="predict", params={"prompts": rows})
         )
         await asyncio.to_thread(_keys_on_screens, results, env, session)
         with SessionReader(folder / "long.db") as reader:

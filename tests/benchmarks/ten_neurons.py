@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 
-from workbench.experiment import Report
+from workbench.report import Report
 
 NEURONS = (
     ("L23.N1269", "is_modal", "a modal verb: can, may, must …"),

@@ -16,15 +16,15 @@ import torch
 
 from tests.benchmarks.measure import Results, median
 from workbench.edits import parse_edits
-from workbench.experiment import Report
+from workbench.execute import execute
 from workbench.lab import attribution, dla, study
 from workbench.lab.continuation import Continuation, Row
 from workbench.lab.editing import Plan
 from workbench.lab.finding.source import resolve
 from workbench.lab.metric import Metric
 from workbench.lab.model import CPU_ROWS, Lab, load_lab
-from workbench.lab.run import execute
 from workbench.lab.trace import Trace, run_blocks
+from workbench.report import Report
 from workbench.units import Neuron
 
 PROMPT, ANSWER = "The capital of France is", " Paris"

@@ -53,7 +53,7 @@ async def _loading_and_forward(results: Results, folder: Path) -> None:
         times = await _while_pinging(asking, asyncio.create_task(run_step(working, first)))
         _tell(results, "while the model process imports and loads", times)
         rows = [{"prompt": f"{number} " + "word " * 200} for number in range(40)]
-        many = Submit(session=session, experiment="predict", params={"prompts": rows}, batch=True)
+        many = Submit(session=session, experiment="predict", params={"prompts": rows})
         times = await _while_pinging(asking, asyncio.create_task(run_step(working, many)))
         _tell(results, "during forward passes", times)
     finally:
@@ -81,9 +81,7 @@ async def _beside_a_long_job(results: Results, folder: Path) -> None:
     client, long = await connect(WorkerSpec()), await connect(WorkerSpec())
     try:
         rows = [{"prompt": f"{number} " + "word " * 200} for number in range(2000)]
-        submitted = await long.request(
-            Submit(session=str(session), experiment="predict", params={"prompts": rows}, batch=True)
-        )
+        submitted = await long.request(Submit(session=str(session), experiment="predict", params={"prompts": rows}))
         steps = []
         for number in range(20):
             ask = Submit(session=str(session), experiment="predict", params={"prompt": f"The {number}th word is"})

@@ -13,7 +13,9 @@ from msgspec import Meta
 from tests.cli.conftest import Run
 from workbench.cli.flags import described, limits, params_from_flags
 from workbench.errors import UserError
-from workbench.experiment import Experiment, PromptParams, PromptRow, experiments, fields
+from workbench.experiment import Experiment
+from workbench.experiments import experiments
+from workbench.params import PromptParams, PromptRow, fields
 from workbench.prompt_file import read_prompts
 
 
@@ -24,7 +26,7 @@ class Example(PromptParams, kw_only=True, frozen=True):
     layers: Annotated[list[int], Meta(description="which layers")] = []
 
 
-EXAMPLE = Experiment(name="example", summary="", help="", params=Example, run=lambda *_: None, takes_edits=True)
+EXAMPLE = Experiment(name="example", help="", params=Example, run=lambda *_: None, group="says", order=0)
 
 
 def test_flags_become_typed_parameters() -> None:

@@ -11,7 +11,7 @@ from tests.cli.conftest import Run
 from tests.cli.test_command_line import HEAVY, modules_after
 from tests.drawing import samples
 from workbench.edits import Entry, SetTo
-from workbench.experiment import NextStep
+from workbench.report import NextStep
 from workbench.session.reader import SessionReader
 from workbench.session.writer import SessionWriter
 

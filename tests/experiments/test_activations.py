@@ -7,8 +7,9 @@ from tests.lab.labs import EVERY, PROMPT, new_report, tiny_lab
 from workbench import paths
 from workbench.edits import parse_edits
 from workbench.errors import UserError
-from workbench.experiment import experiment, fields
-from workbench.lab.run import execute
+from workbench.execute import execute
+from workbench.experiments import experiment
+from workbench.params import fields
 from workbench.units import Site
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.lab.labs import PROMPT, new_report, tiny_lab
 from workbench.edits import parse_edits
-from workbench.lab.run import execute
+from workbench.execute import execute
 from workbench.views import Text
 
 SET = [{"prompt": PROMPT}, {"prompt": "The river is"}]

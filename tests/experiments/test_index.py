@@ -10,12 +10,13 @@ import pytest
 
 from tests.tiny import tiny_model
 from workbench.errors import Cancelled, GrammarError, UserError
-from workbench.experiment import Report, experiment
+from workbench.execute import execute
+from workbench.experiments import experiment
 from workbench.index.reader import NeuronIndex
 from workbench.index.store import best_index, indexes_dir, verify
 from workbench.lab.finding.source import resolve
 from workbench.lab.model import Lab, load_lab
-from workbench.lab.run import execute
+from workbench.report import Report
 
 WORDS = "The capital of France is Paris . May list ( one , two ) 3 self When Mary and John"
 

@@ -5,7 +5,7 @@ import pytest
 
 from tests.lab.labs import EVERY, PROMPT, new_report, tiny_lab
 from workbench.edits import parse_edits
-from workbench.lab.run import execute
+from workbench.execute import execute
 
 
 def ran(arch="llama", edits="", **params):

@@ -7,7 +7,7 @@ import torch
 from tests.lab.labs import EVERY, PROMPT, new_report, plain, tiny_lab
 from workbench.edits import parse_edits
 from workbench.errors import UserError
-from workbench.lab.run import execute
+from workbench.execute import execute
 from workbench.text import probability, show_token
 from workbench.views import Histogram, Table, Tokens
 

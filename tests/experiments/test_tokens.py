@@ -5,8 +5,8 @@ import pytest
 from tests.lab.labs import PROMPT, new_report, tiny_lab
 from workbench.edits import parse_edits
 from workbench.errors import UserError
+from workbench.execute import execute
 from workbench.lab.model import Lab
-from workbench.lab.run import execute
 from workbench.views import Table, Tokens
 
 OWN = ["The", " capital", " of", " France", " is"]

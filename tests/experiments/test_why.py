@@ -14,11 +14,12 @@ from tests.lab.planted import ANSWER, Planted
 from tests.tiny import tiny_model
 from workbench.edits import parse_edits
 from workbench.errors import UserError
-from workbench.experiment import experiment, make_params
+from workbench.execute import execute
+from workbench.experiments import experiment
 from workbench.experiments._sweep import KINDS, Units, _of, estimates, exact_effects, measure_chance, other_answers
 from workbench.experiments._target import TargetParams, find_target
 from workbench.lab.model import load_lab
-from workbench.lab.run import execute
+from workbench.params import make_params
 from workbench.units import Neuron, parse_units
 
 
@@ -192,7 +193,7 @@ def test_parts_are_steps_and_show_in_the_whole():
 
         streamed = between_batches = done = changed
 
-    from workbench.experiment import Report
+    from workbench.report import Report
 
     sink = Parts()
     report = Report(sink)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from tests.lab.plain import Plain
 from tests.tiny import ARCHITECTURES, tiny_model
-from workbench.experiment import Report
 from workbench.lab.finding.source import ModelSource
 from workbench.lab.model import Lab, load_lab
+from workbench.report import Report
 
 PROMPT = "The capital of France is"
 EVERY = ARCHITECTURES

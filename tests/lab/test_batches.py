@@ -6,9 +6,9 @@ import torch
 from tests.lab.labs import PROMPT, new_report, tiny_lab
 from workbench.edits import parse_edits
 from workbench.errors import UserError
-from workbench.experiment import make_params
+from workbench.execute import execute
 from workbench.lab.batches import batches, is_out_of_memory
-from workbench.lab.run import execute
+from workbench.params import make_params
 
 
 def full():
@@ -108,7 +108,7 @@ def test_a_single_prompt_that_does_not_fit_is_a_sentence(monkeypatch):
 
 
 def test_parameters_are_checked_before_anything_runs():
-    from workbench.experiment import experiment
+    from workbench.experiments import experiment
 
     with pytest.raises(UserError, match="top"):
         make_params(experiment("predict").params, {"prompt": "x", "top": 0})

@@ -11,9 +11,9 @@ from tests.lab.labs import new_report, plain, tiny_lab
 from workbench import paths
 from workbench.edits import parse_edits
 from workbench.errors import UserError
+from workbench.execute import execute
 from workbench.lab.contrast import Contrast, mean_difference, states
 from workbench.lab.directions import directions_dir, keep_direction
-from workbench.lab.run import execute
 from workbench.units import Site
 
 POSITIVE = ["The capital of France is", "The capital of Spain is", "The capital of Japan is", "The city of Rome"]

@@ -10,6 +10,7 @@ from tests.lab.changed import opened, with_weights
 from tests.lab.labs import EVERY, PROMPT, new_report, tiny_lab
 from workbench.edits import parse_edits
 from workbench.errors import UserError
+from workbench.execute import execute
 from workbench.lab import metrics
 from workbench.lab.continuation import Continuation, Row
 from workbench.lab.corpora import Corpus, CorpusInfo
@@ -19,7 +20,6 @@ from workbench.lab.indexing.build import IndexBuild, default_settings
 from workbench.lab.indexing.token_features import TokenFeatures
 from workbench.lab.indexing.weights_index import build_weights
 from workbench.lab.metric import Metric
-from workbench.lab.run import execute
 from workbench.units import Neuron, Site
 
 DAMAGED = (

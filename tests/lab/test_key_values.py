@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from tests.lab.labs import EVERY, PROMPT, new_report, plain, source_of, tiny_folder, tiny_lab
+from workbench.execute import execute
 from workbench.lab import key_values, loading
 from workbench.lab.model import load_lab
-from workbench.lab.run import execute
 
 
 def fresh(arch: str, dtype: str = "float32"):

@@ -12,14 +12,14 @@ from safetensors.torch import load_file, save_file
 
 from tests.lab.test_indexing import build, small
 from tests.tiny import tiny_model
-from workbench.experiment import Report
+from workbench.execute import execute
 from workbench.index import query
 from workbench.index.reader import NeuronIndex
 from workbench.lab.corpora import Corpus, CorpusInfo
 from workbench.lab.finding.source import resolve
 from workbench.lab.indexing.weights_index import build_weights
 from workbench.lab.model import Lab, load_lab
-from workbench.lab.run import execute
+from workbench.report import Report
 
 READS, WRITES = 5, 6
 """coordinates of the stream that only the planted neurons use"""

@@ -9,9 +9,9 @@ from tests.lab.labs import EVERY, PROMPT, new_report, plain, source_of, tiny_lab
 from tests.tiny import SHAPE, tiny_model, tiny_tokenizer
 from workbench.edits import Function, parse_edits
 from workbench.errors import UserError
+from workbench.execute import execute
 from workbench.lab.editing import PythonEdit
 from workbench.lab.model import load_lab
-from workbench.lab.run import execute
 from workbench.units import Site
 
 EMBEDDINGS = ("embed_tokens", "wte", "wpe", "embed_in", "embed_out")

@@ -7,7 +7,8 @@ import pytest
 
 from workbench.edits import parse_edits
 from workbench.errors import UserError
-from workbench.experiment import experiment, make_params
+from workbench.experiments import experiment
+from workbench.params import make_params
 from workbench.questions import questions
 from workbench.questions.question import BLANK
 

@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as arrays
 from tests.session.conftest import INFO, every_view
 from workbench.edits import Function, parse_edits
 from workbench.errors import UserError
-from workbench.experiment import NextStep, Progress
+from workbench.report import NextStep, Progress
 from workbench.session import file_system, places, store
 from workbench.session.encode import encode_array
 from workbench.session.format import CHUNK, DTYPES

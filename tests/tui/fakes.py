@@ -15,8 +15,8 @@ from textual.pilot import Pilot
 
 from workbench.edits import SetTo
 from workbench.errors import UserError
-from workbench.experiment import NextStep, Progress
 from workbench.model_info import ModelInfo
+from workbench.report import NextStep, Progress
 from workbench.session.writer import SessionWriter
 from workbench.settings import Settings
 from workbench.text import show_token

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.tui.fakes import INFO, FakeClient, replay, screen, until, workbench
-from workbench.experiment import NextStep
+from workbench.report import NextStep
 from workbench.session.writer import SessionWriter
 from workbench.tui.widgets.field import pictured
 from workbench.views import Column, Lines, Series, Table, Text, TokenRow, Tokens

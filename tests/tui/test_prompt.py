@@ -9,7 +9,7 @@ from textual.events import Paste
 
 from tests.tui.fakes import LOADING, READY, FakeClient, finish, next_token, screen, until, workbench
 from workbench.errors import UserError
-from workbench.experiment import Progress
+from workbench.report import Progress
 from workbench.settings import Settings
 from workbench.tui.app import WorkbenchApp
 from workbench.worker.place import WorkerSpec

@@ -6,7 +6,7 @@ import pytest
 
 from tests.tui.fakes import LOADING, screen, until, workbench
 from tests.tui.why import PICKED, WhyClient, add, answered, opened, params, session, write
-from workbench.experiment import NextStep
+from workbench.report import NextStep
 from workbench.session.writer import SessionWriter
 from workbench.tui.screens.neurons import Neurons
 from workbench.tui.screens.prompt import Prompt

@@ -13,8 +13,10 @@ from textual.pilot import Pilot
 
 from tests.tui.fakes import INFO, PROMPT, READY, TOKENS, VERSIONS, FakeClient, replay, until, workbench
 from workbench.edits import parse_edits
-from workbench.experiment import NextStep, Progress, command_line, make_params, params_builtins
+from workbench.experiment import command_line
 from workbench.experiments import why
+from workbench.params import make_params, params_builtins
+from workbench.report import NextStep, Progress
 from workbench.session.writer import SessionWriter
 from workbench.text import show_token
 from workbench.tui.screens.why import Why

@@ -45,8 +45,8 @@ def session(own_folders: Path) -> str:
     return str(own_folders / "a.db")
 
 
-def ask_for(session: str, prompt: str, **more) -> Submit:
-    return Submit(session=session, experiment="predict", params={"prompt": prompt}, **more)
+def ask_for(session: str, prompt: str, long: bool = False, **more) -> Submit:
+    return Submit(session=session, experiment="sweep" if long else "predict", params={"prompt": prompt}, **more)
 
 
 def row(session: str, step: int) -> StepRow:

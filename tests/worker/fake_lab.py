@@ -18,8 +18,9 @@ import numpy as np
 
 from workbench.edits import Edit, parse_edits
 from workbench.errors import UserError
-from workbench.experiment import Report, experiment
+from workbench.experiments import experiment
 from workbench.model_info import ModelInfo
+from workbench.report import Report
 from workbench.views import Lines, Series, Text
 
 INFO = ModelInfo(

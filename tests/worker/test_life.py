@@ -395,7 +395,7 @@ def test_folders_are_named_the_same_from_anywhere(own_folders: Path, monkeypatch
 def test_nothing_heavy_is_imported(module: str) -> None:
     code = (
         f"import sys, {module}, workbench.session.schema, workbench.session.writer\n"
-        "from workbench.experiment import experiments; experiments()\n"
+        "from workbench.experiments import experiments; experiments()\n"
         "print({'torch', 'transformers', 'transformer_lens', 'pandas', 'datasets', 'textual'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

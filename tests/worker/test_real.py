@@ -48,7 +48,7 @@ async def test_predicts_between_batches_change_no_bit(tiny, session: str) -> Non
     prompts = [{"prompt": f"The capital of {place} is"} for place in ("France", "Germany", "Italy", "Spain") * 100]
 
     def long() -> Submit:
-        return Submit(session=session, experiment="predict", params={"prompts": prompts}, batch=True, seed=1)
+        return Submit(session=session, experiment="predict", params={"prompts": prompts}, seed=1)
 
     alone = await run_step(tiny, long())
     outer = (await tiny.request(long())).step

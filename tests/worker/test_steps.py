@@ -157,7 +157,7 @@ async def test_cancel_that_is_not_obeyed_kills(worker: Open, session: str) -> No
 
 async def test_what_runs_beside_a_stuck_step_fails_with_the_reason(worker: Open, session: str) -> None:
     client = await worker("fake", "--cancel-seconds=0.3")
-    outer = (await client.request(ask_for(session, "batches:1000:0.01", batch=True))).step
+    outer = (await client.request(ask_for(session, "batches:1000:0.01", long=True))).step
     await until_row(session, outer, "running")
     inner = (await client.request(ask_for(session, "stuck"))).step
     await until_row(session, inner, "running")
@@ -168,8 +168,8 @@ async def test_what_runs_beside_a_stuck_step_fails_with_the_reason(worker: Open,
 
 async def test_interactive_steps_get_their_turn_and_change_nothing(worker: Open, session: str) -> None:
     client = await worker()
-    alone = await run_step(client, ask_for(session, "batches:20:0.02", seed=5, batch=True))
-    outer = (await client.request(ask_for(session, "batches:20:0.02", seed=5, batch=True))).step
+    alone = await run_step(client, ask_for(session, "batches:20:0.02", seed=5, long=True))
+    outer = (await client.request(ask_for(session, "batches:20:0.02", seed=5, long=True))).step
     await until_row(session, outer, "running")
     for prompt in ("hello", "fail:on purpose", "defect", "batches:2:0.01"):
         inner = await run_step(client, ask_for(session, prompt))
@@ -184,8 +184,8 @@ async def test_interactive_steps_get_their_turn_and_change_nothing(worker: Open,
 
 async def test_a_second_batch_waits(worker: Open, session: str) -> None:
     client = await worker()
-    first = (await client.request(ask_for(session, "batches:30:0.02", batch=True))).step
-    second = (await client.request(ask_for(session, "batches:1:0.01", batch=True))).step
+    first = (await client.request(ask_for(session, "batches:30:0.02", long=True))).step
+    second = (await client.request(ask_for(session, "batches:1:0.01", long=True))).step
     await until_row(session, second, "done")
     assert row(session, first).status == "done"
     with SessionReader(session) as reader:
@@ -194,7 +194,7 @@ async def test_a_second_batch_waits(worker: Open, session: str) -> None:
 
 async def test_a_hook_left_between_batches_fails_the_step(worker: Open, session: str) -> None:
     client = await worker()
-    outer = (await client.request(ask_for(session, "leak", batch=True))).step
+    outer = (await client.request(ask_for(session, "leak", long=True))).step
     await until_row(session, outer, "running")
     await client.request(ask_for(session, "x"))
     assert "a hook is installed between batches" in (await until_row(session, outer, "failed")).error

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.errors import UserError
-from workbench.experiment import Progress
+from workbench.report import Progress
 from workbench.worker.messages import Drop, FromModel, Published, Run, Started, ToModel, ViewHead, size_after
 from workbench.worker.protocol import MAX_FRAME, Note, Reply, Request, Status, Submit
 from workbench.worker.wire import LENGTH, FrameError, Parser, Pipe, PipeClosed, decode, encode, frame_length, read_frame

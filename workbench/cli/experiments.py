@@ -8,7 +8,9 @@ import click
 
 from workbench.cli.flags import limits, shown_default
 from workbench.cli.options import json_option
-from workbench.experiment import Experiment, Field, experiment, experiments, fields
+from workbench.experiment import Experiment
+from workbench.experiments import experiment, experiments
+from workbench.params import Field, fields
 
 
 @click.command("experiments", help="List the experiments, or one with its parameters, units and defaults.")

@@ -9,7 +9,8 @@ import click
 
 from workbench.cli.options import PATH
 from workbench.errors import UserError
-from workbench.experiment import Experiment, Field, fields, make_params
+from workbench.experiment import Experiment
+from workbench.params import Field, fields, make_params
 from workbench.text import number
 
 

@@ -43,7 +43,8 @@ def _named(command: F) -> F:
 def build_command(as_json: bool, session: Path | None, corpus: str, **values: Any) -> None:
     from workbench.cli.output import Printer
     from workbench.cli.run import run_and_print
-    from workbench.experiment import experiment, make_params
+    from workbench.experiments import experiment
+    from workbench.params import make_params
     from workbench.settings import load
 
     settings = load()
@@ -173,8 +174,8 @@ def top_command(unit: str, name: str, examples: int, as_json: bool) -> None:
     from workbench.cli.output import print_json
     from workbench.drawing import draw
     from workbench.errors import UserError
-    from workbench.experiment import Report
     from workbench.experiments.neuron import show
+    from workbench.report import Report
     from workbench.units import Neuron, parse_unit
 
     index = _open(name)

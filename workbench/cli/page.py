@@ -13,7 +13,10 @@ from workbench.drawing import draw
 from workbench.drawing.layout import plain
 from workbench.edits import Edit, parse_edits
 from workbench.errors import UserError
-from workbench.experiment import NextStep, command_line, experiment, make_params
+from workbench.experiment import command_line
+from workbench.experiments import experiment
+from workbench.params import make_params
+from workbench.report import NextStep
 from workbench.session.reader import SessionReader
 from workbench.session.records import StepRecord
 from workbench.text import seconds

@@ -13,7 +13,7 @@ from workbench.drawing import speaks_utf8
 from workbench.text import count, number, safe, seconds, shorten
 
 if TYPE_CHECKING:
-    from workbench.experiment import Progress
+    from workbench.report import Progress
     from workbench.session.records import StepRecord
     from workbench.worker.protocol import WorkerStatus
 

@@ -14,7 +14,9 @@ from workbench.cli.flags import check_text, parameter_flags, params_from_flags
 from workbench.cli.options import PATH, model_options, session_path, worker_spec
 from workbench.edits import Edit
 from workbench.errors import UserError
-from workbench.experiment import Experiment, Params, command_line, experiment, experiments, params_builtins
+from workbench.experiment import Experiment, command_line
+from workbench.experiments import experiment, experiments
+from workbench.params import Params, params_builtins
 from workbench.session.sets import read_edits
 
 if TYPE_CHECKING:
@@ -59,7 +61,6 @@ def run_and_print(
         seed=seed,
         expected=expected,
         parent=parent,
-        batch=experiment(name).batch,
         origin=origin,
     )
     record = asyncio.run(follow_step(spec, submit, ProgressLine()))
@@ -167,7 +168,7 @@ def experiment_command(found: Experiment, *arguments: click.Argument) -> click.C
 
 def example(found: Experiment) -> str:
     """A command line that works: the parameters' own examples."""
-    from workbench.experiment import fields, make_params
+    from workbench.params import fields, make_params
 
     shown = {field.name: field.example for field in fields(found.params) if field.example and not field.more}
     return command_line(found.name, make_params(found.params, shown))

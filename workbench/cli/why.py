@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from workbench.cli.run import experiment_command
-from workbench.experiment import experiment
+from workbench.experiments import experiment
 
 why_command = experiment_command(
     experiment("why"),

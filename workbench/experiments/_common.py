@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Meta
 
 from workbench.errors import UserError
-from workbench.experiment import PromptParams, PromptRow, params_builtins
+from workbench.params import PromptParams, PromptRow, params_builtins
 from workbench.text import number, safe, shorten, show_token
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench.experiment import Report
+from workbench.report import Report
 from workbench.text import number
 from workbench.views import Column, Histogram, Mark, Scalar, Series, Table
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench.experiment import Report
 from workbench.lab.continuation import Continuation, Row
+from workbench.report import Report
 from workbench.text import number, show_token
 from workbench.views import Column, Table, Text
 

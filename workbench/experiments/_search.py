@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from workbench.experiment import Report
 from workbench.experiments._sweep import GRADIENT, LATER
 from workbench.lab.metric import Metric
+from workbench.report import Report
 from workbench.units import Neuron
 
 if TYPE_CHECKING:

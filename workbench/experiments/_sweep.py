@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from workbench.experiment import Report
 from workbench.experiments._target import Target
 from workbench.lab.metric import Metric
+from workbench.report import Report
 from workbench.units import Head, Neuron
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from msgspec import Meta
 
-from workbench.experiment import Params, Report
 from workbench.experiments._common import Asked, check_foil
 from workbench.lab.metric import Metric
+from workbench.params import Params
+from workbench.report import Report
 from workbench.text import number, probability, show_token
 
 if TYPE_CHECKING:

@@ -14,8 +14,10 @@ from msgspec import Meta
 
 from workbench.edits import edit_units
 from workbench.errors import UserError
-from workbench.experiment import NextStep, PromptParams, Report
+from workbench.experiment import Experiment
 from workbench.experiments._common import Asked, asked, carried, clustered, quoted
+from workbench.params import PromptParams
+from workbench.report import NextStep, Report
 from workbench.text import number, show_token
 from workbench.units import Direction, Head, Neuron, Unit, parse_units
 from workbench.views import Column, Heatmap, Lines, Series, Table, TokenRow, Tokens
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
     from workbench.lab import Lab
     from workbench.lab.reading import Reading
 
-ORDER = 4
-TAKES_EDITS = True
 MAX_UNITS = 2000
 SHOWN = 12
 """units in the strip and in the plot: the strongest"""
@@ -351,3 +351,6 @@ def _sums(lines: list[list[np.ndarray]], at: int) -> tuple[list[float], list[int
 
 def _number(value: float) -> float | None:
     return None if np.isnan(value) else value
+
+
+EXPERIMENT = Experiment(name="activations", help=__doc__, params=Params, run=run, group="says", order=4)

@@ -12,17 +12,15 @@ import numpy as np
 from msgspec import Meta
 
 from workbench.errors import UserError
-from workbench.experiment import NextStep, Report
+from workbench.experiment import Experiment
 from workbench.experiments._target import TargetParams, find_target
+from workbench.report import NextStep, Report
 from workbench.text import number, probability, show_token
 from workbench.units import Head, parse_unit
 from workbench.views import Column, Heatmap, Scalar, Scalars, Table
 
 if TYPE_CHECKING:
     from workbench.lab import Lab
-
-ORDER = 23
-TAKES_EDITS = True
 
 
 class Params(TargetParams, kw_only=True, frozen=True):
@@ -128,3 +126,6 @@ def _looks(unit: Head, row: np.ndarray, tokens: list[str], order: np.ndarray, at
         ],
         rows=cells,
     )
+
+
+EXPERIMENT = Experiment(name="attention", help=__doc__, params=Params, run=run, group="parts", order=23)

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from msgspec import Meta
 
-from workbench.experiment import NextStep, Report
+from workbench.experiment import Experiment
 from workbench.experiments._common import quoted
 from workbench.experiments._target import Target, TargetParams, find_target
+from workbench.report import NextStep, Report
 from workbench.text import number
 from workbench.units import Head, Neuron
 from workbench.views import Bars, Column, Heatmap, Scalar, Scalars, Series, Table
@@ -22,9 +23,6 @@ from workbench.views import Bars, Column, Heatmap, Scalar, Scalars, Series, Tabl
 if TYPE_CHECKING:
     from workbench.lab import Lab
     from workbench.lab.dla import Parts
-
-ORDER = 22
-TAKES_EDITS = True
 
 
 class Params(TargetParams, kw_only=True, frozen=True):
@@ -113,3 +111,6 @@ def _heatmap(parts: Parts, note: str) -> Heatmap:
         high_label="for the answer",
         signed=True,
     )
+
+
+EXPERIMENT = Experiment(name="dla", help=__doc__, params=Params, run=run, group="parts", order=22)

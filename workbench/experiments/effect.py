@@ -16,12 +16,13 @@ import numpy as np
 from msgspec import Meta
 
 from workbench.errors import UserError
-from workbench.experiment import Cost, NextStep, Report
+from workbench.experiment import Cost, Experiment
 from workbench.experiments._common import AnswerParams, about_tokens, asked, carried, check_foil, clustered, quoted
 from workbench.experiments._controls import Band, by_kind
 from workbench.experiments._effect import Document, by_class, by_position, extremes, kl_mean, loss_change, over
 from workbench.experiments._generated import TOKEN, generated, generated_of_set
 from workbench.experiments._sweep import LATER
+from workbench.report import NextStep, Report
 from workbench.text import number, probability, show_token
 from workbench.views import Scalar, Scalars
 
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from workbench.lab.prompts import Prompt
     from workbench.model_info import ModelInfo
 
-ORDER = 20
-TAKES_EDITS = True
-BATCH = True
 MOST_TOKENS = 4_000_000
 
 
@@ -287,3 +285,8 @@ def _tell_many(
 
 def _or_none(value: float) -> float | None:
     return None if np.isnan(value) else value
+
+
+EXPERIMENT = Experiment(
+    name="effect", help=__doc__, params=Params, run=run, group="parts", order=20, long=True, cost=cost
+)

@@ -13,10 +13,11 @@ import numpy as np
 from msgspec import Meta
 
 from workbench.errors import UserError
-from workbench.experiment import NextStep, Report
-from workbench.experiment import Params as BaseParams
+from workbench.experiment import Experiment
 from workbench.experiments._common import quoted
 from workbench.experiments._index import about, example_text, open_index
+from workbench.params import Params as BaseParams
+from workbench.report import NextStep, Report
 from workbench.text import count, number
 from workbench.units import Neuron, parse_units
 from workbench.views import Column, Table
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from workbench.lab import Lab
     from workbench.lab.indexing.heldout import HeldOut, Rule
 
-ORDER = 43
-TAKES_EDITS = False
 PROMOTED = 20
 """tokens of a rule that are looked for among what neurons promote"""
 
@@ -163,3 +162,8 @@ def _tell(index: NeuronIndex, params: Params, found: HeldOut, named: bool, repor
     report.suggest(
         NextStep(label=f"what does {best.neuron} do", experiment="neuron", params={"unit": str(best.neuron)})
     )
+
+
+EXPERIMENT = Experiment(
+    name="find-neuron", help=__doc__, params=Params, run=run, group="neurons", order=43, takes_edits=False
+)

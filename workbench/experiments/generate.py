@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from msgspec import Meta
 
-from workbench.experiment import NextStep, PromptParams, Report
+from workbench.experiment import Experiment
 from workbench.experiments._common import Asked, asked, carried, mean, quoted
 from workbench.lab.continuation import Continuation, Row
+from workbench.params import PromptParams
+from workbench.report import NextStep, Report
 from workbench.text import number, show_token
 from workbench.views import Column, Scalar, Scalars, Table, Text, TokenRow, Tokens
 
 if TYPE_CHECKING:
     from workbench.lab import Lab
 
-ORDER = 2
-TAKES_EDITS = True
 TELL = 0.25
 """seconds between two tables of a set"""
 
@@ -185,3 +185,6 @@ def _tell_set(lab: Lab, rows: list[Asked], pairs: Sequence[tuple[Continuation, C
     else:
         report.say(f"{len(found)} continuations, surprise {surprise} nats a token")
     report.add("numbers", Scalars(title="Means over the prompts", items=items))
+
+
+EXPERIMENT = Experiment(name="generate", help=__doc__, params=Params, run=run, group="says", order=2)

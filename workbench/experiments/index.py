@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from msgspec import Meta
 
-from workbench.experiment import Cost, NextStep, Report
-from workbench.experiment import Params as BaseParams
+from workbench.experiment import Cost, Experiment
+from workbench.params import Params as BaseParams
+from workbench.report import NextStep, Report
 from workbench.text import count, seconds, size
 from workbench.views import Column, Heatmap, Scalar, Scalars, Table
 
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from workbench.lab.indexing.build import IndexBuild
     from workbench.model_info import ModelInfo
 
-ORDER = 40
-TAKES_EDITS = False
-BATCH = True
 SHOWN = 20
 
 
@@ -182,3 +180,16 @@ def _tell_weights(lab: Lab, report: Report) -> None:
         f"{count(lab.info.n_neurons)} neurons can be browsed by their weights; --tokens 20000 adds what they fire on"
     )
     report.add("families", _families(index))
+
+
+EXPERIMENT = Experiment(
+    name="index",
+    help=__doc__,
+    params=Params,
+    run=run,
+    group="neurons",
+    order=40,
+    takes_edits=False,
+    long=True,
+    cost=cost,
+)

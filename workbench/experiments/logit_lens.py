@@ -14,17 +14,16 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from msgspec import Meta
 
-from workbench.experiment import NextStep, PromptParams, Report
+from workbench.experiment import Experiment
 from workbench.experiments._common import Asked, asked, carried, mean, quoted, token
+from workbench.params import PromptParams
+from workbench.report import NextStep, Report
 from workbench.text import probability
 from workbench.views import Heatmap, Lines, Series
 
 if TYPE_CHECKING:
     from workbench.lab import Lab
     from workbench.lab.lens import Lens, LensRow
-
-ORDER = 3
-TAKES_EDITS = True
 
 
 class Params(PromptParams, kw_only=True, frozen=True):
@@ -308,3 +307,6 @@ def _say_set(found: list[list[Depth]], kinds: tuple[str, ...], report: Report) -
             f"{kind + ': ' if kind else ''}the answer is the likeliest in {len(entered)} of {len(found)}{middle}"
         )
     report.say(" · ".join(said))
+
+
+EXPERIMENT = Experiment(name="logit-lens", help=__doc__, params=Params, run=run, group="says", order=3)

@@ -13,9 +13,10 @@ import numpy as np
 from msgspec import Meta
 
 from workbench.errors import UserError
-from workbench.experiment import NextStep, Report
-from workbench.experiment import Params as BaseParams
+from workbench.experiment import Experiment
 from workbench.experiments._index import about, example_text, open_index
+from workbench.params import Params as BaseParams
+from workbench.report import NextStep, Report
 from workbench.text import number, show_token
 from workbench.units import Neuron, parse_unit
 from workbench.views import Column, Histogram, Series, Table, TokenRow, Tokens
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from workbench.index.card import Card, Example
     from workbench.index.reader import NeuronIndex
     from workbench.lab import Lab
-
-ORDER = 41
-TAKES_EDITS = False
 
 
 class Params(BaseParams, kw_only=True, frozen=True):
@@ -205,3 +203,8 @@ def _signs(card: Card) -> Table:
         ],
         rows=rows,
     )
+
+
+EXPERIMENT = Experiment(
+    name="neuron", help=__doc__, params=Params, run=run, group="neurons", order=41, takes_edits=False
+)

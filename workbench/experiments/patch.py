@@ -14,11 +14,12 @@ import numpy as np
 from msgspec import Meta
 
 from workbench.errors import UserError
-from workbench.experiment import Cost, NextStep, Report
-from workbench.experiment import Params as BaseParams
+from workbench.experiment import Cost, Experiment
 from workbench.experiments._common import about_tokens, quoted
 from workbench.experiments._sweep import LATER
 from workbench.lab.metric import Metric
+from workbench.params import Params as BaseParams
+from workbench.report import NextStep, Report
 from workbench.text import number, show_token
 from workbench.units import Head, Site
 from workbench.views import Column, Heatmap, Table
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from workbench.lab.study import Study
     from workbench.model_info import ModelInfo
 
-ORDER = 24
-TAKES_EDITS = True
-BATCH = True
 SITES = {
     "resid_pre": "the stream at each block's input",
     "attn_out": "what attention adds",
@@ -182,3 +180,8 @@ def _table(recovery: np.ndarray, note: str) -> Table:
     ]
     columns = [Column(name="head", kind="unit"), Column(name="recovery", kind="signed", help="0 corrupted, 1 clean")]
     return Table(title="Heads that recover most", note=note, columns=columns, rows=rows)
+
+
+EXPERIMENT = Experiment(
+    name="patch", help=__doc__, params=Params, run=run, group="parts", order=24, long=True, cost=cost
+)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from msgspec import Meta
 
-from workbench.experiment import NextStep, Report
+from workbench.experiment import Experiment
 from workbench.experiments._common import (
     AnswerParams,
     Asked,
@@ -28,15 +28,13 @@ from workbench.experiments._common import (
     token,
 )
 from workbench.experiments._controls import Band
+from workbench.report import NextStep, Report
 from workbench.text import number, probability
 from workbench.views import Column, Scalar, Scalars, Table, TokenRow, Tokens
 
 if TYPE_CHECKING:
     from workbench.lab import Lab
     from workbench.lab.forward import Forward
-
-ORDER = 1
-TAKES_EDITS = True
 
 
 class Params(AnswerParams, kw_only=True, frozen=True):
@@ -409,3 +407,6 @@ def _set_table(lab: Lab, rows: list[Asked], lines: Lines, has_foil: bool) -> Tab
 
 def _number(value: float) -> float | None:
     return None if np.isnan(value) else value
+
+
+EXPERIMENT = Experiment(name="predict", help=__doc__, params=Params, run=run, group="says", order=1)

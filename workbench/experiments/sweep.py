@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from msgspec import Meta
 
-from workbench.experiment import Cost, NextStep, Report
+from workbench.experiment import Cost, Experiment
 from workbench.experiments._common import about_tokens, quoted
 from workbench.experiments._sweep import KINDS, Sweep, Units, estimates, exact_effects, measure_chance, sweep_passes
 from workbench.experiments._target import Target, TargetParams, find_target
+from workbench.report import NextStep, Report
 from workbench.text import number, show_token
 from workbench.units import Head, Neuron
 from workbench.views import Column, Heatmap, Scalar, Scalars, Table
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from workbench.lab import Lab
     from workbench.model_info import ModelInfo
 
-ORDER = 21
-TAKES_EDITS = True
-BATCH = True
 SHOWN = 200
 """rows of a table at most"""
 
@@ -193,3 +191,8 @@ def heatmap(target: Target, units: Units) -> Heatmap:
         high_label="it holds the answer back",
         signed=True,
     )
+
+
+EXPERIMENT = Experiment(
+    name="sweep", help=__doc__, params=Params, run=run, group="parts", order=21, long=True, cost=cost
+)

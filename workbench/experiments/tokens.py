@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workbench.experiment import NextStep, PromptParams, Report
+from workbench.experiment import Experiment
 from workbench.experiments._common import asked, carried
+from workbench.params import PromptParams
+from workbench.report import NextStep, Report
 from workbench.text import count, shorten, show_token
 from workbench.views import Column, Table, Tokens
 
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
     from workbench.lab import Lab
     from workbench.lab.prompts import Prompt
 
-ORDER = 5
-TAKES_EDITS = False
 _SAID = 72
 """cells of tokens in the sentence"""
 _LISTED = 400
@@ -100,3 +100,6 @@ def _listed(prompt: Prompt, most: int) -> str:
     """The text's own tokens, `most` of them: `'The' ' capital'`."""
     own = [token for token, origin in zip(prompt.tokens, prompt.origins, strict=True) if origin == "text"]
     return " ".join(map(show_token, own[:most])) + (" …" if len(own) > most else "")
+
+
+EXPERIMENT = Experiment(name="tokens", help=__doc__, params=Params, run=run, group="says", order=5, takes_edits=False)

@@ -13,10 +13,11 @@ import numpy as np
 from msgspec import Meta
 
 from workbench.errors import UserError
-from workbench.experiment import NextStep, Report
-from workbench.experiment import Params as BaseParams
+from workbench.experiment import Experiment
 from workbench.experiments._common import quoted
 from workbench.experiments._index import about, open_index
+from workbench.params import Params as BaseParams
+from workbench.report import NextStep, Report
 from workbench.text import count, number, show_token
 from workbench.views import Column, Lines, Scalar, Scalars, Series, Table
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from workbench.lab import Lab
     from workbench.lab.prompts import Prompt
 
-ORDER = 42
-TAKES_EDITS = True
 SHOWN = 500
 SCORE = "−log10 of the share of corpus tokens as far out, plus sd beyond its range"
 
@@ -208,3 +207,6 @@ def _against_chance(found: Ranked, positions: int) -> Lines:
         x_label="−log10 of the share of corpus tokens as far out",
         y_label="neurons",
     )
+
+
+EXPERIMENT = Experiment(name="unusual", help=__doc__, params=Params, run=run, group="neurons", order=42)

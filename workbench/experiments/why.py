@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from msgspec import Meta
 
-from workbench.experiment import Cost, NextStep, Report
+from workbench.experiment import Cost, Experiment
 from workbench.experiments import dla, sweep
 from workbench.experiments._common import about_tokens, quoted
 from workbench.experiments._search import Found, search, search_passes
 from workbench.experiments._sweep import GRADIENT, LATER, Units, other_answers, sweep_passes
 from workbench.experiments._target import Target, TargetParams, find_target
+from workbench.report import NextStep, Report
 from workbench.text import number, show_token
 from workbench.units import format_units
 from workbench.views import Column, Histogram, Mark, Series, Table
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from workbench.lab.controls import Controls
     from workbench.model_info import ModelInfo
 
-ORDER = 19
-TAKES_EDITS = True
-BATCH = True
 LIKELIEST = 20
 """next tokens that are listed, beside answer and foil"""
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -364,3 +362,6 @@ def _suggest(case: Case, params: Params, report: Report) -> None:
 
 def _word(n: int) -> str:
     return NUMBERS[n] if n < len(NUMBERS) else str(n)
+
+
+EXPERIMENT = Experiment(name="why", help=__doc__, params=Params, run=run, group="parts", order=19, long=True, cost=cost)

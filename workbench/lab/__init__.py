@@ -7,7 +7,7 @@ Hooks exist only inside one `lab.forward` (or one step of `lab.generate`).
 
     finding/        a model's name to its folder         loading.py       a folder to a checked TransformerBridge
     indexing/       what every neuron does on a corpus   neurons.py       the index, built and asked
-    model.py        Lab, load_lab                        run.py           `execute`: one experiment by its name
+    model.py        Lab, load_lab
     prompts.py      text to tokens and back              sites.py         names of sites to hook points
     editing.py      edits to plans of changes            applying.py      plans to hooks on activations
     values.py       means, resamples, patches            directions.py    named directions

@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 import torch
 
 from workbench.errors import UserError
-from workbench.experiment import Report
+from workbench.report import Report
 
 T = TypeVar("T")
 

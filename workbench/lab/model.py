@@ -13,7 +13,6 @@ import numpy as np
 
 from workbench.edits import Edit
 from workbench.errors import UserError
-from workbench.experiment import Report
 from workbench.lab.batches import Batch, batches
 from workbench.lab.cache import Cache
 from workbench.lab.continuation import Continuation, Generated, Row
@@ -41,6 +40,7 @@ from workbench.lab.strength import sample_prompts
 from workbench.lab.study import Study
 from workbench.lab.values import Values
 from workbench.model_info import ModelInfo
+from workbench.report import Report
 from workbench.units import Head, Neuron, Site, Unit, parse_units
 
 T = TypeVar("T")

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from workbench.errors import UserError
-from workbench.experiment import Report
 from workbench.index.reader import NeuronIndex
 from workbench.lab.corpora import Corpus, open_corpus
 from workbench.lab.indexing import heldout, weights, weights_index
@@ -17,6 +16,7 @@ from workbench.lab.indexing.build import IndexBuild, default_settings
 from workbench.lab.indexing.heldout import HeldOut, Rule
 from workbench.lab.indexing.token_features import TokenFeatures
 from workbench.lab.prompts import Prompt
+from workbench.report import Report
 from workbench.units import Neuron, Site
 
 if TYPE_CHECKING:

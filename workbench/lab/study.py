@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from workbench.edits import Positions
-from workbench.experiment import Report
 from workbench.lab import metrics
 from workbench.lab.attribution import Attribution, attribute, first_counted, value
 from workbench.lab.batches import is_out_of_memory
@@ -25,6 +24,7 @@ from workbench.lab.loading import Model
 from workbench.lab.metric import Metric
 from workbench.lab.prompts import Prompt
 from workbench.lab.trace import Trace, batches_by_layer, edited_logits, run_blocks, trace_hooks, trace_prompt
+from workbench.report import Report
 from workbench.units import Head, Neuron, Site
 
 TOKENS_PER_BATCH = {"cpu": 640}

@@ -10,7 +10,7 @@ import msgspec
 from workbench.errors import UserError
 
 if TYPE_CHECKING:
-    from workbench.experiment import NextStep
+    from workbench.report import NextStep
 
 Kind = Literal["text", "token", "unit"]
 BLANK = re.compile(r"⟨(\w+)⟩")
@@ -50,7 +50,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
     def ask(self, values: dict[str, str]) -> NextStep:
         """The experiment this question stands for. Raises UserError for an empty blank."""
-        from workbench.experiment import NextStep  # brings numpy, which Home's first paint does without
+        from workbench.report import NextStep  # brings numpy, which Home's first paint does without
 
         for blank in self.blanks:
             if not values.get(blank.name, blank.example):

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from workbench.experiment import NextStep, Progress
 from workbench.model_info import ModelInfo
+from workbench.report import NextStep, Progress
 
 Status = Literal["queued", "running", "done", "cancelled", "failed", "lost"]
 LOST = "the process that ran it ended before it was done: run it again"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from workbench.experiment import NextStep, Progress
+from workbench.report import NextStep, Progress
 from workbench.session.encode import EncodedViews
 
 

@@ -19,8 +19,8 @@ import msgspec
 from workbench import paths
 from workbench.edits import Edit, Entry, Function, stack_text
 from workbench.errors import UserError
-from workbench.experiment import NextStep, Progress
 from workbench.model_info import ModelInfo
+from workbench.report import NextStep, Progress
 from workbench.session import store
 from workbench.session.encode import encode_views
 from workbench.session.file_system import is_network

@@ -28,8 +28,8 @@ from workbench.tui.theme import ink, use_theme
 from workbench.tui.worker_words import equipment, model_name, progress_words, ready, stage, trouble
 
 if TYPE_CHECKING:
-    from workbench.experiment import NextStep
     from workbench.model_info import ModelInfo
+    from workbench.report import NextStep
     from workbench.session.reader import SessionReader
     from workbench.session.records import StepRecord
     from workbench.settings import Settings

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from workbench.text import count, number, safe, seconds, size
 
 if TYPE_CHECKING:
-    from workbench.experiment import Progress
+    from workbench.report import Progress
     from workbench.tui.link import Link
 
 _STAGES = {

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from workbench.edits import Edit
 from workbench.errors import UserError
-from workbench.experiment import Report
 from workbench.model_info import ModelInfo
+from workbench.report import Report
 from workbench.worker.cores import allowed_cores
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class LabEngine:
     def execute(
         self, experiment: str, params: dict[str, Any], edits: Sequence[Edit], seed: int, report: Report
     ) -> None:
-        from workbench.lab.run import execute
+        from workbench.execute import execute
 
         execute(self._lab, experiment, params, edits, seed, report)
 

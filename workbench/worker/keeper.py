@@ -310,7 +310,7 @@ class Keeper:
 
 def _prepare() -> None:
     import workbench.session.schema  # noqa: F401
-    from workbench.experiment import experiments
+    from workbench.experiments import experiments
 
     experiments()
 

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from workbench.edits import Edit
-from workbench.experiment import NextStep, Progress
 from workbench.model_info import ModelInfo
+from workbench.report import NextStep, Progress
 from workbench.session.encode import EncodedArray, EncodedView, EncodedViews
 from workbench.session.update import Update
 

@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 
 from workbench.errors import Cancelled, UserError
-from workbench.experiment import Report
+from workbench.report import Report
 from workbench.views import to_builtins
 from workbench.worker import engine as engines
 from workbench.worker.cores import yield_to_keys

@@ -59,8 +59,6 @@ class Submit(Message, kw_only=True):
     """what the user expects, written before the result"""
     parent: int | None = None
     """the step it was forked from or is a part of"""
-    batch: bool = False
-    """long: interactive work goes between its batches"""
     origin: str = "cli"
 
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.edits import Edit, check_stack, check_stack_name
 from workbench.errors import UserError
-from workbench.experiment import command_line, experiment, make_params, params_builtins
+from workbench.experiment import command_line
+from workbench.experiments import experiment
 from workbench.model_info import ModelInfo
+from workbench.params import make_params, params_builtins
 from workbench.session.sets import without_sets
 from workbench.units import parse_units
 from workbench.worker.connection import Connection
@@ -94,7 +96,7 @@ async def _submit(control: Control, front: Connection, message: Submit) -> Messa
         raise UserError("the worker is stopping: run it again to start another")
     session = _session(message.session)
     named, edits = await asyncio.to_thread(without_sets, session, message.params, message.edits)
-    params, command = await asyncio.to_thread(
+    params, command, long = await asyncio.to_thread(
         _checked, message.experiment, named, edits, control.info, control.spec.model, message.seed
     )
     front.sessions.setdefault(session, message.session)
@@ -120,7 +122,7 @@ async def _submit(control: Control, front: Connection, message: Submit) -> Messa
             session=session,
             named=message.session,
             step=step,
-            batch=message.batch,
+            batch=long,
         )
     )
     return Submitted(session=message.session, step=step)
@@ -128,7 +130,7 @@ async def _submit(control: Control, front: Connection, message: Submit) -> Messa
 
 async def add_part(control: Control, job: Job, message: PartBegan) -> int:
     """The row of a part of a step; gives its number. Raises UserError where it can't be written."""
-    params, command = await asyncio.to_thread(
+    params, command, _ = await asyncio.to_thread(
         _checked, message.experiment, message.params, message.edits, control.info, control.spec.model, job.seed
     )
     return await control.keeper.add_step(
@@ -146,7 +148,7 @@ async def add_part(control: Control, job: Job, message: PartBegan) -> int:
 
 
 async def _peek(control: Control, front: Connection, message: Peek) -> None:
-    params, _ = await asyncio.to_thread(
+    params, _, _ = await asyncio.to_thread(
         _checked, message.experiment, message.params, message.edits, control.info, control.spec.model, 0
     )
     control.enqueue(
@@ -190,8 +192,8 @@ def _changed(control: Control, session: str, step: int) -> None:
 
 def _checked(
     name: str, params: dict[str, Any], edits: list[Edit], info: ModelInfo | None, model: str, seed: int
-) -> tuple[dict[str, Any], str]:
-    """Parameters with their defaults, and the command line. Raises UserError for what could never run."""
+) -> tuple[dict[str, Any], str, bool]:
+    """Parameters with their defaults, the command line, whether it is long. Raises UserError for what can never run."""
     found = experiment(name)
     values = make_params(found.params, params)
     if edits and not found.takes_edits:
@@ -202,4 +204,4 @@ def _checked(
         if "*" not in edit.units:  # what a star means only the model tells
             parse_units(edit.units)
     shown = None if model == "default" else model
-    return params_builtins(values), command_line(name, values, edits, model=shown, seed=seed)
+    return params_builtins(values), command_line(name, values, edits, model=shown, seed=seed), found.is_long(values)

@@ -8,7 +8,7 @@ from typing import Any
 
 from workbench.edits import Edit
 from workbench.errors import UserError
-from workbench.experiment import Report
+from workbench.report import Report
 from workbench.session.encode import EncodedArray, EncodedView, encode_views
 from workbench.worker.messages import ArrayHead, PartBegan, PartEnded, Published, ViewHead
 

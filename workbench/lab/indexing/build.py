@@ -20,7 +20,6 @@ import numpy as np
 import torch
 
 from workbench.errors import UserError
-from workbench.experiment import Report
 from workbench.index.clusters import DocumentSums
 from workbench.index.derived import derived, weight_columns
 from workbench.index.format import (
@@ -45,6 +44,7 @@ from workbench.lab.indexing.token_features import VERSION, TokenFeatures
 from workbench.lab.indexing.weights import vocabulary
 from workbench.lab.loading import Model
 from workbench.model_info import ModelInfo
+from workbench.report import Report
 from workbench.units import Site
 
 FIRST_CHECKPOINT = 5.0

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 
 from workbench.errors import GrammarError, UserError
-from workbench.experiment import Report
 from workbench.index.format import IndexSettings
 from workbench.lab.applying import Hook
 from workbench.lab.corpora import Corpus
@@ -25,6 +24,7 @@ from workbench.lab.indexing.blocks import Block, blocks
 from workbench.lab.indexing.build import bos_id, not_finite_row, tokenise
 from workbench.lab.indexing.token_features import TokenFeatures
 from workbench.lab.loading import Model
+from workbench.report import Report
 from workbench.units import Neuron, Site
 
 BOOTSTRAPS = 200

@@ -258,7 +258,6 @@ class Bench:
             experiment=experiment,
             params=params,
             edits=parse_edits(edits, self.app.model_info),
-            batch=kind == "index",
             origin="tui",
         )
         answer = await self.app.request(message)
@@ -353,7 +352,7 @@ class Bench:
 
     def open_elsewhere(self, neuron: int) -> None:
         """Enter: this neuron on your text, as a logged experiment."""
-        from workbench.experiment import NextStep
+        from workbench.report import NextStep
 
         address = self.screen.browse.address(neuron)
         step = NextStep(label=address, experiment="activations", params={"prompt": self.text, "units": address})

@@ -17,7 +17,7 @@ from workbench.tui.widgets.choice import Choice
 from workbench.tui.widgets.field import Field as TextField
 
 if TYPE_CHECKING:
-    from workbench.experiment import Field
+    from workbench.params import Field
     from workbench.tui.page import Page
 
 APART = ("prompt", "chat")

@@ -30,7 +30,9 @@ from workbench.tui.widgets.words import marked
 from workbench.tui.worker_words import ready, stage, trouble
 
 if TYPE_CHECKING:
-    from workbench.experiment import Experiment, Field, NextStep
+    from workbench.experiment import Experiment
+    from workbench.params import Field
+    from workbench.report import NextStep
     from workbench.session.records import StepRecord
     from workbench.tui.theme import Ink
     from workbench.tui.widgets.result.snapshot import Snapshot
@@ -212,7 +214,7 @@ class Prompt(Page):
     def fill(self, record: StepRecord) -> None:
         """The fields as they were in this step; what is run next is forked from it."""
         from workbench.edits import Edit
-        from workbench.experiment import NextStep
+        from workbench.report import NextStep
         from workbench.views import from_builtins
 
         step = NextStep(label="", experiment=record.experiment, params=record.params)
@@ -336,14 +338,14 @@ class Prompt(Page):
 
 
 def _experiments() -> dict[str, Experiment]:
-    from workbench.experiment import experiments
+    from workbench.experiments import experiments
 
     return experiments()
 
 
 def _form_fields(experiment: Experiment) -> list[Field]:
     """The experiment's own, then what every run takes."""
-    from workbench.experiment import Field, fields
+    from workbench.params import Field, fields
 
     expect = Field(
         name=EXPECT, type="str", default="", example="Paris, clearly", more=False,
@@ -358,7 +360,8 @@ def _params(name: str, values: dict[str, Any], prompt: str, chat: bool, rows: li
     """Validated, as plain data. Raises UserError naming the field."""
     from pathlib import Path
 
-    from workbench.experiment import experiment, fields, make_params, params_builtins
+    from workbench.experiments import experiment
+    from workbench.params import fields, make_params, params_builtins
     from workbench.prompt_file import read_prompts
 
     found = experiment(name)

@@ -132,7 +132,7 @@ class Desk:
         checked = await asyncio.to_thread(_checked, params)
         submit = Submit(
             session=str(self.app.session_path()), experiment=EXPERIMENT, params=checked, edits=list(edits),
-            seed=seed, parent=parent, batch=True, origin="tui",
+            seed=seed, parent=parent, origin="tui",
         )  # fmt: skip
         answer = await self.app.request(submit)
         self.pending = False
@@ -225,7 +225,8 @@ class Desk:
 
 def _checked(params: dict[str, Any]) -> dict[str, Any]:
     """Validated, as plain data. Raises UserError naming the field."""
-    from workbench.experiment import experiment, make_params, params_builtins
+    from workbench.experiments import experiment
+    from workbench.params import make_params, params_builtins
 
     made = make_params(experiment(EXPERIMENT).params, params)
     if not made.prompt:

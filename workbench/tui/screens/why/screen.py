@@ -32,7 +32,7 @@ from workbench.tui.widgets.words import Words
 from workbench.views import Histogram
 
 if TYPE_CHECKING:
-    from workbench.experiment import NextStep
+    from workbench.report import NextStep
     from workbench.session.records import StepRecord
     from workbench.tui.screens.why.finding import Finding
     from workbench.tui.widgets.result.snapshot import ShownView
@@ -334,7 +334,7 @@ class Why(Page):
 
     def _ask_elsewhere(self, experiment: str, more: dict[str, Any], edits: list[str] | None = None) -> None:
         """A step under this one, on the Prompt screen."""
-        from workbench.experiment import NextStep
+        from workbench.report import NextStep
 
         finding = self.desk.finding
         if self.workbench.link is None:

@@ -19,7 +19,7 @@ from workbench.tui.widgets.result.words import foot, head
 from workbench.tui.widgets.words import Say, Words, marked
 
 if TYPE_CHECKING:
-    from workbench.experiment import NextStep
+    from workbench.report import NextStep
     from workbench.tui.app import WorkbenchApp
     from workbench.tui.widgets.result.snapshot import ShownView, Snapshot
 

@@ -8,10 +8,12 @@ from typing import Any
 
 from workbench import cost as costs
 from workbench.errors import Cancelled, UserError
-from workbench.experiment import Report, experiment, make_params
+from workbench.experiments import experiment
 from workbench.lab.batches import is_out_of_memory
 from workbench.lab.editing import AnyEdit
 from workbench.lab.model import Lab
+from workbench.params import make_params
+from workbench.report import Report
 
 
 def execute(

@@ -1,0 +1,171 @@
+"""What an experiment has to say: a sentence, views, numbers, notes, next steps; and how far it is."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeVar, cast
+
+import msgspec
+
+from workbench.edits import Edit
+from workbench.params import Params, params_builtins
+from workbench.views import AnyView
+
+T = TypeVar("T")
+
+
+class NextStep(msgspec.Struct, kw_only=True):
+    """A further experiment that a result suggests, filled in."""
+
+    label: str
+    experiment: str
+    params: dict[str, Any] = {}
+    edits: list[str] | None = None
+    """edit texts; None keeps the ones that are on"""
+
+
+class Progress(msgspec.Struct, kw_only=True):
+    """How far a step is. `total` is None where it is not known."""
+
+    done: float = 0
+    total: float | None = None
+    unit: str = ""
+    started: float = 0.0
+    """seconds since the epoch"""
+    stage: str = ""
+
+
+class Sink(Protocol):
+    """Where a report goes: the worker's pipe, or a notebook."""
+
+    def changed(self, report: Report) -> None:
+        """Something was added; the sink may publish now or later (at most four times a second)."""
+
+    def between_batches(self, report: Report) -> None:
+        """Raises Cancelled if the step was cancelled; waiting interactive work gets its turn."""
+
+    def streamed(self, report: Report) -> None:
+        """Like `changed`, in the middle of a batch (generation): publishes, never runs other work."""
+
+
+class PartSink(Sink, Protocol):
+    """Where a part of a step goes: a step of its own under it."""
+
+    def done(self, report: Report) -> None:
+        """The part has said all it has to say."""
+
+
+class StepsSink(Sink, Protocol):
+    """A sink that keeps parts as steps; others (peeks, notebooks) keep the whole only."""
+
+    def part(self, experiment: str, params: dict[str, Any], edits: Sequence[Edit]) -> PartSink:
+        """Begin a part."""
+
+
+class _Unkept:
+    """A part that is not kept: cancel and turns are the whole's."""
+
+    def __init__(self, whole: Report) -> None:
+        self._whole = whole
+
+    def changed(self, report: Report) -> None:
+        return
+
+    def between_batches(self, report: Report) -> None:
+        self._whole._sink.between_batches(self._whole)
+
+    def streamed(self, report: Report) -> None:
+        return
+
+    def done(self, report: Report) -> None:
+        return
+
+
+class Report:
+    """What an experiment has to say so far. All of it is kept if the step is cancelled or fails."""
+
+    def __init__(self, sink: Sink, whole: Report | None = None) -> None:
+        self._sink = sink
+        self._whole = whole
+        """the report this is a part of"""
+        self.headline = ""
+        self.scalars: dict[str, float | None] = {}
+        self.views: dict[str, AnyView] = {}
+        """by key, in the order they were first added; the first is the main view"""
+        self.dirty: set[str] = set()
+        """keys of views changed since the sink last published"""
+        self.notes: list[str] = []
+        self.next_steps: list[NextStep] = []
+        self.progress = Progress()
+
+    def say(self, headline: str) -> None:
+        """The sentence the step leads with."""
+        self.headline = headline
+        self._sink.changed(self)
+
+    def scalar(self, name: str, value: float | None) -> None:
+        """A named number for `--json` and comparisons; nan is kept as None."""
+        self.scalars[name] = None if value is None or math.isnan(value) else float(value)
+
+    def add(self, key: str, view: AnyView) -> None:
+        """Add a view, or replace the one with this key."""
+        self.views[key] = view
+        self.dirty.add(key)
+        self._sink.changed(self)
+
+    def stream(self, key: str, view: AnyView) -> None:
+        """Replace a view from inside a batch, for example at each generated token."""
+        self.views[key] = view
+        self.dirty.add(key)
+        self._sink.streamed(self)
+
+    def note(self, sentence: str) -> None:
+        """Something the reader must know: a halved batch, a truncated prompt. Said once."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+            self._sink.changed(self)
+
+    def expect(self, sentence: str) -> None:
+        """What the run will take, before it begins."""
+        self.progress = Progress(stage=sentence)
+        self._progressed()
+
+    def suggest(self, step: NextStep) -> None:
+        """Up to three next steps, filled in."""
+        self.next_steps = [*self.next_steps, step][:3]
+
+    @contextmanager
+    def part(self, experiment: str, params: Params, edits: Sequence[Edit] = ()) -> Iterator[Report]:
+        """A report for one part of this step, logged as a step under it: same model, its own parameters and edits.
+
+        with report.part("sweep", params) as part:
+            sweep.run(lab, params, part)
+        """
+        sink: PartSink = _Unkept(self)
+        if hasattr(self._sink, "part"):
+            sink = cast(StepsSink, self._sink).part(experiment, params_builtins(params), edits)
+        part = Report(sink, self)
+        yield part
+        sink.done(part)
+
+    def track(self, batches: Iterable[T], unit: str, total: float | None = None, stage: str = "") -> Iterator[T]:
+        """Loop over `batches`: the one place where progress is told and cancel is noticed."""
+        if total is None and isinstance(batches, Sized):
+            total = len(batches)
+        self.progress = Progress(total=total, unit=unit, started=time.time(), stage=stage)
+        self._progressed()
+        for batch in batches:
+            self._sink.between_batches(self)
+            yield batch
+            self.progress.done += 1
+            self._progressed()
+        self._sink.between_batches(self)
+
+    def _progressed(self) -> None:
+        self._sink.changed(self)
+        if self._whole is not None:
+            self._whole.progress = self.progress
+            self._whole._progressed()
