@@ -20,10 +20,10 @@ from workbench.edits import (
     check_replayable,
     check_stack,
     check_stack_name,
-    edit_units,
     parse_edit,
     parse_edits,
     parse_positions,
+    resolve_edit,
     stack_text,
 )
 from workbench.errors import GrammarError, UserError
@@ -88,15 +88,19 @@ def test_every_kind_is_read():
     assert parse_edits(['L5.H3<"a;b" ; L1.N2=0'], INFO) == [Patch("L5.H3", "a;b"), SetTo("L1.N2", 0)]
 
 
+def units_of(edit):
+    return list(resolve_edit(edit, INFO).units)
+
+
 def test_a_star_before_the_equals_sign_means_every_unit():
-    assert edit_units(parse_edit("L5.H*=0", INFO), INFO) == [Head(5, index) for index in range(4)]
+    assert units_of(parse_edit("L5.H*=0", INFO)) == [Head(5, index) for index in range(4)]
     assert parse_edit("L5.H*  *= 2", INFO) == Scale("L5.H*", 2)
 
 
 def test_units_of_an_edit():
-    assert edit_units(SetTo("L1.N2-3", 0), INFO) == [Neuron(1, 2), Neuron(1, 3)]
-    assert edit_units(SetTo("@x", 0), INFO) == [Direction("x")]
-    assert edit_units(Mean("L1-2.mlp_out@x"), INFO) == [Component(1, "mlp_out", "x"), Component(2, "mlp_out", "x")]
+    assert units_of(SetTo("L1.N2-3", 0)) == [Neuron(1, 2), Neuron(1, 3)]
+    assert units_of(SetTo("@x", 0)) == [Direction("x")]
+    assert units_of(Mean("L1-2.mlp_out@x")) == [Component(1, "mlp_out", "x"), Component(2, "mlp_out", "x")]
 
 
 @given(st.one_of(st.text(max_size=30), edits.map(str).flatmap(lambda text: st.integers(0, 40).map(lambda n: text[:n]))))
@@ -153,7 +157,7 @@ def test_bad_edits_say_what_would_be_right(text, says, position):
 )
 def test_edits_from_elsewhere_are_checked_like_typed_ones(edit):
     with pytest.raises(UserError):
-        edit_units(edit, INFO)
+        resolve_edit(edit, INFO)
 
 
 def test_edits_that_contradict_are_named():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from msgspec import Meta
 
-from workbench.edits import edit_units
+from workbench.edits import resolve_edit
 from workbench.errors import UserError
 from workbench.experiment import Experiment
 from workbench.experiments._common import Asked, asked, carried, clustered, quoted
@@ -252,7 +252,7 @@ def _sentence(
 
 
 def _suggest(report: Report, params: Params, order: list[Reading], lab: Lab) -> None:
-    edited = {str(unit) for edit in lab.plain_edits for unit in edit_units(edit, lab.info)}
+    edited = {str(unit) for edit in lab.plain_edits for unit in resolve_edit(edit, lab.info).units}
     unit = next((one.unit for one in order if one.unit not in edited), "")
     if unit.partition(".")[2][:1] in ("N", "H"):
         report.suggest(

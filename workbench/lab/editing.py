@@ -18,8 +18,8 @@ from workbench.edits import (
     Scale,
     SetTo,
     check_stack,
-    edit_positions,
-    edit_units,
+    parse_positions,
+    resolve_edit,
 )
 from workbench.errors import UserError
 from workbench.model_info import ModelInfo
@@ -129,9 +129,9 @@ def direction_names(edits: Sequence[AnyEdit], info: ModelInfo) -> list[str]:
             continue
         if isinstance(edit, Add) and edit.direction:
             found[edit.direction] = None
-        for unit in edit_units(edit, info):
-            if isinstance(unit, Direction | Component):
-                found[unit.name if isinstance(unit, Direction) else unit.direction] = None
+        for unit in resolve_edit(edit, info).units:
+            if unit.needs_direction:
+                found[unit.needs_direction] = None
     return list(found)
 
 
@@ -148,7 +148,7 @@ def compile_plan(
     touched: set[Unit] = set()
     for edit in edits:
         own = edit.edit if isinstance(edit, PythonEdit) else edit
-        units = [instead.units.get(unit, unit) for unit in edit_units(own, info)]
+        units = [instead.units.get(unit, unit) for unit in resolve_edit(own, info).units]
         for place in _places(units, info):
             by_site.setdefault(place.site, []).append(_change(edit, place, values, instead))
         if not isinstance(own, Function):
@@ -161,7 +161,7 @@ def sites_to_sample(edits: Sequence[AnyEdit], info: ModelInfo, instead: Instead 
     found: dict[Site, None] = {}
     for edit in edits:
         if isinstance(edit, Mean | Resample):
-            units = [instead.units.get(unit, unit) for unit in edit_units(edit, info)]
+            units = [instead.units.get(unit, unit) for unit in resolve_edit(edit, info).units]
             found.update(dict.fromkeys(place.site for place in _places(units, info)))
     return list(found)
 
@@ -186,7 +186,7 @@ def _places(units: Iterable[Unit], info: ModelInfo) -> list[_Place]:
             whole[_Place(unit)] = None
         elif isinstance(unit, Component):
             whole[_Place(Site(unit.layer, unit.site), None, unit.direction)] = None
-        else:
+        elif isinstance(unit, Direction):
             whole.update(dict.fromkeys(_everywhere(unit, info)))
     return [_Place(site, tuple(found)) for site, found in indices.items()] + list(whole)
 
@@ -199,9 +199,9 @@ def _everywhere(unit: Direction, info: ModelInfo) -> list[_Place]:
 
 def _change(edit: AnyEdit, place: _Place, values: Values, instead: Instead) -> Change:
     if isinstance(edit, PythonEdit):
-        return Change(place.site, place.indices, "function", 0.0, edit_positions(edit.edit), edit.call)
+        return Change(place.site, place.indices, "function", 0.0, Positions(), edit.call)
     assert not isinstance(edit, Function), "check_edits comes first"
-    change = Change(place.site, place.indices, "set", 0.0, edit_positions(edit))
+    change = Change(place.site, place.indices, "set", 0.0, parse_positions(edit.at))
 
     def vector(name: str) -> torch.Tensor:
         own = instead.directions.get(name)

@@ -1,0 +1,67 @@
+"""Edits: changes to the forward pass, as data. `workbench.lab` applies them.
+
+    L12.N345=0              set a neuron's activation; heads and sites are vectors and can be set to 0
+    L12.N345*=2             scale (neurons, heads, sites, components)
+    L12.N345=mean           its mean over a fixed text
+    L5.H3=resample          its value at positions of that text, drawn by seed
+    L5.H3<"other prompt"    its value on another prompt, position by position
+    @refusal=0              project a direction out wherever it can be written
+    L14.resid_post@refusal=0   or at chosen sites; a component takes =NUMBER, *=, +=, =mean, =resample, <"…" too
+    L14.resid_post+=6*@capital   add a direction as stored; L*.resid_post for every layer, -= subtracts
+    L12.N345+=.5            add to an activation
+    basket:months=0         a set of the session's pins; it is written out when a step begins
+    stack:months            a stack that was saved under this name in the session, as its edits that are on
+
+Directions come from files, or from a neuron's weights: @L12.N345.out, .in (.gate where gated).
+Where: everywhere, or [last] [3] [2-5] [1-] [prompt] [generated] after the units: L12.N345[last]=0. Position 0 is the
+first token; `last` is the prompt's last token, whatever is generated after it.
+A stack of edits is applied in its order: each sees what the ones before it left.
+"""
+
+from __future__ import annotations
+
+from workbench.edits.grammar import check_stack_name, parse_edit, parse_edits
+from workbench.edits.parsed import ParsedEdit, check_contradictions, check_stack, resolve_edit
+from workbench.edits.positions import Positions, parse_positions
+from workbench.edits.structs import (
+    STACK,
+    Add,
+    Edit,
+    Entry,
+    Function,
+    Mean,
+    Patch,
+    Resample,
+    Scale,
+    Setting,
+    SetTo,
+    Stacks,
+    check_replayable,
+    stack_text,
+)
+
+__all__ = [
+    "STACK",
+    "Add",
+    "Edit",
+    "Entry",
+    "Function",
+    "Mean",
+    "ParsedEdit",
+    "Patch",
+    "Positions",
+    "Resample",
+    "Scale",
+    "SetTo",
+    "Setting",
+    "Stacks",
+    "check_contradictions",
+    "check_replayable",
+    "check_stack",
+    "check_stack_name",
+    "parse_edit",
+    "parse_edits",
+    "parse_positions",
+    "resolve_edit",
+    "stack_text",
+]

@@ -1,0 +1,23 @@
+"""What every unit is: plain data with an address that reads back."""
+
+from __future__ import annotations
+
+import msgspec
+
+MAX_UNITS = 1_000_000
+
+
+class Unit(msgspec.Struct, frozen=True, order=True):
+    """Something that can be pointed at; `str` is its address. Each kind is a subclass (`kinds/`)."""
+
+    @property
+    def needs_direction(self) -> str:
+        """Name of the direction without which it can't be read or edited; empty where it needs none."""
+        return ""
+
+
+class Indexed(Unit, frozen=True, order=True):
+    """A unit with a number in its layer: neighbours are written as a range."""
+
+    layer: int
+    index: int
