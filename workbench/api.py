@@ -39,7 +39,7 @@ from workbench.views import AnyView
 if TYPE_CHECKING:
     from workbench.lab import Lab
     from workbench.lab.cache import Cache
-    from workbench.lab.editing import AnyEdit
+    from workbench.lab.editing import PythonEdit
     from workbench.session.update import Update
     from workbench.session.writer import SessionWriter
 
@@ -191,10 +191,10 @@ class OpenedLab:
     def _methods() -> list[str]:
         return [name.replace("-", "_") for name in experiments()]
 
-    def _stack(self, edits: Sequence[EditLike] | EditLike) -> list[AnyEdit]:
+    def _stack(self, edits: Sequence[EditLike] | EditLike) -> list[Edit | PythonEdit]:
         single = isinstance(edits, str | Edit) or (isinstance(edits, tuple) and len(edits) == 2 and callable(edits[1]))
         given: Any = [edits] if single else edits
-        stack: list[AnyEdit] = []
+        stack: list[Edit | PythonEdit] = []
         for edit in given:
             if isinstance(edit, str):
                 session = str(self.session or "")
@@ -205,7 +205,7 @@ class OpenedLab:
                 stack.append(edit)
         return stack
 
-    def _begin(self, found: Experiment, values: Any, stack: Sequence[AnyEdit], seed: int) -> int | None:
+    def _begin(self, found: Experiment, values: Any, stack: Sequence[Edit | PythonEdit], seed: int) -> int | None:
         if not self._writer:
             return None
         from workbench.lab.editing import PythonEdit
@@ -307,7 +307,7 @@ def _update(report: Report) -> Update:
     )
 
 
-def _python_edit(units: str, call: Callable[[Any, Any], Any]) -> AnyEdit:
+def _python_edit(units: str, call: Callable[[Any, Any], Any]) -> PythonEdit:
     from workbench.lab.editing import PythonEdit
 
     try:

@@ -59,7 +59,7 @@ def test_each_kind_of_control_is_drawn_and_has_the_directions_length(lab):
         for controls in (shuffled, isotropic):
             assert len(controls.plans) == 12
             changes = [plan.changes[SITE if "+" in text else Site(1, "attn_out")][0] for plan in controls.plans]
-            vectors = torch.stack([one.values if "+" in text else one.along for one in changes])
+            vectors = torch.stack([one.values if "+" in text else one.part.unit for one in changes])
             wanted = 3 * np.linalg.norm(vector) if "+" in text else 1
             np.testing.assert_allclose(vectors.norm(dim=1).numpy(), wanted, rtol=1e-5)
             assert len({tuple(one.tolist()) for one in vectors}) > 8

@@ -5,8 +5,8 @@ import pytest
 
 from tests.lab.labs import PROMPT, plain, tiny_lab
 from workbench.edits import parse_edits
-from workbench.lab.controls import BINS, Controls, deciles
-from workbench.lab.strength import neuron_strength, sample_prompts
+from workbench.lab.controls import Controls
+from workbench.lab.strength import BINS, deciles, neuron_strength, sample_prompts
 from workbench.units import Head, Neuron, Site
 
 OF = Controls((), "", "")
@@ -57,7 +57,7 @@ def test_the_same_unit_in_two_edits_stays_one_unit():
     for plan in draws(lab, "L1.N3=2; L1.N3*=3", 4).plans:
         assert len(plan.units) == 1
         first, second = plan.changes[Site(1, "mlp_post")]
-        assert first.indices == second.indices
+        assert first.part == second.part
 
 
 def test_heads_are_drawn_from_their_layer_and_named_as_they_are():

@@ -24,7 +24,7 @@ from workbench.views import Column, Heatmap, Lines, Series, Table, TokenRow, Tok
 
 if TYPE_CHECKING:
     from workbench.lab import Lab
-    from workbench.lab.reading import Reading
+    from workbench.lab.kinds import Reading
 
 MAX_UNITS = 2000
 SHOWN = 12

@@ -1,8 +1,8 @@
 """Matched random controls of an edit: the same edit, done to others of the same kind (METHODS 0).
 
-A neuron's kind is its layer and the decile of rms(activation) · ‖w_out‖ within it, on a fixed text of ours; a head's is
-its layer; a site's is its name, in any layer. A control puts into the place of each edited unit a random one of its
-kind, the unit itself included, and is never the edited set again: the edit and its controls are drawn alike, so by
+What a unit is matched with is its kind's (`kinds/`): a neuron with its layer's decile of rms(activation) · ‖w_out‖, a
+head with its layer, a site with its name in any layer. A control puts into the place of each edited unit a random one
+of those, the unit itself included, and is never the edited set again: the edit and its controls are drawn alike, so by
 chance any place among them is as likely. A direction's controls are g ~ N(0, Σ), Σ the covariance of the stream on the
 fixed text; beside them, each kind by itself, mean differences of the direction's own prompts with shuffled labels,
 where its file names them, and isotropic ones. All have its length, which matters where it is added.
@@ -10,22 +10,26 @@ where its file names them, and isotropic ones. All have its length, which matter
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
 
 import numpy as np
 import torch
 
+from workbench.edits import ParsedEdit
 from workbench.errors import UserError
+from workbench.lab.compiling import direction_names, switched_off
 from workbench.lab.contrast import read_contrast, shuffled_differences
 from workbench.lab.directions import direction_file
-from workbench.lab.editing import AnyEdit, Instead, Plan, direction_names, switched_off
+from workbench.lab.editing import Instead, Plan
+from workbench.lab.kinds import Pool, lab_kind
+from workbench.lab.kinds.kind import sets_of
 from workbench.lab.loading import Model
-from workbench.lab.strength import neuron_strength
 from workbench.lab.values import Values
-from workbench.units import Head, Neuron, Site, Unit
+from workbench.units import Site, Unit, kind_of
 
-BINS = 10
 TIE = 1e-7
 """nats: effects nearer to each other than float32 rounding makes them are the same"""
 
@@ -55,15 +59,15 @@ class Controls:
 
 
 def make_controls(
-    edits: Sequence[AnyEdit], plan: Plan, compiled: Callable[..., Plan], model: Model, n: int, seed: int
+    stack: Sequence[ParsedEdit], plan: Plan, compiled: Callable[..., Plan], model: Model, n: int, seed: int
 ) -> Controls:
     """Up to `n` different controls of a stack; `compiled(instead=…)` gives its plan with others in its places."""
     if n == 0 or not plan.changes:
         return Controls((), "", "")
     if plan.has_functions:
         return Controls((), "", "a Python function has no matched random controls: its effect stands without them")
-    names = direction_names(edits, model.info)
-    units = _drawn_units(edits, plan, names)
+    names = direction_names(stack)
+    units = _drawn_units(stack, plan, names)
     random = np.random.default_rng(seed)
     drawn = _draw_units(units, model, n, random) if units else [{} for _ in range(n)]
     vectors = _draw_directions(names, model, len(drawn), random)
@@ -76,11 +80,11 @@ def make_controls(
 
 
 def direction_controls(
-    edits: Sequence[AnyEdit], plan: Plan, compiled: Callable[..., Plan], model: Model, n: int, seed: int
+    stack: Sequence[ParsedEdit], plan: Plan, compiled: Callable[..., Plan], model: Model, n: int, seed: int
 ) -> list[Controls]:
     """The further kinds of a stack of directions alone: shuffled labels where they are known, and isotropic."""
-    names = direction_names(edits, model.info)
-    if n == 0 or not names or plan.has_functions or _drawn_units(edits, plan, names):
+    names = direction_names(stack)
+    if n == 0 or not names or plan.has_functions or _drawn_units(stack, plan, names):
         return []
     values = Values(model, 0, False)
     made: list[tuple[str, list[dict[str, torch.Tensor]]]] = []
@@ -128,7 +132,7 @@ def _as_long(vector: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
     return vector * (length / vector.norm())
 
 
-def off_controls(units: Sequence[Neuron | Head], model: Model, first: int, n: int, seed: int) -> Controls:
+def off_controls(units: Sequence[Unit], model: Model, first: int, n: int, seed: int) -> Controls:
     """Random sets in the places of `units`, switched off from position `first` on."""
     kind = _kind(list(units))
     if not n:
@@ -136,68 +140,52 @@ def off_controls(units: Sequence[Neuron | Head], model: Model, first: int, n: in
     drawn = _draw_units(list(units), model, n, np.random.default_rng(seed))
     if not drawn:
         return Controls((), kind, "these are all units of their kind: there is nothing to compare them with")
-    plans = tuple(
-        switched_off([unit for unit in one.values() if isinstance(unit, Neuron | Head)], first) for one in drawn
-    )
+    plans = tuple(switched_off(others.values(), model.info, first) for others in drawn)
     problem = "" if len(plans) == n else f"there are only {len(plans)} different controls for these units"
     return Controls(plans, kind, problem)
 
 
-def _drawn_units(edits: Sequence[AnyEdit], plan: Plan, names: Sequence[str]) -> list[Neuron | Head | Site]:
+def _drawn_units(stack: Sequence[ParsedEdit], plan: Plan, names: Sequence[str]) -> list[Unit]:
     """The units that controls put others in the places of."""
-    units = [unit for unit in plan.units if isinstance(unit, Neuron | Head | Site)]
-    if names and all(_takes_direction(edits, unit) for unit in units):
+    units = [unit for unit in plan.units if lab_kind(unit).matched]
+    adds_direction = any(edit.edit.operation == "add direction" for edit in stack)
+    if names and adds_direction and all("add direction" not in kind_of(unit).refuses for unit in units):
         return []  # a direction is added at these sites: what is drawn is the direction
     return units
 
 
-def _takes_direction(edits: Sequence[AnyEdit], unit: Unit) -> bool:
-    return isinstance(unit, Site) and any(getattr(edit, "direction", "") for edit in edits)
-
-
-def _draw_units(
-    units: Sequence[Neuron | Head | Site], model: Model, n: int, random: np.random.Generator
-) -> list[dict[Unit, Unit]]:
+def _draw_units(units: Sequence[Unit], model: Model, n: int, random: np.random.Generator) -> list[dict[Unit, Unit]]:
     """Up to `n` different sets in the places of `units`, none of them the units themselves."""
     own = frozenset(units)
-    pools = _pools(sorted(own, key=lambda unit: (type(unit).__name__, unit)), model)
+    pools = _pools(own, model)
     drawn: dict[frozenset[Unit], dict[Unit, Unit]] = {}
     for _ in range(20 * n):
         instead: dict[Unit, Unit] = {}
-        for members, every in pools:
-            chosen = random.choice(len(every), size=len(members), replace=False)
-            instead.update(zip(members, (every[index] for index in chosen), strict=True))
-        found = frozenset(instead.values())
-        if found != own:
-            drawn.setdefault(found, instead)
+        for pool in pools:
+            chosen = random.choice(len(pool.all), size=len(pool.edited), replace=False)
+            instead.update(zip(pool.edited, (pool.all[index] for index in chosen), strict=True))
+        others = frozenset(instead.values())
+        if others != own:
+            drawn.setdefault(others, instead)
         if len(drawn) == n:
             break
     return list(drawn.values())
 
 
-def _pools(units: Sequence[Neuron | Head | Site], model: Model) -> list[tuple[list[Unit], list[Unit]]]:
-    """For each kind: the edited units, and all units of the kind (they are among them)."""
-    info = model.info
-    neurons = any(isinstance(unit, Neuron) for unit in units)
-    bins = deciles(neuron_strength(model)) if neurons else np.zeros((0, 0), np.int64)
-    edited: dict[tuple[str, int, int], list[Unit]] = {}
-    for unit in units:
-        if isinstance(unit, Site):
-            edited.setdefault((unit.name, 0, 0), []).append(unit)
-        else:
-            group = int(bins[unit.layer, unit.index]) if isinstance(unit, Neuron) else 0
-            edited.setdefault((type(unit).__name__, unit.layer, group), []).append(unit)
-    pools: list[tuple[list[Unit], list[Unit]]] = []
-    for (what, layer, group), members in edited.items():
-        every: list[Unit]
-        if what == "Neuron":
-            every = [Neuron(layer, int(index)) for index in np.flatnonzero(bins[layer] == group)]
-        elif what == "Head":
-            every = [Head(layer, index) for index in range(info.n_heads)]
-        else:
-            every = [Site(other, what) for other in range(info.n_layers)]
-        pools.append((members, every))
+def _pools(units: Iterable[Unit], model: Model) -> list[Pool[Any]]:
+    """The edited units by what they can be exchanged with."""
+    pools: list[Pool[Any]] = []
+    for members in _by_kind(units):
+        matched = lab_kind(members[0]).matched
+        assert matched is not None, "units without matched ones are not drawn"
+        pools += matched.pools(members, model)
     return pools
+
+
+def _by_kind(units: Iterable[Unit]) -> list[list[Unit]]:
+    """In one order, whatever theirs is, so that draws follow the seed."""
+    ordered = sorted(units, key=lambda unit: (type(unit).__name__, unit))
+    return [list(members) for _, members in groupby(ordered, type)]
 
 
 def _draw_directions(
@@ -219,18 +207,7 @@ def _draw_directions(
     return found
 
 
-def _kind(units: Sequence[Neuron | Head | Site]) -> str:
-    names = {type(unit) for unit in units}
-    one = len(units) == 1
-    if names == {Site}:
-        return "the same site in other layers" if one else f"random sets of {len(units):,} such sites"
-    if one:
-        return "random neurons of its kind" if Neuron in names else "other heads of its layer"
-    what = "" if len(names) > 1 else " of neurons" if Neuron in names else " of heads"
-    return f"random pairs{what}" if len(units) == 2 else f"random sets of {len(units):,}{what[3:]}"
-
-
-def deciles(strength: np.ndarray) -> np.ndarray:
-    """Bin 0 to 9 of each neuron by its rank within the layer, int64 [layer, neuron], bins of equal size."""
-    order = np.argsort(np.argsort(strength, axis=1, kind="stable"), axis=1, kind="stable")
-    return np.asarray(order * BINS // strength.shape[1])
+def _kind(units: Sequence[Unit]) -> str:
+    kinds = {lab_kind(members[0]).matched for members in _by_kind(units)}
+    matched = kinds.pop() if len(kinds) == 1 else None
+    return matched.describe(len(units)) if matched else sets_of(len(units), "")

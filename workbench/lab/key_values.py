@@ -15,8 +15,10 @@ import torch
 from workbench.edits import Positions
 from workbench.errors import Cancelled, UserError
 from workbench.lab.applying import Pass, edit_hooks
-from workbench.lab.editing import CLEAN, Change, Plan
+from workbench.lab.changes import Fill, Multiply
+from workbench.lab.editing import CLEAN, Plan
 from workbench.lab.forward import hooked
+from workbench.lab.parts import Entries, Heads
 from workbench.units import Site
 
 if TYPE_CHECKING:
@@ -85,8 +87,8 @@ def cache_problem(model: Model, ids: torch.Tensor) -> str:
     middle = model.info.n_layers // 2
     head, neurons = Site(middle, "z"), Site(middle, "mlp_post")
     edited = {
-        head: (Change(head, (0,), "set", 0.0, Positions()),),
-        neurons: (Change(neurons, tuple(range(min(EDITED, model.info.d_mlp))), "scale", 2.0, Positions()),),
+        head: (Fill(head, Heads((0,)), Positions(), 0.0),),
+        neurons: (Multiply(neurons, Entries(tuple(range(min(EDITED, model.info.d_mlp)))), Positions(), 2.0),),
     }
     plans = [CLEAN, Plan(edited)]
     rows = ids.to(model.hf.device).repeat(len(plans), 1)

@@ -11,31 +11,23 @@ from typing import TypeVar
 import msgspec
 import numpy as np
 
-from workbench.edits import Edit
+from workbench.edits import Edit, ParsedEdit
 from workbench.errors import UserError
 from workbench.lab.batches import Batch, batches
 from workbench.lab.cache import Cache
+from workbench.lab.compiling import check_edits, compile_plan, read_stack, sites_to_sample
 from workbench.lab.continuation import Continuation, Generated, Row
 from workbench.lab.controls import Controls, direction_controls, make_controls, off_controls
-from workbench.lab.editing import (
-    CLEAN,
-    ITSELF,
-    AnyEdit,
-    Instead,
-    Plan,
-    PythonEdit,
-    check_edits,
-    compile_plan,
-    sites_to_sample,
-)
+from workbench.lab.editing import CLEAN, ITSELF, AnyEdit, Instead, Plan
 from workbench.lab.finding.source import ModelSource
 from workbench.lab.forward import Forward, Keep, run_forward
 from workbench.lab.generate import Choice, run_generation
+from workbench.lab.kinds import Reading
 from workbench.lab.lens import Lens, lens_sites
 from workbench.lab.loading import Model, load_model
 from workbench.lab.progress import Progress, silent
 from workbench.lab.prompts import AnswerToken, Prompt
-from workbench.lab.reading import Reading, read_units, sites_of
+from workbench.lab.reading import read_units, sites_of
 from workbench.lab.strength import sample_prompts
 from workbench.lab.study import Study
 from workbench.lab.values import Values
@@ -64,7 +56,7 @@ class Lab:
     """A model, seen by one job: its edits, seed and report are this view's own, all else is shared."""
 
     def __init__(
-        self, model: Model, edits: Sequence[AnyEdit] = (), seed: int = 0, report: Report | None = None
+        self, model: Model, edits: Sequence[ParsedEdit] = (), seed: int = 0, report: Report | None = None
     ) -> None:
         self._model = model
         self.edits = tuple(edits)
@@ -75,13 +67,14 @@ class Lab:
 
     def job(self, edits: Sequence[AnyEdit] = (), seed: int = 0, report: Report | None = None) -> Lab:
         """The same model for another job. Raises UserError where an edit does not fit the model, or another edit."""
-        check_edits(edits, self.info, Values(self._model, seed, False))
-        return Lab(self._model, edits, seed, report)
+        stack = read_stack(edits, self.info)
+        check_edits(stack, Values(self._model, seed, False))
+        return Lab(self._model, stack, seed, report)
 
     @property
     def plain_edits(self) -> list[Edit]:
         """The stack as data: Python edits without their functions."""
-        return [edit.edit if isinstance(edit, PythonEdit) else edit for edit in self.edits]
+        return [edit.edit for edit in self.edits]
 
     # --- what the model is ----------------------------------------------------------------------
 
@@ -270,11 +263,13 @@ class Lab:
     def controls(self, edits: Sequence[AnyEdit], n: int) -> Controls:
         """Up to `n` matched random controls of a stack, drawn with this job's seed."""
         model = self._model
-        return make_controls(edits, self.plan(edits), self._compiler(edits), model, n, self.seed)
+        stack = read_stack(edits, self.info)
+        return make_controls(stack, self.plan(stack), self._compiler(stack), model, n, self.seed)
 
     def direction_controls(self, edits: Sequence[AnyEdit], n: int) -> list[Controls]:
         """Further kinds of controls of a stack that is directions alone, each to be shown by itself."""
-        return direction_controls(edits, self.plan(edits), self._compiler(edits), self._model, n, self.seed)
+        stack = read_stack(edits, self.info)
+        return direction_controls(stack, self.plan(stack), self._compiler(stack), self._model, n, self.seed)
 
     def switched_off_controls(self, units: Sequence[Neuron | Head], first: int, n: int) -> Controls:
         """Up to `n` random sets in the places of these units, switched off from position `first` on."""
@@ -294,14 +289,15 @@ class Lab:
     def _compiler(self, edits: Sequence[AnyEdit]) -> Callable[..., Plan]:
         """Plans of a stack, for itself and for its controls."""
         values = Values(self._model, self.seed, self._chat)
+        stack = read_stack(edits, self.info)
 
         def compiled(skip_first: bool = False, instead: Instead = ITSELF) -> Plan:
-            sites = sites_to_sample(edits, self.info, instead)
+            sites = sites_to_sample(stack, self.info, values, instead)
             if sites:
                 values.prepare(sites)
                 if self.report is not None:
                     self.report.note(values.remark)
-            return compile_plan(edits, self.info, values, skip_first=skip_first, instead=instead)
+            return compile_plan(stack, self.info, values, skip_first=skip_first, instead=instead)
 
         return compiled
 

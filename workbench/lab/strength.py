@@ -20,6 +20,7 @@ from workbench.units import Site
 
 WINDOW = 256
 """tokens"""
+BINS = 10
 
 
 def neuron_strength(model: Model) -> np.ndarray:
@@ -32,6 +33,12 @@ def neuron_strength(model: Model) -> np.ndarray:
             if file:
                 _write(file, model.strength)
     return model.strength
+
+
+def deciles(strength: np.ndarray) -> np.ndarray:
+    """Bin 0 to 9 of each neuron by its rank within the layer, int64 [layer, neuron], bins of equal size."""
+    order = np.argsort(np.argsort(strength, axis=1, kind="stable"), axis=1, kind="stable")
+    return np.asarray(order * BINS // strength.shape[1])
 
 
 def sample_prompts(model: Model) -> list[Prompt]:

@@ -17,11 +17,14 @@ from workbench.edits import Positions
 from workbench.lab import metrics
 from workbench.lab.attribution import Attribution, attribute, first_counted, value
 from workbench.lab.batches import is_out_of_memory
+from workbench.lab.changes import AddByPosition, Change, Fill, ReplaceByPosition
+from workbench.lab.compiling import switched_off
 from workbench.lab.dla import Parts, direct
-from workbench.lab.editing import CLEAN, Change, Plan, switched_off
+from workbench.lab.editing import CLEAN, Plan
 from workbench.lab.forward import hooked
 from workbench.lab.loading import Model
 from workbench.lab.metric import Metric
+from workbench.lab.parts import Heads, Part, Whole
 from workbench.lab.prompts import Prompt
 from workbench.lab.trace import Trace, batches_by_layer, edited_logits, run_blocks, trace_hooks, trace_prompt
 from workbench.report import Report
@@ -89,12 +92,12 @@ class Study:
 
     def off(self, units: Sequence[Neuron | Head]) -> Plan:
         """Neurons and heads switched off at every position that counts."""
-        return switched_off(units, self.first)
+        return switched_off(units, self._model.info, self.first)
 
     def erased(self, layer: int, position: int) -> Plan:
         """The stream set to zero at a block's input at one position."""
         site = Site(layer, "resid_pre")
-        return Plan({site: (Change(site, None, "set", 0.0, Positions("range", position, position)),)})
+        return Plan({site: (Fill(site, Whole(), Positions("range", position, position), 0.0),)})
 
     def run(self, plans: Sequence[Plan]) -> Iterator[Results]:
         """Every plan, on top of the study's own edits, batch by batch; a batch that is too large is halved."""
@@ -178,7 +181,7 @@ class Study:
                 noise = torch.randn(len(lengths), self._model.info.d_model, generator=random).to(lengths.device)
                 shift = lengths * noise / noise.norm(dim=-1, keepdim=True)
                 where = Positions("range", 0, len(self.prompt) - 1)
-                changes[out] = (Change(out, None, "shift table", 0.0, where, values=shift),)
+                changes[out] = (AddByPosition(out, Whole(), where, shift),)
             plans.append(Plan(changes))
         return plans
 
@@ -187,12 +190,9 @@ class Study:
         taken = source.activations(list(dict.fromkeys(site for site, _, _ in places)))
         plans = []
         for site, head, position in places:
-            values = taken[site]
-            indices = None
-            if head is not None:
-                values = values.reshape(len(self.prompt), self._model.info.n_heads, -1)[:, head : head + 1]
-                indices = (head,)
+            part: Part = Whole() if head is None else Heads((head,))
+            values = part.take(taken[site].flatten(1), self._model.info.n_heads)
             last = len(self.prompt) - 1
             where = Positions("range", 0, last) if position is None else Positions("range", position, position)
-            plans.append(Plan({site: (Change(site, indices, "table", 0.0, where, values=values),)}))
+            plans.append(Plan({site: (ReplaceByPosition(site, part, where, values),)}))
         return plans

@@ -40,10 +40,6 @@ class Values:
         """`@name` as stored, float32 [d_model], on the model's device."""
         return torch.from_numpy(self._model.direction(name)).to(self._model.hf.device)
 
-    @property
-    def n_heads(self) -> int:
-        return self._model.info.n_heads
-
     def check(self, what: str, amount: float) -> None:
         """Raises UserError for a number that the model's own type cannot hold."""
         dtype = self._model.hf.dtype

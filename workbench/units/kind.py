@@ -10,7 +10,7 @@ from workbench.model_info import ModelInfo
 from workbench.units.unit import Unit
 
 Operation = Literal["set", "zero", "scale", "add", "add direction", "replace"]
-"""what an edit does: set to a number, or to 0; multiply; add a number, or a direction; replace: mean, resample, patch"""
+"""set: to a number other than 0; add: a number; replace: by a mean, a resample, a patch"""
 
 
 class Refusal(NamedTuple):

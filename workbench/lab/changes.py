@@ -1,0 +1,222 @@
+"""What edits do to a part of a site's activation, one class an operation. `applying.py` says at which columns."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from workbench.edits import Positions
+from workbench.errors import Cancelled, UserError
+from workbench.lab.parts import Part
+from workbench.units import Site
+
+
+class Stretch(NamedTuple):
+    """Neighbouring columns of some rows of a batch."""
+
+    rows: slice
+    column: int
+    n: int
+    position: int
+    """of the first column, counted from the rows' first token"""
+
+
+class Rows(NamedTuple):
+    """How prompts lie in the rows that are edited."""
+
+    first_columns: tuple[int, ...]
+    """the column of position 0, negative behind a cached prefix"""
+    start: int
+    """position of the first column where nothing is padded; above 0 when a cached prefix is continued"""
+    padded: bool
+
+
+@dataclass(frozen=True)
+class Change(ABC):
+    """One edit at one site."""
+
+    site: Site
+    part: Part
+    at: Positions
+
+    @abstractmethod
+    def write(self, numbers: torch.Tensor, stretch: Stretch) -> None:
+        """Changes the units' own numbers at a stretch, [row, position, …], in place."""
+
+    def span(self, length: int) -> tuple[int, int | None]:
+        """Positions of a prompt of `length` tokens: the first, and the one after the last (None: no end)."""
+        return self.at.span(length)
+
+    def bound(self, activation: torch.Tensor, rows: Rows, n_heads: int) -> Change:
+        """This change once it has seen all of an activation [row, …] that it is about to act on."""
+        return self
+
+
+@dataclass(frozen=True)
+class Fill(Change):
+    """Every number becomes `value`."""
+
+    value: float
+
+    def write(self, numbers: torch.Tensor, stretch: Stretch) -> None:
+        numbers.fill_(self.value)
+
+
+@dataclass(frozen=True)
+class Multiply(Change):
+    factor: float
+
+    def write(self, numbers: torch.Tensor, stretch: Stretch) -> None:
+        numbers.mul_(self.factor)
+
+
+@dataclass(frozen=True)
+class AddNumber(Change):
+    amount: float
+
+    def write(self, numbers: torch.Tensor, stretch: Stretch) -> None:
+        numbers.add_(self.amount)
+
+
+@dataclass(frozen=True, eq=False)
+class AddVector(Change):
+    """The same is added at every position."""
+
+    values: torch.Tensor
+    """[…]"""
+
+    def write(self, numbers: torch.Tensor, stretch: Stretch) -> None:
+        numbers.add_(self.values.to(numbers.dtype))
+
+
+@dataclass(frozen=True, eq=False)
+class AddByPosition(Change):
+    values: torch.Tensor
+    """[position, …]"""
+
+    def write(self, numbers: torch.Tensor, stretch: Stretch) -> None:
+        numbers.add_(_at(self.values, stretch, numbers))
+
+
+@dataclass(frozen=True, eq=False)
+class Replace(Change):
+    """The same is put at every position."""
+
+    values: torch.Tensor
+    """[…]"""
+
+    def write(self, numbers: torch.Tensor, stretch: Stretch) -> None:
+        numbers.copy_(self.values.to(numbers.dtype).expand_as(numbers))
+
+
+@dataclass(frozen=True, eq=False)
+class ReplaceByPosition(Change):
+    values: torch.Tensor
+    """[position, …]"""
+
+    def write(self, numbers: torch.Tensor, stretch: Stretch) -> None:
+        numbers.copy_(_at(self.values, stretch, numbers).expand_as(numbers))
+
+
+@dataclass(frozen=True, eq=False)
+class ReplaceFromPrompt(ReplaceByPosition):
+    """By what another prompt has at the same positions: both have to have them."""
+
+    edit: str
+    """as text, for its error"""
+
+    def span(self, length: int) -> tuple[int, int | None]:
+        """The prompt's part of the positions. Raises UserError where the other prompt lacks some of it."""
+        first, end = self.at.span(length)
+        end = length if end is None else min(end, length)
+        have = len(self.values)
+        if self.at.kind == "range" and self.at.last is not None:
+            if end > have:
+                raise UserError(f"{self.edit}: the other prompt has {have} tokens, positions 0 to {have - 1}")
+        elif have != length:
+            raise UserError(
+                f"{self.edit}: the other prompt has {have} tokens and this one {length}: take prompts of equal "
+                f"length, or patch at [last] or at a range that both have"
+            )
+        return first, end
+
+
+@dataclass(frozen=True)
+class EditContext:
+    """What a Python function hears of the place where it edits."""
+
+    layer: int
+    site: str
+    start: int
+    """position of the activation's first column; above 0 when a cached prefix is continued"""
+
+
+@dataclass(frozen=True)
+class CallPython(Change):
+    """By what a Python function makes of all positions at once; it never sees padding."""
+
+    call: Callable[[Any, EditContext], Any]
+
+    def bound(self, activation: torch.Tensor, rows: Rows, n_heads: int) -> Change:
+        taken = self.part.take(activation, n_heads).clone()
+        if not rows.padded:
+            return _Computed(self.site, self.part, self.at, self._called(taken, rows.start))
+        axis = self.part.position_axis
+        for row, zero in enumerate(rows.first_columns):
+            column = max(zero, 0)
+            own = taken[row : row + 1].narrow(axis, column, taken.shape[axis] - column)
+            if axis == 2:
+                own = own[..., zero + rows.start :]  # attention's keys begin where the row does, cached or not
+            own.copy_(self._called(own.clone(), max(-zero, 0)))
+        return _Computed(self.site, self.part, self.at, taken)
+
+    def write(self, numbers: torch.Tensor, stretch: Stretch) -> None:
+        raise AssertionError("a Python function is bound before it writes")
+
+    def _called(self, activation: torch.Tensor, start: int) -> torch.Tensor:
+        """The function's result as a tensor of the activation's shape. Raises UserError where it is none."""
+        where = f"the Python function at {self.site}"
+        shape = tuple(activation.shape)
+        try:
+            result = self.call(activation, EditContext(self.site.layer, self.site.name, start))
+        except (UserError, Cancelled):
+            raise
+        except Exception as error:
+            raise UserError(f"{where} failed: {type(error).__name__}: {error}") from error
+        if isinstance(result, np.ndarray):
+            result = torch.from_numpy(np.ascontiguousarray(result))
+        if not isinstance(result, torch.Tensor) or tuple(result.shape) != shape:
+            got = f"shape {tuple(result.shape)}" if isinstance(result, torch.Tensor) else type(result).__name__
+            raise UserError(f"{where} has to give back an array of shape {shape}: it gave {got}")
+        return result.to(device=activation.device, dtype=activation.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class _Computed(Change):
+    values: torch.Tensor
+    """[row, column, …], or with positions on the part's own axis"""
+
+    def write(self, numbers: torch.Tensor, stretch: Stretch) -> None:
+        own = self.values[stretch.rows].narrow(self.part.position_axis, stretch.column, stretch.n)
+        numbers.copy_(own.expand_as(numbers))
+
+
+def _at(values: torch.Tensor, stretch: Stretch, like: torch.Tensor) -> torch.Tensor:
+    return values.to(like.dtype)[stretch.position : stretch.position + stretch.n]
+
+
+def alike(changes: Sequence[Change]) -> bool:
+    """Whether all fill the same kind of part with one value at the same positions, in units of their own."""
+    first = changes[0]
+    return isinstance(first, Fill) and all(
+        isinstance(change, Fill)
+        and type(change.part) is type(first.part)
+        and change.value == first.value
+        and change.at == first.at
+        for change in changes
+    )

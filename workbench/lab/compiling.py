@@ -1,0 +1,159 @@
+"""Plans made of edits. An edit is read against the model once, where it comes in (`read_stack`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+import torch
+
+from workbench.edits import (
+    Add,
+    Function,
+    Mean,
+    ParsedEdit,
+    Positions,
+    Resample,
+    Scale,
+    SetTo,
+    check_contradictions,
+    resolve_edit,
+)
+from workbench.errors import UserError
+from workbench.lab.changes import (
+    AddNumber,
+    AddVector,
+    CallPython,
+    Change,
+    Fill,
+    Multiply,
+    Replace,
+    ReplaceByPosition,
+    ReplaceFromPrompt,
+)
+from workbench.lab.editing import ITSELF, AnyEdit, Instead, Plan, PythonEdit
+from workbench.lab.kinds import Place, lab_kind
+from workbench.lab.values import Values
+from workbench.model_info import ModelInfo
+from workbench.units import Site, Unit
+
+
+def read_stack(edits: Sequence[AnyEdit], info: ModelInfo) -> tuple[ParsedEdit, ...]:
+    """A stack with its units and positions, read where that was not done yet. Raises UserError."""
+    return tuple(_read(edit, info) for edit in edits)
+
+
+def _read(edit: AnyEdit, info: ModelInfo) -> ParsedEdit:
+    if isinstance(edit, ParsedEdit):
+        return edit
+    if isinstance(edit, PythonEdit):
+        return replace(resolve_edit(edit.edit, info), call=edit.call)
+    return resolve_edit(edit, info)
+
+
+def check_edits(stack: Sequence[ParsedEdit], values: Values) -> None:
+    """All that can be said before any is compiled. Raises UserError: what is missing, or contradicts another."""
+    check_contradictions(stack)
+    for edit in stack:
+        if isinstance(edit.edit, Function) and edit.call is None:
+            raise UserError(f"{edit} came from a notebook: it can only be run from Python, with its function")
+    for name in direction_names(stack):
+        values.direction(name)
+
+
+def direction_names(stack: Sequence[ParsedEdit]) -> list[str]:
+    """The directions that edits add, project out or act along, each once."""
+    return list(dict.fromkeys(name for edit in stack for name in edit.directions))
+
+
+def compile_plan(
+    stack: Sequence[ParsedEdit],
+    info: ModelInfo,
+    values: Values,
+    *,
+    skip_first: bool = False,
+    instead: Instead = ITSELF,
+) -> Plan:
+    """A stack as a plan. Raises UserError where a number is beyond what the model can hold."""
+    by_site: dict[Site, list[Change]] = {}
+    touched: set[Unit] = set()
+    for edit in stack:
+        units = _units(edit, instead)
+        for place in places(units, info, _vectors(values, instead)):
+            by_site.setdefault(place.site, []).append(_change(edit, place, info, values, instead))
+        if not isinstance(edit.edit, Function):
+            touched.update(units)
+    return Plan({site: tuple(changes) for site, changes in by_site.items()}, skip_first, frozenset(touched))
+
+
+def sites_to_sample(
+    stack: Sequence[ParsedEdit], info: ModelInfo, values: Values, instead: Instead = ITSELF
+) -> list[Site]:
+    """Sites whose values on the fixed text the edits need."""
+    sampled = [edit for edit in stack if isinstance(edit.edit, Mean | Resample)]
+    vectors = _vectors(values, instead)
+    return list(dict.fromkeys(place.site for edit in sampled for place in places(_units(edit, instead), info, vectors)))
+
+
+def switched_off(units: Iterable[Unit], info: ModelInfo, first: int = 0) -> Plan:
+    """Neurons and heads at zero from position `first` on, without going through text."""
+    named = list(units)
+    where = Positions("range", first) if first else Positions()
+    changes: dict[Site, tuple[Change, ...]] = {}
+    for site, part in places(named, info, _no_vectors):
+        changes[site] = (*changes.get(site, ()), Fill(site, part, where, 0.0))
+    return Plan(changes, units=frozenset(named))
+
+
+def places(units: Sequence[Unit], info: ModelInfo, direction: Callable[[str], torch.Tensor]) -> list[Place]:
+    """Where units are written, those of one kind together; `direction` gives a named vector, [d_model]."""
+    by_kind: dict[type[Unit], list[Unit]] = {}
+    for unit in units:
+        by_kind.setdefault(type(unit), []).append(unit)
+    return [place for alike in by_kind.values() for place in lab_kind(alike[0]).places(alike, info, direction)]
+
+
+def _units(edit: ParsedEdit, instead: Instead) -> list[Unit]:
+    return [instead.units.get(unit, unit) for unit in edit.units]
+
+
+def _vectors(values: Values, instead: Instead) -> Callable[[str], torch.Tensor]:
+    def direction(name: str) -> torch.Tensor:
+        other = instead.directions.get(name)
+        return values.direction(name) if other is None else other
+
+    return direction
+
+
+def _no_vectors(name: str) -> torch.Tensor:
+    raise AssertionError(f"@{name} is no unit that can be switched off")
+
+
+def _change(edit: ParsedEdit, place: Place, info: ModelInfo, values: Values, instead: Instead) -> Change:
+    """What an edit does at one place."""
+    site, part = place
+    at, what = edit.at, edit.edit
+    if isinstance(what, Function):
+        assert edit.call is not None, "check_edits comes first"
+        return CallPython(site, part, at, edit.call)
+    if isinstance(what, Add) and what.direction:
+        vector = what.strength * _vectors(values, instead)(what.direction)
+        values.check(str(edit), float(vector.abs().max()))
+        return AddVector(site, part, at, vector)
+    if isinstance(what, SetTo | Scale | Add):
+        values.check(str(edit), what.amount)
+        if isinstance(what, SetTo):
+            return Fill(site, part, at, what.value)
+        return (
+            Multiply(site, part, at, what.factor)
+            if isinstance(what, Scale)
+            else AddNumber(site, part, at, what.strength)
+        )
+    if isinstance(what, Mean):
+        return Replace(site, part, at, part.take(values.mean(site), info.n_heads))
+    if isinstance(what, Resample):
+        return ReplaceByPosition(site, part, at, part.take(values.resampled(site), info.n_heads))
+    other = part.take(values.patched(site, what.prompt), info.n_heads)
+    if at.kind == "last":
+        return Replace(site, part, at, other[-1])
+    return ReplaceFromPrompt(site, part, at, other, str(edit))

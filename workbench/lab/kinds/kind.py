@@ -1,0 +1,97 @@
+"""What a kind of unit is to the lab. Each file of this folder ends in `LAB_KIND = ...`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+import torch
+
+from workbench.lab.loading import Model
+from workbench.lab.parts import Part
+from workbench.model_info import ModelInfo
+from workbench.units import Site, Unit
+
+U = TypeVar("U", bound=Unit)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A unit over one prompt."""
+
+    unit: str
+    part: str
+    """`activation`; of a gated neuron also `gate` (before its activation function) and `linear`, whose product with
+    the activated gate the activation is; `norm` of a head or site; `projection` on a direction"""
+    values: np.ndarray
+    """float32 [position]; of a direction [layer, position]"""
+
+
+class Weights(Protocol):
+    """What reading needs of a model's weights."""
+
+    def head_output(self, layer: int, head: int) -> torch.Tensor:
+        """W_O's slice, [d_head, d_model]."""
+
+    def direction(self, name: str) -> np.ndarray:
+        """float32 [d_model]"""
+
+
+class Place(NamedTuple):
+    """Where units are written."""
+
+    site: Site
+    part: Part
+
+
+class Pool(NamedTuple, Generic[U]):
+    """Units that can stand for each other in a control."""
+
+    edited: list[U]
+    all: list[U]
+    """the edited among them"""
+
+
+class Matched(ABC, Generic[U]):
+    """How matched random controls of a kind are drawn: other units in the places of the edited ones (METHODS 0)."""
+
+    @abstractmethod
+    def pools(self, units: Sequence[U], model: Model) -> list[Pool[U]]:
+        """The edited units by what they can be exchanged with."""
+
+    @abstractmethod
+    def describe(self, n: int) -> str:
+        """What the controls of `n` units are."""
+
+
+class LabKind(ABC, Generic[U]):
+    """Reads a kind of unit, and says where it is written and what it is compared with."""
+
+    matched: Matched[U] | None = None
+    """None where no other unit can stand for one: controls then take other directions"""
+
+    @abstractmethod
+    def sites(self, unit: U, info: ModelInfo) -> list[Site]:
+        """What a pass has to capture to read it. Raises UserError for what is no number per token."""
+
+    @abstractmethod
+    def read(self, unit: U, captured: Mapping[Site, torch.Tensor], info: ModelInfo, weights: Weights) -> list[Reading]:
+        """The unit over one prompt; `captured` are its sites, [position, …] each."""
+
+    @abstractmethod
+    def places(self, units: Sequence[U], info: ModelInfo, direction: Callable[[str], torch.Tensor]) -> list[Place]:
+        """Where units are written, each place once; `direction` gives a named vector as stored, [d_model]."""
+
+
+def array(values: torch.Tensor) -> np.ndarray:
+    """As float32, on the CPU."""
+    return np.asarray(values.float().cpu().numpy())
+
+
+def sets_of(n: int, plural: str) -> str:
+    """What the controls of several units are: `random pairs of neurons`; `plural` is empty for units of many kinds."""
+    of = f" of {plural}" if plural and n == 2 else f" {plural}" if plural else ""
+    return f"random pairs{of}" if n == 2 else f"random sets of {n:,}{of}"
