@@ -165,6 +165,7 @@ def test_means_and_resamples_are_of_the_fixed_text(pair):
     added = sampled(lab, plain, 0, "attn_out")
     check(lab, plain, "L1.N7=mean", [(1, "mlp_post", neuron(7, lambda a: a * 0 + post[:, 7].mean()))])
     check(lab, plain, "L1.H2=mean", [(1, "z", head(2, h, lambda a: a * 0 + z[:, 2].mean(0)))])
+    check(lab, plain, "L1.z=mean", [(1, "z", head(slice(None), h, lambda a: a * 0 + z.mean(0)))])
     check(lab, plain, "L0.attn_out=mean", [(0, "attn_out", lambda a: a * 0 + added.mean(0))])
     drawn = np.random.default_rng([_DRAW, 5]).integers(0, len(post), lab.info.n_ctx)[:n]
     check(lab, plain, "L1.N3,L1.N7=resample", [(1, "mlp_post", neuron([3, 7], lambda a: post[drawn][:, [3, 7]][None]))])
@@ -205,6 +206,7 @@ def test_patches_from_another_prompt(pair, refusal):
     post, z = plain.read(other, 1, "mlp_post"), plain.read(other, 1, "z").unflatten(-1, (h, -1))
     check(lab, plain, f'L1.N7<"{OTHER}"', [(1, "mlp_post", neuron(7, lambda a: post[..., 7]))])
     check(lab, plain, f'L1.H2[1-]<"{OTHER}"', [(1, "z", at(1, n, head(2, h, lambda a: z[:, :, 2])))])
+    check(lab, plain, f'L1.z<"{OTHER}"', [(1, "z", head(slice(None), h, lambda a: z))])
     stream = plain.read(longer, 1, "resid_pre")
     check(
         lab, plain, f'L1.resid_pre[last]<"{LONGER}"', [(1, "resid_pre", at(n - 1, n, lambda x: x * 0 + stream[:, -1:]))]

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from workbench.units.grammar import check_unit, complete, format_units, parse_unit, parse_units
 from workbench.units.kind import Kind, Operation, Refusal
-from workbench.units.kinds import kind_of, kinds
+from workbench.units.kinds import kind_of
 from workbench.units.kinds.component import Component
 from workbench.units.kinds.direction import Direction
 from workbench.units.kinds.head import Head
@@ -44,7 +44,6 @@ __all__ = [
     "expand_sets",
     "format_units",
     "kind_of",
-    "kinds",
     "names_sets",
     "parse_unit",
     "parse_units",
