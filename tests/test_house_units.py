@@ -10,7 +10,7 @@ from tests.test_units import INFO
 from workbench.edits import parse_edit, parse_edits
 from workbench.errors import GrammarError, UserError
 from workbench.lab import kinds as lab_kinds
-from workbench.units import Site, complete, format_units, parse_units
+from workbench.units import Site, complete, format_units, parse_units, written_forms
 from workbench.units import kinds as declared_kinds
 
 DECLARATION = '''
@@ -30,6 +30,7 @@ KIND = Kind(
     name="coordinate",
     unit=Coordinate,
     example="L10.C77",
+    meaning="a coordinate of the stream",
     order=15,
     parse=lambda term: parse_indexed(term, Coordinate, "C", "coordinate", lambda info: info.d_model),
     begins="C",
@@ -101,6 +102,7 @@ def test_sentences_name_it_among_the_others(a_new_kind):
         parse_units("L1.x")
     with pytest.raises(GrammarError, match="a dot and N, C, H or a site follow the layer: L12.N345, L10.C77"):
         parse_units("L1")
+    assert "L10.C77         a coordinate of the stream" in written_forms()
 
 
 def test_it_takes_the_edits_that_it_declares(a_new_kind):

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from msgspec import Meta
 
-from workbench.edits import resolve_edit
 from workbench.errors import UserError
 from workbench.experiment import Experiment
 from workbench.experiments._common import Asked, asked, carried, clustered, quoted
 from workbench.params import PromptParams
 from workbench.report import NextStep, Report
 from workbench.text import number, show_token
-from workbench.units import Direction, Head, Neuron, Unit, parse_units
+from workbench.units import Direction, Indexed, Unit, parse_unit, parse_units
 from workbench.views import Column, Heatmap, Lines, Series, Table, TokenRow, Tokens
 
 if TYPE_CHECKING:
@@ -54,23 +53,20 @@ def run(lab: Lab, params: Params, report: Report) -> None:
         _run_one(lab, rows[0], units, params, report)
 
 
-def _main(reading: Reading) -> bool:
-    """The part that stands for the unit; the others explain it."""
-    return reading.part in ("activation", "norm", "projection")
-
-
 # --- one prompt ------------------------------------------------------------------------------------
 
 
 def _run_one(lab: Lab, row: Asked, units: list[Unit], params: Params, report: Report) -> None:
+    from workbench.lab.reading import remarks
+
     clean = lab.read(units, row.prompt)
     edited = lab.read(units, row.prompt, lab.edits) if lab.edits else None
     tokens = row.prompt.tokens
-    flat = [reading for reading in clean if _main(reading) and reading.values.ndim == 1]
+    flat = [reading for reading in clean if reading.main and reading.values.ndim == 1]
     order = sorted(flat, key=lambda one: -float(np.abs(one.values).max()))
     other = {(one.unit, one.part): one for one in edited or []}
     shown = order[:SHOWN] if len(order) > SHOWN else flat
-    note = "; ".join(filter(None, [row.prompt.describe, _heads_note(lab, units)]))
+    note = "; ".join(filter(None, [row.prompt.describe, remarks(units, lab.info)]))
     if len(shown) < len(flat):
         note = f"the {SHOWN} largest of {len(flat):,} units; {note}"
     if shown:
@@ -79,8 +75,7 @@ def _run_one(lab: Lab, row: Asked, units: list[Unit], params: Params, report: Re
         report.add("units", _table(tokens, order, other))
         for name in ("clean", "edited")[: 1 + bool(other)]:
             report.add(f"all_{name}", _grid(tokens, flat, other if name == "edited" else {}, name if other else ""))
-    neurons = [unit for unit in units if isinstance(unit, Neuron)]
-    if neurons:
+    if not all(reading.main for reading in clean):
         strongest = {one.unit for one in shown}
         report.add("parts", _parts(tokens, [one for one in clean if one.unit in strongest], other))
     for reading in clean:
@@ -88,13 +83,6 @@ def _run_one(lab: Lab, row: Asked, units: list[Unit], params: Params, report: Re
             _projection(report, tokens, reading, other.get((reading.unit, reading.part)))
     report.say(_sentence(order, other, tokens, clean, params))
     _suggest(report, params, order, lab)
-
-
-def _heads_note(lab: Lab, units: list[Unit]) -> str:
-    """What a head's norm leaves out where a norm stands between attention and the stream."""
-    if not lab.info.post_norm or not any(isinstance(unit, Head) for unit in units):
-        return ""
-    return "norms of heads are taken before the norm that follows attention in this model"
 
 
 def _strip(tokens: list[str], shown: list[Reading], other: dict[tuple[str, str], Reading], note: str) -> Tokens:
@@ -252,9 +240,9 @@ def _sentence(
 
 
 def _suggest(report: Report, params: Params, order: list[Reading], lab: Lab) -> None:
-    edited = {str(unit) for edit in lab.plain_edits for unit in resolve_edit(edit, lab.info).units}
+    edited = {str(unit) for edit in lab.edits for unit in edit.units}
     unit = next((one.unit for one in order if one.unit not in edited), "")
-    if unit.partition(".")[2][:1] in ("N", "H"):
+    if unit and isinstance(parse_unit(unit), Indexed):
         report.suggest(
             NextStep(
                 label=f"what if {unit} is switched off",
@@ -273,16 +261,18 @@ def _suggest(report: Report, params: Params, order: list[Reading], lab: Lab) -> 
 
 
 def _run_set(lab: Lab, rows: list[Asked], units: list[Unit], params: Params, report: Report) -> None:
+    from workbench.lab.reading import remarks
+
     if any(isinstance(unit, Direction) for unit in units):
         raise UserError("directions are read over one prompt at a time: give --prompt, or leave the direction out")
     names = [str(unit) for unit in units]
     clean: list[list[np.ndarray]] = []
     edited: list[list[np.ndarray]] = []
     for row in report.track(rows, "prompts"):
-        clean.append([one.values for one in lab.read(units, row.prompt) if _main(one)])
+        clean.append([one.values for one in lab.read(units, row.prompt) if one.main])
         if lab.edits:
-            edited.append([one.values for one in lab.read(units, row.prompt, lab.edits) if _main(one)])
-        _tell_set(report, rows, names, clean, edited, _heads_note(lab, units))
+            edited.append([one.values for one in lab.read(units, row.prompt, lab.edits) if one.main])
+        _tell_set(report, rows, names, clean, edited, remarks(units, lab.info))
     report.suggest(NextStep(label="what the model says next", experiment="predict", params=carried(params)))
 
 

@@ -22,3 +22,8 @@ def read_units(units: Sequence[Unit], forward: Forward, info: ModelInfo, weights
     captured = {site: activation[0] for site, activation in forward.captured.items()}
     with torch.inference_mode():
         return [reading for unit in units for reading in lab_kind(unit).read(unit, captured, info, weights)]
+
+
+def remarks(units: Sequence[Unit], info: ModelInfo) -> str:
+    """What a reader has to know of how these units are read in this model; empty where there is nothing."""
+    return "; ".join(dict.fromkeys(filter(None, (lab_kind(unit).remark(info) for unit in units))))

@@ -12,6 +12,18 @@ from workbench.units.kinds import kinds
 from workbench.units.scan import SEPARATORS, read_numbers
 from workbench.units.unit import MAX_UNITS, Indexed, Unit
 
+_LISTS = {
+    "L3.N10-20": "a range, both ends included; L3-5.H0, L*.resid_post and L5.H* likewise",
+    "L3.N1, L4.N2": "a list: commas or spaces",
+    "basket:months": "a named set of pins, `basket` alone the pins without a name; where a session is at hand",
+}
+
+
+def written_forms() -> list[str]:
+    """All that can be written where units are asked for, with what it means: a line each, for help."""
+    forms = {kind.example: kind.meaning for kind in kinds()} | _LISTS
+    return [f"{form:<15} {meaning}" if len(form) < 16 else f"{form}   {meaning}" for form, meaning in forms.items()]
+
 
 def parse_units(text: str, info: ModelInfo | None = None) -> list[Unit]:
     """All units that `text` names, in its order, each once.

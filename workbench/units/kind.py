@@ -55,6 +55,8 @@ class Kind:
     unit: type[Unit]
     example: str
     """an address"""
+    meaning: str
+    """what the example is, for help"""
     order: int
     """where it stands among the kinds in sentences; completion offers the last first, since it has fewest units"""
     parse: Callable[[Term], ParsedTerm | None]

@@ -42,6 +42,11 @@ class LabHead(LabKind[Head]):
         added = own @ weights.head_output(unit.layer, unit.index).float()
         return [Reading(str(unit), "norm", array(added.norm(dim=-1)))]
 
+    def remark(self, info: ModelInfo) -> str:
+        if not info.post_norm:
+            return ""
+        return "norms of heads are taken before the norm that follows attention in this model"
+
     def places(self, units: Sequence[Head], info: ModelInfo, direction: Callable[[str], torch.Tensor]) -> list[Place]:
         return places_by_layer(units, "z", Heads)
 

@@ -28,6 +28,8 @@ class Reading:
     the activated gate the activation is; `norm` of a head or site; `projection` on a direction"""
     values: np.ndarray
     """float32 [position]; of a direction [layer, position]"""
+    main: bool = True
+    """whether this part stands for the unit; the others explain it"""
 
 
 class Weights(Protocol):
@@ -80,6 +82,10 @@ class LabKind(ABC, Generic[U]):
     @abstractmethod
     def read(self, unit: U, captured: Mapping[Site, torch.Tensor], info: ModelInfo, weights: Weights) -> list[Reading]:
         """The unit over one prompt; `captured` are its sites, [position, …] each."""
+
+    def remark(self, info: ModelInfo) -> str:
+        """What a reader has to know of these readings in this model; empty where there is nothing."""
+        return ""
 
     @abstractmethod
     def places(self, units: Sequence[U], info: ModelInfo, direction: Callable[[str], torch.Tensor]) -> list[Place]:

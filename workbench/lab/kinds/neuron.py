@@ -15,6 +15,8 @@ from workbench.lab.strength import deciles, neuron_strength
 from workbench.model_info import ModelInfo
 from workbench.units import Neuron, Site
 
+_ACTIVATION = "activation"
+
 
 class MatchedNeurons(Matched[Neuron]):
     """From the unit's layer and decile of rms(activation) · ‖w_out‖ (`strength.py`)."""
@@ -43,7 +45,7 @@ class LabNeuron(LabKind[Neuron]):
         self, unit: Neuron, captured: Mapping[Site, torch.Tensor], info: ModelInfo, weights: Weights
     ) -> list[Reading]:
         return [
-            Reading(str(unit), part, array(captured[Site(unit.layer, site)][:, unit.index]))
+            Reading(str(unit), part, array(captured[Site(unit.layer, site)][:, unit.index]), main=part == _ACTIVATION)
             for part, site in _parts(info).items()
         ]
 
@@ -54,7 +56,7 @@ class LabNeuron(LabKind[Neuron]):
 def _parts(info: ModelInfo) -> dict[str, str]:
     """A reading's parts, and the sites they stand at."""
     before = {"gate": "mlp_pre", "linear": "mlp_pre_linear"} if info.gated_mlp else {"before": "mlp_pre"}
-    return {"activation": "mlp_post", **before}
+    return {_ACTIVATION: "mlp_post", **before}
 
 
 LAB_KIND = LabNeuron()

@@ -41,7 +41,8 @@ KIND = Kind(
     name="component",
     unit=Component,
     example="L5.resid_post@refusal",
-    order=30,
+    meaning="the component of a site along a direction",
+    order=60,
     parse=_parse,
     refuses={"add direction": NO_DIRECTION},
 )

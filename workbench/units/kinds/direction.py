@@ -31,6 +31,7 @@ KIND = Kind(
     name="direction",
     unit=Direction,
     example="@refusal",
+    meaning="a named direction",
     order=50,
     parse=_parse,
     in_layer=False,

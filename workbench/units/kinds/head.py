@@ -29,6 +29,7 @@ KIND = Kind(
     name="head",
     unit=Head,
     example="L5.H3",
+    meaning="a query head",
     order=20,
     parse=_parse,
     begins="H",

@@ -50,6 +50,7 @@ KIND = Kind(
     name="neuron",
     unit=Neuron,
     example="L12.N345",
+    meaning="a neuron: layer 12, index 345 of the MLP post-activation",
     order=10,
     parse=_parse,
     begins="N",

@@ -46,6 +46,7 @@ KIND = Kind(
     name="site",
     unit=Site,
     example="L5.resid_post",
+    meaning="a site of the stream or of a block (SITES)",
     order=40,
     parse=_parse,
     begins="a site",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
@@ -31,6 +31,7 @@ from workbench.tui.widgets.words import Words
 
 if TYPE_CHECKING:
     from workbench.edits import Entry
+    from workbench.model_info import ModelInfo
     from workbench.tui.theme import Ink
 
 _GRAMMAR = (
@@ -62,16 +63,18 @@ class EditList(LineList):
         text = Text.assemble((f"{index + 1:>2}  ", colors.quiet), mark, "  ")
         style = colors.strong if entry.on else colors.quiet
         text.append(fit(safe(str(entry.edit)), min(40, max(10, cells - 30))), style)
-        return text.append(f"  {_touches(entry.edit.units, page)}", colors.quiet)
+        return text.append(f"  {_touches(entry.edit.units, page.workbench.model_info)}", colors.quiet)
 
 
-def _touches(units: str, page: Page) -> str:
+@lru_cache
+def _touches(units: str, info: ModelInfo | None) -> str:
+    """How many units an edit touches: drawn again with every key, and a star can mean all of a model's neurons."""
     from workbench.units import names_sets, parse_units
 
     if names_sets(units):
         return "what is pinned when a step begins"
     try:
-        n = len(parse_units(units, page.workbench.model_info))
+        n = len(parse_units(units, info))
     except UserError:
         return "the model has no such unit"
     return f"{count(n)} unit{'' if n == 1 else 's'}"

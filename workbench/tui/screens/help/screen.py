@@ -98,8 +98,6 @@ class Help(Page):
 
 
 def _units() -> str:
-    from workbench import units
+    from workbench.units import written_forms
 
-    # The module's own grammar table, without its first line: one place says what can be written.
-    grammar = (units.__doc__ or "").strip().partition("\n")[2]
-    return "\n".join(f"  {line}" for line in grammar.strip().splitlines()) + "\n"
+    return "\n".join(f"  {line}" for line in written_forms()) + "\n"
