@@ -10,7 +10,7 @@ from tests.test_units import INFO
 from workbench.edits import parse_edit, parse_edits
 from workbench.errors import GrammarError, UserError
 from workbench.lab import kinds as lab_kinds
-from workbench.units import Site, complete, format_units, parse_units, written_forms
+from workbench.units import Site, complete, format_units, parse_unit, parse_units, written_forms
 from workbench.units import kinds as declared_kinds
 
 DECLARATION = '''
@@ -85,6 +85,14 @@ def a_new_kind(tmp_path, monkeypatch):
     lab_kinds._named.cache_clear()
     for package in files:
         sys.modules.pop(f"{package.__name__}.coordinate", None)
+
+
+def test_every_kind_reads_its_own_example_and_has_a_lab_file():
+    for kind in declared_kinds.kinds():
+        unit = parse_unit(kind.example)
+        assert type(unit) is kind.unit
+        assert str(unit) == kind.example
+        assert isinstance(lab_kinds.lab_kind(unit), lab_kinds.LabKind)
 
 
 def test_it_is_read_written_and_completed(a_new_kind):

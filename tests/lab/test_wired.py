@@ -149,6 +149,21 @@ def test_a_python_function_at_a_site_equals_a_plain_hook(arch, site):
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
 
 
+def test_a_python_function_of_a_component_has_one_number_a_position():
+    lab = tiny_lab("llama")
+    prompt = lab.prompt(PROMPT)
+    shapes = []
+
+    def twice(component, context):
+        shapes.append(tuple(component.shape))
+        return 2 * component
+
+    called = lab.forward(prompt, python("L1.resid_post@L0.N3.out", twice)).logits
+    scaled = lab.forward(prompt, parse_edits(["L1.resid_post@L0.N3.out*=2"])).logits
+    torch.testing.assert_close(called, scaled)
+    assert shapes == [(1, len(prompt))]
+
+
 def test_an_edit_of_resid_mid_reaches_the_stream():
     lab = tiny_lab("llama")
     prompt = lab.prompt(PROMPT)

@@ -18,7 +18,7 @@ from workbench.experiments._common import Asked, asked, carried, clustered, quot
 from workbench.params import PromptParams
 from workbench.report import NextStep, Report
 from workbench.text import number, show_token
-from workbench.units import Direction, Indexed, Unit, parse_unit, parse_units
+from workbench.units import Indexed, Unit, parse_unit, parse_units
 from workbench.views import Column, Heatmap, Lines, Series, Table, TokenRow, Tokens
 
 if TYPE_CHECKING:
@@ -261,9 +261,10 @@ def _suggest(report: Report, params: Params, order: list[Reading], lab: Lab) -> 
 
 
 def _run_set(lab: Lab, rows: list[Asked], units: list[Unit], params: Params, report: Report) -> None:
+    from workbench.lab.kinds import lab_kind
     from workbench.lab.reading import remarks
 
-    if any(isinstance(unit, Direction) for unit in units):
+    if any(lab_kind(unit).per_layer for unit in units):
         raise UserError("directions are read over one prompt at a time: give --prompt, or leave the direction out")
     names = [str(unit) for unit in units]
     clean: list[list[np.ndarray]] = []

@@ -16,6 +16,8 @@ WRITTEN_AT = ("resid_pre", "attn_out", "mlp_out")
 
 
 class LabDirection(LabKind[Direction]):
+    per_layer = True
+
     def sites(self, unit: Direction, info: ModelInfo) -> list[Site]:
         return [Site(layer, "resid_post") for layer in range(info.n_layers)]
 

@@ -74,6 +74,8 @@ class LabKind(ABC, Generic[U]):
 
     matched: Matched[U] | None = None
     """None where no other unit can stand for one: controls then take other directions"""
+    per_layer: bool = False
+    """whether a reading has a number for every layer, too"""
 
     @abstractmethod
     def sites(self, unit: U, info: ModelInfo) -> list[Site]:
