@@ -82,11 +82,11 @@ def test_predict_goes_on_with_smaller_batches_and_finds_the_same(monkeypatch):
 
     run, forward = model.run_forward, []
 
-    def small(hf, sites, prompts, plans, **how):
+    def small(model, prompts, plans, **how):
         forward.append(len(prompts))
         if len(prompts) > 2:
             full()
-        return run(hf, sites, prompts, plans, **how)
+        return run(model, prompts, plans, **how)
 
     monkeypatch.setattr(model, "run_forward", small)
     lab._model.clean.clear()

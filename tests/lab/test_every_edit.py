@@ -11,10 +11,10 @@ from tests.tiny import ARCHITECTURES, tiny_model
 from workbench import paths
 from workbench.edits import parse_edits
 from workbench.errors import UserError
-from workbench.lab.applying import Pass, edit_hooks
+from workbench.lab.applying import Pass
 from workbench.lab.finding.source import ModelSource
-from workbench.lab.forward import hooked
 from workbench.lab.model import load_lab
+from workbench.lab.passes import run_pass
 from workbench.lab.strength import sample_prompts
 from workbench.lab.values import _DRAW
 
@@ -251,8 +251,8 @@ def test_padding_on_the_left_moves_nothing(pair):
     for text in ("L1.N7[2-3]=3", "L1.H2[last]=0", "L1.resid_pre[1-]=resample"):
         plan = lab.plan(parse_edits([text], lab.info))
         run = Pass(tuple(map(len, prompts)), lab.info.n_heads, 0, tuple(pads))
-        with torch.no_grad(), hooked(lab._model.sites, edit_hooks([plan], run)):
-            padded = lab._model.hf(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False).logits
+        placed = {"attention_mask": mask, "position_ids": positions}
+        padded = run_pass(lab._model, ids, [plan], run, placed=placed).logits
         for row, prompt in enumerate(prompts):
             alone = lab.forward(prompt, plan).logits[0]
             assert torch.allclose(padded[row, pads[row] :], alone, atol=1e-4), text

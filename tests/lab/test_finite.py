@@ -166,7 +166,7 @@ def test_half_precisions_are_told_of_wider_ones(tmp_path):
     with pytest.raises(NotFinite, match=sentence):
         lab.forward(lab.prompt(PROMPT))
     other = opened(folder, "bfloat16")
-    assert other.forward(other.prompt(PROMPT)).wrong_row() is None
+    assert np.isfinite(other.forward(other.prompt(PROMPT)).entropy()).all()
 
 
 def test_finite_weights_that_overflow_in_float32(tmp_path):

@@ -10,7 +10,7 @@ import torch
 
 from tests.lab.labs import EVERY, PROMPT, new_report, plain, source_of, tiny_folder, tiny_lab
 from workbench.execute import execute
-from workbench.lab import key_values, loading
+from workbench.lab import key_values, loading, passes
 from workbench.lab.model import load_lab
 
 
@@ -59,8 +59,8 @@ def test_one_step_without_its_past_would_have_been_wrong(monkeypatch):
 
 
 def test_a_cache_that_is_wrong_under_edits_alone_is_noticed(monkeypatch):
-    whole = key_values.edit_hooks
-    monkeypatch.setattr(key_values, "edit_hooks", lambda plans, run: {} if run.start else whole(plans, run))
+    whole = passes.edit_hooks
+    monkeypatch.setattr(passes, "edit_hooks", lambda plans, run: {} if run.start else whole(plans, run))
     assert "off by" in fresh("llama").remarks[0]
 
 

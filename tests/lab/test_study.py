@@ -194,14 +194,14 @@ def test_a_batch_that_is_too_large_is_halved(monkeypatch):
     wanted = {}
     for results in study.run(plans):
         wanted.update(zip(results.indices, results.value(METRICS[0]), strict=True))
-    whole = module.edited_logits
+    whole = module.run_from
 
     def limited(model, trace, layer, some):
         if len(some) > 3:
             raise RuntimeError("CUDA out of memory")
         return whole(model, trace, layer, some)
 
-    monkeypatch.setattr(module, "edited_logits", limited)
+    monkeypatch.setattr(module, "run_from", limited)
     found = {}
     for results in study.run(plans):
         found.update(zip(results.indices, results.value(METRICS[0]), strict=True))

@@ -15,9 +15,8 @@ import numpy as np
 import torch
 
 from workbench.errors import UserError
-from workbench.lab.editing import CLEAN
 from workbench.lab.forward import run_forward
-from workbench.lab.loading import Model
+from workbench.lab.loaded import Model
 from workbench.model_info import ModelInfo
 from workbench.units import Site, parse_unit
 
@@ -74,16 +73,7 @@ def states(model: Model, contrast: Contrast) -> torch.Tensor:
     found = []
     for start in range(0, len(prompts), size):
         chunk = prompts[start : start + size]
-        run = run_forward(
-            model.hf,
-            model.sites,
-            chunk,
-            [CLEAN],
-            capture=[contrast.site],
-            keep=None,
-            n_heads=model.info.n_heads,
-            check=model.cancel_check,
-        )
+        run = run_forward(model, chunk, capture=[contrast.site], keep=None)
         at = torch.tensor([len(prompt) + contrast.position for prompt in chunk])
         found.append(run.captured[contrast.site][torch.arange(len(chunk)), at].cpu().double())
     return torch.cat(found)

@@ -20,7 +20,7 @@ from workbench.errors import UserError
 from workbench.lab.contrast import read_contrast, shuffled_differences
 from workbench.lab.directions import direction_file
 from workbench.lab.editing import AnyEdit, Instead, Plan, direction_names, switched_off
-from workbench.lab.loading import Model
+from workbench.lab.loaded import Model
 from workbench.lab.strength import neuron_strength
 from workbench.lab.values import Values
 from workbench.units import Head, Neuron, Site, Unit

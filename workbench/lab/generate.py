@@ -19,10 +19,8 @@ import torch
 from workbench.lab import metrics
 from workbench.lab.applying import Pass
 from workbench.lab.continuation import Generated, Row
-from workbench.lab.finite import first_wrong, whole
-from workbench.lab.forward import not_finite
-from workbench.lab.key_values import next_logits
-from workbench.lab.loading import Model
+from workbench.lab.loaded import Model
+from workbench.lab.passes import run_pass
 
 
 @dataclass(frozen=True)
@@ -50,21 +48,16 @@ def run_generation(
     ids, padding = _left_padded([rows[at].prompt.ids for at in active])
     ids = ids.to(model.hf.device)
     use_cache = use_cache and model.caches
-    cache: Any = None
+    past: Any = None
     start = 0
     while active:
-        if model.cancel_check is not None:
-            model.cancel_check()
         prompts = tuple(len(rows[at].prompt) for at in active)
         run = Pass(prompts, model.info.n_heads, start, padding if any(padding) else ())
         placed = _placed(padding, start, ids.shape[1], ids.device)
-        logits, cache = next_logits(
-            model, ids[:, start:], cache, use_cache, [rows[at].plan for at in active], run, placed
-        )
-        if not whole(logits):
-            row = first_wrong(logits)
-            plan = rows[active[row]].plan
-            raise not_finite(model.hf, model.sites, ids[row, padding[row] :], prompts[row], plan, model.info.n_heads)
+        plans_of_rows = [rows[at].plan for at in active]
+        passed = run_pass(model, ids, plans_of_rows, run, use_cache=use_cache, past=past, placed=placed)
+        logits, past = passed.last, passed.past
+        assert logits is not None
         with torch.inference_mode():
             logp = metrics.log_probs(logits)
             chosen = _choose(logp, [lines[at] for at in active], choice)
@@ -81,8 +74,8 @@ def run_generation(
             active, padding = [active[row] for row in left], tuple(padding[row] for row in left)
             index = torch.tensor(left, dtype=torch.int64, device=ids.device)
             ids = ids[index]
-            if cache is not None and left:
-                cache.batch_select_indices(index)
+            if past is not None and left:
+                past.batch_select_indices(index)
 
 
 class _Line:

@@ -32,7 +32,8 @@ from workbench.lab.finding.source import ModelSource
 from workbench.lab.forward import Forward, Keep, run_forward
 from workbench.lab.generate import Choice, run_generation
 from workbench.lab.lens import Lens, lens_sites
-from workbench.lab.loading import Model, load_model
+from workbench.lab.loaded import Model
+from workbench.lab.loading import load_model
 from workbench.lab.progress import Progress, silent
 from workbench.lab.prompts import AnswerToken, Prompt
 from workbench.lab.reading import Reading, read_units, sites_of
@@ -144,11 +145,11 @@ class Lab:
         if plan.changes:
             return self._run(rows, [plan], sites, logits)
         key = (tuple(row.ids.tobytes() for row in rows), tuple(sites), logits)
-        found = self._model.clean.get(key)
-        if found is None:
-            found = self._run(rows, [CLEAN], sites, logits)
-            self._model.clean.put(key, found)
-        return found
+        kept: Forward | None = self._model.clean.get(key)
+        if kept is None:
+            kept = self._run(rows, [CLEAN], sites, logits)
+            self._model.clean.put(key, kept)
+        return kept
 
     def timed_pass(self) -> tuple[int, float]:
         """Tokens and seconds of a clean pass over text of our own; the first of two warms up."""
@@ -306,14 +307,4 @@ class Lab:
         return compiled
 
     def _run(self, rows: Sequence[Prompt], plans: Sequence[Plan], sites: Sequence[Site], keep: Keep) -> Forward:
-        model = self._model
-        return run_forward(
-            model.hf,
-            model.sites,
-            rows,
-            plans,
-            capture=sites,
-            keep=keep,
-            n_heads=self.info.n_heads,
-            check=model.cancel_check,
-        )
+        return run_forward(self._model, rows, plans, capture=sites, keep=keep)

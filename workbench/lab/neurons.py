@@ -15,6 +15,7 @@ from workbench.lab.indexing import heldout, weights, weights_index
 from workbench.lab.indexing.build import IndexBuild, default_settings
 from workbench.lab.indexing.heldout import HeldOut, Rule
 from workbench.lab.indexing.token_features import TokenFeatures
+from workbench.lab.passes import run_pass
 from workbench.lab.prompts import Prompt
 from workbench.report import Report
 from workbench.units import Neuron, Site
@@ -106,8 +107,7 @@ def probe_rate(build: IndexBuild) -> float:
     rate = 0.0
     for _ in range(2):
         began = time.monotonic()
-        with torch.inference_mode():
-            build.model.hf.base_model(input_ids=ids, use_cache=False)
+        run_pass(build.model, ids, head=None)
         if ids.is_cuda:
             torch.cuda.synchronize()
         rate = ids.numel() / max(time.monotonic() - began, 1e-6)

@@ -19,11 +19,10 @@ from workbench.lab.attribution import Attribution, attribute, first_counted, val
 from workbench.lab.batches import is_out_of_memory
 from workbench.lab.dla import Parts, direct
 from workbench.lab.editing import CLEAN, Change, Plan, switched_off
-from workbench.lab.forward import hooked
-from workbench.lab.loading import Model
+from workbench.lab.loaded import Model
 from workbench.lab.metric import Metric
 from workbench.lab.prompts import Prompt
-from workbench.lab.trace import Trace, batches_by_layer, edited_logits, run_blocks, trace_hooks, trace_prompt
+from workbench.lab.trace import Trace, batches_by_layer, run_from, trace_prompt
 from workbench.report import Report
 from workbench.units import Head, Neuron, Site
 
@@ -104,7 +103,7 @@ class Study:
             while at < len(indices):
                 chosen = indices[at : at + rows]
                 try:
-                    logits = edited_logits(self._model, self._trace, layer, [plans[index] for index in chosen])
+                    logits = run_from(self._model, self._trace, layer, [plans[index] for index in chosen]).last
                 except (RuntimeError, MemoryError) as error:
                     if not is_out_of_memory(error) or len(chosen) == 1:
                         raise
@@ -146,10 +145,7 @@ class Study:
 
     def activations(self, sites: Sequence[Site], plan: Plan = CLEAN) -> dict[Site, torch.Tensor]:
         """Sites over the prompt, [position, …] each."""
-        kept: dict[Site, torch.Tensor] = {}
-        hooks = trace_hooks(self._model, self._trace, [plan])
-        with torch.inference_mode(), hooked(self._model.sites, hooks, sites, kept, self._model.cancel_check):
-            run_blocks(self._model, self._trace, 0, self._trace.starts[0], [plan])
+        kept = run_from(self._model, self._trace, 0, [plan], capture=sites).captured
         return {site: tensor[0] for site, tensor in kept.items()}
 
     def pattern(self, layer: int) -> np.ndarray:
