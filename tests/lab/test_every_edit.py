@@ -13,6 +13,7 @@ from workbench.edits import parse_edits
 from workbench.errors import UserError
 from workbench.lab.applying import Pass
 from workbench.lab.finding.source import ModelSource
+from workbench.lab.generate import generate
 from workbench.lab.model import load_lab
 from workbench.lab.passes import run_pass
 from workbench.lab.strength import sample_prompts
@@ -83,7 +84,7 @@ def along(vector, change):
 
 def sampled(lab, plain, layer, site):
     """Every token but the first of each window of the fixed text, [token, width]."""
-    windows = [torch.from_numpy(prompt.ids)[None] for prompt in sample_prompts(lab._model)]
+    windows = [torch.from_numpy(prompt.ids)[None] for prompt in sample_prompts(lab.model)]
     return torch.cat([plain.read(window, layer, site)[0, 1:] for window in windows])
 
 
@@ -187,7 +188,7 @@ def test_directions(pair, refusal):
 
 def test_a_neurons_own_weights_are_directions(pair):
     lab, plain = pair
-    w_out = torch.from_numpy(lab._model.direction("L1.N7.out"))
+    w_out = torch.from_numpy(lab.model.direction("L1.N7.out"))
     if not lab.info.post_norm:
         both = [
             lab.forward(lab.prompt(PROMPT), parse_edits([text], lab.info)).logits
@@ -252,7 +253,7 @@ def test_padding_on_the_left_moves_nothing(pair):
         plan = lab.plan(parse_edits([text], lab.info))
         run = Pass(tuple(map(len, prompts)), lab.info.n_heads, 0, tuple(pads))
         placed = {"attention_mask": mask, "position_ids": positions}
-        padded = run_pass(lab._model, ids, [plan], run, placed=placed).logits
+        padded = run_pass(lab.model, ids, [plan], run, placed=placed).logits
         for row, prompt in enumerate(prompts):
             alone = lab.forward(prompt, plan).logits[0]
             assert torch.allclose(padded[row, pads[row] :], alone, atol=1e-4), text
@@ -264,7 +265,7 @@ def test_generation_with_the_cache_equals_generation_without(pair):
     found = []
     for use_cache in (True, False):
         tokens = []
-        for step in lab.generate(lab.prompt(PROMPT), edits, use_cache=use_cache):
+        for step in generate(lab, lab.prompt(PROMPT), edits, use_cache=use_cache):
             tokens.append((step.id, step.log_prob))
             if len(tokens) == 12 or step.end:
                 break

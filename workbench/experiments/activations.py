@@ -63,8 +63,10 @@ def _main(reading: Reading) -> bool:
 
 
 def _run_one(lab: Lab, row: Asked, units: list[Unit], params: Params, report: Report) -> None:
-    clean = lab.read(units, row.prompt)
-    edited = lab.read(units, row.prompt, lab.edits) if lab.edits else None
+    from workbench.lab.reading import read
+
+    clean = read(lab, units, row.prompt)
+    edited = read(lab, units, row.prompt, lab.edits) if lab.edits else None
     tokens = row.prompt.tokens
     flat = [reading for reading in clean if _main(reading) and reading.values.ndim == 1]
     order = sorted(flat, key=lambda one: -float(np.abs(one.values).max()))
@@ -276,12 +278,14 @@ def _run_set(lab: Lab, rows: list[Asked], units: list[Unit], params: Params, rep
     if any(isinstance(unit, Direction) for unit in units):
         raise UserError("directions are read over one prompt at a time: give --prompt, or leave the direction out")
     names = [str(unit) for unit in units]
+    from workbench.lab.reading import read
+
     clean: list[list[np.ndarray]] = []
     edited: list[list[np.ndarray]] = []
     for row in report.track(rows, "prompts"):
-        clean.append([one.values for one in lab.read(units, row.prompt) if _main(one)])
+        clean.append([one.values for one in read(lab, units, row.prompt) if _main(one)])
         if lab.edits:
-            edited.append([one.values for one in lab.read(units, row.prompt, lab.edits) if _main(one)])
+            edited.append([one.values for one in read(lab, units, row.prompt, lab.edits) if _main(one)])
         _tell_set(report, rows, names, clean, edited, _heads_note(lab, units))
     report.suggest(NextStep(label="what the model says next", experiment="predict", params=carried(params)))
 

@@ -16,7 +16,7 @@ import torch
 from workbench.errors import UserError
 from workbench.lab import metrics
 from workbench.lab.applying import Hook
-from workbench.lab.editing import CLEAN, Plan
+from workbench.lab.editing import Plan
 from workbench.lab.finite import OTHER_DTYPE
 from workbench.lab.loaded import Model
 from workbench.lab.metric import Metric
@@ -43,7 +43,7 @@ def value(metric: Metric, logits: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Attribution:
-    """Estimated change of a metric when each unit is switched off, float32; one row for each metric or plan."""
+    """Estimated change of a metric when each unit is switched off, float32; one row for each metric and plan."""
 
     neurons: np.ndarray
     """[row, layer, neuron]"""
@@ -58,30 +58,30 @@ def first_counted(length: int) -> int:
     return 1 if length > 1 else 0
 
 
-def attribute(
-    model: Model,
-    trace: Trace,
-    asked: Sequence[Metric],
-    plans: Sequence[Plan] = (CLEAN,),
-) -> Attribution:
-    """Estimates for every unit: a row for each metric under the same plan, or for each plan with one metric.
+def joined(parts: Sequence[Attribution]) -> Attribution:
+    """The rows of several, one after the other."""
+    return Attribution(
+        np.concatenate([part.neurons for part in parts]),
+        np.concatenate([part.heads for part in parts]),
+        np.concatenate([part.stream for part in parts]),
+    )
 
-    One forward and one backward pass of `max(rows)` copies of the prompt.
+
+def attribute(model: Model, trace: Trace, asked: Sequence[tuple[Metric, Plan]]) -> Attribution:
+    """Estimates for every unit: a row for each metric and the edits that are on for it, beside the trace's own.
+
+    One forward and one backward pass of as many copies of the prompt.
     """
-    rows = max(len(asked), len(plans))
+    rows = len(asked)
     info, n_layers = model.info, model.info.n_layers
     first = first_counted(len(trace.prompt))
     kept: dict[Site, torch.Tensor] = {}
     with torch.enable_grad():
         stream = trace.starts[0].stream.detach().expand(rows, -1, -1).clone().requires_grad_()
-        every = list(plans) * (rows // len(plans))
-        watch = _watch(model, kept)
-        logits = run_from(model, trace, 0, every, stream=stream, watch=watch, gradients=torch.enable_grad).last
+        watch, plans = _watch(model, kept), [plan for _, plan in asked]
+        logits = run_from(model, trace, 0, plans, stream=stream, watch=watch, gradients=torch.enable_grad).last
         assert logits is not None
-        if len(asked) == 1:
-            total = value(asked[0], logits).sum()
-        else:
-            total = torch.stack([value(own, logits[row : row + 1])[0] for row, own in enumerate(asked)]).sum()
+        total = torch.stack([value(metric, logits[row : row + 1])[0] for row, (metric, _) in enumerate(asked)]).sum()
         sites = list(kept)
         gradients = torch.autograd.grad(total, [kept[site] for site in sites])
     neurons = np.zeros((rows, n_layers, info.d_mlp), np.float32)

@@ -21,6 +21,7 @@ from workbench.lab.contrast import read_contrast, shuffled_differences
 from workbench.lab.directions import direction_file
 from workbench.lab.editing import AnyEdit, Instead, Plan, direction_names, switched_off
 from workbench.lab.loaded import Model
+from workbench.lab.model import Lab
 from workbench.lab.strength import neuron_strength
 from workbench.lab.values import Values
 from workbench.units import Head, Neuron, Site, Unit
@@ -234,3 +235,15 @@ def deciles(strength: np.ndarray) -> np.ndarray:
     """Bin 0 to 9 of each neuron by its rank within the layer, int64 [layer, neuron], bins of equal size."""
     order = np.argsort(np.argsort(strength, axis=1, kind="stable"), axis=1, kind="stable")
     return np.asarray(order * BINS // strength.shape[1])
+
+
+def controls(lab: Lab, edits: Sequence[AnyEdit], n: int, chat: bool = False) -> Controls:
+    """Up to `n` matched random controls of a stack, drawn with the job's seed."""
+    compiled = lab.compiler(edits, chat)
+    return make_controls(edits, compiled(), compiled, lab.model, n, lab.seed)
+
+
+def further_controls(lab: Lab, edits: Sequence[AnyEdit], n: int, chat: bool = False) -> list[Controls]:
+    """Further kinds of controls of a stack that is directions alone, each to be shown by itself."""
+    compiled = lab.compiler(edits, chat)
+    return direction_controls(edits, compiled(), compiled, lab.model, n, lab.seed)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,60 @@ import torch
 
 from workbench.lab import metrics
 from workbench.lab.applying import Pass
-from workbench.lab.continuation import Generated, Row
+from workbench.lab.batches import batches, rows_at_once
+from workbench.lab.continuation import Continuation, Generated, Row
+from workbench.lab.editing import AnyEdit
 from workbench.lab.loaded import Model
+from workbench.lab.model import Lab
 from workbench.lab.passes import run_pass
+from workbench.lab.prompts import Prompt
+
+
+def generate(
+    lab: Lab,
+    prompt: Prompt,
+    edits: Sequence[AnyEdit] = (),
+    *,
+    temperature: float = 0,
+    top_k: int = 0,
+    use_cache: bool = True,
+) -> Iterator[Generated]:
+    """Tokens that follow, one by one, greedy at temperature 0, else drawn with the job's seed."""
+    rows = [Row(prompt, lab.plan(edits, chat=prompt.template))]
+    for (token,) in run_generation(lab.model, rows, Choice(temperature, top_k, lab.seed), use_cache):
+        assert token is not None, "a row that has ended is not continued"
+        yield token
+
+
+def continue_all(
+    lab: Lab,
+    rows: Sequence[Row],
+    into: Sequence[Continuation],
+    tokens: int,
+    *,
+    temperature: float = 0,
+    top_k: int = 0,
+    size: int = 0,
+) -> Iterator[int]:
+    """Grows `into`, one a row, by up to `tokens` tokens; each time says how many tokens came.
+
+    Rows go in batches of `size` (0: as many as suit this device), which halve when memory runs out: the rows of
+    that batch begin anew. Progress of the job's report counts `tokens` for every row that is over.
+    """
+    longest = max((len(row.prompt) for row in rows), default=1) + tokens
+    size = size or rows_at_once(lab.model, longest, "generation")
+    pairs = list(zip(rows, into, strict=True))
+    choice = Choice(temperature, top_k, lab.seed)
+    for batch in batches(pairs, size, lab.report, lab.model, each=tokens):
+        with batch:
+            for _, continuation in batch.rows:
+                continuation.clear()
+            steps = run_generation(lab.model, [row for row, _ in batch.rows], choice)
+            for step in islice(steps, tokens):
+                came = [(into_it, token) for (_, into_it), token in zip(batch.rows, step, strict=True) if token]
+                for continuation, token in came:
+                    continuation.add(token)
+                yield len(came)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ softcap. The last row equals the model's logits. KL is KL(final ‖ row), in nat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +14,11 @@ import torch
 
 from workbench.errors import UserError
 from workbench.lab import metrics
+from workbench.lab.editing import AnyEdit
 from workbench.lab.finite import OTHER_DTYPE
 from workbench.lab.forward import Forward
+from workbench.lab.model import Lab
+from workbench.lab.prompts import Prompt
 from workbench.lab.tail import Tail
 from workbench.units import Site
 
@@ -82,3 +86,9 @@ class Lens:
 def lens_sites(n_layers: int) -> list[Site]:
     """What a pass has to capture for the lens: row 0 is the embedding."""
     return [Site(0, "resid_pre"), *(Site(layer, "resid_post") for layer in range(n_layers))]
+
+
+def lens(lab: Lab, prompt: Prompt, edits: Sequence[AnyEdit] = (), positions: int = 0) -> Lens:
+    """The logit lens of one prompt, row by row, at its last `positions` tokens (0: all)."""
+    sites = lens_sites(lab.info.n_layers)
+    return Lens(lab.forward(prompt, edits, sites, logits="last"), lab.model.tail, sites, positions)

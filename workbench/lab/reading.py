@@ -10,7 +10,10 @@ import numpy as np
 import torch
 
 from workbench.errors import UserError
+from workbench.lab.editing import AnyEdit
 from workbench.lab.forward import Forward
+from workbench.lab.model import Lab
+from workbench.lab.prompts import Prompt
 from workbench.model_info import ModelInfo
 from workbench.units import Component, Direction, Head, Neuron, Site, Unit
 
@@ -87,3 +90,9 @@ def _read(unit: Unit, forward: Forward, info: ModelInfo, weights: Weights) -> li
             return [Reading(name, "projection", along.cpu().numpy())]
         at = forward.captured[unit][0].float()
         return [Reading(name, "norm", at.flatten(1).norm(dim=-1).cpu().numpy())]
+
+
+def read(lab: Lab, units: Sequence[Unit], prompt: Prompt, edits: Sequence[AnyEdit] = ()) -> list[Reading]:
+    """What units do over one prompt."""
+    passed = lab.forward(prompt, edits, sites_of(units, lab.info), logits=None)
+    return read_units(units, passed, lab.info, lab.model)

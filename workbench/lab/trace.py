@@ -60,10 +60,11 @@ def run_from(
     """
     if stream is None:
         stream = trace.starts[layer].stream.expand(len(plans), -1, -1).contiguous()
+    stacked = {id(plan): _stacked(trace.plan, plan) for plan in plans}
     return run_pass(
         model,
         _rows(model, trace.prompt, len(plans)),
-        [_stacked(trace.plan, plan) for plan in plans],
+        [stacked[id(plan)] for plan in plans],
         head="last",
         capture=capture,
         watch=watch,
@@ -82,8 +83,8 @@ def first_layer(plan: Plan, n_layers: int) -> int:
     return min((site.layer for site in plan.changes), default=n_layers - 1)
 
 
-def batches_by_layer(plans: Sequence[Plan], n_layers: int, rows: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Every plan once, in batches of at most `rows` that share a first block: that block, and int64 [row] indices."""
+def groups_by_layer(plans: Sequence[Plan], n_layers: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Every plan once, in groups that can start at one block: that block, and int64 [plan] indices."""
     starts = np.asarray([first_layer(plan, n_layers) for plan in plans], np.int64)
     order = np.argsort(starts, kind="stable")
     at = 0
@@ -91,10 +92,9 @@ def batches_by_layer(plans: Sequence[Plan], n_layers: int, rows: int) -> Iterato
         layer = int(starts[order[at]])
         # Plans that start a little later may come along: they lose little, and small batches cost more.
         reach = layer + max(1, (n_layers - layer) // 8)
-        chosen = order[at : at + rows]
-        chosen = chosen[starts[chosen] <= reach]
-        yield layer, chosen
-        at += len(chosen)
+        group = order[at:][starts[order[at:]] <= reach]
+        yield layer, group
+        at += len(group)
 
 
 def _stacked(below: Plan, above: Plan) -> Plan:

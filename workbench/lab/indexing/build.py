@@ -35,6 +35,7 @@ from workbench.index.format import (
 from workbench.index.store import indexes_dir
 from workbench.index.writer import RECORD, IndexWriter, check_disk
 from workbench.lab.applying import Hook
+from workbench.lab.batches import tokens_at_once
 from workbench.lab.corpora import Corpus
 from workbench.lab.editing import CLEAN
 from workbench.lab.indexing.accumulate import Accumulators, OnDevice
@@ -56,7 +57,7 @@ LONGEST_PAUSE = 120.0
 
 def default_settings(info: ModelInfo, context: int, top: int, explain: bool) -> IndexSettings:
     """Settings for a model on its device: a block takes about a second or less."""
-    tokens = 512 if info.device == "cpu" else 16384
+    tokens = tokens_at_once(info.device, "index")
     context = min(context, info.n_ctx)
     if context < 2 + (info.bos_token is not None):
         raise UserError("a context has at least a few tokens: --context 256 is usual")
