@@ -8,6 +8,7 @@ from workbench import cost
 from workbench.errors import UserError
 from workbench.execute import execute
 from workbench.experiments import experiment, experiments
+from workbench.lab.editing import CLEAN
 from workbench.params import make_params
 from workbench.report import Report
 
@@ -105,23 +106,19 @@ def test_a_folder_that_cannot_be_written_is_no_reason_to_fail(info, monkeypatch,
 
 def test_the_count_is_near_what_a_run_does(monkeypatch, info):
     """Rows that pass through blocks, gradients three times, in whole passes."""
-    from workbench.lab import attribution, study
+    from workbench.lab import attribution, dla, study
 
     rows = 0.0
-    blocks = study.run_blocks
+    run_from = study.run_from
 
-    def counted(model, trace, layer, stream, *plans):
+    def counted(model, trace, layer, plans=(CLEAN,), **how):
         nonlocal rows
-        gradient = 3 if stream.requires_grad else 1
-        rows += gradient * len(stream) * (info.n_layers - layer) / info.n_layers
-        return blocks(model, trace, layer, stream, *plans)
+        gradient = 3 if "gradients" in how else 1
+        rows += gradient * len(plans) * (info.n_layers - layer) / info.n_layers
+        return run_from(model, trace, layer, plans, **how)
 
-    for module in (study, attribution):
-        if hasattr(module, "run_blocks"):
-            monkeypatch.setattr(module, "run_blocks", counted)
-    from workbench.lab import trace
-
-    monkeypatch.setattr(trace, "run_blocks", counted)
+    for module in (study, attribution, dla):
+        monkeypatch.setattr(module, "run_from", counted)
     lab = tiny_lab("llama")
     execute(lab, "why", {"prompt": PROMPT}, [], 0, Report(Sink()))
     said = experiment("why").cost(make_params(experiment("why").params, {"prompt": PROMPT}), info).passes

@@ -10,6 +10,8 @@ from tests.test_units import INFO
 from workbench.edits import parse_edit, parse_edits
 from workbench.errors import GrammarError, UserError
 from workbench.lab import kinds as lab_kinds
+from workbench.lab.controls import controls
+from workbench.lab.reading import read
 from workbench.units import Site, complete, format_units, parse_unit, parse_units, written_forms
 from workbench.units import kinds as declared_kinds
 
@@ -128,12 +130,12 @@ def test_the_lab_reads_edits_and_compares_it(a_new_kind):
     units = parse_units("L1.C3, L1.C7", lab.info)
     site = Site(1, "resid_post")
     stream = lab.forward(prompt, sites=[site]).site(site)[0]
-    for unit, reading in zip(units, lab.read(units, prompt), strict=True):
+    for unit, reading in zip(units, read(lab, units, prompt), strict=True):
         np.testing.assert_array_equal(reading.values, stream[:, unit.index])
     job = lab.job(parse_edits(["L1.C3=2; L1.C7*=3"], lab.info))
-    edited = job.read(units, prompt, job.edits)
+    edited = read(job, units, prompt, job.edits)
     np.testing.assert_allclose(edited[0].values, 2)
     np.testing.assert_allclose(edited[1].values, 3 * stream[:, 7], rtol=1e-6)
-    controls = job.controls(job.edits, 8)
-    assert len(controls.plans) == 8
-    assert {type(unit).__name__ for plan in controls.plans for unit in plan.units} == {"Coordinate"}
+    drawn = controls(job, job.edits, 8)
+    assert len(drawn.plans) == 8
+    assert {type(unit).__name__ for plan in drawn.plans for unit in plan.units} == {"Coordinate"}

@@ -163,7 +163,10 @@ class OpenedLab:
         chat: bool = False,
     ) -> Cache:
         """Activations at sites (`L5.resid_post`, `L*.mlp_post`) over prompts. Raises UserError."""
-        return self._lab.job(self._stack(edits)).cache(prompts, sites, chat)
+        from workbench.lab.cache import cache
+
+        job = self._lab.job(self._stack(edits))
+        return cache(job, prompts, sites, job.edits, chat)
 
     def close(self) -> None:
         """Ends the session's file; the model stays usable, unlogged."""

@@ -12,6 +12,7 @@ from workbench.experiments import experiment
 from workbench.lab.batches import is_out_of_memory
 from workbench.lab.editing import AnyEdit
 from workbench.lab.model import Lab
+from workbench.lab.speed import timed_pass
 from workbench.params import make_params
 from workbench.report import Report
 
@@ -34,7 +35,7 @@ def execute(
         cost = costs.cost_of(found.name, values, lab.info)
         if cost is not None:
             if costs.FORWARD not in costs.rates(lab.info):
-                costs.remember(lab.info, costs.FORWARD, *lab.timed_pass())
+                costs.remember(lab.info, costs.FORWARD, *timed_pass(lab.model))
             report.expect(costs.cost_line(found.name, values, lab.info))
         began = time.perf_counter()
         found.run(job, values, report)

@@ -54,7 +54,7 @@ def _in_process(results: Results) -> None:
     from workbench.lab.model import load_lab
 
     lab = load_lab(resolve("default"))
-    hf = lab._model.hf
+    hf = lab.model.hf
     edits = [SetTo("L12.N345", 0.0), SetTo("L20.N7", 0.0)]
     times: dict[str, list[float]] = {"bare": [], "clean": [], "edited": []}
     for text in _prompts(lab, RUNS):
@@ -86,7 +86,7 @@ async def _warm(results: Results, folder: Path) -> None:
     from workbench.lab.model import load_lab
 
     lab = load_lab(resolve("default"))
-    hf = lab._model.hf
+    hf = lab.model.hf
     client = await connect(WorkerSpec())
     ours, bare = [], []
     try:

@@ -40,7 +40,7 @@ def run(results: Results, env: dict[str, str], folder: Path) -> None:
     source = resolve("default")
     lab = load_lab(source)
     lab.set_fingerprint(fingerprint(source))
-    model = lab._model
+    model = lab.model
     documents = _documents(model)
     _ratios(results, model, documents)
     _going_on(results, model, documents)

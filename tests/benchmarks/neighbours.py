@@ -23,7 +23,7 @@ from workbench.worker.engine import limit_threads
 if sys.argv[1] != "plain":
     limit_threads()
     yield_to_keys()
-hf = load_lab(resolve("default"), "cpu")._model.hf
+hf = load_lab(resolve("default"), "cpu").model.hf
 ids = torch.randint(0, 40000, (2, 256), generator=torch.Generator().manual_seed(0))
 
 def forward():

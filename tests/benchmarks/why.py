@@ -6,7 +6,7 @@ Ratios are of the processor's seconds (what else runs on the machine takes none 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,15 @@ from workbench.edits import parse_edits
 from workbench.execute import execute
 from workbench.lab import attribution, dla, study
 from workbench.lab.continuation import Continuation, Row
-from workbench.lab.editing import Plan
+from workbench.lab.controls import off_controls
+from workbench.lab.editing import CLEAN, Plan
 from workbench.lab.finding.source import resolve
+from workbench.lab.generate import continue_all, generate
 from workbench.lab.metric import Metric
-from workbench.lab.model import CPU_ROWS, Lab, load_lab
-from workbench.lab.trace import Trace, run_blocks
+from workbench.lab.model import Lab, load_lab
+from workbench.lab.passes import Passed
+from workbench.lab.study import study as new_study
+from workbench.lab.trace import Trace, run_from
 from workbench.report import Report
 from workbench.units import Neuron
 
@@ -33,11 +37,13 @@ SAMPLE = 96
 """neurons that are switched off both ways"""
 GENERATED = 24
 SEED = 0
+TOGETHER = 16
+"""rows that are generated at once"""
 
 
 def run(results: Results, env: dict[str, str], folder: Path) -> None:
     lab = load_lab(resolve("default"))
-    lab.switched_off_controls([Neuron(0, 0)], 1, 1)  # measured once for a model, and kept
+    off_controls([Neuron(0, 0)], lab.model, 1, 1, SEED)  # measured once for a model, and kept
     _why(lab, results)
     _ablation(lab, results)
     _generation(lab, results)
@@ -63,38 +69,30 @@ class _Clock:
 def _passes(kept: list[tuple[Trace, int, int, bool]]) -> Iterator[None]:
     """Notes every pass: the trace, the block it starts at, its rows, and whether gradients were taken."""
 
-    def noted(run_it: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-        def run_noted(
-            model: Any, trace: Trace, layer: int, stream: torch.Tensor, plans: Sequence[Plan] = ()
-        ) -> torch.Tensor:
-            kept.append((trace, layer, len(stream), torch.is_grad_enabled()))
-            return run_it(model, trace, layer, stream, plans)
+    def noted(model: Any, trace: Trace, layer: int, plans: Sequence[Plan] = (CLEAN,), **how: Any) -> Passed:
+        kept.append((trace, layer, len(plans), "gradients" in how))
+        return run_from(model, trace, layer, plans, **how)
 
-        return run_noted
-
-    from workbench.lab import trace as traces
-
-    modules = [attribution, dla, study, traces]
-    before = [module.run_blocks for module in modules]
+    modules = [attribution, dla, study]
     for module in modules:
-        module.run_blocks = noted(module.run_blocks)
+        module.run_from = noted
     try:
         yield
     finally:
-        for module, plain in zip(modules, before, strict=True):
-            module.run_blocks = plain
+        for module in modules:
+            module.run_from = run_from
 
 
 def _bare(lab: Lab, trace: Trace, layer: int, rows: int, gradients: bool) -> None:
     """The same pass and nothing around it: no hooks, no edits, no metrics."""
-    stream = trace.starts[layer].expand(rows, -1, -1).clone()
+    plans = [CLEAN] * rows
     if gradients:
         with torch.enable_grad():
-            stream.requires_grad_()
-            run_blocks(lab._model, trace, layer, stream).logsumexp(-1).sum().backward()
+            stream = trace.starts[layer].stream.expand(rows, -1, -1).clone().requires_grad_()
+            passed = run_from(lab.model, trace, layer, plans, stream=stream, gradients=torch.enable_grad)
+            passed.last.logsumexp(-1).sum().backward()
     else:
-        with torch.inference_mode():
-            run_blocks(lab._model, trace, layer, stream)
+        run_from(lab.model, trace, layer, plans)
 
 
 def _why(lab: Lab, results: Results) -> None:
@@ -134,7 +132,7 @@ def _ablation(lab: Lab, results: Results) -> None:
     prompt = lab.prompt(PROMPT)
     ids = torch.from_numpy(prompt.ids)[None]
     metric = Metric("log-prob", lab.answer_token(ANSWER).id)
-    bridge = lab._model.bridge
+    bridge = lab.model.bridge
     loop = np.zeros(SAMPLE)
     began = time.process_time()
     with torch.inference_mode():
@@ -148,7 +146,7 @@ def _ablation(lab: Lab, results: Results) -> None:
             loop[at] = float(logits[0, -1].log_softmax(-1)[metric.answer])
     slow = time.process_time() - began
     began = time.process_time()
-    traced = lab.study(prompt)
+    traced = new_study(lab, prompt)
     found = np.zeros(SAMPLE)
     for batch in traced.run([traced.off([unit]) for unit in units]):
         found[batch.indices] = batch.value(metric)
@@ -168,7 +166,7 @@ def _generation(lab: Lab, results: Results) -> None:
     rates: dict[bool, list[float]] = {False: [], True: []}
     for _ in range(5):
         for edited in (False, True):
-            tokens = lab.generate(prompt, edits if edited else ())
+            tokens = generate(lab, prompt, edits if edited else ())
             next(tokens)
             began = time.process_time()
             for _ in range(GENERATED):
@@ -180,12 +178,12 @@ def _generation(lab: Lab, results: Results) -> None:
     together: dict[bool, list[float]] = {False: [], True: []}
     for _ in range(3):
         for edited in (False, True):
-            rows = [Row(lab.prompt(PROMPT if at % 2 else LONGER), plans[edited]) for at in range(CPU_ROWS)]
+            rows = [Row(lab.prompt(PROMPT if at % 2 else LONGER), plans[edited]) for at in range(TOGETHER)]
             began = time.process_time()
-            tokens_come = sum(lab.continue_all(rows, [Continuation() for _ in rows], GENERATED))
+            tokens_come = sum(continue_all(lab, rows, [Continuation() for _ in rows], GENERATED))
             together[edited].append(tokens_come / (time.process_time() - began))
     ratio = median(together[True]) / median(together[False])
-    name = f"the same, {CPU_ROWS} prompts of two lengths at once"
+    name = f"the same, {TOGETHER} prompts of two lengths at once"
     results.add(name, "≥ .9", f"{ratio:.2f}", ratio >= 0.9)
     gain = median(together[False]) / median(rates[False])
-    results.add(f"{CPU_ROWS} prompts at once against one by one, tokens/s", "> 1", f"{gain:.1f} times", gain > 1)
+    results.add(f"{TOGETHER} prompts at once against one by one, tokens/s", "> 1", f"{gain:.1f} times", gain > 1)

@@ -7,6 +7,7 @@ import pytest
 from tests.lab.labs import PROMPT, new_report, tiny_lab
 from workbench.edits import parse_edits
 from workbench.execute import execute
+from workbench.lab.generate import generate
 from workbench.views import Text
 
 SET = [{"prompt": PROMPT}, {"prompt": "The river is"}]
@@ -22,7 +23,7 @@ def ran(edits="", seed=0, report=None, **params):
 def test_the_text_is_the_prompt_and_what_follows():
     lab = tiny_lab("llama")
     report = ran(prompt=PROMPT, tokens=8)
-    found = list(islice(lab.generate(lab.prompt(PROMPT)), 8))
+    found = list(islice(generate(lab, lab.prompt(PROMPT)), 8))
     view = report.views["clean"]
     assert isinstance(view, Text)
     assert view.text == PROMPT + found[-1].text
@@ -47,8 +48,8 @@ def test_clean_beside_edited_and_where_they_part():
     lab = tiny_lab("llama")
     edits = "L1.N3-20=3"
     report = ran(prompt=PROMPT, tokens=12, edits=edits)
-    clean = [one.id for one in islice(lab.generate(lab.prompt(PROMPT)), 12)]
-    edited = [one.id for one in islice(lab.generate(lab.prompt(PROMPT), parse_edits([edits])), 12)]
+    clean = [one.id for one in islice(generate(lab, lab.prompt(PROMPT)), 12)]
+    edited = [one.id for one in islice(generate(lab, lab.prompt(PROMPT), parse_edits([edits])), 12)]
     first = next(at for at, (one, other) in enumerate(zip(clean, edited, strict=False)) if one != other)
     assert report.scalars["first_difference"] == first
     assert list(report.views)[:2] == ["clean", "edited"]

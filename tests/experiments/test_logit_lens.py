@@ -6,6 +6,7 @@ import pytest
 from tests.lab.labs import EVERY, PROMPT, new_report, tiny_lab
 from workbench.edits import parse_edits
 from workbench.execute import execute
+from workbench.lab.lens import lens as lens_of
 
 
 def ran(arch="llama", edits="", **params):
@@ -20,7 +21,7 @@ def test_the_views_are_the_lens(arch):
     lab = tiny_lab(arch)
     report = ran(arch, prompt=PROMPT, answer=" Paris")
     prompt = lab.prompt(PROMPT)
-    lens = lab.lens(prompt)
+    lens = lens_of(lab, prompt)
     answer = lab.answer_token(" Paris").id
     rows = [lens.row(at, answer) for at in range(len(lens))]
     grid = report.views["grid"]
@@ -88,7 +89,7 @@ def test_a_set_is_medians_and_means_over_prompts():
 def test_the_layer_it_suggests_is_where_the_answers_probability_grows_most(arch):
     report = ran(arch, prompt=PROMPT)
     lab = tiny_lab(arch)
-    lens = lab.lens(lab.prompt(PROMPT))
+    lens = lens_of(lab, lab.prompt(PROMPT))
     answer = int(lab.forward(lab.prompt(PROMPT)).top(1)[0][0, 0])
     p = [lens.row(at, answer).answer_probability for at in range(len(lens))]
     layer = int(np.diff(p).argmax())

@@ -8,6 +8,7 @@ from tests.lab.labs import EVERY, PROMPT, new_report, plain, tiny_lab
 from workbench.edits import parse_edits
 from workbench.errors import UserError
 from workbench.execute import execute
+from workbench.lab.controls import controls as draw_controls
 from workbench.text import probability, show_token
 from workbench.views import Histogram, Table, Tokens
 
@@ -78,7 +79,8 @@ def test_under_edits_clean_stands_beside_edited_and_the_effect_beside_its_contro
     assert report.scalars["answer_probability"] != report.scalars["answer_probability_edited"]
     later = lab.forward(prompt, lab.plan(parse_edits(["L1.N3=9; L0.H1=0"]), skip_first=True))
     assert report.scalars["kl_without_first"] == pytest.approx(later.kl_from(clean)[0][-1])
-    values = lab.control_kl(prompt, lab.controls(parse_edits(["L1.N3=9; L0.H1=0"]), 8).plans)
+    plans = draw_controls(lab, parse_edits(["L1.N3=9; L0.H1=0"]), 8).plans
+    values = [lab.forward(prompt, plan).last_kl_from(clean)[0] for plan in plans]
     assert report.scalars["controls"] == 8
     assert report.scalars["kl_controls_median"] == pytest.approx(np.median(values), rel=1e-4)
     smaller = int((values < kl[-1]).sum())
@@ -146,7 +148,7 @@ def test_a_set_is_a_row_a_prompt_and_means_with_their_errors():
     assert items(report)["logit of answer − foil"].n == 1  # the others name no foil
     controls = [
         np.mean([lab.forward(one, plan).last_kl_from(lab.forward(one))[0] for one in prompts])
-        for plan in lab.controls(edits, 4).plans
+        for plan in draw_controls(lab, edits, 4).plans
     ]
     assert report.scalars["kl_controls_median"] == pytest.approx(np.median(controls), rel=1e-2)
     assert "over 3 prompts" in report.headline

@@ -6,7 +6,7 @@ from tests.lab.labs import PROMPT, new_report, tiny_lab
 from workbench.edits import parse_edits
 from workbench.errors import UserError
 from workbench.execute import execute
-from workbench.lab.model import Lab
+from workbench.lab import model
 from workbench.views import Table, Tokens
 
 OWN = ["The", " capital", " of", " France", " is"]
@@ -19,7 +19,7 @@ def no_pass(monkeypatch):
     def forward(*given, **named):
         raise AssertionError("tokens ran the model")
 
-    monkeypatch.setattr(Lab, "_run", forward)
+    monkeypatch.setattr(model, "run_forward", forward)
 
 
 def ran(arch="llama", edits="", **params):

@@ -18,7 +18,9 @@ from workbench.execute import execute
 from workbench.experiments import experiment
 from workbench.experiments._sweep import KINDS, Units, _of, estimates, exact_effects, measure_chance, other_answers
 from workbench.experiments._target import TargetParams, find_target
+from workbench.lab.controls import off_controls
 from workbench.lab.model import load_lab
+from workbench.lab.study import study as new_study
 from workbench.params import make_params
 from workbench.units import Neuron, parse_units
 
@@ -92,7 +94,7 @@ def test_an_answer_made_twice_shows_nothing_alone_and_the_pair_is_found():
     for kind, pair in (("twice", "L1.N20 alone|L2.N30 alone"), ("backup", "L0.N20 alone|L2.N30 alone")):
         lab = lab_of(kind)
         swept = ask(lab, "sweep")
-        study = lab.study(lab.prompt(PROMPT))
+        study = new_study(lab, lab.prompt(PROMPT))
         clean, first, second, both = (
             float(np.exp(study.log_prob(lab.answer_token(ANSWER).id))),
             *(
@@ -159,7 +161,7 @@ def test_a_random_units_percentile_is_uniform(tmp_path):
     """200 units drawn at random, each among controls of its kind: Kolmogorov–Smirnov against the uniform."""
     folder = tiny_model("llama", tmp_path / "wide", intermediate_size=640)
     lab = load_lab(source_of(folder), "cpu", "float32")
-    study = lab.study(lab.prompt(PROMPT))
+    study = new_study(lab, lab.prompt(PROMPT))
     every = [Neuron(layer, index) for layer in range(3) for index in range(640)]
     effects = {}
     for results in study.run([study.off([unit]) for unit in every]):
@@ -168,7 +170,7 @@ def test_a_random_units_percentile_is_uniform(tmp_path):
     found = []
     for draw in range(200):
         unit = every[random.integers(len(every))]
-        controls = lab.job(seed=draw).switched_off_controls([unit], study.first, 50)
+        controls = off_controls([unit], lab.model, study.first, 50, draw)
         values = np.asarray([effects[next(iter(plan.units))] for plan in controls.plans])
         assert len(values) == 50
         found.append(controls.percentile(effects[unit], values))

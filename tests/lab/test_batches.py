@@ -8,6 +8,7 @@ from workbench.edits import parse_edits
 from workbench.errors import UserError
 from workbench.execute import execute
 from workbench.lab.batches import batches, is_out_of_memory
+from workbench.lab.editing import CLEAN
 from workbench.params import make_params
 
 
@@ -82,14 +83,14 @@ def test_predict_goes_on_with_smaller_batches_and_finds_the_same(monkeypatch):
 
     run, forward = model.run_forward, []
 
-    def small(hf, sites, prompts, plans, **how):
+    def small(model, prompts, plans=(CLEAN,), **how):
         forward.append(len(prompts))
         if len(prompts) > 2:
             full()
-        return run(hf, sites, prompts, plans, **how)
+        return run(model, prompts, plans, **how)
 
     monkeypatch.setattr(model, "run_forward", small)
-    lab._model.clean.clear()
+    lab.model.clean.clear()
     halved = new_report()
     execute(lab, "predict", params, edits, 0, halved)
     assert max(forward) == 4

@@ -13,6 +13,7 @@ from workbench.edits import parse_edits
 from workbench.errors import UserError
 from workbench.execute import execute
 from workbench.lab.contrast import Contrast, mean_difference, states
+from workbench.lab.controls import further_controls
 from workbench.lab.directions import directions_dir, keep_direction
 from workbench.units import Site
 
@@ -27,7 +28,7 @@ def lab():
 
 
 def difference(lab):
-    found = states(lab._model, Contrast(tuple(POSITIVE), tuple(NEGATIVE), SITE))
+    found = states(lab.model, Contrast(tuple(POSITIVE), tuple(NEGATIVE), SITE))
     return mean_difference(found, np.arange(8) < 4).float().numpy()
 
 
@@ -41,7 +42,7 @@ def write(folder, vector, **metadata):
 
 def test_the_states_are_those_at_each_prompts_last_token(lab):
     for position in (-1, -2):
-        found = states(lab._model, Contrast(tuple(POSITIVE), tuple(NEGATIVE), SITE, position))
+        found = states(lab.model, Contrast(tuple(POSITIVE), tuple(NEGATIVE), SITE, position))
         for row, text in zip(found, [*POSITIVE, *NEGATIVE], strict=True):
             ids = torch.from_numpy(lab.prompt(text).ids)[None]
             wanted = plain("llama").read(ids, 1, "resid_post")[0, position]
@@ -52,7 +53,7 @@ def test_each_kind_of_control_is_drawn_and_has_the_directions_length(lab):
     vector = difference(lab)
     keep_direction("capital", write(paths.data_dir() / "elsewhere", vector))
     for text in ("@capital=0", "L1.resid_post+=3*@capital"):
-        shuffled, isotropic = lab.direction_controls(parse_edits([text]), 12)
+        shuffled, isotropic = further_controls(lab, parse_edits([text]), 12)
         assert shuffled.kind == "mean differences of the same prompts, labels shuffled"
         assert isotropic.kind == "random directions, isotropic"
         assert not shuffled.problem
@@ -64,7 +65,7 @@ def test_each_kind_of_control_is_drawn_and_has_the_directions_length(lab):
             np.testing.assert_allclose(vectors.norm(dim=1).numpy(), wanted, rtol=1e-5)
             assert len({tuple(one.tolist()) for one in vectors}) > 8
     # Shuffled differences lie where the prompts' states do, isotropic ones anywhere.
-    found = states(lab._model, Contrast(tuple(POSITIVE), tuple(NEGATIVE), SITE))
+    found = states(lab.model, Contrast(tuple(POSITIVE), tuple(NEGATIVE), SITE))
     span = torch.linalg.qr((found - found.mean(0)).T)[0][:, :7].float()
     for controls, inside in ((shuffled, True), (isotropic, False)):
         vector = controls.plans[0].changes[SITE][0].values
@@ -91,7 +92,7 @@ def test_an_effect_shows_a_band_for_each_kind(lab):
 def test_prompts_that_do_not_give_the_direction_are_said_and_not_used(lab):
     random = np.random.default_rng(0).standard_normal(32).astype(np.float32)
     write(directions_dir(), random)
-    (isotropic,) = lab.direction_controls(parse_edits(["@capital=0"]), 3)
+    (isotropic,) = further_controls(lab, parse_edits(["@capital=0"]), 3)
     assert "along another direction" in isotropic.problem
 
 
@@ -109,18 +110,16 @@ def test_prompts_that_do_not_give_the_direction_are_said_and_not_used(lab):
 )
 def test_a_file_that_says_half_is_a_sentence(lab, metadata, said):
     write(directions_dir(), difference(lab), **metadata)
-    (isotropic,) = lab.direction_controls(parse_edits(["@capital=0"]), 3)
+    (isotropic,) = further_controls(lab, parse_edits(["@capital=0"]), 3)
     assert said in isotropic.problem
 
 
 def test_a_plain_direction_and_a_stack_with_units_have_no_shuffled_labels(lab):
     directions_dir().mkdir(parents=True)
     np.save(directions_dir() / "plain.npy", np.ones(32, dtype=np.float32))
-    assert [one.kind for one in lab.direction_controls(parse_edits(["@plain=0"]), 3)] == [
-        "random directions, isotropic"
-    ]
-    assert lab.direction_controls(parse_edits(["@plain=0; L1.N3=0"]), 3) == []
-    assert lab.direction_controls(parse_edits(["L1.N3=0"]), 3) == []
+    assert [one.kind for one in further_controls(lab, parse_edits(["@plain=0"]), 3)] == ["random directions, isotropic"]
+    assert further_controls(lab, parse_edits(["@plain=0; L1.N3=0"]), 3) == []
+    assert further_controls(lab, parse_edits(["L1.N3=0"]), 3) == []
 
 
 def test_a_kept_file_keeps_what_it_says(lab):

@@ -6,14 +6,16 @@ import pytest
 from tests.lab.labs import PROMPT, plain, tiny_lab
 from workbench.edits import parse_edits
 from workbench.lab.controls import Controls
+from workbench.lab.controls import controls as draw_controls
 from workbench.lab.strength import BINS, deciles, neuron_strength, sample_prompts
+from workbench.lab.study import study
 from workbench.units import Head, Neuron, Site
 
 OF = Controls((), "", "")
 
 
 def draws(lab, text, n=16, seed=0):
-    return lab.job(seed=seed).controls(parse_edits([text], lab.info), n)
+    return draw_controls(lab.job(seed=seed), parse_edits([text], lab.info), n)
 
 
 def test_the_percentile_counts_the_smaller_and_half_of_the_ties():
@@ -34,7 +36,7 @@ def test_a_random_units_percentile_is_uniform():
 
 def test_neurons_are_drawn_from_their_layer_and_bin():
     lab = tiny_lab("llama")
-    bins = deciles(neuron_strength(lab._model))
+    bins = deciles(neuron_strength(lab.model))
     found = draws(lab, "L1.N3=0; L2.N8=5", 32)
     assert len(found.plans) == 32
     assert found.kind == "random pairs of neurons"
@@ -97,7 +99,7 @@ def test_strength_is_rms_times_what_is_written(arch):
 
     lab = tiny_lab(arch)
     total, n = np.zeros(lab.info.d_mlp), 0
-    for prompt in sample_prompts(lab._model):
+    for prompt in sample_prompts(lab.model):
         activations = plain(arch).read(torch.from_numpy(prompt.ids)[None], 1, "mlp_post")[0, 1:].double().numpy()
         total += (activations**2).sum(0)
         n += len(activations)
@@ -107,16 +109,16 @@ def test_strength_is_rms_times_what_is_written(arch):
     if arch == "gemma2":  # the norm after the MLP scales what a neuron writes
         w_out = w_out * (1 + plain(arch).layers[1].post_feedforward_layernorm.weight.detach().double().numpy())
     wanted = np.sqrt(total / n) * np.linalg.norm(w_out, axis=1)
-    np.testing.assert_allclose(neuron_strength(lab._model)[1], wanted, rtol=1e-4)
+    np.testing.assert_allclose(neuron_strength(lab.model)[1], wanted, rtol=1e-4)
 
 
 def test_the_sample_is_windows_of_equal_length_with_the_tokenizers_bos():
     for arch in ("llama", "gemma2"):
         lab = tiny_lab(arch)
-        windows = sample_prompts(lab._model)
+        windows = sample_prompts(lab.model)
         assert len(windows) > 2
         assert {len(window) for window in windows} == {256}
-        first = lab._model.tokens.token(windows[1].ids[0])
+        first = lab.model.tokens.token(windows[1].ids[0])
         assert (first == "<|im_start|>") is (arch == "gemma2")
 
 
@@ -132,8 +134,8 @@ def test_strength_is_measured_once_for_a_model(monkeypatch):
     measured = []
     measure = strength._measure
     monkeypatch.setattr(strength, "_measure", lambda model: measured.append(1) or measure(model))
-    first = neuron_strength(replace(lab._model, info=info, strength=None))
-    again = neuron_strength(replace(lab._model, info=info, strength=None))
+    first = neuron_strength(replace(lab.model, info=info, strength=None))
+    again = neuron_strength(replace(lab.model, info=info, strength=None))
     np.testing.assert_array_equal(first, again)
     assert len(measured) == 1
 
@@ -142,7 +144,9 @@ def test_kls_of_controls_are_those_of_single_passes():
     lab = tiny_lab("llama")
     prompt = lab.prompt(PROMPT)
     plans = draws(lab, "L1.N3=9; L0.H1=0", 5).plans
-    found = lab.control_kl(prompt, plans)
+    found = np.zeros(len(plans))
+    for results in study(lab, prompt).run(plans):
+        found[results.indices] = results.kl()
     alone = [lab.forward(prompt, plan).last_kl_from(lab.forward(prompt))[0] for plan in plans]
     np.testing.assert_allclose(found, alone, atol=1e-5)
     assert found.max() > 1e-3

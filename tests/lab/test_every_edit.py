@@ -11,10 +11,11 @@ from tests.tiny import ARCHITECTURES, tiny_model
 from workbench import paths
 from workbench.edits import parse_edits
 from workbench.errors import UserError
-from workbench.lab.applying import Pass, edit_hooks
+from workbench.lab.applying import Pass
 from workbench.lab.finding.source import ModelSource
-from workbench.lab.forward import hooked
+from workbench.lab.generate import generate
 from workbench.lab.model import load_lab
+from workbench.lab.passes import run_pass
 from workbench.lab.strength import sample_prompts
 from workbench.lab.values import _DRAW
 
@@ -83,7 +84,7 @@ def along(vector, change):
 
 def sampled(lab, plain, layer, site):
     """Every token but the first of each window of the fixed text, [token, width]."""
-    windows = [torch.from_numpy(prompt.ids)[None] for prompt in sample_prompts(lab._model)]
+    windows = [torch.from_numpy(prompt.ids)[None] for prompt in sample_prompts(lab.model)]
     return torch.cat([plain.read(window, layer, site)[0, 1:] for window in windows])
 
 
@@ -188,7 +189,7 @@ def test_directions(pair, refusal):
 
 def test_a_neurons_own_weights_are_directions(pair):
     lab, plain = pair
-    w_out = torch.from_numpy(lab._model.direction("L1.N7.out"))
+    w_out = torch.from_numpy(lab.model.direction("L1.N7.out"))
     if not lab.info.post_norm:
         both = [
             lab.forward(lab.prompt(PROMPT), parse_edits([text], lab.info)).logits
@@ -253,8 +254,8 @@ def test_padding_on_the_left_moves_nothing(pair):
     for text in ("L1.N7[2-3]=3", "L1.H2[last]=0", "L1.resid_pre[1-]=resample"):
         plan = lab.plan(parse_edits([text], lab.info))
         run = Pass(tuple(map(len, prompts)), lab.info.n_heads, 0, tuple(pads))
-        with torch.no_grad(), hooked(lab._model.sites, edit_hooks([plan], run)):
-            padded = lab._model.hf(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False).logits
+        placed = {"attention_mask": mask, "position_ids": positions}
+        padded = run_pass(lab.model, ids, [plan], run, placed=placed).logits
         for row, prompt in enumerate(prompts):
             alone = lab.forward(prompt, plan).logits[0]
             assert torch.allclose(padded[row, pads[row] :], alone, atol=1e-4), text
@@ -266,7 +267,7 @@ def test_generation_with_the_cache_equals_generation_without(pair):
     found = []
     for use_cache in (True, False):
         tokens = []
-        for step in lab.generate(lab.prompt(PROMPT), edits, use_cache=use_cache):
+        for step in generate(lab, lab.prompt(PROMPT), edits, use_cache=use_cache):
             tokens.append((step.id, step.log_prob))
             if len(tokens) == 12 or step.end:
                 break

@@ -15,11 +15,14 @@ from workbench.lab import metrics
 from workbench.lab.continuation import Continuation, Row
 from workbench.lab.corpora import Corpus, CorpusInfo
 from workbench.lab.finite import NotFinite, first_wrong, whole
+from workbench.lab.generate import continue_all, generate
 from workbench.lab.indexing import heldout
 from workbench.lab.indexing.build import IndexBuild, default_settings
 from workbench.lab.indexing.token_features import TokenFeatures
 from workbench.lab.indexing.weights_index import build_weights
+from workbench.lab.lens import lens as lens_of
 from workbench.lab.metric import Metric
+from workbench.lab.study import study as new_study
 from workbench.units import Neuron, Site
 
 DAMAGED = (
@@ -95,8 +98,8 @@ def test_a_batch_with_one_such_prompt_stops(tmp_path, keep):
     with pytest.raises(NotFinite, match=sentence):
         lab.forward([fine, other], logits=keep)
     with pytest.raises(NotFinite, match=sentence):
-        lab.study(other)
-    assert not lab._model.clean.get(((other.ids.tobytes(),), (), keep))
+        new_study(lab, other)
+    assert not lab.model.clean.get(((other.ids.tobytes(),), (), keep))
 
 
 def test_padding_is_no_failure(tmp_path):
@@ -129,10 +132,10 @@ def test_under_edits_the_edits_are_too_large(arch, text):
     with pytest.raises(NotFinite, match=sentence):
         lab.forward(prompt, edits)
     with pytest.raises(NotFinite, match=sentence):
-        next(lab.generate(prompt, edits))
+        next(generate(lab, prompt, edits))
     with pytest.raises(NotFinite, match=sentence):
-        lab.study(prompt, edits)
-    study = lab.study(prompt)
+        new_study(lab, prompt, edits)
+    study = new_study(lab, prompt)
     for run in (
         lambda: list(study.run([lab.plan(edits)])),
         lambda: study.attribute_under([lab.plan(edits)], Metric("log-prob", 7)),
@@ -151,7 +154,7 @@ def test_a_later_token_of_a_batch_that_is_generated():
     rows = [Row(lab.prompt("The river is wide"), fine, 0), Row(lab.prompt(PROMPT), wrong, 1)]
     said = [Continuation(), Continuation()]
     with pytest.raises(NotFinite, match=r"under these edits .* not finite from L1\.mlp_out on"):
-        list(lab.continue_all(rows, said, 4))
+        list(continue_all(lab, rows, said, 4))
     assert [len(one.ids) for one in said] == [1, 1]
     assert lab.hooks_installed() == 0
 
@@ -166,7 +169,7 @@ def test_half_precisions_are_told_of_wider_ones(tmp_path):
     with pytest.raises(NotFinite, match=sentence):
         lab.forward(lab.prompt(PROMPT))
     other = opened(folder, "bfloat16")
-    assert other.forward(other.prompt(PROMPT)).wrong_row() is None
+    assert np.isfinite(other.forward(other.prompt(PROMPT)).entropy()).all()
 
 
 def test_finite_weights_that_overflow_in_float32(tmp_path):
@@ -210,10 +213,10 @@ def test_a_model_that_rules_tokens_out_works(tmp_path):
     from tests.tiny import tiny_model
 
     lab = opened(tiny_model("llama", tmp_path / "it", tie_word_embeddings=False))
-    head = lab._model.hf.get_output_embeddings()
+    head = lab.model.hf.get_output_embeddings()
     plain = lab.forward(lab.prompt(PROMPT)).top(1)
     handle = head.register_forward_hook(lambda module, args, out: out.index_fill(-1, torch.tensor([5, 6]), -torch.inf))
-    lab._model.clean.clear()
+    lab.model.clean.clear()
     try:
         for name in ("predict", "generate", "logit-lens", "why", "sweep"):
             report = new_report()
@@ -229,7 +232,7 @@ def test_a_model_that_rules_tokens_out_works(tmp_path):
 def test_the_check_is_one_pass_where_all_is_well():
     lab = tiny_lab("llama")
     calls = []
-    handle = lab._model.hf.register_forward_pre_hook(lambda module, args: calls.append(1))
+    handle = lab.model.hf.register_forward_pre_hook(lambda module, args: calls.append(1))
     try:
         lab.forward([lab.prompt(PROMPT)] * 3, parse_edits(["L0.N1=2"]))
     finally:
@@ -239,7 +242,7 @@ def test_the_check_is_one_pass_where_all_is_well():
 
 def test_sweeps_of_many_name_the_first_site():
     lab = tiny_lab("llama")
-    study = lab.study(lab.prompt(PROMPT))
+    study = new_study(lab, lab.prompt(PROMPT))
     plans = [study.off([Neuron(1, n)]) for n in range(8)] + [lab.plan(parse_edits(["L2.N*=3e38"], lab.info))]
     with pytest.raises(NotFinite, match=r"from L2\.mlp_out on"):
         list(study.run(plans))
@@ -248,7 +251,7 @@ def test_sweeps_of_many_name_the_first_site():
 def test_a_row_of_the_lens_alone():
     """Logits of a middle layer can overflow where the last layer's do not."""
     lab = tiny_lab("llama")
-    lens = lab.lens(lab.prompt(PROMPT))
+    lens = lens_of(lab, lab.prompt(PROMPT))
     assert lens.row(1, 7).answer_rank > 0
     lens._stream[1] = torch.full_like(lens._stream[1], torch.nan)
     with pytest.raises(UserError, match=r"the lens' row L0 is NaN or infinite, though .*: take --dtype float32"):
@@ -257,7 +260,7 @@ def test_a_row_of_the_lens_alone():
 
 def test_gradients_alone(monkeypatch):
     lab = tiny_lab("llama")
-    study = lab.study(lab.prompt(PROMPT))
+    study = new_study(lab, lab.prompt(PROMPT))
     grad = torch.autograd.grad
     monkeypatch.setattr(torch.autograd, "grad", lambda *args: [one * torch.inf for one in grad(*args)])
     with pytest.raises(UserError, match=r"the gradients are NaN or infinite in float32, though .*: take --dtype"):
@@ -270,7 +273,7 @@ def unindexable(tmp_path_factory):
     folder = tmp_path_factory.mktemp("it")
     lab = opened(with_weights(folder, poisoned("model.layers.1.mlp.up_proj.weight")))
     lab.set_fingerprint("0" * 64)
-    return lab._model
+    return lab.model
 
 
 TEXTS = [PROMPT, "The city of London is in England.", "The river is wide and the water is cold."]
@@ -316,7 +319,7 @@ def test_an_input_of_zeros_has_parts_of_zero():
     """Weights that are all zero, or an edit that sets the last stream to 0: no part adds anything, and none is NaN."""
     from workbench.lab.dla import FrozenNorm
 
-    model = tiny_lab("llama")._model
+    model = tiny_lab("llama").model
     norm = FrozenNorm(model.bridge.ln_final, torch.zeros(model.info.d_model))
     assert torch.isfinite(norm.gain).all()
     assert not norm(torch.zeros(model.info.d_model)).any()

@@ -69,7 +69,7 @@ def test_the_check_at_load_sees_a_site_that_is_not_what_is_added(monkeypatch):
     from workbench.lab import loading, sites
 
     monkeypatch.setitem(sites._HOOKS, "mlp_out", "mlp.hook_out")  # Gemma's MLP before its post-norm
-    model = tiny_lab("gemma2")._model
+    model = tiny_lab("gemma2").model
     remarks = loading._check(replace(model, sites=sites.SiteMap(model.bridge)))
     assert any("resid_pre + attn_out + mlp_out is not resid_post" in remark for remark in remarks)
 
@@ -78,7 +78,7 @@ def test_the_check_at_load_sees_a_site_that_is_not_what_is_added(monkeypatch):
 def test_resid_mid_is_the_stream_between_attention_and_mlp(arch):
     lab = tiny_lab(arch)
     if lab.info.parallel_blocks:
-        assert Site(0, "resid_mid") not in lab._model.sites
+        assert Site(0, "resid_mid") not in lab.model.sites
         return
     found = lab.forward(lab.prompt(PROMPT), sites=[Site(1, "resid_pre"), Site(1, "attn_out"), Site(1, "resid_mid")])
     added = found.site(Site(1, "resid_pre")) + found.site(Site(1, "attn_out"))

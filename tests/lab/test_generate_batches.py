@@ -12,6 +12,7 @@ from workbench.edits import Function, parse_edits
 from workbench.errors import UserError
 from workbench.lab.continuation import Continuation, Row
 from workbench.lab.editing import PythonEdit
+from workbench.lab.generate import continue_all, generate
 
 SHORT = "The river is"
 LONG = "When Mary and John went to the store, John gave a drink to Mary and the"
@@ -30,7 +31,7 @@ EDITS = [
 
 def alone(lab, prompt, edits, tokens=TOKENS, **how):
     said = Continuation()
-    for one in islice(lab.generate(prompt, edits, **how), tokens):
+    for one in islice(generate(lab, prompt, edits, **how), tokens):
         said.add(one)
     return said
 
@@ -43,7 +44,7 @@ def together(lab, pairs, tokens=TOKENS, size=0, **how):
         for number, (prompt, edits) in enumerate(pairs)
     ]
     into = [Continuation() for _ in rows]
-    counts = list(lab.continue_all(rows, into, tokens, size=size, **how))
+    counts = list(continue_all(lab, rows, into, tokens, size=size, **how))
     return into, counts
 
 
@@ -94,8 +95,8 @@ def test_rows_that_end_leave_and_the_others_go_on_as_before(arch):
 
 def test_the_end_of_the_text_ends_a_row_only():
     lab = tiny_lab("llama")
-    end = next(iter(lab._model.stop_ids))
-    unembed = lab._model.bridge.W_U[:, end]
+    end = next(iter(lab.model.stop_ids))
+    unembed = lab.model.bridge.W_U[:, end]
     stop = [PythonEdit(Function("L2.resid_post", ""), lambda stream, context: unembed.expand_as(stream) * 50)]
     found, _ = together(lab, [(lab.prompt(SHORT), stop), (lab.prompt(PROMPT), ()), (lab.prompt(LONG), stop)])
     assert [one.end for one in found] == ["the model ended", "", "the model ended"]
@@ -156,7 +157,7 @@ def test_clean_and_edited_draw_alike():
     lab = tiny_lab("llama").job(seed=3)
     plans = [lab.plan(()), lab.plan(parse_edits(["L1.N3*=1"], lab.info))]
     into = [Continuation() for _ in plans]
-    list(lab.continue_all([Row(lab.prompt(PROMPT), plan, 5) for plan in plans], into, TOKENS, temperature=1.0))
+    list(continue_all(lab, [Row(lab.prompt(PROMPT), plan, 5) for plan in plans], into, TOKENS, temperature=1.0))
     assert into[0].ids == into[1].ids
 
 
@@ -165,7 +166,7 @@ def test_out_of_memory_halves_the_batch_and_nothing_is_said_twice(monkeypatch):
     lab = tiny_lab("llama").job(report=report)
     prompts = [lab.prompt(one) for one in (SHORT, PROMPT, LONG, SHORT)]
     wanted = [alone(lab, prompt, ()) for prompt in prompts]
-    whole = lab._model.hf.forward
+    whole = lab.model.hf.forward
     sizes = []
 
     @wraps(whole)
@@ -175,7 +176,7 @@ def test_out_of_memory_halves_the_batch_and_nothing_is_said_twice(monkeypatch):
             raise torch.OutOfMemoryError("out of memory")
         return whole(input_ids=input_ids, **rest)
 
-    monkeypatch.setattr(lab._model.hf, "forward", small_memory)
+    monkeypatch.setattr(lab.model.hf, "forward", small_memory)
     found, _ = together(lab, [(prompt, ()) for prompt in prompts])
     for said, one in zip(found, wanted, strict=True):
         assert_same(said, one)

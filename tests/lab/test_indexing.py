@@ -50,7 +50,7 @@ def open_model(folder: Path, arch: str):
         tiny_model(arch, path)
     lab = load_lab(resolve(str(path)))
     lab.set_fingerprint(arch.encode().hex().ljust(64, "0"))
-    model = lab._model
+    model = lab.model
     for _ in build_weights(model):
         pass
     return model

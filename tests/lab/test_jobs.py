@@ -7,6 +7,7 @@ from tests.lab.labs import PROMPT, new_report, tiny_lab
 from workbench.edits import parse_edits
 from workbench.errors import Cancelled, UserError
 from workbench.execute import execute
+from workbench.lab.cache import cache as activations_of
 from workbench.views import to_builtins
 
 SET = {
@@ -27,7 +28,7 @@ def test_a_long_job_with_predicts_under_edits_between_its_batches_ends_as_one_al
     edits = parse_edits(["L1.N3=2; L0.H1=0"])
     alone = new_report()
     execute(lab, "predict", {**SET, "controls": 4}, edits, 3, alone)
-    lab._model.clean.clear()
+    lab.model.clean.clear()
     nested = []
 
     def between():
@@ -74,7 +75,7 @@ def test_results_repeat_to_the_bit():
     lab = tiny_lab("qwen2")
     found = []
     for _ in range(2):
-        lab._model.clean.clear()
+        lab.model.clean.clear()
         report = new_report()
         execute(lab, "predict", {"prompt": PROMPT, "controls": 6}, parse_edits(["L1.N3=0"]), 11, report)
         found.append(everything(report))
@@ -113,7 +114,7 @@ def test_an_unknown_experiment_names_those_there_are():
 
 def test_remarks_of_the_load_reach_every_report(monkeypatch):
     lab = tiny_lab("llama")
-    monkeypatch.setattr(lab._model, "remarks", ["layer 0: something differs"])
+    monkeypatch.setattr(lab.model, "remarks", ["layer 0: something differs"])
     report = new_report()
     execute(lab, "predict", {"prompt": PROMPT}, [], 0, report)
     assert "layer 0: something differs" in report.notes
@@ -122,7 +123,7 @@ def test_remarks_of_the_load_reach_every_report(monkeypatch):
 def test_a_cache_is_arrays_by_site_with_padding_as_nan():
     lab = tiny_lab("llama")
     texts = ["The river", PROMPT]
-    cache = lab.cache(texts, ["L1.resid_post", "L0.pattern", "L*.mlp_post"])
+    cache = activations_of(lab, texts, ["L1.resid_post", "L0.pattern", "L*.mlp_post"])
     assert set(cache) == {"L1.resid_post", "L0.pattern", "L0.mlp_post", "L1.mlp_post", "L2.mlp_post"}
     assert cache["L1.resid_post"].shape == (2, 5, 32)
     assert cache["L0.pattern"].shape == (2, 4, 5, 5)
@@ -131,9 +132,9 @@ def test_a_cache_is_arrays_by_site_with_padding_as_nan():
     np.testing.assert_array_equal(np.isnan(cache["L1.resid_post"]).all(-1), ~cache.mask)
     assert not np.isnan(cache["L0.pattern"][0, :, :2, :2]).any()
     assert np.isnan(cache["L0.pattern"][0, :, 2:]).all()
-    edited = lab.job(parse_edits(["L0.N3=9"])).cache(PROMPT, "L0.mlp_post")
+    edited = activations_of(lab, PROMPT, "L0.mlp_post", parse_edits(["L0.N3=9"]))
     assert (edited["L0.mlp_post"][0, :, 3] == 9).all()
     with pytest.raises(UserError, match="it holds"):
         cache["L2.resid_post"]
     with pytest.raises(UserError, match="is no site"):
-        lab.cache(PROMPT, "L0.N3")
+        activations_of(lab, PROMPT, "L0.N3")

@@ -10,7 +10,8 @@ import torch
 
 from tests.lab.labs import EVERY, PROMPT, new_report, plain, source_of, tiny_folder, tiny_lab
 from workbench.execute import execute
-from workbench.lab import key_values, loading
+from workbench.lab import key_values, loading, passes
+from workbench.lab.generate import generate
 from workbench.lab.model import load_lab
 
 
@@ -28,7 +29,7 @@ def own_greedy(arch: str, ids, n: int) -> list[int]:
 @pytest.mark.parametrize("arch", EVERY)
 def test_a_cache_that_works_is_used(arch, dtype):
     lab = fresh(arch, dtype)
-    assert lab._model.caches
+    assert lab.model.caches
     assert not [remark for remark in lab.remarks if "cache" in remark]
 
 
@@ -39,7 +40,7 @@ def test_a_lost_cache_is_noticed_and_not_used(arch, monkeypatch):
     lab = fresh(arch)
     prompt = lab.prompt(PROMPT)
     wanted = own_greedy(arch, prompt.ids, 8)
-    assert [one.id for one in islice(lab.generate(prompt), len(wanted))] == wanted
+    assert [one.id for one in islice(generate(lab, prompt), len(wanted))] == wanted
     (remark,) = lab.remarks
     assert "without a key-value cache" in remark
     assert version("transformers") in remark
@@ -53,19 +54,19 @@ def test_one_step_without_its_past_would_have_been_wrong(monkeypatch):
     """The story itself, so that the test above is about something."""
     monkeypatch.setattr(loading, "hand_cache_on", lambda bridge: None)
     lab = fresh("llama")
-    lab._model.caches = True
+    lab.model.caches = True
     prompt = lab.prompt(PROMPT)
-    assert [one.id for one in islice(lab.generate(prompt), 8)] != own_greedy("llama", prompt.ids, 8)
+    assert [one.id for one in islice(generate(lab, prompt), 8)] != own_greedy("llama", prompt.ids, 8)
 
 
 def test_a_cache_that_is_wrong_under_edits_alone_is_noticed(monkeypatch):
-    whole = key_values.edit_hooks
-    monkeypatch.setattr(key_values, "edit_hooks", lambda plans, run: {} if run.start else whole(plans, run))
+    whole = passes.edit_hooks
+    monkeypatch.setattr(passes, "edit_hooks", lambda plans, run: {} if run.start else whole(plans, run))
     assert "off by" in fresh("llama").remarks[0]
 
 
 def test_a_cache_that_stops_the_model_is_noticed(monkeypatch):
-    model = tiny_lab("llama")._model
+    model = tiny_lab("llama").model
 
     def stops(self, *args, **kwargs):
         raise IndexError("no such layer")

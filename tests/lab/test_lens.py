@@ -6,6 +6,7 @@ import torch
 
 from tests.lab.labs import EVERY, PROMPT, plain, tiny_lab
 from workbench.edits import parse_edits
+from workbench.lab.lens import lens as lens_of
 
 
 @pytest.mark.parametrize("arch", EVERY)
@@ -14,7 +15,7 @@ def test_the_last_row_is_the_models_logits(arch, text):
     lab = tiny_lab(arch)
     prompt = lab.prompt(PROMPT)
     edits = parse_edits([text])
-    lens = lab.lens(prompt, edits)
+    lens = lens_of(lab, prompt, edits)
     assert len(lens) == lab.info.n_layers + 1
     wanted = lab.forward(prompt, edits)
     assert torch.equal(lens.logits(len(lens) - 1), wanted.logits)
@@ -28,7 +29,7 @@ def test_rows_equal_the_tail_of_the_plain_model(arch):
     """Each row against the Hugging Face model's own norm, head and softcap on its own hidden states."""
     lab, model = tiny_lab(arch), plain(arch).model
     prompt = lab.prompt(PROMPT)
-    lens = lab.lens(prompt)
+    lens = lens_of(lab, prompt)
     ids = torch.from_numpy(prompt.ids)[None]
     streams = [plain(arch).read(ids, 0, "resid_pre")]
     streams += [plain(arch).read(ids, layer, "resid_post") for layer in range(lab.info.n_layers)]
@@ -54,7 +55,7 @@ def test_rows_equal_the_tail_of_the_plain_model(arch):
 def test_the_last_positions_are_the_last_ones():
     lab = tiny_lab("gemma2")
     prompt = lab.prompt(PROMPT)
-    whole, part = lab.lens(prompt), lab.lens(prompt, positions=2)
+    whole, part = lens_of(lab, prompt), lens_of(lab, prompt, positions=2)
     assert part.first_position == len(prompt) - 2
     for index in range(len(whole)):
         torch.testing.assert_close(part.logits(index), whole.logits(index)[:, -2:], atol=1e-5, rtol=1e-5)

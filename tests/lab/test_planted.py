@@ -80,9 +80,9 @@ def corpus() -> Corpus:
 
 @pytest.fixture
 def index(lab: Lab) -> NeuronIndex:
-    for _ in build_weights(lab._model):
+    for _ in build_weights(lab.model):
         pass
-    return NeuronIndex.open(build(lab._model, corpus(), small(lab._model, sample=2)))
+    return NeuronIndex.open(build(lab.model, corpus(), small(lab.model, sample=2)))
 
 
 def test_their_examples_peak_at_the_planted_token(index: NeuronIndex) -> None:
@@ -161,7 +161,7 @@ def test_the_experiments_find_them(lab: Lab, index: NeuronIndex, tmp_path: Path)
 
 def test_a_text_of_the_corpus_is_not_unusual(lab: Lab, index: NeuronIndex) -> None:
     """A window that was indexed cannot lie beyond the corpus' range."""
-    text = lab._model.tokens.tokenizer.decode(lab._model.tokens.tokenizer(next(iter(corpus().texts)))["input_ids"][:32])
+    text = lab.model.tokens.tokenizer.decode(lab.model.tokens.tokenizer(next(iter(corpus().texts)))["input_ids"][:32])
     assert run(lab, "unusual", prompt=text).scalars["beyond"] <= 2  # rounding at another batch size
 
 

@@ -139,8 +139,8 @@ def test_the_tokenizer_is_not_changed_by_the_bridge():
     for arch, bos in (("llama", None), ("gemma2", "<|im_start|>")):
         lab = tiny_lab(arch)
         assert lab.info.bos_token == bos
-        assert lab._model.tokens.tokenizer.bos_token == "<|im_start|>"
-        assert lab._model.tokens.tokenizer.pad_token == "<|im_end|>"
+        assert lab.model.tokens.tokenizer.bos_token == "<|im_start|>"
+        assert lab.model.tokens.tokenizer.pad_token == "<|im_end|>"
 
 
 @pytest.mark.parametrize("text", ["user", "a", "assistant\n", "<|im_end|>", "The is", "é"])

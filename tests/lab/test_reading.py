@@ -8,18 +8,19 @@ from tests.lab.labs import EVERY, PROMPT, plain, tiny_lab
 from workbench import paths
 from workbench.edits import parse_edits
 from workbench.errors import UserError
+from workbench.lab.reading import read
 from workbench.units import parse_units
 
 
-def read(lab, units, prompt=PROMPT, edits=""):
-    found = lab.read(parse_units(units, lab.info), lab.prompt(prompt), parse_edits([edits], lab.info))
+def readings(lab, units, prompt=PROMPT, edits=""):
+    found = read(lab, parse_units(units, lab.info), lab.prompt(prompt), parse_edits([edits], lab.info))
     return {(one.unit, one.part): one.values for one in found}
 
 
 @pytest.mark.parametrize("arch", EVERY)
 def test_neurons_and_their_parts(arch):
     lab = tiny_lab(arch)
-    found = read(lab, "L1.N3, L1.N9")
+    found = readings(lab, "L1.N3, L1.N9")
     wanted = plain(arch).read(torch.from_numpy(lab.prompt(PROMPT).ids)[None], 1, "mlp_post")[0]
     np.testing.assert_array_equal(found["L1.N3", "activation"], wanted[:, 3].numpy())
     np.testing.assert_array_equal(found["L1.N9", "activation"], wanted[:, 9].numpy())
@@ -43,7 +44,7 @@ def test_what_heads_add_is_through_their_part_of_the_output_matrix(arch):
         without.view(len(z), lab.info.n_heads, -1)[:, head] = 0
         with torch.no_grad():
             wanted = (module(z) - module(without)).norm(dim=-1)
-        found = read(lab, f"L1.H{head}")[f"L1.H{head}", "norm"]
+        found = readings(lab, f"L1.H{head}")[f"L1.H{head}", "norm"]
         np.testing.assert_allclose(found, wanted.numpy(), atol=1e-4)
 
 
@@ -51,10 +52,10 @@ def test_sites_are_their_norm():
     lab = tiny_lab("llama")
     wanted = plain("llama").read(torch.from_numpy(lab.prompt(PROMPT).ids)[None], 1, "resid_post")[0]
     np.testing.assert_allclose(
-        read(lab, "L1.resid_post")["L1.resid_post", "norm"], wanted.norm(dim=-1).numpy(), rtol=1e-5
+        readings(lab, "L1.resid_post")["L1.resid_post", "norm"], wanted.norm(dim=-1).numpy(), rtol=1e-5
     )
     with pytest.raises(UserError, match="matrix of attention"):
-        read(lab, "L1.pattern")
+        readings(lab, "L1.pattern")
 
 
 @pytest.mark.parametrize("ending", ["npy", "safetensors"])
@@ -69,7 +70,7 @@ def test_directions_are_projections_at_every_layer(ending):
         np.save(folder / "mine.npy", vector)
     else:
         save_file({"direction": vector}, folder / "mine.safetensors")
-    found = read(lab, "@mine, L1.resid_post@mine")
+    found = readings(lab, "@mine, L1.resid_post@mine")
     ids = torch.from_numpy(lab.prompt(PROMPT).ids)[None]
     for layer in range(lab.info.n_layers):
         wanted = plain("llama").read(ids, layer, "resid_post")[0].numpy() @ (vector / np.linalg.norm(vector))
@@ -82,9 +83,9 @@ def test_a_neurons_own_weights_are_directions():
     mlp = plain("llama").layers[2].mlp
     weights = {"in": mlp.up_proj.weight[5], "gate": mlp.gate_proj.weight[5], "out": mlp.down_proj.weight[:, 5]}
     for part, wanted in weights.items():
-        np.testing.assert_array_equal(lab._model.direction(f"L2.N5.{part}"), wanted.detach().numpy())
+        np.testing.assert_array_equal(lab.model.direction(f"L2.N5.{part}"), wanted.detach().numpy())
     with pytest.raises(UserError, match="has no gates"):
-        tiny_lab("gpt2")._model.direction("L2.N5.gate")
+        tiny_lab("gpt2").model.direction("L2.N5.gate")
 
 
 @pytest.mark.parametrize(
@@ -101,7 +102,7 @@ def test_a_file_that_is_no_direction_is_a_sentence(content, said):
     folder.mkdir()
     np.save(folder / "bad.npy", content)
     with pytest.raises(UserError, match=said):
-        read(tiny_lab("llama"), "@bad")
+        readings(tiny_lab("llama"), "@bad")
 
 
 def test_a_direction_that_is_not_there_names_those_that_are():
@@ -109,10 +110,10 @@ def test_a_direction_that_is_not_there_names_those_that_are():
     folder.mkdir()
     np.save(folder / "refusal.npy", np.ones(32, np.float32))
     with pytest.raises(UserError, match="no direction @refused .*@refusal"):
-        read(tiny_lab("llama"), "@refused")
+        readings(tiny_lab("llama"), "@refused")
 
 
 def test_units_are_read_under_the_edits():
-    found = read(tiny_lab("llama"), "L1.N3, L1.N4", edits="L1.N3=5")
+    found = readings(tiny_lab("llama"), "L1.N3, L1.N4", edits="L1.N3=5")
     assert (found["L1.N3", "activation"] == 5).all()
     assert not (found["L1.N4", "activation"] == 5).any()

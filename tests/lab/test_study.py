@@ -8,6 +8,7 @@ from tests.lab.labs import EVERY, PROMPT, plain, tiny_lab
 from tests.lab.test_every_edit import head, neuron
 from workbench.edits import parse_edits
 from workbench.lab.metric import Metric
+from workbench.lab.study import study as new_study
 from workbench.units import Head, Neuron, Site
 
 METRICS = (
@@ -41,7 +42,7 @@ def arch(request):
 
 def study_of(arch, edits=""):
     lab = tiny_lab(arch)
-    return lab, lab.study(lab.prompt(PROMPT), parse_edits([edits], lab.info))
+    return lab, new_study(lab, lab.prompt(PROMPT), parse_edits([edits], lab.info))
 
 
 @pytest.mark.parametrize("edits", ["", EDITS])
@@ -114,7 +115,7 @@ def test_estimates_under_edits_are_those_of_the_edited_model(arch):
     lab, study = study_of(arch)
     under = study.attribute_under([study.off([Neuron(0, 5)]), study.off([Head(1, 2)])], METRICS[3])
     for row, text in enumerate(("L0.N5[1-]=0", "L1.H2[1-]=0")):
-        alone = lab.study(lab.prompt(PROMPT), parse_edits([text], lab.info)).attribute([METRICS[3]])
+        alone = new_study(lab, lab.prompt(PROMPT), parse_edits([text], lab.info)).attribute([METRICS[3]])
         assert np.allclose(under.neurons[row], alone.neurons[0], atol=1e-4)
 
 
@@ -142,7 +143,7 @@ def test_a_neurons_direct_effect_is_what_its_output_does_to_the_logits(arch):
         lab.plan(parse_edits([f"L{layer}.mlp_out[last]+={sign * small}*@L{layer}.N9.out"], lab.info))
         for sign in (1, -1)
     ]
-    if lab.info.post_norm or getattr(lab._model.hf.config, "final_logit_softcapping", None):
+    if lab.info.post_norm or getattr(lab.model.hf.config, "final_logit_softcapping", None):
         pytest.skip("what a neuron writes is not what reaches the stream, or the logits, here")
     assert np.isfinite(parts.neurons).all()
     values = np.concatenate([results.value(metric)[np.argsort(results.indices)] for results in study.run(plans)])
@@ -150,7 +151,7 @@ def test_a_neurons_direct_effect_is_what_its_output_does_to_the_logits(arch):
     slope = (values[0] - values[1]) / (2 * small)
     activation = float(study.activations([Site(layer, "mlp_post")])[Site(layer, "mlp_post")][-1, 9])
     final = study.activations([Site(layer, "resid_post")])[Site(layer, "resid_post")][-1].double()
-    w_out = torch.from_numpy(lab._model.direction(f"L{layer}.N9.out")).double()
+    w_out = torch.from_numpy(lab.model.direction(f"L{layer}.N9.out")).double()
     if lab.info.architecture != "LlamaForCausalLM" and lab.info.architecture != "Qwen2ForCausalLM":
         final, w_out = final - final.mean(), w_out - w_out.mean()
     shrink = float(final @ w_out / (final @ final)) * (parts.whole - parts.bias)
@@ -159,7 +160,7 @@ def test_a_neurons_direct_effect_is_what_its_output_does_to_the_logits(arch):
 
 def test_patching_everything_gives_the_other_prompt(arch):
     lab, study = study_of(arch)
-    other = lab.study(lab.prompt("The capital of Paris is"))
+    other = new_study(lab, lab.prompt("The capital of Paris is"))
     whole = lab.forward(other.prompt, logits="last").last[0]
     places = [(Site(0, "resid_pre"), None, None), (Site(2, "resid_pre"), None, 4), (Site(1, "z"), 2, None)]
     for results in study.run(study.patches(other, places)):
@@ -189,19 +190,19 @@ def test_a_batch_that_is_too_large_is_halved(monkeypatch):
     from workbench.lab import study as module
 
     lab = tiny_lab("llama").job(report=new_report())
-    study = lab.study(lab.prompt(PROMPT))
+    study = new_study(lab, lab.prompt(PROMPT))
     plans = [study.off([Neuron(1, index)]) for index in range(20)]
     wanted = {}
     for results in study.run(plans):
         wanted.update(zip(results.indices, results.value(METRICS[0]), strict=True))
-    whole = module.edited_logits
+    whole = module.run_from
 
     def limited(model, trace, layer, some):
         if len(some) > 3:
             raise RuntimeError("CUDA out of memory")
         return whole(model, trace, layer, some)
 
-    monkeypatch.setattr(module, "edited_logits", limited)
+    monkeypatch.setattr(module, "run_from", limited)
     found = {}
     for results in study.run(plans):
         found.update(zip(results.indices, results.value(METRICS[0]), strict=True))

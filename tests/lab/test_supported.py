@@ -186,7 +186,7 @@ def test_a_dtype_that_torch_has_is_of_no_account(tmp_path, named):
 def test_tokens_beyond_the_embedding_are_named(tmp_path):
     """The last row is lost, as where a tokenizer got a token that the model was never given."""
     whole = tiny_lab("llama")
-    rows = len(whole._model.tokens.tokenizer) - 1
+    rows = len(whole.model.tokens.tokenizer) - 1
     word = whole.token(rows)
 
     def fewer(weights):
@@ -205,11 +205,11 @@ def test_tokens_beyond_the_embedding_are_named(tmp_path):
     for ask in (
         lambda: lab.prompt(f"The capital{word}"),
         lambda: lab.answer_token(word),
-        lambda: list(tokenise(lab._model, open_corpus(str(corpus)))),
+        lambda: list(tokenise(lab.model, open_corpus(str(corpus)))),
     ):
         with pytest.raises(UserError, match=re.escape(sentence)):
             ask()
     assert rows in whole.prompt(f"The capital{word}").ids
-    lab._model.tokens._n_embedded = 300  # fewer than the workbench's own sample text needs
+    lab.model.tokens._n_embedded = 300  # fewer than the workbench's own sample text needs
     with pytest.raises(UserError, match="knows 300 tokens"):
-        sample_prompts(lab._model)
+        sample_prompts(lab.model)

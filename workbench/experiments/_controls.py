@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,10 +13,45 @@ from workbench.text import number
 from workbench.views import Column, Histogram, Mark, Scalar, Series, Table
 
 if TYPE_CHECKING:
+    from workbench.lab import Lab
     from workbench.lab.controls import Controls
+    from workbench.lab.editing import Plan
+    from workbench.lab.prompts import Prompt
+    from workbench.lab.study import Study
 
 FLOOR = 1e-9
 """nats: smaller effects are drawn here on the logarithmic axis"""
+
+
+def run_controls(traced: Study, plan: Plan, band: Band, report: Report) -> Iterator[None]:
+    """The edits and their controls, in batches of one shape; comes back after each.
+
+    The effect that the controls are compared with is then the one that was measured among them.
+    """
+    for results in traced.track([plan, *band.controls.plans], report, "controls"):
+        for at, kl in zip(results.indices, results.kl(), strict=True):
+            if at == 0:
+                band.effect = float(kl)
+            else:
+                band.values.append(float(kl))
+        yield
+
+
+def kl_of_prompts(
+    lab: Lab, prompts: Sequence[Prompt], plan: Plan, keep: Literal["all", "last"] = "all"
+) -> Iterator[np.ndarray]:
+    """KL(clean ‖ edited) of each prompt, nats: at every position [position], or of the next token alone [1].
+
+    Clean and edited go through in batches of the same rows, so that both have one shape. Memory may run out.
+    """
+    from workbench.lab.batches import batches
+
+    for batch in batches(prompts, len(prompts), lab.report, lab.model, each=0):
+        with batch:
+            clean, edited = lab.forward(batch.rows, logits=keep), lab.forward(batch.rows, plan, logits=keep)
+            kls = edited.kl_from(clean) if keep == "all" else list(edited.last_kl_from(clean)[:, None])
+        if not batch.failed:
+            yield from kls
 
 
 @dataclass

@@ -24,7 +24,8 @@ TOKEN = 3.0
 
 def generated(lab: Lab, prompt: Prompt, tokens: int, report: Report) -> None:
     """Of one prompt: what is said, clean and edited."""
-    clean, edited = _continued(lab, [prompt], [lab.plan(()), lab.plan(lab.edits)], tokens, report)[0]
+    plans = [lab.plan(()), lab.plan(lab.edits, chat=prompt.template)]
+    clean, edited = _continued(lab, [prompt], plans, tokens, report)[0]
     texts = [f"{name}: {said.text}" for name, said in (("clean", clean), ("edited", edited))]
     report.add("generated", Text(title=f"{tokens} tokens, greedy", text="\n\n".join(texts)))
 
@@ -33,7 +34,7 @@ def generated_of_set(
     lab: Lab, prompts: Sequence[Prompt], tokens: int, controls: Controls, n: int, report: Report
 ) -> str:
     """Of a set: how many continuations change, beside as many under `n` of the controls. Gives that as a sentence."""
-    plans = [lab.plan(()), lab.plan(lab.edits), *controls.plans[:n]]
+    plans = [lab.plan(()), lab.plan(lab.edits, chat=prompts[0].template), *controls.plans[:n]]
     found = _continued(lab, prompts, plans, tokens, report)
     firsts = [[line[0].first_difference(said) for said in line[1:]] for line in found]
     report.add("continuations", _table(prompts, found, tokens))
@@ -54,9 +55,11 @@ def _continued(
     lab: Lab, prompts: Sequence[Prompt], plans: Sequence[Plan], tokens: int, report: Report
 ) -> list[list[Continuation]]:
     """Of each prompt, under each plan."""
+    from workbench.lab.generate import continue_all
+
     rows = [Row(prompt, plan) for prompt in prompts for plan in plans]
     into = [Continuation() for _ in rows]
-    steps = lab.continue_all(rows, into, tokens)
+    steps = continue_all(lab, rows, into, tokens)
     for came in report.track(steps, "tokens", total=tokens * len(rows), stage="generating"):
         report.progress.done += came - 1  # track counts the step itself
     return [into[at : at + len(plans)] for at in range(0, len(into), len(plans))]

@@ -81,7 +81,7 @@ def best_pair(study: Study, metric: Metric, singles: dict[Neuron, float]) -> Pai
     base = study.value(metric)
     seeds = _likely(study, metric, singles)
     proposed: dict[frozenset[Neuron], float] = {}
-    rows = max(1, study.rows // 4)
+    rows = study.gradient_rows
     for start in range(0, len(seeds), rows):
         part = seeds[start : start + rows]
         plans = [study.off([seed]) for seed in part]

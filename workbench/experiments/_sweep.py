@@ -172,7 +172,7 @@ def other_answers(study: Study, metric: Metric, n: int, seed: int) -> list[Metri
 def measure_chance(target: Target, sweep: Sweep, n: int, seed: int, report: Report) -> None:
     """Estimates for other answers on the same prompt; writes thresholds."""
     asked = other_answers(target.study, target.metric, n, seed)
-    rows = max(1, target.study.rows // 4)
+    rows = target.study.gradient_rows
     parts = [asked[start : start + rows] for start in range(0, len(asked), rows)]
     ends: dict[Kind, list[tuple[float, float]]] = {kind: [] for kind in KINDS}
     for part in report.track(parts, "batches", stage="what chance gives"):

@@ -87,25 +87,27 @@ class Target:
 
 def find_target(lab: Lab, params: TargetParams, report: Report) -> Target:
     """Trace the prompt and read answer and foil. Raises UserError for a foil that is the answer."""
+    from workbench.lab.study import study
+
     prompt = lab.prompt(params.prompt, params.chat)
     answer = lab.answer_token(params.answer) if params.answer else None
     foil = lab.answer_token(params.foil) if params.foil else None
     for named in (answer, foil):
         if named and named.note:
             report.note(named.note)
-    study = lab.study(prompt, lab.edits)
-    if study.first == 0:
+    traced = study(lab, prompt, lab.edits)
+    if traced.first == 0:
         report.note("the prompt is one token: position 0, which is left out elsewhere, is all there is")
-    own = answer.id if answer else int(study.ranking[0])
+    own = answer.id if answer else int(traced.ranking[0])
     check_foil(lab, Asked(prompt, answer, foil), own)
     metric = Metric("difference", own, foil.id) if foil else Metric("log-prob", own)
     return Target(
-        study,
+        traced,
         prompt,
         own,
         foil.id if foil else None,
         metric,
         show_token(lab.token(own)),
         show_token(foil.token) if foil else "",
-        study.value(metric),
+        traced.value(metric),
     )

@@ -57,10 +57,10 @@ def run(lab: Lab, params: Params, report: Report) -> None:
 
 
 def _run_one(lab: Lab, row: Asked, units: list[Unit], params: Params, report: Report) -> None:
-    from workbench.lab.reading import remarks
+    from workbench.lab.reading import read, remarks
 
-    clean = lab.read(units, row.prompt)
-    edited = lab.read(units, row.prompt, lab.edits) if lab.edits else None
+    clean = read(lab, units, row.prompt)
+    edited = read(lab, units, row.prompt, lab.edits) if lab.edits else None
     tokens = row.prompt.tokens
     flat = [reading for reading in clean if reading.main and reading.values.ndim == 1]
     order = sorted(flat, key=lambda one: -float(np.abs(one.values).max()))
@@ -262,7 +262,7 @@ def _suggest(report: Report, params: Params, order: list[Reading], lab: Lab) -> 
 
 def _run_set(lab: Lab, rows: list[Asked], units: list[Unit], params: Params, report: Report) -> None:
     from workbench.lab.kinds import lab_kind
-    from workbench.lab.reading import remarks
+    from workbench.lab.reading import read, remarks
 
     if any(lab_kind(unit).per_layer for unit in units):
         raise UserError("directions are read over one prompt at a time: give --prompt, or leave the direction out")
@@ -270,9 +270,9 @@ def _run_set(lab: Lab, rows: list[Asked], units: list[Unit], params: Params, rep
     clean: list[list[np.ndarray]] = []
     edited: list[list[np.ndarray]] = []
     for row in report.track(rows, "prompts"):
-        clean.append([one.values for one in lab.read(units, row.prompt) if one.main])
+        clean.append([one.values for one in read(lab, units, row.prompt) if one.main])
         if lab.edits:
-            edited.append([one.values for one in lab.read(units, row.prompt, lab.edits) if one.main])
+            edited.append([one.values for one in read(lab, units, row.prompt, lab.edits) if one.main])
         _tell_set(report, rows, names, clean, edited, remarks(units, lab.info))
     report.suggest(NextStep(label="what the model says next", experiment="predict", params=carried(params)))
 

@@ -18,7 +18,7 @@ from msgspec import Meta
 from workbench.errors import UserError
 from workbench.experiment import Cost, Experiment
 from workbench.experiments._common import AnswerParams, about_tokens, asked, carried, check_foil, clustered, quoted
-from workbench.experiments._controls import Band, by_kind
+from workbench.experiments._controls import Band, by_kind, kl_of_prompts, run_controls
 from workbench.experiments._effect import Document, by_class, by_position, extremes, kl_mean, loss_change, over
 from workbench.experiments._generated import TOKEN, generated, generated_of_set
 from workbench.experiments._sweep import LATER
@@ -101,6 +101,8 @@ def run(lab: Lab, params: Params, report: Report) -> None:
 
 
 def _run_one(lab: Lab, params: Params, report: Report) -> None:
+    from workbench.lab.study import same_distance, study
+
     row = asked(lab, params)[0]
     for named in (row.answer, row.foil):
         if named and named.note:
@@ -132,7 +134,7 @@ def _run_one(lab: Lab, params: Params, report: Report) -> None:
         items.append(Scalar(name="loss along the prompt", value=losses[0], edited=losses[1], unit="nats"))
         items.append(Scalar(name="KL, mean from position 1 on", value=float(kl[1:].mean()), unit="nats"))
         report.scalar("kl_mean", float(kl[1:].mean()))
-        later = lab.forward(row.prompt, lab.plan(lab.edits, skip_first=True), logits="last")
+        later = lab.forward(row.prompt, lab.plan(lab.edits, skip_first=True, chat=params.chat), logits="last")
         without = float(later.last_kl_from(clean)[0])
         items.append(
             Scalar(name="KL, edits from position 1 on", value=without, unit="nats", help="without the attention sink")
@@ -141,11 +143,11 @@ def _run_one(lab: Lab, params: Params, report: Report) -> None:
     change = f"{name} {probability(before)} → {probability(after)} after {quoted(params.prompt)}"
     change += f" · KL {number(float(kl[-1]))}"
     report.say(change)
-    study = lab.study(row.prompt)
-    plan = lab.plan(lab.edits)
+    traced = study(lab, row.prompt)
+    plan = lab.plan(lab.edits, chat=params.chat)
     bands = _bands(lab, float(kl[-1]), params, report)
     if {site.name for site in plan.changes} <= {"mlp_post", "z"} and not plan.has_functions and params.controls:
-        bands.append(Band(float(kl[-1]), lab.same_distance(study, plan, params.controls)))
+        bands.append(Band(float(kl[-1]), same_distance(lab, traced, plan, params.controls)))
 
     def tell() -> None:
         shown = [*items, *bands[0].items()]
@@ -157,9 +159,9 @@ def _run_one(lab: Lab, params: Params, report: Report) -> None:
     if len(kl) > 1:
         report.add("extremes", extremes([document]))
     for band in bands:
-        for results in study.track(band.controls.plans, report, "controls"):
-            band.values += [float(value) for value in results.kl()]
-            tell()
+        if band.controls.plans:
+            for _ in run_controls(traced, plan, band, report):
+                tell()
     if params.generate:
         generated(lab, row.prompt, params.generate, report)
     report.suggest(NextStep(label="the next token, clean and edited", experiment="predict", params=carried(params)))
@@ -168,11 +170,14 @@ def _run_one(lab: Lab, params: Params, report: Report) -> None:
 
 def _bands(lab: Lab, effect: float, params: Params, report: Report) -> list[Band]:
     """The effect beside each kind of control there is, none run yet; the first kind leads."""
-    kinds = [lab.controls(lab.edits, params.controls), *lab.direction_controls(lab.edits, params.controls)]
-    for controls in kinds:
-        if controls.problem:
-            report.note(controls.problem)
-    return [Band(effect, controls) for controls in kinds]
+    from workbench.lab.controls import controls, further_controls
+
+    n, chat = params.controls, params.chat
+    kinds = [controls(lab, lab.edits, n, chat), *further_controls(lab, lab.edits, n, chat)]
+    for kind in kinds:
+        if kind.problem:
+            report.note(kind.problem)
+    return [Band(effect, kind) for kind in kinds]
 
 
 def _write(bands: Sequence[Band], report: Report) -> None:
@@ -208,10 +213,13 @@ def _documents(lab: Lab, params: Params, report: Report) -> list[Prompt]:
 
 
 def _run_many(lab: Lab, prompts: Sequence[Prompt], params: Params, report: Report, of: str, generate: int) -> None:
+    from workbench.lab.batches import batches, rows_at_once
+
     documents: list[Document] = []
     last: list[float] = []
-    size = lab.batch_rows(prompts)
-    for batch in report.track(lab.batches(prompts, size), "documents", total=len(prompts)):
+    chunks: list[Sequence[Prompt]] = []
+    size = rows_at_once(lab.model, max(map(len, prompts)), "forward")
+    for batch in report.track(batches(prompts, size, report, lab.model), "documents", total=len(prompts)):
         with batch:
             clean, edited = lab.forward(batch.rows), lab.forward(batch.rows, lab.edits)
             kls = edited.kl_from(clean)
@@ -219,6 +227,7 @@ def _run_many(lab: Lab, prompts: Sequence[Prompt], params: Params, report: Repor
             found = [Document(prompt.tokens, a, b, kl) for prompt, a, b, kl in rows]
             documents += found
             last += [float(kl[-1]) for kl in kls]
+            chunks.append(batch.rows)
         _tell_many(documents, last, report, of)
     effect = kl_mean(documents).value
     if np.isnan(effect):
@@ -228,13 +237,12 @@ def _run_many(lab: Lab, prompts: Sequence[Prompt], params: Params, report: Repor
     if generate:
         continued = generated_of_set(lab, prompts, generate, bands[0].controls, params.generate_controls, report)
         _tell_many(documents, last, report, of, bands, continued)
-    chunks = [prompts[start : start + size] for start in range(0, len(prompts), size)]
     for band in bands:
         work = [(plan, chunk) for plan in band.controls.plans for chunk in chunks]
         sums: list[float] = []
         counts: list[int] = []
         for plan, chunk in report.track(work, "batches", stage="controls"):
-            kls = lab.forward(chunk, plan).kl_from(lab.forward(chunk))
+            kls = list(kl_of_prompts(lab, chunk, plan))
             sums += [float(kl[1:].sum()) for kl in kls]
             counts += [len(kl) - 1 for kl in kls]
             if len(counts) == len(prompts):

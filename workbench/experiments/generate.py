@@ -52,10 +52,12 @@ def _grow(
     lab: Lab, rows: Sequence[Asked], params: Params, pairs: Sequence[tuple[Continuation, Continuation]], report: Report
 ) -> Iterator[None]:
     """Each row's continuation, clean and, where there are edits, edited; comes back after each step."""
-    plans = [lab.plan(()), lab.plan(lab.edits)] if lab.edits else [lab.plan(())]
+    from workbench.lab.generate import continue_all
+
+    plans = [lab.plan(()), lab.plan(lab.edits, chat=params.chat)] if lab.edits else [lab.plan(())]
     wanted = [Row(row.prompt, plan, at) for at, row in enumerate(rows) for plan in plans]
     into = [said for pair in pairs for said in pair[: len(plans)]]
-    steps = lab.continue_all(wanted, into, params.tokens, temperature=params.temperature, top_k=params.top_k)
+    steps = continue_all(lab, wanted, into, params.tokens, temperature=params.temperature, top_k=params.top_k)
     for came in report.track(steps, "tokens", total=params.tokens * len(wanted)):
         report.progress.done += came - 1  # track counts the step itself
         yield

@@ -61,6 +61,7 @@ def cost(params: Params, info: ModelInfo) -> Cost | None:
 def run(lab: Lab, params: Params, report: Report) -> None:
     from workbench.lab import neurons
     from workbench.lab.corpora import open_corpus
+    from workbench.lab.speed import probe_rate
 
     # A corpus that is none is said before minutes are spent.
     corpus = open_corpus(params.corpus) if params.tokens else None
@@ -71,7 +72,7 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     build = neurons.build(lab, corpus, params.tokens, params.context, params.top, params.explain)
     with build:
         if build.tokens < params.tokens:
-            rate = neurons.probe_rate(build)
+            rate = probe_rate(build)
             report.note(
                 f"about {seconds((params.tokens - build.tokens) / rate)} at {count(rate)} tokens/s, "
                 f"{size(build.memory)} of memory and {size(build.disk)} of disk, in {build.folder}"

@@ -96,14 +96,16 @@ def _answer(lab: Lab, row: Asked) -> int:
 
 
 def _run_one(lab: Lab, row: Asked, params: Params, report: Report) -> None:
+    from workbench.lab.lens import lens
+
     answer = _answer(lab, row)
-    lenses: list[Lens] = [lab.lens(row.prompt, (), params.positions)]
+    lenses: list[Lens] = [lens(lab, row.prompt, (), params.positions)]
     if lab.edits:
-        lenses.append(lab.lens(row.prompt, lab.edits, params.positions))
+        lenses.append(lens(lab, row.prompt, lab.edits, params.positions))
     depths = [Depth() for _ in lenses]
     for index in report.track(range(len(lenses[0])), "layers"):
-        for lens, depth in zip(lenses, depths, strict=True):
-            depth.rows.append(lens.row(index, answer))
+        for rows, depth in zip(lenses, depths, strict=True):
+            depth.rows.append(rows.row(index, answer))
     tokens = row.prompt.tokens[lenses[0].first_position :]
     for name, depth in zip(("clean", "edited"), depths, strict=False):
         report.add("grid" if name == "clean" else "grid_edited", _grid(lab, row, tokens, depth, _named(lab, name)))
@@ -227,13 +229,15 @@ def _suggest(lab: Lab, params: Params, report: Report, clean: Depth, answer: int
 
 
 def _run_set(lab: Lab, rows: list[Asked], params: Params, report: Report) -> None:
+    from workbench.lab.lens import lens
+
     found: list[list[Depth]] = []
     for row in report.track(rows, "prompts"):
         answer = _answer(lab, row)
         depths = []
         for edits in ((), lab.edits) if lab.edits else ((),):
-            lens = lab.lens(row.prompt, edits, 1)
-            depths.append(Depth([lens.row(index, answer) for index in range(len(lens))]))
+            rows_of_lens = lens(lab, row.prompt, edits, 1)
+            depths.append(Depth([rows_of_lens.row(index, answer) for index in range(len(rows_of_lens))]))
         found.append(depths)
         _tell_set(lab, rows, found, report)
     report.suggest(NextStep(label="the answers in numbers", experiment="predict", params=carried(params)))

@@ -62,6 +62,8 @@ def cost(params: Params, info: ModelInfo) -> Cost:
 
 
 def run(lab: Lab, params: Params, report: Report) -> None:
+    from workbench.lab.study import study
+
     if not params.corrupted:
         raise UserError("a second prompt is needed: --corrupted, with as many tokens as the first")
     prompts = [lab.prompt(text, params.chat) for text in (params.prompt, params.corrupted)]
@@ -74,7 +76,7 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     differs = np.flatnonzero(prompts[0].ids != prompts[1].ids)
     if not len(differs):
         raise UserError("both prompts are the same tokens: nothing can be patched from one into the other")
-    clean, corrupted = (lab.study(prompt, lab.edits) for prompt in prompts)
+    clean, corrupted = (study(lab, prompt, lab.edits) for prompt in prompts)
     metric = _metric(lab, params, clean, corrupted, report)
     high, low = clean.value(metric), corrupted.value(metric)
     report.scalar("clean", high)

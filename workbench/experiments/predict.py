@@ -27,7 +27,7 @@ from workbench.experiments._common import (
     quoted,
     token,
 )
-from workbench.experiments._controls import Band
+from workbench.experiments._controls import Band, kl_of_prompts, run_controls
 from workbench.report import NextStep, Report
 from workbench.text import number, probability
 from workbench.views import Column, Scalar, Scalars, Table, TokenRow, Tokens
@@ -102,6 +102,9 @@ def _numbers(forward: Forward, answers: np.ndarray, foils: Sequence[int | None])
 
 
 def _run_one(lab: Lab, row: Asked, params: Params, report: Report) -> None:
+    from workbench.lab.controls import controls
+    from workbench.lab.study import study
+
     clean = lab.forward(row.prompt)
     edited = lab.forward(row.prompt, lab.edits) if lab.edits else None
     answer = row.answer.id if row.answer else int(clean.top(1)[0][0, 0])
@@ -126,7 +129,7 @@ def _run_one(lab: Lab, row: Asked, params: Params, report: Report) -> None:
         report.scalar("kl_mean", float(kl[1:].mean()))
         items.append(Scalar(name="KL, mean from position 1 on", value=float(kl[1:].mean()), unit="nats"))
     change = f"{token(lab, answer)} {probability(found[0].answer)} → {probability(found[1].answer)} {after}"
-    band = Band(float(kl[-1]), lab.controls(lab.edits, params.controls))
+    band = Band(float(kl[-1]), controls(lab, lab.edits, params.controls, params.chat))
 
     def tell() -> None:
         shown = [*items, *band.items()]
@@ -137,7 +140,7 @@ def _run_one(lab: Lab, row: Asked, params: Params, report: Report) -> None:
     tell()
     if band.controls.problem:
         report.note(band.controls.problem)
-    later = lab.forward(row.prompt, lab.plan(lab.edits, skip_first=True), logits="last")
+    later = lab.forward(row.prompt, lab.plan(lab.edits, skip_first=True, chat=params.chat), logits="last")
     without_first = float(later.last_kl_from(clean)[0])
     report.scalar("kl_without_first", without_first)
     items.append(
@@ -149,11 +152,9 @@ def _run_one(lab: Lab, row: Asked, params: Params, report: Report) -> None:
         )
     )
     tell()
-    size = lab.batch_rows([row.prompt])
-    for batch in report.track(lab.batches(band.controls.plans, size), "controls", total=len(band.controls.plans)):
-        with batch:
-            band.values += [float(value) for value in lab.control_kl(row.prompt, batch.rows)]
-        tell()
+    if band.controls.plans:
+        for _ in run_controls(study(lab, row.prompt), lab.plan(lab.edits, chat=params.chat), band, report):
+            tell()
 
 
 def _clean_sentence(lab: Lab, clean: Forward, numbers: Numbers, answer: int, after: str) -> str:
@@ -269,10 +270,13 @@ class Lines:
 
 
 def _run_set(lab: Lab, rows: list[Asked], params: Params, report: Report) -> None:
+    from workbench.lab.batches import batches, rows_at_once
+    from workbench.lab.controls import controls
+
     lines = Lines([], [], [], [])
     chunks: list[Sequence[Asked]] = []
-    size = lab.batch_rows([row.prompt for row in rows])
-    for batch in report.track(lab.batches(rows, size), "prompts", total=len(rows)):
+    size = rows_at_once(lab.model, max(len(row.prompt) for row in rows), "forward")
+    for batch in report.track(batches(rows, size, report, lab.model), "prompts", total=len(rows)):
         with batch:
             prompts = [row.prompt for row in batch.rows]
             clean = lab.forward(prompts)
@@ -297,15 +301,14 @@ def _run_set(lab: Lab, rows: list[Asked], params: Params, report: Report) -> Non
     report.suggest(NextStep(label="what it goes on to say", experiment="generate", params=carried(params)))
     if not lab.edits:
         return
-    band = Band(mean([kl[-1] for kl in lines.kl]).value, lab.controls(lab.edits, params.controls))
+    band = Band(mean([kl[-1] for kl in lines.kl]).value, controls(lab, lab.edits, params.controls, params.chat))
     if band.controls.problem:
         report.note(band.controls.problem)
     work = [(plan, at) for plan in band.controls.plans for at in range(len(chunks))]
     total = 0.0
     for plan, at in report.track(work, "batches", stage="controls"):
         prompts = [row.prompt for row in chunks[at]]
-        control = lab.forward(prompts, plan, logits="last")
-        total += float(control.last_kl_from(lab.forward(prompts, logits="last")).sum())
+        total += float(sum(kl[-1] for kl in kl_of_prompts(lab, prompts, plan, "last")))
         if at == len(chunks) - 1:
             band.values.append(total / len(rows))
             total = 0.0

@@ -28,7 +28,6 @@ from workbench.views import Column, Histogram, Mark, Series, Table
 
 if TYPE_CHECKING:
     from workbench.lab import Lab
-    from workbench.lab.controls import Controls
     from workbench.model_info import ModelInfo
 
 LIKELIEST = 20
@@ -265,15 +264,18 @@ def _case(target: Target, found: Found, units: Units, params: Params) -> Case:
 
 def _compare(lab: Lab, case: Case, params: Params, report: Report, after: str) -> None:
     """Controls, then the picks for other answers; the sentence rewrites as they come."""
+    from workbench.lab.controls import off_controls
+    from workbench.lab.study import same_distance
+
     target, study = case.target, case.target.study
-    controls: Controls = lab.switched_off_controls(case.found.units, study.first, params.controls)
+    controls = off_controls(case.found.units, lab.model, study.first, params.controls, lab.seed)
     case.kind, case.wanted = controls.kind, len(controls.plans)
     if controls.problem:
         report.note(controls.problem)
     for results in study.track(controls.plans, report, "controls", "random neurons"):
         case.random += [float(value) for value in results.value(target.metric)]
         _tell(case, report, after)
-    far = lab.same_distance(study, study.off(case.found.units), params.controls)
+    far = same_distance(lab, study, study.off(case.found.units), params.controls)
     for results in study.track(far.plans, report, "controls", "random directions"):
         case.as_far += [float(value) for value in results.value(target.metric)]
         _tell(case, report, after)

@@ -7,7 +7,7 @@ Never of a KL: its gradient at the clean point is zero.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,12 +15,12 @@ import torch
 
 from workbench.errors import UserError
 from workbench.lab import metrics
-from workbench.lab.editing import CLEAN, Plan
-from workbench.lab.forward import hooked
-from workbench.lab.lens import OTHER
-from workbench.lab.loading import Model
+from workbench.lab.applying import Hook
+from workbench.lab.editing import Plan
+from workbench.lab.finite import OTHER_DTYPE
+from workbench.lab.loaded import Model
 from workbench.lab.metric import Metric
-from workbench.lab.trace import Trace, run_blocks, trace_hooks
+from workbench.lab.trace import Trace, run_from
 from workbench.units import Site
 
 
@@ -43,7 +43,7 @@ def value(metric: Metric, logits: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Attribution:
-    """Estimated change of a metric when each unit is switched off, float32; one row for each metric or plan."""
+    """Estimated change of a metric when each unit is switched off, float32; one row for each metric and plan."""
 
     neurons: np.ndarray
     """[row, layer, neuron]"""
@@ -58,29 +58,30 @@ def first_counted(length: int) -> int:
     return 1 if length > 1 else 0
 
 
-def attribute(
-    model: Model,
-    trace: Trace,
-    asked: Sequence[Metric],
-    plans: Sequence[Plan] = (CLEAN,),
-) -> Attribution:
-    """Estimates for every unit: a row for each metric under the same plan, or for each plan with one metric.
+def joined(parts: Sequence[Attribution]) -> Attribution:
+    """The rows of several, one after the other."""
+    return Attribution(
+        np.concatenate([part.neurons for part in parts]),
+        np.concatenate([part.heads for part in parts]),
+        np.concatenate([part.stream for part in parts]),
+    )
 
-    One forward and one backward pass of `max(rows)` copies of the prompt.
+
+def attribute(model: Model, trace: Trace, asked: Sequence[tuple[Metric, Plan]]) -> Attribution:
+    """Estimates for every unit: a row for each metric and the edits that are on for it, beside the trace's own.
+
+    One forward and one backward pass of as many copies of the prompt.
     """
-    rows = max(len(asked), len(plans))
+    rows = len(asked)
     info, n_layers = model.info, model.info.n_layers
     first = first_counted(len(trace.prompt))
     kept: dict[Site, torch.Tensor] = {}
     with torch.enable_grad():
-        stream = trace.starts[0].detach().expand(rows, -1, -1).clone().requires_grad_()
-        every = list(plans) * (rows // len(plans))
-        with hooked(model.sites, trace_hooks(model, trace, every), check=model.cancel_check), _kept(model, kept):
-            logits = run_blocks(model, trace, 0, stream, plans)
-        if len(asked) == 1:
-            total = value(asked[0], logits).sum()
-        else:
-            total = torch.stack([value(own, logits[row : row + 1])[0] for row, own in enumerate(asked)]).sum()
+        stream = trace.starts[0].stream.detach().expand(rows, -1, -1).clone().requires_grad_()
+        watch, plans = _watch(model, kept), [plan for _, plan in asked]
+        logits = run_from(model, trace, 0, plans, stream=stream, watch=watch, gradients=torch.enable_grad).last
+        assert logits is not None
+        total = torch.stack([value(metric, logits[row : row + 1])[0] for row, (metric, _) in enumerate(asked)]).sum()
         sites = list(kept)
         gradients = torch.autograd.grad(total, [kept[site] for site in sites])
     neurons = np.zeros((rows, n_layers, info.d_mlp), np.float32)
@@ -97,33 +98,19 @@ def attribute(
             else:
                 where[:, site.layer, first:] = product.sum(-1).cpu().numpy()
     if not (np.isfinite(neurons).all() and np.isfinite(heads).all()):
-        raise UserError(f"the gradients are NaN or infinite in {info.dtype}, though the logits are not: {OTHER}")
+        raise UserError(f"the gradients are NaN or infinite in {info.dtype}, though the logits are not: {OTHER_DTYPE}")
     return Attribution(neurons, heads, where)
 
 
-class _kept:  # noqa: N801 - reads as a with-statement
-    """Keeps the tensors themselves (no copies) at the sites that are attributed, so that gradients reach them."""
+def _watch(model: Model, kept: dict[Site, torch.Tensor]) -> dict[Site, Hook]:
+    """Hooks that keep the tensors themselves (no copies) at the sites that are attributed: gradients reach them."""
 
-    def __init__(self, model: Model, kept: dict[Site, torch.Tensor]) -> None:
-        names = ("resid_pre", "mlp_post", "z")
-        self._points = [
-            (Site(layer, name), model.sites.point(Site(layer, name)))
-            for layer in range(model.info.n_layers)
-            for name in names
-        ]
-        self._kept = kept
-
-    def __enter__(self) -> None:
-        for site, point in self._points:
-            point.add_hook(self._hook(site))
-
-    def __exit__(self, *error: object) -> None:
-        for _, point in self._points:
-            point.remove_hooks("fwd")
-
-    def _hook(self, site: Site) -> Callable[..., torch.Tensor]:
+    def keeping(site: Site) -> Hook:
         def hook(activation: torch.Tensor, hook: object = None) -> torch.Tensor:
-            self._kept[site] = activation
+            kept[site] = activation
             return activation  # what the model goes on with: it may have been reshaped for the hook
 
         return hook
+
+    sites = [Site(layer, name) for layer in range(model.info.n_layers) for name in ("resid_pre", "mlp_post", "z")]
+    return {site: keeping(site) for site in sites}

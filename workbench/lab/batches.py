@@ -1,6 +1,6 @@
-"""Batches that halve when the memory ends, and go on.
+"""How many rows go through the model at once, and batches that halve when the memory ends, and go on.
 
-    for batch in report.track(batches(rows, size, report), "prompts", total=len(rows)):
+    for batch in report.track(batches(rows, size, report, model), "prompts", total=len(rows)):
         with batch:
             … batch.rows …
 
@@ -13,14 +13,65 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import torch
 
 from workbench.errors import UserError
+from workbench.lab.loaded import Model
+from workbench.lab.memory import BYTES, free_memory
 from workbench.report import Report
 
 T = TypeVar("T")
+Work = Literal["forward", "last", "gradients", "generation", "index"]
+"""what a batch is for: logits at every position; those at the last, of many edits of one prompt; gradients; tokens that
+are generated; a block of an index"""
+
+TOKENS: dict[Work, tuple[int, int]] = {
+    "forward": (256, 16384),
+    "last": (640, 16384),
+    "gradients": (160, 4096),
+    "generation": (16384, 16384),
+    "index": (512, 16384),
+}
+"""tokens of a batch that takes about a second or less, on a CPU (small batches are nearly free there) and elsewhere"""
+GENERATED_ROWS = (16, 256)
+"""rows that are generated together at most: what a step reads of the weights is read once for all of them"""
+SHARE = 0.5
+"""of the free memory that a batch may take"""
+
+
+def tokens_at_once(device: str, work: Work) -> int:
+    """Tokens of a batch of about a second, whatever the memory."""
+    return TOKENS[work][device != "cpu"]
+
+
+def rows_at_once(model: Model, length: int, work: Work) -> int:
+    """How many rows of `length` tokens go through the model together: by time, and by the free memory."""
+    info = model.info
+    most = max(1, tokens_at_once(info.device, work) // max(1, length))
+    if work == "generation":
+        most = min(most, GENERATED_ROWS[info.device != "cpu"])
+    fits = int(SHARE * free_memory(info.device)) // (_token_bytes(model, length, work) * max(1, length))
+    # Where memory is the limit, powers of two: a little more or less of it gives the same shapes, and the same bits.
+    return most if fits >= most else 1 << max(0, fits.bit_length() - 1)
+
+
+def _token_bytes(model: Model, length: int, work: Work) -> int:
+    """Bytes that a token takes at most while a batch goes through.
+
+    About ten vectors of d_model and three of d_mlp, and a layer's attention patterns; gradients keep those of every
+    layer, generation the keys and values of every layer; where logits are wanted everywhere, they are there twice in
+    float32.
+    """
+    info = model.info
+    wide = BYTES[info.dtype]
+    inside = wide * (10 * info.d_model + 3 * info.d_mlp + 2 * info.n_heads * length)
+    if work == "gradients":
+        inside *= info.n_layers
+    if work == "generation":
+        inside += wide * 2 * info.n_layers * info.n_kv_heads * info.d_head
+    return inside + (8 * info.d_vocab if work in ("forward", "generation") else 0)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -34,10 +85,12 @@ def is_out_of_memory(error: BaseException) -> bool:
 class Batch(Generic[T]):
     """Some of the rows; a context that swallows running out of memory."""
 
-    def __init__(self, rows: Sequence[T], start: int) -> None:
+    def __init__(self, rows: Sequence[T], start: int, size: int) -> None:
         self.rows = rows
         self.start = start
         """index of the first row among all"""
+        self.size = size
+        """rows of a batch that is full"""
         self.failed = False
 
     def __enter__(self) -> Batch[T]:
@@ -54,24 +107,33 @@ class Batch(Generic[T]):
         return True
 
 
-def batches(rows: Sequence[T], size: int, report: Report | None = None, each: int = 1) -> Iterator[Batch[T]]:
+def batches(
+    rows: Sequence[T], size: int, report: Report | None = None, model: Model | None = None, each: int = 1
+) -> Iterator[Batch[T]]:
     """`rows` in batches of at most `size`, which halves whenever one runs out of memory.
 
-    With a report, its progress counts `each` for a row (`report.track` itself counts one for each batch), and halving
-    is noted.
+    With a report, halving is noted and its progress counts `each` for a row (`report.track` itself counts one for each
+    batch; with 0 nothing is counted). The clean passes that `model` keeps are let go when the memory ends.
     """
     start = 0
     while start < len(rows):
-        batch = Batch(rows[start : start + size], start)
+        batch = Batch(rows[start : start + size], start, size)
         yield batch
         if batch.failed:
             size = len(batch.rows) // 2
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            let_go(model)
             if report is not None:
                 report.note(f"memory ran out: went on with batches of {size}")
         else:
             start += len(batch.rows)
-        if report is not None:
+        if report is not None and each:
             report.progress.done = start * each
+
+
+def let_go(model: Model | None) -> None:
+    """Everything that is held and can be made again."""
+    if model is not None:
+        model.clean.clear()
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

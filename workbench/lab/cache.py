@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from workbench.errors import UserError
+from workbench.lab.editing import AnyEdit
+from workbench.lab.model import Lab
+from workbench.units import Site, parse_units
 
 
 @dataclass(frozen=True)
@@ -42,3 +45,38 @@ class Cache(Mapping[str, np.ndarray]):
 
     def __contains__(self, site: object) -> bool:
         return site in self.arrays
+
+
+def cache(
+    lab: Lab,
+    prompts: Sequence[str] | str,
+    sites: Sequence[str] | str,
+    edits: Sequence[AnyEdit] = (),
+    chat: bool = False,
+) -> Cache:
+    """Activations at sites (`L5.resid_post`, `L*.mlp_post`) under `edits`. Raises UserError."""
+    texts = [prompts] if isinstance(prompts, str) else list(prompts)
+    if not texts:
+        raise UserError("there is no prompt: give at least one")
+    named = ", ".join([sites] if isinstance(sites, str) else sites)
+    captured: list[Site] = []
+    for unit in parse_units(named, lab.info):
+        if not isinstance(unit, Site):
+            raise UserError(f"{unit} is no site: a cache holds sites, for example L5.resid_post or L5.mlp_post")
+        captured.append(unit)
+    rows = [lab.prompt(text, chat) for text in texts]
+    passed = lab.forward(rows, edits, captured, logits=None)
+    ids = np.full((len(rows), max(map(len, rows))), -1, dtype=np.int64)
+    for row, prompt in zip(ids, rows, strict=True):
+        row[: len(prompt)] = prompt.ids
+    arrays = {}
+    for site in captured:
+        array = passed.site(site)
+        for row, prompt in zip(array, rows, strict=True):
+            if site.name == "pattern":
+                row[:, len(prompt) :] = np.nan
+                row[:, :, len(prompt) :] = np.nan
+            else:
+                row[len(prompt) :] = np.nan
+        arrays[str(site)] = array
+    return Cache(arrays, ids, [prompt.tokens for prompt in rows])

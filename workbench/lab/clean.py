@@ -4,33 +4,41 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
-
-from workbench.lab.forward import Forward
+from typing import Any, Protocol
 
 LIMIT = 256 * 1024 * 1024
 """bytes of logits and activations kept"""
 
 
+class Kept(Protocol):
+    """A pass, as far as its keeper looks at it."""
+
+    @property
+    def bytes(self) -> int:
+        """Of memory that keeping it takes."""
+
+
 class CleanCache:
-    """Forward passes without edits, by tokens and by what was kept of them."""
+    """Passes without edits, by tokens and by what was kept of them."""
 
     def __init__(self, limit: int = LIMIT) -> None:
         self._limit = limit
-        self._kept: OrderedDict[Hashable, Forward] = OrderedDict()
+        self._kept: OrderedDict[Hashable, Any] = OrderedDict()
         self._bytes = 0
 
-    def get(self, key: Hashable) -> Forward | None:
-        found = self._kept.get(key)
-        if found is not None:
+    def get(self, key: Hashable) -> Any:
+        """The pass that was put under `key`; None where there is none."""
+        kept = self._kept.get(key)
+        if kept is not None:
             self._kept.move_to_end(key)
-        return found
+        return kept
 
-    def put(self, key: Hashable, forward: Forward) -> None:
+    def put(self, key: Hashable, clean_pass: Kept) -> None:
         """Keep a pass, unless it alone is more than half of what may be kept."""
-        if key in self._kept or forward.bytes > self._limit // 2:
+        if key in self._kept or clean_pass.bytes > self._limit // 2:
             return
-        self._kept[key] = forward
-        self._bytes += forward.bytes
+        self._kept[key] = clean_pass
+        self._bytes += clean_pass.bytes
         while self._bytes > self._limit:
             _, oldest = self._kept.popitem(last=False)
             self._bytes -= oldest.bytes

@@ -15,15 +15,11 @@ import numpy as np
 import torch
 
 from workbench.errors import UserError
-from workbench.lab.editing import CLEAN
+from workbench.lab.batches import batches, rows_at_once
 from workbench.lab.forward import run_forward
-from workbench.lab.loading import Model
+from workbench.lab.loaded import Model
 from workbench.model_info import ModelInfo
 from workbench.units import Site, parse_unit
-
-TOKENS_AT_ONCE = {"cpu": 256}
-"""tokens of a batch; others than the CPU take OTHERS"""
-OTHERS = 16384
 
 
 @dataclass(frozen=True)
@@ -70,23 +66,13 @@ def states(model: Model, contrast: Contrast) -> torch.Tensor:
     short = next((prompt for prompt in prompts if len(prompt) < -contrast.position), None)
     if short is not None:
         raise UserError(f"the prompt {short.text!r} has no token {contrast.position} to compare")
-    size = max(1, TOKENS_AT_ONCE.get(model.info.device, OTHERS) // max(map(len, prompts)))
-    found = []
-    for start in range(0, len(prompts), size):
-        chunk = prompts[start : start + size]
-        run = run_forward(
-            model.hf,
-            model.sites,
-            chunk,
-            [CLEAN],
-            capture=[contrast.site],
-            keep=None,
-            n_heads=model.info.n_heads,
-            check=model.cancel_check,
-        )
-        at = torch.tensor([len(prompt) + contrast.position for prompt in chunk])
-        found.append(run.captured[contrast.site][torch.arange(len(chunk)), at].cpu().double())
-    return torch.cat(found)
+    vectors = []
+    for batch in batches(prompts, rows_at_once(model, max(map(len, prompts)), "forward"), model=model):
+        with batch:
+            passed = run_forward(model, batch.rows, capture=[contrast.site], keep=None)
+            at = torch.tensor([len(prompt) + contrast.position for prompt in batch.rows])
+            vectors.append(passed.captured[contrast.site][torch.arange(len(at)), at].cpu().double())
+    return torch.cat(vectors)
 
 
 def mean_difference(found: torch.Tensor, positive: np.ndarray) -> torch.Tensor:

@@ -20,13 +20,14 @@ import torch
 
 from workbench.edits import ParsedEdit
 from workbench.errors import UserError
-from workbench.lab.compiling import direction_names, switched_off
+from workbench.lab.compiling import direction_names, read_stack, switched_off
 from workbench.lab.contrast import read_contrast, shuffled_differences
 from workbench.lab.directions import direction_file
-from workbench.lab.editing import Instead, Plan
+from workbench.lab.editing import AnyEdit, Instead, Plan
 from workbench.lab.kinds import Pool, lab_kind
 from workbench.lab.kinds.kind import sets_of
-from workbench.lab.loading import Model
+from workbench.lab.loaded import Model
+from workbench.lab.model import Lab
 from workbench.lab.values import Values
 from workbench.units import Site, Unit, kind_of
 
@@ -211,3 +212,17 @@ def _kind(units: Sequence[Unit]) -> str:
     kinds = {lab_kind(members[0]).matched for members in _by_kind(units)}
     matched = kinds.pop() if len(kinds) == 1 else None
     return matched.describe(len(units)) if matched else sets_of(len(units), "")
+
+
+def controls(lab: Lab, edits: Sequence[AnyEdit], n: int, chat: bool = False) -> Controls:
+    """Up to `n` matched random controls of a stack, drawn with the job's seed."""
+    stack = read_stack(edits, lab.info)
+    compiled = lab.compiler(stack, chat)
+    return make_controls(stack, compiled(), compiled, lab.model, n, lab.seed)
+
+
+def further_controls(lab: Lab, edits: Sequence[AnyEdit], n: int, chat: bool = False) -> list[Controls]:
+    """Further kinds of controls of a stack that is directions alone, each to be shown by itself."""
+    stack = read_stack(edits, lab.info)
+    compiled = lab.compiler(stack, chat)
+    return direction_controls(stack, compiled(), compiled, lab.model, n, lab.seed)

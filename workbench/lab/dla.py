@@ -15,11 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from workbench.lab.editing import CLEAN
-from workbench.lab.forward import hooked
-from workbench.lab.loading import Model
+from workbench.lab.loaded import Model
 from workbench.lab.metric import Metric
-from workbench.lab.trace import Trace, run_blocks, trace_hooks
+from workbench.lab.trace import Trace, run_from
 from workbench.units import Site
 
 PROBE = 1e3
@@ -95,12 +93,8 @@ def direct(model: Model, trace: Trace, metric: Metric) -> Parts:
     info, blocks = model.info, model.bridge.blocks
     sites = [Site(layer, name) for layer in range(info.n_layers) for name in ("z", "mlp_post")]
     embedded, final = Site(0, "resid_pre"), Site(info.n_layers - 1, "resid_post")
-    kept: dict[Site, torch.Tensor] = {}
     with torch.inference_mode():
-        with hooked(
-            model.sites, trace_hooks(model, trace, [CLEAN]), [*sites, embedded, final], kept, model.cancel_check
-        ):
-            run_blocks(model, trace, 0, trace.starts[0])
+        kept = run_from(model, trace, 0, capture=[*sites, embedded, final]).captured
         last = {site: tensor[0, -1].double() for site, tensor in kept.items()}
         norm = FrozenNorm(model.bridge.ln_final, last[final])
         covector, constant = _question(model, metric.direct)

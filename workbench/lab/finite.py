@@ -18,6 +18,8 @@ from workbench.errors import UserError
 from workbench.lab.sites import SiteMap
 from workbench.units import Site
 
+OTHER_DTYPE = "take --dtype float32"
+"""the range of the others ends too early, or their steps are too coarse"""
 _INNER = "._original_component"
 """what the bridge puts into the names of the modules that it wraps"""
 

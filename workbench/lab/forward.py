@@ -1,4 +1,4 @@
-"""One forward pass under edits: hooks exist inside `run_forward` only.
+"""Prompts through the whole model under edits, and the numbers of what comes out.
 
 Logits are computed at every position even where only the last is wanted: the unembedding of one row alone gives other
 last bits than `model(input_ids)` does (checked on the CPU, float32). Shorter prompts of a batch are padded on the
@@ -7,20 +7,19 @@ right, where causal attention lets nothing reach a real token; padding never cou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 
 from workbench.lab import metrics
-from workbench.lab.applying import Hook, Pass, edit_hooks
-from workbench.lab.editing import Plan
-from workbench.lab.finite import NotFinite, explain, first_wrong, whole
+from workbench.lab.applying import Pass
+from workbench.lab.editing import CLEAN, Plan
+from workbench.lab.loaded import Model
+from workbench.lab.passes import Head, run_pass
 from workbench.lab.prompts import Prompt
-from workbench.lab.sites import SiteMap
 from workbench.units import Site
 
 Keep = Literal["all", "last"] | None
@@ -89,21 +88,6 @@ class Forward:
         """KL(clean ‖ this) of the next token, nats, float64 [batch]."""
         return _numpy(metrics.kl(clean._last, self._last))
 
-    def wrong_row(self) -> int | None:
-        """The first prompt whose numbers are NaN or infinite: its last logits, or else what was captured last."""
-        if self.last is not None:
-            return None if whole(self.last) else first_wrong(self.last)
-        if not self.captured:
-            return None
-        site, last = list(self.captured.items())[-1]
-        if torch.isfinite(last).all():
-            return None
-        places = last.transpose(1, 2) if site.name == "pattern" else last
-        for row, length in enumerate(self.lengths):
-            if not torch.isfinite(places[row, :length]).all():
-                return row
-        return None  # padding alone
-
     def row(self, row: int) -> Forward:
         """One prompt's part, as if it were repeated for every row of the batch: to compare the others with."""
         n = len(self.lengths)
@@ -127,15 +111,12 @@ def _numpy(tensor: torch.Tensor) -> np.ndarray:
 
 
 def run_forward(
-    hf: Any,
-    sites: SiteMap,
+    model: Model,
     prompts: Sequence[Prompt],
-    plans: Sequence[Plan],
+    plans: Sequence[Plan] = (CLEAN,),
     *,
     capture: Sequence[Site] = (),
     keep: Keep = "all",
-    n_heads: int,
-    check: Callable[[], None] | None = None,
 ) -> Forward:
     """Run the model on `prompts`. One plan edits every row; as many plans as prompts edit one row each.
 
@@ -146,81 +127,9 @@ def run_forward(
     padded = np.zeros((len(prompts), int(lengths.max())), dtype=np.int64)
     for row, prompt in zip(padded, prompts, strict=True):
         row[: len(prompt)] = prompt.ids
-    ids = torch.from_numpy(padded).to(hf.device)
-    captured: dict[Site, torch.Tensor] = {}
-    hooks = edit_hooks(plans, Pass(tuple(map(len, prompts)), n_heads))
-    with torch.inference_mode(), hooked(sites, hooks, capture, captured, check):
-        if keep is None:
-            hf.base_model(input_ids=ids, use_cache=False)
-            logits = last = None
-        else:
-            logits = hf(input_ids=ids, use_cache=False).logits
-            last = logits[torch.arange(len(prompts)), torch.from_numpy(lengths - 1)]
-            logits = logits if keep == "all" else None
-    found = Forward(tuple(prompts), ids, lengths, last, logits, captured)
-    wrong = found.wrong_row()
-    if wrong is not None:
-        length = len(prompts[wrong])
-        raise not_finite(hf, sites, ids[wrong, :length], length, plans[wrong % len(plans)], n_heads)
-    return found
-
-
-def not_finite(hf: Any, sites: SiteMap, ids: torch.Tensor, length: int, plan: Plan, n_heads: int) -> NotFinite:
-    """Where the pass of one row of ids [position] goes wrong; its prompt is the first `length` of them."""
-    hooks = edit_hooks([plan], Pass((length,), n_heads))
-
-    def last() -> torch.Tensor:
-        found: torch.Tensor = hf(input_ids=ids[None], use_cache=False).logits[:, -1]
-        return found
-
-    def again(watching: AbstractContextManager[None]) -> torch.Tensor:
-        with hooked(sites, hooks), watching:
-            return last()
-
-    with torch.inference_mode():
-        return explain(hf, sites, again, edited=bool(plan.changes) and whole(last()))
-
-
-@contextmanager
-def hooked(
-    sites: SiteMap,
-    edits: Mapping[Site, Hook],
-    capture: Sequence[Site] = (),
-    captured: dict[Site, torch.Tensor] | None = None,
-    check: Callable[[], None] | None = None,
-) -> Iterator[None]:
-    """Hooks for the length of one pass: edits, then captures of what they left; `check` at every block."""
-    used: list[Any] = []
-
-    def add(site: Site, hook: Hook) -> None:
-        point = sites.point(site)
-        used.append(point)
-        point.add_hook(hook)
-
-    try:
-        if check is not None:
-            for site in sites.block_inputs:
-                add(site, _check_hook(check))
-        for site, hook in edits.items():
-            add(site, hook)
-        for site in dict.fromkeys(capture):
-            assert captured is not None
-            add(site, _capture_hook(site, captured))
-        yield
-    finally:
-        for point in used:
-            point.remove_hooks("fwd")
-
-
-def _check_hook(check: Callable[[], None]) -> Hook:
-    def hook(activation: torch.Tensor, hook: Any = None) -> None:
-        check()
-
-    return hook
-
-
-def _capture_hook(site: Site, captured: dict[Site, torch.Tensor]) -> Hook:
-    def hook(activation: torch.Tensor, hook: Any = None) -> None:
-        captured[site] = activation.clone()
-
-    return hook
+    ids = torch.from_numpy(padded).to(model.hf.device)
+    shape = Pass(tuple(map(len, prompts)), model.info.n_heads)
+    head: Head = None if keep is None else "every"
+    passed = run_pass(model, ids, plans, shape, head=head, ends=(lengths - 1).tolist(), capture=capture)
+    logits = passed.logits if keep == "all" else None
+    return Forward(tuple(prompts), ids, lengths, passed.last, logits, passed.captured)

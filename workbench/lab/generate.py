@@ -11,6 +11,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,60 @@ import torch
 
 from workbench.lab import metrics
 from workbench.lab.applying import Pass
-from workbench.lab.continuation import Generated, Row
-from workbench.lab.finite import first_wrong, whole
-from workbench.lab.forward import not_finite
-from workbench.lab.key_values import next_logits
-from workbench.lab.loading import Model
+from workbench.lab.batches import batches, rows_at_once
+from workbench.lab.continuation import Continuation, Generated, Row
+from workbench.lab.editing import AnyEdit
+from workbench.lab.loaded import Model
+from workbench.lab.model import Lab
+from workbench.lab.passes import run_pass
+from workbench.lab.prompts import Prompt
+
+
+def generate(
+    lab: Lab,
+    prompt: Prompt,
+    edits: Sequence[AnyEdit] = (),
+    *,
+    temperature: float = 0,
+    top_k: int = 0,
+    use_cache: bool = True,
+) -> Iterator[Generated]:
+    """Tokens that follow, one by one, greedy at temperature 0, else drawn with the job's seed."""
+    rows = [Row(prompt, lab.plan(edits, chat=prompt.template))]
+    for (token,) in run_generation(lab.model, rows, Choice(temperature, top_k, lab.seed), use_cache):
+        assert token is not None, "a row that has ended is not continued"
+        yield token
+
+
+def continue_all(
+    lab: Lab,
+    rows: Sequence[Row],
+    into: Sequence[Continuation],
+    tokens: int,
+    *,
+    temperature: float = 0,
+    top_k: int = 0,
+    size: int = 0,
+) -> Iterator[int]:
+    """Grows `into`, one a row, by up to `tokens` tokens; each time says how many tokens came.
+
+    Rows go in batches of `size` (0: as many as suit this device), which halve when memory runs out: the rows of
+    that batch begin anew. Progress of the job's report counts `tokens` for every row that is over.
+    """
+    longest = max((len(row.prompt) for row in rows), default=1) + tokens
+    size = size or rows_at_once(lab.model, longest, "generation")
+    pairs = list(zip(rows, into, strict=True))
+    choice = Choice(temperature, top_k, lab.seed)
+    for batch in batches(pairs, size, lab.report, lab.model, each=tokens):
+        with batch:
+            for _, continuation in batch.rows:
+                continuation.clear()
+            steps = run_generation(lab.model, [row for row, _ in batch.rows], choice)
+            for step in islice(steps, tokens):
+                came = [(into_it, token) for (_, into_it), token in zip(batch.rows, step, strict=True) if token]
+                for continuation, token in came:
+                    continuation.add(token)
+                yield len(came)
 
 
 @dataclass(frozen=True)
@@ -50,21 +100,16 @@ def run_generation(
     ids, padding = _left_padded([rows[at].prompt.ids for at in active])
     ids = ids.to(model.hf.device)
     use_cache = use_cache and model.caches
-    cache: Any = None
+    past: Any = None
     start = 0
     while active:
-        if model.cancel_check is not None:
-            model.cancel_check()
         prompts = tuple(len(rows[at].prompt) for at in active)
         run = Pass(prompts, model.info.n_heads, start, padding if any(padding) else ())
         placed = _placed(padding, start, ids.shape[1], ids.device)
-        logits, cache = next_logits(
-            model, ids[:, start:], cache, use_cache, [rows[at].plan for at in active], run, placed
-        )
-        if not whole(logits):
-            row = first_wrong(logits)
-            plan = rows[active[row]].plan
-            raise not_finite(model.hf, model.sites, ids[row, padding[row] :], prompts[row], plan, model.info.n_heads)
+        plans_of_rows = [rows[at].plan for at in active]
+        passed = run_pass(model, ids, plans_of_rows, run, use_cache=use_cache, past=past, placed=placed)
+        logits, past = passed.last, passed.past
+        assert logits is not None
         with torch.inference_mode():
             logp = metrics.log_probs(logits)
             chosen = _choose(logp, [lines[at] for at in active], choice)
@@ -81,8 +126,8 @@ def run_generation(
             active, padding = [active[row] for row in left], tuple(padding[row] for row in left)
             index = torch.tensor(left, dtype=torch.int64, device=ids.device)
             ids = ids[index]
-            if cache is not None and left:
-                cache.batch_select_indices(index)
+            if past is not None and left:
+                past.batch_select_indices(index)
 
 
 class _Line:

@@ -6,25 +6,21 @@ for the old name alone, so every generated token would see itself and nothing be
 
 from __future__ import annotations
 
-import inspect
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from workbench.edits import Positions
 from workbench.errors import Cancelled, UserError
-from workbench.lab.applying import Pass, edit_hooks
+from workbench.lab.applying import Pass
 from workbench.lab.changes import Fill, Multiply
 from workbench.lab.editing import CLEAN, Plan
-from workbench.lab.forward import hooked
+from workbench.lab.loaded import Model
 from workbench.lab.parts import Entries, Heads
+from workbench.lab.passes import CACHE_NAMES, run_pass
 from workbench.units import Site
 
-if TYPE_CHECKING:
-    from workbench.lab.loading import Model
-
-NEW, OLD = "cache", "past_key_values"
 EDITED = 64
 """neurons that the edit of the check doubles"""
 STEPS = 3
@@ -49,33 +45,10 @@ def hand_cache_on(bridge: Any) -> None:
 def _under_both_names(
     module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    if kwargs.get(NEW) is not None and kwargs.get(OLD) is None:
-        kwargs = {**kwargs, OLD: kwargs[NEW]}
+    new, old = CACHE_NAMES
+    if kwargs.get(new) is not None and kwargs.get(old) is None:
+        kwargs = {**kwargs, old: kwargs[new]}
     return args, kwargs
-
-
-def next_logits(
-    model: Model,
-    ids: torch.Tensor,
-    cache: Any,
-    use_cache: bool,
-    plans: list[Plan],
-    run: Pass,
-    placed: dict[str, torch.Tensor],
-) -> tuple[torch.Tensor, Any]:
-    """One pass under edits: logits of every row's last column, [row, vocabulary], and the cache that it leaves.
-
-    `ids` int64 [row, column] are what the cache does not hold yet; `placed` are mask and positions of padded rows.
-    """
-    name = _name_of_cache(model.hf)
-    hooks = edit_hooks(plans, run)
-    with torch.inference_mode(), hooked(model.sites, hooks, check=model.cancel_check):
-        output = model.hf(input_ids=ids, use_cache=use_cache, **({name: cache} if use_cache else {}), **placed)
-    return output.logits[:, -1], getattr(output, name) if use_cache else None
-
-
-def _name_of_cache(hf: Any) -> str:
-    return NEW if NEW in inspect.signature(hf.forward).parameters else OLD
 
 
 def cache_problem(model: Model, ids: torch.Tensor) -> str:
@@ -95,22 +68,25 @@ def cache_problem(model: Model, ids: torch.Tensor) -> str:
     began = rows.shape[1] - STEPS
     lengths = (began,) * len(plans)
     allowed = TOLERANCE.get(model.hf.dtype, COARSE)
-    cache: Any = None
+    past: Any = None
     start = 0
     for end in range(began, rows.shape[1] + 1):
         run = Pass(lengths, model.info.n_heads, start)
         try:
-            stepped, cache = next_logits(model, rows[:, start:end], cache, True, plans, run, {})
+            stepped = run_pass(model, rows[:, :end], plans, run, use_cache=True, past=past, checked=False)
+            past = stepped.past
         except (UserError, Cancelled):
             raise
         except Exception as error:  # a cache of another kind than attention's may fail in any way
             return _without_cache(f"it stops with one ({type(error).__name__})")
-        whole, _ = next_logits(model, rows[:, :end], None, False, plans, Pass(lengths, model.info.n_heads), {})
+        whole = run_pass(model, rows[:, :end], plans, Pass(lengths, model.info.n_heads), checked=False).last
+        assert whole is not None
+        assert stepped.last is not None
         finite = torch.isfinite(whole)  # some models rule tokens out with −∞
         if not finite.any():
             return ""  # that is another trouble, and told where it is found
         expected = whole[finite].double()
-        off = float((stepped[finite].double() - expected).abs().max() / expected.std())
+        off = float((stepped.last[finite].double() - expected).abs().max() / expected.std())
         if not off <= allowed:
             return _without_cache(f"its logits with one are off by {off:.2g} standard deviations")
         start = end

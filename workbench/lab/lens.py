@@ -6,45 +6,21 @@ softcap. The last row equals the model's logits. KL is KL(final ‖ row), in nat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 
 from workbench.errors import UserError
 from workbench.lab import metrics
+from workbench.lab.editing import AnyEdit
+from workbench.lab.finite import OTHER_DTYPE
 from workbench.lab.forward import Forward
+from workbench.lab.model import Lab
+from workbench.lab.prompts import Prompt
+from workbench.lab.tail import Tail
 from workbench.units import Site
-
-OTHER = "take --dtype float32"
-"""the range of the others ends too early, or their steps are too coarse"""
-
-
-class Tail:
-    """From the residual stream to logits, as the model itself does it."""
-
-    def __init__(self, bridge: Any, config: Any) -> None:
-        self._norm, self._head = bridge.ln_final, bridge.unembed
-        self._cap = getattr(config, "final_logit_softcapping", None)
-        self._divisor = getattr(config, "logits_scaling", None)
-        self._factor = getattr(config, "logit_scale", None)
-
-    @property
-    def scale(self) -> float:
-        """What the head's output is multiplied by, before a softcap."""
-        return float((self._factor or 1) / (self._divisor or 1))
-
-    def __call__(self, resid: torch.Tensor) -> torch.Tensor:
-        """Logits [..., vocabulary] of `resid` [..., d_model]."""
-        logits = self._head(self._norm(resid))
-        if self._divisor is not None:
-            logits = logits / self._divisor
-        if self._factor is not None:
-            logits = logits * self._factor
-        if self._cap is not None:
-            logits = torch.tanh(logits / self._cap) * self._cap
-        return logits
 
 
 @dataclass(frozen=True)
@@ -92,7 +68,9 @@ class Lens:
         with torch.inference_mode():
             best, ids = logits.max(dim=-1)
             if not torch.isfinite(best).all():
-                raise UserError(f"the lens' row {name} is NaN or infinite, though the model's logits are not: {OTHER}")
+                raise UserError(
+                    f"the lens' row {name} is NaN or infinite, though the model's logits are not: {OTHER_DTYPE}"
+                )
             probability = (best - torch.logsumexp(logits, dim=-1)).exp()
             last = logits[-1]
             return LensRow(
@@ -108,3 +86,9 @@ class Lens:
 def lens_sites(n_layers: int) -> list[Site]:
     """What a pass has to capture for the lens: row 0 is the embedding."""
     return [Site(0, "resid_pre"), *(Site(layer, "resid_post") for layer in range(n_layers))]
+
+
+def lens(lab: Lab, prompt: Prompt, edits: Sequence[AnyEdit] = (), positions: int = 0) -> Lens:
+    """The logit lens of one prompt, row by row, at its last `positions` tokens (0: all)."""
+    sites = lens_sites(lab.info.n_layers)
+    return Lens(lab.forward(prompt, edits, sites, logits="last"), lab.model.tail, sites, positions)

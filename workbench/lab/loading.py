@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,60 +12,23 @@ import torch
 
 from workbench.errors import UserError
 from workbench.lab.batches import is_out_of_memory
-from workbench.lab.clean import CleanCache
 from workbench.lab.complete import check_complete
-from workbench.lab.directions import direction
-from workbench.lab.editing import CLEAN
 from workbench.lab.finding.fingerprint import fingerprint_cached
 from workbench.lab.finding.placement import place
 from workbench.lab.finding.source import ModelSource
 from workbench.lab.finite import NotFinite
 from workbench.lab.forward import run_forward
 from workbench.lab.key_values import cache_problem, hand_cache_on
-from workbench.lab.lens import Tail
+from workbench.lab.loaded import Model
 from workbench.lab.progress import Progress
 from workbench.lab.prompts import Prompt, Tokenization
 from workbench.lab.sites import SiteMap
 from workbench.lab.supported import check_supported, embedded_tokens
+from workbench.lab.tail import Tail
 from workbench.model_info import ModelInfo
 from workbench.units import Site
 
 CHECKED_TEXT = "The quick brown fox jumps over the lazy dog."
-
-
-@dataclass
-class Model:
-    """What all jobs share."""
-
-    bridge: Any
-    hf: Any
-    """the Hugging Face model whose modules the bridge has wrapped"""
-    tokens: Tokenization
-    sites: SiteMap
-    tail: Tail
-    info: ModelInfo
-    stop_ids: frozenset[int]
-    """tokens that end a generation"""
-    clean: CleanCache = field(default_factory=CleanCache)
-    remarks: list[str] = field(default_factory=list)
-    """what the check at load found to differ, as sentences"""
-    caches: bool = True
-    """whether generation can use a key-value cache"""
-    cancel_check: Callable[[], None] | None = None
-    sampled: dict[Site, torch.Tensor] = field(default_factory=dict)
-    """sites over the fixed text, float32 [token, width], once an edit wanted them"""
-    unembedding_mean: torch.Tensor | None = None
-    """the mean of the unembedding over the vocabulary, float64 [d_model], once it was wanted"""
-    strength: np.ndarray | None = None
-    """rms(a) · ‖w_out‖, float32 [layer, neuron], once measured"""
-
-    def head_output(self, layer: int, head: int) -> torch.Tensor:
-        """What a query head's z is multiplied with: W_O's slice, [d_head, d_model]."""
-        return self.bridge.blocks[layer].attn.W_O[head].detach()
-
-    def direction(self, name: str) -> np.ndarray:
-        """A named direction, float32 [d_model], as stored. Raises UserError."""
-        return direction(name, self.bridge, self.info)
 
 
 def load_model(source: ModelSource, device: str, dtype: str, progress: Progress) -> Model:
@@ -193,7 +155,7 @@ def _check(model: Model) -> list[str]:
     if missing:
         return [f"this model has no {missing[0]}: what its blocks add to the stream was not checked"]
     try:
-        found = run_forward(model.hf, model.sites, [prompt], [CLEAN], capture=wanted, n_heads=model.info.n_heads)
+        clean = run_forward(model, [prompt], capture=wanted)
     except NotFinite as error:
         return [f"on the text of the check at load {error}"]
     except (RuntimeError, AttributeError, TypeError, ValueError, IndexError, KeyError) as error:
@@ -204,7 +166,7 @@ def _check(model: Model) -> list[str]:
     remarks = []
     tolerance = 1e-4 if model.hf.dtype == torch.float32 else 5e-2
     for layer in range(model.info.n_layers):
-        pre, attn, mlp, post = (found.captured[Site(layer, name)].float() for name in names)
+        pre, attn, mlp, post = (clean.captured[Site(layer, name)].float() for name in names)
         off = float(((pre + attn + mlp) - post).norm() / post.norm())
         if not off <= tolerance:
             remarks.append(
@@ -212,10 +174,10 @@ def _check(model: Model) -> list[str]:
                 f"attn_out and mlp_out are not what this model adds to the stream"
             )
             break
-    assert found.logits is not None
+    assert clean.logits is not None
     with torch.inference_mode():
-        last = model.tail(found.captured[Site(model.info.n_layers - 1, "resid_post")])
-    if not torch.allclose(last.float(), found.logits.float(), rtol=tolerance, atol=tolerance):
+        last = model.tail(clean.captured[Site(model.info.n_layers - 1, "resid_post")])
+    if not torch.allclose(last.float(), clean.logits.float(), rtol=tolerance, atol=tolerance):
         remarks.append("the logit lens' last row is not this model's logits: something stands between them")
     return remarks
 

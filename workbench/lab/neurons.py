@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from workbench.errors import UserError
 from workbench.index.reader import NeuronIndex
@@ -15,12 +13,10 @@ from workbench.lab.indexing import heldout, weights, weights_index
 from workbench.lab.indexing.build import IndexBuild, default_settings
 from workbench.lab.indexing.heldout import HeldOut, Rule
 from workbench.lab.indexing.token_features import TokenFeatures
+from workbench.lab.model import Lab
 from workbench.lab.prompts import Prompt
 from workbench.report import Report
 from workbench.units import Neuron, Site
-
-if TYPE_CHECKING:
-    from workbench.lab.model import Lab
 
 
 def check_fingerprint(lab: Lab) -> None:
@@ -32,10 +28,10 @@ def check_fingerprint(lab: Lab) -> None:
 def build_weights(lab: Lab, report: Report) -> bool:
     """Make the weights part where there is none; whether there was something to do."""
     check_fingerprint(lab)
-    if weights_index.weights_ready(lab._model):
+    if weights_index.weights_ready(lab.model):
         return False
-    steps = weights_index.build_weights(lab._model)
-    total = weights.n_steps(lab._model)
+    steps = weights_index.build_weights(lab.model)
+    total = weights.n_steps(lab.model)
     for _ in report.track(steps, "steps", total=total, stage="what follows from the weights alone"):
         pass
     return True
@@ -45,7 +41,7 @@ def build(lab: Lab, corpus: Corpus, tokens: int, context: int, top: int, explain
     """A data index to build, or to go on with. Raises UserError, for example where the disk is too small."""
     check_fingerprint(lab)
     settings = default_settings(lab.info, context, top, explain)
-    return IndexBuild(lab._model, corpus, settings, tokens)
+    return IndexBuild(lab.model, corpus, settings, tokens)
 
 
 def read_all(lab: Lab, prompt: Prompt) -> Iterator[tuple[int, np.ndarray]]:
@@ -84,7 +80,7 @@ def try_rule(
         )
     seen = index.document_numbers() if same else frozenset()
     return heldout.try_rule(
-        lab._model,
+        lab.model,
         opened,
         seen,
         index.settings,
@@ -96,19 +92,3 @@ def try_rule(
         seed=lab.seed,
         report=report,
     )
-
-
-def probe_rate(build: IndexBuild) -> float:
-    """Tokens a second that this device reads, measured on one block, after one to warm up."""
-    import time
-
-    ids = torch.full((1, min(build.settings.context, 128)), 1, device=build.model.info.device)
-    rate = 0.0
-    for _ in range(2):
-        began = time.monotonic()
-        with torch.inference_mode():
-            build.model.hf.base_model(input_ids=ids, use_cache=False)
-        if ids.is_cuda:
-            torch.cuda.synchronize()
-        rate = ids.numel() / max(time.monotonic() - began, 1e-6)
-    return rate

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 
 import torch
 
+from workbench.lab.editing import AnyEdit
 from workbench.lab.forward import Forward
 from workbench.lab.kinds import Reading, Weights, lab_kind
+from workbench.lab.model import Lab
+from workbench.lab.prompts import Prompt
 from workbench.model_info import ModelInfo
 from workbench.units import Site, Unit
 
@@ -22,6 +25,12 @@ def read_units(units: Sequence[Unit], forward: Forward, info: ModelInfo, weights
     captured = {site: activation[0] for site, activation in forward.captured.items()}
     with torch.inference_mode():
         return [reading for unit in units for reading in lab_kind(unit).read(unit, captured, info, weights)]
+
+
+def read(lab: Lab, units: Sequence[Unit], prompt: Prompt, edits: Sequence[AnyEdit] = ()) -> list[Reading]:
+    """What units do over one prompt."""
+    passed = lab.forward(prompt, edits, sites_of(units, lab.info), logits=None)
+    return read_units(units, passed, lab.info, lab.model)
 
 
 def remarks(units: Sequence[Unit], info: ModelInfo) -> str:

@@ -12,9 +12,8 @@ import numpy as np
 import torch
 
 from workbench import paths
-from workbench.lab.editing import CLEAN
 from workbench.lab.forward import run_forward
-from workbench.lab.loading import Model
+from workbench.lab.loaded import Model
 from workbench.lab.prompts import Prompt
 from workbench.units import Site
 
@@ -59,16 +58,7 @@ def _measure(model: Model) -> np.ndarray:
     total = torch.zeros(info.n_layers, info.d_mlp, dtype=torch.float64)
     n = 0
     for prompt in sample_prompts(model):
-        found = run_forward(
-            model.hf,
-            model.sites,
-            [prompt],
-            [CLEAN],
-            capture=sites,
-            keep=None,
-            n_heads=info.n_heads,
-            check=model.cancel_check,
-        )
+        found = run_forward(model, [prompt], capture=sites, keep=None)
         for layer, site in enumerate(sites):
             total[layer] += found.captured[site][0, 1:].float().square().sum(0, dtype=torch.float64).cpu()
         n += len(prompt) - 1

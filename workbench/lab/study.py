@@ -5,7 +5,6 @@ A study is made of a traced prompt (`trace.py`): edits of it run in batches from
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,46 +14,62 @@ import torch
 
 from workbench.edits import Positions
 from workbench.lab import metrics
-from workbench.lab.attribution import Attribution, attribute, first_counted, value
-from workbench.lab.batches import is_out_of_memory
+from workbench.lab.attribution import Attribution, attribute, first_counted, joined, value
+from workbench.lab.batches import batches, rows_at_once
 from workbench.lab.changes import AddByPosition, Change, Fill, ReplaceByPosition
 from workbench.lab.compiling import switched_off
+from workbench.lab.controls import Controls
 from workbench.lab.dla import Parts, direct
-from workbench.lab.editing import CLEAN, Plan
-from workbench.lab.forward import hooked
-from workbench.lab.loading import Model
+from workbench.lab.editing import CLEAN, AnyEdit, Plan
+from workbench.lab.loaded import Model
 from workbench.lab.metric import Metric
+from workbench.lab.model import Lab
 from workbench.lab.parts import Heads, Part, Whole
 from workbench.lab.prompts import Prompt
-from workbench.lab.trace import Trace, batches_by_layer, edited_logits, run_blocks, trace_hooks, trace_prompt
+from workbench.lab.trace import Trace, groups_by_layer, run_from, trace_prompt
 from workbench.report import Report
 from workbench.units import Head, Neuron, Site
-
-TOKENS_PER_BATCH = {"cpu": 640}
-"""tokens of a batch that takes about a second or less; others than the CPU take OTHERS"""
-OTHERS = 16384
 
 
 @dataclass(frozen=True)
 class Results:
-    """The last position of one batch of plans."""
+    """The last position of one batch of plans, and of a row without them in the same batch.
+
+    Sums depend on a batch's shape, so an edit is compared with a clean row of its own batch, never with a pass of
+    another shape. Rows of one batch that do the same have the same bits in bfloat16, and in float32 on one thread of a
+    CPU; on more, float32 rows of batches of a few tokens may differ by rounding (a KL of about 1e-13).
+    """
 
     indices: np.ndarray
     """int64 [row]: which of the plans these are"""
     logits: torch.Tensor
     """[row, vocabulary]"""
     clean: torch.Tensor
-    """[vocabulary]"""
+    """of the row without any of the plans, [vocabulary]"""
+    own: torch.Tensor
+    """of the study itself, [vocabulary]"""
 
     def value(self, metric: Metric) -> np.ndarray:
-        """float64 [row]"""
+        """The study's own value and what each plan changes of it, float64 [row]."""
         with torch.inference_mode():
-            return np.asarray(value(metric, self.logits).double().cpu().numpy())
+            clean, own = (value(metric, logits[None]).double() for logits in (self.clean, self.own))
+            return np.asarray((own + (value(metric, self.logits).double() - clean)).cpu().numpy())
 
     def kl(self) -> np.ndarray:
-        """KL(study's own ‖ edited) of the next token, nats, float64 [row]."""
+        """KL(clean ‖ edited) of the next token, nats, float64 [row]."""
         with torch.inference_mode():
             return np.asarray(metrics.kl(self.clean.expand_as(self.logits), self.logits).cpu().numpy())
+
+
+def study(lab: Lab, prompt: Prompt, edits: Sequence[AnyEdit] = ()) -> Study:
+    """One prompt traced: attribution, edits from their own layer on, patches."""
+    return Study(lab.model, prompt, lab.plan(edits, chat=prompt.template), lab.report)
+
+
+def same_distance(lab: Lab, traced: Study, plan: Plan, n: int) -> Controls:
+    """Random directions that move the stream as far as a plan of neurons or heads does."""
+    plans = tuple(traced.same_distance(plan, n, lab.seed))
+    return Controls(plans, "random directions that move the stream as far", "")
 
 
 class Study:
@@ -67,12 +82,12 @@ class Study:
         self.prompt = prompt
         self.first = first_counted(len(prompt))
         """the first position that counts: 0 only where there is no other"""
-        self._tokens = TOKENS_PER_BATCH.get(model.info.device, OTHERS)
 
     # --- the study's own numbers ---------------------------------------------------------------
 
     def value(self, metric: Metric) -> float:
-        return float(Results(np.zeros(1, np.int64), self._trace.last[None], self._trace.last).value(metric)[0])
+        with torch.inference_mode():
+            return float(value(metric, self._trace.last[None])[0])
 
     def log_prob(self, token: int) -> float:
         """Nats."""
@@ -82,11 +97,6 @@ class Study:
     def ranking(self) -> np.ndarray:
         """Every token, likeliest first, int64 [vocabulary]."""
         return np.asarray(self._trace.last.argsort(descending=True).cpu().numpy())
-
-    @property
-    def rows(self) -> int:
-        """How many copies of the prompt make a batch."""
-        return max(1, self._tokens // len(self.prompt))
 
     # --- edits ------------------------------------------------------------------------------------
 
@@ -100,23 +110,25 @@ class Study:
         return Plan({site: (Fill(site, Whole(), Positions("range", position, position), 0.0),)})
 
     def run(self, plans: Sequence[Plan]) -> Iterator[Results]:
-        """Every plan, on top of the study's own edits, batch by batch; a batch that is too large is halved."""
-        rows = self.rows
-        for layer, indices in batches_by_layer(plans, self._model.info.n_layers, rows):
-            at = 0
-            while at < len(indices):
-                chosen = indices[at : at + rows]
-                try:
-                    logits = edited_logits(self._model, self._trace, layer, [plans[index] for index in chosen])
-                except (RuntimeError, MemoryError) as error:
-                    if not is_out_of_memory(error) or len(chosen) == 1:
-                        raise
-                    rows = len(chosen) // 2
-                    self._tokens = rows * len(self.prompt)
-                    self._freed(rows)
-                    continue
-                yield Results(chosen, logits, self._trace.last)
-                at += len(chosen)
+        """Every plan, on top of the study's own edits, in batches that halve when memory runs out.
+
+        Plans that begin at one layer go in batches of one shape, each with a clean row; the last is filled up.
+        """
+        room = max(1, rows_at_once(self._model, len(self.prompt), "last") - 1)
+        for layer, indices in groups_by_layer(plans, self._model.info.n_layers):
+            n_batches = -(-len(indices) // room)
+            size = -(-len(indices) // n_batches)
+            for batch in batches(indices.tolist(), size, self._report, self._model, each=0):
+                results = None
+                with batch:
+                    filling = [CLEAN] * (batch.size - len(batch.rows))
+                    rows = [CLEAN, *(plans[index] for index in batch.rows), *filling]
+                    logits = run_from(self._model, self._trace, layer, rows).last
+                    assert logits is not None
+                    edited = logits[1 : len(batch.rows) + 1]
+                    results = Results(np.asarray(batch.rows), edited, logits[0], self._trace.last)
+                if results is not None:
+                    yield results
 
     def track(self, plans: Sequence[Plan], report: Report, unit: str, stage: str = "") -> Iterator[Results]:
         """`run` inside `report.track`, where progress counts plans."""
@@ -124,22 +136,27 @@ class Study:
             yield results
             report.progress.done += len(results.indices) - 1  # track counts the batch itself
 
-    def _freed(self, rows: int) -> None:
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        if self._report is not None:
-            self._report.note(f"memory ran out: went on with batches of {rows}")
-
     # --- gradients -----------------------------------------------------------------------------
+
+    @property
+    def gradient_rows(self) -> int:
+        """How many metrics or plans share a backward pass."""
+        return rows_at_once(self._model, len(self.prompt), "gradients")
 
     def attribute(self, asked: Sequence[Metric]) -> Attribution:
         """The estimate of switching off every unit, one row a metric."""
-        return attribute(self._model, self._trace, asked)
+        return self._attribute([(metric, CLEAN) for metric in asked])
 
     def attribute_under(self, plans: Sequence[Plan], metric: Metric) -> Attribution:
         """The same where further edits are on, one row a plan."""
-        return attribute(self._model, self._trace, [metric], plans)
+        return self._attribute([(metric, plan) for plan in plans])
+
+    def _attribute(self, rows: Sequence[tuple[Metric, Plan]]) -> Attribution:
+        parts = []
+        for batch in batches(rows, self.gradient_rows, self._report, self._model, each=0):
+            with batch:
+                parts.append(attribute(self._model, self._trace, batch.rows))
+        return joined(parts)
 
     def direct(self, metric: Metric) -> Parts:
         """What each part adds to the answer's logit, or to the logit difference."""
@@ -149,10 +166,7 @@ class Study:
 
     def activations(self, sites: Sequence[Site], plan: Plan = CLEAN) -> dict[Site, torch.Tensor]:
         """Sites over the prompt, [position, …] each."""
-        kept: dict[Site, torch.Tensor] = {}
-        hooks = trace_hooks(self._model, self._trace, [plan])
-        with torch.inference_mode(), hooked(self._model.sites, hooks, sites, kept, self._model.cancel_check):
-            run_blocks(self._model, self._trace, 0, self._trace.starts[0], [plan])
+        kept = run_from(self._model, self._trace, 0, [plan], capture=sites).captured
         return {site: tensor[0] for site, tensor in kept.items()}
 
     def pattern(self, layer: int) -> np.ndarray:

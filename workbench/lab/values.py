@@ -13,9 +13,8 @@ import numpy as np
 import torch
 
 from workbench.errors import UserError
-from workbench.lab.editing import CLEAN
 from workbench.lab.forward import run_forward
-from workbench.lab.loading import Model
+from workbench.lab.loaded import Model
 from workbench.lab.prompts import Prompt
 from workbench.lab.strength import sample_prompts
 from workbench.text import count
@@ -98,14 +97,5 @@ class Values:
     def _capture(self, prompt: Prompt, sites: Sequence[Site]) -> dict[Site, torch.Tensor]:
         """[position, width] each; heads side by side."""
         model = self._model
-        found = run_forward(
-            model.hf,
-            model.sites,
-            [prompt],
-            [CLEAN],
-            capture=sites,
-            keep=None,
-            n_heads=model.info.n_heads,
-            check=model.cancel_check,
-        )
+        found = run_forward(model, [prompt], capture=sites, keep=None)
         return {site: tensor[0].reshape(len(prompt), -1).float() for site, tensor in found.captured.items()}

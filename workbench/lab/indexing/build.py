@@ -35,14 +35,15 @@ from workbench.index.format import (
 from workbench.index.store import indexes_dir
 from workbench.index.writer import RECORD, IndexWriter, check_disk
 from workbench.lab.applying import Hook
+from workbench.lab.batches import tokens_at_once
 from workbench.lab.corpora import Corpus
 from workbench.lab.editing import CLEAN
-from workbench.lab.forward import hooked, not_finite
 from workbench.lab.indexing.accumulate import Accumulators, OnDevice
 from workbench.lab.indexing.blocks import Block, blocks
 from workbench.lab.indexing.token_features import VERSION, TokenFeatures
 from workbench.lab.indexing.weights import vocabulary
-from workbench.lab.loading import Model
+from workbench.lab.loaded import Model
+from workbench.lab.passes import not_finite, run_pass
 from workbench.model_info import ModelInfo
 from workbench.report import Report
 from workbench.units import Site
@@ -56,7 +57,7 @@ LONGEST_PAUSE = 120.0
 
 def default_settings(info: ModelInfo, context: int, top: int, explain: bool) -> IndexSettings:
     """Settings for a model on its device: a block takes about a second or less."""
-    tokens = 512 if info.device == "cpu" else 16384
+    tokens = tokens_at_once(info.device, "index")
     context = min(context, info.n_ctx)
     if context < 2 + (info.bos_token is not None):
         raise UserError("a context has at least a few tokens: --context 256 is usual")
@@ -105,7 +106,7 @@ def not_finite_row(model: Model, block: Block, row: int) -> str:
     """Why the model makes no numbers of a block's row, as a sentence without its full stop."""
     length = int(block.lengths[row])
     ids = torch.from_numpy(block.ids[row, :length]).to(model.info.device)
-    why = not_finite(model.hf, model.sites, ids, length, CLEAN, model.info.n_heads)
+    why = not_finite(model, ids, length, CLEAN)
     return f"on document {int(block.documents[row])} of the corpus: {why}"
 
 
@@ -217,8 +218,8 @@ class IndexBuild:
         """Run the model on a block and add what its neurons do. Raises UserError where activations are no numbers."""
         on = self._accumulators.begin_block(block, self.features.by_half(block) if self.features else [])
         ids = torch.from_numpy(block.ids).to(self._device)
-        with torch.inference_mode(), hooked(self.model.sites, self._hooks(on)):
-            self.model.hf.base_model(input_ids=ids, use_cache=False)
+        # A block is added whole: a cancel is noticed between blocks.
+        run_pass(self.model, ids, head=None, watch=self._hooks(on), cancellable=False)
         self._check(on)
         self._count(block, on)
         self._dirty = True

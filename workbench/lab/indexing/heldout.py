@@ -19,11 +19,11 @@ from workbench.errors import GrammarError, UserError
 from workbench.index.format import IndexSettings
 from workbench.lab.applying import Hook
 from workbench.lab.corpora import Corpus
-from workbench.lab.forward import hooked
 from workbench.lab.indexing.blocks import Block, blocks
 from workbench.lab.indexing.build import bos_id, not_finite_row, tokenise
 from workbench.lab.indexing.token_features import TokenFeatures
-from workbench.lab.loading import Model
+from workbench.lab.loaded import Model
+from workbench.lab.passes import run_pass
 from workbench.report import Report
 from workbench.units import Neuron, Site
 
@@ -206,8 +206,7 @@ def _columns(model: Model, block: Block, columns: dict[int, np.ndarray]) -> dict
 
     hooks = {Site(layer, "mlp_post"): keep(layer) for layer in columns}
     ids = torch.from_numpy(block.ids).to(model.info.device)
-    with torch.inference_mode(), hooked(model.sites, hooks):
-        model.hf.base_model(input_ids=ids, use_cache=False)
+    run_pass(model, ids, head=None, watch=hooks)
     return found
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from workbench.lab.loading import Model
+from workbench.lab.loaded import Model
 
 TOKENS = 10
 """promoted and suppressed tokens kept for each neuron"""

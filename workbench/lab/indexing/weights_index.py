@@ -18,7 +18,7 @@ from workbench.index.lock import BuildLock
 from workbench.index.store import indexes_dir
 from workbench.index.writer import check_disk
 from workbench.lab.indexing.weights import n_steps, vocabulary, weights_arrays
-from workbench.lab.loading import Model
+from workbench.lab.loaded import Model
 
 
 def weights_folder(model: Model) -> Path:

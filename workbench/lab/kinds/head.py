@@ -8,7 +8,7 @@ import torch
 
 from workbench.lab.kinds.indexed import places_by_layer
 from workbench.lab.kinds.kind import LabKind, Matched, Place, Pool, Reading, Weights, array, sets_of
-from workbench.lab.loading import Model
+from workbench.lab.loaded import Model
 from workbench.lab.parts import Heads
 from workbench.model_info import ModelInfo
 from workbench.units import Head, Site

@@ -10,7 +10,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 import numpy as np
 import torch
 
-from workbench.lab.loading import Model
+from workbench.lab.loaded import Model
 from workbench.lab.parts import Part
 from workbench.model_info import ModelInfo
 from workbench.units import Site, Unit

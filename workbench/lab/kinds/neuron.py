@@ -9,7 +9,7 @@ import torch
 
 from workbench.lab.kinds.indexed import places_by_layer
 from workbench.lab.kinds.kind import LabKind, Matched, Place, Pool, Reading, Weights, array, sets_of
-from workbench.lab.loading import Model
+from workbench.lab.loaded import Model
 from workbench.lab.parts import Entries
 from workbench.lab.strength import deciles, neuron_strength
 from workbench.model_info import ModelInfo

@@ -8,7 +8,7 @@ import torch
 
 from workbench.errors import UserError
 from workbench.lab.kinds.kind import LabKind, Matched, Place, Pool, Reading, Weights, array
-from workbench.lab.loading import Model
+from workbench.lab.loaded import Model
 from workbench.lab.parts import Heads, Part, Whole
 from workbench.model_info import ModelInfo
 from workbench.units import Site

@@ -1,0 +1,54 @@
+"""A loaded model as data: what all jobs share. `loading.py` makes one, `passes.py` runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from workbench.lab.clean import CleanCache
+from workbench.lab.directions import direction
+from workbench.lab.prompts import Tokenization
+from workbench.lab.sites import SiteMap
+from workbench.lab.tail import Tail
+from workbench.model_info import ModelInfo
+from workbench.units import Site
+
+
+@dataclass
+class Model:
+    """What all jobs share."""
+
+    bridge: Any
+    hf: Any
+    """the Hugging Face model whose modules the bridge has wrapped; `passes.py` alone calls it"""
+    tokens: Tokenization
+    sites: SiteMap
+    tail: Tail
+    info: ModelInfo
+    stop_ids: frozenset[int]
+    """tokens that end a generation"""
+    clean: CleanCache = field(default_factory=CleanCache)
+    remarks: list[str] = field(default_factory=list)
+    """what the check at load found to differ, as sentences"""
+    caches: bool = True
+    """whether generation can use a key-value cache"""
+    cancel_check: Callable[[], None] | None = None
+    """called at every block of every pass; raises Cancelled to stop it"""
+    sampled: dict[Site, torch.Tensor] = field(default_factory=dict)
+    """sites over the fixed text, float32 [token, width], once an edit wanted them"""
+    unembedding_mean: torch.Tensor | None = None
+    """the mean of the unembedding over the vocabulary, float64 [d_model], once it was wanted"""
+    strength: np.ndarray | None = None
+    """rms(a) · ‖w_out‖, float32 [layer, neuron], once measured"""
+
+    def head_output(self, layer: int, head: int) -> torch.Tensor:
+        """What a query head's z is multiplied with: W_O's slice, [d_head, d_model]."""
+        return self.bridge.blocks[layer].attn.W_O[head].detach()
+
+    def direction(self, name: str) -> np.ndarray:
+        """A named direction, float32 [d_model], as stored. Raises UserError."""
+        return direction(name, self.bridge, self.info)
