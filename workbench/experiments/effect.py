@@ -25,6 +25,7 @@ from workbench.experiments._sweep import LATER
 from workbench.params import CorpusText
 from workbench.report import NextStep, Report
 from workbench.text import number, probability, show_token
+from workbench.units import ADDED_AS
 from workbench.views import Scalar, Scalars
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def _run_one(lab: Lab, params: Params, report: Report) -> None:
     traced = study(lab, row.prompt)
     plan = lab.plan(lab.edits, chat=params.chat)
     bands = _bands(lab, float(kl[-1]), params, report)
-    if {site.name for site in plan.changes} <= {"mlp_post", "z"} and not plan.has_functions and params.controls:
+    if {site.name for site in plan.changes} <= set(ADDED_AS) and not plan.has_functions and params.controls:
         bands.append(Band(float(kl[-1]), same_distance(lab, traced, plan, params.controls)))
 
     def tell() -> None:

@@ -21,7 +21,7 @@ from workbench.lab.applying import Hook, Pass, edit_hooks
 from workbench.lab.editing import CLEAN, Plan
 from workbench.lab.finite import NotFinite, explain, first_wrong, whole
 from workbench.lab.loaded import Model
-from workbench.lab.sites import SiteMap
+from workbench.lab.sites import SiteMap, position_axis
 from workbench.units import Site
 
 Head = Literal["every", "last"] | None
@@ -185,7 +185,7 @@ def _wrong_row(last: torch.Tensor | None, captured: Mapping[Site, torch.Tensor],
     site, values = list(captured.items())[-1]
     if torch.isfinite(values).all():
         return None
-    places = values.transpose(1, 2) if site.name == "pattern" else values
+    places = values.movedim(position_axis(site), 1)
     for row, length in enumerate(lengths):
         if not torch.isfinite(places[row, :length]).all():
             return row

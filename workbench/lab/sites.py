@@ -34,6 +34,11 @@ AXES = {
 """Axes of a site's array; the others are [batch, position, d_model]."""
 
 
+def position_axis(site: Site) -> int:
+    """The axis of positions in a site's array; of attention patterns that of the queries."""
+    return 2 if site.name == "pattern" else 1
+
+
 class SiteMap:
     """Hook points of every block of a bridge, by layer and site."""
 

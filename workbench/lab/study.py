@@ -28,7 +28,7 @@ from workbench.lab.parts import Heads, Part, Whole
 from workbench.lab.prompts import Prompt
 from workbench.lab.trace import Trace, groups_by_layer, run_from, trace_prompt
 from workbench.report import Report
-from workbench.units import Head, Neuron, Site
+from workbench.units import ADDED_AS, Head, Neuron, Site
 
 
 @dataclass(frozen=True)
@@ -182,11 +182,8 @@ class Study:
         """
         random = torch.Generator().manual_seed(seed)
         moved: list[tuple[Site, torch.Tensor]] = []
-        for layer, name in sorted(
-            {(site.layer, "attn_out" if site.name == "z" else "mlp_out") for site in plan.changes}
-        ):
-            out = Site(layer, name)
-            delta = self.activations([out], plan.at_layer(layer))[out] - self.activations([out])[out]
+        for out in sorted({Site(site.layer, ADDED_AS[site.name]) for site in plan.changes}):
+            delta = self.activations([out], plan.at_layer(out.layer))[out] - self.activations([out])[out]
             moved.append((out, delta.float().norm(dim=-1, keepdim=True)))
         plans = []
         for _ in range(n):

@@ -20,6 +20,8 @@ SITES: dict[str, str] = {
 }
 STREAM: frozenset[str] = frozenset({"resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out"})
 """sites whose vectors have d_model numbers, where a direction can be read and written"""
+ADDED_AS: dict[str, str] = {"z": "attn_out", "mlp_post": "mlp_out"}
+"""sites that W_O and W_out multiply, and the site of what that adds to the stream"""
 
 
 def lacks_site(name: str, info: ModelInfo) -> str:

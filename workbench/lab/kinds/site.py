@@ -10,6 +10,7 @@ from workbench.errors import UserError
 from workbench.lab.kinds.kind import LabKind, Matched, Place, Pool, Reading, Weights, array
 from workbench.lab.loaded import Model
 from workbench.lab.parts import Heads, Part, Whole
+from workbench.lab.sites import position_axis
 from workbench.model_info import ModelInfo
 from workbench.units import Site
 
@@ -49,7 +50,7 @@ def whole(site: Site, info: ModelInfo) -> Part:
     """All of a site, with its own axes."""
     if site.name == "z":
         return Heads(tuple(range(info.n_heads)))
-    return Whole(position_axis=2 if site.name == "pattern" else 1)
+    return Whole(position_axis(site))
 
 
 LAB_KIND = LabSite()
