@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from workbench.index.card import Card
     from workbench.session.reader import SessionReader
     from workbench.session.records import StepRecord
-    from workbench.tui.screens.neurons.screen import Neurons
+    from workbench.tui.context import Context
+    from workbench.tui.screens.neurons.parts import NeuronsPage
     from workbench.views import AnyView
 
 BASKET = "basket"
@@ -47,7 +48,7 @@ class Asked(NamedTuple):
 class Bench:
     """Belongs to one screen. Everything the session has is read anew when it changes."""
 
-    def __init__(self, screen: Neurons) -> None:
+    def __init__(self, screen: NeuronsPage) -> None:
         self.screen = screen
         self.text = "The capital of France is"
         self._texts: OrderedDict[tuple[str, int], OnText] = OrderedDict()
@@ -67,7 +68,7 @@ class Bench:
         """an index that is being built"""
 
     @property
-    def app(self) -> Any:
+    def app(self) -> Context:
         return self.screen.workbench
 
     # --- what the screen asks for ---
@@ -251,19 +252,10 @@ class Bench:
         self, kind: str, experiment: str, params: dict[str, Any], edits: Sequence[str] = (), **more: Any
     ) -> int:
         from workbench.edits import parse_edits
-        from workbench.worker.protocol import Submit
 
-        message = Submit(
-            session=str(self.app.session_path()),
-            experiment=experiment,
-            params=params,
-            edits=parse_edits(edits, self.app.model_info),
-            origin="tui",
-        )
-        answer = await self.app.request(message)
-        self._asked.append(Asked(answer.step, kind, **more))
-        self.app.feed.hint()
-        return int(answer.step)
+        step: int = await self.app.submit(experiment, params, parse_edits(edits, self.app.model_info))
+        self._asked.append(Asked(step, kind, **more))
+        return step
 
     def edit(self, neuron: int, change: str) -> None:
         """Zero or scale a neuron on your text, beside matched controls."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from textual.worker import Worker
@@ -16,7 +16,8 @@ from workbench.tui.screens.why.finding import EXPERIMENT, TRIAL, Finding, Trial,
 if TYPE_CHECKING:
     from workbench.edits import Edit
     from workbench.session.reader import SessionReader
-    from workbench.tui.screens.why.screen import Why
+    from workbench.tui.context import Context
+    from workbench.tui.page import Page
 
 CONTROLS = 64
 """matched controls of a trial"""
@@ -25,8 +26,9 @@ CONTROLS = 64
 class Desk:
     """Belongs to one screen. What is shown is what the file says; here is only which step, and what is switched off."""
 
-    def __init__(self, screen: Why) -> None:
-        self.screen = screen
+    def __init__(self, screen: Page, changed: Callable[[], None], asked: Callable[[], None]) -> None:
+        """`changed` is called when something else is to be shown, `asked` when a question has become a step."""
+        self.screen, self._changed, self._is_asked = screen, changed, asked
         self.step: int | None = None
         self.finding: Finding | None = None
         self.off = False
@@ -41,7 +43,7 @@ class Desk:
         self._reads = Following(screen, self._read, lambda sentence: screen.trouble(self, sentence))
 
     @property
-    def app(self) -> Any:
+    def app(self) -> Context:
         return self.screen.workbench
 
     @property
@@ -100,7 +102,7 @@ class Desk:
             self.step = found.record.id
         if found != before or found is None:
             self.finding = found
-            self.screen.found()
+            self._changed()
 
     # --- asking ---
 
@@ -115,7 +117,7 @@ class Desk:
             finally:
                 if group == "ask" and self.pending:
                     self.pending = False
-                    self.screen.found()
+                    self._changed()
 
         worker: Worker[None] = self.screen.run_worker(guarded(), group=group, exclusive=group == "ask")
         return worker
@@ -127,19 +129,12 @@ class Desk:
         self._sending = self._do(self._ask(params, edits, parent, seed), "ask")
 
     async def _ask(self, params: dict[str, Any], edits: Sequence[Edit], parent: int | None, seed: int) -> None:
-        from workbench.worker.protocol import Submit
-
         checked = await asyncio.to_thread(_checked, params)
-        submit = Submit(
-            session=str(self.app.session_path()), experiment=EXPERIMENT, params=checked, edits=list(edits),
-            seed=seed, parent=parent, origin="tui",
-        )  # fmt: skip
-        answer = await self.app.request(submit)
+        step = await self.app.submit(EXPERIMENT, checked, edits, seed=seed, parent=parent)
         self.pending = False
         self.app.remember_prompt(checked["prompt"])
-        self.show(int(answer.step))
-        self.screen.asked()
-        self.app.feed.hint()
+        self.show(step)
+        self._is_asked()
 
     def take_back(self) -> bool:
         """A question that has not reached the worker; True if there was one."""
@@ -189,23 +184,18 @@ class Desk:
 
     async def _try(self, finding: Finding, units: list[str]) -> None:
         from workbench.edits import parse_edits
-        from workbench.worker.protocol import Submit
 
         try:
             given = {
                 name: finding.params[name] for name in ("prompt", "answer", "foil", "chat") if finding.params[name]
             }
             edits = [*finding.base(), *parse_edits([finding.off_text(units)], self.app.model_info)]
-            submit = Submit(
-                session=str(self.app.session_path()), experiment=TRIAL, params={**given, "controls": CONTROLS},
-                edits=edits, seed=finding.record.seed, parent=finding.record.id, origin="tui",
-            )  # fmt: skip
-            await self.app.request(submit)
+            record = finding.record
+            await self.app.submit(TRIAL, {**given, "controls": CONTROLS}, edits, seed=record.seed, parent=record.id)
         except UserError:
             self.off = False
-            self.screen.found()
+            self._changed()
             raise
-        self.app.feed.hint()
         self.reread()
 
     # --- pins ---
