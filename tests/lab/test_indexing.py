@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.lab.brute import Brute
+from tests.lab.labs import new_report
 from tests.tiny import ARCHITECTURES, tiny_model
 from workbench.errors import Cancelled, UserError
 from workbench.index.merge import merge
@@ -111,6 +112,34 @@ def test_equals_brute_force(arch, folder):
                 assert_same_examples(found, wanted)
             for example in examples:
                 _check_window(example, brute, neuron, model)
+
+
+@pytest.mark.parametrize("arch", ["llama", "gpt2"])
+@pytest.mark.parametrize("layer", [0, 1])
+def test_a_block_that_does_not_fit_goes_in_halves_and_is_counted_once(arch, layer, folder):
+    """Memory ends in a layer's own work, after the layers before it were added."""
+    model, corpus = open_model(folder, arch), ragged(seed=3)
+    chosen = small(model, block_tokens=192)
+    report = new_report()
+
+    def limited(block, args):
+        if args[0].shape[0] > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    handle = model.bridge.blocks[layer].register_forward_pre_hook(limited)
+    try:
+        made = IndexBuild(model, corpus, chosen, 1 << 60)
+        with made:
+            for block in made.blocks():
+                made.add(block, report)
+    finally:
+        handle.remove()
+    assert any("memory ran out" in note for note in report.notes)
+    index, brute = NeuronIndex.open(made.folder), Brute(model, corpus, chosen)
+    assert index.n_tokens == len(brute.a)
+    for name, wanted in brute.columns().items():
+        np.testing.assert_allclose(index.columns[name].values, wanted, rtol=2e-5, atol=1e-6, err_msg=name)
+    np.testing.assert_array_equal(index._data.arrays["histogram"], brute.histogram())
 
 
 def assert_same_examples(found, wanted):

@@ -82,7 +82,7 @@ def run(lab: Lab, params: Params, report: Report) -> None:
             report.note(f"goes on after {count(build.tokens)} tokens that were there")
         before = build.tokens
         for block in report.track(build.blocks(report), "tokens", total=params.tokens):
-            build.add(block)
+            build.add(block, report)
             report.headline = _sentence(build, "so far")
     _tell(build, before, report)
 

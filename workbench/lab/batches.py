@@ -115,12 +115,14 @@ def batches(
     With a report, halving is noted and its progress counts `each` for a row (`report.track` itself counts one for each
     batch; with 0 nothing is counted). The clean passes that `model` keeps are let go when the memory ends.
     """
-    start = 0
+    start, failed_end = 0, len(rows)
     while start < len(rows):
-        batch = Batch(rows[start : start + size], start, size)
+        # What failed together is done before what comes after it.
+        end = min(start + size, failed_end if start < failed_end else len(rows))
+        batch = Batch(rows[start:end], start, size)
         yield batch
         if batch.failed:
-            size = len(batch.rows) // 2
+            size, failed_end = len(batch.rows) // 2, end
             let_go(model)
             if report is not None:
                 report.note(f"memory ran out: went on with batches of {size}")

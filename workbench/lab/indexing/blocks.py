@@ -45,6 +45,17 @@ class Block:
     first_half: int
     """rows of documents in half 0"""
 
+    def part(self, first: int, end: int) -> Block:
+        """Some of the rows, which close no document by themselves."""
+        return Block(
+            self.ids[first:end],
+            self.lengths[first:end],
+            self.documents[first:end],
+            self.starts[first:end],
+            frozenset(),
+            min(max(self.first_half - first, 0), end - first),
+        )
+
     @property
     def counted(self) -> np.ndarray:
         """bool [row, position]: what enters statistics. Never position 0, never padding."""

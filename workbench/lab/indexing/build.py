@@ -35,7 +35,7 @@ from workbench.index.format import (
 from workbench.index.store import indexes_dir
 from workbench.index.writer import RECORD, IndexWriter, check_disk
 from workbench.lab.applying import Hook
-from workbench.lab.batches import tokens_at_once
+from workbench.lab.batches import batches, is_out_of_memory, tokens_at_once
 from workbench.lab.corpora import Corpus
 from workbench.lab.editing import CLEAN
 from workbench.lab.indexing.accumulate import Accumulators, OnDevice
@@ -214,19 +214,39 @@ class IndexBuild:
                 f"the corpus {self.corpus.info.spec} has no token to count: its documents are shorter than two tokens"
             )
 
-    def add(self, block: Block) -> None:
+    def add(self, block: Block, report: Report | None = None) -> None:
         """Run the model on a block and add what its neurons do. Raises UserError where activations are no numbers."""
-        on = self._accumulators.begin_block(block, self.features.by_half(block) if self.features else [])
-        ids = torch.from_numpy(block.ids).to(self._device)
-        # A block is added whole: a cancel is noticed between blocks.
-        run_pass(self.model, ids, head=None, watch=self._hooks(on), cancellable=False)
+        on = self._prepared(block)
+        self._run(block, on, report)
         self._check(on)
         self._count(block, on)
         self._dirty = True
         if time.monotonic() - self._saved > self._pause:
             self.checkpoint()
 
-    def _hooks(self, on: OnDevice) -> dict[Site, Hook]:
+    def _prepared(self, block: Block) -> OnDevice:
+        return self._accumulators.begin_block(block, self.features.by_half(block) if self.features else [])
+
+    def _run(self, block: Block, on: OnDevice, report: Report | None) -> None:
+        """A block's pass; in parts where memory runs out. A layer that was added before it did is not added again."""
+        n_rows = len(block.lengths)
+        row_sums = self._accumulators.row_sums
+        added = np.zeros(n_rows, dtype=np.int64)  # of each row: layers so far
+        for batch in batches(range(n_rows), n_rows, report, self.model, each=0):
+            rows = slice(batch.start, batch.start + len(batch.rows))
+            part = on if len(batch.rows) == n_rows else self._prepared(block.part(rows.start, rows.stop))
+            before = int(added[rows.start])
+            with batch:
+                ids = torch.from_numpy(part.block.ids).to(self._device)
+                # A block is added whole: a cancel is noticed between blocks.
+                run_pass(self.model, ids, head=None, watch=self._hooks(part, added[rows]), cancellable=False)
+            if part is not on:
+                after = int(added[rows.start])
+                row_sums[rows, before:after] = self._accumulators.row_sums[:, before:after]
+        self._accumulators.row_sums = row_sums
+
+    def _hooks(self, on: OnDevice, added: np.ndarray) -> dict[Site, Hook]:
+        """For the layers that are not added yet; `added` [row] counts on, all rows alike."""
         accumulators = self._accumulators
 
         def part(name: str) -> Hook:
@@ -237,12 +257,22 @@ class IndexBuild:
 
         def product(layer: int) -> Hook:
             def hook(activation: torch.Tensor, hook: object = None) -> None:
-                accumulators.layer(layer, activation, on, self._writer.log)
+                try:
+                    accumulators.layer(layer, activation, on, self._writer.log)
+                except (RuntimeError, MemoryError) as error:
+                    if not is_out_of_memory(error):
+                        raise
+                    # A layer that is half added can't be taken back.
+                    raise UserError(
+                        f"out of memory on {self.model.info.device} in an index block: free memory and run the same "
+                        f"command again, which goes on from the last checkpoint"
+                    ) from None
+                added[:] = layer + 1
 
             return hook
 
         hooks: dict[Site, Hook] = {}
-        for layer in range(self.model.info.n_layers):
+        for layer in range(int(added[0]), self.model.info.n_layers):
             if self.model.info.gated_mlp:
                 hooks[Site(layer, "mlp_pre")] = part("gate")
                 hooks[Site(layer, "mlp_pre_linear")] = part("linear")
