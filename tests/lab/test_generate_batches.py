@@ -10,6 +10,7 @@ import torch
 from tests.lab.labs import EVERY, PROMPT, new_report, tiny_lab
 from workbench.edits import Function, parse_edits
 from workbench.errors import UserError
+from workbench.lab import generate as generate_module
 from workbench.lab.continuation import Continuation, Row
 from workbench.lab.editing import PythonEdit
 from workbench.lab.generate import continue_all, generate
@@ -159,6 +160,23 @@ def test_clean_and_edited_draw_alike():
     into = [Continuation() for _ in plans]
     list(continue_all(lab, [Row(lab.prompt(PROMPT), plan, 5) for plan in plans], into, TOKENS, temperature=1.0))
     assert into[0].ids == into[1].ids
+
+
+def test_rows_that_are_compared_stay_in_one_batch(monkeypatch):
+    lab = tiny_lab("llama")
+    sizes = []
+    run = generate_module.run_generation
+
+    def seen(model, rows, choice):
+        sizes.append(len(rows))
+        return run(model, rows, choice)
+
+    monkeypatch.setattr(generate_module, "run_generation", seen)
+    pairs = [(lab.prompt(one), edits) for one in (SHORT, PROMPT, LONG) for edits in ((), (), ())]
+    for size, batches in ((4, [3, 3, 3]), (2, [3, 3, 3]), (7, [6, 3])):
+        sizes.clear()
+        together(lab, pairs, size=size, group=3)
+        assert sizes == batches
 
 
 def test_out_of_memory_halves_the_batch_and_nothing_is_said_twice(monkeypatch):

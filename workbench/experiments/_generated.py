@@ -59,7 +59,7 @@ def _continued(
 
     rows = [Row(prompt, plan) for prompt in prompts for plan in plans]
     into = [Continuation() for _ in rows]
-    steps = continue_all(lab, rows, into, tokens)
+    steps = continue_all(lab, rows, into, tokens, group=len(plans))
     for came in report.track(steps, "tokens", total=tokens * len(rows), stage="generating"):
         report.progress.done += came - 1  # track counts the step itself
     return [into[at : at + len(plans)] for at in range(0, len(into), len(plans))]

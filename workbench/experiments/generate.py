@@ -57,7 +57,9 @@ def _grow(
     plans = [lab.plan(()), lab.plan(lab.edits, chat=params.chat)] if lab.edits else [lab.plan(())]
     wanted = [Row(row.prompt, plan, at) for at, row in enumerate(rows) for plan in plans]
     into = [said for pair in pairs for said in pair[: len(plans)]]
-    steps = continue_all(lab, wanted, into, params.tokens, temperature=params.temperature, top_k=params.top_k)
+    steps = continue_all(
+        lab, wanted, into, params.tokens, temperature=params.temperature, top_k=params.top_k, group=len(plans)
+    )
     for came in report.track(steps, "tokens", total=params.tokens * len(wanted)):
         report.progress.done += came - 1  # track counts the step itself
         yield

@@ -53,14 +53,17 @@ def continue_all(
     temperature: float = 0,
     top_k: int = 0,
     size: int = 0,
+    group: int = 1,
 ) -> Iterator[int]:
     """Grows `into`, one a row, by up to `tokens` tokens; each time says how many tokens came.
 
     Rows go in batches of `size` (0: as many as suit this device), which halve when memory runs out: the rows of
-    that batch begin anew. Progress of the job's report counts `tokens` for every row that is over.
+    that batch begin anew. Every `group` neighbours, which are compared with each other, stay in one batch while memory
+    allows: sums depend on a batch's shape. Progress of the job's report counts `tokens` for every row that is over.
     """
     longest = max((len(row.prompt) for row in rows), default=1) + tokens
     size = size or rows_at_once(lab.model, longest, "generation")
+    size = max(group, size - size % group)
     pairs = list(zip(rows, into, strict=True))
     choice = Choice(temperature, top_k, lab.seed)
     for batch in batches(pairs, size, lab.report, lab.model, each=tokens):
