@@ -20,6 +20,7 @@ from workbench.experiments._sweep import KINDS, Units, _of, estimates, exact_eff
 from workbench.experiments._target import TargetParams, find_target
 from workbench.lab.model import load_lab
 from workbench.params import make_params
+from workbench.statistics import place_among
 from workbench.units import Neuron, parse_units
 
 
@@ -171,7 +172,7 @@ def test_a_random_units_percentile_is_uniform(tmp_path):
         controls = lab.job(seed=draw).switched_off_controls([unit], study.first, 50)
         values = np.asarray([effects[next(iter(plan.units))] for plan in controls.plans])
         assert len(values) == 50
-        found.append(controls.percentile(effects[unit], values))
+        found.append(place_among(effects[unit], values).percentile)
     found = np.sort(found)
     steps = np.arange(201) / 200
     distance = max(np.abs(found - steps[:-1]).max(), np.abs(found - steps[1:]).max())

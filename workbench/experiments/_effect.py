@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from workbench.experiments._common import Mean, clustered
+from workbench.statistics import Mean, clustered_mean
 from workbench.text import safe, shorten, show_token
 from workbench.views import Column, Lines, Series, Table
 
@@ -64,7 +64,7 @@ def over(documents: Sequence[Document], pick: Any) -> Mean:
     """The mean over tokens of `pick(document)`, an array with nan where nothing counts; clustered by document."""
     parts = [np.asarray(pick(document), dtype=np.float64) for document in documents]
     parts = [part[np.isfinite(part)] for part in parts]
-    return clustered([float(part.sum()) for part in parts], [len(part) for part in parts])
+    return clustered_mean([float(part.sum()) for part in parts], [len(part) for part in parts])
 
 
 def loss_change(documents: Sequence[Document]) -> Mean:
@@ -88,7 +88,7 @@ def by_class(documents: Sequence[Document]) -> Table:
         masks = [kind == name for kind in kinds]
         parts = [document.change[mask] for document, mask in zip(documents, masks, strict=True)]
         parts = [part[np.isfinite(part)] for part in parts]
-        found = clustered([float(part.sum()) for part in parts], [len(part) for part in parts])
+        found = clustered_mean([float(part.sum()) for part in parts], [len(part) for part in parts])
         if found.n:
             rows.append(_row(name, found, sum(map(len, parts))))
     rows.sort(key=lambda row: -abs(row[1]))

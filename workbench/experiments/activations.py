@@ -15,9 +15,10 @@ from msgspec import Meta
 from workbench.edits import edit_units
 from workbench.errors import UserError
 from workbench.experiment import Experiment
-from workbench.experiments._common import Asked, asked, carried, clustered, quoted
+from workbench.experiments._common import Asked, asked, carried, quoted
 from workbench.params import PromptParams
 from workbench.report import NextStep, Report
+from workbench.statistics import clustered_mean
 from workbench.text import number, show_token
 from workbench.units import Direction, Head, Neuron, Unit, parse_units
 from workbench.views import Column, Heatmap, Lines, Series, Table, TokenRow, Tokens
@@ -306,7 +307,7 @@ def _tell_set(
         columns.append(Column(name="edited mean", kind="signed"))
     cells: list[list[Any]] = []
     for at, name in enumerate(names):
-        own = clustered(*_sums(clean, at))
+        own = clustered_mean(*_sums(clean, at))
         best = int(np.abs(peaks[:, at]).argmax())
         line: list[Any] = [
             name,
@@ -316,7 +317,7 @@ def _tell_set(
             rows[best].prompt.text,
         ]
         if edited:
-            line.append(_number(clustered(*_sums(edited, at)).value))
+            line.append(_number(clustered_mean(*_sums(edited, at)).value))
         cells.append(line)
     strength = np.abs(peaks).max(axis=0)
     order = np.argsort(-strength, kind="stable")

@@ -15,10 +15,11 @@ import numpy as np
 from msgspec import Meta
 
 from workbench.experiment import Experiment
-from workbench.experiments._common import Asked, asked, carried, mean, quoted
+from workbench.experiments._common import Asked, asked, carried, mean_text, quoted
 from workbench.lab.continuation import Continuation, Row
 from workbench.params import PromptParams
 from workbench.report import NextStep, Report
+from workbench.statistics import mean
 from workbench.text import number, show_token
 from workbench.views import Column, Scalar, Scalars, Table, Text, TokenRow, Tokens
 
@@ -183,7 +184,7 @@ def _tell_set(lab: Lab, rows: list[Asked], pairs: Sequence[tuple[Continuation, C
         items.append(Scalar(name="continuations that differ", value=share.value, n=share.n))
         report.say(f"{sum(differ)} of {len(differ)} continuations differ under the edits")
     else:
-        report.say(f"{len(found)} continuations, surprise {surprise} nats a token")
+        report.say(f"{len(found)} continuations, surprise {mean_text(surprise)} nats a token")
     report.add("numbers", Scalars(title="Means over the prompts", items=items))
 
 

@@ -16,19 +16,10 @@ import numpy as np
 from msgspec import Meta
 
 from workbench.experiment import Experiment
-from workbench.experiments._common import (
-    AnswerParams,
-    Asked,
-    asked,
-    carried,
-    check_foil,
-    clustered,
-    mean,
-    quoted,
-    token,
-)
-from workbench.experiments._controls import Band
+from workbench.experiments._common import AnswerParams, Asked, asked, carried, check_foil, mean_text, quoted, token
+from workbench.experiments._controls import Compared
 from workbench.report import NextStep, Report
+from workbench.statistics import clustered_mean, mean
 from workbench.text import number, probability
 from workbench.views import Column, Scalar, Scalars, Table, TokenRow, Tokens
 
@@ -126,7 +117,7 @@ def _run_one(lab: Lab, row: Asked, params: Params, report: Report) -> None:
         report.scalar("kl_mean", float(kl[1:].mean()))
         items.append(Scalar(name="KL, mean from position 1 on", value=float(kl[1:].mean()), unit="nats"))
     change = f"{token(lab, answer)} {probability(found[0].answer)} → {probability(found[1].answer)} {after}"
-    band = Band(float(kl[-1]), lab.controls(lab.edits, params.controls))
+    band = Compared(float(kl[-1]), lab.controls(lab.edits, params.controls))
 
     def tell() -> None:
         shown = [*items, *band.items()]
@@ -297,7 +288,7 @@ def _run_set(lab: Lab, rows: list[Asked], params: Params, report: Report) -> Non
     report.suggest(NextStep(label="what it goes on to say", experiment="generate", params=carried(params)))
     if not lab.edits:
         return
-    band = Band(mean([kl[-1] for kl in lines.kl]).value, lab.controls(lab.edits, params.controls))
+    band = Compared(mean([kl[-1] for kl in lines.kl]).value, lab.controls(lab.edits, params.controls))
     if band.controls.problem:
         report.note(band.controls.problem)
     work = [(plan, at) for plan in band.controls.plans for at in range(len(chunks))]
@@ -312,7 +303,7 @@ def _run_set(lab: Lab, rows: list[Asked], params: Params, report: Report) -> Non
             _tell_set(lab, rows, lines, report, band)
 
 
-def _tell_set(lab: Lab, rows: list[Asked], lines: Lines, report: Report, band: Band | None) -> None:
+def _tell_set(lab: Lab, rows: list[Asked], lines: Lines, report: Report, band: Compared | None) -> None:
     if not lines.clean:
         return
     has_foil = any(row.foil for row in rows)
@@ -325,15 +316,15 @@ def _tell_set(lab: Lab, rows: list[Asked], lines: Lines, report: Report, band: B
     n = len(lines.clean)
     own = mean([one.answer for one in lines.clean])
     what = "the answers" if any(row.answer for row in rows) else "the likeliest tokens"
-    said = f"{what} have {own}"
+    said = f"{what} have {mean_text(own)}"
     if lines.edited:
-        said += f" → {mean([one.answer for one in lines.edited])}"
+        said += f" → {mean_text(mean([one.answer for one in lines.edited]))}"
     said += f" over {n:,} prompt{'s' * (n != 1)}"
     first = mean([float(one.rank == 1) for one in lines.clean])
     if any(row.answer for row in rows):
         said += f" · first of all in {round(100 * first.value)} %"
     if lines.kl:
-        said += f" · KL {mean([kl[-1] for kl in lines.kl])}"
+        said += f" · KL {mean_text(mean([kl[-1] for kl in lines.kl]))}"
     report.say(" · ".join(filter(None, [said, band.sentence if band else ""])))
 
 
@@ -359,13 +350,15 @@ def _set_items(lines: Lines, report: Report, has_foil: bool) -> list[Scalar]:
         item("logit of answer − foil", "logit_difference", lambda one: one.difference, "logits")
 
     def tokens(name: str, key: str, series: list[np.ndarray], edited: list[np.ndarray] | None = None) -> None:
-        found = clustered([part.sum(dtype=np.float64) for part in series], [len(part) for part in series])
+        found = clustered_mean([part.sum(dtype=np.float64) for part in series], [len(part) for part in series])
         if not found.n:
             return
         report.scalar(key, found.value)
         other = None
         if edited:
-            other = clustered([part.sum(dtype=np.float64) for part in edited], [len(part) for part in edited]).value
+            other = clustered_mean(
+                [part.sum(dtype=np.float64) for part in edited], [len(part) for part in edited]
+            ).value
             report.scalar(f"{key}_edited", other)
         se = None if np.isnan(found.se) else found.se
         items.append(Scalar(name=name, value=found.value, unit="nats", se=se, n=found.n, edited=other))

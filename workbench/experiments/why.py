@@ -22,6 +22,7 @@ from workbench.experiments._search import Found, search, search_passes
 from workbench.experiments._sweep import GRADIENT, LATER, Units, other_answers, sweep_passes
 from workbench.experiments._target import Target, TargetParams, find_target
 from workbench.report import NextStep, Report
+from workbench.statistics import band, place_among
 from workbench.text import number, show_token
 from workbench.units import format_units
 from workbench.views import Column, Histogram, Mark, Series, Table
@@ -90,10 +91,8 @@ class Case:
 
     @property
     def percentile(self) -> float:
-        """Where the pick lies among the random sets, 0 is the lowest: (smaller + ½(ties + 1)) / (n + 1)."""
-        values = np.asarray(self.random)
-        ties = np.abs(values - self.off) <= 1e-7
-        return float(((values < self.off) & ~ties).sum() + (ties.sum() + 1) / 2) / (len(values) + 1)
+        """Where the pick lies among the random sets, 0 is the lowest."""
+        return place_among(self.off, self.random).percentile
 
     @property
     def beyond(self) -> bool:
@@ -105,7 +104,7 @@ class Case:
     def made_twice(self) -> bool:
         """Whether neither of a pair alone shows what both do, and both do more than 95 % of the random sets."""
         together, *alone = (value - self.target.clean for value in self.pair)
-        floor = float(np.quantile(self.random or [self.target.clean], 0.05)) - self.target.clean
+        floor = band(self.random or [self.target.clean]).low - self.target.clean
         return together < min(floor, -0.1) and all(4 * abs(one) < abs(together) for one in alone)
 
     def sentence(self) -> str:
@@ -135,8 +134,8 @@ class Case:
         return " · ".join(parts)
 
     def _band(self, values: list[float]) -> str:
-        low, middle, high = np.quantile(values, (0.05, 0.5, 0.95))
-        return f"{self.target.shown(middle)} ({self.target.shown(low)}–{self.target.shown(high)})"
+        of = band(values)
+        return f"{self.target.shown(of.median)} ({self.target.shown(of.low)}–{self.target.shown(of.high)})"
 
     def table(self) -> Table:
         target = self.target
@@ -171,8 +170,9 @@ class Case:
         )
 
     def _cells(self, values: list[float]) -> list[float | None]:
-        low, middle, high = self.target.readable(np.quantile(values, (0.05, 0.5, 0.95)))
-        return [float(middle), float(low) if len(values) > 1 else None, float(high) if len(values) > 1 else None]
+        of = band(values)
+        low, median, high = self.target.readable(np.asarray([of.low, of.median, of.high]))
+        return [float(median), float(low) if len(values) > 1 else None, float(high) if len(values) > 1 else None]
 
     def histogram(self) -> Histogram:
         """The random sets by what they leave of the answer, and where the picks lie."""
@@ -292,11 +292,11 @@ def _tell(case: Case, report: Report, after: str) -> None:
     report.add("picked", _picked(case))
     if case.random:
         report.add("controls", case.histogram())
-        low, middle, high = np.quantile(case.random, (0.05, 0.5, 0.95))
+        of = band(case.random)
         report.scalar("controls", len(case.random))
-        report.scalar("controls_low", float(low))
-        report.scalar("controls_median", float(middle))
-        report.scalar("controls_high", float(high))
+        report.scalar("controls_low", of.low)
+        report.scalar("controls_median", of.median)
+        report.scalar("controls_high", of.high)
         report.scalar("percentile", case.percentile)
     report.scalar("off", case.off)
     report.scalar("own", case.found.effects[-1])
