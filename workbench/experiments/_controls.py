@@ -113,12 +113,17 @@ def by_kind(effects: Sequence[Compared]) -> Table:
     return Table(
         title="Beside each kind of control",
         columns=[
-            Column(name="what"),
-            Column(name="n", kind="int"),
-            Column(name="5 %", kind="number"),
-            Column(name="KL", kind="number", help="nats; the median, where there are many"),
-            Column(name="95 %", kind="number"),
-            Column(name="percentile", kind="number", help="of the edits among them; 50 is what chance gives"),
+            Column(key="what", name="what"),
+            Column(key="n", name="n", kind="int"),
+            Column(key="low", name="5 %", kind="number"),
+            Column(key="kl", name="KL", kind="number", help="nats; the median, where there are many"),
+            Column(key="high", name="95 %", kind="number"),
+            Column(
+                key="percentile",
+                name="percentile",
+                kind="number",
+                help="of the edits among them; 50 is what chance gives",
+            ),
         ],
         rows=rows,
     )

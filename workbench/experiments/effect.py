@@ -149,7 +149,10 @@ def _run_one(lab: Lab, params: Params, report: Report) -> None:
 
     def tell() -> None:
         shown = [*items, *bands[0].items()]
-        report.add("numbers", Scalars(title="In numbers", note=row.prompt.describe, items=shown))
+        report.add(
+            "numbers",
+            Scalars(title="In numbers", note=row.prompt.describe, tokenization=row.prompt.tokenization, items=shown),
+        )
         _write(bands, report)
         report.say(" · ".join(filter(None, [change, *(band.sentence for band in bands)])))
 

@@ -125,6 +125,7 @@ def _grid(lab: Lab, row: Asked, tokens: list[str], depth: Depth, name: str) -> H
     return Heatmap(
         title=f"The likeliest token, by layer and position{name}",
         note=note,
+        tokenization=row.prompt.tokenization,
         values=np.stack([one.top_probability for one in depth.rows]),
         row_labels=depth.names,
         column_labels=tokens,

@@ -178,7 +178,10 @@ def _table(recovery: np.ndarray, note: str) -> Table:
     rows: list[list[Any]] = [
         [str(Head(*map(int, divmod(int(flat), recovery.shape[1])))), float(recovery.flat[flat])] for flat in order
     ]
-    columns = [Column(name="head", kind="unit"), Column(name="recovery", kind="signed", help="0 corrupted, 1 clean")]
+    columns = [
+        Column(key="unit", name="head", kind="unit"),
+        Column(key="recovery", name="recovery", kind="signed", help="0 corrupted, 1 clean"),
+    ]
     return Table(title="Heads that recover most", note=note, columns=columns, rows=rows)
 
 

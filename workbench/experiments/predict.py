@@ -19,6 +19,7 @@ from workbench.experiment import Experiment
 from workbench.experiments._common import AnswerParams, Asked, asked, carried, check_foil, mean_text, quoted, token
 from workbench.experiments._controls import Compared
 from workbench.report import NextStep, Report
+from workbench.result_keys import NextToken
 from workbench.statistics import clustered_mean, mean
 from workbench.text import number, probability
 from workbench.views import Column, Scalar, Scalars, Table, TokenRow, Tokens
@@ -26,6 +27,7 @@ from workbench.views import Column, Scalar, Scalars, Table, TokenRow, Tokens
 if TYPE_CHECKING:
     from workbench.lab import Lab
     from workbench.lab.forward import Forward
+    from workbench.lab.prompts import Prompt
 
 
 class Params(AnswerParams, kw_only=True, frozen=True):
@@ -101,13 +103,16 @@ def _run_one(lab: Lab, row: Asked, params: Params, report: Report) -> None:
     passes = [clean] if edited is None else [clean, edited]
     found = [_numbers(one, np.asarray([answer]), [foil])[0] for one in passes]
     _scalars(report, found)
-    report.add("next", _next_table(lab, passes, params.top, row.prompt.describe))
+    report.add(NextToken.VIEW, _next_table(lab, passes, params.top, row.prompt))
     items = _items(lab, found, answer, foil)
     report.add("surprise", _surprise(row, found))
     after = f"after {quoted(params.prompt)}"
     _suggest(lab, params, report, answer, int(clean.top(2)[0][0, -1]))
     if edited is None:
-        report.add("numbers", Scalars(title="In numbers", note=row.prompt.describe, items=items))
+        report.add(
+            "numbers",
+            Scalars(title="In numbers", note=row.prompt.describe, items=items),
+        )
         report.say(_clean_sentence(lab, clean, found[0], answer, after))
         return
     kl = edited.kl_from(clean)[0]
@@ -121,7 +126,10 @@ def _run_one(lab: Lab, row: Asked, params: Params, report: Report) -> None:
 
     def tell() -> None:
         shown = [*items, *band.items()]
-        report.add("numbers", Scalars(title="In numbers", note=row.prompt.describe, items=shown))
+        report.add(
+            "numbers",
+            Scalars(title="In numbers", note=row.prompt.describe, items=shown),
+        )
         band.write(report)
         report.say(" · ".join(filter(None, [change, f"KL {number(band.effect)}", band.sentence])))
 
@@ -166,20 +174,30 @@ def _scalars(report: Report, found: list[Numbers]) -> None:
         report.scalar(f"loss{suffix}", numbers.loss)
 
 
-def _next_table(lab: Lab, passes: list[Forward], top: int, note: str) -> Table:
+def _next_table(lab: Lab, passes: list[Forward], top: int, prompt: Prompt) -> Table:
     """The likeliest tokens, clean order first; under edits also what the edited model likes best."""
     ids = list(dict.fromkeys(int(index) for one in passes for index in one.top(top)[0][0]))
     logps = [one.log_prob(np.asarray([ids]))[0] for one in passes]
     ranks = [int(passes[0].rank(np.asarray([index]))[0]) for index in ids]
     kinds = ("clean", "edited") if len(passes) > 1 else ("",)
-    columns = [Column(name="rank", kind="int", help="1 is the likeliest, clean"), Column(name="token", kind="token")]
-    columns += [Column(name=name or "probability", kind="probability") for name in kinds]
-    columns += [Column(name=f"log p {name}".strip(), kind="logprob", help="nats") for name in kinds]
+    keys = (NextToken.PROBABILITY, NextToken.PROBABILITY_EDITED)
+    columns = [
+        Column(key="rank", name="rank", kind="int", help="1 is the likeliest, clean"),
+        Column(key=NextToken.TOKEN, name="token", kind="token"),
+    ]
+    columns += [
+        Column(key=key, name=name or "probability", kind="probability", edited=name == "edited")
+        for key, name in zip(keys, kinds, strict=False)
+    ]
+    columns += [
+        Column(key=key, name=f"log p {name}".strip(), kind="logprob", help="nats", edited=name == "edited")
+        for key, name in zip(("log_prob", "log_prob_edited"), kinds, strict=False)
+    ]
     rows: list[list[Any]] = []
     for at, index in enumerate(ids):
         own = [float(logp[at]) for logp in logps]
         rows.append([ranks[at], lab.token(index), *map(float, np.exp(own)), *own])
-    return Table(title="Next token", note=note, columns=columns, rows=rows)
+    return Table(title="Next token", note=prompt.describe, tokenization=prompt.tokenization, columns=columns, rows=rows)
 
 
 def _items(lab: Lab, found: list[Numbers], answer: int, foil: int | None) -> list[Scalar]:
@@ -376,16 +394,28 @@ def _set_items(lines: Lines, report: Report, has_foil: bool) -> list[Scalar]:
 
 def _set_table(lab: Lab, rows: list[Asked], lines: Lines, has_foil: bool) -> Table:
     columns = [
-        Column(name="prompt"),
-        Column(name="answer", kind="token", help="the token that is watched: the likeliest where none was named"),
-        Column(name="probability", kind="probability"),
-        Column(name="rank", kind="int"),
-        *([Column(name="over foil", kind="signed", help="logit of the answer − foil")] if has_foil else []),
-        Column(name="entropy", kind="number", help="nats"),
-        Column(name="loss", kind="number", help="mean surprise along the prompt, nats"),
+        Column(key="prompt", name="prompt", kind="prompt"),
+        Column(
+            key="answer",
+            name="answer",
+            kind="token",
+            help="the token that is watched: the likeliest where none was named",
+        ),
+        Column(key="probability", name="probability", kind="probability"),
+        Column(key="rank", name="rank", kind="int"),
+        *(
+            [Column(key="logit_difference", name="over foil", kind="signed", help="logit of the answer − foil")]
+            if has_foil
+            else []
+        ),
+        Column(key="entropy", name="entropy", kind="number", help="nats"),
+        Column(key="loss", name="loss", kind="number", help="mean surprise along the prompt, nats"),
     ]
     if lines.edited:
-        columns += [Column(name="edited", kind="probability"), Column(name="KL", kind="number", help="nats")]
+        columns += [
+            Column(key="probability_edited", name="edited", kind="probability", edited=True),
+            Column(key="kl", name="KL", kind="number", help="nats"),
+        ]
     cells: list[list[Any]] = []
     for at, (row, numbers) in enumerate(zip(rows, lines.clean, strict=False)):
         line: list[Any] = [row.prompt.text, lab.token(lines.answers[at]), numbers.answer, numbers.rank]

@@ -22,6 +22,8 @@ from workbench.experiments._search import Found, search, search_passes
 from workbench.experiments._sweep import GRADIENT, LATER, Units, other_answers, sweep_passes
 from workbench.experiments._target import Target, TargetParams, find_target
 from workbench.report import NextStep, Report
+from workbench.result_keys import Direct, NextToken, Picked, Verdict
+from workbench.result_keys import Units as UnitKeys
 from workbench.statistics import band, place_among
 from workbench.text import number, show_token
 from workbench.units import format_units
@@ -143,11 +145,15 @@ class Case:
             ["nothing", "", *self._cells([target.clean]), None],
             ["these", format_units(self.found.units), *self._cells([self.off]), self.found.effects[-1]],
         ]
+        keys = [Verdict.CLEAN, Verdict.PICKED]
         for (name, value), own in zip(self.unrelated, self.own, strict=True):
+            keys.append(Verdict.OTHER_ANSWER)
             rows.append([f"picked for {name}", "", *self._cells([value]), own])
         if self.random:
+            keys.append(Verdict.RANDOM)
             rows.append([self.kind, f"n {len(self.random)}", *self._cells(self.random), None])
         if self.as_far:
+            keys.append(Verdict.SAME_DISTANCE)
             rows.append(["random directions, as far", f"n {len(self.as_far)}", *self._cells(self.as_far), None])
         kind = target.kind
         note = f"percentile of these among the random ones {number(100 * self.percentile)} %" if self.random else ""
@@ -155,18 +161,20 @@ class Case:
             title="Switched off",
             note=note,
             columns=[
-                Column(name="what"),
-                Column(name="which"),
-                Column(name=target.quantity, kind=kind, help="the median, where there are many"),
-                Column(name="5 %", kind=kind),
-                Column(name="95 %", kind=kind),
+                Column(key=Verdict.WHAT, name="what"),
+                Column(key=Verdict.WHICH, name="which"),
+                Column(key=Verdict.LEFT, name=target.quantity, kind=kind, help="the median, where there are many"),
+                Column(key=Verdict.LOW, name="5 %", kind=kind),
+                Column(key=Verdict.HIGH, name="95 %", kind=kind),
                 Column(
+                    key=Verdict.OWN,
                     name="own answer",
                     kind="signed",
                     help=f"change of the {self.picked_by}, of what each was picked for",
                 ),
             ],
             rows=rows,
+            row_keys=keys,
         )
 
     def _cells(self, values: list[float]) -> list[float | None]:
@@ -208,8 +216,8 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     straight = dla.Params(**params.target())
     with report.part("dla", straight, lab.plain_edits) as part:
         dla.add_parts(target, target.study.direct(target.metric), straight, part)
-    report.add("direct", part.views["direct"])
-    report.add("next", _next(lab, target))
+    report.add(Direct.VIEW, part.views[Direct.VIEW])
+    report.add(NextToken.VIEW, _next(lab, target))
     swept = sweep.Params(**params.target(), n=params.n)
     with report.part("sweep", swept, lab.plain_edits) as part:
         units = sweep.sweep_into(lab, target, swept, part, shown=lambda: _show(report, part))["neurons"]
@@ -223,16 +231,24 @@ def run(lab: Lab, params: Params, report: Report) -> None:
 
 
 def _show(report: Report, part: Report) -> None:
-    """The sweep's views in the whole's own list."""
-    for key in ("neurons", "heads", "where"):
+    """The sweep's views in the whole's own list, and how many units there are."""
+    for key in (UnitKeys.NEURONS, UnitKeys.HEADS, UnitKeys.WHERE):
         if key in part.views:
             report.add(key, part.views[key])
+    for kind in (UnitKeys.NEURONS, UnitKeys.HEADS):
+        for key in (kind, UnitKeys.beyond(kind)):
+            if key in part.scalars:
+                report.scalar(key, part.scalars[key])
 
 
 def _next(lab: Lab, target: Target) -> Table:
     """What the prompt is followed by, with nothing switched off; the answer and the foil wherever they are."""
     ranking = target.study.ranking
-    asked = {target.answer: "answer"} if target.foil is None else {target.answer: "answer", target.foil: "foil"}
+    asked = (
+        {target.answer: NextToken.ANSWER}
+        if target.foil is None
+        else {target.answer: NextToken.ANSWER, target.foil: NextToken.FOIL}
+    )
     rows: list[list[Any]] = []
     for index in dict.fromkeys([*map(int, ranking[:LIKELIEST]), *asked]):
         rank = int(np.flatnonzero(ranking == index)[0]) + 1
@@ -241,11 +257,12 @@ def _next(lab: Lab, target: Target) -> Table:
     return Table(
         title="Next token",
         note=target.prompt.describe,
+        tokenization=target.prompt.tokenization,
         columns=[
-            Column(name="rank", kind="int", help="1 is the likeliest"),
-            Column(name="token", kind="token"),
-            Column(name="probability", kind="probability"),
-            Column(name="asked", help="answer and foil of the question"),
+            Column(key="rank", name="rank", kind="int", help="1 is the likeliest"),
+            Column(key=NextToken.TOKEN, name="token", kind="token"),
+            Column(key=NextToken.PROBABILITY, name="probability", kind="probability"),
+            Column(key=NextToken.ASKED, name="asked", help="answer and foil of the question"),
         ],
         rows=rows,
     )
@@ -288,8 +305,8 @@ def _compare(lab: Lab, case: Case, params: Params, report: Report, after: str) -
 
 def _tell(case: Case, report: Report, after: str) -> None:
     target = case.target
-    report.add("verdict", case.table())
-    report.add("picked", _picked(case))
+    report.add(Verdict.VIEW, case.table())
+    report.add(Picked.VIEW, _picked(case))
     if case.random:
         report.add("controls", case.histogram())
         of = band(case.random)
@@ -302,7 +319,7 @@ def _tell(case: Case, report: Report, after: str) -> None:
     report.scalar("own", case.found.effects[-1])
     if case.unrelated:
         report.scalar("unrelated_lowest", min(value for _, value in case.unrelated))
-    report.scalar("beyond", float(case.beyond))
+    report.scalar(Verdict.IS_BEYOND, float(case.beyond))
     if target.metric.kind == "log-prob":
         report.scalar("probability", float(np.exp(target.clean)))
         report.scalar("probability_off", float(np.exp(case.off)))
@@ -326,14 +343,24 @@ def _picked(case: Case) -> Table:
         title="Picked together",
         note=note,
         columns=[
-            Column(name="", kind="int"),
-            Column(name="neuron", kind="unit"),
+            Column(key="place", name="", kind="int"),
+            Column(key=UnitKeys.UNIT, name="neuron", kind="unit"),
             Column(
-                name="together", kind="signed", help=f"change of the {case.picked_by}, with it and those above it off"
+                key=Picked.TOGETHER,
+                name="together",
+                kind="signed",
+                help=f"change of the {case.picked_by}, with it and those above it off",
             ),
-            Column(name="estimate", kind="signed", help=f"−Σ a·∂: change of {case.target.change}"),
-            Column(name="exact", kind="signed", help=f"change of {case.target.change} when it alone is off"),
-            Column(name="then", kind=case.target.kind, help=case.target.quantity),
+            Column(
+                key=UnitKeys.ESTIMATE, name="estimate", kind="signed", help=f"−Σ a·∂: change of {case.target.change}"
+            ),
+            Column(
+                key=UnitKeys.EXACT,
+                name="exact",
+                kind="signed",
+                help=f"change of {case.target.change} when it alone is off",
+            ),
+            Column(key=UnitKeys.LEFT, name="then", kind=case.target.kind, help=case.target.quantity),
         ],
         rows=rows,
     )
