@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.labs import PROMPT, new_report, tiny_lab
 import workbench.experiments
+from tests.lab.labs import PROMPT, new_report, tiny_lab
 from workbench.edits import parse_edits
 from workbench.execute import execute
 from workbench.experiments import experiments
@@ -84,7 +84,7 @@ def test_every_column_has_a_key_of_its_own(name):
 
 def test_what_a_row_stands_for_follows_from_the_kinds_of_its_columns():
     swept = reports("sweep")[0].views["neurons"]
-    assert [column.kind for column in swept.columns][0] == "unit"
+    assert next(column.kind for column in swept.columns) == "unit"
     by_prompt = reports("predict")[2].views["prompts"]
     assert by_prompt.column("prompt").kind == "prompt"
     ids = reports("tokens")[0].views["ids"]
