@@ -36,6 +36,18 @@ class Answer:
     DIFFERENCE_EDITED = "logit_difference_edited"
 
 
+class Effect:
+    """Numbers of a step under edits: their KL of the next token beside that of matched controls."""
+
+    KL = "kl"
+    CONTROLS = "controls"
+    """how many"""
+    LOW, MEDIAN, HIGH = "kl_controls_low", "kl_controls_median", "kl_controls_high"
+    """5 %, half, 95 %"""
+    PERCENTILE = "kl_percentile"
+    """0 to 1: (smaller + ½(ties + 1)) / (n + 1)"""
+
+
 class Units:
     """Every neuron or head switched off by itself, one a row; views of `sweep` and `why`."""
 
@@ -87,3 +99,13 @@ class Ranking:
     """How far out every neuron of the model is on a text, in its order: of `unusual`."""
 
     VIEW = "all"
+
+
+class Stages:
+    """What a `why` that runs says it is doing, in this order; the first four are a `sweep`'s."""
+
+    NEURONS, HEADS, STREAM, CHANCE = "neurons, exact", "heads, exact", "stream, exact", "what chance gives"
+    SEARCH = "searching"
+    RANDOM, SAME_DISTANCE = "random neurons", "random directions"
+    OTHER_ANSWERS = "the same for other answers"
+    ALL = (NEURONS, HEADS, STREAM, CHANCE, SEARCH, RANDOM, SAME_DISTANCE, OTHER_ANSWERS)

@@ -11,7 +11,7 @@ from msgspec import Meta
 from workbench.errors import UserError
 from workbench.params import PromptParams, PromptRow, params_builtins
 from workbench.statistics import Mean
-from workbench.text import number, safe, shorten, show_token
+from workbench.text import number, show_token
 
 if TYPE_CHECKING:
     from workbench.lab import Lab
@@ -77,11 +77,6 @@ def check_foil(lab: Lab, row: Asked, answer: int) -> None:
 def about_tokens(text: str) -> float:
     """How many tokens a text may be, before any tokenizer is there: four characters each."""
     return max(1.0, round(len(text) / 4))
-
-
-def quoted(text: str, cells: int = 40) -> str:
-    """Text of the user in a sentence: one line, quoted, shortened."""
-    return f"'{shorten(safe(text), cells)}'"
 
 
 def carried(params: PromptParams, **changes: Any) -> dict[str, Any]:

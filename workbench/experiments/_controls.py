@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.report import Report
+from workbench.result_keys import Effect
 from workbench.statistics import Place, band, place_among
 from workbench.text import number
 from workbench.views import Column, Histogram, Mark, Scalar, Series, Table
@@ -79,11 +80,11 @@ class Compared:
         if not self.values:
             return
         of = band(self.values)
-        report.scalar("controls", len(self.values))
-        report.scalar("kl_controls_low", of.low)
-        report.scalar("kl_controls_median", of.median)
-        report.scalar("kl_controls_high", of.high)
-        report.scalar("kl_percentile", self.place.percentile)
+        report.scalar(Effect.CONTROLS, len(self.values))
+        report.scalar(Effect.LOW, of.low)
+        report.scalar(Effect.MEDIAN, of.median)
+        report.scalar(Effect.HIGH, of.high)
+        report.scalar(Effect.PERCENTILE, self.place.percentile)
         report.add("controls", self.histogram())
 
     def histogram(self) -> Histogram:

@@ -10,6 +10,7 @@ import numpy as np
 from workbench.experiments._target import Target
 from workbench.lab.metric import Metric
 from workbench.report import Report
+from workbench.result_keys import Stages
 from workbench.statistics import chance_limits, spearman
 from workbench.units import Head, Neuron
 
@@ -173,7 +174,7 @@ def measure_chance(target: Target, sweep: Sweep, n: int, seed: int, report: Repo
     rows = max(1, target.study.rows // 4)
     parts = [asked[start : start + rows] for start in range(0, len(asked), rows)]
     ends: dict[Kind, list[tuple[float, float]]] = {kind: [] for kind in KINDS}
-    for part in report.track(parts, "batches", stage="what chance gives"):
+    for part in report.track(parts, "batches", stage=Stages.CHANCE):
         found = target.study.attribute(part)
         for kind, units in sweep.items():
             for row in range(len(part)):

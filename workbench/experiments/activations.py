@@ -15,11 +15,11 @@ from msgspec import Meta
 from workbench.edits import edit_units
 from workbench.errors import UserError
 from workbench.experiment import Experiment
-from workbench.experiments._common import Asked, asked, carried, quoted
+from workbench.experiments._common import Asked, asked, carried
 from workbench.params import PromptParams
 from workbench.report import NextStep, Report
 from workbench.statistics import clustered_mean
-from workbench.text import number, show_token
+from workbench.text import number, quoted, show_token
 from workbench.units import Direction, Head, Neuron, Unit, parse_units
 from workbench.views import Column, Heatmap, Lines, Series, Table, TokenRow, Tokens
 

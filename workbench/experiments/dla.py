@@ -13,11 +13,10 @@ import numpy as np
 from msgspec import Meta
 
 from workbench.experiment import Experiment
-from workbench.experiments._common import quoted
 from workbench.experiments._target import Target, TargetParams, find_target
 from workbench.report import NextStep, Report
 from workbench.result_keys import Direct
-from workbench.text import number
+from workbench.text import number, quoted
 from workbench.units import Head, Neuron
 from workbench.views import Bars, Column, Heatmap, Scalar, Scalars, Series, Table
 

@@ -17,14 +17,14 @@ from msgspec import Meta
 
 from workbench.errors import UserError
 from workbench.experiment import Cost, Experiment
-from workbench.experiments._common import AnswerParams, about_tokens, asked, carried, check_foil, mean_text, quoted
+from workbench.experiments._common import AnswerParams, about_tokens, asked, carried, check_foil, mean_text
 from workbench.experiments._controls import Compared, by_kind
 from workbench.experiments._effect import Document, by_class, by_position, extremes, kl_mean, loss_change, over
 from workbench.experiments._generated import TOKEN, generated, generated_of_set
 from workbench.experiments._sweep import LATER
 from workbench.report import NextStep, Report
 from workbench.statistics import clustered_mean
-from workbench.text import number, probability, show_token
+from workbench.text import number, probability, quoted, show_token
 from workbench.views import Scalar, Scalars
 
 if TYPE_CHECKING:

@@ -14,11 +14,10 @@ from msgspec import Meta
 
 from workbench.errors import UserError
 from workbench.experiment import Experiment
-from workbench.experiments._common import quoted
 from workbench.experiments._index import about, example_text, open_index
 from workbench.params import Params as BaseParams
 from workbench.report import NextStep, Report
-from workbench.text import count, number
+from workbench.text import count, number, quoted
 from workbench.units import Neuron, parse_units
 from workbench.views import Column, Table
 

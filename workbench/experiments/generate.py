@@ -15,12 +15,12 @@ import numpy as np
 from msgspec import Meta
 
 from workbench.experiment import Experiment
-from workbench.experiments._common import Asked, asked, carried, mean_text, quoted
+from workbench.experiments._common import Asked, asked, carried, mean_text
 from workbench.lab.continuation import Continuation, Row
 from workbench.params import PromptParams
 from workbench.report import NextStep, Report
 from workbench.statistics import mean
-from workbench.text import number, show_token
+from workbench.text import number, quoted, show_token
 from workbench.views import Column, Scalar, Scalars, Table, Text, TokenRow, Tokens
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ import numpy as np
 from msgspec import Meta
 
 from workbench.experiment import Experiment
-from workbench.experiments._common import Asked, asked, carried, quoted, token
+from workbench.experiments._common import Asked, asked, carried, token
 from workbench.params import PromptParams
 from workbench.report import NextStep, Report
 from workbench.statistics import mean
-from workbench.text import probability
+from workbench.text import probability, quoted
 from workbench.views import Heatmap, Lines, Series
 
 if TYPE_CHECKING:

@@ -15,12 +15,12 @@ from msgspec import Meta
 
 from workbench.errors import UserError
 from workbench.experiment import Cost, Experiment
-from workbench.experiments._common import about_tokens, quoted
+from workbench.experiments._common import about_tokens
 from workbench.experiments._sweep import LATER
 from workbench.lab.metric import Metric
 from workbench.params import Params as BaseParams
 from workbench.report import NextStep, Report
-from workbench.text import number, show_token
+from workbench.text import number, quoted, show_token
 from workbench.units import Head, Site
 from workbench.views import Column, Heatmap, Table
 

@@ -16,12 +16,12 @@ import numpy as np
 from msgspec import Meta
 
 from workbench.experiment import Experiment
-from workbench.experiments._common import AnswerParams, Asked, asked, carried, check_foil, mean_text, quoted, token
+from workbench.experiments._common import AnswerParams, Asked, asked, carried, check_foil, mean_text, token
 from workbench.experiments._controls import Compared
 from workbench.report import NextStep, Report
 from workbench.result_keys import NextToken
 from workbench.statistics import clustered_mean, mean
-from workbench.text import number, probability
+from workbench.text import number, probability, quoted
 from workbench.views import Column, Scalar, Scalars, Table, TokenRow, Tokens
 
 if TYPE_CHECKING:

@@ -15,12 +15,13 @@ import numpy as np
 from msgspec import Meta
 
 from workbench.experiment import Cost, Experiment
-from workbench.experiments._common import about_tokens, quoted
+from workbench.experiments._common import about_tokens
 from workbench.experiments._sweep import KINDS, Sweep, Units, estimates, exact_effects, measure_chance, sweep_passes
 from workbench.experiments._target import Target, TargetParams, find_target
 from workbench.report import NextStep, Report
+from workbench.result_keys import Stages
 from workbench.result_keys import Units as UnitKeys
-from workbench.text import number, show_token
+from workbench.text import number, quoted, show_token
 from workbench.units import Head, Neuron
 from workbench.views import Column, Heatmap, Scalar, Scalars, Table
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from workbench.lab import Lab
     from workbench.model_info import ModelInfo
 
+_STAGES = {"neurons": Stages.NEURONS, "heads": Stages.HEADS, "stream": Stages.STREAM}
 SHOWN = 200
 """rows of a table at most"""
 
@@ -76,7 +78,7 @@ def sweep_into(
     for kind in KINDS:
         units = sweep[kind]
         n = units.count if params.exact else min(params.n, units.count)
-        exact_effects(target, units, n, report, f"{kind}, exact")
+        exact_effects(target, units, n, report, _STAGES[kind])
         tell(target, params, sweep, report)
         shown()
     if params.others:

@@ -14,12 +14,11 @@ from msgspec import Meta
 
 from workbench.errors import UserError
 from workbench.experiment import Experiment
-from workbench.experiments._common import quoted
 from workbench.experiments._index import about, open_index
 from workbench.params import Params as BaseParams
 from workbench.report import NextStep, Report
 from workbench.result_keys import Ranking
-from workbench.text import count, number, show_token
+from workbench.text import count, number, quoted, show_token
 from workbench.views import Column, Lines, Scalar, Scalars, Series, Table
 
 if TYPE_CHECKING:

@@ -17,15 +17,15 @@ from msgspec import Meta
 
 from workbench.experiment import Cost, Experiment
 from workbench.experiments import dla, sweep
-from workbench.experiments._common import about_tokens, quoted
+from workbench.experiments._common import about_tokens
 from workbench.experiments._search import Found, search, search_passes
 from workbench.experiments._sweep import GRADIENT, LATER, Units, other_answers, sweep_passes
 from workbench.experiments._target import Target, TargetParams, find_target
 from workbench.report import NextStep, Report
-from workbench.result_keys import Direct, NextToken, Picked, Verdict
+from workbench.result_keys import Direct, NextToken, Picked, Stages, Verdict
 from workbench.result_keys import Units as UnitKeys
 from workbench.statistics import band, place_among
-from workbench.text import number, show_token
+from workbench.text import number, quoted, show_token
 from workbench.units import format_units
 from workbench.views import Column, Histogram, Mark, Series, Table
 
@@ -163,7 +163,13 @@ class Case:
             columns=[
                 Column(key=Verdict.WHAT, name="what"),
                 Column(key=Verdict.WHICH, name="which"),
-                Column(key=Verdict.LEFT, name=target.quantity, kind=kind, help="the median, where there are many"),
+                Column(
+                    key=Verdict.LEFT,
+                    name=target.quantity,
+                    kind=kind,
+                    help="the median, where there are many",
+                    quantity=target.quantity,
+                ),
                 Column(key=Verdict.LOW, name="5 %", kind=kind),
                 Column(key=Verdict.HIGH, name="95 %", kind=kind),
                 Column(
@@ -223,7 +229,7 @@ def run(lab: Lab, params: Params, report: Report) -> None:
         units = sweep.sweep_into(lab, target, swept, part, shown=lambda: _show(report, part))["neurons"]
         _show(report, part)
     metric = target.metric.unlevelled
-    found = search(target.study, metric, params.size, report, "searching")
+    found = search(target.study, metric, params.size, report, Stages.SEARCH)
     case = _case(target, found, units, params)
     _tell(case, report, after)
     _compare(lab, case, params, report, after)
@@ -287,16 +293,16 @@ def _compare(lab: Lab, case: Case, params: Params, report: Report, after: str) -
     case.kind, case.wanted = controls.kind, len(controls.plans)
     if controls.problem:
         report.note(controls.problem)
-    for results in study.track(controls.plans, report, "controls", "random neurons"):
+    for results in study.track(controls.plans, report, "controls", Stages.RANDOM):
         case.random += [float(value) for value in results.value(target.metric)]
         _tell(case, report, after)
     far = lab.same_distance(study, study.off(case.found.units), params.controls)
-    for results in study.track(far.plans, report, "controls", "random directions"):
+    for results in study.track(far.plans, report, "controls", Stages.SAME_DISTANCE):
         case.as_far += [float(value) for value in results.value(target.metric)]
         _tell(case, report, after)
     for other in other_answers(study, target.metric, params.unrelated, lab.seed + 1):
         name = show_token(lab.token(other.answer))
-        picked = search(study, other, params.size, report, f"the same for {name}")
+        picked = search(study, other, params.size, report, Stages.OTHER_ANSWERS)
         value = next(iter(study.run([study.off(picked.units)]))).value(target.metric)
         case.unrelated.append((name, float(value[0])))
         case.own.append(picked.effects[-1])

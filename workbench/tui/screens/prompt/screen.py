@@ -390,12 +390,9 @@ def _seed(text: str) -> int:
 
 
 def tokenization(snapshot: Snapshot) -> str:
-    """`6 tokens (no BOS)`, as the experiment noted it under its views."""
-    for shown in snapshot.views:
-        note = getattr(shown.view, "note", "")
-        if match := re.match(r"[\d,]+ tokens?\b[^;·]*", note):
-            return safe(match[0].strip())
-    return ""
+    """`6 tokens (no BOS)`, as a view of the prompt says it."""
+    views = (shown.view for shown in snapshot.views)
+    return safe(next((view.tokenization for view in views if view is not None and view.tokenization), ""))
 
 
 def _lower(sentence: str) -> str:
