@@ -27,12 +27,11 @@ import numpy as np
 
 from workbench.edits import Edit, Function
 from workbench.errors import Cancelled, UserError
-from workbench.experiment import Experiment, command_line
 from workbench.experiments import experiment, experiments
 from workbench.model_info import ModelInfo
-from workbench.params import make_params, params_builtins
+from workbench.params import PROMPT_SET, Params, fields
 from workbench.report import NextStep, Report
-from workbench.session.sets import read_edits, without_sets
+from workbench.session.submission import Submission, read_edits, submission, without_baskets
 from workbench.view_arrays import view_arrays
 from workbench.views import AnyView
 
@@ -126,17 +125,27 @@ class OpenedLab:
         `prompts` may be a list of texts, or of mappings with prompt, answer and foil. Raises UserError.
         """
         from workbench.execute import execute
+        from workbench.lab.editing import PythonEdit
 
-        found = experiment(name)
-        given = {key: _plain(key, value) for key, value in params.items()}
-        given, _ = without_sets(str(self.session or ""), given, [])
-        values = make_params(found.params, given)
         stack = self._stack(edits)
-        step = self._begin(found, values, stack, seed)
+        asked = submission(
+            name,
+            _plain(experiment(name).params, params),
+            [edit.edit if isinstance(edit, PythonEdit) else edit for edit in stack],
+            session=str(self.session or ""),
+            info=self.info,
+            model=self.info.ref,
+            seed=seed,
+        )
+        stack = [
+            PythonEdit(edit, given.call) if isinstance(given, PythonEdit) and isinstance(edit, Function) else edit
+            for given, edit in zip(stack, asked.edits, strict=True)
+        ]
+        step = self._begin(asked)
         sink = _Sink(self._writer, step, seed, self.info)
         report = Report(sink)
         try:
-            execute(self._lab, found.name, params_builtins(values), stack, seed, report)
+            execute(self._lab, name, asked.params, stack, seed, report)
         except BaseException as error:
             for part, said in sink.open.items():
                 self._end(part, said, error)
@@ -198,26 +207,19 @@ class OpenedLab:
         for edit in given:
             if isinstance(edit, str):
                 session = str(self.session or "")
-                stack += without_sets(session, {}, read_edits([edit], session, self.info))[1]
+                stack += without_baskets(read_edits([edit], session, self.info), session)
             elif isinstance(edit, tuple):
                 stack.append(_python_edit(*edit))
             else:
                 stack.append(edit)
         return stack
 
-    def _begin(self, found: Experiment, values: Any, stack: Sequence[AnyEdit], seed: int) -> int | None:
+    def _begin(self, asked: Submission) -> int | None:
         if not self._writer:
             return None
-        from workbench.lab.editing import PythonEdit
         from workbench.worker.engine import versions
 
-        plain = [edit.edit if isinstance(edit, PythonEdit) else edit for edit in stack]
-        command = command_line(found.name, values, plain, model=self.info.ref, seed=seed)
-        if any(isinstance(edit, Function) for edit in plain):
-            command = ""
-        step = self._writer.add_step(
-            found.name, params_builtins(values), plain, seed=seed, origin="python", command=command
-        )
+        step = self._writer.submit(asked)
         self._writer.start(step, self.info, versions())
         return step
 
@@ -263,11 +265,8 @@ class _Sink:
             return _PartSink(None, None, self.seed, self.info)
         from workbench.worker.engine import versions
 
-        values = make_params(experiment(experiment_name).params, params)
-        command = command_line(experiment_name, values, edits, model=self.info.ref, seed=self.seed)
-        step = self.writer.add_step(
-            experiment_name, params, edits, seed=self.seed, parent=self.step, origin="part", command=command
-        )
+        asked = submission(experiment_name, params, edits, info=self.info, model=self.info.ref, seed=self.seed)
+        step = self.writer.submit(asked, parent=self.step, origin="part")
         self.writer.start(step, self.info, versions())
         return _PartSink(self.writer, step, self.seed, self.info, whole=self)
 
@@ -317,10 +316,18 @@ def _python_edit(units: str, call: Callable[[Any, Any], Any]) -> AnyEdit:
     return PythonEdit(Function(units, source), call)
 
 
-def _plain(name: str, value: Any) -> Any:
-    """A notebook's value as the parameter wants it."""
-    if name == "prompts":
-        return [
-            {"prompt": one} if isinstance(one, str) else dict(one) if isinstance(one, Mapping) else one for one in value
-        ]
+def _plain(params: type[Params], values: Mapping[str, Any]) -> dict[str, Any]:
+    """A notebook's values as the parameters want them."""
+    sets = {field.name for field in fields(params) if field.kind is PROMPT_SET}
+    return {name: _rows(value) if name in sets else _builtin(value) for name, value in values.items()}
+
+
+def _rows(prompts: Sequence[Any]) -> list[Any]:
+    """Rows of a prompt set: texts, mappings or PromptRows."""
+    return [
+        {"prompt": row} if isinstance(row, str) else dict(row) if isinstance(row, Mapping) else row for row in prompts
+    ]
+
+
+def _builtin(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value

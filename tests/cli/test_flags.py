@@ -15,8 +15,8 @@ from workbench.cli.flags import described, limits, params_from_flags
 from workbench.errors import UserError
 from workbench.experiment import Experiment
 from workbench.experiments import experiments
-from workbench.params import PromptParams, PromptRow, fields
-from workbench.prompt_file import read_prompts
+from workbench.params import PromptParams, fields
+from workbench.prompt_file import PromptRow, read_prompts
 
 
 class Example(PromptParams, kw_only=True, frozen=True):

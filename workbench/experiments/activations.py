@@ -16,7 +16,7 @@ from workbench.edits import edit_units
 from workbench.errors import UserError
 from workbench.experiment import Experiment
 from workbench.experiments._common import Asked, asked, carried
-from workbench.params import PromptParams
+from workbench.params import PromptParams, UnitsText
 from workbench.report import NextStep, Report
 from workbench.statistics import clustered_mean
 from workbench.text import number, quoted, show_token
@@ -35,7 +35,7 @@ SHOWN = 12
 
 class Params(PromptParams, kw_only=True, frozen=True):
     units: Annotated[
-        str,
+        UnitsText,
         Meta(
             description="neurons, heads, sites or directions",
             extra={"example": "L12.N345, L5.H3, L5.resid_post, @L12.N345.out"},

@@ -16,7 +16,8 @@ from msgspec import Meta
 
 from workbench.experiment import Experiment
 from workbench.experiments._common import Asked, asked, carried, token
-from workbench.params import PromptParams
+from workbench.params import PromptParams, TokenText
+from workbench.prompt_file import PromptRow
 from workbench.report import NextStep, Report
 from workbench.statistics import mean
 from workbench.text import probability, quoted
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 class Params(PromptParams, kw_only=True, frozen=True):
     answer: Annotated[
-        str,
+        TokenText,
         Meta(
             description="the token to follow, with its leading space; empty is what the model says",
             extra={"example": " Paris"},
@@ -43,6 +44,9 @@ class Params(PromptParams, kw_only=True, frozen=True):
             extra={"unit": "tokens", "more": True},
         ),
     ] = 24
+
+    def single(self) -> PromptRow:
+        return PromptRow(self.prompt, self.answer)
 
 
 @dataclass

@@ -19,7 +19,9 @@ import msgspec
 from workbench import paths
 from workbench.edits import Edit, Entry, Function, stack_text
 from workbench.errors import UserError
+from workbench.experiments import experiments
 from workbench.model_info import ModelInfo
+from workbench.params import label_of
 from workbench.report import NextStep, Progress
 from workbench.session import store
 from workbench.session.encode import encode_views
@@ -30,11 +32,9 @@ from workbench.session.opening import DAMAGE, check_ours, check_regular, check_w
 from workbench.session.owner import may_run, this_process
 from workbench.session.places import free_path
 from workbench.session.records import FINISHED, LOST, Status
+from workbench.session.submission import Submission
 from workbench.session.update import Update
 from workbench.views import AnyView
-
-_LABEL = 200
-"""characters of a step's label"""
 
 
 class CannotWrite(UserError):  # noqa: N818 - a sentence for the user, as its base
@@ -115,7 +115,7 @@ class SessionWriter:
                     str(uuid.uuid4()),
                     parent,
                     experiment,
-                    label_of(params),
+                    _label(experiment, params),
                     _json(params),
                     stack_text(edits),
                     seed,
@@ -136,6 +136,21 @@ class SessionWriter:
                 ],
             )
         return step
+
+    def submit(
+        self, asked: Submission, *, expected: str = "", parent: int | None = None, origin: str = "python"
+    ) -> int:
+        """`add_step` for a run as it was checked."""
+        return self.add_step(
+            asked.experiment,
+            asked.params,
+            asked.edits,
+            seed=asked.seed,
+            expected=expected,
+            parent=parent,
+            origin=origin,
+            command=asked.command,
+        )
 
     def start(
         self,
@@ -394,13 +409,8 @@ def _cannot_write(error: sqlite3.OperationalError, path: Path) -> UserError:
     return explain(error, path)
 
 
-def label_of(params: Mapping[str, Any]) -> str:
-    """What a step was done to, in a few words: the prompt, or how many there are."""
-    prompts = params.get("prompts")
-    if prompts:
-        return f"{len(prompts):,} prompts"
-    prompt = params.get("prompt")
-    return prompt[:_LABEL] if isinstance(prompt, str) else ""
+def _label(name: str, params: Mapping[str, Any]) -> str:
+    return label_of(experiments()[name].params, params) if name in experiments() else ""
 
 
 def _json(value: Any) -> str:
