@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from textual.pilot import Pilot
 
@@ -57,7 +59,11 @@ def next_token(edited: bool) -> Table:
     columns = {NextToken.PROBABILITY: (0.771, 0.062, 0.004, 0.0031, 0.0007)}
     if edited:
         columns[NextToken.PROBABILITY_EDITED] = (0.412, 0.171, 0.093, 0.011, 2e-5)
-    rows = [{NextToken.TOKEN: word, **{key: p[at] for key, p in columns.items()}} for at, word in enumerate(words)]
+    logs = dict(zip(columns, ("log_prob", "log_prob_edited"), strict=False))
+    rows: list[dict[str, Any]] = [{"rank": at, NextToken.TOKEN: word} for at, word in enumerate(words, 1)]
+    for key, probabilities in columns.items():
+        for row, p in zip(rows, probabilities, strict=True):
+            row |= {key: p, logs[key]: math.log(p)}
     return results.table("predict, edited" if edited else "predict", NextToken.VIEW, rows)
 
 
@@ -82,7 +88,15 @@ def curve() -> Lines:
 
 
 def numbers() -> Scalars:
-    return results.view("predict, edited", "numbers")
+    """Rounded: pictures are the same on every machine."""
+    made = results.view("predict, edited", "numbers")
+    items = [
+        msgspec.structs.replace(
+            item, value=round(item.value, 2), edited=None if item.edited is None else round(item.edited, 2)
+        )
+        for item in made.items
+    ]
+    return msgspec.structs.replace(made, items=items)
 
 
 VERSIONS = {"torch": "2.13.0", "workbench": "0.1.0"}
@@ -229,8 +243,6 @@ class FakeClient:
 
     def tell(self, status: WorkerStatus, **changes: Any) -> None:
         """The worker's state is another one."""
-        import msgspec
-
         self.status = msgspec.structs.replace(status, **changes)
         if self.on_event:
             self.on_event(self.status)
