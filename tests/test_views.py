@@ -68,6 +68,23 @@ def test_numpy_scalars_in_tables_become_plain_numbers():
     assert to_builtins(view)["rows"] == [[0.5], [None]]
 
 
+def test_cells_are_read_by_keys_whatever_the_headings_say():
+    columns = [Column(key="unit", name="neuron", kind="unit"), Column(name="?"), Column(key="kl", name="KL, nats")]
+    view = Table(title="t", columns=columns, rows=[["L0.N1", "x", 0.5], ["L0.N2", "y", None]])
+    assert view.cells("kl") == [0.5, None]
+    assert view.records() == [{"unit": "L0.N1", "kl": 0.5}, {"unit": "L0.N2", "kl": None}]
+    assert view.column("kl") is columns[2]
+    assert (view.column("?"), view.cells("neuron"), view.column("")) == (None, [], None)
+
+
+def test_a_table_from_before_there_were_keys_is_a_table_without_them():
+    old = {"kind": "table", "title": "t", "columns": [{"name": "p", "kind": "probability"}], "rows": [[0.5]]}
+    view = from_builtins(old)
+    assert (view.columns[0].key, view.row_keys, view.records()) == ("", [], [{}])
+    back = from_builtins(msgspec.json.decode(msgspec.json.encode(to_builtins(view))))
+    assert back == view
+
+
 def test_every_kind_has_its_name():
     assert view_kind(Scalars(title="", items=[Scalar(name="kl", value=1.0)])) == "scalars"
     tokens = Tokens(

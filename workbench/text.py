@@ -100,6 +100,11 @@ def shorten(text: str, cells: int) -> str:
     return set_cell_size(text[: cells * (_MAX_MARKS + 2)], cells - 1).rstrip() + "…"
 
 
+def quoted(text: str, cells: int = 40) -> str:
+    """Text of the user in a sentence: one line, quoted, shortened."""
+    return f"'{shorten(safe(text), cells)}'"
+
+
 def shorten_left(text: str, cells: int) -> str:
     """Like `shorten`, with the end kept: `…` stands where it begins."""
     if width(text) <= cells:

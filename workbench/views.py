@@ -18,6 +18,8 @@ class View(msgspec.Struct, kw_only=True, tag_field="kind", tag=str.lower):
 
     title: str
     note: str = ""
+    tokenization: str = ""
+    """of a view of one prompt: how that was split, `6 tokens (no BOS)`"""
 
 
 class Series(msgspec.Struct, kw_only=True):
@@ -47,6 +49,8 @@ class Lines(View, kw_only=True):
 class Bars(View, kw_only=True):
     labels: list[str]
     """[bar]"""
+    keys: list[str] = []
+    """[bar], what programs read bars by, where they differ in meaning"""
     series: list[Series]
     """clean beside edited: one series each, `y` [bar]"""
     y_label: str
@@ -98,17 +102,44 @@ class Scatter(View, kw_only=True):
 
 
 class Column(msgspec.Struct, kw_only=True):
-    """A table's column. Kinds: text, token, unit, int, number, probability, logprob, signed."""
+    """A table's column.
 
+    Kinds: text, token, unit, prompt, position, int, number, probability, logprob, signed. What a row stands for follows
+    from the kinds of its columns; programs read cells by `key`.
+    """
+
+    key: str = ""
+    """ascii snake_case, unlike any other of the table; empty in sessions of before there were keys"""
     name: str
+    """the heading, for people"""
     kind: str = "text"
     help: str = ""
+    quantity: str = ""
+    """what its numbers are, with the unit, as an axis would say it"""
+    edited: bool = False
+    """under the edits; a column of the same kind beside it is without them"""
 
 
 class Table(View, kw_only=True):
     columns: list[Column]
     rows: list[list[Any]]
     """[row][column]: str, int, float or None; the order means something"""
+    row_keys: list[str] = []
+    """[row], what programs know rows by, where they differ in meaning"""
+
+    def column(self, key: str) -> Column | None:
+        """The column with this key."""
+        return next((column for column in self.columns if key and column.key == key), None)
+
+    def cells(self, key: str) -> list[Any]:
+        """The cells of the column with this key [row]; empty without such a column."""
+        at = next((at for at, column in enumerate(self.columns) if key and column.key == key), None)
+        return [] if at is None else [row[at] for row in self.rows]
+
+    def records(self) -> list[dict[str, Any]]:
+        """Every row's cells by the keys of their columns; columns without a key are left out."""
+        keys = [column.key for column in self.columns]
+        return [{key: cell for key, cell in zip(keys, row, strict=False) if key} for row in self.rows]
 
 
 class TokenRow(msgspec.Struct, kw_only=True):

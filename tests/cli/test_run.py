@@ -43,7 +43,7 @@ def test_json_is_exactly_the_step(invoke: Run, tmp_path: Path) -> None:
     assert data["params"]["prompt"] == "batches:3:0"
     assert data["scalars"]["total"] > 0
     assert [(view["kind"], view["title"]) for view in data["views"]] == [("text", "text"), ("lines", "2")]
-    assert data["views"][0]["data"] == {"note": "", "text": "batches:3:0"}
+    assert data["views"][0]["data"] == {"note": "", "tokenization": "", "text": "batches:3:0"}
 
 
 def test_text_leads_with_the_sentence_and_ends_with_the_step(invoke: Run, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_neurons_strongest_first_with_their_parts(arch):
     assert table.rows[0][3] == pytest.approx(wanted[1:, order[0]].mean(), rel=1e-5)
     np.testing.assert_allclose(report.views["all_clean"].values, wanted.T)
     parts = report.views["parts"]
-    names = [column.name for column in parts.columns][2:]
+    names = [column.key for column in parts.columns][2:]
     assert names == (["gate", "linear", "activation"] if lab.info.gated_mlp else ["before", "activation"])
     assert parts.rows[0][-1] == pytest.approx(wanted[0, 0])
     assert f"L1.N{3 + order[0]} is at its strongest" in report.headline

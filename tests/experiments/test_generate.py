@@ -70,7 +70,7 @@ def test_the_seed_decides_what_is_drawn():
 def test_a_set_is_a_row_a_prompt():
     report = ran(prompts=SET, tokens=6, edits="L1.N3-20=3")
     table = report.views["continuations"]
-    assert [column.name for column in table.columns] == ["prompt", "clean", "edited", "differ at"]
+    assert [column.key for column in table.columns] == ["prompt", "continuation", "continuation_edited", "differ_at"]
     assert [row[0] for row in table.rows] == [row["prompt"] for row in SET]
     assert "of 2 continuations differ" in report.headline
     assert "2 continuations" in ran(prompts=SET, tokens=3).headline

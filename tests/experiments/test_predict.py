@@ -49,7 +49,7 @@ def test_one_prompt_in_numbers(arch):
     assert report.scalars == {name: pytest.approx(float(value), rel=1e-4) for name, value in wanted.items()}
     table = report.views["next"]
     assert isinstance(table, Table)
-    assert [column.name for column in table.columns] == ["rank", "token", "probability", "log p"]
+    assert [column.key for column in table.columns] == ["rank", "token", "probability", "log_prob"]
     order = logits[-1].argsort(descending=True)[:5]
     assert [row[:2] for row in table.rows] == [[at + 1, lab.token(index)] for at, index in enumerate(order)]
     strip = report.views["surprise"]
@@ -86,7 +86,7 @@ def test_under_edits_clean_stands_beside_edited_and_the_effect_beside_its_contro
     smaller = int((values < kl[-1]).sum())
     assert report.scalars["kl_percentile"] == pytest.approx((smaller + 0.5) / 9)
     assert [row.name for row in report.views["surprise"].rows] == ["clean", "edited"]
-    assert [column.name for column in report.views["next"].columns][2:4] == ["clean", "edited"]
+    assert [column.key for column in report.views["next"].columns][2:4] == ["probability", "probability_edited"]
     band = report.views["controls"]
     assert isinstance(band, Histogram)
     assert band.series[0].y.sum() == 8

@@ -38,7 +38,7 @@ def test_a_tokenizer_without_bos_adds_nothing():
     assert isinstance(table, Table)
     assert strip.tokens == OWN
     assert strip.note == table.note == "5 tokens (no BOS)"
-    assert [column.name for column in table.columns] == ["position", "token", "id", "from"]
+    assert [column.key for column in table.columns] == ["position", "token", "id", "origin"]
     ids = [int(index) for index in tiny_lab("llama").prompt(PROMPT).ids]
     assert table.rows == [[at, token, ids[at], "text"] for at, token in enumerate(OWN)]
 

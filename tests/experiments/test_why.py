@@ -22,6 +22,7 @@ from workbench.lab.controls import off_controls
 from workbench.lab.model import load_lab
 from workbench.lab.study import study as new_study
 from workbench.params import make_params
+from workbench.statistics import place_among
 from workbench.units import Neuron, parse_units
 
 
@@ -30,11 +31,6 @@ def ask(lab, name, edits="", seed=0, **params):
     given = {"prompt": PROMPT, "answer": ANSWER, **params}
     execute(lab, name, given, parse_edits([edits], lab.info), seed, report)
     return report
-
-
-def column(table, name):
-    at = [column.name for column in table.columns].index(name)
-    return [row[at] for row in table.rows]
 
 
 @cache
@@ -56,12 +52,12 @@ def lab_of(kind: str):
 
 def test_two_neurons_and_a_head_are_found_and_ranked():
     report = ask(lab_of("circuit"), "sweep")
-    assert set(column(report.views["neurons"], "neuron")[:2]) == {"L1.N20", "L2.N30"}
-    assert column(report.views["heads"], "head")[0] == "L1.H2"
+    assert set(report.views["neurons"].cells("unit")[:2]) == {"L1.N20", "L2.N30"}
+    assert report.views["heads"].cells("unit")[0] == "L1.H2"
     beyond = [
         unit
-        for view, name in (("neurons", "neuron"), ("heads", "head"))
-        for unit, out in zip(column(report.views[view], name), column(report.views[view], "beyond chance"), strict=True)
+        for view in (report.views["neurons"], report.views["heads"])
+        for unit, out in zip(view.cells("unit"), view.cells("beyond"), strict=True)
         if out == "yes"
     ]
     assert set(beyond) == {"L1.N20", "L2.N30", "L1.H2"}
@@ -69,7 +65,7 @@ def test_two_neurons_and_a_head_are_found_and_ranked():
     assert "beyond chance: 2 of 192 neurons, 1 of 12 heads" in report.headline
     assert report.scalars["neurons_spearman"] > 0.9
     direct = ask(lab_of("circuit"), "dla").views["parts"]
-    assert set(column(direct, "part")[:3]) == {"L1.N20", "L2.N30", "L1.H2"}
+    assert set(direct.cells("unit")[:3]) == {"L1.N20", "L2.N30", "L1.H2"}
 
 
 def test_why_ends_in_a_sentence_with_its_noise_floor():
@@ -81,7 +77,7 @@ def test_why_ends_in_a_sentence_with_its_noise_floor():
     assert report.scalars["probability_off"] < 0.1 < report.scalars["controls_low"] + 1
     assert report.scalars["percentile"] == pytest.approx(0.5 / 65)
     assert report.scalars["beyond"] == 1
-    picked = column(report.views["picked"], "neuron")
+    picked = report.views["picked"].cells("unit")
     assert set(picked[:2]) == {"L1.N20", "L2.N30"}
     assert len(picked) == 5
     edit = report.next_steps[0].edits[0]
@@ -106,12 +102,12 @@ def test_an_answer_made_twice_shows_nothing_alone_and_the_pair_is_found():
             ],
         )
         assert min(first, second) > 0.9 * clean > 9 * both, "planted as wanted"
-        assert max(abs(effect) for effect in column(swept.views["neurons"], "exact") if effect is not None) < 0.15
+        assert max(abs(effect) for effect in swept.views["neurons"].cells("exact") if effect is not None) < 0.15
         report = ask(lab, "why", n=50, unrelated=1, controls=32)
         for one in pair.split("|"):
             assert one in report.headline
         assert "made twice" in report.headline
-        assert set(column(report.views["picked"], "neuron")[:2]) == {one.split()[0] for one in pair.split("|")}
+        assert set(report.views["picked"].cells("unit")[:2]) == {one.split()[0] for one in pair.split("|")}
 
 
 def test_where_there_is_nothing_it_says_nothing():
@@ -173,7 +169,7 @@ def test_a_random_units_percentile_is_uniform(tmp_path):
         controls = off_controls([unit], lab.model, study.first, 50, draw)
         values = np.asarray([effects[next(iter(plan.units))] for plan in controls.plans])
         assert len(values) == 50
-        found.append(controls.percentile(effects[unit], values))
+        found.append(place_among(effects[unit], values).percentile)
     found = np.sort(found)
     steps = np.arange(201) / 200
     distance = max(np.abs(found - steps[:-1]).max(), np.abs(found - steps[1:]).max())
@@ -290,7 +286,7 @@ def test_effects_have_bands_counts_and_errors(tmp_path):
     assert report.scalars["tokens"] >= 300
     classes = report.views["classes"]
     assert {"word", "word with a capital", "punctuation"} <= {row[0] for row in classes.rows}
-    assert sum(column(classes, "tokens")) == report.scalars["tokens"]
+    assert sum(classes.cells("tokens")) == report.scalars["tokens"]
     assert report.scalars["loss_change"] == pytest.approx(report.scalars["loss_edited"] - report.scalars["loss"])
     assert report.scalars["loss_change_se"] >= 0
     assert len(report.views["extremes"].rows) > 0

@@ -5,33 +5,14 @@ import pytest
 
 from tests.lab.labs import PROMPT, plain, tiny_lab
 from workbench.edits import parse_edits
-from workbench.lab.controls import Controls
 from workbench.lab.controls import controls as draw_controls
 from workbench.lab.strength import BINS, deciles, neuron_strength, sample_prompts
 from workbench.lab.study import study
 from workbench.units import Head, Neuron, Site
 
-OF = Controls((), "", "")
-
 
 def draws(lab, text, n=16, seed=0):
     return draw_controls(lab.job(seed=seed), parse_edits([text], lab.info), n)
-
-
-def test_the_percentile_counts_the_smaller_and_half_of_the_ties():
-    values = np.array([1.0, 2.0, 3.0, 4.0])
-    assert OF.percentile(5, values) == 4.5 / 5
-    assert OF.percentile(0, values) == 0.5 / 5
-    assert OF.percentile(2.5, values) == 2.5 / 5
-    assert OF.percentile(2, values) == (1 + 1) / 5
-    assert OF.compare(2 + 1e-9, values) == (1, 1, 2)  # rounding is no difference
-
-
-def test_a_random_units_percentile_is_uniform():
-    random = np.random.default_rng(0)
-    found = [OF.percentile(draw[0], draw[1:]) for draw in random.standard_normal((4000, 10))]
-    assert np.mean(found) == pytest.approx(0.5, abs=0.02)
-    assert np.var(found) == pytest.approx((11**2 - 1) / 12 / 11**2, abs=0.005)
 
 
 def test_neurons_are_drawn_from_their_layer_and_bin():

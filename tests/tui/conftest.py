@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.tui import results
 from tests.tui.fakes import make_session
+
+
+@pytest.fixture(autouse=True, scope="session")
+def made_results() -> None:
+    """What the experiments make is made before any screen waits for it."""
+    results.result("why")
 
 
 @pytest.fixture(autouse=True)

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from textual.pilot import Pilot
 
+from tests.tui import results
 from workbench.edits import SetTo
 from workbench.errors import UserError
 from workbench.model_info import ModelInfo
 from workbench.report import NextStep, Progress
+from workbench.result_keys import NextToken, Ranking, TokenIds
 from workbench.session.writer import SessionWriter
 from workbench.settings import Settings
-from workbench.text import show_token
 from workbench.tui.app import WorkbenchApp
-from workbench.views import Column, Heatmap, Lines, Scalar, Scalars, Series, Table, Text, TokenRow, Tokens, to_builtins
+from workbench.views import Heatmap, Lines, Scalars, Series, Table, TokenRow, Tokens, to_builtins
 from workbench.worker.place import WorkerSpec
 from workbench.worker.protocol import (
     Attach,
@@ -51,48 +54,49 @@ LOADING = WorkerStatus(pid=1, stage="loading", seconds_left=9, model="default")
 
 
 def next_token(edited: bool) -> Table:
-    columns = [Column(name="token", kind="token"), Column(name="clean", kind="probability")]
-    rows: list[list[Any]] = [[" Paris", 0.771], [" the", 0.062], [" Lyon", 0.004], [" a", 0.0031], ["\n", 0.0007]]
+    """`predict`'s next tokens with our numbers."""
+    words = (" Paris", " the", " Lyon", " a", "\n")
+    columns = {NextToken.PROBABILITY: (0.771, 0.062, 0.004, 0.0031, 0.0007)}
     if edited:
-        columns.append(Column(name="edited", kind="probability"))
-        rows = [[*row, p] for row, p in zip(rows, (0.412, 0.171, 0.093, 0.011, 2e-5), strict=True)]
-    return Table(title="Next token", note="5 tokens (no BOS)", columns=columns, rows=rows)
+        columns[NextToken.PROBABILITY_EDITED] = (0.412, 0.171, 0.093, 0.011, 2e-5)
+    logs = dict(zip(columns, ("log_prob", "log_prob_edited"), strict=False))
+    rows: list[dict[str, Any]] = [{"rank": at, NextToken.TOKEN: word} for at, word in enumerate(words, 1)]
+    for key, probabilities in columns.items():
+        for row, p in zip(rows, probabilities, strict=True):
+            row |= {key: p, logs[key]: math.log(p)}
+    return results.table("predict, edited" if edited else "predict", NextToken.VIEW, rows)
 
 
 def surprise() -> Tokens:
     values = np.array([np.nan, 8.1, 0.4, 3.2, 0.1])
-    return Tokens(
-        title="Surprise along the prompt", tokens=TOKENS, rows=[TokenRow(name="surprise", values=values)],
-        value_label="surprise, nats", low_label="expected", high_label="surprising",
-    )  # fmt: skip
+    return results.view("predict", "surprise", rows=[TokenRow(name="surprise", values=values)])
 
 
 def lens() -> Heatmap:
     rng = np.random.default_rng(0)
     words = [["the", " of", "the", ",", " capital"], ["the", " of", "the", ",", " Paris"]]
-    return Heatmap(
-        title="Logit lens", values=rng.random((8, 5)), row_labels=[f"L{at}" for at in range(8)], column_labels=TOKENS,
-        row_axis="layer", column_axis="position", low_label="unsure", high_label="sure",
+    return results.view(
+        "logit-lens", "grid", values=rng.random((8, 5)), row_labels=[f"L{at}" for at in range(8)],
         texts=[words[at > 5] for at in range(8)],
     )  # fmt: skip
 
 
 def curve() -> Lines:
     x = np.arange(30)
-    return Lines(
-        title="KL to the final distribution", x=x, x_label="layer", y_label="nats",
-        series=[Series(name="clean", y=9 / (1 + x / 4)), Series(name="edited", y=8 / (1 + x / 5))],
-    )  # fmt: skip
+    series = [Series(name="clean", y=9 / (1 + x / 4)), Series(name="edited", y=8 / (1 + x / 5))]
+    return results.view("logit-lens", "kl", x=x, x_ticks=None, series=series)
 
 
 def numbers() -> Scalars:
-    return Scalars(
-        title="In numbers", note="5 tokens (no BOS)",
-        items=[
-            Scalar(name="entropy", value=1.31, edited=2.02, unit="nats"),
-            Scalar(name="rank of ' Paris'", value=1, edited=1),
-        ],
-    )  # fmt: skip
+    """Rounded: pictures are the same on every machine."""
+    made = results.view("predict, edited", "numbers")
+    items = [
+        msgspec.structs.replace(
+            item, value=round(item.value, 2), edited=None if item.edited is None else round(item.edited, 2)
+        )
+        for item in made.items
+    ]
+    return msgspec.structs.replace(made, items=items)
 
 
 VERSIONS = {"torch": "2.13.0", "workbench": "0.1.0"}
@@ -105,14 +109,15 @@ NEXT = [
 
 def finish(writer: SessionWriter, step: int, experiment: str, edited: bool = False, headline: str = "") -> None:
     """A step's end, with views as the experiment's own."""
-    views: dict[str, Any] = {"next": next_token(edited), "surprise": surprise(), "numbers": numbers()}
+    views: dict[str, Any] = {NextToken.VIEW: next_token(edited), "surprise": surprise(), "numbers": numbers()}
     if experiment == "logit-lens":
-        views = {"lens": lens(), "kl": curve()}
+        views = {"grid": lens(), "kl": curve()}
     if experiment == "generate":
-        views = {"text": Text(title="What it writes", text=" Paris, the city of light.\nIt lies on the Seine.")}
+        text = " Paris, the city of light.\nIt lies on the Seine."
+        views = {"clean": results.view("generate", "clean", text=text)}
     if experiment == "unusual":
         score = Series(name="this text", y=np.arange(120.0) % 77)
-        views = {"all": Lines(title="Every neuron", x=np.arange(120.0), series=[score], x_label="", y_label="far out")}
+        views = {Ranking.VIEW: results.view("unusual", Ranking.VIEW, x=np.arange(120.0), series=[score])}
     said = headline or ("' Paris' .771 → .412 · KL .318" if edited else f"' Paris' .771 after '{PROMPT}'")
     writer.publish(step, headline=said, views=views, scalars={"kl": 0.318, "entropy": 1.31}, next_steps=NEXT)
     writer.finish(step, "done")
@@ -167,15 +172,11 @@ async def split(message: Peek) -> PeekAnswer:
     words = re.findall(r" ?\S+|\s+", message.params["prompt"])
     chat = bool(message.params.get("chat"))
     texts = [("<user>", "template"), *((word, "text") for word in words), ("<end>", "template")]
-    rows = [[at, text, at + 7, origin] for at, (text, origin) in enumerate(texts if chat else texts[1:-1])]
-    columns = [
-        Column(name="position", kind="int"), Column(name="token", kind="token"), Column(name="id", kind="int"),
-        Column(name="from"),
-    ]  # fmt: skip
+    rows = [{TokenIds.TOKEN: text, TokenIds.ORIGIN: origin} for text, origin in (texts if chat else texts[1:-1])]
     added = "2 of them the chat template's" if chat else "no BOS"
-    said = f"{len(rows)} token{'s' * (len(rows) != 1)}, {added}: {' '.join(map(show_token, words))}"
-    table = Table(title="Token by token", columns=columns, rows=rows)
-    return PeekAnswer(slot=message.slot, headline=said, views=[to_builtins(table, lambda array: {})])
+    counted = f"{len(rows)} token{'s' * (len(rows) != 1)}, {added}"
+    table = results.table("tokens", TokenIds.VIEW, rows, tokenization=counted)
+    return PeekAnswer(slot=message.slot, views=[to_builtins(table, lambda array: {})])
 
 
 class FakeClient:
@@ -242,8 +243,6 @@ class FakeClient:
 
     def tell(self, status: WorkerStatus, **changes: Any) -> None:
         """The worker's state is another one."""
-        import msgspec
-
         self.status = msgspec.structs.replace(status, **changes)
         if self.on_event:
             self.on_event(self.status)

@@ -12,11 +12,12 @@ import numpy as np
 from textual.pilot import Pilot
 
 from tests.index.synthetic import make
-from tests.tui.fakes import READY, TOKENS, FakeClient, screen, until, workbench
+from tests.tui import results
+from tests.tui.fakes import READY, FakeClient, screen, until, workbench
 from workbench.index.reader import NeuronIndex
 from workbench.index.store import indexes_dir
 from workbench.tui.screens.neurons import Neurons
-from workbench.views import TokenRow, Tokens, to_builtins
+from workbench.views import TokenRow, to_builtins
 from workbench.worker.protocol import Done, Peek, PeekAnswer, Pin
 
 
@@ -26,10 +27,7 @@ def make_index(data: bool = True, n_layers: int = 3, d_mlp: int = 40) -> NeuronI
 
 def peeked(units: str) -> dict[str, Any]:
     values = np.array([0.1, -0.2, 0.3, 6.2, 5.9])
-    view = Tokens(
-        title="Over the prompt", tokens=TOKENS, rows=[TokenRow(name=units, values=values)], value_label="activation",
-        low_label="negative", high_label="positive", signed=True,
-    )  # fmt: skip
+    view = results.view("activations", "tokens", rows=[TokenRow(name=units, values=values)])
     stored = {"dtype": "float64", "shape": [5], "data": values.tobytes()}
     return to_builtins(view, lambda array: stored)
 

@@ -23,7 +23,7 @@ async def asked(pilot, *keys):
 
 async def test_a_question_ends_in_its_sentence_with_next_steps_and_its_line():
     app = workbench(FakeClient())
-    async with app.run_test(size=(120, 40)) as pilot:
+    async with app.run_test(size=(120, 60)) as pilot:
         await asked(pilot)
         await until(pilot, lambda: "' Lyon'" in screen(app))
         shown = screen(app)

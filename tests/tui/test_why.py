@@ -40,7 +40,7 @@ async def test_all_that_was_found_is_on_one_screen():
         await until(pilot, lambda: "L24.N1005" in screen(pilot.app), "the neurons")
         text = screen(pilot.app)
         assert "Why ' Paris' after \"The capital of France is\"" in text and "clean .773" in text
-        assert "heads +9.75" in text and "sum 19.2 = logit ' Paris'" in text
+        assert "heads +9.75" in text and "= logit ' Paris'" in text
         assert "three neurons off: p(' Paris') .773 → .120" in text
         assert "64 random threes: .760 (.740–.770)" in text
         assert "├" in line_with(pilot.app, "random sets of 3 neurons n 64")

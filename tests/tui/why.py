@@ -11,21 +11,24 @@ from typing import Any
 import numpy as np
 from textual.pilot import Pilot
 
-from tests.tui.fakes import INFO, PROMPT, READY, TOKENS, VERSIONS, FakeClient, replay, until, workbench
+from tests.tui import results
+from tests.tui.fakes import INFO, PROMPT, READY, VERSIONS, FakeClient, replay, until, workbench
 from workbench.edits import parse_edits
 from workbench.experiment import command_line
 from workbench.experiments import why
 from workbench.params import make_params, params_builtins
 from workbench.report import NextStep, Progress
+from workbench.result_keys import Answer, Direct, Effect, NextToken, Picked, Stages, Units, Verdict
 from workbench.session.writer import SessionWriter
-from workbench.text import show_token
 from workbench.tui.screens.why import Why
-from workbench.views import Bars, Column, Heatmap, Histogram, Mark, Series, Table
+from workbench.views import Bars, Heatmap, Histogram, Mark, Series, Table
 from workbench.worker.protocol import Changed, Done, Pin, Submit, Submitted, WorkerStatus
 
 STAGES = ("queued", "direct", "swept", "effect", "controls", "done")
 PICKED = ("L29.N385", "L24.N963", "L29.N511")
 SHOWN = [("L24.N1005", -0.132, -0.506, 0.466), ("L29.N385", -0.9, -0.94, 0.302), ("L29.N864", 0.345, 0.19, 0.934)]
+HEADS = [("L23.H4", -0.9, -0.21, 0.6), ("L1.H4", 0.1, 0.1, 0.8)]
+"""unit, estimate, exact, what is left of the answer"""
 
 
 def params(**given: Any) -> dict[str, Any]:
@@ -33,64 +36,57 @@ def params(**given: Any) -> dict[str, Any]:
 
 
 def next_tokens(foil: str = "") -> Table:
-    rows: list[list[Any]] = [[1, " Paris", 0.773, "answer"], [2, " the", 0.062, ""], [9, " Lyon", 0.004, ""]]
-    for row in rows:
-        row[3] = "foil" if foil and row[1] == foil else row[3]
-    columns = [Column(name="rank", kind="int"), Column(name="token", kind="token")]
-    columns += [Column(name="probability", kind="probability"), Column(name="asked")]
-    return Table(title="Next token", columns=columns, rows=rows)
+    rows = [(" Paris", 0.773, NextToken.ANSWER), (" the", 0.062, ""), (" Lyon", 0.004, "")]
+    cells = [
+        {NextToken.TOKEN: token, NextToken.PROBABILITY: p, NextToken.ASKED: NextToken.FOIL if token == foil else asked}
+        for token, p, asked in rows
+    ]
+    return results.table("why", NextToken.VIEW, cells)
 
 
 def units(kind: str, rows: list[tuple[str, float, float, float]], exact: bool = True) -> Table:
-    columns = [Column(name=kind[:-1], kind="unit")]
-    columns += [Column(name="estimate", kind="signed", help="−Σ a·∂: change of log p(' Paris'), nats")]
-    columns += [Column(name="exact", kind="signed"), Column(name="then", kind="probability")]
-    columns += [Column(name="beyond chance")]
-    cells = [
-        [row[0], row[1], row[2] if exact else None, row[3] if exact else None, "yes" if not at and exact else "no"]
-        for at, row in enumerate(rows)
-    ]
-    note = "46,080; 1 beyond what chance gives (as far out as the first 20: .4 by chance)"
-    return Table(title=kind, note=note if exact else "46,080", columns=columns, rows=cells)
+    cells: list[dict[str, Any]] = []
+    for unit, estimate, effect, left in rows:
+        known = {Units.EXACT: effect, Units.LEFT: left} if exact else {}
+        beyond = Units.YES if exact and not cells else "no"
+        cells.append({Units.UNIT: unit, Units.ESTIMATE: estimate, **known, Units.BEYOND: beyond})
+    return results.table("why", kind, cells)
 
 
 def where() -> Heatmap:
     values = np.zeros((30, 5))
     values[:, 0] = np.nan
     values[21, 4], values[3, 1] = -4.2, -1.1
-    return Heatmap(
-        title="Where", values=values, row_labels=[f"L{at}" for at in range(30)], signed=True, row_axis="layer",
-        column_labels=[show_token(one) for one in TOKENS], column_axis="position", low_label="the answer needs it",
-        high_label="it holds the answer back",
-    )  # fmt: skip
+    return results.view("why", Units.WHERE, values=values, row_labels=[f"L{at}" for at in range(30)])
 
 
 def verdict(n: int, others: bool) -> Table:
-    columns = [Column(name="what"), Column(name="which"), Column(name="p(' Paris')", kind="probability")]
-    columns += [Column(name="5 %", kind="probability"), Column(name="95 %", kind="probability")]
-    columns += [Column(name="own answer", kind="signed")]
-    rows: list[list[Any]] = [
-        ["nothing", "", 0.773, None, None, None],
-        ["these", ", ".join(PICKED), 0.12, None, None, -2],
-    ]
+    rows: dict[str, dict[str, Any]] = {
+        Verdict.CLEAN: {Verdict.WHAT: "nothing", Verdict.LEFT: 0.773},
+        Verdict.PICKED: {Verdict.WHAT: "these", Verdict.WHICH: ", ".join(PICKED), Verdict.LEFT: 0.12, Verdict.OWN: -2},
+    }
     if others:
-        rows.append(["picked for ' Son'", "", 0.74, None, None, -1.2])
+        rows[Verdict.OTHER_ANSWER] = {Verdict.WHAT: "picked for ' Son'", Verdict.LEFT: 0.74, Verdict.OWN: -1.2}
     if n:
-        rows.append(["random sets of 3 neurons", f"n {n}", 0.76, 0.74, 0.77, None])
-    return Table(title="Switched off", columns=columns, rows=rows)
+        band = {Verdict.LEFT: 0.76, Verdict.LOW: 0.74, Verdict.HIGH: 0.77}
+        rows[Verdict.RANDOM] = {Verdict.WHAT: "random sets of 3 neurons", Verdict.WHICH: f"n {n}", **band}
+    return results.table("why", Verdict.VIEW, list(rows.values()), row_keys=list(rows))
 
 
 def picked() -> Table:
-    rows = [[at, unit, -float(at)] for at, unit in enumerate(PICKED, 1)]
-    columns = [Column(name="", kind="int"), Column(name="neuron", kind="unit"), Column(name="together", kind="signed")]
-    return Table(title="Picked together", columns=columns, rows=rows)
+    rows = [{Units.UNIT: unit, Picked.TOGETHER: -float(at)} for at, unit in enumerate(PICKED, 1)]
+    return results.table("why", Picked.VIEW, rows)
 
 
 def controls(n: int) -> Histogram:
-    return Histogram(
-        title="These among random ones", edges=np.linspace(0, 1, 31), x_label="p(' Paris')",
-        series=[Series(name="random", y=np.eye(30)[22] * n)], marks=[Mark(x=0.12, label="these")],
+    return results.view(
+        "why", "controls", edges=np.linspace(0, 1, 31), series=[Series(name="random", y=np.eye(30)[22] * n)],
+        marks=[Mark(x=0.12, label="these")],
     )  # fmt: skip
+
+
+def direct() -> Bars:
+    return results.view("why", Direct.VIEW, series=[Series(name="", y=np.array([0.09, 9.75, 9.38, 0]))])
 
 
 def write(writer: SessionWriter, step: int, stage: str, foil: str = "") -> None:
@@ -99,31 +95,29 @@ def write(writer: SessionWriter, step: int, stage: str, foil: str = "") -> None:
     if not at:
         return
     writer.start(step, INFO, VERSIONS)
-    bars = Series(name="", y=np.array([0.09, 9.75, 9.38]))
-    note = "sum 19.2 = logit ' Paris' − the vocabulary's mean, final norm's scale frozen"
-    direct = Bars(
-        title="Direct effect", note=note, labels=["embedding", "heads", "MLPs"], series=[bars], y_label="logits"
-    )
-    views: dict[str, Any] = {"direct": direct, "next": next_tokens(foil)}
+    views: dict[str, Any] = {Direct.VIEW: direct(), NextToken.VIEW: next_tokens(foil)}
+    scalars: dict[str, float | None] = {"clean": -0.26}
     said, progress = (
         f"p(' Paris') .773 after '{PROMPT}'",
-        Progress(stage="neurons, exact", done=0, total=200, unit="units"),
+        Progress(stage=Stages.NEURONS, done=0, total=200, unit="units"),
     )
     if at >= 2:
-        views |= {"neurons": units("neurons", SHOWN, exact=at >= 3)}
-        views |= {"heads": units("heads", [("L23.H4", -0.9, -0.21, 0.6), ("L1.H4", 0.1, 0.1, 0.8)]), "where": where()}
-        progress = Progress(stage="neurons, exact", done=40, total=200, unit="units", started=time.time() - 4)
+        views |= {Units.NEURONS: units(Units.NEURONS, SHOWN, exact=at >= 3)}
+        views |= {Units.HEADS: units(Units.HEADS, HEADS), Units.WHERE: where()}
+        scalars |= {Units.NEURONS: 46080, Units.HEADS: 270}
+        progress = Progress(stage=Stages.NEURONS, done=40, total=200, unit="units", started=time.time() - 4)
     if at >= 3:
-        views |= {"verdict": verdict(8 if at == 4 else 64 if at == 5 else 0, at == 5), "picked": picked()}
+        views |= {Verdict.VIEW: verdict(8 if at == 4 else 64 if at == 5 else 0, at == 5), Picked.VIEW: picked()}
+        scalars |= {Units.beyond(Units.NEURONS): 1, Units.beyond(Units.HEADS): 1, Verdict.IS_BEYOND: 1}
         random = {3: "0 of 64 random threes", 4: "8 of 64 random threes: .760 (.740–.770)"}
         said = "three neurons off: p(' Paris') .773 → .120 · "
         said += random.get(at, "64 random threes: .760 (.740–.770) · picked the same way for ' Son' .740")
         said += f" · after '{PROMPT}'"
-        progress = Progress(stage="random neurons", done=8, total=64, unit="controls", started=time.time() - 2)
+        progress = Progress(stage=Stages.RANDOM, done=8, total=64, unit="controls", started=time.time() - 2)
     if at >= 4:
         views["controls"] = controls(8 if at == 4 else 64)
     label = NextStep(label="the next token with them off", experiment="predict", params={"prompt": PROMPT})
-    writer.publish(step, headline=said, views=views, scalars={"clean": -0.26}, progress=progress, next_steps=[label])
+    writer.publish(step, headline=said, views=views, scalars=scalars, progress=progress, next_steps=[label])
     if stage == "done":
         writer.finish(step, "done")
 
@@ -141,15 +135,15 @@ def add(writer: SessionWriter, stage: str = "done", error: str = "", **given: An
 
 def try_off(writer: SessionWriter, step: int) -> None:
     """A `predict` step's end, with units off."""
-    columns = [Column(name="rank", kind="int"), Column(name="token", kind="token")]
-    columns += [Column(name="clean", kind="probability"), Column(name="edited", kind="probability")]
-    rows: list[list[Any]] = [[1, " Paris", 0.773, 0.12], [2, " the", 0.062, 0.31], [9, " Lyon", 0.004, 0.09]]
+    tokens = ((" Paris", 0.773, 0.12), (" the", 0.062, 0.31), (" Lyon", 0.004, 0.09))
+    keys = (NextToken.TOKEN, NextToken.PROBABILITY, NextToken.PROBABILITY_EDITED)
+    table = results.table("predict, edited", NextToken.VIEW, [dict(zip(keys, row, strict=True)) for row in tokens])
     writer.start(step, INFO, VERSIONS)
     said = f"' Paris' .773 → .120 after '{PROMPT}' · KL 1.44 · 64 random sets of its kind: .002, beyond all"
     writer.publish(
         step, headline=said,
-        views={"next": Table(title="Next token", columns=columns, rows=rows)},
-        scalars={"answer_probability_edited": 0.12, "kl": 1.44},
+        views={NextToken.VIEW: table},
+        scalars={Answer.PROBABILITY_EDITED: 0.12, Effect.KL: 1.44},
     )  # fmt: skip
     writer.finish(step, "done")
 

@@ -21,7 +21,7 @@ _FEW = 3
 _MAX_TEXT = 2000
 """characters of a cell that are looked at"""
 _BAR_MIN, _BAR_MAX = 6, 24
-_NUMERIC = frozenset({"int", "number", "probability", "logprob", "signed"})
+_NUMERIC = frozenset({"int", "position", "number", "probability", "logprob", "signed"})
 
 
 def draw_table(view: Table, cells: int, height: int | None, style: Style) -> tuple[list[Line], str]:
@@ -64,6 +64,7 @@ class _Column:
 
     def __init__(self, column: Column, values: list[Any], style: Style) -> None:
         self.kind, self.values, self.style = column.kind, values, style
+        self.edited = column.edited
         self.name = style.clean_text(column.name)
         self.numeric = column.kind in _NUMERIC
         texts = [style.clean_text(_cell(value, column.kind)) for value in values]
@@ -83,7 +84,7 @@ class _Column:
             return "dim"
         if self.kind == "signed" and _is_number(self.values[row]) and self.style.color:
             return self.style.high if self.values[row] > 0 else self.style.low if self.values[row] < 0 else ""
-        if self.name == "edited":
+        if self.edited:
             return self.style.paint("edited")
         return ""
 
@@ -98,7 +99,7 @@ def _cell(value: Any, kind: str) -> str:
         return str(value)[: _MAX_TEXT if kind not in _NUMERIC else 24]
     if kind not in _NUMERIC:
         return number(value) if isinstance(value, float) else str(value)
-    if kind == "int":
+    if kind in ("int", "position"):
         return count(value) if math.isfinite(value) else number(value)
     if kind == "probability":
         return probability(value)
@@ -131,10 +132,10 @@ def _squeeze(columns: list[_Column], cells: int) -> tuple[list[_Column], list[st
             level = max([floor, *others])
             longest.resize(max(floor, longest.cells - excess(), min(level, longest.cells - 1)))
 
-    shorten(_ROOMY_TEXT, ("text", "token"))
+    shorten(_ROOMY_TEXT, ("text", "prompt", "token"))
     while excess() > 0 and len(shown) > _FEW:
         dropped.insert(0, shown.pop().name)
-    shorten(_MIN_TEXT, ("text", "token", "unit"))
+    shorten(_MIN_TEXT, ("text", "prompt", "token", "unit"))
     while excess() > 0 and len(shown) > 1:
         dropped.insert(0, shown.pop().name)
     if excess() > 0:

@@ -1,8 +1,7 @@
-"""What the experiments share: prompts of a set, means with their errors, sentences. No torch."""
+"""What the experiments share: prompts of a set, sentences. No torch."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +11,8 @@ from msgspec import Meta
 from workbench.errors import UserError
 from workbench.params import PROMPT, PROMPT_SET, TEMPLATE, PromptParams, TokenText, fields, params_builtins
 from workbench.prompt_file import PromptRow
-from workbench.text import number, safe, shorten, show_token
+from workbench.statistics import Mean
+from workbench.text import number, show_token
 
 if TYPE_CHECKING:
     from workbench.lab import Lab
@@ -83,11 +83,6 @@ def about_tokens(text: str) -> float:
     return max(1.0, round(len(text) / 4))
 
 
-def quoted(text: str, cells: int = 40) -> str:
-    """Text of the user in a sentence: one line, quoted, shortened."""
-    return f"'{shorten(safe(text), cells)}'"
-
-
 def carried(params: PromptParams, **changes: Any) -> dict[str, Any]:
     """What a next step takes over: the prompt or the set, and the template."""
     plain = params_builtins(params)
@@ -97,37 +92,9 @@ def carried(params: PromptParams, **changes: Any) -> dict[str, Any]:
     return {name: value for name, value in {**kept, **changes}.items() if value}
 
 
-@dataclass(frozen=True)
-class Mean:
-    """A mean over prompts with its standard error (nan for a single one)."""
-
-    value: float
-    se: float
-    n: int
-
-    def __str__(self) -> str:
-        return number(self.value) if np.isnan(self.se) else f"{number(self.value)} ± {number(self.se, 2)}"
-
-
-def mean(values: Sequence[float] | np.ndarray) -> Mean:
-    """Of one number a prompt."""
-    return clustered(np.asarray(values, dtype=np.float64), np.ones(len(values)))
-
-
-def clustered(sums: Sequence[float] | np.ndarray, counts: Sequence[float] | np.ndarray) -> Mean:
-    """Of all tokens, with the error clustered by prompt: sums and token counts [prompt] (METHODS 0).
-
-    SE² = D/(D−1) · Σ_d (S_d − n_d μ)² / N², in float64.
-    """
-    total, n = np.asarray(sums, dtype=np.float64), np.asarray(counts, dtype=np.float64)
-    if not n.sum():
-        return Mean(float("nan"), float("nan"), 0)
-    mu = float(total.sum() / n.sum())
-    d = int((n > 0).sum())
-    if d < 2:
-        return Mean(mu, float("nan"), d)
-    variance = d / (d - 1) * float(((total - n * mu) ** 2).sum()) / float(n.sum()) ** 2
-    return Mean(mu, variance**0.5, d)
+def mean_text(mean: Mean) -> str:
+    """`.27 ± .04`, or the value alone where there is no error."""
+    return number(mean.value) if np.isnan(mean.se) else f"{number(mean.value)} ± {number(mean.se, 2)}"
 
 
 def token(lab: Lab, index: int) -> str:

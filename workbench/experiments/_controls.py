@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from workbench.report import Report
+from workbench.result_keys import Effect
+from workbench.statistics import Place, band, place_among
 from workbench.text import number
 from workbench.views import Column, Histogram, Mark, Scalar, Series, Table
 
@@ -23,7 +25,7 @@ FLOOR = 1e-9
 """nats: smaller effects are drawn here on the logarithmic axis"""
 
 
-def run_controls(traced: Study, plan: Plan, band: Band, report: Report) -> Iterator[None]:
+def run_controls(traced: Study, plan: Plan, band: Compared, report: Report) -> Iterator[None]:
     """The edits and their controls, in batches of one shape; comes back after each.
 
     The effect that the controls are compared with is then the one that was measured among them.
@@ -55,8 +57,8 @@ def kl_of_prompts(
 
 
 @dataclass
-class Band:
-    """The controls of one effect, as they come."""
+class Compared:
+    """An effect beside its controls, as they come."""
 
     effect: float
     """nats"""
@@ -73,38 +75,35 @@ class Band:
         who = f"{n} {self.controls.kind}" if n == wanted else f"{n} of {wanted} {self.controls.kind}"
         if not n:
             return who
-        low, middle, high = self.quantiles
-        return f"{who}: {number(middle)} ({number(low)}–{number(high)}), {self._place()}"
+        of = band(self.values)
+        return f"{who}: {number(of.median)} ({number(of.low)}–{number(of.high)}), {self._place_text()}"
 
     @property
-    def quantiles(self) -> tuple[float, float, float]:
-        """5 %, median, 95 %."""
-        low, middle, high = np.quantile(np.asarray(self.values), (0.05, 0.5, 0.95))
-        return float(low), float(middle), float(high)
+    def place(self) -> Place:
+        """Where the effect lies among its controls."""
+        return place_among(self.effect, self.values)
 
-    def _place(self) -> str:
-        below, ties, above = self.controls.compare(self.effect, np.asarray(self.values))
-        if below == len(self.values):
+    def _place_text(self) -> str:
+        place, n = self.place, len(self.values)
+        if place.smaller == n:
             return "beyond all"
-        if above == len(self.values):
+        if place.larger == n:
             return "below all"
-        return f"above {below} of {len(self.values)}" + (f", equal to {ties}" if ties else "")
+        return f"above {place.smaller} of {n}" + (f", equal to {place.ties}" if place.ties else "")
 
     def items(self) -> list[Scalar]:
         """Rows for a Scalars view."""
         if not self.values:
             return []
-        low, middle, high = self.quantiles
-        place = self.controls.percentile(self.effect, np.asarray(self.values))
-        n = len(self.values)
+        of, n = band(self.values), len(self.values)
         kind = self.controls.kind
         return [
-            Scalar(name="KL of the controls, median", value=middle, unit="nats", n=n, help=f"{kind}, edited alike"),
-            Scalar(name="KL of the controls, 5 %", value=low, unit="nats", n=n),
-            Scalar(name="KL of the controls, 95 %", value=high, unit="nats", n=n),
+            Scalar(name="KL of the controls, median", value=of.median, unit="nats", n=n, help=f"{kind}, edited alike"),
+            Scalar(name="KL of the controls, 5 %", value=of.low, unit="nats", n=n),
+            Scalar(name="KL of the controls, 95 %", value=of.high, unit="nats", n=n),
             Scalar(
                 name="percentile of the edits among them",
-                value=100 * place,
+                value=100 * self.place.percentile,
                 unit="%",
                 n=n,
                 help="(smaller + half of (ties + 1)) / (n + 1): 50 is what chance gives on average",
@@ -115,12 +114,12 @@ class Band:
         """Scalars and the histogram."""
         if not self.values:
             return
-        low, middle, high = self.quantiles
-        report.scalar("controls", len(self.values))
-        report.scalar("kl_controls_low", low)
-        report.scalar("kl_controls_median", middle)
-        report.scalar("kl_controls_high", high)
-        report.scalar("kl_percentile", self.controls.percentile(self.effect, np.asarray(self.values)))
+        of = band(self.values)
+        report.scalar(Effect.CONTROLS, len(self.values))
+        report.scalar(Effect.LOW, of.low)
+        report.scalar(Effect.MEDIAN, of.median)
+        report.scalar(Effect.HIGH, of.high)
+        report.scalar(Effect.PERCENTILE, self.place.percentile)
         report.add("controls", self.histogram())
 
     def histogram(self) -> Histogram:
@@ -139,25 +138,28 @@ class Band:
         )
 
 
-def by_kind(bands: Sequence[Band]) -> Table:
+def by_kind(effects: Sequence[Compared]) -> Table:
     """An effect beside every kind of control, one row a kind."""
-    rows: list[list[Any]] = [["these edits", None, None, bands[0].effect, None, None]]
-    for band in bands:
-        n = len(band.values)
-        if not n:
-            continue
-        low, middle, high = band.quantiles
-        place = 100 * band.controls.percentile(band.effect, np.asarray(band.values))
-        rows.append([band.controls.kind, n, low, middle, high, place])
+    rows: list[list[Any]] = [["these edits", None, None, effects[0].effect, None, None]]
+    for each in effects:
+        if each.values:
+            of = band(each.values)
+            place = 100 * each.place.percentile
+            rows.append([each.controls.kind, len(each.values), of.low, of.median, of.high, place])
     return Table(
         title="Beside each kind of control",
         columns=[
-            Column(name="what"),
-            Column(name="n", kind="int"),
-            Column(name="5 %", kind="number"),
-            Column(name="KL", kind="number", help="nats; the median, where there are many"),
-            Column(name="95 %", kind="number"),
-            Column(name="percentile", kind="number", help="of the edits among them; 50 is what chance gives"),
+            Column(key="what", name="what"),
+            Column(key="n", name="n", kind="int"),
+            Column(key="low", name="5 %", kind="number"),
+            Column(key="kl", name="KL", kind="number", help="nats; the median, where there are many"),
+            Column(key="high", name="95 %", kind="number"),
+            Column(
+                key="percentile",
+                name="percentile",
+                kind="number",
+                help="of the edits among them; 50 is what chance gives",
+            ),
         ],
         rows=rows,
     )

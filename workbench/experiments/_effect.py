@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from workbench.experiments._common import Mean, clustered
+from workbench.statistics import Mean, clustered_mean
 from workbench.text import safe, shorten, show_token
 from workbench.views import Column, Lines, Series, Table
 
@@ -64,7 +64,7 @@ def over(documents: Sequence[Document], pick: Any) -> Mean:
     """The mean over tokens of `pick(document)`, an array with nan where nothing counts; clustered by document."""
     parts = [np.asarray(pick(document), dtype=np.float64) for document in documents]
     parts = [part[np.isfinite(part)] for part in parts]
-    return clustered([float(part.sum()) for part in parts], [len(part) for part in parts])
+    return clustered_mean([float(part.sum()) for part in parts], [len(part) for part in parts])
 
 
 def loss_change(documents: Sequence[Document]) -> Mean:
@@ -88,17 +88,21 @@ def by_class(documents: Sequence[Document]) -> Table:
         masks = [kind == name for kind in kinds]
         parts = [document.change[mask] for document, mask in zip(documents, masks, strict=True)]
         parts = [part[np.isfinite(part)] for part in parts]
-        found = clustered([float(part.sum()) for part in parts], [len(part) for part in parts])
+        found = clustered_mean([float(part.sum()) for part in parts], [len(part) for part in parts])
         if found.n:
             rows.append(_row(name, found, sum(map(len, parts))))
     rows.sort(key=lambda row: -abs(row[1]))
     columns = [
-        Column(name="tokens that are"),
-        Column(name="loss change", kind="signed", help="nats, edited − clean"),
-        Column(name="±", kind="number", help="one standard error, clustered by document"),
-        Column(name="tokens", kind="int"),
-        Column(name="documents", kind="int"),
-        Column(name="", help=f"? where there are under {FEW} documents, or the error is over half of the mean"),
+        Column(key="token_class", name="tokens that are"),
+        Column(key="loss_change", name="loss change", kind="signed", help="nats, edited − clean"),
+        Column(key="se", name="±", kind="number", help="one standard error, clustered by document"),
+        Column(key="tokens", name="tokens", kind="int"),
+        Column(key="documents", name="documents", kind="int"),
+        Column(
+            key="uncertain",
+            name="",
+            help=f"? where there are under {FEW} documents, or the error is over half of the mean",
+        ),
     ]
     return Table(title="By kind of token", columns=columns, rows=rows)
 
@@ -143,10 +147,10 @@ def extremes(documents: Sequence[Document], n: int = 10) -> Table:
         loss = [float(document.clean[position]), float(document.edited[position])]
         rows.append([change, show_token(document.tokens[position]), f"…{shorten(before[-40:], 40)}", *loss])
     columns = [
-        Column(name="loss change", kind="signed", help="nats; above 0 the edits hurt"),
-        Column(name="token"),
-        Column(name="after"),
-        Column(name="clean", kind="number", help="−log p, nats"),
-        Column(name="edited", kind="number", help="−log p, nats"),
+        Column(key="loss_change", name="loss change", kind="signed", help="nats; above 0 the edits hurt"),
+        Column(key="token", name="token"),
+        Column(key="before", name="after"),
+        Column(key="loss", name="clean", kind="number", help="−log p, nats"),
+        Column(key="loss_edited", name="edited", kind="number", help="−log p, nats", edited=True),
     ]
     return Table(title="Tokens hurt and helped most", note=f"of {len(places):,}", columns=columns, rows=rows)

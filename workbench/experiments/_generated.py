@@ -75,11 +75,13 @@ def _table(prompts: Sequence[Prompt], found: Sequence[Sequence[Continuation]], t
         title="Continuations",
         note=f"{tokens} tokens at most, greedy",
         columns=[
-            Column(name="prompt"),
-            Column(name="clean"),
-            Column(name="edited"),
-            Column(name="differ at", kind="int", help="index of the first generated token that differs"),
-            Column(name="there", help="the token without and with the edits"),
+            Column(key="prompt", name="prompt", kind="prompt"),
+            Column(key="clean", name="clean"),
+            Column(key="edited", name="edited", edited=True),
+            Column(
+                key="differ_at", name="differ at", kind="int", help="index of the first generated token that differs"
+            ),
+            Column(key="tokens_there", name="there", help="the token without and with the edits"),
         ],
         rows=rows,
     )
@@ -101,10 +103,10 @@ def _changed(firsts: Sequence[Sequence[int | None]], kind: str, tokens: int) -> 
         title="Continuations that change",
         note=f"of {number(len(firsts))}, {tokens} tokens each" + (f"; controls: {kind}" if len(rows) > 1 else ""),
         columns=[
-            Column(name=""),
-            Column(name="changed", kind="int"),
-            Column(name="share", kind="probability"),
-            Column(name="first at", kind="number", help="median index of the first token that differs"),
+            Column(key="what", name=""),
+            Column(key="changed", name="changed", kind="int"),
+            Column(key="share", name="share", kind="probability"),
+            Column(key="first_at", name="first at", kind="number", help="median index of the first token that differs"),
         ],
         rows=rows,
     )

@@ -10,6 +10,8 @@ import numpy as np
 from workbench.experiments._target import Target
 from workbench.lab.metric import Metric
 from workbench.report import Report
+from workbench.result_keys import Stages
+from workbench.statistics import chance_limits, spearman
 from workbench.units import Head, Neuron
 
 if TYPE_CHECKING:
@@ -99,12 +101,9 @@ class Units:
         if n < 3:
             return float("nan"), float("nan"), n
         estimate, exact = self.estimate[known], self.exact[known]
-        ranks = [
-            np.argsort(np.argsort(one, kind="stable"), kind="stable").astype(np.float64) for one in (estimate, exact)
-        ]
         top = min(20, n)
         best = [set(np.argsort(-np.abs(one), kind="stable")[:top]) for one in (estimate, exact)]
-        return float(np.corrcoef(ranks[0], ranks[1])[0, 1]), len(best[0] & best[1]) / top, n
+        return spearman(estimate, exact), len(best[0] & best[1]) / top, n
 
 
 KEPT = 4000
@@ -175,7 +174,7 @@ def measure_chance(target: Target, sweep: Sweep, n: int, seed: int, report: Repo
     rows = target.study.gradient_rows
     parts = [asked[start : start + rows] for start in range(0, len(asked), rows)]
     ends: dict[Kind, list[tuple[float, float]]] = {kind: [] for kind in KINDS}
-    for part in report.track(parts, "batches", stage="what chance gives"):
+    for part in report.track(parts, "batches", stage=Stages.CHANCE):
         found = target.study.attribute(part)
         for kind, units in sweep.items():
             for row in range(len(part)):
@@ -187,5 +186,4 @@ def measure_chance(target: Target, sweep: Sweep, n: int, seed: int, report: Repo
     for kind, units in sweep.items():
         if ends[kind]:
             lowest, highest = np.asarray(ends[kind]).T
-            units.low = float(np.quantile(lowest, 0.025, method="lower"))
-            units.high = float(np.quantile(highest, 0.975, method="higher"))
+            units.low, units.high = chance_limits(lowest, highest)

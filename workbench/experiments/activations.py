@@ -14,16 +14,18 @@ from msgspec import Meta
 
 from workbench.errors import UserError
 from workbench.experiment import Experiment
-from workbench.experiments._common import Asked, asked, carried, clustered, quoted
+from workbench.experiments._common import Asked, asked, carried
 from workbench.params import PromptParams, UnitsText
 from workbench.report import NextStep, Report
-from workbench.text import number, show_token
+from workbench.statistics import clustered_mean
+from workbench.text import number, quoted, show_token
 from workbench.units import Indexed, Unit, parse_unit, parse_units
 from workbench.views import Column, Heatmap, Lines, Series, Table, TokenRow, Tokens
 
 if TYPE_CHECKING:
     from workbench.lab import Lab
     from workbench.lab.kinds import Reading
+    from workbench.lab.prompts import Prompt
 
 MAX_UNITS = 2000
 SHOWN = 12
@@ -70,7 +72,7 @@ def _run_one(lab: Lab, row: Asked, units: list[Unit], params: Params, report: Re
     if len(shown) < len(flat):
         note = f"the {SHOWN} largest of {len(flat):,} units; {note}"
     if shown:
-        report.add("tokens", _strip(tokens, shown, other, note))
+        report.add("tokens", _strip(row.prompt, shown, other, note))
         report.add("lines", _plot(tokens, shown, other, note))
         report.add("units", _table(tokens, order, other))
         for name in ("clean", "edited")[: 1 + bool(other)]:
@@ -85,7 +87,7 @@ def _run_one(lab: Lab, row: Asked, units: list[Unit], params: Params, report: Re
     _suggest(report, params, order, lab)
 
 
-def _strip(tokens: list[str], shown: list[Reading], other: dict[tuple[str, str], Reading], note: str) -> Tokens:
+def _strip(prompt: Prompt, shown: list[Reading], other: dict[tuple[str, str], Reading], note: str) -> Tokens:
     rows = []
     for one in shown:
         rows.append(TokenRow(name=f"{one.unit} clean" if other else one.unit, values=one.values))
@@ -95,7 +97,8 @@ def _strip(tokens: list[str], shown: list[Reading], other: dict[tuple[str, str],
     return Tokens(
         title="Over the prompt",
         note=note,
-        tokens=tokens,
+        tokenization=prompt.tokenization,
+        tokens=prompt.tokens,
         rows=rows,
         value_label=_label(shown),
         low_label="negative" if signed else "small",
@@ -128,13 +131,16 @@ def _plot(tokens: list[str], shown: list[Reading], other: dict[tuple[str, str], 
 
 def _table(tokens: list[str], order: list[Reading], other: dict[tuple[str, str], Reading]) -> Table:
     columns = [
-        Column(name="unit", kind="unit"),
-        Column(name="largest", kind="signed", help="of the largest magnitude"),
-        Column(name="at", kind="token"),
-        Column(name="mean", kind="signed", help="from position 1 on"),
+        Column(key="unit", name="unit", kind="unit"),
+        Column(key="largest", name="largest", kind="signed", help="of the largest magnitude"),
+        Column(key="token", name="at", kind="token"),
+        Column(key="mean", name="mean", kind="signed", help="from position 1 on"),
     ]
     if other:
-        columns += [Column(name="edited there", kind="signed"), Column(name="edited mean", kind="signed")]
+        columns += [
+            Column(key="largest_edited", name="edited there", kind="signed", edited=True),
+            Column(key="mean_edited", name="edited mean", kind="signed", edited=True),
+        ]
     rows: list[list[Any]] = []
     for one in order:
         at = int(np.abs(one.values).argmax())
@@ -178,10 +184,13 @@ def _parts(tokens: list[str], readings: list[Reading], other: dict[tuple[str, st
         "before": "before the activation function",
         "activation": "what W_out multiplies",
     }
-    columns = [Column(name="unit", kind="unit"), Column(name="token", kind="token")]
-    columns += [Column(name=name, kind="signed", help=meaning[name]) for name in names]
+    columns = [Column(key="unit", name="unit", kind="unit"), Column(key="token", name="token", kind="token")]
+    columns += [Column(key=name, name=name, kind="signed", help=meaning[name]) for name in names]
     if other:
-        columns += [Column(name=f"{name}, edited", kind="signed", help=meaning[name]) for name in names]
+        columns += [
+            Column(key=f"{name}_edited", name=f"{name}, edited", kind="signed", help=meaning[name], edited=True)
+            for name in names
+        ]
     by_unit: dict[str, dict[str, Reading]] = {}
     for one in readings:
         by_unit.setdefault(one.unit, {})[one.part] = one
@@ -287,17 +296,17 @@ def _tell_set(
 ) -> None:
     peaks = np.asarray([[values[np.abs(values).argmax()] for values in line] for line in clean])
     columns = [
-        Column(name="unit", kind="unit"),
-        Column(name="mean", kind="signed", help="over tokens from position 1 on"),
-        Column(name="±", kind="number", help="standard error, clustered by prompt"),
-        Column(name="largest", kind="signed", help="of the largest magnitude, over all prompts"),
-        Column(name="in prompt"),
+        Column(key="unit", name="unit", kind="unit"),
+        Column(key="mean", name="mean", kind="signed", help="over tokens from position 1 on"),
+        Column(key="se", name="±", kind="number", help="standard error, clustered by prompt"),
+        Column(key="largest", name="largest", kind="signed", help="of the largest magnitude, over all prompts"),
+        Column(key="prompt", name="in prompt", kind="prompt"),
     ]
     if edited:
-        columns.append(Column(name="edited mean", kind="signed"))
+        columns.append(Column(key="mean_edited", name="edited mean", kind="signed", edited=True))
     cells: list[list[Any]] = []
     for at, name in enumerate(names):
-        own = clustered(*_sums(clean, at))
+        own = clustered_mean(*_sums(clean, at))
         best = int(np.abs(peaks[:, at]).argmax())
         line: list[Any] = [
             name,
@@ -307,7 +316,7 @@ def _tell_set(
             rows[best].prompt.text,
         ]
         if edited:
-            line.append(_number(clustered(*_sums(edited, at)).value))
+            line.append(_number(clustered_mean(*_sums(edited, at)).value))
         cells.append(line)
     strength = np.abs(peaks).max(axis=0)
     order = np.argsort(-strength, kind="stable")

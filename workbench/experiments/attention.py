@@ -121,9 +121,9 @@ def _looks(unit: Head, row: np.ndarray, tokens: list[str], order: np.ndarray, at
         title=f"What {unit} looks at from {tokens[at]}",
         note=f"position {at}; {at + 1} positions to look at",
         columns=[
-            Column(name="position", kind="int"),
-            Column(name="token"),
-            Column(name="attention", kind="probability"),
+            Column(key="position", name="position", kind="position"),
+            Column(key="token", name="token"),
+            Column(key="attention", name="attention", kind="probability"),
         ],
         rows=cells,
     )

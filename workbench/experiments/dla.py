@@ -13,10 +13,10 @@ import numpy as np
 from msgspec import Meta
 
 from workbench.experiment import Experiment
-from workbench.experiments._common import quoted
 from workbench.experiments._target import Target, TargetParams, find_target
 from workbench.report import NextStep, Report
-from workbench.text import number
+from workbench.result_keys import Direct
+from workbench.text import number, quoted
 from workbench.units import Head, Neuron
 from workbench.views import Bars, Column, Heatmap, Scalar, Scalars, Series, Table
 
@@ -43,16 +43,25 @@ def add_parts(target: Target, parts: Parts, params: Params, report: Report) -> N
     """Bars, tables and the sentence."""
     what = f"logit {target.name} − " + (target.foil_name or "the vocabulary's mean")
     labels = ["embedding", "heads", "MLPs", "biases"]
+    keys = [Direct.EMBEDDING, Direct.HEADS, Direct.MLPS, Direct.BIASES]
     bias = parts.bias + parts.attention_bias.sum() + parts.mlp_bias.sum()
     values = np.asarray([parts.embedding, parts.heads.sum(), parts.neurons.sum(), bias])
     rest = parts.whole - parts.total
     if abs(rest) > 1e-3 * max(1.0, abs(parts.whole)):
         labels.append("edits of the stream")
+        keys.append(Direct.EDITS)
         values = np.append(values, rest)
     note = f"sum {number(parts.whole)} = {what}, final norm's scale frozen"
     report.add(
-        "direct",
-        Bars(title="Direct effect", note=note, labels=labels, series=[Series(name="", y=values)], y_label="logits"),
+        Direct.VIEW,
+        Bars(
+            title="Direct effect",
+            note=note,
+            labels=labels,
+            keys=keys,
+            series=[Series(name="", y=values)],
+            y_label="logits",
+        ),
     )
     report.add("parts", _table(parts, params.top))
     report.add("heads", _heatmap(parts, note))
@@ -69,7 +78,7 @@ def add_parts(target: Target, parts: Parts, params: Params, report: Report) -> N
     items = [Scalar(name=name, value=float(value), unit="logits") for name, value in zip(labels, values, strict=True)]
     items.append(Scalar(name="sum", value=float(values.sum()), unit="logits", help=what))
     report.add("numbers", Scalars(title="In numbers", note=note, items=items))
-    for name, value in zip(("embedding", "heads", "mlps", "biases", "edits"), values, strict=False):
+    for name, value in zip(keys, values, strict=True):
         report.scalar(name, float(value))
     report.scalar("sum", parts.whole)
     said = "  ".join(f"{name} {value:+.2g}" for name, value in zip(labels[:3], values[:3], strict=True))
@@ -89,9 +98,9 @@ def _table(parts: Parts, top: int) -> Table:
         title="Parts",
         note=f"the {top} largest of each kind, {total:,} in all; later parts read them too, which is not in it",
         columns=[
-            Column(name="part", kind="unit"),
-            Column(name="kind"),
-            Column(name="logits", kind="signed", help="what it adds to the answer's logit, straight"),
+            Column(key="unit", name="part", kind="unit"),
+            Column(key="kind", name="kind"),
+            Column(key="logits", name="logits", kind="signed", help="what it adds to the answer's logit, straight"),
         ],
         rows=rows,
     )

@@ -17,14 +17,15 @@ from msgspec import Meta
 
 from workbench.errors import UserError
 from workbench.experiment import Cost, Experiment
-from workbench.experiments._common import AnswerParams, about_tokens, asked, carried, check_foil, clustered, quoted
-from workbench.experiments._controls import Band, by_kind, kl_of_prompts, run_controls
+from workbench.experiments._common import AnswerParams, about_tokens, asked, carried, check_foil, mean_text
+from workbench.experiments._controls import Compared, by_kind, kl_of_prompts, run_controls
 from workbench.experiments._effect import Document, by_class, by_position, extremes, kl_mean, loss_change, over
 from workbench.experiments._generated import TOKEN, generated, generated_of_set
 from workbench.experiments._sweep import LATER
 from workbench.params import CorpusText
 from workbench.report import NextStep, Report
-from workbench.text import number, probability, show_token
+from workbench.statistics import clustered_mean
+from workbench.text import number, probability, quoted, show_token
 from workbench.units import ADDED_AS
 from workbench.views import Scalar, Scalars
 
@@ -148,11 +149,14 @@ def _run_one(lab: Lab, params: Params, report: Report) -> None:
     plan = lab.plan(lab.edits, chat=params.chat)
     bands = _bands(lab, float(kl[-1]), params, report)
     if {site.name for site in plan.changes} <= set(ADDED_AS) and not plan.has_functions and params.controls:
-        bands.append(Band(float(kl[-1]), same_distance(lab, traced, plan, params.controls)))
+        bands.append(Compared(float(kl[-1]), same_distance(lab, traced, plan, params.controls)))
 
     def tell() -> None:
         shown = [*items, *bands[0].items()]
-        report.add("numbers", Scalars(title="In numbers", note=row.prompt.describe, items=shown))
+        report.add(
+            "numbers",
+            Scalars(title="In numbers", note=row.prompt.describe, tokenization=row.prompt.tokenization, items=shown),
+        )
         _write(bands, report)
         report.say(" · ".join(filter(None, [change, *(band.sentence for band in bands)])))
 
@@ -169,7 +173,7 @@ def _run_one(lab: Lab, params: Params, report: Report) -> None:
     report.suggest(NextStep(label="the same over text", experiment="effect", params={"corpus": "stdlib"}))
 
 
-def _bands(lab: Lab, effect: float, params: Params, report: Report) -> list[Band]:
+def _bands(lab: Lab, effect: float, params: Params, report: Report) -> list[Compared]:
     """The effect beside each kind of control there is, none run yet; the first kind leads."""
     from workbench.lab.controls import controls, further_controls
 
@@ -178,10 +182,10 @@ def _bands(lab: Lab, effect: float, params: Params, report: Report) -> list[Band
     for kind in kinds:
         if kind.problem:
             report.note(kind.problem)
-    return [Band(effect, kind) for kind in kinds]
+    return [Compared(effect, kind) for kind in kinds]
 
 
-def _write(bands: Sequence[Band], report: Report) -> None:
+def _write(bands: Sequence[Compared], report: Report) -> None:
     bands[0].write(report)
     if len(bands) > 1 and any(band.values for band in bands):
         report.add("kinds", by_kind(bands))
@@ -247,7 +251,7 @@ def _run_many(lab: Lab, prompts: Sequence[Prompt], params: Params, report: Repor
             sums += [float(kl[1:].sum()) for kl in kls]
             counts += [len(kl) - 1 for kl in kls]
             if len(counts) == len(prompts):
-                band.values.append(clustered(sums, counts).value)
+                band.values.append(clustered_mean(sums, counts).value)
                 sums, counts = [], []
                 _tell_many(documents, last, report, of, bands, continued)
 
@@ -257,7 +261,7 @@ def _tell_many(
     last: list[float],
     report: Report,
     of: str,
-    bands: Sequence[Band] = (),
+    bands: Sequence[Compared] = (),
     continued: str = "",
 ) -> None:
     if not documents:
@@ -289,7 +293,8 @@ def _tell_many(
     report.scalar("kl_mean", kl.value)
     report.scalar("kl", float(np.mean(last)))
     report.scalar("tokens", tokens)
-    said = f"loss {number(before.value)} → {number(after.value)} (change {change}) · KL {kl} · {note}"
+    said = f"loss {number(before.value)} → {number(after.value)} (change {mean_text(change)})"
+    said += f" · KL {mean_text(kl)} · {note}"
     report.say(" · ".join(filter(None, [said, *(band.sentence for band in bands), continued])))
 
 

@@ -14,12 +14,11 @@ from msgspec import Meta
 
 from workbench.errors import UserError
 from workbench.experiment import Experiment
-from workbench.experiments._common import quoted
 from workbench.experiments._index import about, example_text, open_index
 from workbench.params import CorpusText, IndexName, RuleText, UnitsText
 from workbench.params import Params as BaseParams
 from workbench.report import NextStep, Report
-from workbench.text import count, number
+from workbench.text import count, number, quoted
 from workbench.units import Neuron, parse_units
 from workbench.views import Column, Table
 
@@ -149,13 +148,15 @@ def _tell(index: NeuronIndex, params: Params, found: HeldOut, named: bool, repor
             note=f"the rule holds for {count(found.hits)}; interval over resampled documents; candidates from "
             f"{about(index)}; random neurons are given their better direction",
             columns=[
-                Column(name="unit", kind="unit"),
-                Column(name="AUC", kind="probability"),
-                Column(name="95 %"),
-                Column(name="random", kind="probability", help="median of random neurons of its layer"),
-                Column(name="best random", kind="probability", help="the highest of them"),
-                Column(name="goes"),
-                Column(name="top example"),
+                Column(key="unit", name="unit", kind="unit"),
+                Column(key="auc", name="AUC", kind="probability"),
+                Column(key="auc_interval", name="95 %"),
+                Column(
+                    key="random_median", name="random", kind="probability", help="median of random neurons of its layer"
+                ),
+                Column(key="random_best", name="best random", kind="probability", help="the highest of them"),
+                Column(key="direction", name="goes"),
+                Column(key="example", name="top example"),
             ],
             rows=rows,
         ),

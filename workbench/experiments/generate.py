@@ -15,11 +15,12 @@ import numpy as np
 from msgspec import Meta
 
 from workbench.experiment import Experiment
-from workbench.experiments._common import Asked, asked, carried, mean, quoted
+from workbench.experiments._common import Asked, asked, carried, mean_text
 from workbench.lab.continuation import Continuation, Row
 from workbench.params import PromptParams
 from workbench.report import NextStep, Report
-from workbench.text import number, show_token
+from workbench.statistics import mean
+from workbench.text import number, quoted, show_token
 from workbench.views import Column, Scalar, Scalars, Table, Text, TokenRow, Tokens
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ def _text(row: Asked, said: Continuation, name: str, params: Params) -> Text:
     how = "greedy" if params.temperature == 0 else f"temperature {number(params.temperature)}"
     n = len(said.ids)
     note = f"{n} token{'s' * (n != 1)}, {how}{', ' + said.end if said.end else ''}; the prompt: {row.prompt.describe}"
-    return Text(title=title, note=note, text=row.prompt.text + said.text if not row.prompt.template else said.text)
+    text = row.prompt.text + said.text if not row.prompt.template else said.text
+    return Text(title=title, note=note, tokenization=row.prompt.tokenization, text=text)
 
 
 def _run_one(lab: Lab, row: Asked, params: Params, report: Report) -> None:
@@ -151,7 +153,7 @@ def _run_set(lab: Lab, rows: list[Asked], params: Params, report: Report) -> Non
 def _tell_set(lab: Lab, rows: list[Asked], pairs: Sequence[tuple[Continuation, Continuation]], report: Report) -> None:
     """All rows that have begun."""
     found = [pair for pair in pairs if pair[0].ids]
-    columns = [Column(name="prompt"), Column(name="continuation")]
+    columns = [Column(key="prompt", name="prompt", kind="prompt"), Column(key="continuation", name="continuation")]
     cells: list[list[str | int | None]] = []
     differ = []
     for row, (clean, edited) in zip(rows, found, strict=False):
@@ -164,8 +166,10 @@ def _tell_set(lab: Lab, rows: list[Asked], pairs: Sequence[tuple[Continuation, C
     if lab.edits:
         columns[1].name = "clean"
         columns += [
-            Column(name="edited"),
-            Column(name="differ at", kind="int", help="index of the first generated token that differs"),
+            Column(key="continuation_edited", name="edited", edited=True),
+            Column(
+                key="differ_at", name="differ at", kind="int", help="index of the first generated token that differs"
+            ),
         ]
     note = f"{len(found):,} of {len(rows):,}"
     report.add("continuations", Table(title="Prompt by prompt", note=note, columns=columns, rows=list(cells)))
@@ -187,7 +191,7 @@ def _tell_set(lab: Lab, rows: list[Asked], pairs: Sequence[tuple[Continuation, C
         items.append(Scalar(name="continuations that differ", value=share.value, n=share.n))
         report.say(f"{sum(differ)} of {len(differ)} continuations differ under the edits")
     else:
-        report.say(f"{len(found)} continuations, surprise {surprise} nats a token")
+        report.say(f"{len(found)} continuations, surprise {mean_text(surprise)} nats a token")
     report.add("numbers", Scalars(title="Means over the prompts", items=items))
 
 

@@ -146,10 +146,10 @@ def _explained(index: NeuronIndex) -> Table:
         title="Best explained by a token feature",
         note=f"VR on documents that did not choose the feature; {count(beyond)} of {count(len(vr))} at .5 or more",
         columns=[
-            Column(name="unit", kind="unit"),
-            Column(name="best feature"),
-            Column(name="VR", kind="probability", help="share of variance explained, held out"),
-            Column(name="promotes", kind="token"),
+            Column(key="unit", name="unit", kind="unit"),
+            Column(key="feature", name="best feature"),
+            Column(key="vr", name="VR", kind="probability", help="share of variance explained, held out"),
+            Column(key="promotes", name="promotes", kind="token"),
         ],
         rows=rows,
     )

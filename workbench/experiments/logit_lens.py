@@ -15,11 +15,12 @@ import numpy as np
 from msgspec import Meta
 
 from workbench.experiment import Experiment
-from workbench.experiments._common import Asked, asked, carried, mean, quoted, token
+from workbench.experiments._common import Asked, asked, carried, token
 from workbench.params import PromptParams, TokenText
 from workbench.prompt_file import PromptRow
 from workbench.report import NextStep, Report
-from workbench.text import probability
+from workbench.statistics import mean
+from workbench.text import probability, quoted
 from workbench.views import Heatmap, Lines, Series
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ def _grid(lab: Lab, row: Asked, tokens: list[str], depth: Depth, name: str) -> H
     return Heatmap(
         title=f"The likeliest token, by layer and position{name}",
         note=note,
+        tokenization=row.prompt.tokenization,
         values=np.stack([one.top_probability for one in depth.rows]),
         row_labels=depth.names,
         column_labels=tokens,

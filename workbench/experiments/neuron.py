@@ -96,12 +96,12 @@ def _examples(card: Card, n: int, note: str) -> Table:
         title="Most extreme examples",
         note=f"at most one of a document; {note}",
         columns=[
-            Column(name="tail"),
-            Column(name="value", kind="signed"),
-            Column(name="text"),
-            Column(name="peak", kind="token"),
-            Column(name="document", kind="int"),
-            Column(name="token", kind="int", help="place in the document"),
+            Column(key="tail", name="tail"),
+            Column(key="value", name="value", kind="signed"),
+            Column(key="text", name="text"),
+            Column(key="token", name="peak", kind="token"),
+            Column(key="document", name="document", kind="int"),
+            Column(key="position", name="token", kind="int", help="place in the document"),
         ],
         rows=rows,
     )
@@ -145,10 +145,15 @@ def _effects(card: Card) -> Table:
         title="What it promotes",
         note=f"logits for each unit of activation{tails}",
         columns=[
-            Column(name="when positive", kind="token"),
-            Column(name="logits", kind="signed"),
-            Column(name="when negative", kind="token"),
-            Column(name="logits ", kind="signed", help="what falls when it is positive rises when it is negative"),
+            Column(key="promotes", name="when positive", kind="token"),
+            Column(key="promotes_logits", name="logits", kind="signed"),
+            Column(key="suppresses", name="when negative", kind="token"),
+            Column(
+                key="suppresses_logits",
+                name="logits ",
+                kind="signed",
+                help="what falls when it is positive rises when it is negative",
+            ),
         ],
         rows=rows,
     )
@@ -166,10 +171,10 @@ def _statistics(card: Card, index: NeuronIndex) -> Table:
         title="Statistics",
         note="percentile within the layer",
         columns=[
-            Column(name="what"),
-            Column(name="value", kind="number"),
-            Column(name="percentile", kind="number"),
-            Column(name="meaning"),
+            Column(key="statistic", name="what"),
+            Column(key="value", name="value", kind="number"),
+            Column(key="percentile", name="percentile", kind="number"),
+            Column(key="meaning", name="meaning"),
         ],
         rows=rows,
     )
@@ -181,7 +186,11 @@ def _neighbours(card: Card) -> Table:
     return Table(
         title="Nearest neurons",
         note="cosine of effective input and output weights",
-        columns=[Column(name="how"), Column(name="unit", kind="unit"), Column(name="cosine", kind="signed")],
+        columns=[
+            Column(key="relation", name="how"),
+            Column(key="unit", name="unit", kind="unit"),
+            Column(key="cosine", name="cosine", kind="signed"),
+        ],
         rows=rows,
     )
 
@@ -197,12 +206,12 @@ def _signs(card: Card) -> Table:
         title="Sign cases",
         note=f"activation = act(gate) · linear; {card.n_sampled:,} sampled tokens",
         columns=[
-            Column(name="gate"),
-            Column(name="linear"),
-            Column(name="of tokens", kind="probability"),
-            Column(name="mean", kind="signed"),
-            Column(name="of Σa²", kind="probability"),
-            Column(name="largest"),
+            Column(key="gate", name="gate"),
+            Column(key="linear", name="linear"),
+            Column(key="share_of_tokens", name="of tokens", kind="probability"),
+            Column(key="mean", name="mean", kind="signed"),
+            Column(key="share_of_squares", name="of Σa²", kind="probability"),
+            Column(key="example", name="largest"),
         ],
         rows=rows,
     )

@@ -15,13 +15,13 @@ from msgspec import Meta
 
 from workbench.errors import UserError
 from workbench.experiment import Cost, Experiment
-from workbench.experiments._common import about_tokens, quoted
+from workbench.experiments._common import about_tokens
 from workbench.experiments._sweep import LATER
 from workbench.lab.metric import Metric
 from workbench.params import ChatSwitch, PromptText, TokenText
 from workbench.params import Params as BaseParams
 from workbench.report import NextStep, Report
-from workbench.text import number, show_token
+from workbench.text import number, quoted, show_token
 from workbench.units import Head, Site
 from workbench.views import Column, Heatmap, Table
 
@@ -184,7 +184,10 @@ def _table(recovery: np.ndarray, note: str) -> Table:
     rows: list[list[Any]] = [
         [str(Head(*map(int, divmod(int(flat), recovery.shape[1])))), float(recovery.flat[flat])] for flat in order
     ]
-    columns = [Column(name="head", kind="unit"), Column(name="recovery", kind="signed", help="0 corrupted, 1 clean")]
+    columns = [
+        Column(key="unit", name="head", kind="unit"),
+        Column(key="recovery", name="recovery", kind="signed", help="0 corrupted, 1 clean"),
+    ]
     return Table(title="Heads that recover most", note=note, columns=columns, rows=rows)
 
 

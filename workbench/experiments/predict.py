@@ -16,25 +16,18 @@ import numpy as np
 from msgspec import Meta
 
 from workbench.experiment import Experiment
-from workbench.experiments._common import (
-    AnswerParams,
-    Asked,
-    asked,
-    carried,
-    check_foil,
-    clustered,
-    mean,
-    quoted,
-    token,
-)
-from workbench.experiments._controls import Band, kl_of_prompts, run_controls
+from workbench.experiments._common import AnswerParams, Asked, asked, carried, check_foil, mean_text, token
+from workbench.experiments._controls import Compared, kl_of_prompts, run_controls
 from workbench.report import NextStep, Report
-from workbench.text import number, probability
+from workbench.result_keys import NextToken
+from workbench.statistics import clustered_mean, mean
+from workbench.text import number, probability, quoted
 from workbench.views import Column, Scalar, Scalars, Table, TokenRow, Tokens
 
 if TYPE_CHECKING:
     from workbench.lab import Lab
     from workbench.lab.forward import Forward
+    from workbench.lab.prompts import Prompt
 
 
 class Params(AnswerParams, kw_only=True, frozen=True):
@@ -113,13 +106,16 @@ def _run_one(lab: Lab, row: Asked, params: Params, report: Report) -> None:
     passes = [clean] if edited is None else [clean, edited]
     found = [_numbers(one, np.asarray([answer]), [foil])[0] for one in passes]
     _scalars(report, found)
-    report.add("next", _next_table(lab, passes, params.top, row.prompt.describe))
+    report.add(NextToken.VIEW, _next_table(lab, passes, params.top, row.prompt))
     items = _items(lab, found, answer, foil)
     report.add("surprise", _surprise(row, found))
     after = f"after {quoted(params.prompt)}"
     _suggest(lab, params, report, answer, int(clean.top(2)[0][0, -1]))
     if edited is None:
-        report.add("numbers", Scalars(title="In numbers", note=row.prompt.describe, items=items))
+        report.add(
+            "numbers",
+            Scalars(title="In numbers", note=row.prompt.describe, items=items),
+        )
         report.say(_clean_sentence(lab, clean, found[0], answer, after))
         return
     kl = edited.kl_from(clean)[0]
@@ -129,11 +125,14 @@ def _run_one(lab: Lab, row: Asked, params: Params, report: Report) -> None:
         report.scalar("kl_mean", float(kl[1:].mean()))
         items.append(Scalar(name="KL, mean from position 1 on", value=float(kl[1:].mean()), unit="nats"))
     change = f"{token(lab, answer)} {probability(found[0].answer)} → {probability(found[1].answer)} {after}"
-    band = Band(float(kl[-1]), controls(lab, lab.edits, params.controls, params.chat))
+    band = Compared(float(kl[-1]), controls(lab, lab.edits, params.controls, params.chat))
 
     def tell() -> None:
         shown = [*items, *band.items()]
-        report.add("numbers", Scalars(title="In numbers", note=row.prompt.describe, items=shown))
+        report.add(
+            "numbers",
+            Scalars(title="In numbers", note=row.prompt.describe, items=shown),
+        )
         band.write(report)
         report.say(" · ".join(filter(None, [change, f"KL {number(band.effect)}", band.sentence])))
 
@@ -176,20 +175,30 @@ def _scalars(report: Report, found: list[Numbers]) -> None:
         report.scalar(f"loss{suffix}", numbers.loss)
 
 
-def _next_table(lab: Lab, passes: list[Forward], top: int, note: str) -> Table:
+def _next_table(lab: Lab, passes: list[Forward], top: int, prompt: Prompt) -> Table:
     """The likeliest tokens, clean order first; under edits also what the edited model likes best."""
     ids = list(dict.fromkeys(int(index) for one in passes for index in one.top(top)[0][0]))
     logps = [one.log_prob(np.asarray([ids]))[0] for one in passes]
     ranks = [int(passes[0].rank(np.asarray([index]))[0]) for index in ids]
     kinds = ("clean", "edited") if len(passes) > 1 else ("",)
-    columns = [Column(name="rank", kind="int", help="1 is the likeliest, clean"), Column(name="token", kind="token")]
-    columns += [Column(name=name or "probability", kind="probability") for name in kinds]
-    columns += [Column(name=f"log p {name}".strip(), kind="logprob", help="nats") for name in kinds]
+    keys = (NextToken.PROBABILITY, NextToken.PROBABILITY_EDITED)
+    columns = [
+        Column(key="rank", name="rank", kind="int", help="1 is the likeliest, clean"),
+        Column(key=NextToken.TOKEN, name="token", kind="token"),
+    ]
+    columns += [
+        Column(key=key, name=name or "probability", kind="probability", edited=name == "edited")
+        for key, name in zip(keys, kinds, strict=False)
+    ]
+    columns += [
+        Column(key=key, name=f"log p {name}".strip(), kind="logprob", help="nats", edited=name == "edited")
+        for key, name in zip(("log_prob", "log_prob_edited"), kinds, strict=False)
+    ]
     rows: list[list[Any]] = []
     for at, index in enumerate(ids):
         own = [float(logp[at]) for logp in logps]
         rows.append([ranks[at], lab.token(index), *map(float, np.exp(own)), *own])
-    return Table(title="Next token", note=note, columns=columns, rows=rows)
+    return Table(title="Next token", note=prompt.describe, tokenization=prompt.tokenization, columns=columns, rows=rows)
 
 
 def _items(lab: Lab, found: list[Numbers], answer: int, foil: int | None) -> list[Scalar]:
@@ -301,7 +310,7 @@ def _run_set(lab: Lab, rows: list[Asked], params: Params, report: Report) -> Non
     report.suggest(NextStep(label="what it goes on to say", experiment="generate", params=carried(params)))
     if not lab.edits:
         return
-    band = Band(mean([kl[-1] for kl in lines.kl]).value, controls(lab, lab.edits, params.controls, params.chat))
+    band = Compared(mean([kl[-1] for kl in lines.kl]).value, controls(lab, lab.edits, params.controls, params.chat))
     if band.controls.problem:
         report.note(band.controls.problem)
     work = [(plan, at) for plan in band.controls.plans for at in range(len(chunks))]
@@ -315,7 +324,7 @@ def _run_set(lab: Lab, rows: list[Asked], params: Params, report: Report) -> Non
             _tell_set(lab, rows, lines, report, band)
 
 
-def _tell_set(lab: Lab, rows: list[Asked], lines: Lines, report: Report, band: Band | None) -> None:
+def _tell_set(lab: Lab, rows: list[Asked], lines: Lines, report: Report, band: Compared | None) -> None:
     if not lines.clean:
         return
     has_foil = any(row.foil for row in rows)
@@ -328,15 +337,15 @@ def _tell_set(lab: Lab, rows: list[Asked], lines: Lines, report: Report, band: B
     n = len(lines.clean)
     own = mean([one.answer for one in lines.clean])
     what = "the answers" if any(row.answer for row in rows) else "the likeliest tokens"
-    said = f"{what} have {own}"
+    said = f"{what} have {mean_text(own)}"
     if lines.edited:
-        said += f" → {mean([one.answer for one in lines.edited])}"
+        said += f" → {mean_text(mean([one.answer for one in lines.edited]))}"
     said += f" over {n:,} prompt{'s' * (n != 1)}"
     first = mean([float(one.rank == 1) for one in lines.clean])
     if any(row.answer for row in rows):
         said += f" · first of all in {round(100 * first.value)} %"
     if lines.kl:
-        said += f" · KL {mean([kl[-1] for kl in lines.kl])}"
+        said += f" · KL {mean_text(mean([kl[-1] for kl in lines.kl]))}"
     report.say(" · ".join(filter(None, [said, band.sentence if band else ""])))
 
 
@@ -362,13 +371,15 @@ def _set_items(lines: Lines, report: Report, has_foil: bool) -> list[Scalar]:
         item("logit of answer − foil", "logit_difference", lambda one: one.difference, "logits")
 
     def tokens(name: str, key: str, series: list[np.ndarray], edited: list[np.ndarray] | None = None) -> None:
-        found = clustered([part.sum(dtype=np.float64) for part in series], [len(part) for part in series])
+        found = clustered_mean([part.sum(dtype=np.float64) for part in series], [len(part) for part in series])
         if not found.n:
             return
         report.scalar(key, found.value)
         other = None
         if edited:
-            other = clustered([part.sum(dtype=np.float64) for part in edited], [len(part) for part in edited]).value
+            other = clustered_mean(
+                [part.sum(dtype=np.float64) for part in edited], [len(part) for part in edited]
+            ).value
             report.scalar(f"{key}_edited", other)
         se = None if np.isnan(found.se) else found.se
         items.append(Scalar(name=name, value=found.value, unit="nats", se=se, n=found.n, edited=other))
@@ -386,16 +397,28 @@ def _set_items(lines: Lines, report: Report, has_foil: bool) -> list[Scalar]:
 
 def _set_table(lab: Lab, rows: list[Asked], lines: Lines, has_foil: bool) -> Table:
     columns = [
-        Column(name="prompt"),
-        Column(name="answer", kind="token", help="the token that is watched: the likeliest where none was named"),
-        Column(name="probability", kind="probability"),
-        Column(name="rank", kind="int"),
-        *([Column(name="over foil", kind="signed", help="logit of the answer − foil")] if has_foil else []),
-        Column(name="entropy", kind="number", help="nats"),
-        Column(name="loss", kind="number", help="mean surprise along the prompt, nats"),
+        Column(key="prompt", name="prompt", kind="prompt"),
+        Column(
+            key="answer",
+            name="answer",
+            kind="token",
+            help="the token that is watched: the likeliest where none was named",
+        ),
+        Column(key="probability", name="probability", kind="probability"),
+        Column(key="rank", name="rank", kind="int"),
+        *(
+            [Column(key="logit_difference", name="over foil", kind="signed", help="logit of the answer − foil")]
+            if has_foil
+            else []
+        ),
+        Column(key="entropy", name="entropy", kind="number", help="nats"),
+        Column(key="loss", name="loss", kind="number", help="mean surprise along the prompt, nats"),
     ]
     if lines.edited:
-        columns += [Column(name="edited", kind="probability"), Column(name="KL", kind="number", help="nats")]
+        columns += [
+            Column(key="probability_edited", name="edited", kind="probability", edited=True),
+            Column(key="kl", name="KL", kind="number", help="nats"),
+        ]
     cells: list[list[Any]] = []
     for at, (row, numbers) in enumerate(zip(rows, lines.clean, strict=False)):
         line: list[Any] = [row.prompt.text, lab.token(lines.answers[at]), numbers.answer, numbers.rank]

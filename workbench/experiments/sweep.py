@@ -15,11 +15,13 @@ import numpy as np
 from msgspec import Meta
 
 from workbench.experiment import Cost, Experiment
-from workbench.experiments._common import about_tokens, quoted
+from workbench.experiments._common import about_tokens
 from workbench.experiments._sweep import KINDS, Sweep, Units, estimates, exact_effects, measure_chance, sweep_passes
 from workbench.experiments._target import Target, TargetParams, find_target
 from workbench.report import NextStep, Report
-from workbench.text import number, show_token
+from workbench.result_keys import Stages
+from workbench.result_keys import Units as UnitKeys
+from workbench.text import number, quoted, show_token
 from workbench.units import Head, Neuron
 from workbench.views import Column, Heatmap, Scalar, Scalars, Table
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from workbench.lab import Lab
     from workbench.model_info import ModelInfo
 
+_STAGES = {"neurons": Stages.NEURONS, "heads": Stages.HEADS, "stream": Stages.STREAM}
 SHOWN = 200
 """rows of a table at most"""
 
@@ -75,7 +78,7 @@ def sweep_into(
     for kind in KINDS:
         units = sweep[kind]
         n = units.count if params.exact else min(params.n, units.count)
-        exact_effects(target, units, n, report, f"{kind}, exact")
+        exact_effects(target, units, n, report, _STAGES[kind])
         tell(target, params, sweep, report)
         shown()
     if params.others:
@@ -86,11 +89,12 @@ def sweep_into(
 
 def tell(target: Target, params: Params, sweep: Sweep, report: Report) -> None:
     """All views of what is known so far."""
-    for kind in ("neurons", "heads"):
-        report.add(kind, table(target, sweep[kind]))
-    report.add("where", heatmap(target, sweep["stream"]))
+    report.add(UnitKeys.NEURONS, table(target, sweep["neurons"]))
+    report.add(UnitKeys.HEADS, table(target, sweep["heads"]))
+    report.add(UnitKeys.WHERE, heatmap(target, sweep["stream"]))
     items = []
     for kind in KINDS:
+        report.scalar(kind, float(sweep[kind].count))
         spearman, overlap, n = sweep[kind].agreement()
         if n > 2:
             items += [
@@ -102,7 +106,7 @@ def tell(target: Target, params: Params, sweep: Sweep, report: Report) -> None:
         beyond = sweep[kind].beyond
         if beyond is not None:
             items.append(Scalar(name=f"{kind} beyond chance", value=float(beyond), n=sweep[kind].count, help=_CHANCE))
-            report.scalar(f"{kind}_beyond", float(beyond))
+            report.scalar(UnitKeys.beyond(kind), float(beyond))
     if items:
         report.add("numbers", Scalars(title="How far to trust it", note=_CHANCE, items=items))
     report.scalar("clean", target.clean)
@@ -149,7 +153,7 @@ def table(target: Target, units: Units, rows: int = SHOWN) -> Table:
     for layer, index in units.ranked()[:rows]:
         exact = units.exact[layer, index]
         known = bool(np.isfinite(exact))
-        beyond = "" if out is None else "yes" if out[layer, index] else "no"
+        beyond = "" if out is None else UnitKeys.YES if out[layer, index] else "no"
         cells.append(
             [
                 str(make(layer, index)),
@@ -159,16 +163,16 @@ def table(target: Target, units: Units, rows: int = SHOWN) -> Table:
                 beyond,
             ]
         )
-    quantity = Column(name="then", kind=target.kind, help=target.quantity)
+    change = f"change of {target.change}"
     return Table(
         title=f"{units.kind.capitalize()} switched off",
         note=chance_note(units, min(20, units.count)),
         columns=[
-            Column(name=units.kind[:-1], kind="unit"),
-            Column(name="estimate", kind="signed", help=f"−Σ a·∂: change of {target.change}"),
-            Column(name="exact", kind="signed", help=f"change of {target.change} when it is off"),
-            quantity,
-            Column(name="beyond chance", help=_CHANCE),
+            Column(key=UnitKeys.UNIT, name=units.kind[:-1], kind="unit"),
+            Column(key=UnitKeys.ESTIMATE, name="estimate", kind="signed", help=f"−Σ a·∂: {change}", quantity=change),
+            Column(key=UnitKeys.EXACT, name="exact", kind="signed", help=f"{change} when it is off", quantity=change),
+            Column(key=UnitKeys.LEFT, name="then", kind=target.kind, help=target.quantity, quantity=target.quantity),
+            Column(key=UnitKeys.BEYOND, name="beyond chance", help=_CHANCE),
         ],
         rows=cells,
     )

@@ -12,6 +12,7 @@ from workbench.experiment import Experiment
 from workbench.experiments._common import asked, carried
 from workbench.params import PromptParams
 from workbench.report import NextStep, Report
+from workbench.result_keys import TokenIds
 from workbench.text import count, shorten, show_token
 from workbench.views import Column, Table, Tokens
 
@@ -46,6 +47,7 @@ def _tell_one(prompt: Prompt, report: Report) -> None:
         Tokens(
             title="As the model reads it",
             note=prompt.describe,
+            tokenization=prompt.tokenization,
             tokens=prompt.tokens,
             rows=[],
             value_label="",
@@ -54,21 +56,23 @@ def _tell_one(prompt: Prompt, report: Report) -> None:
         ),
     )
     columns = [
-        Column(name="position", kind="int"),
-        Column(name="token", kind="token"),
-        Column(name="id", kind="int", help="its row of the vocabulary"),
-        Column(name="from", help="who wrote it: the text, the tokenizer (BOS), the chat template"),
+        Column(key="position", name="position", kind="position"),
+        Column(key=TokenIds.TOKEN, name="token", kind="token"),
+        Column(key="id", name="id", kind="int", help="its row of the vocabulary"),
+        Column(key=TokenIds.ORIGIN, name="from", help="who wrote it: the text, the tokenizer (BOS), the chat template"),
     ]
     rows = [
         [at, token, int(index), origin]
         for at, (token, index, origin) in enumerate(zip(prompt.tokens, prompt.ids, origins, strict=True))
     ]
-    report.add("ids", Table(title="Token by token", note=prompt.describe, columns=columns, rows=rows))
     if prompt.template:
         added = f"{count(origins.count('template'))} of them the chat template's"
     else:
         added = "no BOS" if prompt.bos is None else f"the first is the BOS {show_token(prompt.bos)}"
-    report.say(f"{_counted(len(prompt))}, {added}: {shorten(_listed(prompt, _SAID), _SAID)}")
+    counted = f"{_counted(len(prompt))}, {added}"
+    ids = Table(title="Token by token", note=prompt.describe, tokenization=counted, columns=columns, rows=rows)
+    report.add(TokenIds.VIEW, ids)
+    report.say(f"{counted}: {shorten(_listed(prompt, _SAID), _SAID)}")
 
 
 def _tell_set(prompts: list[Prompt], report: Report) -> None:
@@ -79,9 +83,9 @@ def _tell_set(prompts: list[Prompt], report: Report) -> None:
     else:
         added = "no BOS" if first.bos is None else f"each begins with the BOS {show_token(first.bos)}"
     columns = [
-        Column(name="prompt"),
-        Column(name="tokens", kind="int"),
-        Column(name="split", help="the text's own tokens, without BOS and chat template"),
+        Column(key="prompt", name="prompt", kind="prompt"),
+        Column(key="tokens", name="tokens", kind="int"),
+        Column(key="split", name="split", help="the text's own tokens, without BOS and chat template"),
     ]
     rows = [[prompt.text, len(prompt), _listed(prompt, _LISTED)] for prompt in prompts]
     report.add("prompts", Table(title="Prompt by prompt", note=added, columns=columns, rows=rows))

@@ -14,12 +14,12 @@ from msgspec import Meta
 
 from workbench.errors import UserError
 from workbench.experiment import Experiment
-from workbench.experiments._common import quoted
 from workbench.experiments._index import about, open_index
 from workbench.params import ChatSwitch, IndexName, PromptText
 from workbench.params import Params as BaseParams
 from workbench.report import NextStep, Report
-from workbench.text import count, number, show_token
+from workbench.result_keys import Ranking
+from workbench.text import count, number, quoted, show_token
 from workbench.views import Column, Lines, Scalar, Scalars, Series, Table
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     report.say(_sentence(found, index, prompt, order, expected, seen))
     report.add("ranking", _table(found, index, prompt, order, expected, seen))
     report.add("chance", _against_chance(found, len(prompt) - 1))
-    report.add("all", _all(found, index))
+    report.add(Ranking.VIEW, _all(found, index))
     report.add(
         "counts",
         Scalars(
@@ -169,18 +169,19 @@ def _table(found: Ranked, index: NeuronIndex, prompt: Prompt, order: np.ndarray,
         note=f"the first {count(len(rows))} of {count(len(order))}; beyond the corpus' range: {count(seen)}, by chance "
         f"{number(expected)}; {about(index)}",
         columns=[
-            Column(name="unit", kind="unit"),
+            Column(key="unit", name="unit", kind="unit"),
             Column(
+                key="unusual",
                 name="unusual",
                 kind="number",
                 help=SCORE,
             ),
-            Column(name="at", kind="token"),
-            Column(name="value", kind="signed"),
-            Column(name="corpus min", kind="signed"),
-            Column(name="corpus max", kind="signed"),
-            Column(name="sd beyond", kind="number"),
-            Column(name="best feature"),
+            Column(key="token", name="at", kind="token"),
+            Column(key="value", name="value", kind="signed"),
+            Column(key="corpus_min", name="corpus min", kind="signed"),
+            Column(key="corpus_max", name="corpus max", kind="signed"),
+            Column(key="sd_beyond", name="sd beyond", kind="number"),
+            Column(key="feature", name="best feature"),
         ],
         rows=rows,
     )

@@ -17,12 +17,15 @@ from msgspec import Meta
 
 from workbench.experiment import Cost, Experiment
 from workbench.experiments import dla, sweep
-from workbench.experiments._common import about_tokens, quoted
+from workbench.experiments._common import about_tokens
 from workbench.experiments._search import Found, search, search_passes
 from workbench.experiments._sweep import GRADIENT, LATER, Units, other_answers, sweep_passes
 from workbench.experiments._target import Target, TargetParams, find_target
 from workbench.report import NextStep, Report
-from workbench.text import number, show_token
+from workbench.result_keys import Direct, NextToken, Picked, Stages, Verdict
+from workbench.result_keys import Units as UnitKeys
+from workbench.statistics import band, place_among
+from workbench.text import number, quoted, show_token
 from workbench.units import format_units
 from workbench.views import Column, Histogram, Mark, Series, Table
 
@@ -89,10 +92,8 @@ class Case:
 
     @property
     def percentile(self) -> float:
-        """Where the pick lies among the random sets, 0 is the lowest: (smaller + ½(ties + 1)) / (n + 1)."""
-        values = np.asarray(self.random)
-        ties = np.abs(values - self.off) <= 1e-7
-        return float(((values < self.off) & ~ties).sum() + (ties.sum() + 1) / 2) / (len(values) + 1)
+        """Where the pick lies among the random sets, 0 is the lowest."""
+        return place_among(self.off, self.random).percentile
 
     @property
     def beyond(self) -> bool:
@@ -104,7 +105,7 @@ class Case:
     def made_twice(self) -> bool:
         """Whether neither of a pair alone shows what both do, and both do more than 95 % of the random sets."""
         together, *alone = (value - self.target.clean for value in self.pair)
-        floor = float(np.quantile(self.random or [self.target.clean], 0.05)) - self.target.clean
+        floor = band(self.random or [self.target.clean]).low - self.target.clean
         return together < min(floor, -0.1) and all(4 * abs(one) < abs(together) for one in alone)
 
     def sentence(self) -> str:
@@ -134,8 +135,8 @@ class Case:
         return " · ".join(parts)
 
     def _band(self, values: list[float]) -> str:
-        low, middle, high = np.quantile(values, (0.05, 0.5, 0.95))
-        return f"{self.target.shown(middle)} ({self.target.shown(low)}–{self.target.shown(high)})"
+        of = band(values)
+        return f"{self.target.shown(of.median)} ({self.target.shown(of.low)}–{self.target.shown(of.high)})"
 
     def table(self) -> Table:
         target = self.target
@@ -143,11 +144,15 @@ class Case:
             ["nothing", "", *self._cells([target.clean]), None],
             ["these", format_units(self.found.units), *self._cells([self.off]), self.found.effects[-1]],
         ]
+        keys = [Verdict.CLEAN, Verdict.PICKED]
         for (name, value), own in zip(self.unrelated, self.own, strict=True):
+            keys.append(Verdict.OTHER_ANSWER)
             rows.append([f"picked for {name}", "", *self._cells([value]), own])
         if self.random:
+            keys.append(Verdict.RANDOM)
             rows.append([self.kind, f"n {len(self.random)}", *self._cells(self.random), None])
         if self.as_far:
+            keys.append(Verdict.SAME_DISTANCE)
             rows.append(["random directions, as far", f"n {len(self.as_far)}", *self._cells(self.as_far), None])
         kind = target.kind
         note = f"percentile of these among the random ones {number(100 * self.percentile)} %" if self.random else ""
@@ -155,23 +160,32 @@ class Case:
             title="Switched off",
             note=note,
             columns=[
-                Column(name="what"),
-                Column(name="which"),
-                Column(name=target.quantity, kind=kind, help="the median, where there are many"),
-                Column(name="5 %", kind=kind),
-                Column(name="95 %", kind=kind),
+                Column(key=Verdict.WHAT, name="what"),
+                Column(key=Verdict.WHICH, name="which"),
                 Column(
+                    key=Verdict.LEFT,
+                    name=target.quantity,
+                    kind=kind,
+                    help="the median, where there are many",
+                    quantity=target.quantity,
+                ),
+                Column(key=Verdict.LOW, name="5 %", kind=kind),
+                Column(key=Verdict.HIGH, name="95 %", kind=kind),
+                Column(
+                    key=Verdict.OWN,
                     name="own answer",
                     kind="signed",
                     help=f"change of the {self.picked_by}, of what each was picked for",
                 ),
             ],
             rows=rows,
+            row_keys=keys,
         )
 
     def _cells(self, values: list[float]) -> list[float | None]:
-        low, middle, high = self.target.readable(np.quantile(values, (0.05, 0.5, 0.95)))
-        return [float(middle), float(low) if len(values) > 1 else None, float(high) if len(values) > 1 else None]
+        of = band(values)
+        low, median, high = self.target.readable(np.asarray([of.low, of.median, of.high]))
+        return [float(median), float(low) if len(values) > 1 else None, float(high) if len(values) > 1 else None]
 
     def histogram(self) -> Histogram:
         """The random sets by what they leave of the answer, and where the picks lie."""
@@ -207,14 +221,14 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     straight = dla.Params(**params.target())
     with report.part("dla", straight, lab.plain_edits) as part:
         dla.add_parts(target, target.study.direct(target.metric), straight, part)
-    report.add("direct", part.views["direct"])
-    report.add("next", _next(lab, target))
+    report.add(Direct.VIEW, part.views[Direct.VIEW])
+    report.add(NextToken.VIEW, _next(lab, target))
     swept = sweep.Params(**params.target(), n=params.n)
     with report.part("sweep", swept, lab.plain_edits) as part:
         units = sweep.sweep_into(lab, target, swept, part, shown=lambda: _show(report, part))["neurons"]
         _show(report, part)
     metric = target.metric.unlevelled
-    found = search(target.study, metric, params.size, report, "searching")
+    found = search(target.study, metric, params.size, report, Stages.SEARCH)
     case = _case(target, found, units, params)
     _tell(case, report, after)
     _compare(lab, case, params, report, after)
@@ -222,16 +236,24 @@ def run(lab: Lab, params: Params, report: Report) -> None:
 
 
 def _show(report: Report, part: Report) -> None:
-    """The sweep's views in the whole's own list."""
-    for key in ("neurons", "heads", "where"):
+    """The sweep's views in the whole's own list, and how many units there are."""
+    for key in (UnitKeys.NEURONS, UnitKeys.HEADS, UnitKeys.WHERE):
         if key in part.views:
             report.add(key, part.views[key])
+    for kind in (UnitKeys.NEURONS, UnitKeys.HEADS):
+        for key in (kind, UnitKeys.beyond(kind)):
+            if key in part.scalars:
+                report.scalar(key, part.scalars[key])
 
 
 def _next(lab: Lab, target: Target) -> Table:
     """What the prompt is followed by, with nothing switched off; the answer and the foil wherever they are."""
     ranking = target.study.ranking
-    asked = {target.answer: "answer"} if target.foil is None else {target.answer: "answer", target.foil: "foil"}
+    asked = (
+        {target.answer: NextToken.ANSWER}
+        if target.foil is None
+        else {target.answer: NextToken.ANSWER, target.foil: NextToken.FOIL}
+    )
     rows: list[list[Any]] = []
     for index in dict.fromkeys([*map(int, ranking[:LIKELIEST]), *asked]):
         rank = int(np.flatnonzero(ranking == index)[0]) + 1
@@ -240,11 +262,12 @@ def _next(lab: Lab, target: Target) -> Table:
     return Table(
         title="Next token",
         note=target.prompt.describe,
+        tokenization=target.prompt.tokenization,
         columns=[
-            Column(name="rank", kind="int", help="1 is the likeliest"),
-            Column(name="token", kind="token"),
-            Column(name="probability", kind="probability"),
-            Column(name="asked", help="answer and foil of the question"),
+            Column(key="rank", name="rank", kind="int", help="1 is the likeliest"),
+            Column(key=NextToken.TOKEN, name="token", kind="token"),
+            Column(key=NextToken.PROBABILITY, name="probability", kind="probability"),
+            Column(key=NextToken.ASKED, name="asked", help="answer and foil of the question"),
         ],
         rows=rows,
     )
@@ -272,16 +295,16 @@ def _compare(lab: Lab, case: Case, params: Params, report: Report, after: str) -
     case.kind, case.wanted = controls.kind, len(controls.plans)
     if controls.problem:
         report.note(controls.problem)
-    for results in study.track(controls.plans, report, "controls", "random neurons"):
+    for results in study.track(controls.plans, report, "controls", Stages.RANDOM):
         case.random += [float(value) for value in results.value(target.metric)]
         _tell(case, report, after)
     far = same_distance(lab, study, study.off(case.found.units), params.controls)
-    for results in study.track(far.plans, report, "controls", "random directions"):
+    for results in study.track(far.plans, report, "controls", Stages.SAME_DISTANCE):
         case.as_far += [float(value) for value in results.value(target.metric)]
         _tell(case, report, after)
     for other in other_answers(study, target.metric, params.unrelated, lab.seed + 1):
         name = show_token(lab.token(other.answer))
-        picked = search(study, other, params.size, report, f"the same for {name}")
+        picked = search(study, other, params.size, report, Stages.OTHER_ANSWERS)
         value = next(iter(study.run([study.off(picked.units)]))).value(target.metric)
         case.unrelated.append((name, float(value[0])))
         case.own.append(picked.effects[-1])
@@ -290,21 +313,21 @@ def _compare(lab: Lab, case: Case, params: Params, report: Report, after: str) -
 
 def _tell(case: Case, report: Report, after: str) -> None:
     target = case.target
-    report.add("verdict", case.table())
-    report.add("picked", _picked(case))
+    report.add(Verdict.VIEW, case.table())
+    report.add(Picked.VIEW, _picked(case))
     if case.random:
         report.add("controls", case.histogram())
-        low, middle, high = np.quantile(case.random, (0.05, 0.5, 0.95))
+        of = band(case.random)
         report.scalar("controls", len(case.random))
-        report.scalar("controls_low", float(low))
-        report.scalar("controls_median", float(middle))
-        report.scalar("controls_high", float(high))
+        report.scalar("controls_low", of.low)
+        report.scalar("controls_median", of.median)
+        report.scalar("controls_high", of.high)
         report.scalar("percentile", case.percentile)
     report.scalar("off", case.off)
     report.scalar("own", case.found.effects[-1])
     if case.unrelated:
         report.scalar("unrelated_lowest", min(value for _, value in case.unrelated))
-    report.scalar("beyond", float(case.beyond))
+    report.scalar(Verdict.IS_BEYOND, float(case.beyond))
     if target.metric.kind == "log-prob":
         report.scalar("probability", float(np.exp(target.clean)))
         report.scalar("probability_off", float(np.exp(case.off)))
@@ -328,14 +351,24 @@ def _picked(case: Case) -> Table:
         title="Picked together",
         note=note,
         columns=[
-            Column(name="", kind="int"),
-            Column(name="neuron", kind="unit"),
+            Column(key="place", name="", kind="int"),
+            Column(key=UnitKeys.UNIT, name="neuron", kind="unit"),
             Column(
-                name="together", kind="signed", help=f"change of the {case.picked_by}, with it and those above it off"
+                key=Picked.TOGETHER,
+                name="together",
+                kind="signed",
+                help=f"change of the {case.picked_by}, with it and those above it off",
             ),
-            Column(name="estimate", kind="signed", help=f"−Σ a·∂: change of {case.target.change}"),
-            Column(name="exact", kind="signed", help=f"change of {case.target.change} when it alone is off"),
-            Column(name="then", kind=case.target.kind, help=case.target.quantity),
+            Column(
+                key=UnitKeys.ESTIMATE, name="estimate", kind="signed", help=f"−Σ a·∂: change of {case.target.change}"
+            ),
+            Column(
+                key=UnitKeys.EXACT,
+                name="exact",
+                kind="signed",
+                help=f"change of {case.target.change} when it alone is off",
+            ),
+            Column(key=UnitKeys.LEFT, name="then", kind=case.target.kind, help=case.target.quantity),
         ],
         rows=rows,
     )

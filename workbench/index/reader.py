@@ -17,6 +17,7 @@ from workbench.index.catalogue import ADDRESS, DATA, NUMERIC, SIGNS, WEIGHTS, In
 from workbench.index.families import FAMILIES, NAMES
 from workbench.index.format import BINS, IndexFile, open_array, read_index_file, weights_folder_name
 from workbench.model_info import ModelInfo
+from workbench.statistics import rank_percentile
 
 _TRIES = 5
 
@@ -122,12 +123,7 @@ class NeuronIndex:
         """Where a neuron stands within its layer, 0 … 100; nan where its value is unknown."""
         start = neuron // self.info.d_mlp * self.info.d_mlp
         values = np.asarray(self.columns[column].values[start : start + self.info.d_mlp])
-        own = values[neuron - start]
-        if values.dtype.kind == "f" and math.isnan(own):
-            return math.nan
-        smaller, equal = int((values < own).sum()), int((values == own).sum())
-        known = int(values.size - np.isnan(values).sum()) if values.dtype.kind == "f" else values.size
-        return 100 * (smaller + equal / 2) / known
+        return rank_percentile(values, neuron - start)
 
     # --- tokens -------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from workbench.index.format import Counts
+from workbench.statistics import clustered_error, streamed_spread
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -44,7 +45,7 @@ def moments(sums: np.ndarray, n: int) -> Moments:
 def clustered_se(arrays: Arrays, counts: Counts) -> np.ndarray:
     """Standard error of the mean, clustered by document, float64 [neuron]; nan with fewer than two documents.
 
-    SE² = D/(D−1) · Σ_d (S_d − n_d μ)² / N², from ΣS_d², ΣS_d n_d, Σn_d². A document still open counts as it stands.
+    A document still open counts as it stands.
     """
     open_sums = arrays["open_sums"]
     open_counts = arrays["open_counts"].astype(np.float64)
@@ -52,12 +53,10 @@ def clustered_se(arrays: Arrays, counts: Counts) -> np.ndarray:
     cross = arrays["clusters"][1] + (open_sums * open_counts[:, None]).sum(axis=0)
     n_squares = counts.closed_squares + float((open_counts**2).sum())
     n, documents = sum(counts.tokens), counts.closed_documents + int((open_counts > 0).sum())
-    if documents < 2 or n == 0:
+    if n == 0:
         return np.full(squares.shape, np.nan)
     mean = arrays["sums"][:, 0].sum(axis=0) / n
-    spread = np.maximum(squares - 2 * mean * cross + mean**2 * n_squares, 0)
-    result: np.ndarray = np.sqrt(documents / (documents - 1) * spread) / n
-    return result
+    return clustered_error(streamed_spread(squares, cross, n_squares, mean), documents, n)
 
 
 def variance_reduction(

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from workbench.errors import GrammarError
+from workbench.statistics import rank_percentiles
 from workbench.units import Neuron, parse_units
 
 if TYPE_CHECKING:
@@ -212,11 +213,4 @@ def _as_stored(values: np.ndarray, number: float) -> float | np.generic:
 
 def percentiles(values: np.ndarray, n_layers: int) -> np.ndarray:
     """Of each neuron, the per cent of its layer with a smaller value, ties counted half [neuron]; nan stays nan."""
-    by_layer = np.asarray(values, np.float64).reshape(n_layers, -1)
-    found = np.full(by_layer.shape, np.nan)
-    for layer, row in enumerate(by_layer):
-        ordered = np.sort(row[~np.isnan(row)])
-        if len(ordered):
-            below = np.searchsorted(ordered, row, "left") + np.searchsorted(ordered, row, "right")
-            found[layer] = np.where(np.isnan(row), np.nan, 50 * below / len(ordered))
-    return found.ravel()
+    return np.concatenate([rank_percentiles(layer) for layer in np.asarray(values).reshape(n_layers, -1)])

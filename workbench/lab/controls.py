@@ -31,9 +31,6 @@ from workbench.lab.model import Lab
 from workbench.lab.values import Values
 from workbench.units import Site, Unit, kind_of
 
-TIE = 1e-7
-"""nats: effects nearer to each other than float32 rounding makes them are the same"""
-
 
 @dataclass(frozen=True)
 class Controls:
@@ -44,19 +41,6 @@ class Controls:
     """what they are: `random neurons of its kind`"""
     problem: str
     """why there are none or fewer than asked for, as a sentence; else empty"""
-
-    @staticmethod
-    def compare(value: float, controls: np.ndarray) -> tuple[int, int, int]:
-        """How many controls are smaller than an effect, equal to it (within TIE) and larger."""
-        ties = np.abs(controls - value) <= TIE
-        smaller, larger = (controls < value) & ~ties, (controls > value) & ~ties
-        return int(smaller.sum()), int(ties.sum()), int(larger.sum())
-
-    @staticmethod
-    def percentile(value: float, controls: np.ndarray) -> float:
-        """Where an effect lies among its controls, 0 to 1: (smaller + ½(ties + 1)) / (n + 1)."""
-        smaller, ties, _ = Controls.compare(value, controls)
-        return (smaller + (ties + 1) / 2) / (len(controls) + 1)
 
 
 def make_controls(

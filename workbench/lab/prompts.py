@@ -42,13 +42,20 @@ class Prompt:
         return len(self.ids)
 
     @property
-    def describe(self) -> str:
-        """The tokenization in one line: `6 tokens (no BOS)`."""
+    def tokenization(self) -> str:
+        """How many tokens, with BOS or without: `6 tokens (no BOS)`."""
         n = f"{count(len(self))} token{'s' * (len(self) != 1)}"
         if self.template:
-            around = f"{show_token(self.before)} before the text and {show_token(self.after)} after it"
-            return f"{n}; the chat template wrote {around}"
+            return n
         return f"{n} (no BOS)" if self.bos is None else f"{n}, the first is the BOS {show_token(self.bos)}"
+
+    @property
+    def describe(self) -> str:
+        """The same, with what the chat template wrote around the text."""
+        if not self.template:
+            return self.tokenization
+        around = f"{show_token(self.before)} before the text and {show_token(self.after)} after it"
+        return f"{self.tokenization}; the chat template wrote {around}"
 
     @cached_property
     def origins(self) -> list[Origin]:

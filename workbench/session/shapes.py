@@ -26,6 +26,7 @@ def check_shapes(view: AnyView) -> None:
             _series(view.series, points)
             _length(view.x_ticks, points, "x_ticks")
         case Bars():
+            _length(view.keys or None, len(view.labels), "keys")
             _series(view.series, len(view.labels))
         case Histogram():
             edges = _points(view.edges, "edges")
@@ -44,6 +45,7 @@ def check_shapes(view: AnyView) -> None:
             _fits(view.y, points, "y")
             _length(view.labels, points, "labels")
         case Table():
+            _length(view.row_keys or None, len(view.rows), "row_keys")
             for row in view.rows:
                 if not isinstance(row, list):
                     raise UserError("a table's row is no list")

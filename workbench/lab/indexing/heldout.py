@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -25,9 +26,9 @@ from workbench.lab.indexing.token_features import TokenFeatures
 from workbench.lab.loaded import Model
 from workbench.lab.passes import run_pass
 from workbench.report import Report
+from workbench.statistics import auc, bootstrap
 from workbench.units import Neuron, Site
 
-BOOTSTRAPS = 200
 _WORD = re.compile(r"\s*(\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|[^\s,]+)\s*(?:,|$)")
 
 
@@ -166,7 +167,7 @@ def try_rule(
         random = [auc(values[:, at], label) for at in range(n_own, values.shape[1])]
         better = np.maximum(random, 1 - np.asarray(random))
         own_values = direction * values[:, place]
-        low, high = interval(own_values, label, document, generator)
+        low, high = bootstrap(partial(auc, own_values, label), document, generator)
         tried.append(
             Tried(
                 neuron,
@@ -217,27 +218,3 @@ def _holds(rule: Rule, block: Block, features: TokenFeatures) -> np.ndarray:
         return np.isin(block.ids, np.fromiter(rule.tokens, dtype=np.int64))
     held: np.ndarray = features.of(block.ids)[features.names.index(rule.feature)] > 0
     return held
-
-
-def auc(values: np.ndarray, label: np.ndarray, weight: np.ndarray | None = None) -> float:
-    """Chance that a token with the label has a higher value than one without; ties count half. `weight` [token]."""
-    weight = np.ones(len(values)) if weight is None else weight
-    _, place = np.unique(values, return_inverse=True)
-    inside = np.bincount(place, weight * label)
-    outside = np.bincount(place, weight * ~label)
-    below = np.cumsum(outside) - outside
-    total = inside.sum() * outside.sum()
-    return float((inside * (below + outside / 2)).sum() / total) if total else float("nan")
-
-
-def interval(
-    values: np.ndarray, label: np.ndarray, document: np.ndarray, generator: np.random.Generator
-) -> tuple[float, float]:
-    """2.5 % and 97.5 % of the AUC over resampled documents."""
-    numbers, place = np.unique(document, return_inverse=True)
-    found = []
-    for _ in range(BOOTSTRAPS):
-        times = np.bincount(generator.integers(0, len(numbers), len(numbers)), minlength=len(numbers))
-        found.append(auc(values, label, times[place].astype(np.float64)))
-    low, high = np.nanpercentile(found, [2.5, 97.5])
-    return float(low), float(high)

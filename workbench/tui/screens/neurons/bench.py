@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from workbench.errors import UserError
+from workbench.result_keys import NextToken, Ranking
 from workbench.text import count
 from workbench.tui.latest import Following, Latest
 from workbench.tui.screens.neurons import steps
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 BASKET = "basket"
 """what the set without a name is called in filters and `--units basket`"""
 _REMEMBERED = 400
+_SHOWN = frozenset({NextToken.VIEW, Ranking.VIEW})
+"""views of our steps that are read"""
 _CONTROLS = 64
 
 
@@ -148,8 +151,8 @@ class Bench:
             found = []
             for one in asked:
                 step = reader.step(one.step)
-                views = [reader.load_view(row) for row in reader.views(one.step)[:3]] if one.kind != "index" else []
-                found.append((one, step, views))
+                rows = [row for row in reader.views(one.step) if row.key in _SHOWN]
+                found.append((one, step, {row.key: reader.load_view(row) for row in rows}))
             pins = [(pin.unit, pin.name) for pin in reader.pins()]
             return pins, [note.text for note in reader.notes() if note.step is None], found
 
@@ -164,7 +167,7 @@ class Bench:
             self._answered(one, step, views)
         self.screen.pane.refill()
 
-    def _answered(self, asked: Asked, step: StepRecord, views: Sequence[AnyView]) -> None:
+    def _answered(self, asked: Asked, step: StepRecord, views: Mapping[str, AnyView]) -> None:
         from workbench.session.records import FINISHED
 
         finished = step.status in FINISHED
@@ -181,7 +184,7 @@ class Bench:
         if finished and asked in self._asked:
             self._asked.remove(asked)
 
-    def _ranked(self, step: StepRecord, views: Sequence[AnyView]) -> None:
+    def _ranked(self, step: StepRecord, views: Mapping[str, AnyView]) -> None:
         """`unusual` has answered: its ranking becomes a column, and the order."""
         index = self.screen.browse.index
         column = steps.ranking_column(views, index) if index else None
@@ -260,7 +263,7 @@ class Bench:
     def edit(self, neuron: int, change: str) -> None:
         """Zero or scale a neuron on your text, beside matched controls."""
         text = f"{self.screen.browse.address(neuron)}{change}"
-        self._changes[(self.text, neuron)] = Change(text, "queued", "")
+        self._changes[(self.text, neuron)] = Change(text, "queued")
         self.screen.pane.show_text()
         params = {"prompt": self.text, "controls": _CONTROLS}
         self._do(self._submit("edit", "predict", params, [text], neuron=neuron, edit=text))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from workbench.index.completion import Completion
+from workbench.result_keys import Ranking
 from workbench.text import count, size
 from workbench.views import AnyView, Lines
 
@@ -20,15 +21,15 @@ if TYPE_CHECKING:
 UNUSUAL = "unusual"
 
 
-def ranking_column(views: Sequence[AnyView], index: NeuronIndex) -> IndexColumn | None:
-    """A line over every neuron of the model, in its order, as a column."""
+def ranking_column(views: Mapping[str, AnyView], index: NeuronIndex) -> IndexColumn | None:
+    """What `unusual` says of every neuron of the model, in its order, as a column."""
     from workbench.index.catalogue import IndexColumn
 
-    for view in views:
-        if isinstance(view, Lines) and len(view.x) == index.info.n_neurons:
-            values = np.asarray(view.series[0].y, dtype=np.float32)
-            return IndexColumn(name=UNUSUAL, title=UNUSUAL, help=view.y_label, kind="number", values=values)
-    return None
+    view = views.get(Ranking.VIEW)
+    if not isinstance(view, Lines) or len(view.x) != index.info.n_neurons:
+        return None
+    values = np.asarray(view.series[0].y, dtype=np.float32)
+    return IndexColumn(name=UNUSUAL, title=UNUSUAL, help=view.y_label, kind="number", values=values)
 
 
 def index_choices(there: Sequence[IndexInfo], offered: Sequence[Offer]) -> list[Completion]:

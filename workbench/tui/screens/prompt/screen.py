@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -145,9 +144,6 @@ def _text_field(own: Sequence[Field]) -> Field:
 
 
 def tokenization(snapshot: Snapshot) -> str:
-    """`6 tokens (no BOS)`, as the experiment noted it under its views."""
-    for shown in snapshot.views:
-        note = getattr(shown.view, "note", "")
-        if match := re.match(r"[\d,]+ tokens?\b[^;·]*", note):
-            return safe(match[0].strip())
-    return ""
+    """`6 tokens (no BOS)`, as a view of the prompt says it."""
+    views = (shown.view for shown in snapshot.views)
+    return safe(next((view.tokenization for view in views if view is not None and view.tokenization), ""))

@@ -9,6 +9,7 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 from workbench.errors import UserError
+from workbench.result_keys import TokenIds
 from workbench.text import safe, shorten, shorten_left, show_token, width
 from workbench.tui.theme import ink
 from workbench.tui.worker_words import ready
@@ -103,7 +104,6 @@ def _split(answer: PeekAnswer) -> Split | None:
     table = next((view for view in peek_views(answer) if isinstance(view, Table)), None)
     if table is None:
         return None
-    names = [column.name for column in table.columns]
-    token, origin = names.index("token"), names.index("from")
-    own = tuple(str(row[token]) for row in table.rows if row[origin] == "text")
-    return Split(safe(answer.headline.partition(":")[0]), own)
+    rows = table.records()
+    own = tuple(str(row.get(TokenIds.TOKEN)) for row in rows if row.get(TokenIds.ORIGIN) == TokenIds.TEXT)
+    return Split(safe(table.tokenization), own)

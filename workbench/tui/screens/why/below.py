@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from workbench.result_keys import Answer
 from workbench.text import fit, safe, shorten, width
-from workbench.tui.screens.why.finding import Level, trial_tokens
+from workbench.tui.screens.why.finding import OWN_SET, Level, trial_tokens
 from workbench.tui.screens.why.words import level_lines, running_line, sentence, token_lines, token_row
 from workbench.tui.widgets.result.words import edits_text, status_line
 
@@ -62,7 +63,7 @@ def below(finding: Finding, desk: Desk, link: Link | None, cells: int, most: int
 def _said(finding: Finding, desk: Desk, trial: Trial | None, cells: int, colors: Ink) -> list[Text]:
     """The step's sentence; while units are off, the trial's."""
     if not desk.off:
-        return sentence(finding.record.headline, cells, colors) if finding.record.headline else []
+        return sentence(finding.record, finding.is_noise, cells, colors) if finding.record.headline else []
     units = ", ".join(desk.chosen)
     head = Text(no_wrap=True).append("off: ", colors.second + colors.strong)
     head.append(shorten(f"{units}{' (the pick)' if desk.is_pick else ''}", cells - 5), colors.second)
@@ -73,7 +74,7 @@ def _said(finding: Finding, desk: Desk, trial: Trial | None, cells: int, colors:
     if record.error:
         lines.append(Text.assemble(("! ", colors.bad), (shorten(safe(record.error), cells - 2), colors.plain)))
     if record.headline:
-        lines += sentence(record.headline, cells, colors)
+        lines += sentence(record, False, cells, colors)
     if not trial.snapshot.finished:
         lines.append(_short(status_line(record, None, colors), cells))
     return lines
@@ -92,10 +93,10 @@ def _own_level(finding: Finding, desk: Desk, trial: Trial | None) -> list[Level]
     """What the user's own set leaves of the answer."""
     if trial is None or desk.is_pick:
         return []
-    name = "answer_probability_edited" if finding.is_probability else "logit_difference_edited"
+    name = Answer.PROBABILITY_EDITED if finding.is_probability else Answer.DIFFERENCE_EDITED
     value = trial.snapshot.record.scalars.get(name)
     n = len(desk.chosen)
-    return [] if value is None else [Level(f"your {n} unit{'s' * (n != 1)} (0)", value)]
+    return [] if value is None else [Level(OWN_SET, f"your {n} unit{'s' * (n != 1)} (0)", value)]
 
 
 def _side_by_side(left: list[Text], right: list[Text], cells: int) -> list[Text]:

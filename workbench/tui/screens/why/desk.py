@@ -87,8 +87,11 @@ class Desk:
         adopt = self._fresh or not self.screen.typing  # nobody's typing is taken away by a step from elsewhere
 
         def look(reader: SessionReader) -> Finding | None:
-            wanted = reader.last_of(EXPERIMENT) if step is None and adopt else step
-            return None if wanted is None else read_finding(reader, wanted, before)
+            asked = reader.last_of(EXPERIMENT) if step is None and adopt else step
+            finding = None if asked is None else read_finding(reader, asked, before)
+            if step is None and finding is not None and not finding.is_readable:
+                return None  # opened for what is asked next; the Timeline leads to what an old session has
+            return finding
 
         try:
             found = await self.app.feed.read(look)

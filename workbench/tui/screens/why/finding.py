@@ -14,9 +14,10 @@ import msgspec
 from workbench.drawing.check import mismatch
 from workbench.edits import Edit, SetTo
 from workbench.errors import UserError
+from workbench.result_keys import NextToken, Picked, Units, Verdict
 from workbench.tui.widgets.result.snapshot import ShownView, Snapshot, read_step
 from workbench.units import format_units, parse_unit, parse_units
-from workbench.views import Bars, Heatmap, Histogram, Table, from_builtins
+from workbench.views import Bars, Column, Heatmap, Histogram, Table, from_builtins
 
 if TYPE_CHECKING:
     from workbench.session.reader import SessionReader
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 V = TypeVar("V", Bars, Heatmap, Histogram, Table)
 EXPERIMENT = "why"
+OWN_SET = "own_set"
+"""the role of what the user's own set leaves of the answer"""
 TRIAL = "predict"
 """what shows the model with units switched off"""
 _TRIALS = 30
@@ -51,12 +54,14 @@ class Likely(NamedTuple):
     p: float
     edited: float | None = None
     asked: str = ""
-    """`answer`, `foil` or empty"""
+    """`NextToken.ANSWER`, `NextToken.FOIL` or empty"""
 
 
 class Level(NamedTuple):
     """What is left of the answer under something; `low` and `high` (5 and 95 %) where that is many."""
 
+    role: str
+    """a row of `Verdict`, or OWN_SET"""
     name: str
     value: float
     low: float | None = None
@@ -102,28 +107,35 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         view = found.view if found else None
         return view if isinstance(view, kind) and not mismatch(view) else None
 
-    def cells(self, key: str) -> list[dict[str, Any]]:
-        """A table's rows, each by the names of its columns."""
+    def records(self, key: str) -> list[dict[str, Any]]:
+        """A table's rows, each by the keys of its columns."""
         view = self.view(key, Table)
-        if view is None:
-            return []
-        names = [column.name for column in view.columns]
-        return [dict(zip(names, row, strict=False)) for row in view.rows]
+        return view.records() if view is not None else []
+
+    def column(self, view: str, key: str) -> Column | None:
+        table = self.view(view, Table)
+        return table.column(key) if table is not None else None
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether its tables have keys; those of sessions from before there were any are shown as plain tables."""
+        tables = [shown.view for shown in self.snapshot.views if isinstance(shown.view, Table)]
+        return not tables or any(column.key for table in tables for column in table.columns)
 
     @property
     def picked(self) -> tuple[str, ...]:
         """The units that the search picked, in the order in which they were taken."""
-        return tuple(text for row in self.cells("picked") if (text := _unit(row.get("neuron"))))
+        return tuple(text for row in self.records(Picked.VIEW) if (text := _unit(row.get(Units.UNIT))))
 
     def units(self, kind: str) -> list[UnitLine]:
-        """`neurons` (those that were picked on top) or `heads`, the largest effect first."""
+        """`Units.NEURONS` (those that were picked on top) or `Units.HEADS`, the largest effect first."""
         known: dict[str, UnitLine] = {}
         picked: dict[str, UnitLine] = {}
-        for row in self.cells("picked") if kind == "neurons" else ():
-            if unit := _unit(row.get("neuron")):
+        for row in self.records(Picked.VIEW) if kind == Units.NEURONS else ():
+            if unit := _unit(row.get(Units.UNIT)):
                 picked[unit] = _line(unit, row)._replace(picked=len(picked) + 1)
-        for row in self.cells(kind):
-            if unit := _unit(row.get(kind.removesuffix("s"))):
+        for row in self.records(kind):
+            if unit := _unit(row.get(Units.UNIT)):
                 line = _line(unit, row)
                 if unit in picked:
                     picked[unit] = line._replace(picked=picked[unit].picked)
@@ -131,53 +143,62 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
                     known[unit] = line
         return [*picked.values(), *known.values()]
 
+    def counted(self, kind: str) -> tuple[int | None, int | None]:
+        """How many units of a kind there are, and how many of them are beyond chance; None before that is known."""
+        scalars = self.record.scalars
+        every, beyond = _number(scalars.get(kind)), _number(scalars.get(Units.beyond(kind)))
+        return None if every is None else int(every), None if beyond is None else int(beyond)
+
     @property
     def likely(self) -> list[Likely]:
         """The likeliest next tokens with nothing off; answer and foil are among them."""
-        return [
-            Likely(row["token"], p, asked=str(row.get("asked") or ""))
-            for row in self.cells("next")
-            if isinstance(row.get("token"), str) and (p := _number(row.get("probability"))) is not None
-        ]
+        return _likely(self.view(NextToken.VIEW, Table))
 
     def asked(self, what: str) -> Likely | None:
-        """The `answer` or the `foil` as a token; None before it is known."""
-        return next((one for one in self.likely if one.asked == what), None)
+        """The answer or the foil as a token; None before it is known."""
+        return next((token for token in self.likely if token.asked == what), None)
 
     @property
     def quantity(self) -> str:
         """What levels are of: `p(' Paris')`, `logit ' Paris' − ' Lyon'`."""
-        view = self.view("verdict", Table)
-        return view.columns[2].name if view is not None and len(view.columns) > 2 else ""
+        column = self.column(Verdict.VIEW, Verdict.LEFT)
+        return column.quantity if column else ""
 
     @property
     def is_probability(self) -> bool:
-        view = self.view("verdict", Table)
-        return view is not None and len(view.columns) > 2 and view.columns[2].kind == "probability"
+        column = self.column(Verdict.VIEW, Verdict.LEFT)
+        return column is not None and column.kind == "probability"
 
     @property
     def effects(self) -> str:
         """What estimates and exact effects are: `change of log p(' Paris'), nats`."""
-        view = self.view("neurons", Table)
-        helps = (column.help.partition(": ")[2] for column in view.columns if column.name == "estimate") if view else ()
-        return next(iter(helps), "")
+        column = self.column(Units.NEURONS, Units.ESTIMATE)
+        return column.quantity if column else ""
 
     @property
     def levels(self) -> list[Level]:
         """Nothing off, the pick, random ones; last those picked for other answers, the first to go for want of room."""
-        found = []
-        for row in self.cells("verdict"):
-            value = _number(row.get(self.quantity))
+        levels = []
+        table = self.view(Verdict.VIEW, Table)
+        roles = table.row_keys if table is not None else []
+        for role, row in zip(roles, self.records(Verdict.VIEW), strict=False):
+            value = _number(row.get(Verdict.LEFT))
             if value is not None:
-                n = str(row.get("which") or "")
-                ends = (_number(row.get("5 %")), _number(row.get("95 %")))
-                found.append(Level(str(row.get("what")), value, *ends, n=n if n.startswith("n ") else ""))
-        return sorted(found, key=lambda one: one.name.startswith("picked for"))
+                many = role in (Verdict.RANDOM, Verdict.SAME_DISTANCE)
+                n = str(row.get(Verdict.WHICH) or "") if many else ""
+                ends = (_number(row.get(Verdict.LOW)), _number(row.get(Verdict.HIGH)))
+                levels.append(Level(role, str(row.get(Verdict.WHAT)), value, *ends, n=n))
+        return sorted(levels, key=lambda level: level.role == Verdict.OTHER_ANSWER)
+
+    @property
+    def is_noise(self) -> bool:
+        """Whether the search has ended with nothing beyond what it is compared with."""
+        return self.record.status == "done" and self.record.scalars.get(Verdict.IS_BEYOND) == 0
 
     @property
     def first(self) -> int:
         """The first position at which units are off: 1, or 0 where the prompt is one token."""
-        where = self.view("where", Heatmap)
+        where = self.view(Units.WHERE, Heatmap)
         return 0 if where is not None and where.values.shape[1] == 1 else 1
 
     def base(self) -> list[Edit]:
@@ -275,22 +296,23 @@ def _edits(record: StepRecord) -> list[Edit]:
 
 def trial_tokens(snapshot: Snapshot) -> list[Likely]:
     """The likeliest next tokens of a trial, clean beside edited, clean order."""
-    table = next((one.view for one in snapshot.views if one.key == "next"), None)
-    if not isinstance(table, Table) or mismatch(table):
-        return []
-    names = [column.name for column in table.columns]
-    found = []
-    for row in table.rows:
-        cells = dict(zip(names, row, strict=False))
-        p, edited = _number(cells.get("clean")), _number(cells.get("edited"))
-        if isinstance(cells.get("token"), str) and p is not None:
-            found.append(Likely(cells["token"], p, edited))
-    return found
+    table = next((shown.view for shown in snapshot.views if shown.key == NextToken.VIEW), None)
+    return _likely(table if isinstance(table, Table) and not mismatch(table) else None)
+
+
+def _likely(table: Table | None) -> list[Likely]:
+    tokens = []
+    for row in table.records() if table is not None else ():
+        token, p = row.get(NextToken.TOKEN), _number(row.get(NextToken.PROBABILITY))
+        if isinstance(token, str) and p is not None:
+            edited, asked = _number(row.get(NextToken.PROBABILITY_EDITED)), str(row.get(NextToken.ASKED) or "")
+            tokens.append(Likely(token, p, edited, asked))
+    return tokens
 
 
 def _line(unit: str, row: dict[str, Any]) -> UnitLine:
-    estimate, exact, then = map(_number, (row.get("estimate"), row.get("exact"), row.get("then")))
-    return UnitLine(unit, estimate, exact, then, row.get("beyond chance") == "yes")
+    estimate, exact, left = (_number(row.get(key)) for key in (Units.ESTIMATE, Units.EXACT, Units.LEFT))
+    return UnitLine(unit, estimate, exact, left, row.get(Units.BEYOND) == Units.YES)
 
 
 def _unit(value: Any) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from workbench.errors import UserError
 from workbench.index.completion import Completion
+from workbench.result_keys import NextToken
 from workbench.text import probability, show_token
 from workbench.tui.widgets.ask import Wanted
 
@@ -18,14 +19,14 @@ _NONE = "no foil"
 
 def a_foil(finding: Finding, done: Callable[[str], None]) -> Wanted:
     """`done` gets the token, empty for none."""
-    answer = finding.asked("answer")
+    answer = finding.asked(NextToken.ANSWER)
 
     def ways(typed: str) -> list[Completion]:
         wanted = typed.strip().lower()
         found = [
             Completion(one.token, show_token(one.token), probability(one.p))
             for one in finding.likely
-            if wanted in one.token.lower() and one.asked != "answer"
+            if wanted in one.token.lower() and one.asked != NextToken.ANSWER
         ]
         if not typed:
             return [*found, Completion("", _NONE, "explain the answer's probability, not a difference")]

@@ -11,17 +11,18 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
-from workbench.text import safe
+from workbench.result_keys import Units
+from workbench.text import count
 from workbench.tui.screens.why.unit_list import UnitList
 from workbench.tui.screens.why.where import Where
 from workbench.tui.widgets.words import Words
-from workbench.views import Heatmap, Table
+from workbench.views import Heatmap
 
 if TYPE_CHECKING:
     from workbench.tui.screens.why.finding import Finding
     from workbench.tui.theme import Ink
 
-KINDS = ("neurons", "heads", "where")
+KINDS = (Units.NEURONS, Units.HEADS, Units.WHERE)
 
 
 def _where(colors: Ink) -> Text:
@@ -88,16 +89,12 @@ class Panes(Horizontal):
     def show(self, finding: Finding, chosen: frozenset[str]) -> None:
         """What is known of the units so far."""
         self._finding = finding
-        for kind in ("neurons", "heads"):
+        for kind in (Units.NEURONS, Units.HEADS):
             listing = self.list_of(kind)
             listing.fill(finding.units(kind), chosen, finding.pins, finding.is_probability)
             self.query_one(f"#head-{kind}", Words).tell(partial(listing.header, listing.size.width))
-            view = finding.view(kind, Table)
-            note = safe(view.note).partition(" (")[0] if view else self._coming(kind)
-            if any(one.beyond for one in listing.units):
-                note = note.replace("; ", "; ! ", 1)
-            self._foot(kind, note)
-        self.where.show(finding.view("where", Heatmap))
+            self._foot(kind, self._counted(finding, kind))
+        self.where.show(finding.view(Units.WHERE, Heatmap))
         self.query_one("#head-where", Words).tell(_where)
         self._show_place()
 
@@ -109,6 +106,14 @@ class Panes(Horizontal):
         self.query_one(f"#foot-{kind}", Words).tell(
             lambda colors: Text(words, colors.quiet, no_wrap=True, overflow="ellipsis")
         )
+
+    def _counted(self, finding: Finding, kind: str) -> str:
+        """`46,080; ! 9 beyond what chance gives`."""
+        every, beyond = finding.counted(kind)
+        if every is None:
+            return self._coming(kind)
+        mark = "! " if beyond else ""
+        return count(every) + ("" if beyond is None else f"; {mark}{count(beyond)} beyond what chance gives")
 
     def _coming(self, kind: str) -> str:
         """Why a pane is empty."""

@@ -168,6 +168,10 @@ class Why(Page):
         if not self.is_mounted:
             return
         finding, desk, link = self.desk.finding, self.desk, self.workbench.link
+        if finding is not None and not finding.is_readable:
+            self.desk.show(None)
+            self.workbench.show("prompt").show_step(finding.record.id)  # its views as they are
+            return
         empty = finding is None
         if empty is not self.has_class("empty"):
             self.set_class(empty, "empty")

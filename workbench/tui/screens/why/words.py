@@ -11,8 +11,9 @@ from rich.text import Text
 
 from workbench.drawing.layout import wrap
 from workbench.drawing.scale import signed_number
-from workbench.text import fit, number, probability, safe, seconds, shorten, show_token, width
-from workbench.tui.screens.why.finding import Finding, Level, Likely
+from workbench.result_keys import Direct, NextToken, Stages, Verdict
+from workbench.text import fit, number, probability, quoted, safe, seconds, shorten, show_token, width
+from workbench.tui.screens.why.finding import OWN_SET, Finding, Level, Likely
 from workbench.tui.widgets.result.words import bar
 from workbench.tui.worker_words import progress_words
 from workbench.views import Bars
@@ -21,36 +22,32 @@ if TYPE_CHECKING:
     from workbench.session.records import StepRecord
     from workbench.tui.theme import Ink
 
-STAGES = (
-    "neurons", "heads", "stream", "what chance", "searching", "random neurons", "random directions", "the same for",
-)  # fmt: skip
-"""how the experiment's stages begin, in their order"""
-_LEVELS = {"nothing": "nothing off", "these": "those picked, off"}
+_LEVELS = {Verdict.CLEAN: "nothing off", Verdict.PICKED: "those picked, off"}
+"""names of levels beside the others; elsewhere as the experiment names them"""
 _AXIS_LEAST = 16
 _NAME_MOST = 30
 
 
 def direct_line(finding: Finding, cells: int, colors: Ink) -> Text:
     """`direct: embedding +.09  heads +9.75  MLPs +9.38  (logits, sum 19.2 = …)`."""
-    view = finding.view("direct", Bars)
+    view = finding.view(Direct.VIEW, Bars)
     text = Text(no_wrap=True).append("direct  ", colors.quiet)
     if view is None or not view.series:
         return text.append("what the parts write straight into the logits", colors.quiet)
-    for label, value in zip(view.labels, view.series[0].y, strict=False):
-        if abs(float(value)) >= 5e-4 or label in ("heads", "MLPs"):
+    for key, label, value in zip(view.keys, view.labels, view.series[0].y, strict=False):
+        if abs(float(value)) >= 5e-4 or key in (Direct.HEADS, Direct.MLPS):
             text.append(f"{safe(label)} ", colors.plain)
             text.append(f"{signed_number(float(value))}   ", colors.strong)
-    note = safe(view.note).partition(", final norm")[0]
     room = cells - width(text.plain)
-    return text.append(shorten(f"(logits, {note})", room), colors.quiet)
+    return text.append(shorten(f"({safe(view.y_label)}, {safe(view.note)})", room), colors.quiet)
 
 
 def running_line(record: StepRecord, cells: int, colors: Ink) -> Text:
     """Which of the stages it is in, how far, and how long that still takes."""
     stage = record.progress.stage
-    at = next((at for at, name in enumerate(STAGES, 1) if stage.startswith(name)), 1)
+    at = Stages.ALL.index(stage) + 1 if stage in Stages.ALL else 1
     words = progress_words(record.progress, time.time()) or "reading the prompt"
-    text = Text(no_wrap=True).append(f"{at} of {len(STAGES)} ", colors.strong)
+    text = Text(no_wrap=True).append(f"{at} of {len(Stages.ALL)} ", colors.strong)
     text.append(f"{bar(record)} " if bar(record) and cells >= 90 else "", colors.accent)
     text.append(words, colors.second)
     if record.started is not None:
@@ -60,10 +57,13 @@ def running_line(record: StepRecord, cells: int, colors: Ink) -> Text:
     return text
 
 
-def sentence(headline: str, cells: int, colors: Ink) -> list[Text]:
-    """The finding, its first part strong; where it was found stands in the heading already."""
-    said = re.sub(r"( ·)? after '.*?'(?= · |$)", "", safe(headline), count=1)
-    strong = " · ".join(said.split(" · ")[: 2 if said.startswith("nothing beyond") else 1])
+def sentence(record: StepRecord, is_noise: bool, cells: int, colors: Ink) -> list[Text]:
+    """The finding, its first part strong (two where it is noise); the prompt stands in the heading already."""
+    said = safe(record.headline)
+    after = f" after {quoted(str(record.params.get('prompt', '')))}"
+    for part in (f" ·{after}", after):
+        said = said.replace(part, "", 1)
+    strong = " · ".join(said.split(" · ")[: 2 if is_noise else 1])
     lines, left = [], len(strong)
     whole = re.sub(r"' ([^']*)'", "'\u00a0\\1'", said)  # no line ends inside of a token
     for part in (line.replace("\u00a0", " ") for line in wrap(whole, cells)):
@@ -80,7 +80,7 @@ def level_lines(
     shown = list(levels)[: max(0, most - 1)]
     if not shown or most < 3:
         return []
-    names = [safe(f"{_LEVELS.get(one.name, one.name)} {one.n}".strip()) for one in shown]
+    names = [safe(f"{_LEVELS.get(one.role, one.name)} {one.n}".strip()) for one in shown]
     name_cells = min(_NAME_MOST, max(map(width, names)), cells // 2)
     figures = [probability(one.value) if is_probability else number(one.value) for one in shown]
     figure_cells = max(map(width, figures))
@@ -95,7 +95,7 @@ def level_lines(
 
     lines = []
     for one, name, figure in zip(shown, names, figures, strict=True):
-        own = one.name == "these" or one.name.startswith("your")
+        own = one.role in (Verdict.PICKED, OWN_SET)
         look = colors.second if own else colors.plain
         line = Text(no_wrap=True).append(fit(name, name_cells), look if own else colors.quiet)
         line.append(f"  {fit(figure, figure_cells, right=True)}  ", look)
@@ -130,7 +130,7 @@ def token_lines(tokens: Sequence[Likely], cells: int, most: int, colors: Ink) ->
     head.append("    on" + ("    off" if off else ""), colors.quiet)
     lines = [head]
     for one, name in zip(shown, names, strict=True):
-        mark = {"answer": "▸ ", "foil": "○ "}.get(one.asked, "  ")
+        mark = {NextToken.ANSWER: "▸ ", NextToken.FOIL: "○ "}.get(one.asked, "  ")
         line = Text(no_wrap=True).append(mark, colors.accent)
         line.append(fit(name, name_cells), colors.strong if one.asked else colors.plain)
         line.append(fit(probability(one.p), 8, right=True), colors.quiet if off else colors.plain)
@@ -204,7 +204,7 @@ def invitation(cost: str, size: int, waits: str, cells: int, colors: Ink) -> Tex
 
 def heading(finding: Finding, edits: str, replay: bool, cells: int, colors: Ink) -> tuple[Text, Text]:
     """The top line's ends: the question, and the clean values. `edits`: how many are on."""
-    answer, foil, params = finding.asked("answer"), finding.asked("foil"), finding.params
+    answer, foil, params = finding.asked(NextToken.ANSWER), finding.asked(NextToken.FOIL), finding.params
     left = Text().append("Why ", colors.strong)
     name = answer.token if answer else str(params.get("answer") or "")
     left.append(safe(show_token(name)) if name else "the likeliest token", colors.accent)

@@ -169,12 +169,14 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
         self._mark()
 
     def _is_folded(self, at: int, shown: ShownView) -> bool:
+        from workbench.tui.widgets.result.snapshot import SCALARS
+
         chosen = self._unfolded.get(shown.key)
         if chosen is not None:
             return not chosen
         # The main view, and as many more as there is likely to be room for.
         room = 1 + self.is_wide + (self.size.height >= 26) + (self.size.height >= 44)
-        return at >= room or shown.key.startswith("scalars:")
+        return at >= room or shown.key == SCALARS
 
     @property
     def sections(self) -> list[Section]:

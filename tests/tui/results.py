@@ -1,0 +1,113 @@
+"""Results that the experiments really made, for the screens' tests: once a test process, on a tiny planted model.
+
+They are made in a process of their own, so that no test of a screen has torch beside it. Scenes that need other
+numbers put them in by keys: what a table's headings say is the experiment's business.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tests.conftest import ROOT, THREADS
+from workbench.views import AnyView, Table, from_builtins, to_builtins
+
+PROMPT = "The capital of France is"
+ANSWER = " Paris"
+NEURON = "L1.N20"
+ASKED: dict[str, tuple[str, dict[str, Any], str]] = {
+    "predict": ("predict", {"prompt": PROMPT, "answer": ANSWER}, ""),
+    "predict, edited": ("predict", {"prompt": PROMPT, "answer": ANSWER, "controls": 4}, f"{NEURON}=0"),
+    "logit-lens": ("logit-lens", {"prompt": PROMPT, "answer": ANSWER}, f"{NEURON}=0"),
+    "generate": ("generate", {"prompt": PROMPT, "tokens": 4}, ""),
+    "tokens": ("tokens", {"prompt": PROMPT}, ""),
+    "activations": ("activations", {"prompt": PROMPT, "units": NEURON}, ""),
+    "unusual": ("unusual", {"prompt": PROMPT}, ""),
+    "why": ("why", {"prompt": PROMPT, "answer": ANSWER, "size": 3, "n": 8, "controls": 8, "unrelated": 1}, ""),
+}
+"""experiment, parameters, edits"""
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What a report ended with."""
+
+    headline: str
+    scalars: dict[str, float | None]
+    views: dict[str, AnyView]
+
+
+def result(name: str) -> Result:
+    """One of `ASKED`. Its views are shared: scenes change copies."""
+    return _results()[name]
+
+
+def view(name: str, key: str, **changes: Any) -> Any:
+    """A view of a result, with other data where a scene needs it."""
+    return msgspec.structs.replace(result(name).views[key], **changes)  # type: ignore[type-var]
+
+
+def table(name: str, key: str, rows: Sequence[Mapping[str, Any]], **changes: Any) -> Table:
+    """A table of a result with these rows, given by keys; cells that are not given are empty."""
+    made = view(name, key)
+    assert isinstance(made, Table)
+    keys = [column.key for column in made.columns]
+    unknown = {each for row in rows for each in row} - set(keys)
+    assert not unknown, f"{name} has no columns {unknown} in {key}: there are {keys}"
+    cells = [[row.get(each) for each in keys] for row in rows]
+    return msgspec.structs.replace(made, rows=cells, **changes)
+
+
+@cache
+def _results() -> dict[str, Result]:
+    with tempfile.TemporaryDirectory(prefix="wb-results-") as folder:
+        own = {f"WORKBENCH_{name}": str(Path(folder) / name) for name in ("RUNTIME", "DATA", "CACHE", "CONFIG")}
+        subprocess.run(
+            [sys.executable, "-m", "tests.tui.results", folder],
+            cwd=ROOT,
+            env={**os.environ, **THREADS, **own},
+            check=True,
+        )
+        stored = msgspec.msgpack.decode((Path(folder) / "results").read_bytes())
+    return {
+        name: Result(headline, scalars, {key: from_builtins(spec) for key, spec in views.items()})
+        for name, (headline, scalars, views) in stored.items()
+    }
+
+
+def _make(folder: Path) -> None:
+    from tests.lab.labs import new_report, source_of
+    from tests.lab.planted import Planted
+    from workbench.edits import parse_edits
+    from workbench.execute import execute
+    from workbench.lab.model import load_lab
+
+    planted = Planted()
+    planted.head(1, 2, 15)
+    planted.neuron(1, 20, 1, 20 * planted.toward)
+    planted.neuron(2, 30, 1, 20 * planted.toward)
+    lab = load_lab(source_of(planted.save(folder / "model")), "cpu", "float32")
+    lab.set_fingerprint("d" * 64)
+    (folder / "texts").mkdir()
+    for at in range(10):
+        words = ["The", "capital", "of", "France", "is", "Paris", ".", "When", "Mary", "and", "John"]
+        (folder / "texts" / f"{at}.txt").write_text(" ".join(words[at:] + words * 5))
+    execute(lab, "index", {"corpus": str(folder / "texts"), "tokens": 400}, [], 0, new_report())
+    results = {}
+    for name, (experiment, params, edits) in ASKED.items():
+        report = new_report()
+        execute(lab, experiment, params, parse_edits([edits], lab.info), 0, report)
+        views = {key: to_builtins(made) for key, made in report.views.items()}
+        results[name] = (report.headline, report.scalars, views)
+    (folder / "results").write_bytes(msgspec.msgpack.encode(results))
+
+
+if __name__ == "__main__":
+    _make(Path(sys.argv[1]))

@@ -1,0 +1,111 @@
+"""Keys of results that a screen reads: of views, columns, rows and numbers. The experiment writes by them.
+
+Keys that no screen reads stand in the experiment's own file alone.
+"""
+
+from __future__ import annotations
+
+
+class NextToken:
+    """The likeliest next tokens of `predict` and `why`, one a row."""
+
+    VIEW = "next"
+    TOKEN = "token"
+    PROBABILITY = "probability"
+    """without the edits"""
+    PROBABILITY_EDITED = "probability_edited"
+    ASKED = "asked"
+    """of `why`: ANSWER, FOIL or empty"""
+    ANSWER, FOIL = "answer", "foil"
+
+
+class TokenIds:
+    """A text token by token, of `tokens`."""
+
+    VIEW = "ids"
+    TOKEN = "token"
+    ORIGIN = "origin"
+    """who wrote it: TEXT, or the tokenizer or the chat template"""
+    TEXT = "text"
+
+
+class Answer:
+    """Numbers of a step about one answer; edited ones are under its edits."""
+
+    PROBABILITY_EDITED = "answer_probability_edited"
+    DIFFERENCE_EDITED = "logit_difference_edited"
+
+
+class Effect:
+    """Numbers of a step under edits: their KL of the next token beside that of matched controls."""
+
+    KL = "kl"
+    CONTROLS = "controls"
+    """how many"""
+    LOW, MEDIAN, HIGH = "kl_controls_low", "kl_controls_median", "kl_controls_high"
+    """5 %, half, 95 %"""
+    PERCENTILE = "kl_percentile"
+    """0 to 1: (smaller + ½(ties + 1)) / (n + 1)"""
+
+
+class Units:
+    """Every neuron or head switched off by itself, one a row; views of `sweep` and `why`."""
+
+    NEURONS, HEADS, WHERE = "neurons", "heads", "where"
+    """WHERE is the heatmap of layers and positions"""
+    UNIT = "unit"
+    ESTIMATE, EXACT = "estimate", "exact"
+    LEFT = "left"
+    """of the answer, with the unit off"""
+    BEYOND = "beyond"
+    """further out than other answers put any unit: YES, else something else, empty while that is not known"""
+    YES = "yes"
+
+    @staticmethod
+    def beyond(kind: str) -> str:
+        """The number of units of a kind that are beyond chance; the number of all has the kind's own name."""
+        return f"{kind}_beyond"
+
+
+class Picked:
+    """The few that matter together, in the order in which `why` took them; columns as those of `Units`."""
+
+    VIEW = "picked"
+    TOGETHER = "together"
+
+
+class Verdict:
+    """What is left of the answer, one thing switched off a row: the last views of `why`."""
+
+    VIEW = "verdict"
+    WHAT, WHICH = "what", "which"
+    LEFT, LOW, HIGH = "left", "low", "high"
+    """a value, or the median with 5 and 95 %"""
+    OWN = "own"
+    CLEAN, PICKED, OTHER_ANSWER, RANDOM, SAME_DISTANCE = "clean", "picked", "other_answer", "random", "same_distance"
+    """rows"""
+    IS_BEYOND = "beyond"
+    """number: 1 where the pick does more than everything it is compared with"""
+
+
+class Direct:
+    """What the parts write straight into the logits: bars of `dla` and `why`."""
+
+    VIEW = "direct"
+    EMBEDDING, HEADS, MLPS, BIASES, EDITS = "embedding", "heads", "mlps", "biases", "edits"
+
+
+class Ranking:
+    """How far out every neuron of the model is on a text, in its order: of `unusual`."""
+
+    VIEW = "all"
+
+
+class Stages:
+    """What a `why` that runs says it is doing, in this order; the first four are a `sweep`'s."""
+
+    NEURONS, HEADS, STREAM, CHANCE = "neurons, exact", "heads, exact", "stream, exact", "what chance gives"
+    SEARCH = "searching"
+    RANDOM, SAME_DISTANCE = "random neurons", "random directions"
+    OTHER_ANSWERS = "the same for other answers"
+    ALL = (NEURONS, HEADS, STREAM, CHANCE, SEARCH, RANDOM, SAME_DISTANCE, OTHER_ANSWERS)
