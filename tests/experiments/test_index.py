@@ -155,5 +155,5 @@ def test_a_rule_needs_documents_that_were_not_seen(lab: Lab, corpus: str) -> Non
 
 
 def test_the_build_is_a_batch_that_others_interrupt() -> None:
-    assert experiment("index").batch
+    assert experiment("index").long
     assert not experiment("neuron").batch

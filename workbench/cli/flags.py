@@ -64,7 +64,7 @@ def shown_default(field: Field) -> str:
 
 def params_from_flags(experiment: Experiment, given: dict[str, Any]) -> Any:
     """Validated parameters. Raises UserError naming flag and bounds, or the file and its line."""
-    from workbench.prompt_file import read_prompts
+    from workbench.datasets.prompts import read_prompts
 
     values: dict[str, Any] = {}
     for field in fields(experiment.params):

@@ -58,8 +58,8 @@ def cost(params: Params, info: ModelInfo) -> Cost | None:
 
 
 def run(lab: Lab, params: Params, report: Report) -> None:
+    from workbench.datasets.corpora import open_corpus
     from workbench.lab import neurons
-    from workbench.lab.corpora import open_corpus
 
     # A corpus that is none is said before minutes are spent.
     corpus = open_corpus(params.corpus) if params.tokens else None

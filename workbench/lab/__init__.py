@@ -18,7 +18,7 @@ Hooks exist only inside one `lab.forward` (or one step of `lab.generate`).
     controls.py     matched random controls of an edit   contrast.py      the prompts behind a direction
     metrics.py      numbers from logits                  lens.py          the logit lens
     reading.py      what units do over a prompt          cache.py         activations for a notebook
-    batches.py      batches that halve when memory ends  corpora.py       text to read
+    batches.py      batches that halve when memory ends
 
 Nothing is imported here: `workbench.lab.finding.source` has to stay usable without torch.
 """

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from workbench.datasets.corpora import Corpus, open_corpus
 from workbench.errors import UserError
 from workbench.index.reader import NeuronIndex
-from workbench.lab.corpora import Corpus, open_corpus
 from workbench.lab.indexing import heldout, weights, weights_index
 from workbench.lab.indexing.build import IndexBuild, default_settings
 from workbench.lab.indexing.heldout import HeldOut, Rule

@@ -360,9 +360,9 @@ def _params(name: str, values: dict[str, Any], prompt: str, chat: bool, rows: li
     """Validated, as plain data. Raises UserError naming the field."""
     from pathlib import Path
 
+    from workbench.datasets.prompts import read_prompts
     from workbench.experiments import experiment
     from workbench.params import fields, make_params, params_builtins
-    from workbench.prompt_file import read_prompts
 
     found = experiment(name)
     known = {field.name: field for field in fields(found.params)}
