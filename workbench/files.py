@@ -1,10 +1,14 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and folders that one process writes at a time."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 from pathlib import Path
+from types import TracebackType
+
+from workbench.errors import UserError
 
 
 def write_whole(file: Path, data: bytes) -> None:
@@ -43,3 +47,28 @@ def cache_bytes(file: Path, data: bytes) -> None:
 
 def _part(file: Path) -> Path:
     return file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
+
+
+class FolderLock:
+    """One writer of a folder at a time; the lock goes with the process, however it ends.
+
+    Raises UserError where another one holds it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._descriptor = -1
+
+    def __enter__(self) -> FolderLock:
+        self._descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._descriptor)
+            raise UserError(f"{self._folder.name} is being built now: wait for it, or cancel that step") from None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._descriptor)
