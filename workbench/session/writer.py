@@ -17,11 +17,12 @@ from typing import Any
 import msgspec
 
 from workbench import paths
+from workbench.artifacts import Use
 from workbench.edits import Edit, Entry, Function, stack_text
 from workbench.errors import UserError
 from workbench.model_info import ModelInfo
 from workbench.report import NextStep, Progress
-from workbench.session import store
+from workbench.session import artifacts, store
 from workbench.session.encode import encode_views
 from workbench.session.file_system import is_network
 from workbench.session.format import SCHEMA_VERSION
@@ -29,6 +30,7 @@ from workbench.session.lock import SessionLock
 from workbench.session.opening import DAMAGE, check_ours, check_regular, check_whole, explain, identify, journal
 from workbench.session.owner import may_run, this_process
 from workbench.session.places import free_path
+from workbench.session.prompt_sets import without_rows
 from workbench.session.records import FINISHED, LOST, Status
 from workbench.session.update import Update
 from workbench.views import AnyView
@@ -101,8 +103,14 @@ class SessionWriter:
         parent: int | None = None,
         origin: str = "python",
         command: str = "",
+        uses: Sequence[Use] = (),
+        names: Mapping[str, str] | None = None,
     ) -> int:
-        """A queued step; its number. Raises UserError, also for a parent that is not there."""
+        """A queued step; its number. Raises UserError, also for a parent that is not there.
+
+        `uses` are the artifacts that it begins with, `names` those of its prompt sets by parameter.
+        """
+        stored, sets = without_rows(experiment, params, names or {})
         with self._change(new=True) as connection:
             if parent is not None and not store.exists(connection, "step", parent):
                 raise UserError(f"there is no step {parent} in {self.path} to go on from")
@@ -115,8 +123,8 @@ class SessionWriter:
                     str(uuid.uuid4()),
                     parent,
                     experiment,
-                    label_of(params),
-                    _json(params),
+                    _label(params, [use.name or artifacts.name_of(connection, use.content.hash) for use in sets]),
+                    _json(stored),
                     stack_text(edits),
                     seed,
                     expected,
@@ -135,6 +143,7 @@ class SessionWriter:
                     for position, edit in enumerate(edits)
                 ],
             )
+            artifacts.put_uses(connection, step, [*sets, *uses])
         return step
 
     def start(
@@ -189,6 +198,7 @@ class SessionWriter:
             raise ValueError(f"{status} is no end")
         with self._change() as connection:
             store.put_update(connection, step, update)
+            artifacts.put_uses(connection, step, update.artifacts)
             if status is not None:
                 store.put_end(connection, step, status, error, at)
             return store.bump(connection, step)
@@ -251,6 +261,16 @@ class SessionWriter:
                     "INSERT INTO stack (name, edits, spec, created) VALUES (?, ?, ?, ?)",
                     (name, text, _json(entries), time.time()),
                 )
+
+    def remove_artifact(self, kind: str, name: str) -> int:
+        """Takes a name away, and its bytes with it where no step uses them; the bytes freed. Raises UserError."""
+        with self._change(new=True) as connection:
+            return artifacts.remove_name(connection, kind, name)
+
+    def prune_artifacts(self) -> int:
+        """Deletes artifacts that have no name and that no step uses; the bytes freed."""
+        with self._change(new=True) as connection:
+            return artifacts.prune(connection)
 
     def rename(self, title: str) -> None:
         """The session's title."""
@@ -401,6 +421,11 @@ def label_of(params: Mapping[str, Any]) -> str:
         return f"{len(prompts):,} prompts"
     prompt = params.get("prompt")
     return prompt[:_LABEL] if isinstance(prompt, str) else ""
+
+
+def _label(params: Mapping[str, Any], sets: Sequence[str]) -> str:
+    """With the names of prompt sets before their size."""
+    return ", ".join(filter(None, [*sets, label_of(params)]))[:_LABEL]
 
 
 def _json(value: Any) -> str:
