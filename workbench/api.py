@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.artifacts.direction import Direction, direction_names
 from workbench.edits import Edit, Function
 from workbench.errors import Cancelled, UserError
 from workbench.experiment import Experiment, command_line
@@ -32,6 +33,7 @@ from workbench.experiments import experiment, experiments
 from workbench.model_info import ModelInfo
 from workbench.params import make_params, params_builtins
 from workbench.report import NextStep, Report
+from workbench.session.directions import directions_of
 from workbench.session.sets import read_edits, without_sets
 from workbench.view_arrays import view_arrays
 from workbench.views import AnyView
@@ -132,11 +134,12 @@ class OpenedLab:
         given, _ = without_sets(str(self.session or ""), given, [])
         values = make_params(found.params, given)
         stack = self._stack(edits)
-        step = self._begin(found, values, stack, seed)
-        sink = _Sink(self._writer, step, seed, self.info)
+        directions = directions_of(given, _plain_edits(stack), str(self.session or ""))
+        step = self._begin(found, values, stack, seed, directions)
+        sink = _Sink(self._writer, step, seed, self.info, directions)
         report = Report(sink)
         try:
-            execute(self._lab, found.name, params_builtins(values), stack, seed, report)
+            execute(self._lab, found.name, params_builtins(values), stack, seed, report, directions)
         except BaseException as error:
             for part, said in sink.open.items():
                 self._end(part, said, error)
@@ -154,7 +157,9 @@ class OpenedLab:
         chat: bool = False,
     ) -> Cache:
         """Activations at sites (`L5.resid_post`, `L*.mlp_post`) over prompts. Raises UserError."""
-        return self._lab.job(self._stack(edits)).cache(prompts, sites, chat)
+        stack = self._stack(edits)
+        directions = directions_of({}, _plain_edits(stack), str(self.session or ""))
+        return self._lab.job(stack, directions=directions).cache(prompts, sites, chat)
 
     def close(self) -> None:
         """Ends the session's file; the model stays usable, unlogged."""
@@ -205,18 +210,30 @@ class OpenedLab:
                 stack.append(edit)
         return stack
 
-    def _begin(self, found: Experiment, values: Any, stack: Sequence[AnyEdit], seed: int) -> int | None:
+    def _begin(
+        self,
+        found: Experiment,
+        values: Any,
+        stack: Sequence[AnyEdit],
+        seed: int,
+        directions: Mapping[str, Direction],
+    ) -> int | None:
         if not self._writer:
             return None
-        from workbench.lab.editing import PythonEdit
         from workbench.worker.engine import versions
 
-        plain = [edit.edit if isinstance(edit, PythonEdit) else edit for edit in stack]
+        plain = _plain_edits(stack)
         command = command_line(found.name, values, plain, model=self.info.ref, seed=seed)
         if any(isinstance(edit, Function) for edit in plain):
             command = ""
         step = self._writer.add_step(
-            found.name, params_builtins(values), plain, seed=seed, origin="python", command=command
+            found.name,
+            params_builtins(values),
+            plain,
+            seed=seed,
+            origin="python",
+            command=command,
+            uses=[direction.use for direction in directions.values()],
         )
         self._writer.start(step, self.info, versions())
         return step
@@ -241,6 +258,8 @@ class _Sink:
     step: int | None
     seed: int
     info: ModelInfo
+    directions: Mapping[str, Direction]
+    """that the step came with"""
     open: dict[int, Report] = field(default_factory=dict)
     """parts that have begun and are not done, by their steps"""
     published: float = field(default_factory=time.monotonic)
@@ -260,16 +279,23 @@ class _Sink:
     def part(self, experiment_name: str, params: dict[str, Any], edits: Sequence[Edit]) -> _PartSink:
         """A step under this one."""
         if self.writer is None or self.step is None:
-            return _PartSink(None, None, self.seed, self.info)
+            return _PartSink(None, None, self.seed, self.info, {})
         from workbench.worker.engine import versions
 
         values = make_params(experiment(experiment_name).params, params)
         command = command_line(experiment_name, values, edits, model=self.info.ref, seed=self.seed)
         step = self.writer.add_step(
-            experiment_name, params, edits, seed=self.seed, parent=self.step, origin="part", command=command
+            experiment_name,
+            params,
+            edits,
+            seed=self.seed,
+            parent=self.step,
+            origin="part",
+            command=command,
+            uses=[each.use for name, each in self.directions.items() if name in direction_names(edits)],
         )
         self.writer.start(step, self.info, versions())
-        return _PartSink(self.writer, step, self.seed, self.info, whole=self)
+        return _PartSink(self.writer, step, self.seed, self.info, {}, whole=self)
 
 
 @dataclass
@@ -305,6 +331,13 @@ def _update(report: Report) -> Update:
         next_steps=report.next_steps,
         views=views,
     )
+
+
+def _plain_edits(stack: Sequence[AnyEdit]) -> list[Edit]:
+    """As data: Python edits without their functions."""
+    from workbench.lab.editing import PythonEdit
+
+    return [edit.edit if isinstance(edit, PythonEdit) else edit for edit in stack]
 
 
 def _python_edit(units: str, call: Callable[[Any, Any], Any]) -> AnyEdit:

@@ -10,13 +10,15 @@ from workbench.errors import UserError
 from workbench.execute import execute
 from workbench.experiments import experiment
 from workbench.params import fields
+from workbench.session.directions import directions_of
 from workbench.units import Site
 
 
 def ran(arch="llama", edits="", **params):
     report = new_report()
     lab = tiny_lab(arch)
-    execute(lab, "activations", params, parse_edits([edits], lab.info), 0, report)
+    stack = parse_edits([edits], lab.info)
+    execute(lab, "activations", params, stack, 0, report, directions_of(params, stack, ""))
     return report
 
 

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from workbench import paths
-from workbench.artifacts._artifact import Content, Kind
+from workbench.artifacts._artifact import Content, Kind, Use
 from workbench.artifacts._files import file_named, files_in, list_files, remove_file
 from workbench.edits import Add, Edit
 from workbench.errors import UserError
@@ -43,6 +43,8 @@ class Direction(msgspec.Struct, frozen=True, kw_only=True):
     """what the file's metadata says of its prompts, as it stands there"""
     remark: str = ""
     """what the reader of a result must know: the name stands for another direction by now"""
+    takes_name: bool = True
+    """the name stands for it in the session from now on; not where a step runs again with what it recorded"""
 
     @property
     def numbers(self) -> np.ndarray:
@@ -57,6 +59,11 @@ class Direction(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def hash(self) -> str:
         return self.content.hash
+
+    @property
+    def use(self) -> Use:
+        """What a step that names it is stored with."""
+        return Use(content=self.content, name=self.name, takes_name=self.takes_name)
 
 
 def from_content(name: str, content: Content) -> Direction:

@@ -114,7 +114,7 @@ def _run_one(found: Experiment, given: dict[str, Any]) -> int:
 
 
 def _keep_directions(named: Sequence[str]) -> None:
-    from workbench.lab.directions import keep_direction
+    from workbench.artifacts.direction import keep_direction
 
     for text in named:
         name, equals, file = text.partition("=")

@@ -5,7 +5,7 @@ its layer; a site's is its name, in any layer. A control puts into the place of 
 kind, the unit itself included, and is never the edited set again: the edit and its controls are drawn alike, so by
 chance any place among them is as likely. A direction's controls are g ~ N(0, Σ), Σ the covariance of the stream on the
 fixed text; beside them, each kind by itself, mean differences of the direction's own prompts with shuffled labels,
-where its file names them, and isotropic ones. All have its length, which matters where it is added.
+where they came with it, and isotropic ones. All have its length, which matters where it is added.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 
 from workbench.errors import UserError
 from workbench.lab.contrast import read_contrast, shuffled_differences
-from workbench.lab.directions import direction_file
+from workbench.lab.directions import JobWeights
 from workbench.lab.editing import AnyEdit, Instead, Plan, direction_names, switched_off
 from workbench.lab.loading import Model
 from workbench.lab.strength import neuron_strength
@@ -55,7 +55,13 @@ class Controls:
 
 
 def make_controls(
-    edits: Sequence[AnyEdit], plan: Plan, compiled: Callable[..., Plan], model: Model, n: int, seed: int
+    edits: Sequence[AnyEdit],
+    plan: Plan,
+    compiled: Callable[..., Plan],
+    model: Model,
+    weights: JobWeights,
+    n: int,
+    seed: int,
 ) -> Controls:
     """Up to `n` different controls of a stack; `compiled(instead=…)` gives its plan with others in its places."""
     if n == 0 or not plan.changes:
@@ -66,7 +72,7 @@ def make_controls(
     units = _drawn_units(edits, plan, names)
     random = np.random.default_rng(seed)
     drawn = _draw_units(units, model, n, random) if units else [{} for _ in range(n)]
-    vectors = _draw_directions(names, model, len(drawn), random)
+    vectors = _draw_directions(names, model, weights, len(drawn), random)
     plans = tuple(compiled(instead=Instead(own, others)) for own, others in zip(drawn, vectors, strict=True))
     kind = _kind(units) if units else "random directions of the stream's covariance"
     if not plans:
@@ -76,18 +82,24 @@ def make_controls(
 
 
 def direction_controls(
-    edits: Sequence[AnyEdit], plan: Plan, compiled: Callable[..., Plan], model: Model, n: int, seed: int
+    edits: Sequence[AnyEdit],
+    plan: Plan,
+    compiled: Callable[..., Plan],
+    model: Model,
+    weights: JobWeights,
+    n: int,
+    seed: int,
 ) -> list[Controls]:
     """The further kinds of a stack of directions alone: shuffled labels where they are known, and isotropic."""
     names = direction_names(edits, model.info)
     if n == 0 or not names or plan.has_functions or _drawn_units(edits, plan, names):
         return []
-    values = Values(model, 0, False)
+    values = Values(model, 0, False, weights)
     made: list[tuple[str, list[dict[str, torch.Tensor]]]] = []
     problem = ""
     random = np.random.default_rng([seed, 1])
     try:
-        shuffled = _shuffled(names, model, n, random)
+        shuffled = _shuffled(names, model, weights, n, random)
     except UserError as sentence:
         shuffled, problem = None, str(sentence)
     if shuffled is not None:
@@ -107,17 +119,16 @@ def direction_controls(
 
 
 def _shuffled(
-    names: Sequence[str], model: Model, n: int, random: np.random.Generator
+    names: Sequence[str], model: Model, weights: JobWeights, n: int, random: np.random.Generator
 ) -> list[dict[str, torch.Tensor]] | None:
     """Mean differences with shuffled labels in the places of `names`; None where a direction names no prompts."""
     drawn: list[dict[str, torch.Tensor]] = [{} for _ in range(n)]
     for name in names:
-        file = direction_file(name)
-        contrast = read_contrast(file, model.info) if file else None
+        contrast = read_contrast(name, weights.contrast(name), model.info)
         if contrast is None:
             return None
         for into, vector in zip(
-            drawn, shuffled_differences(model, contrast, model.direction(name), n, random), strict=True
+            drawn, shuffled_differences(model, contrast, weights.direction(name), n, random), strict=True
         ):
             into[name] = vector
     return drawn
@@ -201,12 +212,12 @@ def _pools(units: Sequence[Neuron | Head | Site], model: Model) -> list[tuple[li
 
 
 def _draw_directions(
-    names: Sequence[str], model: Model, n: int, random: np.random.Generator
+    names: Sequence[str], model: Model, weights: JobWeights, n: int, random: np.random.Generator
 ) -> list[dict[str, torch.Tensor]]:
     """Random vectors N(0, Σ) of the directions' lengths; Σ from the stream in the middle of the model."""
     if not names:
         return [{} for _ in range(n)]
-    values = Values(model, 0, False)
+    values = Values(model, 0, False, weights)
     lengths = {name: values.direction(name).norm() for name in names}
     stream = values.sample(Site(model.info.n_layers // 2, "resid_pre")).double()
     centred = (stream - stream.mean(0)).cpu().numpy()

@@ -15,7 +15,6 @@ from workbench.errors import UserError
 from workbench.lab.batches import is_out_of_memory
 from workbench.lab.clean import CleanCache
 from workbench.lab.complete import check_complete
-from workbench.lab.directions import direction
 from workbench.lab.editing import CLEAN
 from workbench.lab.finding.fingerprint import fingerprint_cached
 from workbench.lab.finding.placement import place
@@ -63,10 +62,6 @@ class Model:
     def head_output(self, layer: int, head: int) -> torch.Tensor:
         """What a query head's z is multiplied with: W_O's slice, [d_head, d_model]."""
         return self.bridge.blocks[layer].attn.W_O[head].detach()
-
-    def direction(self, name: str) -> np.ndarray:
-        """A named direction, float32 [d_model], as stored. Raises UserError."""
-        return direction(name, self.bridge, self.info)
 
 
 def load_model(source: ModelSource, device: str, dtype: str, progress: Progress) -> Model:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TypeVar
 
 import msgspec
 import numpy as np
 
+from workbench.artifacts.direction import Direction
 from workbench.edits import Edit
 from workbench.errors import UserError
 from workbench.lab.batches import Batch, batches
 from workbench.lab.cache import Cache
 from workbench.lab.continuation import Continuation, Generated, Row
 from workbench.lab.controls import Controls, direction_controls, make_controls, off_controls
+from workbench.lab.directions import JobWeights
 from workbench.lab.editing import (
     CLEAN,
     ITSELF,
@@ -64,19 +66,35 @@ class Lab:
     """A model, seen by one job: its edits, seed and report are this view's own, all else is shared."""
 
     def __init__(
-        self, model: Model, edits: Sequence[AnyEdit] = (), seed: int = 0, report: Report | None = None
+        self,
+        model: Model,
+        edits: Sequence[AnyEdit] = (),
+        seed: int = 0,
+        report: Report | None = None,
+        directions: Mapping[str, Direction] | None = None,
     ) -> None:
         self._model = model
+        self._weights = JobWeights(model, directions or {})
         self.edits = tuple(edits)
         """the stack that is on, in order"""
         self.seed = seed
         self.report = report
         self._chat = False
 
-    def job(self, edits: Sequence[AnyEdit] = (), seed: int = 0, report: Report | None = None) -> Lab:
-        """The same model for another job. Raises UserError where an edit does not fit the model, or another edit."""
-        check_edits(edits, self.info, Values(self._model, seed, False))
-        return Lab(self._model, edits, seed, report)
+    def job(
+        self,
+        edits: Sequence[AnyEdit] = (),
+        seed: int = 0,
+        report: Report | None = None,
+        directions: Mapping[str, Direction] | None = None,
+    ) -> Lab:
+        """The same model for another job, with the named `directions` that its edits and units may mean.
+
+        Raises UserError where an edit does not fit the model, or another edit.
+        """
+        job = Lab(self._model, edits, seed, report, directions)
+        check_edits(edits, self.info, Values(self._model, seed, False, job._weights))
+        return job
 
     @property
     def plain_edits(self) -> list[Edit]:
@@ -261,7 +279,7 @@ class Lab:
     def read(self, units: Sequence[Unit], prompt: Prompt, edits: Sequence[AnyEdit] = ()) -> list[Reading]:
         """What units do over one prompt."""
         found = self.forward(prompt, edits, sites_of(units, self.info), logits=None)
-        return read_units(units, found, self.info, self._model)
+        return read_units(units, found, self.info, self._weights)
 
     def study(self, prompt: Prompt, edits: Sequence[AnyEdit] = ()) -> Study:
         """One prompt traced: attribution, edits from their own layer on, patches."""
@@ -270,11 +288,12 @@ class Lab:
     def controls(self, edits: Sequence[AnyEdit], n: int) -> Controls:
         """Up to `n` matched random controls of a stack, drawn with this job's seed."""
         model = self._model
-        return make_controls(edits, self.plan(edits), self._compiler(edits), model, n, self.seed)
+        return make_controls(edits, self.plan(edits), self._compiler(edits), model, self._weights, n, self.seed)
 
     def direction_controls(self, edits: Sequence[AnyEdit], n: int) -> list[Controls]:
         """Further kinds of controls of a stack that is directions alone, each to be shown by itself."""
-        return direction_controls(edits, self.plan(edits), self._compiler(edits), self._model, n, self.seed)
+        compiled = self._compiler(edits)
+        return direction_controls(edits, self.plan(edits), compiled, self._model, self._weights, n, self.seed)
 
     def switched_off_controls(self, units: Sequence[Neuron | Head], first: int, n: int) -> Controls:
         """Up to `n` random sets in the places of these units, switched off from position `first` on."""
@@ -293,7 +312,7 @@ class Lab:
 
     def _compiler(self, edits: Sequence[AnyEdit]) -> Callable[..., Plan]:
         """Plans of a stack, for itself and for its controls."""
-        values = Values(self._model, self.seed, self._chat)
+        values = Values(self._model, self.seed, self._chat, self._weights)
 
         def compiled(skip_first: bool = False, instead: Instead = ITSELF) -> Plan:
             sites = sites_to_sample(edits, self.info, instead)

@@ -197,6 +197,7 @@ class Control:
                     params=job.params,
                     edits=job.edits,
                     seed=job.seed,
+                    directions=job.directions,
                     peek=job.peek,
                     slot=job.slot,
                 )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Literal
 
+from workbench.artifacts.direction import Direction
 from workbench.edits import Edit
 
 State = Literal["queued", "sent", "running"]
@@ -33,6 +34,8 @@ class Job:
     params: dict[str, Any]
     edits: list[Edit]
     seed: int = 0
+    directions: dict[str, Direction] = field(default_factory=dict)
+    """by the names that edits and parameters have for them"""
     session: str = ""
     """its real path; empty for a peek"""
     named: str = ""

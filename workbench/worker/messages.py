@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from workbench.artifacts.direction import Direction
 from workbench.edits import Edit
 from workbench.model_info import ModelInfo
 from workbench.report import NextStep, Progress
@@ -30,6 +31,8 @@ class Run(PipeMessage):
     params: dict[str, Any]
     edits: list[Edit]
     seed: int = 0
+    directions: dict[str, Direction] = {}
+    """by the names that edits and parameters have for them"""
     peek: int | None = None
     slot: str = ""
 

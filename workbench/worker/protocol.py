@@ -13,7 +13,7 @@ import msgspec
 from workbench.edits import Edit, Entry
 from workbench.model_info import ModelInfo
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 MAX_FRAME = 1 << 30
 """bytes; a longer frame is a foreign or broken peer"""
 
@@ -59,6 +59,10 @@ class Submit(Message, kw_only=True):
     """what the user expects, written before the result"""
     parent: int | None = None
     """the step it was forked from or is a part of"""
+    again: bool = False
+    """the parent is run again: names of directions stand for what it recorded"""
+    names: dict[str, str] = {}
+    """what prompt sets among the parameters are called, by parameter"""
     origin: str = "cli"
 
 
@@ -74,6 +78,8 @@ class Peek(Message, kw_only=True):
     experiment: str
     params: dict[str, Any]
     edits: list[Edit] = []
+    session: str = ""
+    """absolute path of the session whose directions names stand for, if any"""
 
 
 class Note(Message, kw_only=True):

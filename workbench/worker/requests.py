@@ -6,12 +6,14 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
+from workbench.artifacts.direction import direction_names
 from workbench.edits import Edit, check_stack, check_stack_name
 from workbench.errors import UserError
 from workbench.experiment import command_line
 from workbench.experiments import experiment
 from workbench.model_info import ModelInfo
 from workbench.params import make_params, params_builtins
+from workbench.session.directions import directions_of, units_in
 from workbench.session.sets import without_sets
 from workbench.units import parse_units
 from workbench.worker.connection import Connection
@@ -99,6 +101,8 @@ async def _submit(control: Control, front: Connection, message: Submit) -> Messa
     params, command, long = await asyncio.to_thread(
         _checked, message.experiment, named, edits, control.info, control.spec.model, message.seed
     )
+    again = message.parent if message.again else None
+    directions = await asyncio.to_thread(directions_of, params, edits, session, again)
     front.sessions.setdefault(session, message.session)
     step = await control.keeper.add_step(
         session,
@@ -111,6 +115,8 @@ async def _submit(control: Control, front: Connection, message: Submit) -> Messa
             parent=message.parent,
             origin=message.origin,
             command=command,
+            uses=[direction.use for direction in directions.values()],
+            names=message.names,
         ),
     )
     control.enqueue(
@@ -119,6 +125,7 @@ async def _submit(control: Control, front: Connection, message: Submit) -> Messa
             params=params,
             edits=edits,
             seed=message.seed,
+            directions=directions,
             session=session,
             named=message.session,
             step=step,
@@ -133,6 +140,7 @@ async def add_part(control: Control, job: Job, message: PartBegan) -> int:
     params, command, _ = await asyncio.to_thread(
         _checked, message.experiment, message.params, message.edits, control.info, control.spec.model, job.seed
     )
+    named = direction_names(message.edits, units_in(params))
     return await control.keeper.add_step(
         job.session,
         lambda writer: writer.add_step(
@@ -143,6 +151,7 @@ async def add_part(control: Control, job: Job, message: PartBegan) -> int:
             parent=job.step,
             origin="part",
             command=command,
+            uses=[direction.use for name, direction in job.directions.items() if name in named],
         ),
     )
 
@@ -156,6 +165,7 @@ async def _peek(control: Control, front: Connection, message: Peek) -> None:
             experiment=message.experiment,
             params=params,
             edits=message.edits,
+            directions=await asyncio.to_thread(directions_of, params, message.edits, message.session),
             client=front,
             peek=message.id,
             slot=message.slot,

@@ -302,6 +302,7 @@ class Timeline(Page):
                     edits=edits,
                     seed=record.seed,
                     parent=record.id,
+                    again=True,
                     origin="tui",
                 )
             )
