@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from workbench.cli.options import PATH
 from workbench.errors import UserError
 from workbench.experiment import Experiment
 from workbench.params import Field, fields, make_params
@@ -24,7 +22,7 @@ def _flag(field: Field) -> click.Option:
         name = field.flag[2:]
         return click.Option([f"--{name}/--no-{name}", field.name], default=None, help=described(field))
     if field.type == "prompts":
-        return click.Option([field.flag, field.name], type=PATH, metavar="FILE", default=None, help=described(field))
+        return click.Option([field.flag, field.name], metavar="FILE|@NAME", default=None, help=described(field))
     metavar = "|".join(field.choices) or {"int": "N", "float": "X", "list": "A,B,…"}.get(field.type, "TEXT")
     return click.Option([field.flag, field.name], metavar=metavar, default=None, help=described(field))
 
@@ -63,17 +61,13 @@ def shown_default(field: Field) -> str:
 
 
 def params_from_flags(experiment: Experiment, given: dict[str, Any]) -> Any:
-    """Validated parameters. Raises UserError naming flag and bounds, or the file and its line."""
-    from workbench.datasets.prompts import read_prompts
-
+    """Validated parameters; prompt sets were read before. Raises UserError naming flag and bounds."""
     values: dict[str, Any] = {}
     for field in fields(experiment.params):
         value = given.get(field.name)
         if value is None:
             continue
-        if field.type == "prompts":
-            value = read_prompts(Path(value))
-        elif field.type == "list":
+        if field.type == "list":
             value = [part.strip() for part in str(value).split(",") if part.strip()]
         elif field.choices and value not in field.choices:
             raise UserError(f"{field.flag} {value}: there are {', '.join(field.choices)} ({field.help})")
