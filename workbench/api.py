@@ -330,6 +330,7 @@ def _update(report: Report) -> Update:
         remarks=report.notes,
         next_steps=report.next_steps,
         views=views,
+        artifacts=report.artifacts,
     )
 
 

@@ -85,6 +85,7 @@ KIND = Kind(
     name="probe",
     listed=lambda: list_folders(paths.data_dir() / "probes", "probe"),
     remove=remove_folder,
+    facts=lambda artifact, content: [],
 )
 """
 
@@ -97,10 +98,10 @@ def test_a_kind_is_one_file(tmp_path: Path, own_folders: Path, monkeypatch: pyte
         assert list(kinds()) == ["direction", "index", "probe", "prompt set"]
         write_folder(own_folders / "data" / "probes", probe(), write)
         assert [each.name for each in list_artifacts()] == ["nouns"]
-        kinds()["probe"].remove(find_artifact("nouns"))
+        kinds()["probe"].remove(find_artifact(list_artifacts(), "nouns"))
         assert list_artifacts() == []
         with pytest.raises(UserError, match="no artifact 'nouns'"):
-            find_artifact("nouns")
+            find_artifact(list_artifacts(), "nouns")
     finally:
         kinds.cache_clear()
         sys.modules.pop("workbench.artifacts.probe", None)

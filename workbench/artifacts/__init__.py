@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Sequence
 from functools import cache
 
 from workbench.artifacts._artifact import Artifact as Artifact
 from workbench.artifacts._artifact import Content as Content
+from workbench.artifacts._artifact import Facts as Facts
 from workbench.artifacts._artifact import Kind as Kind
+from workbench.artifacts._artifact import Role as Role
 from workbench.artifacts._artifact import Use as Use
 from workbench.errors import UserError
 
@@ -34,14 +37,14 @@ def list_artifacts() -> list[Artifact]:
     return [artifact for kind in kinds().values() for artifact in kind.listed()]
 
 
-def find_artifact(name: str, kind: str = "") -> Artifact:
-    """One of the user's folders by its name (`@` before it or not). Raises UserError naming the ones there are."""
+def find_artifact(known: Sequence[Artifact], name: str, kind: str = "") -> Artifact:
+    """One of `known` by its name (`@` before it or not). Raises UserError naming the ones there are."""
     plain = name.removeprefix("@")
-    known = [each for each in list_artifacts() if not kind or each.kind == kind]
-    named = [each for each in known if each.name == plain]
-    if len(named) == 1:
-        return named[0]
-    if named:
+    among = [each for each in known if each.name and kind in ("", each.kind)]
+    named = [each for each in among if each.name == plain]
+    if len({each.kind for each in named}) > 1:
         raise UserError(f"{plain!r} is a {' and a '.join(each.kind for each in named)}: say which with --kind")
-    there = ", ".join(each.name for each in known)
-    raise UserError(f"there is no artifact {plain!r}: " + (f"there are {there}" if there else "none is stored yet"))
+    if not named:
+        there = ", ".join(dict.fromkeys(each.name for each in among))
+        raise UserError(f"there is no artifact {plain!r}: " + (f"there are {there}" if there else "none is stored yet"))
+    return named[0]

@@ -67,6 +67,14 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
     """from now on the name stands for this one in the session; not where a step runs again with what it used"""
 
 
+Facts = list[tuple[str, str]]
+"""what there is to say of an artifact: names and values, to be read"""
+
+
+def _nothing() -> int:
+    return 0
+
+
 class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """What one file of `workbench.artifacts` defines."""
 
@@ -75,3 +83,11 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """those in the user's folders, newest first; none raises"""
     remove: Callable[[Artifact], None]
     """deletes one that was listed. Raises UserError, also where it is being written"""
+    facts: Callable[[Artifact, Content | None], Facts]
+    """what it holds; the content is given where it lies in a session. Raises UserError"""
+    prune: Callable[[], int] = _nothing
+    """deletes what killed builds left in the user's folders; the bytes freed"""
+    in_session: bool = False
+    """small enough to lie in the session file; a session only remembers the others"""
+    of_model: bool = True
+    """belongs to one model"""

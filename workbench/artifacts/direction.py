@@ -17,10 +17,11 @@ import msgspec
 import numpy as np
 
 from workbench import paths
-from workbench.artifacts._artifact import Content, Kind, Use
+from workbench.artifacts._artifact import Artifact, Content, Facts, Kind, Use
 from workbench.artifacts._files import file_named, files_in, list_files, remove_file
 from workbench.edits import Add, Edit
 from workbench.errors import UserError
+from workbench.text import number
 
 NAME = "direction"
 SUFFIXES = (".safetensors", ".npy")
@@ -168,8 +169,17 @@ def _contrast(file: Path) -> dict[str, str]:
     return {name: metadata[name] for name in CONTRAST if name in metadata}
 
 
+def _facts(artifact: Artifact, content: Content | None) -> Facts:
+    direction = from_content(artifact.name, content) if content else read_direction(artifact.name)
+    numbers = direction.numbers
+    facts = [("numbers", f"{len(numbers):,}, norm {number(float(np.linalg.norm(numbers)))}")]
+    return facts + [(name, direction.contrast[name]) for name in CONTRAST if name in direction.contrast]
+
+
 KIND = Kind(
     name=NAME,
     listed=lambda: list_files(NAME, directions_dir(), SUFFIXES, lambda file: _checked(file.stem, file).hash),
     remove=remove_file,
+    facts=_facts,
+    in_session=True,
 )

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from workbench.artifacts._artifact import Artifact, Content, Kind
-from workbench.index.store import list_indexes, remove
+from workbench.artifacts._artifact import Artifact, Content, Facts, Kind
+from workbench.artifacts._folder import prune_folders
+from workbench.index.store import describe, indexes_dir, list_indexes, remove
+from workbench.text import count
 
 NAME = "index"
 
@@ -39,4 +41,20 @@ def _remove(artifact: Artifact) -> None:
     remove(Path(artifact.path))
 
 
-KIND = Kind(name=NAME, listed=_listed, remove=_remove)
+def _facts(artifact: Artifact, content: Content | None) -> Facts:
+    if content is not None:
+        return [(key, str(content.spec.get(key, ""))) for key in ("folder", "revision")]
+    info = describe(Path(artifact.path))
+    return [
+        ("tokens", count(info.tokens) if info.kind == "data" else "none: weights alone"),
+        ("corpus", info.corpus),
+        ("more", f"workbench index info {info.name}"),
+    ]
+
+
+def _prune() -> int:
+    """A build that was killed before its first checkpoint leaves a folder without a head."""
+    return prune_folders(indexes_dir(), lambda folder: not (folder / "index.json").exists())
+
+
+KIND = Kind(name=NAME, listed=_listed, remove=_remove, facts=_facts, prune=_prune)

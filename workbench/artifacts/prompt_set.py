@@ -12,14 +12,17 @@ from pathlib import Path
 import msgspec
 
 from workbench import paths
-from workbench.artifacts._artifact import Content, Kind
+from workbench.artifacts._artifact import Artifact, Content, Facts, Kind
 from workbench.artifacts._files import file_named, files_in, list_files, remove_file
 from workbench.datasets.prompts import read_prompts
 from workbench.errors import UserError
 from workbench.params import PromptRow
+from workbench.text import count
 
 NAME = "prompt set"
 SUFFIXES = (".jsonl", ".txt")
+SHOWN = 5
+"""prompts of a set that are shown"""
 
 
 def content_of(rows: Sequence[PromptRow]) -> Content:
@@ -50,8 +53,18 @@ def read_set(name: str) -> list[PromptRow]:
     return read_prompts(file)
 
 
+def _facts(artifact: Artifact, content: Content | None) -> Facts:
+    rows = rows_of(content) if content else read_set(artifact.name)
+    facts = [("prompts", count(len(rows)))]
+    facts += [(f"prompt {at}", row.prompt) for at, row in enumerate(rows[:SHOWN], 1)]
+    return facts
+
+
 KIND = Kind(
     name=NAME,
     listed=lambda: list_files(NAME, prompts_dir(), SUFFIXES, lambda file: content_of(read_prompts(file)).hash),
     remove=remove_file,
+    facts=_facts,
+    in_session=True,
+    of_model=False,
 )

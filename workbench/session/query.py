@@ -126,10 +126,13 @@ STACKS = f"SELECT {_text('name', _LINE)}, {_json('spec')} FROM stack ORDER BY na
 PINS = f"SELECT id, {_text('unit', _LINE)}, {_text('name', _LINE)}, created FROM pin ORDER BY id LIMIT {MAX_ROWS}"
 
 ARTIFACTS = f"""
-    SELECT artifact.hash, {_text("kind", _LINE)}, {_text("name", _LINE)}, {_text("fingerprint", _LINE)},
-           {_integer("step")}, coalesce({_integer("bytes")}, 0),
-           (SELECT count(DISTINCT step) FROM step_artifact WHERE step_artifact.hash = artifact.hash), created
-    FROM artifact ORDER BY created DESC, artifact.hash LIMIT {MAX_ROWS}
+    SELECT artifact.hash, {_text("artifact.kind", _LINE)}, {_text("artifact.name", _LINE)},
+           {_text("model.name", _LINE)},
+           {_text("coalesce(nullif(artifact.fingerprint, ''), model.fingerprint)", _LINE)},
+           {_integer("artifact.step")}, coalesce({_integer("artifact.bytes")}, 0),
+           (SELECT count(DISTINCT step) FROM step_artifact WHERE step_artifact.hash = artifact.hash), artifact.created
+    FROM artifact LEFT JOIN step ON step.id = artifact.step LEFT JOIN model ON model.id = step.model
+    ORDER BY artifact.created DESC, artifact.hash LIMIT {MAX_ROWS}
 """
 ARTIFACT_NAMED = f"SELECT {_text('hash', _LINE)} FROM artifact WHERE kind = ? AND name = ?"
 ARTIFACT = f"""

@@ -114,8 +114,10 @@ class ArtifactRow(msgspec.Struct, kw_only=True, frozen=True):
     kind: str
     name: str
     """empty where the name was removed and steps still use it"""
+    model: str
+    """name of the model that the step ran on; empty before it ran"""
     fingerprint: str
-    """of the model it belongs to; empty for none"""
+    """of that model"""
     step: int | None
     """that made it, or brought it into the session"""
     bytes: int

@@ -105,6 +105,14 @@ class KeepStack(Message, kw_only=True):
     remove: bool = False
 
 
+class RemoveArtifact(Message, kw_only=True):
+    """Takes the name off an artifact of the session; what no step uses goes."""
+
+    session: str
+    kind: str
+    name: str
+
+
 class Rename(Message, kw_only=True):
     """The session's title."""
 
@@ -203,5 +211,5 @@ class Changed(Message, kw_only=True):
     revision: int
 
 
-Request = Hello | Status | Stop | Submit | Cancel | Peek | Note | Pin | KeepStack | Rename | Attach
+Request = Hello | Status | Stop | Submit | Cancel | Peek | Note | Pin | KeepStack | RemoveArtifact | Rename | Attach
 Reply = Welcome | WorkerStatus | Submitted | Done | Refused | PeekAnswer | Changed

@@ -30,6 +30,7 @@ from workbench.worker.protocol import (
     Note,
     Peek,
     Pin,
+    RemoveArtifact,
     Rename,
     Status,
     Stop,
@@ -78,6 +79,10 @@ async def handle(control: Control, front: Connection, message: Message) -> Messa
             await control.keeper.do(
                 session, lambda writer: writer.keep_stack(message.name, message.entries, message.remove)
             )
+            _changed(control, session, 0)
+        case RemoveArtifact():
+            session = _session(message.session)
+            await control.keeper.do(session, lambda writer: writer.remove_artifact(message.kind, message.name))
             _changed(control, session, 0)
         case Rename():
             session = _session(message.session)
