@@ -3,11 +3,28 @@ from typing import Annotated, Literal
 import pytest
 from msgspec import Meta
 
+from workbench.datasets.prompts import PromptRow
 from workbench.edits import SetTo
 from workbench.errors import Cancelled, UserError
 from workbench.experiment import command_line
 from workbench.experiments import experiment, experiments
-from workbench.params import PromptParams, PromptRow, fields, make_params
+from workbench.params import (
+    NUMBER,
+    PROMPT,
+    PROMPT_SET,
+    TEMPLATE,
+    UNITS,
+    WHOLE_NUMBER,
+    ChatSwitch,
+    Params,
+    PromptParams,
+    PromptText,
+    UnitsText,
+    fields,
+    label_of,
+    make_params,
+    read_params,
+)
 from workbench.report import NextStep, Report
 from workbench.views import Text
 
@@ -35,16 +52,47 @@ class Recorder:
 
 
 def test_fields_follow_from_the_annotations():
-    found = {field.name: field for field in fields(Example)}
-    assert (found["top"].type, found["top"].unit, found["top"].minimum, found["top"].maximum) == (
-        "int",
-        "tokens",
-        1,
-        100,
-    )
-    assert found["way"].choices == ("greedy", "sampled")
-    assert found["prompts"].type == "prompts"
-    assert found["top"].flag == "--top"
+    by_name = {field.name: field for field in fields(Example)}
+    top = by_name["top"]
+    assert (top.kind, top.unit, top.minimum, top.maximum) == (WHOLE_NUMBER, "tokens", 1, 100)
+    assert by_name["way"].choices == ("greedy", "sampled")
+    assert (by_name["prompts"].kind, by_name["prompt"].kind, by_name["chat"].kind) == (PROMPT_SET, PROMPT, TEMPLATE)
+    assert by_name["top"].flag == "--top"
+
+
+class Oddly(Params, kw_only=True, frozen=True):
+    """Parameters whose names say nothing: what they are is their kind."""
+
+    alpha: Annotated[UnitsText, Meta(description="units")] = ""
+    beta: Annotated[PromptText, Meta(description="a text")] = ""
+    gamma: Annotated[ChatSwitch, Meta(description="chat")] = False
+    prompt: Annotated[float, Meta(description="a number that is called as texts are elsewhere")] = 0.5
+
+
+def test_what_a_parameter_is_does_not_follow_from_its_name():
+    by_name = {field.name: field for field in fields(Oddly)}
+    assert [by_name[name].kind for name in ("alpha", "beta", "gamma", "prompt")] == [UNITS, PROMPT, TEMPLATE, NUMBER]
+    assert read_params(Oddly, {"gamma": "on", "prompt": ".25"}) == Oddly(gamma=True, prompt=0.25)
+
+
+@pytest.mark.parametrize(
+    ("values", "label"),
+    [
+        ({"beta": "The capital"}, "The capital"),
+        ({"alpha": "L1.N2", "prompt": 3.0}, "L1.N2"),
+        ({"prompt": 3.0}, ""),
+        ({"beta": "x" * 500}, "x" * 200),
+    ],
+)
+def test_a_step_is_called_by_its_prompt_or_its_units(values, label):
+    assert label_of(Oddly, values) == label
+
+
+def test_a_set_of_prompts_makes_a_run_long():
+    predict = experiment("predict")
+    assert not predict.is_long(make_params(predict.params, {"prompt": "a"}))
+    assert predict.is_long(make_params(predict.params, {"prompts": [{"prompt": "a"}]}))
+    assert experiment("sweep").is_long(make_params(experiment("sweep").params, {"prompt": "a"}))
 
 
 def test_strings_are_read_as_the_fields_type():

@@ -28,13 +28,12 @@ import numpy as np
 from workbench.artifacts.direction import Direction, direction_names
 from workbench.edits import Edit, Function
 from workbench.errors import Cancelled, UserError
-from workbench.experiment import Experiment, command_line
 from workbench.experiments import experiment, experiments
 from workbench.model_info import ModelInfo
-from workbench.params import make_params, params_builtins
+from workbench.params import PROMPT_SET, Params, fields
 from workbench.report import NextStep, Report
-from workbench.session.directions import directions_of
-from workbench.session.sets import read_edits, without_sets
+from workbench.session.directions import resolve_directions
+from workbench.session.submission import Submission, read_edits, submission, without_baskets
 from workbench.view_arrays import view_arrays
 from workbench.views import AnyView
 
@@ -128,18 +127,27 @@ class OpenedLab:
         `prompts` may be a list of texts, or of mappings with prompt, answer and foil. Raises UserError.
         """
         from workbench.execute import execute
+        from workbench.lab.editing import PythonEdit
 
-        found = experiment(name)
-        given = {key: _plain(key, value) for key, value in params.items()}
-        given, _ = without_sets(str(self.session or ""), given, [])
-        values = make_params(found.params, given)
         stack = self._stack(edits)
-        directions = directions_of(given, _plain_edits(stack), str(self.session or ""))
-        step = self._begin(found, values, stack, seed, directions)
-        sink = _Sink(self._writer, step, seed, self.info, directions)
+        asked = submission(
+            name,
+            _plain(experiment(name).params, params),
+            _plain_edits(stack),
+            session=str(self.session or ""),
+            info=self.info,
+            model=self.info.ref,
+            seed=seed,
+        )
+        stack = [
+            PythonEdit(edit, given.call) if isinstance(given, PythonEdit) and isinstance(edit, Function) else edit
+            for given, edit in zip(stack, asked.edits, strict=True)
+        ]
+        step = self._begin(asked)
+        sink = _Sink(self._writer, step, seed, self.info, asked.directions)
         report = Report(sink)
         try:
-            execute(self._lab, found.name, params_builtins(values), stack, seed, report, directions)
+            execute(self._lab, name, asked.params, stack, seed, report, asked.directions)
         except BaseException as error:
             for part, said in sink.open.items():
                 self._end(part, said, error)
@@ -158,7 +166,8 @@ class OpenedLab:
     ) -> Cache:
         """Activations at sites (`L5.resid_post`, `L*.mlp_post`) over prompts. Raises UserError."""
         stack = self._stack(edits)
-        directions = directions_of({}, _plain_edits(stack), str(self.session or ""))
+        named = direction_names(_plain_edits(stack))
+        directions = resolve_directions(named, str(self.session or ""))
         return self._lab.job(stack, directions=directions).cache(prompts, sites, chat)
 
     def close(self) -> None:
@@ -203,38 +212,19 @@ class OpenedLab:
         for edit in given:
             if isinstance(edit, str):
                 session = str(self.session or "")
-                stack += without_sets(session, {}, read_edits([edit], session, self.info))[1]
+                stack += without_baskets(read_edits([edit], session, self.info), session)
             elif isinstance(edit, tuple):
                 stack.append(_python_edit(*edit))
             else:
                 stack.append(edit)
         return stack
 
-    def _begin(
-        self,
-        found: Experiment,
-        values: Any,
-        stack: Sequence[AnyEdit],
-        seed: int,
-        directions: Mapping[str, Direction],
-    ) -> int | None:
+    def _begin(self, asked: Submission) -> int | None:
         if not self._writer:
             return None
         from workbench.worker.engine import versions
 
-        plain = _plain_edits(stack)
-        command = command_line(found.name, values, plain, model=self.info.ref, seed=seed)
-        if any(isinstance(edit, Function) for edit in plain):
-            command = ""
-        step = self._writer.add_step(
-            found.name,
-            params_builtins(values),
-            plain,
-            seed=seed,
-            origin="python",
-            command=command,
-            uses=[direction.use for direction in directions.values()],
-        )
+        step = self._writer.submit(asked)
         self._writer.start(step, self.info, versions())
         return step
 
@@ -282,18 +272,16 @@ class _Sink:
             return _PartSink(None, None, self.seed, self.info, {})
         from workbench.worker.engine import versions
 
-        values = make_params(experiment(experiment_name).params, params)
-        command = command_line(experiment_name, values, edits, model=self.info.ref, seed=self.seed)
-        step = self.writer.add_step(
+        asked = submission(
             experiment_name,
             params,
             edits,
+            info=self.info,
+            model=self.info.ref,
             seed=self.seed,
-            parent=self.step,
-            origin="part",
-            command=command,
-            uses=[each.use for name, each in self.directions.items() if name in direction_names(edits)],
+            directions=self.directions,
         )
+        step = self.writer.submit(asked, parent=self.step, origin="part")
         self.writer.start(step, self.info, versions())
         return _PartSink(self.writer, step, self.seed, self.info, {}, whole=self)
 
@@ -351,10 +339,18 @@ def _python_edit(units: str, call: Callable[[Any, Any], Any]) -> AnyEdit:
     return PythonEdit(Function(units, source), call)
 
 
-def _plain(name: str, value: Any) -> Any:
-    """A notebook's value as the parameter wants it."""
-    if name == "prompts":
-        return [
-            {"prompt": one} if isinstance(one, str) else dict(one) if isinstance(one, Mapping) else one for one in value
-        ]
+def _plain(params: type[Params], values: Mapping[str, Any]) -> dict[str, Any]:
+    """A notebook's values as the parameters want them."""
+    sets = {field.name for field in fields(params) if field.kind is PROMPT_SET}
+    return {name: _rows(value) if name in sets else _builtin(value) for name, value in values.items()}
+
+
+def _rows(prompts: Sequence[Any]) -> list[Any]:
+    """Rows of a prompt set: texts, mappings or PromptRows."""
+    return [
+        {"prompt": row} if isinstance(row, str) else dict(row) if isinstance(row, Mapping) else row for row in prompts
+    ]
+
+
+def _builtin(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value

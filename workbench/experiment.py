@@ -15,7 +15,7 @@ import msgspec
 
 from workbench.edits import Edit
 from workbench.model_info import ModelInfo
-from workbench.params import Params, fields
+from workbench.params import LIST, PROMPT_SET, Params, fields
 from workbench.report import Report
 
 Group = Literal["says", "parts", "neurons"]
@@ -63,7 +63,7 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     def is_long(self, params: Params) -> bool:
         """Whether such a run takes more than seconds: a set of prompts makes any experiment long."""
         return self.long or any(
-            field.type == "prompts" and getattr(params, field.name) for field in fields(self.params)
+            field.kind is PROMPT_SET and getattr(params, field.name) for field in fields(self.params)
         )
 
     @property
@@ -85,11 +85,11 @@ def command_line(
         value = getattr(params, field.name)
         if value == field.default:
             continue
-        if field.type == "bool":
+        if field.kind.is_switch:
             words.append(field.flag if value else "--no-" + field.name.replace("_", "-"))
-        elif field.type == "prompts":
+        elif field.kind is PROMPT_SET:
             words += [field.flag, "prompts.jsonl"]
-        elif field.type == "list":
+        elif field.kind is LIST:
             words += [field.flag, ",".join(map(str, value))]
         else:
             words += [field.flag, str(value)]

@@ -2,28 +2,100 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
+from workbench.datasets.prompts import PromptRow, read_prompts
 from workbench.errors import UserError
 
+LABEL = 200
+"""characters of a step's label"""
 
-class PromptRow(msgspec.Struct, frozen=True):
-    """One line of a prompt set."""
 
-    prompt: str
-    answer: str = ""
-    foil: str = ""
+class Kind(msgspec.Struct, frozen=True, kw_only=True):
+    """What a parameter is: its flag, its field, its completion, a step's label and what the log writes out follow."""
+
+    name: str
+    """in listings: `text`, `whole number`"""
+    metavar: str = "TEXT"
+    label: Callable[[Any], str] | None = None
+    """of a value that a step is about: what the timeline calls the step"""
+    read: Callable[[str], Any] | None = None
+    """a value from what is typed into a flag or a field; None where the text is the value"""
+    write: Callable[[Any], str] = str
+    """what one would type for a value"""
+    is_switch: bool = False
+    """on or off: `--name` and `--no-name`"""
+    units: bool = False
+    """names units: completed from the model, and sets of the basket are written out when a step begins"""
+
+
+def _items(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _switch(text: str) -> bool | str:
+    return {"on": True, "off": False}.get(text, text)
+
+
+def _on_off(value: Any) -> str:
+    return "on" if value else "off"
+
+
+def _read_prompts(text: str) -> list[PromptRow]:
+    return read_prompts(Path(text).expanduser())
+
+
+def _count_prompts(rows: Sequence[Any]) -> str:
+    return f"{len(rows):,} prompts"
+
+
+TEXT = Kind(name="text")
+TOKEN = Kind(name="token")
+"""spaces as typed"""
+WHOLE_NUMBER = Kind(name="whole number", metavar="N")
+NUMBER = Kind(name="number", metavar="X", write="{:g}".format)
+SWITCH = Kind(name="yes or no", is_switch=True, read=_switch, write=_on_off)
+CHOICE = Kind(name="choice")
+LIST = Kind(name="list", metavar="A,B,…", read=_items, write=lambda values: ", ".join(map(str, values)))
+PROMPT = Kind(name="prompt", label=str)
+"""the text that the model reads"""
+TEMPLATE = Kind(name="yes or no", is_switch=True, read=_switch, write=_on_off)
+"""whether prompts are put into the model's chat template"""
+PROMPT_SET = Kind(
+    name="file of prompts", metavar="FILE|@NAME", label=_count_prompts, read=_read_prompts, write=lambda rows: ""
+)
+UNIT = Kind(name="unit", metavar="UNIT", label=str, units=True)
+UNITS = Kind(name="units", metavar="UNITS", label=str, units=True)
+CORPUS = Kind(name="corpus", label=str)
+RULE = Kind(name="rule", label=str)
+"""which tokens something holds for, as `find-neuron` reads it"""
+INDEX = Kind(name="index", metavar="NAME")
+
+PromptText = Annotated[str, PROMPT]
+TokenText = Annotated[str, TOKEN]
+UnitText = Annotated[str, UNIT]
+UnitsText = Annotated[str, UNITS]
+CorpusText = Annotated[str, CORPUS]
+RuleText = Annotated[str, RULE]
+IndexName = Annotated[str, INDEX]
+ChatSwitch = Annotated[bool, TEMPLATE]
+
+
+PromptSet = Annotated[list[PromptRow], PROMPT_SET]
 
 
 class Params(msgspec.Struct, kw_only=True, frozen=True):
     """Base of every experiment's parameters.
 
-    A field is `name: Annotated[type, Meta(description=…, extra={"unit": …, "example": …, "flag": False})] = default`.
-    Plain types only (str, int, float, bool, lists of them), so that flags, forms and JSON agree.
+    A field is `name: Annotated[type, Meta(description=…, extra={"unit": …, "example": …})] = default`. The type is
+    plain (str, int, float, bool, a Literal, a list of texts), or one that says its kind (`PromptText`, `TokenText`,
+    `UnitText` …), so that flags, forms and JSON agree.
     """
 
 
@@ -31,29 +103,30 @@ class PromptParams(Params, kw_only=True, frozen=True):
     """What every experiment on prompts takes: one prompt, or a set of them."""
 
     prompt: Annotated[
-        str, Meta(description="the text the model reads", extra={"example": "The capital of France is"})
+        PromptText, Meta(description="the text the model reads", extra={"example": "The capital of France is"})
     ] = ""
     prompts: Annotated[
-        list[PromptRow],
+        PromptSet,
         Meta(description="a file of prompts instead: text (one a line) or JSONL with prompt, answer, foil"),
     ] = []
-    chat: Annotated[bool, Meta(description="put the prompt into the model's chat template")] = False
+    chat: Annotated[ChatSwitch, Meta(description="put the prompt into the model's chat template")] = False
 
     def rows(self) -> list[PromptRow]:
-        """The prompts with their answers and foils. Raises UserError where there is none."""
+        """The prompts with their answers and foils. Raises UserError where a prompt and a set are given."""
         if self.prompts and self.prompt:
             raise UserError("a prompt and a prompt file were both given: leave one out")
-        if self.prompts:
-            return self.prompts
-        return [PromptRow(self.prompt, getattr(self, "answer", ""), getattr(self, "foil", ""))]
+        return self.prompts or [self.single()]
+
+    def single(self) -> PromptRow:
+        """The one prompt, where no set is given."""
+        return PromptRow(self.prompt)
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
     """A parameter as forms, flags and listings show it."""
 
     name: str
-    type: str
-    """str, int, float, bool, prompts, or list"""
+    kind: Kind
     default: Any
     help: str
     unit: str = ""
@@ -69,6 +142,9 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
         return "--" + self.name.replace("_", "-")
 
 
+_PLAIN: dict[Any, Kind] = {str: TEXT, int: WHOLE_NUMBER, float: NUMBER, bool: SWITCH}
+
+
 @cache
 def fields(params: type[Params]) -> tuple[Field, ...]:
     """A Params class as a list of fields, in its order."""
@@ -77,26 +153,20 @@ def fields(params: type[Params]) -> tuple[Field, ...]:
 
 
 def _field(info: Any, hint: Any) -> Field:
-    meta: Meta | None = None
+    given: list[Any] = []
     if get_origin(hint) is Annotated:
-        hint, *rest = get_args(hint)
-        meta = next((item for item in rest if isinstance(item, Meta)), None)
+        hint, *given = get_args(hint)
+    meta = next((each for each in given if isinstance(each, Meta)), None)
     extra = (meta.extra if meta else None) or {}
-    kind = {str: "str", int: "int", float: "float", bool: "bool"}.get(hint)
-    choices: tuple[str, ...] = ()
-    if kind is None:
-        if str(get_origin(hint)) == "typing.Literal":
-            kind, choices = "str", get_args(hint)
-        elif get_args(hint) and get_args(hint)[0] is PromptRow:
-            kind = "prompts"
-        else:
-            kind = "list"
+    choices = get_args(hint) if get_origin(hint) is Literal else ()
+    plain = CHOICE if choices else _PLAIN.get(hint, LIST)
+    kind = next((each for each in given if isinstance(each, Kind)), plain)
     default = info.default if info.default is not msgspec.NODEFAULT else info.default_factory()
     low = meta and (meta.ge if meta.ge is not None else meta.gt)
     high = meta and (meta.le if meta.le is not None else meta.lt)
     return Field(
         name=info.name,
-        type=kind,
+        kind=kind,
         default=default,
         help=(meta.description if meta else None) or "",
         unit=extra.get("unit", ""),
@@ -114,7 +184,7 @@ def make_params(params: type[Params], values: dict[str, Any]) -> Any:
     for name in values:
         if name not in known:
             raise UserError(f"there is no parameter {name!r} here: there are {', '.join(known)}")
-    typed = {name: _number_typed(value) if known[name].type == "float" else value for name, value in values.items()}
+    typed = {name: _number_typed(value) if known[name].kind is NUMBER else value for name, value in values.items()}
     try:
         return msgspec.convert(typed, params, strict=False)
     except msgspec.ValidationError as error:
@@ -137,3 +207,33 @@ def params_builtins(params: Params) -> dict[str, Any]:
     """Parameters as plain data, for the log and `--json`."""
     plain: dict[str, Any] = msgspec.to_builtins(params)
     return plain
+
+
+def read_params(params: type[Params], typed: Mapping[str, Any]) -> Any:
+    """Parameters from what was typed into flags or fields; what is no text is a value already.
+
+    Raises UserError naming field and bounds, or the file and its line.
+    """
+    known = {field.name: field for field in fields(params)}
+    values = dict(typed)
+    for name, value in typed.items():
+        field = known.get(name)
+        if field is None or not isinstance(value, str):
+            continue
+        if field.choices and value not in field.choices:
+            raise UserError(f"{field.flag} {value}: there are {', '.join(field.choices)} ({field.help})")
+        if field.kind.read is not None:
+            values[name] = field.kind.read(value)
+    return make_params(params, values)
+
+
+def label_of(params: type[Params], values: Mapping[str, Any]) -> str:
+    """What a step is about, in a few words: its prompt, how many there are, or the units it asks for.
+
+    `values` are parameters as plain data, as the log has them.
+    """
+    for field in fields(params):
+        value = values.get(field.name)
+        if value and field.kind.label is not None:
+            return field.kind.label(value)[:LABEL]
+    return ""

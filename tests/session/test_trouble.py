@@ -19,7 +19,7 @@ from workbench.errors import UserError
 from workbench.session import format as session_format
 from workbench.session import opening, schema, writer
 from workbench.session.reader import SessionReader
-from workbench.session.sets import read_edits
+from workbench.session.submission import read_edits
 from workbench.session.writer import CannotWrite, SessionMoved, SessionWriter
 from workbench.views import AnyView, Lines, Series
 

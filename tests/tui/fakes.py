@@ -196,6 +196,9 @@ class FakeClient:
             self.writers[session] = SessionWriter(session)
         return self.writers[session]
 
+    def asked(self, kind: type) -> list[Any]:
+        return [message for message in self.requests if isinstance(message, kind)]
+
     async def request(self, message: Any) -> Any:
         self.requests.append(message)
         if isinstance(message, Submit):

@@ -51,9 +51,6 @@ class NeuronClient(FakeClient):
             return PeekAnswer(slot=message.slot, views=[peeked(message.params["units"])])
         return await super().request(message)
 
-    def asked(self, kind: type) -> list[Any]:
-        return [message for message in self.requests if isinstance(message, kind)]
-
 
 @contextlib.asynccontextmanager
 async def neurons(

@@ -350,7 +350,7 @@ async def test_no_index_reads_the_weights_and_says_what_more_costs(own_folders: 
     async with neurons(client, session=own_folders / "s.db") as (pilot, _):
         await until(pilot, lambda: "20,000" in screen(pilot.app), "the offer")
         await until(pilot, lambda: client.asked(Submit), "the weights are read unasked")
-        assert client.asked(Submit)[0].params == {"tokens": 0} and client.asked(Submit)[0].batch
+        assert client.asked(Submit)[0].params == {"tokens": 0}
         await until(pilot, lambda: "building an index" in screen(pilot.app), "how far it is")
         await pilot.press("s", "slash", "p", "0", "j")
         await pilot.press("I")
@@ -370,7 +370,7 @@ async def test_weights_alone_can_be_browsed_and_an_index_is_offered(own_folders:
         await pilot.press("enter")
         await until(pilot, lambda: client.asked(Submit), "the step")
         message = client.asked(Submit)[0]
-        assert (message.experiment, message.batch) == ("index", True)
+        assert message.experiment == "index"
         assert message.params == {"corpus": "stdlib", "tokens": 20_000, "explain": True}
 
 

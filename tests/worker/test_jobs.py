@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from workbench.session.submission import submission
 from workbench.worker.jobs import Job, Jobs
 
 
-def step(number: int, batch: bool = False) -> Job:
-    return Job(experiment="predict", params={}, edits=[], session="s", step=number, batch=batch)
+def step(number: int, long: bool = False) -> Job:
+    asked = submission("sweep" if long else "predict", {}, [])
+    return Job(asked, session="s", step=number)
 
 
 def peek(slot: str, client: object = None) -> Job:
-    return Job(experiment="predict", params={}, edits=[], client=client, peek=1, slot=slot)
+    return Job(submission("predict", {}, []), client=client, peek=1, slot=slot)
 
 
 def numbers(jobs: list[Job]) -> list[int]:
@@ -19,7 +21,7 @@ def numbers(jobs: list[Job]) -> list[int]:
 
 def test_one_at_a_time_interactive_first() -> None:
     jobs = Jobs()
-    for job in (step(1, batch=True), step(2), step(3)):
+    for job in (step(1, long=True), step(2), step(3)):
         jobs.add(job)
     (sent,) = jobs.next_to_send()
     assert sent.step == 2
@@ -33,10 +35,10 @@ def test_one_at_a_time_interactive_first() -> None:
 
 def test_beside_a_batch_interactive_ones_go_at_once_and_batches_wait() -> None:
     jobs = Jobs()
-    jobs.add(step(1, batch=True))
+    jobs.add(step(1, long=True))
     (outer,) = jobs.next_to_send()
     outer.state = "running"
-    for job in (step(2), step(3, batch=True), step(4)):
+    for job in (step(2), step(3, long=True), step(4)):
         jobs.add(job)
     assert numbers(jobs.next_to_send()) == [2, 4]
     assert jobs.next_to_send() == []
@@ -61,7 +63,7 @@ def test_a_newer_peek_takes_the_place_of_one_that_has_not_begun() -> None:
 
 def test_when_the_process_is_gone_what_had_not_begun_waits_again_in_order() -> None:
     jobs = Jobs()
-    jobs.add(step(1, batch=True))
+    jobs.add(step(1, long=True))
     (outer,) = jobs.next_to_send()
     outer.state = "running"
     for number in (2, 3, 4):

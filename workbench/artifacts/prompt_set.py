@@ -14,9 +14,8 @@ import msgspec
 from workbench import paths
 from workbench.artifacts._artifact import Artifact, Content, Facts, Kind
 from workbench.artifacts._files import file_named, files_in, list_files, remove_file
-from workbench.datasets.prompts import read_prompts
+from workbench.datasets.prompts import PromptRow, read_prompts
 from workbench.errors import UserError
-from workbench.params import PromptRow
 from workbench.text import count
 
 NAME = "prompt set"

@@ -37,7 +37,7 @@ def _json(found: Experiment) -> dict[str, Any]:
             {
                 "name": field.name,
                 "flag": field.flag,
-                "type": field.type,
+                "kind": field.kind.name,
                 "default": field.default,
                 "unit": field.unit,
                 "help": field.help,
@@ -75,8 +75,7 @@ def _print(found: list[Experiment], whole: bool) -> None:
 
 def _facts(field: Field) -> str:
     """A parameter's type, unit, bounds and default, in one line."""
-    kinds = {"str": "text", "int": "whole number", "float": "number", "bool": "yes or no", "prompts": "file"}
-    kind = " or ".join(field.choices) or kinds.get(field.type, "list")
+    kind = " or ".join(field.choices) or field.kind.name
     default = shown_default(field)
     example = f"for example {field.example!r}" if field.example else ""
     parts = [kind, field.unit, limits(field), f"default {default}" if default else "", example]

@@ -8,7 +8,7 @@ import click
 
 from workbench.errors import UserError
 from workbench.experiment import Experiment
-from workbench.params import Field, fields, make_params
+from workbench.params import Field, fields, read_params
 from workbench.text import number
 
 
@@ -18,12 +18,10 @@ def parameter_flags(experiment: Experiment) -> list[click.Option]:
 
 
 def _flag(field: Field) -> click.Option:
-    if field.type == "bool":
+    if field.kind.is_switch:
         name = field.flag[2:]
         return click.Option([f"--{name}/--no-{name}", field.name], default=None, help=described(field))
-    if field.type == "prompts":
-        return click.Option([field.flag, field.name], metavar="FILE|@NAME", default=None, help=described(field))
-    metavar = "|".join(field.choices) or {"int": "N", "float": "X", "list": "A,B,…"}.get(field.type, "TEXT")
+    metavar = "|".join(field.choices) or field.kind.metavar
     return click.Option([field.flag, field.name], metavar=metavar, default=None, help=described(field))
 
 
@@ -53,28 +51,18 @@ def limits(field: Field) -> str:
 
 def shown_default(field: Field) -> str:
     """The default as one would type it; empty where there is nothing to see."""
-    if field.type == "bool":
+    if field.kind.is_switch:
         return "yes" if field.default else "no"
-    if field.type == "list":
-        return ",".join(map(str, field.default))
-    return "" if field.default in ("", None, []) or field.type == "prompts" else str(field.default)
+    return "" if field.default in ("", None, []) else field.kind.write(field.default)
 
 
 def params_from_flags(experiment: Experiment, given: dict[str, Any]) -> Any:
-    """Validated parameters; prompt sets were read before. Raises UserError naming flag and bounds."""
-    values: dict[str, Any] = {}
+    """Validated parameters. Raises UserError naming flag and bounds, or the file and its line."""
+    typed = {name: value for name, value in given.items() if value is not None}
     for field in fields(experiment.params):
-        value = given.get(field.name)
-        if value is None:
-            continue
-        if field.type == "list":
-            value = [part.strip() for part in str(value).split(",") if part.strip()]
-        elif field.choices and value not in field.choices:
-            raise UserError(f"{field.flag} {value}: there are {', '.join(field.choices)} ({field.help})")
-        elif isinstance(value, str):
+        if isinstance(value := typed.get(field.name), str):
             check_text(field.flag, value)
-        values[field.name] = value
-    return make_params(experiment.params, values)
+    return read_params(experiment.params, typed)
 
 
 def check_text(flag: str, value: str) -> None:

@@ -17,7 +17,7 @@ from workbench.errors import UserError
 from workbench.experiment import Experiment, command_line
 from workbench.experiments import experiment, experiments
 from workbench.params import Params, params_builtins
-from workbench.session.sets import read_edits
+from workbench.session.submission import read_edits
 from workbench.session.typed_sets import read_sets
 
 if TYPE_CHECKING:

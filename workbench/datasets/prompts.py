@@ -7,10 +7,17 @@ from pathlib import Path
 import msgspec
 
 from workbench.errors import UserError
-from workbench.params import PromptRow
 from workbench.text import safe
 
 MAX_BYTES = 1 << 28
+
+
+class PromptRow(msgspec.Struct, frozen=True):
+    """One line of a prompt set."""
+
+    prompt: str
+    answer: str = ""
+    foil: str = ""
 
 
 def read_prompts(path: Path) -> list[PromptRow]:

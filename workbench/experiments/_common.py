@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from msgspec import Meta
 
+from workbench.datasets.prompts import PromptRow
 from workbench.errors import UserError
-from workbench.params import PromptParams, PromptRow, params_builtins
+from workbench.params import PROMPT, PROMPT_SET, TEMPLATE, PromptParams, TokenText, fields, params_builtins
 from workbench.text import number, safe, shorten, show_token
 
 if TYPE_CHECKING:
@@ -22,13 +23,16 @@ class AnswerParams(PromptParams, kw_only=True, frozen=True):
     """Prompts, and the tokens to watch after them."""
 
     answer: Annotated[
-        str,
+        TokenText,
         Meta(
             description="the token to watch, with its leading space; empty is the likeliest",
             extra={"example": " Paris"},
         ),
     ] = ""
-    foil: Annotated[str, Meta(description="a token to compare the answer with", extra={"example": " Lyon"})] = ""
+    foil: Annotated[TokenText, Meta(description="a token to compare the answer with", extra={"example": " Lyon"})] = ""
+
+    def single(self) -> PromptRow:
+        return PromptRow(self.prompt, self.answer, self.foil)
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,10 @@ def quoted(text: str, cells: int = 40) -> str:
 
 def carried(params: PromptParams, **changes: Any) -> dict[str, Any]:
     """What a next step takes over: the prompt or the set, and the template."""
-    kept = {name: value for name, value in params_builtins(params).items() if name in ("prompt", "prompts", "chat")}
+    plain = params_builtins(params)
+    kept = {
+        field.name: plain[field.name] for field in fields(type(params)) if field.kind in (PROMPT, PROMPT_SET, TEMPLATE)
+    }
     return {name: value for name, value in {**kept, **changes}.items() if value}
 
 

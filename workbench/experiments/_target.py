@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from workbench.experiments._common import Asked, check_foil
 from workbench.lab.metric import Metric
-from workbench.params import Params
+from workbench.params import ChatSwitch, Params, PromptText, TokenText
 from workbench.report import Report
 from workbench.text import number, probability, show_token
 
@@ -24,22 +24,22 @@ class TargetParams(Params, kw_only=True, frozen=True):
     """A prompt and the token that is asked about."""
 
     prompt: Annotated[
-        str, Meta(description="the text the model reads", extra={"example": "The capital of France is"})
+        PromptText, Meta(description="the text the model reads", extra={"example": "The capital of France is"})
     ] = ""
     answer: Annotated[
-        str,
+        TokenText,
         Meta(
             description="the token to explain, with its leading space; empty is the likeliest",
             extra={"example": " Paris"},
         ),
     ] = ""
     foil: Annotated[
-        str,
+        TokenText,
         Meta(
             description="explain the answer's logit above this token's, not its probability", extra={"example": " Lyon"}
         ),
     ] = ""
-    chat: Annotated[bool, Meta(description="put the prompt into the model's chat template")] = False
+    chat: Annotated[ChatSwitch, Meta(description="put the prompt into the model's chat template")] = False
 
     def target(self) -> dict[str, Any]:
         """Prompt, answer, foil and template, for a part or a next step."""

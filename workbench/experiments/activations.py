@@ -16,7 +16,7 @@ from workbench.edits import edit_units
 from workbench.errors import UserError
 from workbench.experiment import Experiment
 from workbench.experiments._common import Asked, asked, carried, clustered, quoted
-from workbench.params import PromptParams
+from workbench.params import PromptParams, UnitsText
 from workbench.report import NextStep, Report
 from workbench.text import number, show_token
 from workbench.units import Direction, Head, Neuron, Unit, parse_units
@@ -33,7 +33,7 @@ SHOWN = 12
 
 class Params(PromptParams, kw_only=True, frozen=True):
     units: Annotated[
-        str,
+        UnitsText,
         Meta(
             description="neurons, heads, sites or directions",
             extra={"example": "L12.N345, L5.H3, L5.resid_post, @L12.N345.out"},

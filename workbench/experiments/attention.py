@@ -14,6 +14,7 @@ from msgspec import Meta
 from workbench.errors import UserError
 from workbench.experiment import Experiment
 from workbench.experiments._target import TargetParams, find_target
+from workbench.params import UnitText
 from workbench.report import NextStep, Report
 from workbench.text import number, probability, show_token
 from workbench.units import Head, parse_unit
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Params(TargetParams, kw_only=True, frozen=True):
-    head: Annotated[str, Meta(description="a head", extra={"example": "L5.H3"})] = ""
+    head: Annotated[UnitText, Meta(description="a head", extra={"example": "L5.H3"})] = ""
     position: Annotated[
         int,
         Meta(

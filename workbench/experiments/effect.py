@@ -22,6 +22,7 @@ from workbench.experiments._controls import Band, by_kind
 from workbench.experiments._effect import Document, by_class, by_position, extremes, kl_mean, loss_change, over
 from workbench.experiments._generated import TOKEN, generated, generated_of_set
 from workbench.experiments._sweep import LATER
+from workbench.params import CorpusText
 from workbench.report import NextStep, Report
 from workbench.text import number, probability, show_token
 from workbench.views import Scalar, Scalars
@@ -36,7 +37,7 @@ MOST_TOKENS = 4_000_000
 
 class Params(AnswerParams, kw_only=True, frozen=True):
     corpus: Annotated[
-        str,
+        CorpusText,
         Meta(
             description="text instead of a prompt: stdlib, a file, a folder, org/name on the hub",
             extra={"example": "stdlib"},

@@ -16,6 +16,7 @@ from workbench.errors import UserError
 from workbench.experiment import Experiment
 from workbench.experiments._common import quoted
 from workbench.experiments._index import about, example_text, open_index, record_index
+from workbench.params import CorpusText, IndexName, RuleText, UnitsText
 from workbench.params import Params as BaseParams
 from workbench.report import NextStep, Report
 from workbench.text import count, number
@@ -33,14 +34,14 @@ PROMOTED = 20
 
 class Params(BaseParams, kw_only=True, frozen=True):
     rule: Annotated[
-        str,
+        RuleText,
         Meta(
             description="words, a /pattern/ on the token, or a token feature",
             extra={"example": "May, June, July"},
         ),
     ] = ""
     units: Annotated[
-        str, Meta(description="try these neurons; empty takes candidates from the index", extra={"more": True})
+        UnitsText, Meta(description="try these neurons; empty takes candidates from the index", extra={"more": True})
     ] = ""
     candidates: Annotated[int, Meta(ge=1, le=200, description="how many to try", extra={"unit": "neurons"})] = 10
     tokens: Annotated[
@@ -50,9 +51,12 @@ class Params(BaseParams, kw_only=True, frozen=True):
         int, Meta(ge=1, description="random neurons of each layer beside them", extra={"unit": "neurons", "more": True})
     ] = 64
     corpus: Annotated[
-        str, Meta(description="where the other documents come from; empty is the index' own", extra={"more": True})
+        CorpusText,
+        Meta(description="where the other documents come from; empty is the index' own", extra={"more": True}),
     ] = ""
-    index: Annotated[str, Meta(description="which index; empty is the model's fullest", extra={"more": True})] = ""
+    index: Annotated[IndexName, Meta(description="which index; empty is the model's fullest", extra={"more": True})] = (
+        ""
+    )
 
 
 def run(lab: Lab, params: Params, report: Report) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from msgspec import Meta
 
 from workbench.experiment import Cost, Experiment
+from workbench.params import CorpusText
 from workbench.params import Params as BaseParams
 from workbench.report import NextStep, Report
 from workbench.text import count, seconds, size
@@ -29,7 +30,7 @@ SHOWN = 20
 
 class Params(BaseParams, kw_only=True, frozen=True):
     corpus: Annotated[
-        str,
+        CorpusText,
         Meta(
             description="the text: stdlib, a text or .jsonl file, a folder, or a data set of the hub",
             extra={"example": "stdlib"},

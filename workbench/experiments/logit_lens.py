@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from msgspec import Meta
 
+from workbench.datasets.prompts import PromptRow
 from workbench.experiment import Experiment
 from workbench.experiments._common import Asked, asked, carried, mean, quoted, token
-from workbench.params import PromptParams
+from workbench.params import PromptParams, TokenText
 from workbench.report import NextStep, Report
 from workbench.text import probability
 from workbench.views import Heatmap, Lines, Series
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 class Params(PromptParams, kw_only=True, frozen=True):
     answer: Annotated[
-        str,
+        TokenText,
         Meta(
             description="the token to follow, with its leading space; empty is what the model says",
             extra={"example": " Paris"},
@@ -42,6 +43,9 @@ class Params(PromptParams, kw_only=True, frozen=True):
             extra={"unit": "tokens", "more": True},
         ),
     ] = 24
+
+    def single(self) -> PromptRow:
+        return PromptRow(self.prompt, self.answer)
 
 
 @dataclass

@@ -15,6 +15,7 @@ from msgspec import Meta
 from workbench.errors import UserError
 from workbench.experiment import Experiment
 from workbench.experiments._index import about, example_text, open_index, record_index
+from workbench.params import IndexName, UnitText
 from workbench.params import Params as BaseParams
 from workbench.report import NextStep, Report
 from workbench.text import number, show_token
@@ -28,9 +29,11 @@ if TYPE_CHECKING:
 
 
 class Params(BaseParams, kw_only=True, frozen=True):
-    unit: Annotated[str, Meta(description="a neuron", extra={"example": "L12.N345"})] = ""
+    unit: Annotated[UnitText, Meta(description="a neuron", extra={"example": "L12.N345"})] = ""
     examples: Annotated[int, Meta(ge=1, description="examples of each tail", extra={"unit": "examples"})] = 10
-    index: Annotated[str, Meta(description="which index; empty is the model's fullest", extra={"more": True})] = ""
+    index: Annotated[IndexName, Meta(description="which index; empty is the model's fullest", extra={"more": True})] = (
+        ""
+    )
 
 
 def run(lab: Lab, params: Params, report: Report) -> None:

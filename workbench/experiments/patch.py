@@ -18,6 +18,7 @@ from workbench.experiment import Cost, Experiment
 from workbench.experiments._common import about_tokens, quoted
 from workbench.experiments._sweep import LATER
 from workbench.lab.metric import Metric
+from workbench.params import ChatSwitch, PromptText, TokenText
 from workbench.params import Params as BaseParams
 from workbench.report import NextStep, Report
 from workbench.text import number, show_token
@@ -37,18 +38,21 @@ SITES = {
 
 
 class Params(BaseParams, kw_only=True, frozen=True):
-    prompt: Annotated[str, Meta(description="the clean prompt", extra={"example": "The capital of France is"})] = ""
+    prompt: Annotated[
+        PromptText, Meta(description="the clean prompt", extra={"example": "The capital of France is"})
+    ] = ""
     corrupted: Annotated[
-        str,
+        PromptText,
         Meta(description="the prompt that is patched, as many tokens", extra={"example": "The capital of Italy is"}),
     ] = ""
     answer: Annotated[
-        str, Meta(description="the clean prompt's answer; empty is its likeliest token", extra={"example": " Paris"})
+        TokenText,
+        Meta(description="the clean prompt's answer; empty is its likeliest token", extra={"example": " Paris"}),
     ] = ""
     foil: Annotated[
-        str, Meta(description="the corrupted prompt's answer; empty is its likeliest", extra={"example": " Rome"})
+        TokenText, Meta(description="the corrupted prompt's answer; empty is its likeliest", extra={"example": " Rome"})
     ] = ""
-    chat: Annotated[bool, Meta(description="put the prompts into the model's chat template")] = False
+    chat: Annotated[ChatSwitch, Meta(description="put the prompts into the model's chat template")] = False
 
 
 def cost(params: Params, info: ModelInfo) -> Cost:

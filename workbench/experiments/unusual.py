@@ -16,6 +16,7 @@ from workbench.errors import UserError
 from workbench.experiment import Experiment
 from workbench.experiments._common import quoted
 from workbench.experiments._index import about, open_index, record_index
+from workbench.params import ChatSwitch, IndexName, PromptText
 from workbench.params import Params as BaseParams
 from workbench.report import NextStep, Report
 from workbench.text import count, number, show_token
@@ -31,9 +32,13 @@ SCORE = "−log10 of the share of corpus tokens as far out, plus sd beyond its r
 
 
 class Params(BaseParams, kw_only=True, frozen=True):
-    prompt: Annotated[str, Meta(description="the text", extra={"example": "The meeting in May was moved to June"})] = ""
-    chat: Annotated[bool, Meta(description="put it into the model's chat template")] = False
-    index: Annotated[str, Meta(description="which index; empty is the model's fullest", extra={"more": True})] = ""
+    prompt: Annotated[
+        PromptText, Meta(description="the text", extra={"example": "The meeting in May was moved to June"})
+    ] = ""
+    chat: Annotated[ChatSwitch, Meta(description="put it into the model's chat template")] = False
+    index: Annotated[IndexName, Meta(description="which index; empty is the model's fullest", extra={"more": True})] = (
+        ""
+    )
 
 
 def run(lab: Lab, params: Params, report: Report) -> None:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 import msgspec
 
 from workbench.artifacts import direction as kind
-from workbench.artifacts.direction import Direction, direction_file, direction_names, from_content, read_direction
-from workbench.edits import Edit
+from workbench.artifacts.direction import Direction, direction_file, from_content, read_direction
 from workbench.errors import UserError
 from workbench.session.reader import SessionReader
-from workbench.session.sets import UNIT_PARAMS
 
 
 def resolve_directions(names: Iterable[str], session: str, again: int | None = None) -> dict[str, Direction]:
@@ -28,18 +25,6 @@ def resolve_directions(names: Iterable[str], session: str, again: int | None = N
     with SessionReader(session) as reader:
         recorded = {use.name: use.hash for use in reader.artifacts_of(again) if use.kind == kind.NAME} if again else {}
         return {name: _resolved(name, reader, recorded.get(name)) for name in wanted}
-
-
-def directions_of(
-    params: Mapping[str, Any], edits: Iterable[Edit], session: str, again: int | None = None
-) -> dict[str, Direction]:
-    """Those that a run names in its edits and parameters. Raises UserError for a name that stands for nothing."""
-    return resolve_directions(direction_names(edits, units_in(params)), session, again)
-
-
-def units_in(params: Mapping[str, Any]) -> list[str]:
-    """The parameters that are lists of units."""
-    return [params[name] for name in UNIT_PARAMS if isinstance(params.get(name), str)]
 
 
 def _resolved(name: str, reader: SessionReader, recorded: str | None) -> Direction:

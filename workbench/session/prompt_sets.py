@@ -9,8 +9,9 @@ import msgspec
 
 from workbench.artifacts import Content, Use
 from workbench.artifacts.prompt_set import content_of, rows_of
+from workbench.datasets.prompts import PromptRow
 from workbench.experiments import experiments
-from workbench.params import PromptRow, fields
+from workbench.params import PROMPT_SET, fields
 
 REFERENCE = "$artifact"
 """in the place of the rows: {"$artifact": hash}"""
@@ -26,7 +27,7 @@ def without_rows(
     stored, uses = dict(params), []
     for field in fields(experiments()[experiment].params) if experiment in experiments() else ():
         rows = params.get(field.name)
-        if field.type != "prompts" or not rows:
+        if field.kind is not PROMPT_SET or not rows:
             continue
         try:
             content = content_of(msgspec.convert(rows, list[PromptRow]))

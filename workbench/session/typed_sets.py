@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from workbench.artifacts.prompt_set import NAME, read_set, rows_of
-from workbench.datasets.prompts import read_prompts
+from workbench.datasets.prompts import PromptRow, read_prompts
 from workbench.errors import UserError
-from workbench.params import Params, PromptRow, fields
+from workbench.params import PROMPT_SET, Params, fields
 from workbench.session.reader import SessionReader
 
 
@@ -24,7 +24,7 @@ def read_sets(
     values, names = dict(typed), {}
     for field in fields(params):
         text = typed.get(field.name)
-        if field.type == "prompts" and isinstance(text, str | Path) and str(text):
+        if field.kind is PROMPT_SET and isinstance(text, str | Path) and str(text):
             names[field.name], values[field.name] = _read_set(str(text), session)
     return values, names
 

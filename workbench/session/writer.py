@@ -20,7 +20,9 @@ from workbench import paths
 from workbench.artifacts import Use
 from workbench.edits import Edit, Entry, Function, stack_text
 from workbench.errors import UserError
+from workbench.experiments import experiments
 from workbench.model_info import ModelInfo
+from workbench.params import LABEL, label_of
 from workbench.report import NextStep, Progress
 from workbench.session import artifacts, store
 from workbench.session.encode import encode_views
@@ -32,11 +34,9 @@ from workbench.session.owner import may_run, this_process
 from workbench.session.places import free_path
 from workbench.session.prompt_sets import without_rows
 from workbench.session.records import FINISHED, LOST, Status
+from workbench.session.submission import Submission
 from workbench.session.update import Update
 from workbench.views import AnyView
-
-_LABEL = 200
-"""characters of a step's label"""
 
 
 class CannotWrite(UserError):  # noqa: N818 - a sentence for the user, as its base
@@ -123,7 +123,11 @@ class SessionWriter:
                     str(uuid.uuid4()),
                     parent,
                     experiment,
-                    _label(params, [use.name or artifacts.name_of(connection, use.content.hash) for use in sets]),
+                    _label(
+                        experiment,
+                        params,
+                        [use.name or artifacts.name_of(connection, use.content.hash) for use in sets],
+                    ),
                     _json(stored),
                     stack_text(edits),
                     seed,
@@ -145,6 +149,23 @@ class SessionWriter:
             )
             artifacts.put_uses(connection, step, [*sets, *uses])
         return step
+
+    def submit(
+        self, asked: Submission, *, expected: str = "", parent: int | None = None, origin: str = "python"
+    ) -> int:
+        """`add_step` for a run as it was checked."""
+        return self.add_step(
+            asked.experiment,
+            asked.params,
+            asked.edits,
+            seed=asked.seed,
+            expected=expected,
+            parent=parent,
+            origin=origin,
+            command=asked.command,
+            uses=[direction.use for direction in asked.directions.values()],
+            names=asked.names,
+        )
 
     def start(
         self,
@@ -414,18 +435,10 @@ def _cannot_write(error: sqlite3.OperationalError, path: Path) -> UserError:
     return explain(error, path)
 
 
-def label_of(params: Mapping[str, Any]) -> str:
-    """What a step was done to, in a few words: the prompt, or how many there are."""
-    prompts = params.get("prompts")
-    if prompts:
-        return f"{len(prompts):,} prompts"
-    prompt = params.get("prompt")
-    return prompt[:_LABEL] if isinstance(prompt, str) else ""
-
-
-def _label(params: Mapping[str, Any], sets: Sequence[str]) -> str:
-    """With the names of prompt sets before their size."""
-    return ", ".join(filter(None, [*sets, label_of(params)]))[:_LABEL]
+def _label(name: str, params: Mapping[str, Any], sets: Sequence[str]) -> str:
+    """What the step is about; the names of prompt sets stand before their size."""
+    about = label_of(experiments()[name].params, params) if name in experiments() else ""
+    return ", ".join(filter(None, [*sets, about]))[:LABEL]
 
 
 def _json(value: Any) -> str:

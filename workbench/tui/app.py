@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,24 +17,26 @@ from textual.worker import WorkerFailed
 from workbench.errors import UserError
 from workbench.text import safe, shorten
 from workbench.tui import keys
+from workbench.tui.context import Context
 from workbench.tui.edit_stack import EditStack
 from workbench.tui.feed import Feed, NothingYet
 from workbench.tui.latest import SOON
 from workbench.tui.leaving import leave_on_signals
 from workbench.tui.link import Connect, Link, connect_worker
 from workbench.tui.page import Page
-from workbench.tui.pages import make_page
+from workbench.tui.pages import make_page, page_of
 from workbench.tui.theme import ink, use_theme
 from workbench.tui.worker_words import equipment, model_name, progress_words, ready, stage, trouble
 
 if TYPE_CHECKING:
+    from workbench.edits import Edit
     from workbench.model_info import ModelInfo
     from workbench.report import NextStep
     from workbench.session.reader import SessionReader
     from workbench.session.records import StepRecord
     from workbench.settings import Settings
     from workbench.tui.screens.home import Home
-    from workbench.tui.screens.prompt import Prompt
+    from workbench.tui.screens.run.runner import Runner
     from workbench.tui.screens.timeline import Timeline
     from workbench.tui.screens.why import Why
     from workbench.worker.client import WorkerSpec
@@ -255,12 +257,35 @@ class WorkbenchApp(App[int]):
         """The worker's answer. Raises UserError, also in a replay."""
         if self.link is None:
             raise UserError("this is a replay, without worker or model: `workbench` alone opens one")
-        answer = await self.link.request(message)
-        from workbench.worker.protocol import Submit, Submitted
+        return await self.link.request(message)
 
-        if isinstance(message, Submit) and isinstance(answer, Submitted):
-            self._asked.add((message.session, answer.step))
-        return answer
+    async def submit(
+        self,
+        experiment: str,
+        params: dict[str, Any],
+        edits: Sequence[Edit] = (),
+        *,
+        seed: int = 0,
+        expected: str = "",
+        parent: int | None = None,
+        again: bool = False,
+        names: Mapping[str, str] | None = None,
+    ) -> int:
+        """Asks for a step of the session; its number. Raises UserError, also in a replay.
+
+        `again`: the parent is run again, with the directions that it recorded. `names`: of prompt sets, by parameter.
+        """
+        from workbench.worker.protocol import Submit
+
+        session = str(self.session_path())
+        submit = Submit(
+            session=session, experiment=experiment, params=params, edits=list(edits), seed=seed, expected=expected,
+            parent=parent, again=again, names=dict(names or {}), origin="tui",
+        )  # fmt: skip
+        answer = await self.request(submit)
+        self._asked.add((session, answer.step))
+        self.feed.hint()
+        return int(answer.step)
 
     def worker_words(self) -> Text:
         """The lower line: what is the matter, what runs, or that all is well."""
@@ -395,8 +420,8 @@ class WorkbenchApp(App[int]):
     # --- asking ---
 
     def ask(self, step: NextStep, parent: int | None = None) -> None:
-        """Runs this on the screen that shows its answer: Why has one of its own, Prompt shows all others."""
-        page: Prompt | Why = self.show("why" if step.experiment == "why" else "prompt")
+        """Runs this on the screen that shows its answer."""
+        page: Runner | Why = self.show(page_of(step.experiment))
         page.ask(step, parent)
 
     def remember_prompt(self, prompt: str) -> None:
@@ -407,6 +432,10 @@ class WorkbenchApp(App[int]):
         """To this step's place in the timeline."""
         timeline: Timeline = self.show("timeline")
         timeline.go_to(step)
+
+
+if TYPE_CHECKING:
+    _as_screens_see_it: type[Context] = WorkbenchApp
 
 
 def run(spec: WorkerSpec, session: Path | None, settings: Settings) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from workbench.errors import UserError
 
 if TYPE_CHECKING:
-    from workbench.tui.app import WorkbenchApp
+    from workbench.tui.context import Context
     from workbench.tui.page import Page
     from workbench.tui.widgets.result import ResultPane
     from workbench.tui.widgets.result.snapshot import ShownView
@@ -47,9 +47,9 @@ async def copy_view(page: Page) -> None:
         page.say(str(error), bad=True)
 
 
-def save_view(app: WorkbenchApp, page: Page) -> None:
+def save_view(app: Context, page: Page) -> None:
     """Asks where to and as what; the picture is of the screen as it is now."""
     stem, shown = shown_by(page)
-    svg = app.export_screenshot(title=f"Workbench · {page.NAME}")
+    svg = page.app.export_screenshot(title=f"Workbench · {page.NAME}")
     app.page("save").offer(shown, stem, svg)
     app.show("save")

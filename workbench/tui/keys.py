@@ -68,13 +68,23 @@ FIELD = [
     _key("field.clear", "ctrl+u", "delete_left_all", "clear", "clear the field up to the cursor"),
 ]
 
+
+def _runner(screen: str, run: str, write: str, into: str) -> list[Binding]:
+    """Of a screen that has a form and runs an experiment."""
+    return [
+        _key(f"{screen}.run", "enter", "run", "run", run, show=True),
+        _key(f"{screen}.run-anywhere", "f5", "run", "run", "run, also from inside a field"),
+        _key(f"{screen}.field", "i,slash", "write", write, into, show=True),
+        _key(f"{screen}.next", "right_square_bracket", "experiment(1)", "experiment", "the next experiment", show=True),
+        _key(f"{screen}.previous", "left_square_bracket", "experiment(-1)", "", "the experiment before"),
+        _key(f"{screen}.more", "m", "more", "more fields", "show or hide the fields that are seldom needed"),
+    ]
+
+
+RUN = _runner("run", "run the experiment with these fields", "fill in", "into the first field")
+
 PROMPT = [
-    _key("prompt.run", "enter", "run", "run", "run the experiment on this prompt", show=True),
-    _key("prompt.run-anywhere", "f5", "run", "run", "run, also from inside a field"),
-    _key("prompt.field", "i,slash", "write", "write", "into the prompt", show=True),
-    _key("prompt.next", "right_square_bracket", "experiment(1)", "experiment", "the next experiment", show=True),
-    _key("prompt.previous", "left_square_bracket", "experiment(-1)", "", "the experiment before"),
-    _key("prompt.more", "m", "more", "more fields", "show or hide the fields that are seldom needed"),
+    *_runner("prompt", "run the experiment on this prompt", "write", "into the prompt"),
     _key("prompt.chat", "c", "chat", "chat", "put the prompt into the model's chat template, or not"),
 ]
 
@@ -265,6 +275,7 @@ SCROLL = [
 ALL: dict[str, list[Binding]] = {
     "Home": [*HOME, *HOME_LIST],
     "Prompt": PROMPT,
+    "Run": RUN,
     "Why": WHY,
     "Timeline": TIMELINE,
     "Edits": EDITS,

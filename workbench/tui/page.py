@@ -16,7 +16,7 @@ from workbench.tui.theme import ink
 from workbench.tui.widgets.frame import BottomLine, FrameLine, Notice, TopLine, key_word
 
 if TYPE_CHECKING:
-    from workbench.tui.app import WorkbenchApp
+    from workbench.tui.context import Context
     from workbench.tui.widgets.result.snapshot import ShownView
 
 
@@ -34,7 +34,7 @@ class Page(Screen[None]):
     """
 
     @property
-    def workbench(self) -> WorkbenchApp:
+    def workbench(self) -> Context:
         return self.app  # type: ignore[return-value]
 
     def compose(self) -> ComposeResult:

@@ -98,7 +98,7 @@ class Control:
             info=self.info,
             memory=self._device_memory or _resident(self.supervisor.pid),
             jobs=[
-                JobState(session=job.named, step=job.step, experiment=job.experiment, state=_state(job))
+                JobState(session=job.named, step=job.step, experiment=job.asked.experiment, state=_state(job))
                 for job in list(self.jobs)[:MAX_LISTED]
                 if job.peek is None
             ],
@@ -193,11 +193,11 @@ class Control:
             self.supervisor.send(
                 Run(
                     job=job.number,
-                    experiment=job.experiment,
-                    params=job.params,
-                    edits=job.edits,
-                    seed=job.seed,
-                    directions=job.directions,
+                    experiment=job.asked.experiment,
+                    params=job.asked.params,
+                    edits=job.asked.edits,
+                    seed=job.asked.seed,
+                    directions=job.asked.directions,
                     peek=job.peek,
                     slot=job.slot,
                 )

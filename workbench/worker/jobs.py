@@ -1,6 +1,6 @@
 """The queue: which job goes to the model process when. No process, no socket here.
 
-Interactive jobs (steps and peeks, in their order) go before batch steps. While a batch step runs they are
+Interactive jobs (steps and peeks, in their order) go before long steps. While a long step runs they are
 handed over at once, and get their turn between two of its batches.
 """
 
@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Literal
 
-from workbench.artifacts.direction import Direction
-from workbench.edits import Edit
+from workbench.session.submission import Submission
 
 State = Literal["queued", "sent", "running"]
 
@@ -30,18 +29,12 @@ class Part:
 
 @dataclass(eq=False)
 class Job:
-    experiment: str
-    params: dict[str, Any]
-    edits: list[Edit]
-    seed: int = 0
-    directions: dict[str, Direction] = field(default_factory=dict)
-    """by the names that edits and parameters have for them"""
+    asked: Submission
     session: str = ""
     """its real path; empty for a peek"""
     named: str = ""
     """the session as the front named it"""
     step: int = 0
-    batch: bool = False
     client: Any = None
     """who waits for a peek"""
     peek: int | None = None
@@ -61,16 +54,16 @@ class Jobs:
 
     def __init__(self) -> None:
         self._interactive: deque[Job] = deque()
-        self._batch: deque[Job] = deque()
+        self._long: deque[Job] = deque()
         self._inside: dict[int, Job] = {}
 
     def __iter__(self) -> Iterator[Job]:
         yield from self._inside.values()
         yield from self._interactive
-        yield from self._batch
+        yield from self._long
 
     def __len__(self) -> int:
-        return len(self._inside) + len(self._interactive) + len(self._batch)
+        return len(self._inside) + len(self._interactive) + len(self._long)
 
     @property
     def running(self) -> list[Job]:
@@ -88,15 +81,15 @@ class Jobs:
                 and not other.told
                 and (other.client, other.slot) == (job.client, job.slot)
             ]
-        (self._batch if job.batch else self._interactive).append(job)
+        (self._long if job.asked.long else self._interactive).append(job)
         return replaced
 
     def next_to_send(self) -> list[Job]:
         """Jobs that the model process gets now; they count as sent."""
         if not self._inside:
-            queue = self._interactive or self._batch
+            queue = self._interactive or self._long
             chosen = [queue.popleft()] if queue else []
-        elif next(iter(self._inside.values())).batch:
+        elif next(iter(self._inside.values())).asked.long:
             chosen = list(self._interactive)
             self._interactive.clear()
         else:
@@ -117,7 +110,7 @@ class Jobs:
     def remove(self, job: Job) -> None:
         """It is over, or shall not begin."""
         self._inside.pop(job.number, None)
-        for queue in (self._interactive, self._batch):
+        for queue in (self._interactive, self._long):
             if job in queue:
                 queue.remove(job)
 
@@ -131,5 +124,5 @@ class Jobs:
         self._inside.clear()
         for job in reversed(again):
             job.state = "queued"
-            (self._batch if job.batch else self._interactive).appendleft(job)
+            (self._long if job.asked.long else self._interactive).appendleft(job)
         return ran

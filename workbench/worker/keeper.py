@@ -19,6 +19,7 @@ from workbench.errors import UserError
 from workbench.model_info import ModelInfo
 from workbench.session.reader import SessionReader
 from workbench.session.records import Status
+from workbench.session.submission import Submission
 from workbench.session.update import Update
 from workbench.session.writer import SessionMoved, SessionWriter
 
@@ -104,11 +105,17 @@ class Keeper:
         """Run `work` on the session's writer. Raises UserError."""
         return await self._call(lambda: self._on_writer(session, work, new=True))
 
-    async def add_step(self, session: str, work: Callable[[SessionWriter], int]) -> int:
-        """Like `do` for a new step; the session stays open until the step is over."""
+    async def add_step(
+        self, session: str, asked: Submission, *, expected: str = "", parent: int | None = None, origin: str
+    ) -> int:
+        """A queued step; its number. The session stays open until the step is over. Raises UserError."""
 
         def add() -> int:
-            step = self._on_writer(session, work, new=True)
+            step = self._on_writer(
+                session,
+                lambda writer: writer.submit(asked, expected=expected, parent=parent, origin=origin),
+                new=True,
+            )
             self._active.setdefault(session, set()).add(step)
             self._tell(session, step, 1)
             return step

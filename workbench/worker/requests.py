@@ -6,16 +6,9 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
-from workbench.artifacts.direction import direction_names
-from workbench.edits import Edit, check_stack, check_stack_name
+from workbench.edits import check_stack_name
 from workbench.errors import UserError
-from workbench.experiment import command_line
-from workbench.experiments import experiment
-from workbench.model_info import ModelInfo
-from workbench.params import make_params, params_builtins
-from workbench.session.directions import directions_of, units_in
-from workbench.session.sets import without_sets
-from workbench.units import parse_units
+from workbench.session.submission import Submission, submission
 from workbench.worker.connection import Connection
 from workbench.worker.jobs import Job
 from workbench.worker.messages import PartBegan
@@ -102,79 +95,38 @@ async def _submit(control: Control, front: Connection, message: Submit) -> Messa
     if control.stopped.is_set():
         raise UserError("the worker is stopping: run it again to start another")
     session = _session(message.session)
-    named, edits = await asyncio.to_thread(without_sets, session, message.params, message.edits)
-    params, command, long = await asyncio.to_thread(
-        _checked, message.experiment, named, edits, control.info, control.spec.model, message.seed
+    asked = await _asked(
+        control,
+        message,
+        session=session,
+        seed=message.seed,
+        names=message.names,
+        again=message.parent if message.again else None,
     )
-    again = message.parent if message.again else None
-    directions = await asyncio.to_thread(directions_of, params, edits, session, again)
     front.sessions.setdefault(session, message.session)
     step = await control.keeper.add_step(
-        session,
-        lambda writer: writer.add_step(
-            message.experiment,
-            params,
-            edits,
-            seed=message.seed,
-            expected=message.expected,
-            parent=message.parent,
-            origin=message.origin,
-            command=command,
-            uses=[direction.use for direction in directions.values()],
-            names=message.names,
-        ),
+        session, asked, expected=message.expected, parent=message.parent, origin=message.origin
     )
-    control.enqueue(
-        Job(
-            experiment=message.experiment,
-            params=params,
-            edits=edits,
-            seed=message.seed,
-            directions=directions,
-            session=session,
-            named=message.session,
-            step=step,
-            batch=long,
-        )
-    )
+    control.enqueue(Job(asked, session=session, named=message.session, step=step))
     return Submitted(session=message.session, step=step)
 
 
 async def add_part(control: Control, job: Job, message: PartBegan) -> int:
     """The row of a part of a step; gives its number. Raises UserError where it can't be written."""
-    params, command, _ = await asyncio.to_thread(
-        _checked, message.experiment, message.params, message.edits, control.info, control.spec.model, job.seed
-    )
-    named = direction_names(message.edits, units_in(params))
-    return await control.keeper.add_step(
-        job.session,
-        lambda writer: writer.add_step(
-            message.experiment,
-            params,
-            message.edits,
-            seed=job.seed,
-            parent=job.step,
-            origin="part",
-            command=command,
-            uses=[direction.use for name, direction in job.directions.items() if name in named],
-        ),
-    )
+    asked = await _asked(control, message, seed=job.asked.seed, directions=job.asked.directions)
+    return await control.keeper.add_step(job.session, asked, parent=job.step, origin="part")
 
 
 async def _peek(control: Control, front: Connection, message: Peek) -> None:
-    params, _, _ = await asyncio.to_thread(
-        _checked, message.experiment, message.params, message.edits, control.info, control.spec.model, 0
-    )
-    control.enqueue(
-        Job(
-            experiment=message.experiment,
-            params=params,
-            edits=message.edits,
-            directions=await asyncio.to_thread(directions_of, params, message.edits, message.session),
-            client=front,
-            peek=message.id,
-            slot=message.slot,
-        )
+    asked = await _asked(control, message, session=message.session)
+    control.enqueue(Job(asked, client=front, peek=message.id, slot=message.slot))
+
+
+async def _asked(control: Control, message: Submit | PartBegan | Peek, **more: Any) -> Submission:
+    """What is asked, checked. Raises UserError for what could never run."""
+    model = None if control.spec.model == "default" else control.spec.model
+    return await asyncio.to_thread(
+        submission, message.experiment, message.params, message.edits, info=control.info, model=model, **more
     )
 
 
@@ -203,20 +155,3 @@ def _session(path: str) -> str:
 def _changed(control: Control, session: str, step: int) -> None:
     for connection in control.connections:
         connection.tell_change(session, step, 0)
-
-
-def _checked(
-    name: str, params: dict[str, Any], edits: list[Edit], info: ModelInfo | None, model: str, seed: int
-) -> tuple[dict[str, Any], str, bool]:
-    """Parameters with their defaults, the command line, whether it is long. Raises UserError for what can never run."""
-    found = experiment(name)
-    values = make_params(found.params, params)
-    if edits and not found.takes_edits:
-        raise UserError(f"{found.name} takes no edits: run it without them")
-    if info:
-        check_stack(edits, info)
-    for edit in edits:
-        if "*" not in edit.units:  # what a star means only the model tells
-            parse_units(edit.units)
-    shown = None if model == "default" else model
-    return params_builtins(values), command_line(name, values, edits, model=shown, seed=seed), found.is_long(values)

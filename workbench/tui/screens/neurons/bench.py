@@ -251,19 +251,10 @@ class Bench:
         self, kind: str, experiment: str, params: dict[str, Any], edits: Sequence[str] = (), **more: Any
     ) -> int:
         from workbench.edits import parse_edits
-        from workbench.worker.protocol import Submit
 
-        message = Submit(
-            session=str(self.app.session_path()),
-            experiment=experiment,
-            params=params,
-            edits=parse_edits(edits, self.app.model_info),
-            origin="tui",
-        )
-        answer = await self.app.request(message)
-        self._asked.append(Asked(answer.step, kind, **more))
-        self.app.feed.hint()
-        return int(answer.step)
+        step: int = await self.app.submit(experiment, params, parse_edits(edits, self.app.model_info))
+        self._asked.append(Asked(step, kind, **more))
+        return step
 
     def edit(self, neuron: int, change: str) -> None:
         """Zero or scale a neuron on your text, beside matched controls."""

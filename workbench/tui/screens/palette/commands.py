@@ -12,7 +12,7 @@ from workbench.tui.keeping import copy_view, save_view
 from workbench.tui.renaming import rename_session
 
 if TYPE_CHECKING:
-    from workbench.tui.app import WorkbenchApp
+    from workbench.tui.context import Context
     from workbench.tui.page import Page
 
 
@@ -23,7 +23,7 @@ class Command(NamedTuple):
     do: Callable[[], Any]
 
 
-def commands(app: WorkbenchApp, page: Page) -> list[Command]:
+def commands(app: Context, page: Page) -> list[Command]:
     """`page` is the screen that the palette was called from."""
     found: list[Command] = []
     if app.link is not None:
@@ -31,6 +31,7 @@ def commands(app: WorkbenchApp, page: Page) -> list[Command]:
         found += [
             Command("home", "questions and sessions", "Esc", lambda: app.show("home")),
             Command("prompt", "one text, one experiment", "", lambda: app.show("prompt")),
+            Command("run", "experiments without a prompt: index, neuron, find-neuron", "", lambda: app.show("run")),
         ]
     found += [
         Command("timeline", "the steps of this session", "t", lambda: app.show("timeline")),
@@ -56,14 +57,14 @@ def commands(app: WorkbenchApp, page: Page) -> list[Command]:
     return found
 
 
-async def _rename(app: WorkbenchApp) -> None:
+async def _rename(app: Context) -> None:
     if app.feed.exists():
         await rename_session(app.page_now, str(app.feed.path), app.session_title)
     else:
         app.page_now.say("this session begins with its first question: it can be renamed then")
 
 
-def _questions(app: WorkbenchApp) -> list[Command]:
+def _questions(app: Context) -> list[Command]:
     values: dict[str, str] = app.page("home").values
     found = []
     for question in questions().values():

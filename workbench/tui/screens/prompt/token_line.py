@@ -14,7 +14,7 @@ from workbench.tui.theme import ink
 from workbench.tui.worker_words import ready
 
 if TYPE_CHECKING:
-    from workbench.tui.app import WorkbenchApp
+    from workbench.tui.context import Context
     from workbench.worker.protocol import PeekAnswer
 
 SLOT = "tokens"
@@ -48,7 +48,7 @@ class TokenLine(Widget):
 
     def follow(self, text: str, chat: bool) -> None:
         """This is the text now. Cheap, and to be called whenever it or the worker may have changed."""
-        app: WorkbenchApp = self.app  # type: ignore[assignment]
+        app: Context = self.app  # type: ignore[assignment]
         if not (text and len(text) <= LONGEST and app.link and app.link.connected and ready(app.link)):
             self._wanted = self._asked = None
             self._show(None)
@@ -69,7 +69,7 @@ class TokenLine(Widget):
     async def _peek(self, text: str, chat: bool) -> None:
         from workbench.worker.protocol import Peek
 
-        app: WorkbenchApp = self.app  # type: ignore[assignment]
+        app: Context = self.app  # type: ignore[assignment]
         try:
             answer = await app.request(Peek(slot=SLOT, experiment="tokens", params={"prompt": text, "chat": chat}))
             split = _split(answer)

@@ -16,6 +16,7 @@ from workbench.errors import UserError
 from workbench.text import safe
 from workbench.tui import keys
 from workbench.tui.page import Page
+from workbench.tui.pages import page_of
 from workbench.tui.screens.timeline.step_list import StepList, steps_words
 from workbench.tui.theme import ink
 from workbench.tui.widgets.field import Field
@@ -286,7 +287,6 @@ class Timeline(Page):
         """The same experiment, parameters, edits and seed, as a branch of this step."""
         from workbench.edits import Edit, check_replayable
         from workbench.views import from_builtins
-        from workbench.worker.protocol import Submit
 
         record = await self._record()
         if record is None:
@@ -294,29 +294,19 @@ class Timeline(Page):
         try:
             edits: list[Edit] = from_builtins(record.edits, as_type=list[Edit])
             check_replayable(edits)
-            answer = await self.workbench.request(
-                Submit(
-                    session=str(self.workbench.session_path()),
-                    experiment=record.experiment,
-                    params=record.params,
-                    edits=edits,
-                    seed=record.seed,
-                    parent=record.id,
-                    again=True,
-                    origin="tui",
-                )
+            step = await self.workbench.submit(
+                record.experiment, record.params, edits, seed=record.seed, parent=record.id, again=True
             )
         except (UserError, ValueError) as error:
             self.say(str(error), bad=True)
             return
         self.say("")
-        self.go_to(answer.step)
-        self.workbench.feed.hint()
+        self.go_to(step)
 
     async def action_fork(self) -> None:
         record = await self._record()
         if record is not None:
-            self.workbench.show("why" if record.experiment == "why" else "prompt").fill(record)
+            self.workbench.show(page_of(record.experiment)).fill(record)
 
     # --- comparing ---
 

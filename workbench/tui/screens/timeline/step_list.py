@@ -14,7 +14,7 @@ from workbench.tui.widgets.line_list import LineList
 
 if TYPE_CHECKING:
     from workbench.session.records import StepRow
-    from workbench.tui.app import WorkbenchApp
+    from workbench.tui.context import Context
 
 _TOOK = 7
 """cells for how long it took"""
@@ -41,7 +41,7 @@ class StepList(LineList):
         self._reading = Following(self, self._read, self._failed)
 
     @property
-    def workbench(self) -> WorkbenchApp:
+    def workbench(self) -> Context:
         return self.app  # type: ignore[return-value]
 
     @property

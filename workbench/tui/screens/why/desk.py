@@ -127,19 +127,12 @@ class Desk:
         self._sending = self._do(self._ask(params, edits, parent, seed), "ask")
 
     async def _ask(self, params: dict[str, Any], edits: Sequence[Edit], parent: int | None, seed: int) -> None:
-        from workbench.worker.protocol import Submit
-
         checked = await asyncio.to_thread(_checked, params)
-        submit = Submit(
-            session=str(self.app.session_path()), experiment=EXPERIMENT, params=checked, edits=list(edits),
-            seed=seed, parent=parent, origin="tui",
-        )  # fmt: skip
-        answer = await self.app.request(submit)
+        step = await self.app.submit(EXPERIMENT, checked, edits, seed=seed, parent=parent)
         self.pending = False
         self.app.remember_prompt(checked["prompt"])
-        self.show(int(answer.step))
+        self.show(step)
         self.screen.asked()
-        self.app.feed.hint()
 
     def take_back(self) -> bool:
         """A question that has not reached the worker; True if there was one."""
@@ -189,23 +182,18 @@ class Desk:
 
     async def _try(self, finding: Finding, units: list[str]) -> None:
         from workbench.edits import parse_edits
-        from workbench.worker.protocol import Submit
 
         try:
             given = {
                 name: finding.params[name] for name in ("prompt", "answer", "foil", "chat") if finding.params[name]
             }
             edits = [*finding.base(), *parse_edits([finding.off_text(units)], self.app.model_info)]
-            submit = Submit(
-                session=str(self.app.session_path()), experiment=TRIAL, params={**given, "controls": CONTROLS},
-                edits=edits, seed=finding.record.seed, parent=finding.record.id, origin="tui",
-            )  # fmt: skip
-            await self.app.request(submit)
+            record = finding.record
+            await self.app.submit(TRIAL, {**given, "controls": CONTROLS}, edits, seed=record.seed, parent=record.id)
         except UserError:
             self.off = False
             self.screen.found()
             raise
-        self.app.feed.hint()
         self.reread()
 
     # --- pins ---

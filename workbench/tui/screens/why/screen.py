@@ -95,7 +95,7 @@ class Why(Page):
         app, finding = self.workbench, self.desk.finding
         if finding is None:
             return super().heading()
-        return words.heading(finding, app.edits.words(), app.link is None, self.size.width, ink(app))
+        return words.heading(finding, app.edits.words(), app.link is None, self.size.width, ink(self.app))
 
     @property
     def panes(self) -> Panes:

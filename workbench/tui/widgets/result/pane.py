@@ -20,7 +20,7 @@ from workbench.tui.widgets.words import Say, Words, marked
 
 if TYPE_CHECKING:
     from workbench.report import NextStep
-    from workbench.tui.app import WorkbenchApp
+    from workbench.tui.context import Context
     from workbench.tui.widgets.result.snapshot import ShownView, Snapshot
 
 WIDE = 116
@@ -64,7 +64,7 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
         self._reading = Following(self, self._read, self._failed)
 
     @property
-    def workbench(self) -> WorkbenchApp:
+    def workbench(self) -> Context:
         return self.app  # type: ignore[return-value]
 
     @property

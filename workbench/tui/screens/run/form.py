@@ -11,6 +11,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
+from workbench.params import PROMPT_SET
 from workbench.text import safe
 from workbench.tui.suggest import unit_goes_on
 from workbench.tui.widgets.choice import Choice
@@ -19,12 +20,6 @@ from workbench.tui.widgets.field import Field as TextField
 if TYPE_CHECKING:
     from workbench.params import Field
     from workbench.tui.page import Page
-
-APART = ("prompt", "chat")
-"""shown by the screen itself, not as fields of the form"""
-EXPECT = "expect"
-_MOST = 4
-"""fields shown at once, beside the prompt"""
 
 
 class FormField(Horizontal):
@@ -65,11 +60,11 @@ class FormField(Horizontal):
 
 
 def _input(field: Field, value: str, page: Page) -> Choice | TextField:
-    if field.type == "bool":
-        return Choice(("off", "on"), value or written(field.default))
+    if field.kind.is_switch:
+        return Choice(("off", "on"), value or field.kind.write(field.default))
     if field.choices:
-        return Choice(field.choices, value or written(field.default))
-    goes_on = unit_goes_on(page) if field.name in ("units", "unit") else None
+        return Choice(field.choices, value or field.kind.write(field.default))
+    goes_on = unit_goes_on(page) if field.kind.units else None
     return TextField(value, goes_on=goes_on, placeholder=_placeholder(field))
 
 
@@ -84,26 +79,29 @@ class Form(ItemGrid):
     class Submitted(Message):
         """Enter in one of the fields."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        """`most` fields are shown at once, the others under "more"."""
         super().__init__(min_column_width=34, stretch_height=False)
+        self._most = most
         self.more = False
         self._fields: list[Field] = []
 
     async def show(self, fields: list[Field], values: dict[str, Any]) -> None:
         """These parameters, filled with `values`; what was typed into fields of the same name stays otherwise."""
         typed = {field.field.name: field.value for field in self.fields}
-        self._fields = [field for field in fields if field.name not in APART]
+        self._fields = fields
         page: Page = self.screen  # type: ignore[assignment]
-        wanted = [field for field in self._fields if self.more or not self._hidden(field)]
-        filled = {**typed, **{name: written(value) for name, value in values.items()}}
+        shown = [field for field in fields if self.more or not self._hidden(field)]
+        given = {field.name: field.kind.write(values[field.name]) for field in fields if field.name in values}
+        filled = {**typed, **given}
         with self.app.batch_update():
             await self.remove_children()
-            await self.mount_all(FormField(field, filled.get(field.name, ""), page) for field in wanted)
-        self.set_class(not wanted, "-empty")
+            await self.mount_all(FormField(field, filled.get(field.name, ""), page) for field in shown)
+        self.set_class(not shown, "-empty")
 
     def _hidden(self, field: Field) -> bool:
-        first = [field for field in self._fields if not field.more and field.type != "prompts"]
-        return field not in first[:_MOST]
+        first = [field for field in self._fields if not field.more and field.kind is not PROMPT_SET]
+        return field not in first[: self._most]
 
     @property
     def has_more(self) -> bool:
@@ -116,12 +114,25 @@ class Form(ItemGrid):
     def values(self) -> dict[str, str]:
         """What was typed, by parameter; what was left alone is not in it."""
         return {
-            one.field.name: one.value for one in self.fields if one.value and one.value != written(one.field.default)
+            each.field.name: each.value
+            for each in self.fields
+            if each.value and each.value != each.field.kind.write(each.field.default)
         }
+
+    def enter(self) -> None:
+        """Into its first field."""
+        for field in self.fields[:1]:
+            field.input.focus()
+
+    def forget(self, name: str) -> None:
+        """Empties the field of this parameter."""
+        for field in self.fields:
+            if field.field.name == name:
+                field.set("")
 
     def clear(self) -> None:
         for field in self.fields:
-            field.set(written(field.field.default) if isinstance(field.input, Choice) else "")
+            field.set(field.field.kind.write(field.field.default) if isinstance(field.input, Choice) else "")
 
     def help_of(self, widget: Widget | None) -> str:
         """What the field of this widget is for, with its unit, default and an example."""
@@ -137,7 +148,7 @@ class Form(ItemGrid):
 
 
 def _placeholder(field: Field) -> str:
-    default = written(field.default)
+    default = field.kind.write(field.default)
     if default:
         return default
     return f"such as {field.example}" if field.example else "–"
@@ -146,21 +157,10 @@ def _placeholder(field: Field) -> str:
 def explain(field: Field) -> str:
     """`top: how many of the likeliest tokens to list (tokens, 10 unless given, 1 to 1,000)`."""
     words = [field.unit] if field.unit else []
-    default = written(field.default)
+    default = field.kind.write(field.default)
     words.append(f"{default} unless given" if default else "may stay empty")
     if field.example:
         words.append(f"for example {field.example!r}")
     if field.minimum is not None and field.maximum is not None:
         words.append(f"{field.minimum:g} to {field.maximum:g}")
     return f"{field.name.replace('_', ' ')}: {field.help} ({', '.join(words)})"
-
-
-def written(value: Any) -> str:
-    """A parameter's value as it is typed into a field."""
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
-    if isinstance(value, float):
-        return f"{value:g}"
-    return "" if value is None else str(value)

@@ -1,0 +1,134 @@
+"""A run as it is asked for, checked and written out: the same from every front.
+
+The worker makes one of each request, the Python API of each call. `basket` and `basket:NAME` are the session's pins by
+then, so that the log says what was meant.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from workbench.artifacts.direction import Direction, direction_names
+from workbench.edits import STACK, Edit, Function, Stacks, check_stack, parse_edits
+from workbench.errors import UserError
+from workbench.experiment import command_line
+from workbench.experiments import experiment
+from workbench.model_info import ModelInfo
+from workbench.params import Params, fields, make_params, params_builtins
+from workbench.session.directions import resolve_directions
+from workbench.session.reader import SessionReader
+from workbench.units import expand_sets, names_sets, parse_units
+
+
+class Submission(msgspec.Struct, frozen=True, kw_only=True):
+    """What is logged of a step before it runs, and what the model process gets."""
+
+    experiment: str
+    params: dict[str, Any]
+    """with their defaults, as plain data"""
+    edits: list[Edit]
+    seed: int
+    command: str
+    """the `workbench run …` line it stands for; empty where a Python function is among the edits"""
+    long: bool
+    """interactive work goes between its batches"""
+    directions: dict[str, Direction] = {}
+    """by the names that edits and parameters have for them"""
+    names: dict[str, str] = {}
+    """what prompt sets among the parameters are called, by parameter"""
+
+
+def submission(
+    name: str,
+    params: Mapping[str, Any],
+    edits: Sequence[Edit],
+    *,
+    session: str = "",
+    info: ModelInfo | None = None,
+    model: str | None = None,
+    seed: int = 0,
+    names: Mapping[str, str] | None = None,
+    again: int | None = None,
+    directions: Mapping[str, Direction] | None = None,
+) -> Submission:
+    """A run of the experiment `name`; `session` is the path of the file whose basket and directions are meant, if any.
+
+    `names` are those of prompt sets, by parameter. With `again`, a step that is run again, names of directions stand
+    for what it recorded; a part of a step has the `directions` that the step came with. Raises UserError for what could
+    never run: parameters, sets and names that stand for nothing, edits that contradict each other.
+    """
+    asked = experiment(name)
+    values = make_params(asked.params, _without_baskets(name, params, session))
+    stack = without_baskets(edits, session)
+    if stack and not asked.takes_edits:
+        raise UserError(f"{name} takes no edits: run it without them")
+    if info:
+        check_stack(stack, info)
+    for edit in stack:
+        if "*" not in edit.units:  # what a star means only the model tells
+            parse_units(edit.units)
+    named = direction_names(stack, _units(asked.params, params_builtins(values)))
+    resolved = resolve_directions(named, session, again) if directions is None else directions
+    python = any(isinstance(edit, Function) for edit in stack)
+    return Submission(
+        experiment=name,
+        params=params_builtins(values),
+        edits=stack,
+        seed=seed,
+        command="" if python else command_line(name, values, stack, model=model, seed=seed),
+        long=asked.is_long(values),
+        directions={each: resolved[each] for each in named if each in resolved},
+        names=dict(names or {}),
+    )
+
+
+def _units(params: type[Params], values: Mapping[str, Any]) -> list[str]:
+    """The parameters that name units."""
+    return [values[field.name] for field in fields(params) if field.kind.units]
+
+
+def without_baskets(edits: Sequence[Edit], session: str) -> list[Edit]:
+    """Edits with `basket` and `basket:NAME` as the units that are pinned in the session's file.
+
+    Raises GrammarError for a set that has none, naming the ones there are.
+    """
+    if not any(names_sets(edit.units) for edit in edits):
+        return list(edits)
+    pins = _pins(session)
+    return [
+        msgspec.structs.replace(edit, units=expand_sets(edit.units, pins)) if names_sets(edit.units) else edit
+        for edit in edits
+    ]
+
+
+def _without_baskets(name: str, params: Mapping[str, Any], session: str) -> dict[str, Any]:
+    """The same for the parameters that name units."""
+    units = [field.name for field in fields(experiment(name).params) if field.kind.units]
+    naming = {key: params[key] for key in units if isinstance(params.get(key), str) and names_sets(params[key])}
+    if not naming:
+        return dict(params)
+    pins = _pins(session)
+    return {**params, **{key: expand_sets(text, pins) for key, text in naming.items()}}
+
+
+def _pins(session: str) -> list[tuple[str, str]]:
+    if not session or not os.path.exists(session):
+        return []
+    with SessionReader(session) as reader:
+        return [(pin.unit, pin.name) for pin in reader.pins()]
+
+
+def read_edits(texts: Sequence[str], session: str, info: ModelInfo | None = None) -> list[Edit]:
+    """A stack as typed, with `stack:NAME` as the edits that are saved under this name in `session`.
+
+    Raises GrammarError, also for a name that there is not.
+    """
+    stacks: Stacks = {}
+    if session and os.path.exists(session) and any(STACK in text for text in texts):
+        with SessionReader(session) as reader:
+            stacks = reader.stacks()
+    return parse_edits(texts, info, stacks)

@@ -1,0 +1,412 @@
+"""Any experiment: its parameters as a form, how far it is, its result, and what could be asked next."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.widget import Widget
+from textual.worker import Worker
+
+from workbench.errors import UserError
+from workbench.params import PROMPT_SET, TEXT, WHOLE_NUMBER, Field
+from workbench.text import number, safe, shorten
+from workbench.tui.page import Page
+from workbench.tui.pages import page_of
+from workbench.tui.screens.run.form import Form
+from workbench.tui.widgets.choice import Choice
+from workbench.tui.widgets.frame import Rule
+from workbench.tui.widgets.result import ResultPane
+from workbench.tui.widgets.words import marked
+from workbench.tui.worker_words import ready, stage, trouble
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from workbench.experiment import Experiment
+    from workbench.report import NextStep
+    from workbench.session.records import StepRecord
+    from workbench.tui.theme import Ink
+
+EXPECT = Field(
+    name="expect", kind=TEXT, default="", example="Paris, clearly",
+    help="what you expect, written before the result: the timeline shows both",
+)  # fmt: skip
+SEED = Field(name="seed", kind=WHOLE_NUMBER, default=0, help="for what is random: sampling, controls", more=True)
+"""what every run takes beside the experiment's own parameters"""
+
+
+class Runner(Page):
+    """What Run and Prompt have in common."""
+
+    SCREEN: ClassVar[str]
+    """as `workbench.tui.pages` names it"""
+    FIRST: ClassVar[str]
+    """the experiment that is chosen at first"""
+    FIELDS: ClassVar[int] = 5
+    """of the form, shown at once"""
+    DEFAULT_CSS = """
+    Runner #experiments { margin: 1 0 0 1; width: 1fr; }
+    Runner.low #experiments { margin: 0 0 0 1; }
+    Runner #form-rule { padding: 0 1; margin: 0 0 1 0; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.experiment = self.FIRST
+        self._about = ""
+        """what the shown result was asked about"""
+        self._forked: int | None = None
+        """the step whose parameters were taken over: the next run is its branch"""
+        self._given: dict[str, Any] = {}
+        """values for the form, until it is built"""
+        self._pending: Worker[None] | None = None
+        self._ready = asyncio.Event()
+
+    def body(self) -> ComposeResult:
+        yield from self.above()
+        yield Choice([self.experiment], self.experiment, id="experiments")
+        yield Form(self.FIELDS)
+        yield Rule("", id="form-rule")
+        yield ResultPane()
+
+    # --- what a screen with more than a form adds ---
+
+    def above(self) -> Iterable[Widget]:
+        """What stands above the experiments."""
+        return ()
+
+    def in_form(self, own: Sequence[Field]) -> list[Field]:
+        """Of an experiment's `own` parameters those that the form asks for; the others the screen asks for itself."""
+        return list(own)
+
+    def own_values(self, own: Sequence[Field], prompt_set: bool) -> dict[str, Any]:
+        """Values of the parameters that the screen asks for itself; `prompt_set`: a set of prompts is given too."""
+        return {}
+
+    def take_values(self, own: Sequence[Field], params: dict[str, Any]) -> None:
+        """Shows, and takes out of `params`, what the screen asks for itself."""
+
+    def parent_of_run(self) -> int | None:
+        """The step that what is run now hangs under."""
+        return self._forked
+
+    def submitted(self, step: int) -> None:
+        """What was asked is step `step` of the session now."""
+        self._forked = None
+
+    # --- what it says ---
+
+    @property
+    def form(self) -> Form:
+        return self.query_one(Form)
+
+    @property
+    def result(self) -> ResultPane:
+        return self.query_one(ResultPane)
+
+    def field_keys(self) -> list[tuple[str, str]]:
+        return [("Enter", "run"), ("Tab", "next field"), ("F3", "edits"), ("F2", "commands"), ("Esc", "result")]
+
+    def rest(self) -> Widget:
+        return self.result
+
+    async def on_mount(self) -> None:
+        await self._build()
+        self._ready.set()
+        self._say_rule()
+
+    async def _build(self) -> None:
+        """The form of the experiment, filled with what was given."""
+        shown = await asyncio.to_thread(_experiments_of, self.SCREEN)
+        choice = self.query_one("#experiments", Choice)
+        choice.words = list(shown)
+        choice.value = self.experiment if self.experiment in shown else choice.words[0]
+        self.experiment = choice.value
+        choice.refresh(layout=True)
+        given, self._given = self._given, {}
+        await self.form.show(self._form_fields(shown[choice.value]), given)
+        if self.result.step is None and not self._pending:
+            self.result.say(partial(_invitation, shown[choice.value]))
+        self._say_rule()
+
+    def _form_fields(self, experiment: Experiment) -> list[Field]:
+        """The experiment's own, then what every run takes."""
+        from workbench.params import fields
+
+        own = self.in_form(fields(experiment.params))
+        return [*(field for field in own if not field.more), EXPECT, *(field for field in own if field.more), SEED]
+
+    def on_resize(self) -> None:
+        self.set_class(self.size.height >= 30, "tall")
+        self.set_class(self.size.height < 24, "low")
+
+    def worker_changed(self) -> None:
+        if self._pending:
+            self._say_pending()
+        self.result.restate()
+
+    def session_changed(self) -> None:
+        if self.is_mounted:
+            self.result.reread()
+
+    def session_swapped(self) -> None:
+        self._forked = None
+        if self.is_mounted:
+            self.result.show(None)
+
+    def on_descendant_focus(self) -> None:
+        super().on_descendant_focus()
+        self._say_rule()
+
+    def _say_rule(self) -> None:
+        self.query_one("#form-rule", Rule).update(self.form.help_of(self.focused) or self._rule_words())
+
+    def _rule_words(self) -> str:
+        if self.focused is self.query_one("#experiments"):
+            return "which experiment: ← → turn it, [ ] from anywhere outside a field"
+        more = "m: more fields" if self.form.has_more and not self.form.more else ""
+        return " · ".join(filter(None, (self._cost(), more)))
+
+    def _cost(self) -> str:
+        """What a run would take, where its experiment says so: `about 16 s: 214 passes of 6 tokens`."""
+        info = self.workbench.model_info
+        if info is None or not self._ready.is_set():
+            return ""
+        from workbench.cost import cost_line
+        from workbench.experiments import experiment
+        from workbench.params import read_params
+
+        own = _fields_of(self.experiment)
+        typed = {name: text for name, text in self.form.values().items() if name not in (EXPECT.name, SEED.name)}
+        if any(typed.get(field.name) for field in own if field.kind is PROMPT_SET):
+            return ""  # its file is read when it is run
+        try:
+            params = read_params(experiment(self.experiment).params, {**self.own_values(own, False), **typed})
+        except UserError:
+            return ""
+        return cost_line(self.experiment, params, info)
+
+    # --- its keys ---
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "more" and not self.form.has_more:
+            return False
+        return super().check_action(action, parameters)
+
+    def action_write(self) -> None:
+        self.form.enter()
+
+    async def action_experiment(self, by: int) -> None:
+        self.query_one("#experiments", Choice).action_turn(by)
+
+    async def action_more(self) -> None:
+        self.form.more = not self.form.more
+        await self._build()
+
+    @on(Choice.Changed, "#experiments")
+    async def _turned(self, event: Choice.Changed) -> None:
+        event.stop()
+        self.experiment = event.value
+        self._forked = None
+        self.result.show(None)
+        await self._build()
+        self.refresh_frame()
+
+    @on(Form.Submitted)
+    def _entered(self) -> None:
+        self.action_run()
+
+    # --- running ---
+
+    def ask(self, step: NextStep, parent: int | None) -> None:
+        """This experiment with these parameters, at once."""
+        self.run_worker(self._take(step, parent, True), group="take", exclusive=True)
+
+    def fill(self, record: StepRecord) -> None:
+        """The fields as they were in this step; what is run next is forked from it."""
+        from workbench.edits import Edit
+        from workbench.report import NextStep
+        from workbench.views import from_builtins
+
+        step = NextStep(label="", experiment=record.experiment, params=record.params)
+        try:
+            self.workbench.edits.use(from_builtins(record.edits, as_type=list[Edit]))
+        except ValueError:
+            self.say(f"the edits of step {record.id} can't be taken over: they came from a notebook", bad=True)
+        self._given = {SEED.name: record.seed} if record.seed else {}
+        self.run_worker(self._take(step, record.id, False), group="take", exclusive=True)
+
+    async def _take(self, step: NextStep, parent: int | None, run: bool) -> None:
+        await self._ready.wait()
+        if run:
+            self.result.focus()  # a key that comes now is none of the question's text
+        params = dict(step.params)
+        self.experiment = step.experiment
+        self.form.clear()
+        try:
+            self.take_values(await asyncio.to_thread(_fields_of, step.experiment), params)
+            self._given = {**self._given, **params}
+            if step.edits is not None:
+                from workbench.edits import parse_edits
+
+                self.workbench.edits.use(parse_edits(step.edits, self.workbench.model_info))
+            await self._build()
+        except UserError as error:
+            self.result.say(partial(marked, str(error)))
+            return
+        self.refresh_frame()
+        if run:
+            self._submit(parent, params)
+        else:
+            self._forked = parent
+            self.filled(parent)
+            self.say(f"as in step {parent}: change what you like, Enter runs it as a branch of that step")
+            self.action_write()
+
+    def filled(self, step: int | None) -> None:
+        """The fields are those of the step that is forked."""
+
+    def action_run(self) -> None:
+        self._submit(None, {})
+
+    def _submit(self, parent: int | None, given: dict[str, Any]) -> None:
+        """`given` are values that no field can hold: the rows of a set of prompts."""
+        if self._pending:
+            self._pending.cancel()
+        self.say("")
+        self._pending = self.run_worker(self._send(parent, given), group="send", exclusive=True)
+
+    async def _send(self, parent: int | None, given: dict[str, Any]) -> None:
+        workbench = self.workbench
+        try:
+            typed: dict[str, Any] = dict(self.form.values())
+            expected, seed = typed.pop(EXPECT.name, ""), _seed(typed.pop(SEED.name, "0"))
+            own = await asyncio.to_thread(_fields_of, self.experiment)
+            sets = [field.name for field in own if field.kind is PROMPT_SET]
+            names: dict[str, str] = {}
+            if any(map(typed.get, sets)):
+                session = workbench.session_path()
+                typed, names = await asyncio.to_thread(_with_sets, self.experiment, typed, session)
+            rows = {name: given[name] for name in sets if given.get(name)}
+            values = self.own_values(own, bool(rows) or any(map(typed.get, sets)))
+            params, self._about = await asyncio.to_thread(_checked, self.experiment, {**values, **typed, **rows})
+            self._say_pending()
+            self.result.focus()
+            step = await workbench.submit(
+                self.experiment,
+                params,
+                workbench.edits.on(),
+                seed=seed,
+                expected=expected,
+                parent=self.parent_of_run() if parent is None else parent,
+                names=names,
+            )
+        except UserError as error:
+            self._pending = None
+            self.result.say(partial(marked, str(error)))
+            return
+        finally:
+            self._pending = None
+        self.submitted(step)
+        self.form.forget(EXPECT.name)
+        self.result.show(step)
+        screen = page_of(self.experiment)
+        if screen != self.SCREEN and workbench.page_now is self:
+            workbench.show(screen).show_step(step)
+
+    def _say_pending(self) -> None:
+        """What was asked waits: for what, and how long."""
+        link = self.workbench.link
+        words = "asking the worker"
+        if link and trouble(link):
+            words = f"waiting: {trouble(link)}"
+        elif link and not ready(link):
+            words = f"queued: {stage(link)} · Ctrl+C takes it back"
+        about = f" '{shorten(safe(self._about), 60)}'" if self._about else ""
+        what = f"{self.experiment}{about}\n"
+        self.result.say(lambda colors: Text.assemble((what, colors.strong), (words, colors.second)))
+
+    def cancel_own(self) -> bool:
+        if self._pending:
+            self._pending.cancel()
+            self._pending = None
+            self.result.say(lambda colors: Text("taken back before it was asked", colors.second))
+            return True
+        snapshot = self.result.snapshot
+        if snapshot is not None and not snapshot.finished:
+            self.run_worker(self.workbench.cancel(snapshot.record.id))
+            return True
+        return False
+
+    # --- showing ---
+
+    def show_step(self, step: int) -> None:
+        """A step of the session, to look at."""
+        self._pending = None
+        self.result.show(step)
+
+    @on(ResultPane.Shown)
+    def _shown(self, event: ResultPane.Shown) -> None:
+        self.refresh_frame()
+        self.shown(event)
+
+    def shown(self, event: ResultPane.Shown) -> None:
+        """The pane shows something newer."""
+
+
+def _invitation(experiment: Experiment, colors: Ink) -> Text:
+    text = Text.assemble(
+        (f"Enter runs {experiment.name}", colors.strong),
+        (f": {experiment.summary[:1].lower()}{experiment.summary[1:]}.", colors.plain),
+    )
+    rest = experiment.help.partition("\n")[2].strip()
+    if rest:
+        text.append("\n\n" + re.sub(r"(?<!\n)\n(?!\n)", " ", rest), colors.quiet)
+    return text
+
+
+def _experiments_of(page: str) -> dict[str, Experiment]:
+    """The experiments that can be run from this screen."""
+    from workbench.experiments import experiments
+    from workbench.tui.pages import runs_on
+
+    return {name: each for name, each in experiments().items() if runs_on(each) == page}
+
+
+def _fields_of(name: str) -> tuple[Field, ...]:
+    from workbench.experiments import experiment
+    from workbench.params import fields
+
+    return fields(experiment(name).params)
+
+
+def _checked(name: str, values: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """Parameters as plain data, and what they are about. Raises UserError naming the field."""
+    from workbench.experiments import experiment
+    from workbench.params import label_of, params_builtins, read_params
+
+    params = experiment(name).params
+    checked = params_builtins(read_params(params, values))
+    return checked, label_of(params, checked)
+
+
+def _with_sets(name: str, typed: dict[str, Any], session: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """What was typed with the rows of prompt sets, and their names. Raises UserError."""
+    from workbench.experiments import experiment
+    from workbench.session.typed_sets import read_sets
+
+    return read_sets(experiment(name).params, typed, session)
+
+
+def _seed(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise UserError(f"seed: a whole number is expected, such as {number(1)}, not {text!r}") from None
