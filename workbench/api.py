@@ -34,6 +34,7 @@ from workbench.params import PROMPT_SET, Params, fields
 from workbench.report import NextStep, Report
 from workbench.session.directions import resolve_directions
 from workbench.session.submission import Submission, read_edits, submission, without_baskets
+from workbench.session.typed_sets import read_sets
 from workbench.view_arrays import view_arrays
 from workbench.views import AnyView
 
@@ -124,20 +125,23 @@ class OpenedLab:
     def run(self, name: str, *, edits: Sequence[EditLike] | EditLike = (), seed: int = 0, **params: Any) -> Result:
         """Run an experiment by its name. Parameters are those of `workbench run NAME --help`.
 
-        `prompts` may be a list of texts, or of mappings with prompt, answer and foil. Raises UserError.
+        `prompts` may be a list of texts, or of mappings with prompt, answer and foil; or a file, or `@NAME` of a stored
+        set. Raises UserError.
         """
         from workbench.execute import execute
         from workbench.lab.editing import PythonEdit
 
         stack = self._stack(edits)
+        values, names = read_sets(experiment(name).params, params, str(self.session or ""))
         asked = submission(
             name,
-            _plain(experiment(name).params, params),
+            _plain(experiment(name).params, values),
             _plain_edits(stack),
             session=str(self.session or ""),
             info=self.info,
             model=self.info.ref,
             seed=seed,
+            names=names,
         )
         stack = [
             PythonEdit(edit, given.call) if isinstance(given, PythonEdit) and isinstance(edit, Function) else edit

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -135,6 +136,13 @@ async def test_a_peek_takes_the_sessions_direction(worker: Open, session: str) -
     answer = await client.request(peek)
     assert answer.scalars["@refusal"] == 10
     assert peek_views(answer)
+    with SessionWriter(session, wait=10) as writer:
+        writer.remove_artifact("direction", "refusal")
+    keep(5, 5, 5, 5)
+    assert (await client.request(peek)).scalars["@refusal"] == 20
+    about = msgspec.structs.replace(peek, step=1)
+    assert (await client.request(about)).scalars["@refusal"] == 10
+    file.unlink()
     with pytest.raises(UserError, match="no direction @refusal"):
         await client.request(Peek(slot="a", experiment="predict", params={"prompt": "x"}, edits=edits))
 

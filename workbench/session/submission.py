@@ -79,7 +79,7 @@ def submission(
         params=params_builtins(values),
         edits=stack,
         seed=seed,
-        command="" if python else command_line(name, values, stack, model=model, seed=seed),
+        command="" if python else command_line(name, values, stack, model=model, seed=seed, names=names),
         long=asked.is_long(values),
         directions={each: resolved[each] for each in named if each in resolved},
         names=dict(names or {}),

@@ -80,6 +80,8 @@ class Peek(Message, kw_only=True):
     edits: list[Edit] = []
     session: str = ""
     """absolute path of the session whose directions names stand for, if any"""
+    step: int | None = None
+    """a step of it that this is about: names stand for the directions that it recorded"""
 
 
 class Note(Message, kw_only=True):

@@ -118,7 +118,7 @@ async def add_part(control: Control, job: Job, message: PartBegan) -> int:
 
 
 async def _peek(control: Control, front: Connection, message: Peek) -> None:
-    asked = await _asked(control, message, session=message.session)
+    asked = await _asked(control, message, session=message.session, again=message.step)
     control.enqueue(Job(asked, client=front, peek=message.id, slot=message.slot))
 
 

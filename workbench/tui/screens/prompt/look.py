@@ -45,7 +45,7 @@ class Look:
             edits: Any = from_builtins(record.edits, as_type=list[Edit])
             session = str(self._page.workbench.session_path())
             answer = await self._page.workbench.request(
-                Peek(slot=SLOT, experiment="logit-lens", params=given, edits=edits, session=session)
+                Peek(slot=SLOT, experiment="logit-lens", params=given, edits=edits, session=session, step=record.id)
             )
             views = [] if answer.replaced else peek_views(answer)
         except (UserError, ValueError):
