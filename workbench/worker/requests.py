@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from workbench.edits import check_stack_name
 from workbench.errors import UserError
 from workbench.session.submission import Submission, submission
 from workbench.worker.connection import Connection
+from workbench.worker.control import Control
 from workbench.worker.jobs import Job
-from workbench.worker.messages import PartBegan
 from workbench.worker.place import package_version
 from workbench.worker.protocol import (
     Attach,
@@ -31,9 +31,6 @@ from workbench.worker.protocol import (
     Submitted,
     Welcome,
 )
-
-if TYPE_CHECKING:
-    from workbench.worker.control import Control
 
 
 async def handle(control: Control, front: Connection, message: Message) -> Message | None:
@@ -111,22 +108,21 @@ async def _submit(control: Control, front: Connection, message: Submit) -> Messa
     return Submitted(session=message.session, step=step)
 
 
-async def add_part(control: Control, job: Job, message: PartBegan) -> int:
-    """The row of a part of a step; gives its number. Raises UserError where it can't be written."""
-    asked = await _asked(control, message, seed=job.asked.seed, directions=job.asked.directions)
-    return await control.keeper.add_step(job.session, asked, parent=job.step, origin="part")
-
-
 async def _peek(control: Control, front: Connection, message: Peek) -> None:
     asked = await _asked(control, message, session=message.session, again=message.step)
     control.enqueue(Job(asked, client=front, peek=message.id, slot=message.slot))
 
 
-async def _asked(control: Control, message: Submit | PartBegan | Peek, **more: Any) -> Submission:
+async def _asked(control: Control, message: Submit | Peek, **more: Any) -> Submission:
     """What is asked, checked. Raises UserError for what could never run."""
-    model = None if control.spec.model == "default" else control.spec.model
     return await asyncio.to_thread(
-        submission, message.experiment, message.params, message.edits, info=control.info, model=model, **more
+        submission,
+        message.experiment,
+        message.params,
+        message.edits,
+        info=control.info,
+        model=control.spec.shown,
+        **more,
     )
 
 
