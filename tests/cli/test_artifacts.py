@@ -46,8 +46,8 @@ def session(tmp_path: Path, direction: Path) -> Path:
 
 def test_the_list_says_what_and_where_from(invoke: Run, session: Path) -> None:
     rows = json.loads(invoke("artifacts", "list", "--json").stdout)
-    found = [(row["kind"], row["name"], row["model"], Path(row["path"]).name, row["step"]) for row in rows]
-    assert sorted(found, key=str) == [
+    listed = [(row["kind"], row["name"], row["model"], Path(row["path"]).name, row["step"]) for row in rows]
+    assert sorted(listed, key=str) == [
         ("direction", "refusal", "", "refusal.npy", None),
         ("direction", "refusal", "tiny", "capitals.db", 1),
         ("prompt set", "numbers", "", "capitals.db", 1),
@@ -78,6 +78,16 @@ def test_one_is_shown_from_the_folder_or_the_session(invoke: Run, session: Path)
     assert wrong.exit_code == 2
     assert "there is no artifact 'verbs': there are refusal" in wrong.stderr
     assert "there is no kind 'lamp'" in invoke("artifacts", "list", "--kind", "lamp").stderr
+
+
+def test_a_name_that_stands_for_several_is_asked_about(invoke: Run, session: Path) -> None:
+    other = session.with_name("other.db")
+    with SessionWriter(other) as writer:
+        writer.add_step("predict", {"prompts": ROWS[:2]}, names={"prompts": "numbers"})
+    several = invoke("artifacts", "show", "numbers")
+    assert several.exit_code == 2
+    assert "name a session with --session" in several.stderr
+    assert '"2"' in invoke("artifacts", "show", "numbers", "--session", other, "--json").stdout
 
 
 def test_a_file_goes_and_sessions_keep_theirs(invoke: Run, session: Path, direction: Path) -> None:

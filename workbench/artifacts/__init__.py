@@ -38,7 +38,10 @@ def list_artifacts() -> list[Artifact]:
 
 
 def find_artifact(known: Sequence[Artifact], name: str, kind: str = "") -> Artifact:
-    """One of `known` by its name (`@` before it or not). Raises UserError naming the ones there are."""
+    """One of `known` by its name (`@` before it or not). Raises UserError naming the ones there are.
+
+    Also where the name stands for one thing here and for another there.
+    """
     plain = name.removeprefix("@")
     among = [each for each in known if each.name and kind in ("", each.kind)]
     named = [each for each in among if each.name == plain]
@@ -47,4 +50,7 @@ def find_artifact(known: Sequence[Artifact], name: str, kind: str = "") -> Artif
     if not named:
         there = ", ".join(dict.fromkeys(each.name for each in among))
         raise UserError(f"there is no artifact {plain!r}: " + (f"there are {there}" if there else "none is stored yet"))
+    if len({each.hash for each in named}) > 1:
+        places = ", ".join(dict.fromkeys(each.path for each in named))
+        raise UserError(f"{plain!r} is another {named[0].kind} in each of {places}: name a session with --session")
     return named[0]

@@ -60,10 +60,10 @@ def _texts() -> Iterator[str]:
                 tree = ast.parse(path.read_text(encoding="utf-8"))
         except (SyntaxError, ValueError, OSError):
             continue
-        found = [text for text in _docstrings(tree) if text not in seen]
-        seen.update(found)
-        if found:
-            yield "\n\n".join(dict.fromkeys(found))
+        new = [text for text in _docstrings(tree) if text not in seen]
+        seen.update(new)
+        if new:
+            yield "\n\n".join(dict.fromkeys(new))
 
 
 def _docstrings(tree: ast.Module) -> Iterator[str]:

@@ -19,12 +19,12 @@ def resolve_directions(names: Iterable[str], session: str, again: int | None = N
     `session` is the path of a session, of one that is not there yet, or empty. With `again`, a step of it that is run
     again, names stand for what that step recorded. Raises UserError for a name that stands for nothing.
     """
-    wanted = list(names)
-    if not wanted or not session or not os.path.exists(session):
-        return {name: read_direction(name) for name in wanted}
+    named = list(names)
+    if not named or not session or not os.path.exists(session):
+        return {name: read_direction(name) for name in named}
     with SessionReader(session) as reader:
         recorded = {use.name: use.hash for use in reader.artifacts_of(again) if use.kind == kind.NAME} if again else {}
-        return {name: _resolved(name, reader, recorded.get(name)) for name in wanted}
+        return {name: _resolved(name, reader, recorded.get(name)) for name in named}
 
 
 def _resolved(name: str, reader: SessionReader, recorded: str | None) -> Direction:

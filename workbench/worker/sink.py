@@ -37,7 +37,7 @@ class StepSink:
         self._published = time.monotonic()
         self._arrays: dict[str, tuple[str, ...]] = {}
         """by view key, the arrays that the session holds"""
-        self._told = 0
+        self._artifacts = 0
         """how many of the report's artifacts the session has"""
 
     def changed(self, report: Report) -> None:
@@ -94,12 +94,12 @@ class StepSink:
             arrays=[ArrayHead(array.hash, array.dtype, array.shape, array.preview) for array in new],
             artifacts=[
                 ArtifactHead(use.content.kind, use.name, use.content.spec, use.content.fingerprint, use.role)
-                for use in report.artifacts[self._told :]
+                for use in report.artifacts[self._artifacts :]
             ],
             after=tuple(len(part) for part in after),
         )
         self._send(message, after)
-        self._told = len(report.artifacts)
+        self._artifacts = len(report.artifacts)
         self._published = time.monotonic()
         if problem:
             raise problem
