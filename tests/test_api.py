@@ -9,6 +9,7 @@ import pytest
 
 from tests.lab.labs import PROMPT, new_report, tiny_folder, tiny_lab
 from workbench import open_lab
+from workbench.artifacts.direction import keep_direction
 from workbench.edits import SetTo, parse_edits
 from workbench.errors import UserError
 from workbench.execute import execute
@@ -170,3 +171,29 @@ def test_the_basket_is_taken_by_units_and_edits_and_logged_written_out(tmp_path)
     assert steps[0].edits == steps[1].edits
     assert "basket" not in steps[0].command + steps[2].command
     assert steps[2].params["units"] == "L1.N3, L2.N5"
+
+
+def test_directions_and_sets_are_in_the_session_and_parts_say_which_they_use(tmp_path):
+    np.save(tmp_path / "v.npy", np.random.default_rng(0).standard_normal(32).astype(np.float32))
+    file = keep_direction("mine", tmp_path / "v.npy")
+    (tmp_path / "capitals.txt").write_text(f"{PROMPT}\nThe river is\n")
+    with open_lab(str(tiny_folder("llama")), session=tmp_path / "s.db", device="cpu") as opened:
+        first = opened.predict(prompts=tmp_path / "capitals.txt", edits="L1.resid_post+=2*@mine", controls=0)
+        file.unlink()
+        again = opened.predict(prompts="@capitals", edits="L1.resid_post+=2*@mine", controls=0)
+        assert again.scalars == first.scalars
+        opened.why(prompt=PROMPT, edits="L1.resid_post+=2*@mine", controls=2, unrelated=0, n=3)
+        cache = opened.cache(PROMPT, "L2.resid_post", edits="L1.resid_post+=2*@mine")
+        assert cache["L2.resid_post"].shape == (1, 5, 32)
+        with pytest.raises(UserError, match="no direction @other"):
+            opened.predict(prompt=PROMPT, edits="@other=0")
+    with SessionReader(tmp_path / "s.db") as reader:
+        assert [row.label for row in reader.rows()][:2] == ["capitals, 2 prompts"] * 2
+        assert "--prompts @capitals" in reader.step(2).command
+        parts = [row for row in reader.rows() if row.parent == 3]
+        assert parts
+        with_direction = [row.id for row in parts if "@mine" in row.edits]
+        assert with_direction
+        for step in (1, 2, 3, *with_direction):
+            assert "mine" in [use.name for use in reader.artifacts_of(step)], step
+        assert sorted(row.kind for row in reader.artifacts()) == ["direction", "prompt set"]

@@ -3,6 +3,7 @@ from typing import Annotated, Literal
 import pytest
 from msgspec import Meta
 
+from workbench.datasets.prompts import PromptRow
 from workbench.edits import SetTo
 from workbench.errors import Cancelled, UserError
 from workbench.experiment import command_line
@@ -24,7 +25,6 @@ from workbench.params import (
     make_params,
     read_params,
 )
-from workbench.prompt_file import PromptRow
 from workbench.report import NextStep, Report
 from workbench.views import Text
 

@@ -25,13 +25,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.artifacts.direction import Direction, direction_names
 from workbench.edits import Edit, Function
 from workbench.errors import Cancelled, UserError
 from workbench.experiments import experiment, experiments
 from workbench.model_info import ModelInfo
 from workbench.params import PROMPT_SET, Params, fields
 from workbench.report import NextStep, Report
+from workbench.session.directions import resolve_directions
 from workbench.session.submission import Submission, read_edits, submission, without_baskets
+from workbench.session.typed_sets import read_sets
 from workbench.view_arrays import view_arrays
 from workbench.views import AnyView
 
@@ -122,30 +125,33 @@ class OpenedLab:
     def run(self, name: str, *, edits: Sequence[EditLike] | EditLike = (), seed: int = 0, **params: Any) -> Result:
         """Run an experiment by its name. Parameters are those of `workbench run NAME --help`.
 
-        `prompts` may be a list of texts, or of mappings with prompt, answer and foil. Raises UserError.
+        `prompts` may be a list of texts, or of mappings with prompt, answer and foil; or a file, or `@NAME` of a stored
+        set. Raises UserError.
         """
         from workbench.execute import execute
         from workbench.lab.editing import PythonEdit
 
         stack = self._stack(edits)
+        values, names = read_sets(experiment(name).params, params, str(self.session or ""))
         asked = submission(
             name,
-            _plain(experiment(name).params, params),
-            [edit.edit if isinstance(edit, PythonEdit) else edit for edit in stack],
+            _plain(experiment(name).params, values),
+            _plain_edits(stack),
             session=str(self.session or ""),
             info=self.info,
             model=self.info.ref,
             seed=seed,
+            names=names,
         )
         stack = [
             PythonEdit(edit, given.call) if isinstance(given, PythonEdit) and isinstance(edit, Function) else edit
             for given, edit in zip(stack, asked.edits, strict=True)
         ]
         step = self._begin(asked)
-        sink = _Sink(self._writer, step, seed, self.info)
+        sink = _Sink(self._writer, step, seed, self.info, asked.directions)
         report = Report(sink)
         try:
-            execute(self._lab, name, asked.params, stack, seed, report)
+            execute(self._lab, name, asked.params, stack, seed, report, asked.directions)
         except BaseException as error:
             for part, said in sink.open.items():
                 self._end(part, said, error)
@@ -165,7 +171,9 @@ class OpenedLab:
         """Activations at sites (`L5.resid_post`, `L*.mlp_post`) over prompts. Raises UserError."""
         from workbench.lab.cache import cache
 
-        job = self._lab.job(self._stack(edits))
+        stack = self._stack(edits)
+        directions = resolve_directions(direction_names(_plain_edits(stack)), str(self.session or ""))
+        job = self._lab.job(stack, directions=directions)
         return cache(job, prompts, sites, job.edits, chat)
 
     def close(self) -> None:
@@ -246,6 +254,8 @@ class _Sink:
     step: int | None
     seed: int
     info: ModelInfo
+    directions: Mapping[str, Direction]
+    """that the step came with"""
     open: dict[int, Report] = field(default_factory=dict)
     """parts that have begun and are not done, by their steps"""
     published: float = field(default_factory=time.monotonic)
@@ -265,13 +275,21 @@ class _Sink:
     def part(self, experiment_name: str, params: dict[str, Any], edits: Sequence[Edit]) -> _PartSink:
         """A step under this one."""
         if self.writer is None or self.step is None:
-            return _PartSink(None, None, self.seed, self.info)
+            return _PartSink(None, None, self.seed, self.info, {})
         from workbench.worker.engine import versions
 
-        asked = submission(experiment_name, params, edits, info=self.info, model=self.info.ref, seed=self.seed)
+        asked = submission(
+            experiment_name,
+            params,
+            edits,
+            info=self.info,
+            model=self.info.ref,
+            seed=self.seed,
+            directions=self.directions,
+        )
         step = self.writer.submit(asked, parent=self.step, origin="part")
         self.writer.start(step, self.info, versions())
-        return _PartSink(self.writer, step, self.seed, self.info, whole=self)
+        return _PartSink(self.writer, step, self.seed, self.info, {}, whole=self)
 
 
 @dataclass
@@ -306,7 +324,15 @@ def _update(report: Report) -> Update:
         remarks=report.notes,
         next_steps=report.next_steps,
         views=views,
+        artifacts=report.artifacts,
     )
+
+
+def _plain_edits(stack: Sequence[Edit | PythonEdit]) -> list[Edit]:
+    """As data: Python edits without their functions."""
+    from workbench.lab.editing import PythonEdit
+
+    return [edit.edit if isinstance(edit, PythonEdit) else edit for edit in stack]
 
 
 def _python_edit(units: str, call: Callable[[Any, Any], Any]) -> PythonEdit:

@@ -6,7 +6,6 @@ that is on this machine is what the same experiment did last time; before its fi
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from workbench import paths
 from workbench.errors import UserError
 from workbench.experiment import Cost
 from workbench.experiments import experiment
+from workbench.files import cache_bytes
 from workbench.model_info import ModelInfo
 from workbench.params import Params, make_params
 from workbench.text import count, seconds
@@ -67,18 +67,11 @@ def rates(info: ModelInfo) -> dict[str, float]:
 
 
 def remember(info: ModelInfo, name: str, work: float, took: float) -> None:
-    """Keep a measured rate, half of it the one before; a cache that can't be written is no reason to fail."""
+    """Keep a measured rate, half of it the one before."""
     known = rates(info)
     rate = work / max(took, 1e-6)
     known[name] = (known[name] + rate) / 2 if name in known else rate
-    file = _file(info)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_name(f"{file.name}.{os.getpid()}")
-        part.write_bytes(msgspec.json.encode(known))
-        part.replace(file)
-    except OSError:
-        return
+    cache_bytes(_file(info), msgspec.json.encode(known))
 
 
 def _file(info: ModelInfo) -> Path:

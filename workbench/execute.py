@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workbench import cost as costs
+from workbench.artifacts.direction import Direction
 from workbench.errors import Cancelled, UserError
 from workbench.experiments import experiment
 from workbench.lab.batches import is_out_of_memory
@@ -18,9 +19,15 @@ from workbench.report import Report
 
 
 def execute(
-    lab: Lab, experiment_name: str, params: dict[str, Any], edits: Sequence[AnyEdit], seed: int, report: Report
+    lab: Lab,
+    experiment_name: str,
+    params: dict[str, Any],
+    edits: Sequence[AnyEdit],
+    seed: int,
+    report: Report,
+    directions: Mapping[str, Direction] | None = None,
 ) -> None:
-    """Run an experiment; what it finds goes to `report`.
+    """Run an experiment; what it finds goes to `report`. `directions` are those that edits and parameters name.
 
     Raises UserError (unknown name, bad parameters, edits that don't fit the model, memory) and Cancelled.
     """
@@ -28,8 +35,8 @@ def execute(
     if edits and not found.takes_edits:
         raise UserError(f"{found.name} takes no edits: run it without them")
     values = make_params(found.params, params)
-    job = lab.job(edits, seed, report)
-    for remark in lab.remarks:
+    job = lab.job(edits, seed, report, directions)
+    for remark in [*lab.remarks, *(each.remark for each in (directions or {}).values() if each.remark)]:
         report.note(remark)
     try:
         cost = costs.cost_of(found.name, values, lab.info)

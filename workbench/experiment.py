@@ -8,7 +8,7 @@ validation, replay and help. `workbench.experiments` finds them.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -78,8 +78,9 @@ def command_line(
     *,
     model: str | None = None,
     seed: int | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> str:
-    """The `workbench run …` line that a step stands for."""
+    """The `workbench run …` line that a step stands for; `names` are those of prompt sets, by parameter."""
     words = ["workbench", "run", name]
     for field in fields(type(params)):
         value = getattr(params, field.name)
@@ -88,7 +89,8 @@ def command_line(
         if field.kind.is_switch:
             words.append(field.flag if value else "--no-" + field.name.replace("_", "-"))
         elif field.kind is PROMPT_SET:
-            words += [field.flag, "prompts.jsonl"]
+            name_of_set = (names or {}).get(field.name)
+            words += [field.flag, f"@{name_of_set}" if name_of_set else "prompts.jsonl"]
         elif field.kind is LIST:
             words += [field.flag, ",".join(map(str, value))]
         else:

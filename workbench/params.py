@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from workbench.datasets.prompts import PromptRow, read_prompts
 from workbench.errors import UserError
-from workbench.prompt_file import PromptRow, read_prompts
 
 LABEL = 200
 """characters of a step's label"""
@@ -68,7 +68,7 @@ PROMPT = Kind(name="prompt", label=str)
 TEMPLATE = Kind(name="yes or no", is_switch=True, read=_switch, write=_on_off)
 """whether prompts are put into the model's chat template"""
 PROMPT_SET = Kind(
-    name="file of prompts", metavar="FILE", label=_count_prompts, read=_read_prompts, write=lambda rows: ""
+    name="file of prompts", metavar="FILE|@NAME", label=_count_prompts, read=_read_prompts, write=lambda rows: ""
 )
 UNIT = Kind(name="unit", metavar="UNIT", label=str, units=True)
 UNITS = Kind(name="units", metavar="UNITS", label=str, units=True)

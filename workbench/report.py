@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 import msgspec
 
+from workbench.artifacts import Content, Role, Use
 from workbench.edits import Edit
 from workbench.params import Params, params_builtins
 from workbench.views import AnyView
@@ -99,6 +100,8 @@ class Report:
         """keys of views changed since the sink last published"""
         self.notes: list[str] = []
         self.next_steps: list[NextStep] = []
+        self.artifacts: list[Use] = []
+        """that the run used or made, beside those it came with"""
         self.progress = Progress()
 
     def say(self, headline: str) -> None:
@@ -136,6 +139,11 @@ class Report:
     def suggest(self, step: NextStep) -> None:
         """Up to three next steps, filled in."""
         self.next_steps = [*self.next_steps, step][:3]
+
+    def uses(self, content: Content, name: str, role: Role = "used") -> None:
+        """An artifact that the run has read, or made."""
+        self.artifacts.append(Use(content=content, name=name, role=role))
+        self._sink.changed(self)
 
     @contextmanager
     def part(self, experiment: str, params: Params, edits: Sequence[Edit] = ()) -> Iterator[Report]:

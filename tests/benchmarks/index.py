@@ -60,7 +60,7 @@ def run(results: Results, env: dict[str, str], folder: Path) -> None:
 
 def _documents(model: Any) -> list[tuple[int, np.ndarray]]:
     """Documents of whole windows only, so that neither side has padding; as many as the chunks need."""
-    from workbench.lab.corpora import open_corpus
+    from workbench.datasets.corpora import open_corpus
     from workbench.lab.indexing.build import tokenise
 
     found: list[tuple[int, np.ndarray]] = []
@@ -89,9 +89,9 @@ class _Index:
     """A build that is fed a chunk at a time."""
 
     def __init__(self, model: Any, documents: list[tuple[int, np.ndarray]], rows: int, explain: bool) -> None:
+        from workbench.datasets.corpora import Corpus
         from workbench.index.format import CorpusInfo
         from workbench.index.store import indexes_dir
-        from workbench.lab.corpora import Corpus
         from workbench.lab.indexing import build as indexing
 
         settings = indexing.default_settings(model.info, CONTEXT, TOP, explain)
@@ -277,9 +277,9 @@ def _against_a_loop(results: Results, model: Any, documents: list[tuple[int, np.
 
 def _short_texts(results: Results, model: Any) -> None:
     """256 short texts, every neuron, against a packaged tool's one neuron."""
+    from workbench.datasets.corpora import Corpus, open_corpus
     from workbench.index.format import CorpusInfo
     from workbench.index.store import indexes_dir
-    from workbench.lab.corpora import Corpus, open_corpus
     from workbench.lab.indexing import build as indexing
 
     texts = [text.strip()[:120] for text in open_corpus("stdlib").texts][:256]

@@ -12,11 +12,11 @@ from msgspec import Meta
 
 from tests.cli.conftest import Run
 from workbench.cli.flags import described, limits, params_from_flags
+from workbench.datasets.prompts import PromptRow, read_prompts
 from workbench.errors import UserError
 from workbench.experiment import Experiment
 from workbench.experiments import experiments
 from workbench.params import PromptParams, fields
-from workbench.prompt_file import PromptRow, read_prompts
 
 
 class Example(PromptParams, kw_only=True, frozen=True):

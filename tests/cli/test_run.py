@@ -159,3 +159,21 @@ def test_a_stack_saved_through_the_worker_is_an_edit_of_the_next_run(invoke: Run
     refused = invoke(*asked, "--edit", "stack:days")
     assert refused.exit_code == 2
     assert "no stack 'days' is saved in this session: stack:months" in refused.stderr
+
+
+def test_a_set_is_read_once_and_taken_again_by_its_name(invoke: Run, tmp_path: Path) -> None:
+    (tmp_path / "capitals.jsonl").write_text('{"prompt": "one", "answer": " two"}\n{"prompt": "three"}\n')
+    given = ("--session", "s.db", *FAKE)
+    assert invoke("run", "predict", "--prompts", "capitals.jsonl", *given).exit_code == 0
+    (tmp_path / "capitals.jsonl").unlink()
+    assert invoke("run", "predict", "--prompts", "@capitals", *given).exit_code == 0
+    with SessionReader(tmp_path / "s.db") as reader:
+        assert [row.label for row in reader.rows()] == ["capitals, 2 prompts"] * 2
+        assert reader.step(1).params["prompts"] == reader.step(2).params["prompts"]
+        assert reader.step(2).params["prompts"][0] == {"prompt": "one", "answer": " two", "foil": ""}
+        (row,) = reader.artifacts()
+        assert row.steps == 2
+    wrong = invoke("run", "predict", "--prompts", "@nouns", *given)
+    assert wrong.exit_code == 2
+    assert "no prompt set @nouns" in wrong.stderr
+    assert "in the session: @capitals" in wrong.stderr

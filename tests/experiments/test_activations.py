@@ -5,18 +5,22 @@ import pytest
 
 from tests.lab.labs import EVERY, PROMPT, new_report, tiny_lab
 from workbench import paths
+from workbench.artifacts.direction import direction_names
 from workbench.edits import parse_edits
 from workbench.errors import UserError
 from workbench.execute import execute
 from workbench.experiments import experiment
 from workbench.params import fields
+from workbench.session.directions import resolve_directions
 from workbench.units import Site
 
 
 def ran(arch="llama", edits="", **params):
     report = new_report()
     lab = tiny_lab(arch)
-    execute(lab, "activations", params, parse_edits([edits], lab.info), 0, report)
+    stack = parse_edits([edits], lab.info)
+    directions = resolve_directions(direction_names(stack, [params["units"]]), "")
+    execute(lab, "activations", params, stack, 0, report, directions)
     return report
 
 

@@ -157,3 +157,18 @@ def test_a_rule_needs_documents_that_were_not_seen(lab: Lab, corpus: str) -> Non
 def test_the_build_is_a_batch_that_others_interrupt() -> None:
     assert experiment("index").long
     assert not experiment("neuron").long
+
+
+def test_a_step_records_the_index_and_its_revision(lab: Lab, corpus: str) -> None:
+    made, again, read = (Report(Sink()) for _ in range(3))
+    execute(lab, "index", {"corpus": corpus, "tokens": 300, "context": 16, "top": 3}, [], 0, made)
+    execute(lab, "index", {"corpus": corpus, "tokens": 300, "context": 16, "top": 3}, [], 0, again)
+    execute(lab, "neuron", {"unit": "L1.N3"}, [], 0, read)
+    folder = best_index(lab.info)
+    for report, role in ((made, "made"), (again, "used"), (read, "used")):
+        (use,) = report.artifacts
+        assert (use.role, use.name) == (role, folder.name)
+        assert use.content.spec["folder"] == str(folder)
+        assert use.content.fingerprint == lab.info.fingerprint
+    assert read.artifacts[0].content.spec["revision"] == NeuronIndex.open(folder).revision
+    assert made.artifacts[0].content.spec["revision"] > 0

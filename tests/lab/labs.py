@@ -11,9 +11,11 @@ from pathlib import Path
 
 from tests.lab.plain import Plain
 from tests.tiny import ARCHITECTURES, tiny_model
+from workbench.edits import parse_edits
 from workbench.lab.finding.source import ModelSource
 from workbench.lab.model import Lab, load_lab
 from workbench.report import Report
+from workbench.session.directions import resolve_directions
 
 PROMPT = "The capital of France is"
 EVERY = ARCHITECTURES
@@ -64,3 +66,8 @@ class Sink:
 
 def new_report(between: Callable[[], None] | None = None) -> Report:
     return Report(Sink(between))
+
+
+def with_directions(lab: Lab, *names: str, edits: str = "") -> Lab:
+    """The lab as a job sees it whose directions are those of the user's data folder."""
+    return lab.job(parse_edits([edits]), directions=resolve_directions(names, ""))

@@ -7,14 +7,15 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from tests.lab.labs import new_report, plain, tiny_lab
+from tests.lab.labs import new_report, plain, tiny_lab, with_directions
 from workbench import paths
+from workbench.artifacts.direction import directions_dir, keep_direction
 from workbench.edits import parse_edits
 from workbench.errors import UserError
 from workbench.execute import execute
 from workbench.lab.contrast import Contrast, mean_difference, states
 from workbench.lab.controls import further_controls
-from workbench.lab.directions import directions_dir, keep_direction
+from workbench.session.directions import resolve_directions
 from workbench.units import Site
 
 POSITIVE = ["The capital of France is", "The capital of Spain is", "The capital of Japan is", "The city of Rome"]
@@ -52,6 +53,7 @@ def test_the_states_are_those_at_each_prompts_last_token(lab):
 def test_each_kind_of_control_is_drawn_and_has_the_directions_length(lab):
     vector = difference(lab)
     keep_direction("capital", write(paths.data_dir() / "elsewhere", vector))
+    lab = with_directions(lab, "capital")
     for text in ("@capital=0", "L1.resid_post+=3*@capital"):
         shuffled, isotropic = further_controls(lab, parse_edits([text]), 12)
         assert shuffled.kind == "mean differences of the same prompts, labels shuffled"
@@ -77,7 +79,7 @@ def test_an_effect_shows_a_band_for_each_kind(lab):
     write(directions_dir(), difference(lab))
     report = new_report()
     params = {"prompt": POSITIVE[0], "controls": 5, "generate": 0}
-    execute(lab, "effect", params, parse_edits(["@capital=0"]), 0, report)
+    execute(lab, "effect", params, parse_edits(["@capital=0"]), 0, report, resolve_directions(["capital"], ""))
     rows = report.views["kinds"].rows
     assert [row[1] for row in rows] == [None, 5, 5, 5]
     assert [row[0] for row in rows[1:]] == [
@@ -92,7 +94,7 @@ def test_an_effect_shows_a_band_for_each_kind(lab):
 def test_prompts_that_do_not_give_the_direction_are_said_and_not_used(lab):
     random = np.random.default_rng(0).standard_normal(32).astype(np.float32)
     write(directions_dir(), random)
-    (isotropic,) = further_controls(lab, parse_edits(["@capital=0"]), 3)
+    (isotropic,) = further_controls(with_directions(lab, "capital"), parse_edits(["@capital=0"]), 3)
     assert "along another direction" in isotropic.problem
 
 
@@ -110,14 +112,16 @@ def test_prompts_that_do_not_give_the_direction_are_said_and_not_used(lab):
 )
 def test_a_file_that_says_half_is_a_sentence(lab, metadata, said):
     write(directions_dir(), difference(lab), **metadata)
-    (isotropic,) = further_controls(lab, parse_edits(["@capital=0"]), 3)
+    (isotropic,) = further_controls(with_directions(lab, "capital"), parse_edits(["@capital=0"]), 3)
     assert said in isotropic.problem
 
 
 def test_a_plain_direction_and_a_stack_with_units_have_no_shuffled_labels(lab):
     directions_dir().mkdir(parents=True)
     np.save(directions_dir() / "plain.npy", np.ones(32, dtype=np.float32))
-    assert [one.kind for one in further_controls(lab, parse_edits(["@plain=0"]), 3)] == ["random directions, isotropic"]
+    lab = with_directions(lab, "plain")
+    (isotropic,) = further_controls(lab, parse_edits(["@plain=0"]), 3)
+    assert isotropic.kind == "random directions, isotropic"
     assert further_controls(lab, parse_edits(["@plain=0; L1.N3=0"]), 3) == []
     assert further_controls(lab, parse_edits(["L1.N3=0"]), 3) == []
 

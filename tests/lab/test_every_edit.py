@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from tests.lab.labs import with_directions
 from tests.lab.plain import Plain
 from tests.tiny import ARCHITECTURES, tiny_model
 from workbench import paths
 from workbench.edits import parse_edits
 from workbench.errors import UserError
 from workbench.lab.applying import Pass
+from workbench.lab.directions import JobWeights
 from workbench.lab.finding.source import ModelSource
 from workbench.lab.generate import generate
 from workbench.lab.model import load_lab
@@ -127,6 +129,7 @@ def middle(layer, change):
 
 def test_the_stream_between_attention_and_mlp(pair, refusal):
     lab, plain = pair
+    lab = with_directions(lab, "refusal")
     if lab.info.parallel_blocks:
         with pytest.raises(UserError, match="no resid_mid"):
             lab.job(parse_edits(["L1.resid_mid=0"]))
@@ -175,6 +178,7 @@ def test_means_and_resamples_are_of_the_fixed_text(pair):
 
 def test_directions(pair, refusal):
     lab, plain = pair
+    lab = with_directions(lab, "refusal")
     every = [(layer, site) for layer in range(3) for site in ("resid_pre", "attn_out", "mlp_out")]
     check(lab, plain, "@refusal=0", [(*place, along(refusal, lambda c: c * 0)) for place in every])
     check(lab, plain, "L1.resid_post@refusal=0", [(1, "resid_post", along(refusal, lambda c: c * 0))])
@@ -189,7 +193,7 @@ def test_directions(pair, refusal):
 
 def test_a_neurons_own_weights_are_directions(pair):
     lab, plain = pair
-    w_out = torch.from_numpy(lab.model.direction("L1.N7.out"))
+    w_out = torch.from_numpy(JobWeights(lab.model, {}).direction("L1.N7.out"))
     if not lab.info.post_norm:
         both = [
             lab.forward(lab.prompt(PROMPT), parse_edits([text], lab.info)).logits
@@ -201,6 +205,7 @@ def test_a_neurons_own_weights_are_directions(pair):
 
 def test_patches_from_another_prompt(pair, refusal):
     lab, plain = pair
+    lab = with_directions(lab, "refusal")
     h, n = plain.n_heads, ids_of(lab, PROMPT).shape[1]
     other, longer = ids_of(lab, OTHER), ids_of(lab, LONGER)
     assert other.shape[1] == n < longer.shape[1]
@@ -278,6 +283,7 @@ def test_generation_with_the_cache_equals_generation_without(pair):
 
 def test_strengths_that_overflow_are_sentences(pair, refusal):
     lab, _ = pair
+    lab = with_directions(lab, "refusal")
     for text in ("L1.N7=1e39", "L1.resid_post+=1e39*@refusal", "L1.N7*=-1e300"):
         with pytest.raises(UserError, match="float32 can hold"):
             lab.forward(lab.prompt(PROMPT), parse_edits([text], lab.info))

@@ -8,12 +8,12 @@ import torch
 
 from tests.lab.changed import opened, with_weights
 from tests.lab.labs import EVERY, PROMPT, new_report, tiny_lab
+from workbench.datasets.corpora import Corpus, CorpusInfo
 from workbench.edits import parse_edits
 from workbench.errors import UserError
 from workbench.execute import execute
 from workbench.lab import metrics
 from workbench.lab.continuation import Continuation, Row
-from workbench.lab.corpora import Corpus, CorpusInfo
 from workbench.lab.finite import NotFinite, first_wrong, whole
 from workbench.lab.generate import continue_all, generate
 from workbench.lab.indexing import heldout

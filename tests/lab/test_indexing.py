@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from tests.lab.brute import Brute
 from tests.lab.labs import new_report
 from tests.tiny import ARCHITECTURES, tiny_model
+from workbench.datasets.corpora import Corpus, CorpusInfo
 from workbench.errors import Cancelled, UserError
 from workbench.index.merge import merge
 from workbench.index.reader import NeuronIndex
 from workbench.index.store import indexes_dir, verify
-from workbench.lab.corpora import Corpus, CorpusInfo
 from workbench.lab.finding.source import resolve
 from workbench.lab.indexing import build as indexing
 from workbench.lab.indexing.build import IndexBuild, default_settings, tokenise

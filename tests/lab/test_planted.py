@@ -12,10 +12,10 @@ from safetensors.torch import load_file, save_file
 
 from tests.lab.test_indexing import build, small
 from tests.tiny import tiny_model
+from workbench.datasets.corpora import Corpus, CorpusInfo
 from workbench.execute import execute
 from workbench.index import query
 from workbench.index.reader import NeuronIndex
-from workbench.lab.corpora import Corpus, CorpusInfo
 from workbench.lab.finding.source import resolve
 from workbench.lab.indexing.weights_index import build_weights
 from workbench.lab.model import Lab, load_lab

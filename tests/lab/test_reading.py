@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from tests.lab.labs import EVERY, PROMPT, plain, tiny_lab
+from tests.lab.labs import EVERY, PROMPT, plain, tiny_lab, with_directions
 from workbench import paths
 from workbench.edits import parse_edits
 from workbench.errors import UserError
+from workbench.lab.directions import JobWeights
 from workbench.lab.reading import read
 from workbench.units import parse_units
 
@@ -70,7 +71,7 @@ def test_directions_are_projections_at_every_layer(ending):
         np.save(folder / "mine.npy", vector)
     else:
         save_file({"direction": vector}, folder / "mine.safetensors")
-    found = readings(lab, "@mine, L1.resid_post@mine")
+    found = readings(with_directions(lab, "mine"), "@mine, L1.resid_post@mine")
     ids = torch.from_numpy(lab.prompt(PROMPT).ids)[None]
     for layer in range(lab.info.n_layers):
         wanted = plain("llama").read(ids, layer, "resid_post")[0].numpy() @ (vector / np.linalg.norm(vector))
@@ -83,9 +84,9 @@ def test_a_neurons_own_weights_are_directions():
     mlp = plain("llama").layers[2].mlp
     weights = {"in": mlp.up_proj.weight[5], "gate": mlp.gate_proj.weight[5], "out": mlp.down_proj.weight[:, 5]}
     for part, wanted in weights.items():
-        np.testing.assert_array_equal(lab.model.direction(f"L2.N5.{part}"), wanted.detach().numpy())
+        np.testing.assert_array_equal(JobWeights(lab.model, {}).direction(f"L2.N5.{part}"), wanted.detach().numpy())
     with pytest.raises(UserError, match="has no gates"):
-        tiny_lab("gpt2").model.direction("L2.N5.gate")
+        JobWeights(tiny_lab("gpt2").model, {}).direction("L2.N5.gate")
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_a_file_that_is_no_direction_is_a_sentence(content, said):
     folder.mkdir()
     np.save(folder / "bad.npy", content)
     with pytest.raises(UserError, match=said):
-        readings(tiny_lab("llama"), "@bad")
+        readings(with_directions(tiny_lab("llama"), "bad"), "@bad")
 
 
 def test_a_direction_that_is_not_there_names_those_that_are():
@@ -110,7 +111,7 @@ def test_a_direction_that_is_not_there_names_those_that_are():
     folder.mkdir()
     np.save(folder / "refusal.npy", np.ones(32, np.float32))
     with pytest.raises(UserError, match="no direction @refused .*@refusal"):
-        readings(tiny_lab("llama"), "@refused")
+        readings(with_directions(tiny_lab("llama"), "refused"), "@refused")
 
 
 def test_units_are_read_under_the_edits():

@@ -7,6 +7,7 @@ import torch
 from tests.lab.labs import EVERY, PROMPT, plain, tiny_lab
 from tests.lab.test_every_edit import head, neuron
 from workbench.edits import parse_edits
+from workbench.lab.directions import JobWeights
 from workbench.lab.metric import Metric
 from workbench.lab.study import study as new_study
 from workbench.units import Head, Neuron, Site
@@ -151,7 +152,7 @@ def test_a_neurons_direct_effect_is_what_its_output_does_to_the_logits(arch):
     slope = (values[0] - values[1]) / (2 * small)
     activation = float(study.activations([Site(layer, "mlp_post")])[Site(layer, "mlp_post")][-1, 9])
     final = study.activations([Site(layer, "resid_post")])[Site(layer, "resid_post")][-1].double()
-    w_out = torch.from_numpy(lab.model.direction(f"L{layer}.N9.out")).double()
+    w_out = torch.from_numpy(JobWeights(lab.model, {}).direction(f"L{layer}.N9.out")).double()
     if lab.info.architecture != "LlamaForCausalLM" and lab.info.architecture != "Qwen2ForCausalLM":
         final, w_out = final - final.mean(), w_out - w_out.mean()
     shrink = float(final @ w_out / (final @ final)) * (parts.whole - parts.bias)

@@ -9,8 +9,8 @@ import transformers
 from tests.lab.changed import of_config, opened, with_weights
 from tests.lab.labs import PROMPT, tiny_lab
 from tests.tiny import edit_config, tiny_model
+from workbench.datasets.corpora import open_corpus
 from workbench.errors import UserError
-from workbench.lab.corpora import open_corpus
 from workbench.lab.indexing.build import tokenise
 from workbench.lab.strength import sample_prompts
 

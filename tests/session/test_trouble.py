@@ -174,6 +174,7 @@ def test_an_old_session_is_read_as_it_is_and_migrated_when_written(session: Path
         assert [name for (name,) in database.execute("SELECT name FROM _sqlite_migrations ORDER BY id")] == [
             "001_first",
             "002_stacks",
+            "003_artifacts",
             f"{NEXT:03d}_stars",
         ]
 

@@ -11,11 +11,12 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from workbench.artifacts.direction import Direction
 from workbench.edits import Edit, parse_edits
 from workbench.errors import UserError
 from workbench.experiments import experiment
@@ -56,12 +57,22 @@ class FakeLab:
         return ModelInfo(**{name: getattr(INFO, name) for name in INFO.__struct_fields__} | {"fingerprint": "f" * 64})
 
     def execute(
-        self, experiment: str, params: dict[str, Any], edits: Sequence[Edit], seed: int, report: Report
+        self,
+        experiment: str,
+        params: dict[str, Any],
+        edits: Sequence[Edit],
+        seed: int,
+        report: Report,
+        directions: Mapping[str, Direction],
     ) -> None:
         prompt = params["prompt"]
         if experiment == "tokens":  # asked while a prompt is typed: what it says shall not be done yet
             return
         what, _, rest = prompt.partition(":")
+        for name, direction in directions.items():
+            report.scalar(f"@{name}", float(direction.numbers.sum()))
+            if direction.remark:
+                report.note(direction.remark)
         report.say(f"began {prompt[:40]}")
         report.add("text", Text(title="text", text=prompt))
         match what:

@@ -25,6 +25,7 @@ _COMMANDS = {
     "note": ("sessions", "Write a note into a session."),
     "pin": ("pins", "Put units into a session's basket, or list it."),
     "index": ("index", "Build, list and query indexes of what every neuron does."),
+    "artifacts": ("artifacts", "List, show and remove directions, prompt sets, indexes."),
     "models": ("models", "List the models on this machine."),
     "ps": ("workers", "List the workers that are running."),
     "stop": ("workers", "Stop workers."),

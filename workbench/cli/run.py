@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from workbench.experiment import Experiment, command_line
 from workbench.experiments import experiment, experiments
 from workbench.params import Params, params_builtins
 from workbench.session.submission import read_edits
+from workbench.session.typed_sets import read_sets
 
 if TYPE_CHECKING:
     from workbench.cli.output import Printer
@@ -38,13 +39,15 @@ def run_and_print(
     expected: str = "",
     parent: int | None = None,
     origin: str = "cli",
+    names: Mapping[str, str] | None = None,
     printer: Printer | None = None,
     as_json: bool = False,
     out: Path | None = None,
 ) -> tuple[StepRecord, int]:
     """Runs one experiment in the worker and prints its step; the finished step and the exit code.
 
-    `session` is an absolute path, made if there is none. Raises UserError where the worker refuses.
+    `session` is an absolute path, made if there is none; `names` are those of prompt sets, by parameter. Raises
+    UserError where the worker refuses.
     """
     from workbench.cli.follow import follow_step
     from workbench.cli.output import Printer, print_json
@@ -61,6 +64,7 @@ def run_and_print(
         seed=seed,
         expected=expected,
         parent=parent,
+        names=dict(names or {}),
         origin=origin,
     )
     record = asyncio.run(follow_step(spec, submit, ProgressLine()))
@@ -88,6 +92,8 @@ def _run_one(found: Experiment, given: dict[str, Any]) -> int:
     typed = given.pop("edit", ())
     own = {name: given.pop(name) for name in ("model", "device", "dtype", "session", "seed", "expect")}
     as_json, out, width = given.pop("as_json"), given.pop("out"), given.pop("width")
+    session = session_path(own["session"])
+    given, names = read_sets(found.params, given, session)
     params = params_from_flags(found, given)
     check_text("--expect", own["expect"])
     if out:
@@ -96,7 +102,6 @@ def _run_one(found: Experiment, given: dict[str, Any]) -> int:
         check_out(out)
     settings = load()
     spec = worker_spec(settings, own["model"], own["device"], own["dtype"])
-    session = session_path(own["session"])
     edits = read_edits(typed, str(session))
     _, code = run_and_print(
         spec,
@@ -106,6 +111,7 @@ def _run_one(found: Experiment, given: dict[str, Any]) -> int:
         edits,
         seed=own["seed"],
         expected=own["expect"],
+        names=names,
         printer=None if as_json else Printer(width, settings.theme),
         as_json=as_json,
         out=out,
@@ -114,7 +120,7 @@ def _run_one(found: Experiment, given: dict[str, Any]) -> int:
 
 
 def _keep_directions(named: Sequence[str]) -> None:
-    from workbench.lab.directions import keep_direction
+    from workbench.artifacts.direction import keep_direction
 
     for text in named:
         name, equals, file = text.partition("=")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from workbench.cli.output import Printer
     from workbench.session.reader import SessionReader
     from workbench.session.records import NoteRow, StepRow
-    from workbench.worker.protocol import Note, Pin
+    from workbench.worker.protocol import Note, Pin, RemoveArtifact
 
 width_option = click.option("--width", type=click.IntRange(20, 1000), metavar="CELLS", help="Draw this wide.")
 
@@ -139,7 +139,7 @@ def note_command(file: Path, text: str, step: int | None) -> None:
     click.echo(f"the note{about} is in {short_path(file.absolute())}")
 
 
-def told_worker(message: Note | Pin) -> bool:
+def told_worker(message: Note | Pin | RemoveArtifact) -> bool:
     """Whether one of the running workers took it."""
     from workbench.worker.protocol import Done
     from workbench.worker.start import ask, scan

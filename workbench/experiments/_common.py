@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from msgspec import Meta
 
+from workbench.datasets.prompts import PromptRow
 from workbench.errors import UserError
 from workbench.params import PROMPT, PROMPT_SET, TEMPLATE, PromptParams, TokenText, fields, params_builtins
-from workbench.prompt_file import PromptRow
 from workbench.statistics import Mean
 from workbench.text import number, show_token
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from workbench.artifacts.index import content_of
 from workbench.errors import UserError
 from workbench.text import safe
 
 if TYPE_CHECKING:
+    from workbench.artifacts import Role
     from workbench.index.card import Example
     from workbench.index.reader import NeuronIndex
     from workbench.model_info import ModelInfo
+    from workbench.report import Report
 
 PEAK = ("▐", "▌")
 
@@ -29,6 +32,11 @@ def open_index(info: ModelInfo, name: str = "", data: bool = False) -> NeuronInd
             "`workbench index build --tokens 20000` takes about half a minute"
         )
     return index
+
+
+def record_index(index: NeuronIndex, report: Report, role: Role = "used") -> None:
+    """That the run has read this index, or added to it, as it is now."""
+    report.uses(content_of(index.folder, index.revision, index.info.fingerprint), index.folder.name, role)
 
 
 def example_text(example: Example, before: int = 12, after: int = 8) -> str:

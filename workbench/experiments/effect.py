@@ -195,7 +195,7 @@ def _write(bands: Sequence[Compared], report: Report) -> None:
 
 
 def _documents(lab: Lab, params: Params, report: Report) -> list[Prompt]:
-    from workbench.lab.corpora import open_corpus
+    from workbench.datasets.corpora import open_corpus
 
     corpus = open_corpus(params.corpus)
     random = np.random.default_rng(lab.seed)

@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from workbench.errors import UserError
 from workbench.experiment import Experiment
-from workbench.experiments._index import about, example_text, open_index
+from workbench.experiments._index import about, example_text, open_index, record_index
 from workbench.params import CorpusText, IndexName, RuleText, UnitsText
 from workbench.params import Params as BaseParams
 from workbench.report import NextStep, Report
@@ -62,6 +62,7 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     from workbench.lab import neurons
 
     index = open_index(lab.info, params.index, data=True)
+    record_index(index, report)
     rule = neurons.read_rule(index, params.rule)
     if params.units:
         named = [unit for unit in parse_units(params.units, lab.info) if isinstance(unit, Neuron)]

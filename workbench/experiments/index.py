@@ -59,8 +59,8 @@ def cost(params: Params, info: ModelInfo) -> Cost | None:
 
 
 def run(lab: Lab, params: Params, report: Report) -> None:
+    from workbench.datasets.corpora import open_corpus
     from workbench.lab import neurons
-    from workbench.lab.corpora import open_corpus
     from workbench.lab.speed import probe_rate
 
     # A corpus that is none is said before minutes are spent.
@@ -97,9 +97,11 @@ def _sentence(build: IndexBuild, state: str) -> str:
 
 
 def _tell(build: IndexBuild, before: int, report: Report) -> None:
+    from workbench.experiments._index import record_index
     from workbench.index.reader import NeuronIndex
 
     index = NeuronIndex.open(build.folder)
+    record_index(index, report, "made" if build.tokens > before else "used")
     ended = "; the corpus has no more" if build.file.progress.exhausted else ""
     known = "" if build.tokens > before else "; all of it was there already"
     report.say(f"{_sentence(build, 'indexed')}{ended}{known}")
@@ -175,9 +177,10 @@ def _families(index: NeuronIndex) -> Heatmap:
 
 
 def _tell_weights(lab: Lab, report: Report) -> None:
-    from workbench.experiments._index import open_index
+    from workbench.experiments._index import open_index, record_index
 
     index = open_index(lab.info)
+    record_index(index, report, "made")
     report.say(
         f"{count(lab.info.n_neurons)} neurons can be browsed by their weights; --tokens 20000 adds what they fire on"
     )

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from msgspec import Meta
 
+from workbench.datasets.prompts import PromptRow
 from workbench.experiment import Experiment
 from workbench.experiments._common import Asked, asked, carried, token
 from workbench.params import PromptParams, TokenText
-from workbench.prompt_file import PromptRow
 from workbench.report import NextStep, Report
 from workbench.statistics import mean
 from workbench.text import probability, quoted

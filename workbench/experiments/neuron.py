@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from workbench.errors import UserError
 from workbench.experiment import Experiment
-from workbench.experiments._index import about, example_text, open_index
+from workbench.experiments._index import about, example_text, open_index, record_index
 from workbench.params import IndexName, UnitText
 from workbench.params import Params as BaseParams
 from workbench.report import NextStep, Report
@@ -46,7 +46,9 @@ def run(lab: Lab, params: Params, report: Report) -> None:
         raise UserError(f"{unit} is no neuron: give one like L12.N345")
     if not params.index:
         neurons.build_weights(lab, report)
-    show(open_index(lab.info, params.index), unit, params.examples, report)
+    index = open_index(lab.info, params.index)
+    record_index(index, report)
+    show(index, unit, params.examples, report)
     report.suggest(NextStep(label=f"what if {unit} is off", experiment="predict", params={}, edits=[f"{unit}=0"]))
     if not report.views.get("examples"):
         report.suggest(NextStep(label="what it fires on", experiment="index", params={"tokens": 20_000}))

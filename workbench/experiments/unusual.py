@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from workbench.errors import UserError
 from workbench.experiment import Experiment
-from workbench.experiments._index import about, open_index
+from workbench.experiments._index import about, open_index, record_index
 from workbench.params import ChatSwitch, IndexName, PromptText
 from workbench.params import Params as BaseParams
 from workbench.report import NextStep, Report
@@ -46,6 +46,7 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     if len(prompt) < 2:
         raise UserError("the text is a single token, and position 0 is left out: give a longer one")
     index = open_index(lab.info, params.index, data=True)
+    record_index(index, report)
     found = rank(lab, index, prompt)
     order = np.lexsort((-found.distance, found.log_share))
     expected, seen = chance(found, index, len(prompt) - 1)

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from workbench.errors import UserError
+from workbench.files import sync_folder, write_whole
 from workbench.model_info import ModelInfo
 
 FORMAT = 1
@@ -148,22 +149,7 @@ def read_index_file(folder: Path) -> IndexFile:
 
 def write_index_file(folder: Path, index: IndexFile) -> None:
     """Replace index.json in one step; readers see the old one or the new one."""
-    temporary = folder / "index.json.new"
-    with open(temporary, "wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(index), indent=1))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(folder / "index.json")
-    sync_folder(folder)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in a folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    write_whole(folder / "index.json", msgspec.json.format(msgspec.json.encode(index), indent=1))
 
 
 def write_arrays(folder: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, list[int]]:

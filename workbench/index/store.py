@@ -147,9 +147,9 @@ def remove(folder: Path) -> None:
     """Delete an index. Raises UserError for a folder that is none, and where it is being built."""
     if not (folder / "index.json").exists():
         raise UserError(f"{folder} is no index: there is no index.json in it, so nothing was removed")
-    from workbench.index.lock import BuildLock
+    from workbench.files import FolderLock
 
-    with BuildLock(folder):
+    with FolderLock(folder):
         # Without its head it is no index any more, whatever happens to the rest.
         (folder / "index.json").unlink()
         shutil.rmtree(folder)

@@ -16,9 +16,9 @@ from types import TracebackType
 import numpy as np
 
 from workbench.errors import UserError
+from workbench.files import FolderLock
 from workbench.index import format
 from workbench.index.format import SIGN_TOP, TAILS, WINDOW, IndexFile, file_hash, open_array, read_index_file
-from workbench.index.lock import BuildLock
 from workbench.text import size
 
 MAPS = ("windows", "sign_windows")
@@ -46,7 +46,7 @@ class IndexWriter:
         self.file = fresh
         self.arrays: dict[str, np.ndarray] = {}
         """the state that was committed last; empty in a new folder"""
-        self._lock = BuildLock(folder)
+        self._lock = FolderLock(folder)
         self._documents: dict[int, tuple[int, int]] = {}
         """number → offset in the token store, length"""
         self._unsaved: list[np.ndarray] = []

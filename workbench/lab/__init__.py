@@ -20,7 +20,7 @@ experiment's `run(lab, params, report)` gets: `lab.info`, `lab.edits`, `lab.seed
     controls.py     matched random controls of an edit   contrast.py      the prompts behind a direction
     metrics.py      numbers from logits                  lens.py          the logit lens
     reading.py      what units do over a prompt          cache.py         activations for a notebook
-    speed.py        how fast the device reads            corpora.py       text to read
+    speed.py        how fast the device reads
 
 Nothing is imported here: `workbench.lab.finding.source` has to stay usable without torch.
 """

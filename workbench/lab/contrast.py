@@ -1,15 +1,14 @@
 """Where a direction comes from: two sets of prompts whose means differ by it, as its file may say.
 
-A safetensors file of a direction may name them in its metadata: `positive` and `negative`, JSON lists of prompts,
-`site` (`L14.resid_pre`), and, where it is not the last token of plain text that was compared, `position` (`-2` is the
-last but one) and `chat` (`true`). The same prompts with shuffled labels then give the direction's controls (METHODS 0).
+What comes with a direction names them (`workbench.artifacts.direction`): the same prompts with shuffled labels then
+give the direction's controls (METHODS 0).
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -34,30 +33,24 @@ class Contrast:
     chat: bool = False
 
 
-def read_contrast(file: Path, info: ModelInfo) -> Contrast | None:
-    """What a direction's file says of its prompts; None where it names none. Raises UserError for half of it."""
-    if file.suffix != ".safetensors":
-        return None
-    from safetensors import safe_open
-
-    with safe_open(file, framework="numpy") as opened:
-        said = opened.metadata() or {}
-    if not {"positive", "negative", "site"} & set(said):
+def read_contrast(name: str, metadata: Mapping[str, str], info: ModelInfo) -> Contrast | None:
+    """What came with the direction `@name`; None where it names no prompts. Raises UserError for half of it."""
+    if not {"positive", "negative", "site"} & set(metadata):
         return None
     try:
-        sets = [tuple(json.loads(said[name])) for name in ("positive", "negative")]
-        site = parse_unit(said["site"], info)
-        position = int(said.get("position", -1))
+        sets = [tuple(json.loads(metadata[key])) for key in ("positive", "negative")]
+        site = parse_unit(metadata["site"], info)
+        position = int(metadata.get("position", -1))
     except (KeyError, ValueError, TypeError) as error:
         raise UserError(
-            f"{file} names its prompts only in part ({error}): its metadata wants positive and negative, JSON lists of "
-            f"prompts, and site, for example L14.resid_pre"
+            f"@{name} names its prompts only in part ({error}): its file's metadata wants positive and negative, JSON "
+            f"lists of prompts, and site, for example L14.resid_pre"
         ) from None
     if not isinstance(site, Site) or site.name not in ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out"):
-        raise UserError(f"{file}: {said['site']} is no site of the stream, for example L14.resid_pre")
-    if min(map(len, sets)) < 2 or position >= 0 or not all(isinstance(text, str) for one in sets for text in one):
-        raise UserError(f"{file}: two or more prompts of each kind are wanted, and a position from the end (-1)")
-    return Contrast(sets[0], sets[1], site, position, said.get("chat") == "true")
+        raise UserError(f"@{name}: {metadata['site']} is no site of the stream, for example L14.resid_pre")
+    if min(map(len, sets)) < 2 or position >= 0 or not all(isinstance(text, str) for texts in sets for text in texts):
+        raise UserError(f"@{name}: two or more prompts of each kind are wanted, and a position from the end (-1)")
+    return Contrast(sets[0], sets[1], site, position, metadata.get("chat") == "true")
 
 
 def states(model: Model, contrast: Contrast) -> torch.Tensor:
@@ -94,7 +87,7 @@ def shuffled_differences(
     cosine = float(own @ direction / (np.linalg.norm(own) * np.linalg.norm(direction) + 1e-30))
     if cosine < 0.99:
         raise UserError(
-            f"the prompts that the direction's file names differ along another direction (cosine {cosine:.2f}): "
+            f"the prompts that came with the direction differ along another direction (cosine {cosine:.2f}): "
             f"there are no controls with shuffled labels"
         )
     return [mean_difference(found, random.permutation(labels)).float() for _ in range(n)]

@@ -5,7 +5,7 @@ head with its layer, a site with its name in any layer. A control puts into the 
 of those, the unit itself included, and is never the edited set again: the edit and its controls are drawn alike, so by
 chance any place among them is as likely. A direction's controls are g ~ N(0, Σ), Σ the covariance of the stream on the
 fixed text; beside them, each kind by itself, mean differences of the direction's own prompts with shuffled labels,
-where its file names them, and isotropic ones. All have its length, which matters where it is added.
+where they came with it, and isotropic ones. All have its length, which matters where it is added.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from workbench.edits import ParsedEdit
 from workbench.errors import UserError
 from workbench.lab.compiling import direction_names, read_stack, switched_off
 from workbench.lab.contrast import read_contrast, shuffled_differences
-from workbench.lab.directions import direction_file
+from workbench.lab.directions import JobWeights
 from workbench.lab.editing import AnyEdit, Instead, Plan
 from workbench.lab.kinds import Pool, lab_kind
 from workbench.lab.kinds.kind import sets_of
@@ -44,7 +44,13 @@ class Controls:
 
 
 def make_controls(
-    stack: Sequence[ParsedEdit], plan: Plan, compiled: Callable[..., Plan], model: Model, n: int, seed: int
+    stack: Sequence[ParsedEdit],
+    plan: Plan,
+    compiled: Callable[..., Plan],
+    model: Model,
+    weights: JobWeights,
+    n: int,
+    seed: int,
 ) -> Controls:
     """Up to `n` different controls of a stack; `compiled(instead=…)` gives its plan with others in its places."""
     if n == 0 or not plan.changes:
@@ -55,7 +61,7 @@ def make_controls(
     units = _drawn_units(stack, plan, names)
     random = np.random.default_rng(seed)
     drawn = _draw_units(units, model, n, random) if units else [{} for _ in range(n)]
-    vectors = _draw_directions(names, model, len(drawn), random)
+    vectors = _draw_directions(names, model, weights, len(drawn), random)
     plans = tuple(compiled(instead=Instead(own, others)) for own, others in zip(drawn, vectors, strict=True))
     kind = _kind(units) if units else "random directions of the stream's covariance"
     if not plans:
@@ -65,18 +71,24 @@ def make_controls(
 
 
 def direction_controls(
-    stack: Sequence[ParsedEdit], plan: Plan, compiled: Callable[..., Plan], model: Model, n: int, seed: int
+    stack: Sequence[ParsedEdit],
+    plan: Plan,
+    compiled: Callable[..., Plan],
+    model: Model,
+    weights: JobWeights,
+    n: int,
+    seed: int,
 ) -> list[Controls]:
     """The further kinds of a stack of directions alone: shuffled labels where they are known, and isotropic."""
     names = direction_names(stack)
     if n == 0 or not names or plan.has_functions or _drawn_units(stack, plan, names):
         return []
-    values = Values(model, 0, False)
+    values = Values(model, 0, False, weights)
     made: list[tuple[str, list[dict[str, torch.Tensor]]]] = []
     problem = ""
     random = np.random.default_rng([seed, 1])
     try:
-        shuffled = _shuffled(names, model, n, random)
+        shuffled = _shuffled(names, model, weights, n, random)
     except UserError as sentence:
         shuffled, problem = None, str(sentence)
     if shuffled is not None:
@@ -96,17 +108,16 @@ def direction_controls(
 
 
 def _shuffled(
-    names: Sequence[str], model: Model, n: int, random: np.random.Generator
+    names: Sequence[str], model: Model, weights: JobWeights, n: int, random: np.random.Generator
 ) -> list[dict[str, torch.Tensor]] | None:
     """Mean differences with shuffled labels in the places of `names`; None where a direction names no prompts."""
     drawn: list[dict[str, torch.Tensor]] = [{} for _ in range(n)]
     for name in names:
-        file = direction_file(name)
-        contrast = read_contrast(file, model.info) if file else None
+        contrast = read_contrast(name, weights.contrast(name), model.info)
         if contrast is None:
             return None
         for into, vector in zip(
-            drawn, shuffled_differences(model, contrast, model.direction(name), n, random), strict=True
+            drawn, shuffled_differences(model, contrast, weights.direction(name), n, random), strict=True
         ):
             into[name] = vector
     return drawn
@@ -174,12 +185,12 @@ def _by_kind(units: Iterable[Unit]) -> list[list[Unit]]:
 
 
 def _draw_directions(
-    names: Sequence[str], model: Model, n: int, random: np.random.Generator
+    names: Sequence[str], model: Model, weights: JobWeights, n: int, random: np.random.Generator
 ) -> list[dict[str, torch.Tensor]]:
     """Random vectors N(0, Σ) of the directions' lengths; Σ from the stream in the middle of the model."""
     if not names:
         return [{} for _ in range(n)]
-    values = Values(model, 0, False)
+    values = Values(model, 0, False, weights)
     lengths = {name: values.direction(name).norm() for name in names}
     stream = values.sample(Site(model.info.n_layers // 2, "resid_pre")).double()
     centred = (stream - stream.mean(0)).cpu().numpy()
@@ -202,11 +213,11 @@ def controls(lab: Lab, edits: Sequence[AnyEdit], n: int, chat: bool = False) -> 
     """Up to `n` matched random controls of a stack, drawn with the job's seed."""
     stack = read_stack(edits, lab.info)
     compiled = lab.compiler(stack, chat)
-    return make_controls(stack, compiled(), compiled, lab.model, n, lab.seed)
+    return make_controls(stack, compiled(), compiled, lab.model, lab.weights, n, lab.seed)
 
 
 def further_controls(lab: Lab, edits: Sequence[AnyEdit], n: int, chat: bool = False) -> list[Controls]:
     """Further kinds of controls of a stack that is directions alone, each to be shown by itself."""
     stack = read_stack(edits, lab.info)
     compiled = lab.compiler(stack, chat)
-    return direction_controls(stack, compiled(), compiled, lab.model, n, lab.seed)
+    return direction_controls(stack, compiled(), compiled, lab.model, lab.weights, n, lab.seed)

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from workbench.lab.clean import CleanCache
-from workbench.lab.directions import direction
 from workbench.lab.prompts import Tokenization
 from workbench.lab.sites import SiteMap
 from workbench.lab.tail import Tail
@@ -48,7 +47,3 @@ class Model:
     def head_output(self, layer: int, head: int) -> torch.Tensor:
         """What a query head's z is multiplied with: W_O's slice, [d_head, d_model]."""
         return self.bridge.blocks[layer].attn.W_O[head].detach()
-
-    def direction(self, name: str) -> np.ndarray:
-        """A named direction, float32 [d_model], as stored. Raises UserError."""
-        return direction(name, self.bridge, self.info)

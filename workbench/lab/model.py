@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from workbench.artifacts.direction import Direction
 from workbench.edits import Edit, ParsedEdit
 from workbench.lab.compiling import check_edits, compile_plan, read_stack, sites_to_sample
+from workbench.lab.directions import JobWeights
 from workbench.lab.editing import ITSELF, AnyEdit, Instead, Plan
 from workbench.lab.finding.source import ModelSource
 from workbench.lab.forward import Forward, Keep, run_forward
@@ -33,19 +35,35 @@ class Lab:
     """A model, seen by one job: its edits, seed and report are this view's own, all else is shared."""
 
     def __init__(
-        self, model: Model, edits: Sequence[ParsedEdit] = (), seed: int = 0, report: Report | None = None
+        self,
+        model: Model,
+        edits: Sequence[ParsedEdit] = (),
+        seed: int = 0,
+        report: Report | None = None,
+        directions: Mapping[str, Direction] | None = None,
     ) -> None:
         self.model = model
+        self.weights = JobWeights(model, directions or {})
         self.edits = tuple(edits)
         """the stack that is on, in order"""
         self.seed = seed
         self.report = report
 
-    def job(self, edits: Sequence[AnyEdit] = (), seed: int = 0, report: Report | None = None) -> Lab:
-        """The same model for another job. Raises UserError where an edit does not fit the model, or another edit."""
+    def job(
+        self,
+        edits: Sequence[AnyEdit] = (),
+        seed: int = 0,
+        report: Report | None = None,
+        directions: Mapping[str, Direction] | None = None,
+    ) -> Lab:
+        """The same model for another job, with the named `directions` that its edits and units may mean.
+
+        Raises UserError where an edit does not fit the model, or another edit.
+        """
         stack = read_stack(edits, self.info)
-        check_edits(stack, Values(self.model, seed, False))
-        return Lab(self.model, stack, seed, report)
+        job = Lab(self.model, stack, seed, report, directions)
+        check_edits(stack, Values(self.model, seed, False, job.weights))
+        return job
 
     @property
     def plain_edits(self) -> list[Edit]:
@@ -127,7 +145,7 @@ class Lab:
 
     def compiler(self, edits: Sequence[AnyEdit], chat: bool = False) -> Callable[..., Plan]:
         """Plans of a stack, for itself and for its controls: `compiled(skip_first=…, instead=…)`."""
-        values = Values(self.model, self.seed, chat)
+        values = Values(self.model, self.seed, chat, self.weights)
         stack = read_stack(edits, self.info)
 
         def compiled(skip_first: bool = False, instead: Instead = ITSELF) -> Plan:

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from workbench.datasets.corpora import Corpus, open_corpus
 from workbench.errors import UserError
 from workbench.index.reader import NeuronIndex
-from workbench.lab.corpora import Corpus, open_corpus
 from workbench.lab.indexing import heldout, weights, weights_index
 from workbench.lab.indexing.build import IndexBuild, default_settings
 from workbench.lab.indexing.heldout import HeldOut, Rule

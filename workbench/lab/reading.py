@@ -30,7 +30,7 @@ def read_units(units: Sequence[Unit], forward: Forward, info: ModelInfo, weights
 def read(lab: Lab, units: Sequence[Unit], prompt: Prompt, edits: Sequence[AnyEdit] = ()) -> list[Reading]:
     """What units do over one prompt."""
     passed = lab.forward(prompt, edits, sites_of(units, lab.info), logits=None)
-    return read_units(units, passed, lab.info, lab.model)
+    return read_units(units, passed, lab.info, lab.weights)
 
 
 def remarks(units: Sequence[Unit], info: ModelInfo) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from workbench.errors import UserError
+from workbench.lab.directions import JobWeights
 from workbench.lab.forward import run_forward
 from workbench.lab.loaded import Model
 from workbench.lab.prompts import Prompt
@@ -29,15 +30,16 @@ _DRAW = 0x5E5A
 class Values:
     """For one job: its seed draws the resamples, its prompt's template reads the other prompts."""
 
-    def __init__(self, model: Model, seed: int, chat: bool) -> None:
+    def __init__(self, model: Model, seed: int, chat: bool, weights: JobWeights) -> None:
         self._model = model
+        self._weights = weights
         self._seed = seed
         self._chat = chat
         self._patched: dict[tuple[str, Site], torch.Tensor] = {}
 
     def direction(self, name: str) -> torch.Tensor:
         """`@name` as stored, float32 [d_model], on the model's device."""
-        return torch.from_numpy(self._model.direction(name)).to(self._model.hf.device)
+        return torch.from_numpy(self._weights.direction(name)).to(self._model.hf.device)
 
     def check(self, what: str, amount: float) -> None:
         """Raises UserError for a number that the model's own type cannot hold."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 APPLICATION_ID = 0x574B424E
 """`WKBN`, in the SQLite header: tells our files from other databases"""
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """`PRAGMA user_version`: the number of migrations applied"""
 
 TABLES = ("meta", "model", "step", "view", "view_array", "array", "array_chunk", "edit", "note", "pin")
@@ -13,6 +13,9 @@ TABLES = ("meta", "model", "step", "view", "view_array", "array", "array_chunk",
 
 STACK_VERSION = 2
 """from this version on there is a `stack`"""
+
+ARTIFACT_VERSION = 3
+"""from this version on there are `artifact` and `step_artifact`"""
 
 CHUNK = 1 << 20
 """bytes of an array in one row"""

@@ -125,6 +125,27 @@ NOTES = f"""
 STACKS = f"SELECT {_text('name', _LINE)}, {_json('spec')} FROM stack ORDER BY name LIMIT {MAX_ROWS}"
 PINS = f"SELECT id, {_text('unit', _LINE)}, {_text('name', _LINE)}, created FROM pin ORDER BY id LIMIT {MAX_ROWS}"
 
+ARTIFACTS = f"""
+    SELECT artifact.hash, {_text("artifact.kind", _LINE)}, {_text("artifact.name", _LINE)},
+           {_text("model.name", _LINE)},
+           {_text("coalesce(nullif(artifact.fingerprint, ''), model.fingerprint)", _LINE)},
+           {_integer("artifact.step")}, coalesce({_integer("artifact.bytes")}, 0),
+           (SELECT count(DISTINCT step) FROM step_artifact WHERE step_artifact.hash = artifact.hash), artifact.created
+    FROM artifact LEFT JOIN step ON step.id = artifact.step LEFT JOIN model ON model.id = step.model
+    ORDER BY artifact.created DESC, artifact.hash LIMIT {MAX_ROWS}
+"""
+ARTIFACT_NAMED = f"SELECT {_text('hash', _LINE)} FROM artifact WHERE kind = ? AND name = ?"
+ARTIFACT = f"""
+    SELECT {_text("kind", _LINE)}, {_json("spec")}, {_text("array", _LINE)}, {_text("fingerprint", _LINE)}
+    FROM artifact WHERE hash = ?
+"""
+STEP_ARTIFACTS = f"""
+    SELECT {_text("artifact.kind", _LINE)}, {_text("step_artifact.name", _LINE)}, {_text("artifact.hash", _LINE)},
+           {_text("role", _LINE)}
+    FROM step_artifact JOIN artifact USING (hash) WHERE step_artifact.step = ? ORDER BY role, kind, step_artifact.name
+    LIMIT {MAX_ROWS}
+"""
+
 MODEL = f"""
     SELECT {_json("model.info")} FROM step JOIN model ON model.id = step.model
     WHERE ? IS NULL OR step.id = ? ORDER BY step.id DESC LIMIT 1

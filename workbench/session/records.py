@@ -105,3 +105,32 @@ class PinRow(msgspec.Struct, kw_only=True, frozen=True):
     unit: str
     name: str
     created: float
+
+
+class ArtifactRow(msgspec.Struct, kw_only=True, frozen=True):
+    """An artifact of a session, without what it holds."""
+
+    hash: str
+    kind: str
+    name: str
+    """empty where the name was removed and steps still use it"""
+    model: str
+    """name of the model that the step ran on; empty before it ran"""
+    fingerprint: str
+    """of that model"""
+    step: int | None
+    """that made it, or brought it into the session"""
+    bytes: int
+    steps: int
+    """how many use it, or made it"""
+    created: float
+
+
+class StepArtifact(msgspec.Struct, kw_only=True, frozen=True):
+    """That a step used or made an artifact."""
+
+    kind: str
+    name: str
+    """that it had then"""
+    hash: str
+    role: Literal["used", "made"]

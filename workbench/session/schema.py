@@ -133,6 +133,35 @@ def stacks(db: Any) -> None:
     db["stack"].create({"name": str, "edits": str, "spec": str, "created": float}, pk="name", not_null={"spec"})
 
 
+@migration(3)
+def artifacts(db: Any) -> None:
+    """What steps use and make, once each by its hash."""
+    db["artifact"].create(
+        {
+            "hash": str,
+            "kind": str,
+            "name": str,
+            "fingerprint": str,
+            "step": int,
+            "spec": str,
+            "array": str,
+            "bytes": int,
+            "created": float,
+        },
+        pk="hash",
+        not_null={"kind", "name", "spec"},
+        foreign_keys=[("step", "step", "id"), ("array", "array", "hash")],
+    )
+    db["artifact"].create_index(["kind", "name"])
+    db["artifact"].create_index(["array"])
+    db["step_artifact"].create(
+        {"step": int, "hash": str, "role": str, "name": str},
+        pk=("step", "hash", "role", "name"),
+        foreign_keys=[("step", "step", "id"), ("hash", "artifact", "hash")],
+    )
+    db["step_artifact"].create_index(["hash"])
+
+
 def migrate(connection: Any) -> None:
     """Brings a file to the newest version; what is there already stays."""
     migrations.apply(Database(connection, execute_plugins=False, recursive_triggers=False))

@@ -55,7 +55,7 @@ def put_end(connection: sqlite3.Connection, step: int, status: str, error: str, 
 def put_views(connection: sqlite3.Connection, step: int, encoded: EncodedViews) -> None:
     """Views in place of those of the same key; arrays that nothing uses any more go."""
     for array in encoded.arrays.values():
-        _put_array(connection, array)
+        put_array(connection, array)
     unused: set[str] = set()
     for view in encoded.views:
         place = (step, view.key)
@@ -71,10 +71,10 @@ def put_views(connection: sqlite3.Connection, step: int, encoded: EncodedViews) 
             " title = excluded.title, spec = excluded.spec, revision = view.revision + 1",
             (*place, view.position, view.kind, view.title, view.spec.decode()),
         )
-    _drop_unused(connection, unused)
+    drop_unused(connection, unused)
 
 
-def _put_array(connection: sqlite3.Connection, array: EncodedArray) -> None:
+def put_array(connection: sqlite3.Connection, array: EncodedArray) -> None:
     added = connection.execute(
         "INSERT OR IGNORE INTO array (hash, dtype, shape, bytes, preview) VALUES (?, ?, ?, ?, ?)",
         (
@@ -95,9 +95,11 @@ def _put_array(connection: sqlite3.Connection, array: EncodedArray) -> None:
         )
 
 
-def _drop_unused(connection: sqlite3.Connection, hashes: Iterable[str]) -> None:
+def drop_unused(connection: sqlite3.Connection, hashes: Iterable[str]) -> None:
+    """Deletes those of the arrays that no view and no artifact uses."""
     for name in hashes:
-        if connection.execute("SELECT 1 FROM view_array WHERE hash = ? LIMIT 1", (name,)).fetchone() is None:
+        used = "SELECT 1 FROM view_array WHERE hash = ?1 UNION ALL SELECT 1 FROM artifact WHERE array = ?1 LIMIT 1"
+        if connection.execute(used, (name,)).fetchone() is None:
             connection.execute("DELETE FROM array_chunk WHERE hash = ?", (name,))
             connection.execute("DELETE FROM array WHERE hash = ?", (name,))
 

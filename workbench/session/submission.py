@@ -12,12 +12,14 @@ from typing import Any
 
 import msgspec
 
+from workbench.artifacts.direction import Direction, direction_names
 from workbench.edits import STACK, Edit, Function, Stacks, check_stack, parse_edits
 from workbench.errors import UserError
 from workbench.experiment import command_line
 from workbench.experiments import experiment
 from workbench.model_info import ModelInfo
-from workbench.params import fields, make_params, params_builtins
+from workbench.params import Params, fields, make_params, params_builtins
+from workbench.session.directions import resolve_directions
 from workbench.session.reader import SessionReader
 from workbench.units import expand_sets, names_sets, parse_units
 
@@ -34,6 +36,10 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """the `workbench run …` line it stands for; empty where a Python function is among the edits"""
     long: bool
     """interactive work goes between its batches"""
+    directions: dict[str, Direction] = {}
+    """by the names that edits and parameters have for them"""
+    names: dict[str, str] = {}
+    """what prompt sets among the parameters are called, by parameter"""
 
 
 def submission(
@@ -45,10 +51,15 @@ def submission(
     info: ModelInfo | None = None,
     model: str | None = None,
     seed: int = 0,
+    names: Mapping[str, str] | None = None,
+    again: int | None = None,
+    directions: Mapping[str, Direction] | None = None,
 ) -> Submission:
-    """A run of the experiment `name`; `session` is the path of the file whose basket is meant, if any.
+    """A run of the experiment `name`; `session` is the path of the file whose basket and directions are meant, if any.
 
-    Raises UserError for what could never run: parameters, a set that has no units, edits that contradict each other.
+    `names` are those of prompt sets, by parameter. With `again`, a step that is run again, names of directions stand
+    for what it recorded; a part of a step has the `directions` that the step came with. Raises UserError for what could
+    never run: parameters, sets and names that stand for nothing, edits that contradict each other.
     """
     asked = experiment(name)
     values = make_params(asked.params, _without_baskets(name, params, session))
@@ -61,15 +72,24 @@ def submission(
         for edit in stack:
             if "*" not in edit.units:  # what a star means only the model tells
                 parse_units(edit.units)
+    named = direction_names(stack, _units(asked.params, params_builtins(values)))
+    resolved = resolve_directions(named, session, again) if directions is None else directions
     python = any(isinstance(edit, Function) for edit in stack)
     return Submission(
         experiment=name,
         params=params_builtins(values),
         edits=stack,
         seed=seed,
-        command="" if python else command_line(name, values, stack, model=model, seed=seed),
+        command="" if python else command_line(name, values, stack, model=model, seed=seed, names=names),
         long=asked.is_long(values),
+        directions={each: resolved[each] for each in named if each in resolved},
+        names=dict(names or {}),
     )
+
+
+def _units(params: type[Params], values: Mapping[str, Any]) -> list[str]:
+    """The parameters that name units."""
+    return [values[field.name] for field in fields(params) if field.kind.units]
 
 
 def without_baskets(edits: Sequence[Edit], session: str) -> list[Edit]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from workbench.artifacts import Use
 from workbench.report import NextStep, Progress
 from workbench.session.encode import EncodedViews
 
@@ -19,6 +20,8 @@ class Update(msgspec.Struct, kw_only=True):
     remarks: Sequence[str] | None = None
     next_steps: Sequence[NextStep] | None = None
     views: EncodedViews | None = None
+    artifacts: Sequence[Use] = ()
+    """that the step used or made since"""
 
     def merged(self, later: Update) -> Update:
         """Both as one. Arrays of replaced views stay: a later view may use them without bringing them again."""
@@ -29,6 +32,7 @@ class Update(msgspec.Struct, kw_only=True):
             remarks=self.remarks if later.remarks is None else later.remarks,
             next_steps=self.next_steps if later.next_steps is None else later.next_steps,
             views=_merged_views(self.views, later.views),
+            artifacts=[*self.artifacts, *later.artifacts],
         )
 
 

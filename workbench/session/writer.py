@@ -17,13 +17,14 @@ from typing import Any
 import msgspec
 
 from workbench import paths
+from workbench.artifacts import Use
 from workbench.edits import Edit, Entry, Function, stack_text
 from workbench.errors import UserError
 from workbench.experiments import experiments
 from workbench.model_info import ModelInfo
-from workbench.params import label_of
+from workbench.params import LABEL, label_of
 from workbench.report import NextStep, Progress
-from workbench.session import store
+from workbench.session import artifacts, store
 from workbench.session.encode import encode_views
 from workbench.session.file_system import is_network
 from workbench.session.format import SCHEMA_VERSION
@@ -31,6 +32,7 @@ from workbench.session.lock import SessionLock
 from workbench.session.opening import DAMAGE, check_ours, check_regular, check_whole, explain, identify, journal
 from workbench.session.owner import may_run, this_process
 from workbench.session.places import free_path
+from workbench.session.prompt_sets import without_rows
 from workbench.session.records import FINISHED, LOST, Status
 from workbench.session.submission import Submission
 from workbench.session.update import Update
@@ -101,8 +103,14 @@ class SessionWriter:
         parent: int | None = None,
         origin: str = "python",
         command: str = "",
+        uses: Sequence[Use] = (),
+        names: Mapping[str, str] | None = None,
     ) -> int:
-        """A queued step; its number. Raises UserError, also for a parent that is not there."""
+        """A queued step; its number. Raises UserError, also for a parent that is not there.
+
+        `uses` are the artifacts that it begins with, `names` those of its prompt sets by parameter.
+        """
+        stored, sets = without_rows(experiment, params, names or {})
         with self._change(new=True) as connection:
             if parent is not None and not store.exists(connection, "step", parent):
                 raise UserError(f"there is no step {parent} in {self.path} to go on from")
@@ -115,8 +123,12 @@ class SessionWriter:
                     str(uuid.uuid4()),
                     parent,
                     experiment,
-                    _label(experiment, params),
-                    _json(params),
+                    _label(
+                        experiment,
+                        params,
+                        [use.name or artifacts.name_of(connection, use.content.hash) for use in sets],
+                    ),
+                    _json(stored),
                     stack_text(edits),
                     seed,
                     expected,
@@ -135,6 +147,7 @@ class SessionWriter:
                     for position, edit in enumerate(edits)
                 ],
             )
+            artifacts.put_uses(connection, step, [*sets, *uses])
         return step
 
     def submit(
@@ -150,6 +163,8 @@ class SessionWriter:
             parent=parent,
             origin=origin,
             command=asked.command,
+            uses=[direction.use for direction in asked.directions.values()],
+            names=asked.names,
         )
 
     def start(
@@ -204,6 +219,7 @@ class SessionWriter:
             raise ValueError(f"{status} is no end")
         with self._change() as connection:
             store.put_update(connection, step, update)
+            artifacts.put_uses(connection, step, update.artifacts)
             if status is not None:
                 store.put_end(connection, step, status, error, at)
             return store.bump(connection, step)
@@ -266,6 +282,16 @@ class SessionWriter:
                     "INSERT INTO stack (name, edits, spec, created) VALUES (?, ?, ?, ?)",
                     (name, text, _json(entries), time.time()),
                 )
+
+    def remove_artifact(self, kind: str, name: str) -> int:
+        """Takes a name away, and its bytes with it where no step uses them; the bytes freed. Raises UserError."""
+        with self._change(new=True) as connection:
+            return artifacts.remove_name(connection, kind, name)
+
+    def prune_artifacts(self) -> int:
+        """Deletes artifacts that have no name and that no step uses; the bytes freed."""
+        with self._change(new=True) as connection:
+            return artifacts.prune(connection)
 
     def rename(self, title: str) -> None:
         """The session's title."""
@@ -409,8 +435,10 @@ def _cannot_write(error: sqlite3.OperationalError, path: Path) -> UserError:
     return explain(error, path)
 
 
-def _label(name: str, params: Mapping[str, Any]) -> str:
-    return label_of(experiments()[name].params, params) if name in experiments() else ""
+def _label(name: str, params: Mapping[str, Any], sets: Sequence[str]) -> str:
+    """What the step is about; the names of prompt sets stand before their size."""
+    about = label_of(experiments()[name].params, params) if name in experiments() else ""
+    return ", ".join(filter(None, [*sets, about]))[:LABEL]
 
 
 def _json(value: Any) -> str:

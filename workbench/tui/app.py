@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -268,14 +268,19 @@ class WorkbenchApp(App[int]):
         seed: int = 0,
         expected: str = "",
         parent: int | None = None,
+        again: bool = False,
+        names: Mapping[str, str] | None = None,
     ) -> int:
-        """Asks for a step of the session; its number. Raises UserError, also in a replay."""
+        """Asks for a step of the session; its number. Raises UserError, also in a replay.
+
+        `again`: the parent is run again, with the directions that it recorded. `names`: of prompt sets, by parameter.
+        """
         from workbench.worker.protocol import Submit
 
         session = str(self.session_path())
         submit = Submit(
             session=session, experiment=experiment, params=params, edits=list(edits), seed=seed, expected=expected,
-            parent=parent, origin="tui",
+            parent=parent, again=again, names=dict(names or {}), origin="tui",
         )  # fmt: skip
         answer = await self.request(submit)
         self._asked.add((session, answer.step))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -47,8 +47,13 @@ class Context(Protocol):
         seed: int = 0,
         expected: str = "",
         parent: int | None = None,
+        again: bool = False,
+        names: Mapping[str, str] | None = None,
     ) -> int:
-        """Asks for a step of the session; its number. Raises UserError, also in a replay."""
+        """Asks for a step of the session; its number. Raises UserError, also in a replay.
+
+        `again`: the parent is run again, with the directions that it recorded. `names`: of prompt sets, by parameter.
+        """
 
     async def cancel(self, step: int) -> None:
         """Asks that a step be cancelled."""

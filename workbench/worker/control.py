@@ -194,6 +194,7 @@ class Control:
                     params=job.asked.params,
                     edits=job.asked.edits,
                     seed=job.asked.seed,
+                    directions=job.asked.directions,
                     peek=job.peek,
                     slot=job.slot,
                 )
@@ -266,7 +267,7 @@ class Control:
         async def begin() -> int:
             part = await asyncio.to_thread(
                 submission, message.experiment, message.params, message.edits,
-                info=self.info, model=self.spec.shown, seed=job.asked.seed,
+                info=self.info, model=self.spec.shown, seed=job.asked.seed, directions=job.asked.directions,
             )  # fmt: skip
             step = await self.keeper.add_step(job.session, part, parent=job.step, origin="part")
             self.keeper.write(job.session, step, start=started)

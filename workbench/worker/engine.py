@@ -6,10 +6,11 @@ import importlib
 import os
 import platform
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Protocol
 
+from workbench.artifacts.direction import Direction
 from workbench.edits import Edit
 from workbench.errors import UserError
 from workbench.model_info import ModelInfo
@@ -30,7 +31,13 @@ class Engine(Protocol):
     def info(self) -> ModelInfo: ...
 
     def execute(
-        self, experiment: str, params: dict[str, Any], edits: Sequence[Edit], seed: int, report: Report
+        self,
+        experiment: str,
+        params: dict[str, Any],
+        edits: Sequence[Edit],
+        seed: int,
+        report: Report,
+        directions: Mapping[str, Direction],
     ) -> None:
         """Raises UserError and Cancelled."""
 
@@ -77,11 +84,17 @@ class LabEngine:
         self._lab.cancel_check = check
 
     def execute(
-        self, experiment: str, params: dict[str, Any], edits: Sequence[Edit], seed: int, report: Report
+        self,
+        experiment: str,
+        params: dict[str, Any],
+        edits: Sequence[Edit],
+        seed: int,
+        report: Report,
+        directions: Mapping[str, Direction],
     ) -> None:
         from workbench.execute import execute
 
-        execute(self._lab, experiment, params, edits, seed, report)
+        execute(self._lab, experiment, params, edits, seed, report, directions)
 
     def hooks_installed(self) -> int:
         return int(self._lab.hooks_installed())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
 import msgspec
 
 from workbench import paths
+from workbench.files import cache_bytes
 from workbench.worker.place import WorkerSpec
 
 STAGES = ("starting", "finding", "downloading", "converting", "importing", "loading")
@@ -45,17 +45,11 @@ class Estimates:
         return left if left > 0.5 else None
 
     def ready(self) -> None:
-        """Remembers how long each stage took; a cache that can't be written is no reason to fail."""
+        """Remembers how long each stage took."""
         self.enter("ready")
         # A download or conversion is not what the next start has before it.
         self._last = {stage: took for stage, took in self._took.items() if stage not in ("downloading", "converting")}
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            part = self._file.with_name(f"{self._file.name}.{os.getpid()}")
-            part.write_bytes(msgspec.json.encode(self._last))
-            part.replace(self._file)
-        except OSError:
-            return
+        cache_bytes(self._file, msgspec.json.encode(self._last))
 
 
 def _read(file: Path) -> dict[str, float]:

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from workbench.artifacts import Content, Role, Use
+from workbench.artifacts.direction import Direction
 from workbench.edits import Edit
 from workbench.model_info import ModelInfo
 from workbench.report import NextStep, Progress
@@ -30,6 +32,8 @@ class Run(PipeMessage):
     params: dict[str, Any]
     edits: list[Edit]
     seed: int = 0
+    directions: dict[str, Direction] = {}
+    """by the names that edits and parameters have for them"""
     peek: int | None = None
     slot: str = ""
 
@@ -88,6 +92,16 @@ class ArrayHead(msgspec.Struct):
     preview: str
 
 
+class ArtifactHead(msgspec.Struct):
+    """An artifact that a step used or made and that lies in a folder: what the session remembers of it."""
+
+    kind: str
+    name: str
+    spec: dict[str, Any]
+    fingerprint: str
+    role: Role
+
+
 class PartBegan(PipeMessage):
     """A step has begun a part that is a step under it; `part` counts from 1."""
 
@@ -118,6 +132,8 @@ class Published(PipeMessage):
     next_steps: list[NextStep]
     views: list[ViewHead]
     arrays: list[ArrayHead]
+    artifacts: list[ArtifactHead] = []
+    """new since the message before"""
 
     def update(self, after: memoryview) -> Update:
         """As it is written; shares memory with `after`."""
@@ -149,6 +165,14 @@ class Published(PipeMessage):
             remarks=self.remarks,
             next_steps=self.next_steps,
             views=EncodedViews(views, arrays) if views else None,
+            artifacts=[
+                Use(
+                    content=Content(kind=head.kind, spec=head.spec, fingerprint=head.fingerprint),
+                    name=head.name,
+                    role=head.role,
+                )
+                for head in self.artifacts
+            ],
         )
 
 

@@ -105,7 +105,7 @@ class Runner:
         sink = StepSink(job.job, self._pipe.send, lambda: self._check(job.job), self._give_turn)
         report = Report(sink)
         try:
-            self._engine.execute(job.experiment, job.params, job.edits, job.seed, report)
+            self._engine.execute(job.experiment, job.params, job.edits, job.seed, report, job.directions)
         except BaseException:
             try:
                 sink.publish(report)
@@ -118,7 +118,7 @@ class Runner:
         report = Report(PeekSink(lambda: self._check(job.job)))
         answer = PeekAnswer(id=peek, slot=job.slot)
         try:
-            self._engine.execute(job.experiment, job.params, job.edits, job.seed, report)
+            self._engine.execute(job.experiment, job.params, job.edits, job.seed, report, job.directions)
             answer.headline, answer.scalars = report.headline, report.scalars
             answer.views = [to_builtins(view, _array_in_message) for view in report.views.values()]
         except Cancelled:

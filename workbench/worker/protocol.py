@@ -13,7 +13,7 @@ import msgspec
 from workbench.edits import Edit, Entry
 from workbench.model_info import ModelInfo
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 MAX_FRAME = 1 << 30
 """bytes; a longer frame is a foreign or broken peer"""
 
@@ -59,6 +59,10 @@ class Submit(Message, kw_only=True):
     """what the user expects, written before the result"""
     parent: int | None = None
     """the step it was forked from or is a part of"""
+    again: bool = False
+    """the parent is run again: names of directions stand for what it recorded"""
+    names: dict[str, str] = {}
+    """what prompt sets among the parameters are called, by parameter"""
     origin: str = "cli"
 
 
@@ -74,6 +78,10 @@ class Peek(Message, kw_only=True):
     experiment: str
     params: dict[str, Any]
     edits: list[Edit] = []
+    session: str = ""
+    """absolute path of the session whose directions names stand for, if any"""
+    step: int | None = None
+    """a step of it that this is about: names stand for the directions that it recorded"""
 
 
 class Note(Message, kw_only=True):
@@ -97,6 +105,14 @@ class KeepStack(Message, kw_only=True):
     name: str
     entries: list[Entry] = []
     remove: bool = False
+
+
+class RemoveArtifact(Message, kw_only=True):
+    """Takes the name off an artifact of the session; what no step uses goes."""
+
+    session: str
+    kind: str
+    name: str
 
 
 class Rename(Message, kw_only=True):
@@ -197,5 +213,5 @@ class Changed(Message, kw_only=True):
     revision: int
 
 
-Request = Hello | Status | Stop | Submit | Cancel | Peek | Note | Pin | KeepStack | Rename | Attach
+Request = Hello | Status | Stop | Submit | Cancel | Peek | Note | Pin | KeepStack | RemoveArtifact | Rename | Attach
 Reply = Welcome | WorkerStatus | Submitted | Done | Refused | PeekAnswer | Changed

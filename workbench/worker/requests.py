@@ -6,7 +6,7 @@ import asyncio
 import os
 from typing import Any
 
-from workbench.edits import Edit, check_stack_name
+from workbench.edits import check_stack_name
 from workbench.errors import UserError
 from workbench.session.submission import Submission, submission
 from workbench.worker.connection import Connection
@@ -23,6 +23,7 @@ from workbench.worker.protocol import (
     Note,
     Peek,
     Pin,
+    RemoveArtifact,
     Rename,
     Status,
     Stop,
@@ -69,6 +70,10 @@ async def handle(control: Control, front: Connection, message: Message) -> Messa
                 session, lambda writer: writer.keep_stack(message.name, message.entries, message.remove)
             )
             _changed(control, session, 0)
+        case RemoveArtifact():
+            session = _session(message.session)
+            await control.keeper.do(session, lambda writer: writer.remove_artifact(message.kind, message.name))
+            _changed(control, session, 0)
         case Rename():
             session = _session(message.session)
             await control.keeper.do(session, lambda writer: writer.rename(message.title))
@@ -87,7 +92,14 @@ async def _submit(control: Control, front: Connection, message: Submit) -> Messa
     if control.stopped.is_set():
         raise UserError("the worker is stopping: run it again to start another")
     session = _session(message.session)
-    asked = await _asked(control, message.experiment, message.params, message.edits, session, message.seed)
+    asked = await _asked(
+        control,
+        message,
+        session=session,
+        seed=message.seed,
+        names=message.names,
+        again=message.parent if message.again else None,
+    )
     front.sessions.setdefault(session, message.session)
     step = await control.keeper.add_step(
         session, asked, expected=message.expected, parent=message.parent, origin=message.origin
@@ -97,16 +109,20 @@ async def _submit(control: Control, front: Connection, message: Submit) -> Messa
 
 
 async def _peek(control: Control, front: Connection, message: Peek) -> None:
-    asked = await _asked(control, message.experiment, message.params, message.edits)
+    asked = await _asked(control, message, session=message.session, again=message.step)
     control.enqueue(Job(asked, client=front, peek=message.id, slot=message.slot))
 
 
-async def _asked(
-    control: Control, name: str, params: dict[str, Any], edits: list[Edit], session: str = "", seed: int = 0
-) -> Submission:
+async def _asked(control: Control, message: Submit | Peek, **more: Any) -> Submission:
     """What is asked, checked. Raises UserError for what could never run."""
     return await asyncio.to_thread(
-        submission, name, params, edits, session=session, info=control.info, model=control.spec.shown, seed=seed
+        submission,
+        message.experiment,
+        message.params,
+        message.edits,
+        info=control.info,
+        model=control.spec.shown,
+        **more,
     )
 
 

@@ -10,7 +10,7 @@ from workbench.edits import Edit
 from workbench.errors import UserError
 from workbench.report import Report
 from workbench.session.encode import EncodedArray, EncodedView, encode_views
-from workbench.worker.messages import ArrayHead, PartBegan, PartEnded, Published, ViewHead
+from workbench.worker.messages import ArrayHead, ArtifactHead, PartBegan, PartEnded, Published, ViewHead
 
 INTERVAL = 0.25
 """seconds between two publications of a step"""
@@ -37,6 +37,8 @@ class StepSink:
         self._published = time.monotonic()
         self._arrays: dict[str, tuple[str, ...]] = {}
         """by view key, the arrays that the session holds"""
+        self._artifacts = 0
+        """how many of the report's artifacts the session has"""
 
     def changed(self, report: Report) -> None:
         if time.monotonic() - self._published >= INTERVAL:
@@ -90,9 +92,14 @@ class StepSink:
             next_steps=report.next_steps,
             views=[ViewHead(view.key, view.position, view.kind, view.title, view.arrays) for view in views],
             arrays=[ArrayHead(array.hash, array.dtype, array.shape, array.preview) for array in new],
+            artifacts=[
+                ArtifactHead(use.content.kind, use.name, use.content.spec, use.content.fingerprint, use.role)
+                for use in report.artifacts[self._artifacts :]
+            ],
             after=tuple(len(part) for part in after),
         )
         self._send(message, after)
+        self._artifacts = len(report.artifacts)
         self._published = time.monotonic()
         if problem:
             raise problem

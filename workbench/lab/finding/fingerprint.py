@@ -14,6 +14,7 @@ from pathlib import Path
 
 from workbench import paths
 from workbench.errors import UserError
+from workbench.files import cache_bytes
 from workbench.lab.finding.checkpoint import TOKENIZER_FILES, weight_files
 from workbench.lab.finding.download import BLOCK
 from workbench.lab.finding.source import ModelSource
@@ -82,7 +83,7 @@ def _hash(file: Path, progress: Progress) -> str:
         after = os.fstat(stream.fileno())
     if _identity(before) != _identity(after):
         raise UserError(f"{file} changed while it was read: start again when it is finished")
-    _remember(_identity(before), digest.hexdigest())
+    cache_bytes(_memory(_identity(before)), digest.hexdigest().encode())
     return digest.hexdigest()
 
 
@@ -95,15 +96,3 @@ def _identity(stat: os.stat_result) -> str:
 
 def _memory(identity: str) -> Path:
     return paths.cache_dir() / "hashes" / identity
-
-
-def _remember(identity: str, sha256: str) -> None:
-    """A cache that can't be written is no reason to fail."""
-    file = _memory(identity)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_name(f"{identity}.{os.getpid()}")
-        part.write_text(sha256)
-        os.replace(part, file)
-    except OSError:
-        return

@@ -19,6 +19,7 @@ from types import TracebackType
 import numpy as np
 import torch
 
+from workbench.datasets.corpora import Corpus
 from workbench.errors import UserError
 from workbench.index.clusters import DocumentSums
 from workbench.index.derived import derived, weight_columns
@@ -36,7 +37,6 @@ from workbench.index.store import indexes_dir
 from workbench.index.writer import RECORD, IndexWriter, check_disk
 from workbench.lab.applying import Hook
 from workbench.lab.batches import batches, is_out_of_memory, tokens_at_once
-from workbench.lab.corpora import Corpus
 from workbench.lab.editing import CLEAN
 from workbench.lab.indexing.accumulate import Accumulators, OnDevice
 from workbench.lab.indexing.blocks import Block, blocks

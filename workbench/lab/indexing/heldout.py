@@ -16,10 +16,10 @@ import msgspec
 import numpy as np
 import torch
 
+from workbench.datasets.corpora import Corpus
 from workbench.errors import GrammarError, UserError
 from workbench.index.format import IndexSettings
 from workbench.lab.applying import Hook
-from workbench.lab.corpora import Corpus
 from workbench.lab.indexing.blocks import Block, blocks
 from workbench.lab.indexing.build import bos_id, not_finite_row, tokenise
 from workbench.lab.indexing.token_features import TokenFeatures

@@ -11,10 +11,10 @@ import msgspec
 import numpy as np
 
 from workbench.errors import UserError
+from workbench.files import FolderLock
 from workbench.index import format
 from workbench.index.families import family_bits, first_family, memberships
 from workbench.index.format import BuildProgress, IndexFile, read_index_file, weights_folder_name, write_index_file
-from workbench.index.lock import BuildLock
 from workbench.index.store import indexes_dir
 from workbench.index.writer import check_disk
 from workbench.lab.indexing.weights import n_steps, vocabulary, weights_arrays
@@ -41,7 +41,7 @@ def build_weights(model: Model) -> Iterator[str]:
     folder = weights_folder(model)
     check_disk(folder, 400 * model.info.n_neurons)
     folder.mkdir(parents=True, exist_ok=True)
-    with BuildLock(folder):
+    with FolderLock(folder):
         (folder / "vocab.json").write_bytes(msgspec.json.encode(vocabulary(model)))
         file = IndexFile(
             kind="weights",

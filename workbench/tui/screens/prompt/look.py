@@ -43,8 +43,9 @@ class Look:
         given = {name: record.params[name] for name in ("prompt", "chat", "answer") if record.params.get(name)}
         try:
             edits: Any = from_builtins(record.edits, as_type=list[Edit])
+            session = str(self._page.workbench.session_path())
             answer = await self._page.workbench.request(
-                Peek(slot=SLOT, experiment="logit-lens", params=given, edits=edits)
+                Peek(slot=SLOT, experiment="logit-lens", params=given, edits=edits, session=session, step=record.id)
             )
             views = [] if answer.replaced else peek_views(answer)
         except (UserError, ValueError):

@@ -27,6 +27,8 @@ from workbench.tui.widgets.words import marked
 from workbench.tui.worker_words import ready, stage, trouble
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from workbench.experiment import Experiment
     from workbench.report import NextStep
     from workbench.session.records import StepRecord
@@ -288,6 +290,10 @@ class Runner(Page):
             expected, seed = typed.pop(EXPECT.name, ""), _seed(typed.pop(SEED.name, "0"))
             own = await asyncio.to_thread(_fields_of, self.experiment)
             sets = [field.name for field in own if field.kind is PROMPT_SET]
+            names: dict[str, str] = {}
+            if any(map(typed.get, sets)):
+                session = workbench.session_path()
+                typed, names = await asyncio.to_thread(_with_sets, self.experiment, typed, session)
             rows = {name: given[name] for name in sets if given.get(name)}
             values = self.own_values(own, bool(rows) or any(map(typed.get, sets)))
             params, self._about = await asyncio.to_thread(_checked, self.experiment, {**values, **typed, **rows})
@@ -300,6 +306,7 @@ class Runner(Page):
                 seed=seed,
                 expected=expected,
                 parent=self.parent_of_run() if parent is None else parent,
+                names=names,
             )
         except UserError as error:
             self._pending = None
@@ -388,6 +395,14 @@ def _checked(name: str, values: dict[str, Any]) -> tuple[dict[str, Any], str]:
     params = experiment(name).params
     checked = params_builtins(read_params(params, values))
     return checked, label_of(params, checked)
+
+
+def _with_sets(name: str, typed: dict[str, Any], session: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """What was typed with the rows of prompt sets, and their names. Raises UserError."""
+    from workbench.experiments import experiment
+    from workbench.session.typed_sets import read_sets
+
+    return read_sets(experiment(name).params, typed, session)
 
 
 def _seed(text: str) -> int:

@@ -295,7 +295,7 @@ class Timeline(Page):
             edits: list[Edit] = from_builtins(record.edits, as_type=list[Edit])
             check_replayable(edits)
             step = await self.workbench.submit(
-                record.experiment, record.params, edits, seed=record.seed, parent=record.id
+                record.experiment, record.params, edits, seed=record.seed, parent=record.id, again=True
             )
         except (UserError, ValueError) as error:
             self.say(str(error), bad=True)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
+from workbench.artifacts.direction import direction_file, directions_dir, keep_direction, read_direction
 from workbench.errors import UserError
-from workbench.lab.directions import direction_file, directions_dir, keep_direction, load_direction
 
 
 def npy(array: np.ndarray) -> bytes:
@@ -50,13 +50,13 @@ def test_a_file_that_holds_none_is_a_sentence(tmp_path: Path, name: str, content
     directions_dir().mkdir(parents=True)
     (directions_dir() / name).write_bytes(content)
     with pytest.raises(UserError, match=name):
-        load_direction(file.stem, 4)
+        read_direction(file.stem)
 
 
 def test_a_direction_is_read_as_stored(tmp_path: Path) -> None:
     file = tmp_path / "x.npy"
     np.save(file, np.arange(1, 5))
     assert keep_direction("x", file, 4) == direction_file("x")
-    np.testing.assert_array_equal(load_direction("x", 4), np.array([1, 2, 3, 4], np.float32))
-    with pytest.raises(UserError, match="have 5 numbers"):
-        load_direction("x", 5)
+    np.testing.assert_array_equal(read_direction("x").numbers, np.array([1, 2, 3, 4], np.float32))
+    with pytest.raises(UserError, match="4 numbers: .* have 5"):
+        keep_direction("y", file, 5)

@@ -10,31 +10,24 @@ A corpus' hash stands for the text of its documents in their order; for a stream
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import os
 import re
-import sysconfig
-import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from workbench.datasets.pieces import pieces
+from workbench.datasets.standard_library import standard_library
 from workbench.errors import UserError
 from workbench.index.format import CorpusInfo
 from workbench.text import count, size
 
 LONGEST_LINE = 1 << 20
 """characters; a longer line is no prose"""
-LONG_TEXT = 8_000
-"""characters; a longer text becomes several documents"""
-PIECE = 4_000
-"""characters at least, in each of them"""
-MIN_DOCSTRING = 80
-_SKIPPED = {"site-packages", "dist-packages", "test", "tests", "idlelib", "lib2to3", "turtledemo", "__pycache__"}
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
 
 
@@ -57,12 +50,14 @@ def open_corpus(spec: str) -> Corpus:
     """The corpus that `--corpus` names. Raises UserError for what is no text, too long a line, or empty."""
     spec = spec.strip()
     if spec in ("", "stdlib"):
-        return _held("stdlib", "stdlib", _stdlib(), "docstrings and documentation of the Python standard library")
+        return _held(
+            "stdlib", "stdlib", standard_library(), "docstrings and documentation of the Python standard library"
+        )
     path = Path(spec).expanduser()
     if path.is_dir():
         return _held(path.resolve().name, str(path.resolve()), _folder(path), "")
     if path.exists():
-        texts = _jsonl(path) if path.suffix in (".jsonl", ".ndjson") else _pieces(_read_text(path))
+        texts = _jsonl(path) if path.suffix in (".jsonl", ".ndjson") else pieces(_read_text(path))
         return _held(path.stem, str(path.resolve()), texts, "")
     if _HUB_ID.fullmatch(spec) and not spec.startswith("."):
         return _hub(spec)
@@ -90,63 +85,6 @@ def _held(name: str, spec: str, texts: Iterable[str], note: str) -> Corpus:
         note=note,
     )
     return Corpus(info, kept)
-
-
-# --- documents ---------------------------------------------------------------------------------------
-
-
-def _pieces(text: str) -> Iterator[str]:
-    """A long text as documents of about PIECE characters, cut at blank lines, or at lines where there are none."""
-    if len(text) <= LONG_TEXT:
-        yield text
-        return
-    parts = re.split(r"(\n[ \t]*\n)", text) if "\n\n" in text else re.split(r"(\n)", text)
-    piece = ""
-    for part in parts:
-        piece += part
-        if len(piece) >= PIECE:
-            yield piece
-            piece = ""
-    if piece.strip():
-        yield piece
-
-
-def _stdlib() -> Iterator[str]:
-    """Modules' docstrings, each once, and the language reference's topics; in an order that mixes them.
-
-    A prefix of the corpus should be like the whole, so documents are ordered by the hash of their text.
-    """
-    documents = {piece for text in _stdlib_texts() for piece in _pieces(text)}
-    yield from sorted(documents, key=lambda text: hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
-
-
-def _stdlib_texts() -> Iterator[str]:
-    from pydoc_data import topics
-
-    yield from topics.topics.values()
-    root = Path(sysconfig.get_path("stdlib"))
-    seen: set[str] = set()
-    for path in sorted(root.rglob("*.py")):
-        if not _SKIPPED.isdisjoint(path.relative_to(root).parts):
-            continue
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                tree = ast.parse(path.read_text(encoding="utf-8"))
-        except (SyntaxError, ValueError, OSError):
-            continue
-        found = [text for text in _docstrings(tree) if text not in seen]
-        seen.update(found)
-        if found:
-            yield "\n\n".join(dict.fromkeys(found))
-
-
-def _docstrings(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            text = ast.get_docstring(node)
-            if text and len(text) >= MIN_DOCSTRING:
-                yield text
 
 
 # --- files ---------------------------------------------------------------------------------------------
@@ -205,7 +143,7 @@ def _folder(folder: Path) -> Iterator[str]:
     found = False
     for path in sorted(files, key=lambda path: hashlib.sha256(str(path.relative_to(folder)).encode()).digest()):
         try:
-            texts = list(_jsonl(path)) if path.suffix in (".jsonl", ".ndjson") else list(_pieces(_read_text(path)))
+            texts = list(_jsonl(path)) if path.suffix in (".jsonl", ".ndjson") else list(pieces(_read_text(path)))
         except UserError as error:
             problem = error
             continue
@@ -228,7 +166,7 @@ class _Streamed:
         for row in self._rows():
             text = row.get("text")
             if isinstance(text, str) and text.strip():
-                yield from _pieces(text)
+                yield from pieces(text)
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         try:

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workbench.datasets import standard_library
+from workbench.datasets.corpora import Corpus, open_corpus
+from workbench.datasets.pieces import LONG_TEXT, PIECE
 from workbench.errors import UserError
 from workbench.index.format import IndexSettings, half_of, in_sample
-from workbench.lab.corpora import LONG_TEXT, PIECE, Corpus, open_corpus
 from workbench.lab.indexing.blocks import blocks, widths
 
 
@@ -23,6 +25,20 @@ def test_the_standard_library_is_a_corpus_and_always_the_same() -> None:
     assert one.info.characters > 1_000_000
     assert len(set(one.texts)) == one.info.documents
     assert any("with" in text and "statement" in text for text in one.texts)
+
+
+def test_the_standard_library_is_walked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = open_corpus("stdlib")
+    monkeypatch.setattr(standard_library, "_texts", lambda: pytest.fail("the modules were read again"))
+    assert list(open_corpus("stdlib").texts) == list(first.texts)
+
+
+def test_a_broken_cache_of_the_standard_library_is_written_again() -> None:
+    first = open_corpus("stdlib").info
+    file = standard_library._cache_file()
+    for broken in (b"", b"[1, 2]", b"[]", b"\xff{"):
+        file.write_bytes(broken)
+        assert open_corpus("stdlib").info == first
 
 
 def test_a_folder_keeps_its_text_files_in_an_order_of_their_own(tmp_path: Path) -> None:

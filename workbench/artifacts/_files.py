@@ -1,0 +1,51 @@
+"""Artifacts that are single files of the user's data folder, named by their stem."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from workbench.artifacts._artifact import Artifact
+from workbench.errors import UserError
+
+
+def files_in(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    """By name."""
+    return sorted(file for file in folder.iterdir() if file.suffix in suffixes) if folder.is_dir() else []
+
+
+def file_named(folder: Path, suffixes: Sequence[str], name: str) -> Path | None:
+    """The file of this name, the first of the suffixes before the others; None where there is none."""
+    return next((file for suffix in suffixes for file in files_in(folder, [suffix]) if file.stem == name), None)
+
+
+def list_files(kind: str, folder: Path, suffixes: Sequence[str], hash_of: Callable[[Path], str]) -> list[Artifact]:
+    """Newest first; a file for which `hash_of` raises UserError has that sentence as its problem."""
+    listed = []
+    for file in files_in(folder, suffixes):
+        stat = file.stat()
+        digest = problem = ""
+        try:
+            digest = hash_of(file)
+        except UserError as error:
+            problem = str(error)
+        listed.append(
+            Artifact(
+                kind=kind,
+                name=file.stem,
+                hash=digest,
+                path=str(file),
+                bytes=stat.st_size,
+                created=stat.st_mtime,
+                problem=problem,
+            )
+        )
+    return sorted(listed, key=lambda each: -each.created)
+
+
+def remove_file(artifact: Artifact) -> None:
+    """Deletes it; one that is gone already is no error. Raises UserError where it can't be deleted."""
+    try:
+        Path(artifact.path).unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{artifact.path} cannot be removed: {error.strerror}") from None

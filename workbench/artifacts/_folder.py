@@ -1,0 +1,140 @@
+"""Artifacts that are folders: written whole or not at all, one writer at a time, listed and removed.
+
+A folder holds what its kind writes and `artifact.json`, which says what it is. It is built beside its place under a
+name with a dot, synced, and renamed: what has no dot is whole. The root is the kind's: in the cache for what can be
+made again, else in the data folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from workbench.artifacts._artifact import Artifact
+from workbench.errors import UserError
+from workbench.files import FolderLock, sync_folder, write_whole
+
+HEAD = "artifact.json"
+
+
+def write_folder(root: Path, artifact: Artifact, write: Callable[[Path], None]) -> Artifact:
+    """A new artifact in `root` under its name; `write` puts its files into an empty folder.
+
+    Returns it with hash, size, time and path. Raises UserError where the name is taken, or being built, and what
+    `write` raises; then nothing is left.
+    """
+    place = root / artifact.name
+    building = root / f".{artifact.name}.building"
+    taken = UserError(f"there is a {artifact.kind} {artifact.name!r} already: choose another name, or remove it")
+    if place.exists():
+        raise taken
+    building.mkdir(parents=True, exist_ok=True)
+    with FolderLock(building):
+        try:
+            for path in building.iterdir():
+                _delete(path)  # what a killed build left
+            write(building)
+            whole = msgspec.structs.replace(
+                artifact, hash=_content_hash(building), bytes=size_of(building), created=time.time(), path=str(place)
+            )
+            write_whole(building / HEAD, msgspec.json.format(msgspec.json.encode(whole)))
+            _sync(building)
+            if place.exists():  # another build was faster
+                raise taken
+            building.rename(place)
+            sync_folder(root)
+        except OSError as error:
+            shutil.rmtree(building, ignore_errors=True)
+            raise UserError(f"{place} cannot be written: {error.strerror}") from None
+        except BaseException:
+            shutil.rmtree(building, ignore_errors=True)
+            raise
+    return whole
+
+
+def list_folders(root: Path, kind: str) -> list[Artifact]:
+    """The artifacts of `root`, newest first; one that can't be read has a `problem`."""
+    listed = []
+    for folder in sorted(root.iterdir()) if root.is_dir() else []:
+        if folder.name.startswith(".") or not (folder / HEAD).is_file():
+            continue
+        try:
+            head = msgspec.json.decode((folder / HEAD).read_bytes(), type=Artifact)
+            artifact = msgspec.structs.replace(head, name=folder.name, path=str(folder), bytes=size_of(folder))
+        except (OSError, msgspec.DecodeError) as error:
+            problem = f"{folder / HEAD} cannot be read: {error}"
+            artifact = Artifact(kind=kind, name=folder.name, hash="", path=str(folder), problem=problem)
+        listed.append(artifact)
+    return sorted(listed, key=lambda each: -each.created)
+
+
+def remove_folder(artifact: Artifact) -> None:
+    """Deletes it. Raises UserError for what is none, and where somebody holds its lock."""
+    folder = Path(artifact.path)
+    if not (folder / HEAD).is_file():
+        raise UserError(f"{folder} is no artifact: there is no {HEAD} in it, so nothing was removed")
+    with FolderLock(folder):
+        # Without its head it is no artifact any more, whatever happens to the rest.
+        (folder / HEAD).unlink()
+        shutil.rmtree(folder)
+
+
+def prune_folders(root: Path, unfinished: Callable[[Path], bool]) -> int:
+    """Deletes what killed builds left in `root`: `unfinished` folders that nobody holds; the bytes freed."""
+    freed = 0
+    for folder in list(root.iterdir()) if root.is_dir() else []:
+        if not folder.is_dir() or not unfinished(folder):
+            continue
+        try:
+            with FolderLock(folder):
+                size = size_of(folder)
+                shutil.rmtree(folder)
+        except (UserError, OSError):
+            continue  # it is being built
+        freed += size
+    return freed
+
+
+def is_unfinished(folder: Path) -> bool:
+    """A folder that `write_folder` was building."""
+    return folder.name.startswith(".") and folder.name.endswith(".building")
+
+
+def size_of(folder: Path) -> int:
+    """Bytes on disk."""
+    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
+
+
+def _content_hash(folder: Path) -> str:
+    """Of the names and bytes of its files."""
+    digest = hashlib.sha256()
+    for path in _files(folder):
+        with open(path, "rb") as stream:
+            inside = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest.update(f"{path.relative_to(folder)}\0{inside}\0".encode())
+    return digest.hexdigest()
+
+
+def _sync(folder: Path) -> None:
+    for path in _files(folder):
+        with open(path, "rb") as stream:
+            os.fsync(stream.fileno())
+    for path in [folder, *(path for path in folder.rglob("*") if path.is_dir())]:
+        sync_folder(path)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / "lock")
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    elif path.name != "lock":
+        path.unlink()

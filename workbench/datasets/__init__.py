@@ -1,0 +1,1 @@
+"""What experiments read: sets of prompts, and corpora. No torch, nothing of a model here."""

@@ -1,0 +1,74 @@
+"""Files that are there whole or not at all, and folders that one process writes at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from pathlib import Path
+from types import TracebackType
+
+from workbench.errors import UserError
+
+
+def write_whole(file: Path, data: bytes) -> None:
+    """`data` as this file, safe from a power cut: beside it first, then in its place. Raises OSError."""
+    part = _part(file)
+    try:
+        with open(part, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
+    sync_folder(file.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes renames in a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def cache_bytes(file: Path, data: bytes) -> None:
+    """Remembers what can be found out again; a cache that can't be written is no reason to fail."""
+    part = _part(file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(data)
+        part.replace(file)
+    except OSError:
+        return
+
+
+def _part(file: Path) -> Path:
+    return file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
+
+
+class FolderLock:
+    """One writer of a folder at a time; the lock goes with the process, however it ends.
+
+    Raises UserError where another one holds it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._descriptor = -1
+
+    def __enter__(self) -> FolderLock:
+        self._descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._descriptor)
+            raise UserError(f"{self._folder.name} is being built now: wait for it, or cancel that step") from None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._descriptor)

@@ -1,0 +1,56 @@
+"""The artifacts of many sessions, beside those of the user's folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from workbench.artifacts import Artifact, kinds, list_artifacts
+from workbench.errors import UserError
+from workbench.session.reader import SessionReader
+
+
+def all_artifacts(sessions: Iterable[Path]) -> list[Artifact]:
+    """Those in folders, with the step that made them where one of the sessions knows it, then those in sessions."""
+    inside: list[Artifact] = []
+    origins: dict[tuple[str, str], Artifact] = {}
+    for path in sessions:
+        for artifact in session_artifacts(path):
+            if kinds()[artifact.kind].in_session:
+                inside.append(artifact)
+            else:
+                origins[artifact.kind, artifact.name] = artifact  # of several revisions the first: it comes last
+    folders = []
+    for artifact in list_artifacts():
+        origin = origins.get((artifact.kind, artifact.name))
+        if origin is not None and not artifact.session:
+            artifact = msgspec.structs.replace(artifact, session=origin.session, step=origin.step)
+        folders.append(artifact)
+    return folders + inside
+
+
+def session_artifacts(path: Path) -> list[Artifact]:
+    """What a session holds or remembers, newest first; nothing where it can't be read, nor of kinds unknown here."""
+    try:
+        with SessionReader(path) as reader:
+            rows = reader.artifacts()
+    except UserError:
+        return []
+    return [
+        Artifact(
+            kind=row.kind,
+            name=row.name,
+            hash=row.hash,
+            model=row.model if kinds()[row.kind].of_model else "",
+            fingerprint=row.fingerprint if kinds()[row.kind].of_model else "",
+            session=str(path),
+            step=row.step,
+            path=str(path),
+            bytes=row.bytes,
+            created=row.created,
+        )
+        for row in rows
+        if row.kind in kinds()
+    ]

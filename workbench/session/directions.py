@@ -1,0 +1,59 @@
+"""What `@name` stands for where a run is submitted: its numbers travel with the run, the lab opens no session."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+import msgspec
+
+from workbench.artifacts import direction as kind
+from workbench.artifacts.direction import Direction, direction_file, from_content, read_direction
+from workbench.errors import UserError
+from workbench.session.reader import SessionReader
+
+
+def resolve_directions(names: Iterable[str], session: str, again: int | None = None) -> dict[str, Direction]:
+    """The directions of these names (without @): the session's own, else those of the user's data folder.
+
+    `session` is the path of a session, of one that is not there yet, or empty. With `again`, a step of it that is run
+    again, names stand for what that step recorded. Raises UserError for a name that stands for nothing.
+    """
+    named = list(names)
+    if not named or not session or not os.path.exists(session):
+        return {name: read_direction(name) for name in named}
+    with SessionReader(session) as reader:
+        recorded = {use.name: use.hash for use in reader.artifacts_of(again) if use.kind == kind.NAME} if again else {}
+        return {name: _resolved(name, reader, recorded.get(name)) for name in named}
+
+
+def _resolved(name: str, reader: SessionReader, recorded: str | None) -> Direction:
+    named = reader.artifact_named(kind.NAME, name)
+    chosen = recorded or named
+    if chosen is None:
+        try:
+            return read_direction(name)
+        except UserError as error:
+            there = [f"@{row.name}" for row in reader.artifacts() if row.kind == kind.NAME and row.name]
+            raise UserError(f"{error}; in the session: {', '.join(there)}") from None if there else error
+    own = from_content(name, reader.content(chosen))
+    remark = ""
+    if named is not None and named != chosen:
+        remark = f"@{name} is the direction that the step recorded: in this session the name stands for another by now"
+    elif _file_hash(name) not in (None, chosen):
+        whose = "the step" if recorded else "this session"
+        remark = (
+            f"@{name} is the direction that {whose} recorded: the file {direction_file(name)} holds another by now; "
+            f"`workbench artifacts rm @{name} --session {reader.path}` takes the name off the recorded one"
+        )
+    return msgspec.structs.replace(own, remark=remark, takes_name=recorded is None)
+
+
+def _file_hash(name: str) -> str | None:
+    """Of the direction in the user's data folder; None where there is none that can be read."""
+    if direction_file(name) is None:
+        return None
+    try:
+        return read_direction(name).hash
+    except UserError:
+        return None
