@@ -20,6 +20,7 @@ from workbench.datasets.corpora import Corpus
 from workbench.errors import GrammarError, UserError
 from workbench.index.format import IndexSettings
 from workbench.lab.applying import Hook
+from workbench.lab.batches import batches
 from workbench.lab.indexing.blocks import Block, blocks
 from workbench.lab.indexing.build import bos_id, not_finite_row, tokenise
 from workbench.lab.indexing.token_features import TokenFeatures
@@ -143,7 +144,7 @@ def try_rule(
     total = 0
     stream = _unseen(model, corpus, seen, settings, lambda: total >= tokens)
     for block in report.track(stream, "blocks", stage="documents that are not in the index"):
-        found = _columns(model, block, columns)
+        found = _columns(model, block, columns, report)
         counted = block.counted
         wrong = [np.flatnonzero((~np.isfinite(found[layer]).all(2) & counted).any(1)) for layer in layers]
         rows = np.concatenate(wrong)
@@ -193,22 +194,28 @@ def _unseen(
         yield block
 
 
-def _columns(model: Model, block: Block, columns: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
-    """Activations of some neurons by layer, float32 [row, position, neuron]."""
-    found: dict[int, np.ndarray] = {}
+def _columns(model: Model, block: Block, columns: dict[int, np.ndarray], report: Report) -> dict[int, np.ndarray]:
+    """Activations of some neurons by layer, float32 [row, position, neuron]; in parts where memory runs out."""
+    n_rows = len(block.lengths)
+    parts: dict[int, list[np.ndarray]] = {layer: [] for layer in columns}
+    for batch in batches(range(n_rows), n_rows, report, model, each=0):
+        with batch:
+            activations: dict[int, np.ndarray] = {}
+            hooks = {Site(layer, "mlp_post"): _keeping(activations, layer, columns[layer]) for layer in columns}
+            ids = torch.from_numpy(block.ids[batch.start : batch.start + len(batch.rows)]).to(model.info.device)
+            run_pass(model, ids, head=None, watch=hooks)
+            for layer in columns:
+                parts[layer].append(activations[layer])
+    return {layer: np.concatenate(of_layer) for layer, of_layer in parts.items()}
 
-    def keep(layer: int) -> Hook:
-        index = torch.from_numpy(columns[layer])
 
-        def hook(activation: torch.Tensor, hook: object = None) -> None:
-            found[layer] = activation.index_select(2, index.to(activation.device)).float().cpu().numpy()
+def _keeping(activations: dict[int, np.ndarray], layer: int, columns: np.ndarray) -> Hook:
+    index = torch.from_numpy(columns)
 
-        return hook
+    def hook(activation: torch.Tensor, hook: object = None) -> None:
+        activations[layer] = activation.index_select(2, index.to(activation.device)).float().cpu().numpy()
 
-    hooks = {Site(layer, "mlp_post"): keep(layer) for layer in columns}
-    ids = torch.from_numpy(block.ids).to(model.info.device)
-    run_pass(model, ids, head=None, watch=hooks)
-    return found
+    return hook
 
 
 def _holds(rule: Rule, block: Block, features: TokenFeatures) -> np.ndarray:
