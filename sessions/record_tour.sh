@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Records tour.db as users would: `workbench` without a terminal runs the tour's investigation (workbench/tour.py).
+# Records tour.db as users would: `workbench` without a terminal runs the tour's investigation (workbench/cli/tour.py).
 set -euo pipefail
 cd "$(dirname "$0")"
 rm -f tour.db

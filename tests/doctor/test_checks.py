@@ -13,11 +13,11 @@ from click.testing import CliRunner
 
 from workbench import doctor
 from workbench.cli import main
-from workbench.doctor import login, machine, places, terminal
+from workbench.doctor import finding, login, machine, places, terminal
 from workbench.text import size
 
 
-def only(findings: list[doctor.Finding]) -> doctor.Finding:
+def only(findings: list[finding.Finding]) -> finding.Finding:
     (found,) = findings
     return found
 
@@ -30,13 +30,13 @@ def test_nothing_of_torch_is_imported_to_look() -> None:
 
 def test_everything_that_is_not_ok_has_a_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "CHECKS", [check for check in machine.CHECKS if check is not machine.device])
-    for finding in doctor.findings():
-        assert finding.found, finding
-        assert finding.state == "ok" or finding.cure, finding
+    for each in doctor.findings():
+        assert each.found, each
+        assert each.state == "ok" or each.cure, each
 
 
 def test_a_check_that_fails_does_not_stop_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken() -> list[doctor.Finding]:
+    def broken() -> list[finding.Finding]:
         raise OSError("no such thing")
 
     monkeypatch.setattr(doctor, "checks", lambda: [broken, machine.python])
@@ -156,8 +156,8 @@ def test_colours(monkeypatch: pytest.MonkeyPatch, term: str, more: str, none: st
 
 
 def test_the_command_exits_1_only_where_something_is_bad(monkeypatch: pytest.MonkeyPatch) -> None:
-    look = doctor.look("colours", "16 (xterm)", "another terminal")
-    bad = doctor.bad("socket folder", "not yours", "remove it")
+    look = finding.look("colours", "16 (xterm)", "another terminal")
+    bad = finding.bad("socket folder", "not yours", "remove it")
     monkeypatch.setattr(doctor, "checks", lambda: [lambda: [look]])
     fine = CliRunner().invoke(main, ["doctor"])
     assert fine.exit_code == 0

@@ -9,47 +9,47 @@ from workbench.edits import parse_edits
 from workbench.errors import UserError
 from workbench.experiments import experiment
 from workbench.params import make_params
-from workbench.questions import questions
+from workbench.questions import QUESTIONS
 from workbench.questions.question import BLANK
 
 
-@pytest.mark.parametrize("name", questions())
+@pytest.mark.parametrize("name", QUESTIONS)
 def test_a_fresh_question_is_a_valid_experiment(name):
-    question = questions()[name]
+    question = QUESTIONS[name]
     step = question.ask({})
     make_params(experiment(step.experiment).params, step.params)
     assert not any("⟨" in str(value) for value in step.params.values())
     parse_edits(step.edits or [])
 
 
-@pytest.mark.parametrize("name", questions())
+@pytest.mark.parametrize("name", QUESTIONS)
 def test_the_blanks_of_the_sentence_are_the_blanks_there_are(name):
-    question = questions()[name]
+    question = QUESTIONS[name]
     assert BLANK.findall(question.sentence) == [blank.name for blank in question.blanks]
     assert 1 <= len(question.blanks) <= 2
 
 
 def test_blanks_are_filled_where_they_are_named():
-    step = questions()["switch-off"].ask({"unit": "L5.H3", "prompt": "Once"})
+    step = QUESTIONS["switch-off"].ask({"unit": "L5.H3", "prompt": "Once"})
     assert (step.experiment, step.params, step.edits) == ("predict", {"prompt": "Once"}, ["L5.H3=0"])
     assert "⟨L5.H3⟩" in step.label
 
 
 def test_a_question_without_edits_keeps_those_that_are_on():
-    assert questions()["next-token"].ask({}).edits is None
+    assert QUESTIONS["next-token"].ask({}).edits is None
 
 
 def test_text_that_looks_like_a_blank_is_only_text():
-    assert questions()["next-token"].ask({"prompt": "a ⟨prompt⟩ b"}).params["prompt"] == "a ⟨prompt⟩ b"
+    assert QUESTIONS["next-token"].ask({"prompt": "a ⟨prompt⟩ b"}).params["prompt"] == "a ⟨prompt⟩ b"
 
 
 def test_an_emptied_blank_is_a_sentence_with_an_example():
     with pytest.raises(UserError, match="The capital of France is"):
-        questions()["next-token"].ask({"prompt": ""})
+        QUESTIONS["next-token"].ask({"prompt": ""})
 
 
 def test_words_filter_by_how_words_begin():
-    question = questions()["switch-off"]
+    question = QUESTIONS["switch-off"]
     assert question.matches("")
     assert question.matches("switch OFF")
     assert question.matches("edit clean")
@@ -57,6 +57,6 @@ def test_words_filter_by_how_words_begin():
 
 
 def test_listing_them_needs_neither_numpy_nor_torch():
-    code = "import sys, workbench.questions as q; q.questions(); print({'numpy', 'torch'} & set(sys.modules))"
+    code = "import sys, workbench.questions; print({'numpy', 'torch'} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"

@@ -3,7 +3,7 @@
 from textual.events import Paste
 
 from tests.tui.fakes import LOADING, FakeClient, screen, until, workbench
-from workbench.questions import questions
+from workbench.questions import QUESTIONS
 from workbench.session.reader import SessionReader
 
 
@@ -44,10 +44,10 @@ async def test_typing_narrows_and_escape_leaves_then_clears():
     app = workbench(FakeClient())
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press(*"switch off")
-        assert f"1 of {len(questions())}" in screen(app)
+        assert f"1 of {len(QUESTIONS)}" in screen(app)
         assert "what comes after" not in screen(app)
         await pilot.press("escape")  # leaves the field, keeps the words
-        assert f"1 of {len(questions())}" in screen(app)
+        assert f"1 of {len(QUESTIONS)}" in screen(app)
         await pilot.press("escape")
         assert "what comes after" in screen(app)
 

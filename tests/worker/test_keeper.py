@@ -13,11 +13,14 @@ from tests.session.test_trouble import large
 from tests.worker.conftest import row
 from workbench.errors import UserError
 from workbench.session.encode import encode_views
+from workbench.session.submission import submission
 from workbench.session.update import Update
 from workbench.session.writer import SessionWriter
 from workbench.views import Text
 from workbench.worker import keeper as keeping
 from workbench.worker.keeper import Keeper
+
+PREDICT = submission("predict", {}, [])
 
 
 @pytest.fixture
@@ -44,7 +47,7 @@ def update(text: str, **views) -> Update:
 
 
 async def test_writes_are_told_and_merged(keeper: Keeper, session: str) -> None:
-    step = await keeper.add_step(session, lambda writer: writer.add_step("predict", {}))
+    step = await keeper.add_step(session, PREDICT, origin="cli")
     gate = asyncio.Event()
     loop = asyncio.get_running_loop()
     blocked = asyncio.create_task(
@@ -66,9 +69,9 @@ async def test_a_full_disk_keeps_the_result_in_memory(keeper: Keeper, session: s
         (pages,) = writer._connection.execute("PRAGMA page_count").fetchone()
         writer._connection.execute(f"PRAGMA max_page_count = {pages + more}")
 
-    first = await keeper.add_step(session, lambda writer: writer.add_step("predict", {}))
+    first = await keeper.add_step(session, PREDICT, origin="cli")
     keeper.write(session, first, update("first"), status="done")
-    step = await keeper.add_step(session, lambda writer: writer.add_step("predict", {}))
+    step = await keeper.add_step(session, PREDICT, origin="cli")
     await keeper.do(session, lambda writer: limit(writer, 6))
     keeper.write(session, step, Update(headline="found", views=encode_views(large())), status="done")
     await comes_true(lambda: row(session, step).status == "failed")
@@ -83,7 +86,7 @@ async def test_a_full_disk_keeps_the_result_in_memory(keeper: Keeper, session: s
 
 
 async def test_a_session_at_rest_is_one_file_and_free(keeper: Keeper, session: str) -> None:
-    step = await keeper.add_step(session, lambda writer: writer.add_step("predict", {}))
+    step = await keeper.add_step(session, PREDICT, origin="cli")
     await asyncio.sleep(0.3)
     with pytest.raises(UserError, match="being written"):
         SessionWriter(session)  # a step is open
@@ -101,7 +104,7 @@ async def test_a_session_that_another_writes_is_waited_for(keeper: Keeper, sessi
 
 
 async def test_a_deleted_session_is_refused_with_the_place_of_the_copy(keeper: Keeper, session: str) -> None:
-    step = await keeper.add_step(session, lambda writer: writer.add_step("predict", {}))
+    step = await keeper.add_step(session, PREDICT, origin="cli")
     os.unlink(session)
     keeper.write(session, step, update("found"), status="done")
     recovered = Path(session).with_name("a-recovered.db")
@@ -126,7 +129,7 @@ async def test_a_look_at_a_finished_session_does_not_write_it(keeper: Keeper, se
 
 async def test_what_waits_is_written_at_the_end(session: str) -> None:
     keeper = Keeper(asyncio.get_running_loop(), lambda *_: None)
-    step = await keeper.add_step(session, lambda writer: writer.add_step("predict", {}))
+    step = await keeper.add_step(session, PREDICT, origin="cli")
     values = np.zeros(3)
     keeper.write(session, step, update("found", a=Text(title="t", text=str(values))), status="done")
     await keeper.close()
@@ -137,7 +140,7 @@ async def test_what_waits_is_written_at_the_end(session: str) -> None:
 async def test_a_defect_in_one_session_ends_its_writing_alone(keeper: Keeper, session: str, monkeypatch) -> None:
     """With a sentence, for whoever asked; the thread goes on, also where a result waits to be written."""
     other = session.replace("a.db", "other.db")
-    step = await keeper.add_step(session, lambda writer: writer.add_step("predict", {}))
+    step = await keeper.add_step(session, PREDICT, origin="cli")
     real = SessionWriter.apply
 
     def broken(self: SessionWriter, *args, **kwargs) -> int:
@@ -152,7 +155,7 @@ async def test_a_defect_in_one_session_ends_its_writing_alone(keeper: Keeper, se
     assert "TypeError: no such thing" in keeper.problems[0]
     with pytest.raises(UserError, match=r"a\.db can't be written.*TypeError"):
         await keeper.do(session, lambda writer: writer.finish(step, "done"))
-    second = await keeper.add_step(other, lambda writer: writer.add_step("predict", {}))
+    second = await keeper.add_step(other, PREDICT, origin="cli")
     keeper.write(other, second, status="done")
     await comes_true(lambda: row(other, second).status == "done")
     monkeypatch.setattr(SessionWriter, "apply", real)

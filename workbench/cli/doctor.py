@@ -14,8 +14,8 @@ from workbench.cli.options import from_group, json_option
 
 if TYPE_CHECKING:
     from workbench.cli.output import Printer
-    from workbench.doctor import Finding
     from workbench.doctor.equality import Equality
+    from workbench.doctor.finding import Finding
 
 
 @click.command("doctor")

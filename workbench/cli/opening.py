@@ -22,6 +22,6 @@ def open_workbench(model: str | None, device: str | None, dtype: str | None, ses
         from workbench.tui.app import run
 
         return run(spec, session, settings)
-    from workbench.tour import run_tour
+    from workbench.cli.tour import run_tour
 
     return run_tour(spec, session, settings)

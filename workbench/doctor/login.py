@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from workbench.doctor import Check, Finding, look, ok
+from workbench.doctor.finding import Check, Finding, look, ok
 
 _LOGIND = [Path("/etc/systemd/logind.conf"), Path("/usr/lib/systemd/logind.conf"), Path("/lib/systemd/logind.conf")]
 _SECONDS = 3

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from importlib import metadata
 
-from workbench.doctor import Check, Finding, bad, look, ok
+from workbench.doctor.finding import Check, Finding, bad, look, ok
 from workbench.errors import UserError
 from workbench.text import count, size
 

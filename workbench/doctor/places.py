@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from workbench import paths
-from workbench.doctor import Check, Finding, bad, look, ok
+from workbench.doctor.finding import Check, Finding, bad, look, ok
 from workbench.errors import UserError
 from workbench.text import size
 

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 
-from workbench.doctor import Check, Finding, look, ok
+from workbench.doctor.finding import Check, Finding, look, ok
 
 _SECONDS = 2
 _ESCAPE_LOOK = 50

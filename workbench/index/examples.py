@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from workbench.index.card import Example
 from workbench.index.format import SIDE, SIGN_TOP, TAILS, WINDOW, IndexFile, open_array
-
-if TYPE_CHECKING:
-    from workbench.index.reader import NeuronIndex
 
 
 def window_bounds(position: int, length: int, step: int) -> tuple[int, int]:
@@ -27,11 +24,14 @@ def window_bounds(position: int, length: int, step: int) -> tuple[int, int]:
 class ExampleReader:
     """Reads examples of a data folder at one revision."""
 
-    def __init__(self, folder: Path, file: IndexFile, arrays: dict[str, np.ndarray], index: NeuronIndex) -> None:
+    def __init__(
+        self, folder: Path, file: IndexFile, arrays: dict[str, np.ndarray], token: Callable[[int], str]
+    ) -> None:
+        """`token` gives the text of a token's id."""
         assert file.settings is not None
         n, top = file.model.n_neurons, file.settings.top
         self._arrays = arrays
-        self._index = index
+        self._token = token
         self._windows = open_array(folder, "windows", [len(TAILS), n, top, WINDOW])
         self._sign_windows = None
         if "sign_counts" in arrays:
@@ -81,7 +81,7 @@ class ExampleReader:
             shown[:] = np.nan
             shown[peak] = value
         return Example(
-            tokens=[self._index.token(token) for token in ids],
+            tokens=[self._token(index) for index in ids],
             values=shown,
             peak=peak,
             value=value,

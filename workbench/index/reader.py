@@ -42,7 +42,7 @@ class NeuronIndex:
         self.n_documents = file.progress.documents
         self.complete = file.progress.done
         self.features = tuple(file.features)
-        self._reader = examples.ExampleReader(folder, file, data.arrays, self) if data else None
+        self._reader = examples.ExampleReader(folder, file, data.arrays, self.token) if data else None
         self.columns: dict[str, IndexColumn] = self._make_columns()
         """by name as in filters, in the order of a column chooser"""
 

@@ -1,23 +1,119 @@
-"""The questions a newcomer can ask: one short file a question, pure data. Home shows them, `workbench` lists them."""
+"""The questions a newcomer can ask, in the order in which Home shows them: pure data, and light to import."""
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from functools import cache
+from workbench.params import TEXT, TOKEN, UNIT, UNITS
+from workbench.questions.question import PROMPT, Blank, Question
 
-from workbench.questions.question import Blank, Question
+__all__ = ["QUESTIONS", "Blank", "Question"]
 
-__all__ = ["Blank", "Question", "questions"]
-
-
-@cache
-def questions() -> dict[str, Question]:
-    """All questions by file name, in the order Home shows them (each file's ORDER)."""
-    modules = [
-        importlib.import_module(f"{__name__}.{found.name}")
-        for found in pkgutil.iter_modules(__path__)
-        if found.name != "question"
-    ]
-    modules.sort(key=lambda module: (module.ORDER, module.__name__))
-    return {module.__name__.rpartition(".")[2].replace("_", "-"): module.QUESTION for module in modules}
+QUESTIONS: dict[str, Question] = {
+    "next-token": Question(
+        sentence="what comes after ⟨prompt⟩",
+        about="the likeliest next tokens, and how surprised it was on the way",
+        experiment="predict",
+        blanks=(PROMPT,),
+        params={"prompt": "⟨prompt⟩"},
+    ),
+    "answer": Question(
+        sentence="how likely is ⟨answer⟩ after ⟨prompt⟩",
+        about="one answer's probability and rank",
+        experiment="predict",
+        blanks=(
+            Blank(name="answer", kind=TOKEN, example=" Paris", help="the answer as a token, with its leading space"),
+            PROMPT,
+        ),
+        params={"prompt": "⟨prompt⟩", "answer": "⟨answer⟩"},
+    ),
+    "why": Question(
+        sentence="why does it say ⟨answer⟩ after ⟨prompt⟩",
+        about="which parts make the answer, against chance",
+        experiment="why",
+        blanks=(
+            Blank(name="answer", kind=TOKEN, example=" Paris", help="the answer as a token, with its leading space"),
+            PROMPT,
+        ),
+        params={"prompt": "⟨prompt⟩", "answer": "⟨answer⟩"},
+    ),
+    "layer-by-layer": Question(
+        sentence="what is it thinking, layer by layer, at ⟨prompt⟩",
+        about="logit lens: each layer's own best guess",
+        experiment="logit-lens",
+        blanks=(PROMPT,),
+        params={"prompt": "⟨prompt⟩"},
+    ),
+    "switch-off": Question(
+        sentence="what if I switch off ⟨unit⟩ in ⟨prompt⟩",
+        about="an edit: clean beside edited",
+        experiment="predict",
+        blanks=(
+            Blank(name="unit", kind=UNITS, example="L24.N1005", help="neurons or heads (L12.N345, L5.H3, L3.N10-20)"),
+            PROMPT,
+        ),
+        params={"prompt": "⟨prompt⟩"},
+        edits=("⟨unit⟩=0",),
+    ),
+    "find-neuron": Question(
+        sentence="is there a neuron for ⟨rule⟩",
+        about="in the index, then tried on documents it has not seen, beside random neurons",
+        experiment="find-neuron",
+        blanks=(
+            Blank(
+                name="rule",
+                kind=TEXT,
+                example="May, June, July",
+                help="words, a /pattern/, or a token feature (is_month)",
+            ),
+        ),
+        params={"rule": "⟨rule⟩"},
+    ),
+    "unusual": Question(
+        sentence="what fires unusually on ⟨prompt⟩",
+        about="all neurons against what the index has seen of each, and against chance",
+        experiment="unusual",
+        blanks=(PROMPT,),
+        params={"prompt": "⟨prompt⟩"},
+    ),
+    "two-prompts": Question(
+        sentence="what differs between ⟨prompt⟩ and ⟨other⟩",
+        about="activations of one prompt put into the other: where the answer changes",
+        experiment="patch",
+        blanks=(
+            PROMPT,
+            Blank(name="other", kind=TEXT, example="The capital of Italy is", help="a prompt of as many tokens"),
+        ),
+        params={"prompt": "⟨prompt⟩", "corrupted": "⟨other⟩"},
+    ),
+    "neuron": Question(
+        sentence="what does ⟨unit⟩ do",
+        about="a neuron's card: what it fires on, what it promotes, its like",
+        experiment="neuron",
+        blanks=(Blank(name="unit", kind=UNIT, example="L24.N1005", help="one neuron (L12.N345)"),),
+        params={"unit": "⟨unit⟩"},
+    ),
+    "unit": Question(
+        sentence="what does ⟨unit⟩ do on ⟨prompt⟩",
+        about="its activation, token by token",
+        experiment="activations",
+        blanks=(
+            Blank(name="unit", kind=UNITS, example="L24.N1005", help="units (L12.N345, L5.H3, L5.resid_post)"),
+            PROMPT,
+        ),
+        params={"prompt": "⟨prompt⟩", "units": "⟨unit⟩"},
+    ),
+    "go-on": Question(
+        sentence="how does it go on after ⟨prompt⟩",
+        about="generated text, greedy or sampled",
+        experiment="generate",
+        blanks=(PROMPT,),
+        params={"prompt": "⟨prompt⟩"},
+    ),
+    "tokens": Question(
+        sentence="how is ⟨prompt⟩ split into tokens",
+        about="its tokens with their ids, the BOS, what the chat template wrote",
+        experiment="tokens",
+        blanks=(PROMPT,),
+        params={"prompt": "⟨prompt⟩"},
+    ),
+}
+"""by a name of their own"""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from workbench.errors import UserError
+from workbench.params import TEXT, Kind
 
 if TYPE_CHECKING:
     from workbench.report import NextStep
 
-Kind = Literal["text", "token", "unit"]
 BLANK = re.compile(r"⟨(\w+)⟩")
 """How a sentence, a parameter or an edit names a blank."""
 
@@ -74,4 +74,4 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         return all(any(own.startswith(word) for own in known) for word in re.findall(r"\w[\w-]*", words.lower()))
 
 
-PROMPT = Blank(name="prompt", kind="text", example="The capital of France is", help="the text the model reads")
+PROMPT = Blank(name="prompt", kind=TEXT, example="The capital of France is", help="the text the model reads")

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workbench.errors import UserError
 
 if TYPE_CHECKING:
     from workbench.tui.context import Context
     from workbench.tui.page import Page
-    from workbench.tui.widgets.result import ResultPane
     from workbench.tui.widgets.result.snapshot import ShownView
 
 
 def shown_by(page: Page) -> tuple[str, ShownView | None]:
     """A name for the file, and the view under the cursor of the page's result; the screen's name without one."""
-    from workbench.tui.widgets.result import ResultPane
-
     if here := page.view_here():
         return here
-    panes = list(page.query(ResultPane))
-    pane: ResultPane | None = next((pane for pane in panes if pane.has_focus), panes[0] if panes else None)
+    panes: list[Any] = list(page.query("ResultPane"))  # by its name: the pane's own keys come through here
+    pane = next((pane for pane in panes if pane.has_focus), panes[0] if panes else None)
     if pane is None or pane.snapshot is None:
         return page.NAME.lower(), None
     shown = pane.current()

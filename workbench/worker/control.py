@@ -1,7 +1,4 @@
-"""The control process: socket, queue, states and every write to session files. No torch in here.
-
-python -m workbench.worker.control --model M --device D --dtype T
-"""
+"""The control process: queue, states and every write to session files. No torch in here."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from typing import Any, TypeVar
 
 from workbench.errors import UserError
 from workbench.model_info import ModelInfo
-from workbench.worker import requests
+from workbench.session.submission import submission
 from workbench.worker.connection import Connection
 from workbench.worker.estimates import Estimates
 from workbench.worker.jobs import Job, Jobs, Part
@@ -267,7 +264,11 @@ class Control:
         started = (self.info, self._versions, time.time())
 
         async def begin() -> int:
-            step = await requests.add_part(self, job, message)
+            part = await asyncio.to_thread(
+                submission, message.experiment, message.params, message.edits,
+                info=self.info, model=self.spec.shown, seed=job.asked.seed,
+            )  # fmt: skip
+            step = await self.keeper.add_step(job.session, part, parent=job.step, origin="part")
             self.keeper.write(job.session, step, start=started)
             return step
 
@@ -352,9 +353,8 @@ class Control:
 
     # --- its life ---------------------------------------------------------------------------------------
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, connection: Connection) -> None:
         """One front, until it is gone."""
-        connection = Connection(reader, writer, lambda one, message: requests.handle(self, one, message))
         self.connections.add(connection)
         try:
             await connection.serve()
@@ -406,9 +406,3 @@ def _resident(pid: int) -> int:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
         return 0
-
-
-if __name__ == "__main__":
-    from workbench.worker.main import main
-
-    main()

@@ -1,4 +1,7 @@
-"""The control process from its start to its end: one per place, a private socket, a log that stays small."""
+"""The control process from its start to its end: one per place, a private socket, a log that stays small.
+
+python -m workbench.worker.main --model M --device D --dtype T
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,11 @@ from typing import IO
 
 from workbench import settings
 from workbench.errors import UserError
+from workbench.worker import requests
+from workbench.worker.connection import Connection
 from workbench.worker.control import Control
 from workbench.worker.place import Place, WorkerSpec, check_peer, check_socket, place_of
+from workbench.worker.protocol import Message
 from workbench.worker.supervisor import DEFAULT_LAB
 
 log = logging.getLogger("workbench.control")
@@ -26,8 +32,8 @@ MAX_LOG = 2 << 20
 
 
 def main() -> None:
-    """The entry of `python -m workbench.worker.control`."""
-    arguments = argparse.ArgumentParser(prog="workbench.worker.control")
+    """The entry of `python -m workbench.worker.main`."""
+    arguments = argparse.ArgumentParser(prog="workbench.worker.main")
     arguments.add_argument("--model", default="default")
     arguments.add_argument("--device", default="auto")
     arguments.add_argument("--dtype", default="auto")
@@ -95,6 +101,9 @@ async def _run(
     control.supervisor.start()
     control.keeper.prepare()
 
+    async def answer(front: Connection, message: Message) -> Message | None:
+        return await requests.handle(control, front, message)
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             check_peer(writer.get_extra_info("socket"))
@@ -102,7 +111,7 @@ async def _run(
             log.warning("%s", sentence)
             writer.close()
             return
-        await control.serve(reader, writer)
+        await control.serve(Connection(reader, writer, answer))
 
     server = await asyncio.start_unix_server(serve, sock=listening)
     tasks = [loop.create_task(control.watch()), loop.create_task(_watch_log(place))]
@@ -135,3 +144,7 @@ def rotate(place: Place) -> None:
             file.truncate(0)
     except OSError as error:
         log.warning("the log could not be shortened: %s", error)
+
+
+if __name__ == "__main__":
+    main()

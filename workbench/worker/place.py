@@ -34,6 +34,11 @@ class WorkerSpec(msgspec.Struct, frozen=True):
     device: str = "auto"
     dtype: str = "auto"
 
+    @property
+    def shown(self) -> str | None:
+        """The model as a command line names it; None for the default, which needs no naming."""
+        return None if self.model == "default" else self.model
+
     def canonical(self) -> WorkerSpec:
         """The same from any folder: what names a local folder (the rule of `lab.finding.source`) becomes absolute."""
         folder = Path(self.model).expanduser()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from workbench.edits import Edit, check_stack_name
 from workbench.errors import UserError
 from workbench.session.submission import Submission, submission
 from workbench.worker.connection import Connection
+from workbench.worker.control import Control
 from workbench.worker.jobs import Job
-from workbench.worker.messages import PartBegan
 from workbench.worker.place import package_version
 from workbench.worker.protocol import (
     Attach,
@@ -30,9 +30,6 @@ from workbench.worker.protocol import (
     Submitted,
     Welcome,
 )
-
-if TYPE_CHECKING:
-    from workbench.worker.control import Control
 
 
 async def handle(control: Control, front: Connection, message: Message) -> Message | None:
@@ -99,12 +96,6 @@ async def _submit(control: Control, front: Connection, message: Submit) -> Messa
     return Submitted(session=message.session, step=step)
 
 
-async def add_part(control: Control, job: Job, message: PartBegan) -> int:
-    """The row of a part of a step; gives its number. Raises UserError where it can't be written."""
-    asked = await _asked(control, message.experiment, message.params, message.edits, "", job.asked.seed)
-    return await control.keeper.add_step(job.session, asked, parent=job.step, origin="part")
-
-
 async def _peek(control: Control, front: Connection, message: Peek) -> None:
     asked = await _asked(control, message.experiment, message.params, message.edits)
     control.enqueue(Job(asked, client=front, peek=message.id, slot=message.slot))
@@ -114,9 +105,8 @@ async def _asked(
     control: Control, name: str, params: dict[str, Any], edits: list[Edit], session: str = "", seed: int = 0
 ) -> Submission:
     """What is asked, checked. Raises UserError for what could never run."""
-    model = None if control.spec.model == "default" else control.spec.model
     return await asyncio.to_thread(
-        submission, name, params, edits, session=session, info=control.info, model=model, seed=seed
+        submission, name, params, edits, session=session, info=control.info, model=control.spec.shown, seed=seed
     )
 
 

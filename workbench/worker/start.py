@@ -140,7 +140,7 @@ def _spawn(spec: WorkerSpec, place: Place, options: Sequence[str]) -> subprocess
     with place.log.open("ab") as output:
         return subprocess.Popen(
             [
-                *(sys.executable, "-m", "workbench.worker.control"),
+                *(sys.executable, "-m", "workbench.worker.main"),
                 *(f"--model={spec.model}", f"--device={spec.device}", f"--dtype={spec.dtype}"),
                 *options,
             ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from rich.text import Text
 from textual.widget import Widget
@@ -10,8 +10,19 @@ from textual.widget import Widget
 from workbench.text import safe, shorten, width
 from workbench.tui.theme import ink
 
-if TYPE_CHECKING:
-    from workbench.tui.page import Page
+
+class Framed(Protocol):
+    """A screen that says what the frame's lines tell."""
+
+    def heading(self) -> tuple[Text, Text]:
+        """The top line's left and right."""
+
+    def state_words(self) -> Text:
+        """The lower line's left."""
+
+    def keys_now(self) -> list[tuple[str, str]]:
+        """Keys that work here and now with their labels, the way to all of them last."""
+
 
 _KEY_WORDS = {
     "enter": "Enter",
@@ -82,7 +93,7 @@ class TopLine(FrameLine):
     DEFAULT_CSS = "TopLine { dock: top; }"
 
     def words(self) -> Text:
-        page: Page = self.screen  # type: ignore[assignment]
+        page: Framed = self.screen  # type: ignore[assignment]
         left, right = page.heading()
         return two_ends(left, right, self.size.width)
 
@@ -93,7 +104,7 @@ class BottomLine(FrameLine):
     DEFAULT_CSS = "BottomLine { dock: bottom; }"
 
     def words(self) -> Text:
-        page: Page = self.screen  # type: ignore[assignment]
+        page: Framed = self.screen  # type: ignore[assignment]
         colors = ink(self.app)
         state = page.state_words()
         space = self.size.width - 2

@@ -14,7 +14,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from workbench.errors import UserError
-from workbench.questions import questions
+from workbench.questions import QUESTIONS
 from workbench.text import width
 from workbench.tui import keys
 from workbench.tui.latest import Following
@@ -68,7 +68,7 @@ class Home(Page):
         self._before_typing: str | None = None
         self._cursor = 0
         self._in_sessions = False
-        self._lines = [QuestionLine(question, self.values, unit_goes_on(self)) for question in questions().values()]
+        self._lines = [QuestionLine(question, self.values, unit_goes_on(self)) for question in QUESTIONS.values()]
         self._shown = list(self._lines)
         self._sessions_read = Following(
             self, self._read_sessions, lambda sentence: self.trouble(self._sessions_read, sentence)

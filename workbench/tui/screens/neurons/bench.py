@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from workbench.index.card import Card
     from workbench.session.reader import SessionReader
     from workbench.session.records import StepRecord
-    from workbench.tui.screens.neurons.screen import Neurons
+    from workbench.tui.context import Context
+    from workbench.tui.screens.neurons.parts import NeuronsPage
     from workbench.views import AnyView
 
 BASKET = "basket"
@@ -50,7 +51,7 @@ class Asked(NamedTuple):
 class Bench:
     """Belongs to one screen. Everything the session has is read anew when it changes."""
 
-    def __init__(self, screen: Neurons) -> None:
+    def __init__(self, screen: NeuronsPage) -> None:
         self.screen = screen
         self.text = "The capital of France is"
         self._texts: OrderedDict[tuple[str, int], OnText] = OrderedDict()
@@ -70,7 +71,7 @@ class Bench:
         """an index that is being built"""
 
     @property
-    def app(self) -> Any:
+    def app(self) -> Context:
         return self.screen.workbench
 
     # --- what the screen asks for ---

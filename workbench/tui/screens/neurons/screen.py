@@ -15,12 +15,12 @@ from textual.widget import Widget
 from workbench.errors import UserError
 from workbench.text import count, safe
 from workbench.tui import keys
-from workbench.tui.page import Page
 from workbench.tui.screens.neurons import offer, wants
 from workbench.tui.screens.neurons.bench import Bench
 from workbench.tui.screens.neurons.browse import Browse
 from workbench.tui.screens.neurons.card_pane import CardPane
 from workbench.tui.screens.neurons.chooser import Chooser
+from workbench.tui.screens.neurons.parts import NeuronsPage
 from workbench.tui.screens.neurons.shelf import Shelf
 from workbench.tui.widgets.ask import Ask, Wanted
 from workbench.tui.widgets.frame import key_word
@@ -40,7 +40,7 @@ SIDE_BY_SIDE = 100
 """cells from which list and card stand beside each other"""
 
 
-class Neurons(Page):
+class Neurons(NeuronsPage):
     NAME = "Neurons"
     ABOUT = (
         "Every neuron of the model, with everything the index knows of the one under the cursor beside it. / filters "

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from workbench.errors import UserError
-from workbench.questions import questions
+from workbench.questions import QUESTIONS
 from workbench.tui.keeping import copy_view, save_view
 from workbench.tui.renaming import rename_session
 
@@ -67,7 +67,7 @@ async def _rename(app: Context) -> None:
 def _questions(app: Context) -> list[Command]:
     values: dict[str, str] = app.page("home").values
     found = []
-    for question in questions().values():
+    for question in QUESTIONS.values():
 
         def ask(question: Any = question) -> None:
             try:

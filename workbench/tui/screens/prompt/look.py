@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.errors import UserError
 
 if TYPE_CHECKING:
-    from workbench.tui.screens.prompt.screen import Prompt
+    from workbench.tui.screens.run.runner import Runner
     from workbench.tui.widgets.result.snapshot import Snapshot
 
 SLOT = "prompt-lens"
@@ -17,7 +17,7 @@ KEY = "look:lens"
 class Look:
     """After a finished prediction of one prompt, where there is room for a second view and a worker to ask."""
 
-    def __init__(self, page: Prompt) -> None:
+    def __init__(self, page: Runner) -> None:
         self._page = page
         self._step: int | None = None
 

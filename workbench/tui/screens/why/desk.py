@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from textual.worker import Worker
@@ -16,7 +16,8 @@ from workbench.tui.screens.why.finding import EXPERIMENT, TRIAL, Finding, Trial,
 if TYPE_CHECKING:
     from workbench.edits import Edit
     from workbench.session.reader import SessionReader
-    from workbench.tui.screens.why.screen import Why
+    from workbench.tui.context import Context
+    from workbench.tui.page import Page
 
 CONTROLS = 64
 """matched controls of a trial"""
@@ -25,8 +26,9 @@ CONTROLS = 64
 class Desk:
     """Belongs to one screen. What is shown is what the file says; here is only which step, and what is switched off."""
 
-    def __init__(self, screen: Why) -> None:
-        self.screen = screen
+    def __init__(self, screen: Page, changed: Callable[[], None], asked: Callable[[], None]) -> None:
+        """`changed` is called when something else is to be shown, `asked` when a question has become a step."""
+        self.screen, self._changed, self._is_asked = screen, changed, asked
         self.step: int | None = None
         self.finding: Finding | None = None
         self.off = False
@@ -41,7 +43,7 @@ class Desk:
         self._reads = Following(screen, self._read, lambda sentence: screen.trouble(self, sentence))
 
     @property
-    def app(self) -> Any:
+    def app(self) -> Context:
         return self.screen.workbench
 
     @property
@@ -103,7 +105,7 @@ class Desk:
             self.step = found.record.id
         if found != before or found is None:
             self.finding = found
-            self.screen.found()
+            self._changed()
 
     # --- asking ---
 
@@ -118,7 +120,7 @@ class Desk:
             finally:
                 if group == "ask" and self.pending:
                     self.pending = False
-                    self.screen.found()
+                    self._changed()
 
         worker: Worker[None] = self.screen.run_worker(guarded(), group=group, exclusive=group == "ask")
         return worker
@@ -135,7 +137,7 @@ class Desk:
         self.pending = False
         self.app.remember_prompt(checked["prompt"])
         self.show(step)
-        self.screen.asked()
+        self._is_asked()
 
     def take_back(self) -> bool:
         """A question that has not reached the worker; True if there was one."""
@@ -195,7 +197,7 @@ class Desk:
             await self.app.submit(TRIAL, {**given, "controls": CONTROLS}, edits, seed=record.seed, parent=record.id)
         except UserError:
             self.off = False
-            self.screen.found()
+            self._changed()
             raise
         self.reread()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -14,7 +15,9 @@ from workbench.tui.widgets.words import Words
 from workbench.tui.worker_words import ready, stage, trouble
 
 if TYPE_CHECKING:
-    from workbench.tui.screens.why.screen import Why
+    from workbench.tui.context import Context
+    from workbench.tui.screens.why.desk import Desk
+    from workbench.tui.screens.why.fields import QuestionFields
     from workbench.tui.theme import Ink
 
 REPLAY = "this is a replay, without worker or model: `workbench` alone opens one"
@@ -25,26 +28,30 @@ class Invite(Words):
 
     DEFAULT_CSS = "Invite { display: none; height: 1fr; padding: 0 2; }"
 
-    def __init__(self) -> None:
+    def __init__(self, desk: Desk, fields: Callable[[], QuestionFields]) -> None:
         super().__init__()
+        self._desk, self._fields = desk, fields
         self._cost = ""
         self._costs = Latest(self, self._price, lambda sentence: None)
+
+    @property
+    def _program(self) -> Context:
+        return self.app  # type: ignore[return-value]
 
     def restate(self) -> None:
         self.tell(self._words)
         self._costs.ask()
 
     def _words(self, colors: Ink) -> Text:
-        page: Why = self.screen  # type: ignore[assignment]
-        link = page.workbench.link
+        link = self._program.link
         if link is None:
             return Text(f"No `why` was asked in this session. {REPLAY[0].upper()}{REPLAY[1:]}.", colors.plain)
         waits = trouble(link)
         if not waits and not ready(link):
             waits = f"{stage(link)}: what is asked now waits for it"
-        if page.desk.pending:
+        if self._desk.pending:
             return Text(f"asking{f' · {waits}' if waits else ''} · Ctrl+C takes it back", colors.second)
-        size = page.fields.field("size").value
+        size = self._fields().field("size").value
         picked = int(size) if size.isdecimal() else 5
         return invitation(self._cost, picked, waits, self.size.width, colors)
 
@@ -52,10 +59,9 @@ class Invite(Words):
         """What the question would take, as it stands in the fields."""
         from workbench.cost import cost_line
 
-        page: Why = self.screen  # type: ignore[assignment]
-        info = page.workbench.model_info
+        info = self._program.model_info
         if info is not None:
-            cost = await asyncio.to_thread(cost_line, EXPERIMENT, page.fields.values(), info)
+            cost = await asyncio.to_thread(cost_line, EXPERIMENT, self._fields().values(), info)
             if cost != self._cost:
                 self._cost = cost
                 self.tell(self._words)

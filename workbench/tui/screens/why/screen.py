@@ -72,7 +72,7 @@ class Why(Page):
 
     def __init__(self) -> None:
         super().__init__()
-        self.desk = Desk(self)
+        self.desk = Desk(self, self.found, self.asked)
         self._branch_of: int | None = None
         """the step that the next question is a branch of"""
         self._next: tuple[dict[str, Any], int | None, bool] | None = None
@@ -82,7 +82,7 @@ class Why(Page):
 
     def body(self) -> ComposeResult:
         yield QuestionFields()
-        yield Invite()
+        yield Invite(self.desk, lambda: self.fields)
         yield Words(id="direct")
         yield Panes()
         yield Rule("", id="rule")

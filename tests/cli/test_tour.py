@@ -1,7 +1,7 @@
+from workbench.cli.tour import STOPS
 from workbench.edits import parse_edits
 from workbench.experiments import experiment
 from workbench.params import make_params
-from workbench.tour import STOPS
 
 
 def test_every_stop_is_an_experiment_that_can_be_run():
