@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.tui.fakes import LOADING, screen, until, workbench
-from tests.tui.why import PICKED, WhyClient, add, answered, opened, params, session, write
+from tests.tui.fakes import LOADING, replay, screen, until, workbench
+from tests.tui.why import PICKED, WhyClient, add, answered, opened, params, session, without_keys, write
 from workbench.report import NextStep
 from workbench.session.writer import SessionWriter
 from workbench.tui.screens.neurons import Neurons
@@ -365,6 +365,28 @@ async def test_of_several_questions_it_opens_on_the_newest_that_did_not_fail(ter
 async def test_a_replay_without_a_question_says_so(tour):
     async with opened(None, tour) as (pilot, _):
         await until(pilot, lambda: "No `why` was asked in this session" in screen(pilot.app), "the sentence")
+
+
+@pytest.mark.parametrize("live", [True, False])
+async def test_a_step_of_before_there_were_keys_is_shown_as_plain_tables(terminal, live):
+    path = terminal / "sessions" / "old.db"
+    with SessionWriter(path) as writer:
+        step = add(writer, "controls")
+        without_keys(writer, step)
+        writer.finish(step, "done")
+    app = workbench(WhyClient(), path) if live else replay(path)
+    async with app.run_test(size=(120, 50)) as pilot:
+        await pilot.press("f4")
+        await until(pilot, lambda: isinstance(app.screen, Timeline) and app.screen.lines.current == 1, "the step")
+        await pilot.press("enter")
+        await until(pilot, lambda: "plain tables, here" in screen(app), "what it says of it")
+        assert isinstance(app.screen, Timeline)
+        await until(pilot, lambda: "' Lyon'" in screen(app), "its tables")
+        await pilot.press("f7")
+        if live:
+            await until(pilot, lambda: "Enter asks" in screen(app), "what can be asked")
+        else:
+            await until(pilot, lambda: isinstance(app.screen, Timeline) and "' Lyon'" in screen(app), "its tables")
 
 
 async def test_while_the_model_loads_it_says_what_is_waited_for():

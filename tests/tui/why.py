@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from textual.pilot import Pilot
 
@@ -210,3 +211,20 @@ async def opened(
 async def answered(pilot: Pilot[Any], page: Why) -> None:
     """The question is in the session, and what the file has is shown."""
     await until(pilot, lambda: page.desk.finding and not page.has_class("empty"), "the answer")
+
+
+def without_keys(writer: SessionWriter, step: int) -> None:
+    """The step's tables as they were before columns had keys."""
+    tables = {
+        key: msgspec.structs.replace(
+            view, row_keys=[], columns=[msgspec.structs.replace(column, key="") for column in view.columns]
+        )
+        for key, view in (
+            (NextToken.VIEW, next_tokens()),
+            (Units.NEURONS, units(Units.NEURONS, SHOWN)),
+            (Units.HEADS, units(Units.HEADS, HEADS)),
+            (Verdict.VIEW, verdict(64, True)),
+            (Picked.VIEW, picked()),
+        )
+    }
+    writer.publish(step, views=tables)

@@ -84,12 +84,13 @@ class Desk:
 
     async def _read(self) -> None:
         before, step = self.finding, self.step
+        live = self.app.link is not None
         adopt = self._fresh or not self.screen.typing  # nobody's typing is taken away by a step from elsewhere
 
         def look(reader: SessionReader) -> Finding | None:
             asked = reader.last_of(EXPERIMENT) if step is None and adopt else step
             finding = None if asked is None else read_finding(reader, asked, before)
-            if step is None and finding is not None and not finding.is_readable:
+            if step is None and live and finding is not None and not finding.is_readable:
                 return None  # opened for what is asked next; the Timeline leads to what an old session has
             return finding
 

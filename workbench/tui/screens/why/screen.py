@@ -169,8 +169,8 @@ class Why(Page):
             return
         finding, desk, link = self.desk.finding, self.desk, self.workbench.link
         if finding is not None and not finding.is_readable:
-            self.desk.show(None)
-            self.workbench.show("prompt").show_step(finding.record.id)  # its views as they are
+            self.desk.step = self.desk.finding = None
+            self.workbench.show("timeline").say(f"step {finding.record.id} is of an older version: plain tables, here")
             return
         empty = finding is None
         if empty is not self.has_class("empty"):
