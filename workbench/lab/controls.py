@@ -22,7 +22,6 @@ from workbench.edits import ParsedEdit
 from workbench.errors import UserError
 from workbench.lab.compiling import direction_names, read_stack, switched_off
 from workbench.lab.contrast import read_contrast, shuffled_differences
-from workbench.lab.directions import JobWeights
 from workbench.lab.editing import AnyEdit, Instead, Plan
 from workbench.lab.kinds import Pool, lab_kind
 from workbench.lab.kinds.kind import sets_of
@@ -43,15 +42,7 @@ class Controls:
     """why there are none or fewer than asked for, as a sentence; else empty"""
 
 
-def make_controls(
-    stack: Sequence[ParsedEdit],
-    plan: Plan,
-    compiled: Callable[..., Plan],
-    model: Model,
-    weights: JobWeights,
-    n: int,
-    seed: int,
-) -> Controls:
+def make_controls(stack: Sequence[ParsedEdit], plan: Plan, compiled: Callable[..., Plan], lab: Lab, n: int) -> Controls:
     """Up to `n` different controls of a stack; `compiled(instead=…)` gives its plan with others in its places."""
     if n == 0 or not plan.changes:
         return Controls((), "", "")
@@ -59,9 +50,9 @@ def make_controls(
         return Controls((), "", "a Python function has no matched random controls: its effect stands without them")
     names = direction_names(stack)
     units = _drawn_units(stack, plan, names)
-    random = np.random.default_rng(seed)
-    drawn = _draw_units(units, model, n, random) if units else [{} for _ in range(n)]
-    vectors = _draw_directions(names, model, weights, len(drawn), random)
+    random = np.random.default_rng(lab.seed)
+    drawn = _draw_units(units, lab.model, n, random) if units else [{} for _ in range(n)]
+    vectors = _draw_directions(names, lab, len(drawn), random)
     plans = tuple(compiled(instead=Instead(own, others)) for own, others in zip(drawn, vectors, strict=True))
     kind = _kind(units) if units else "random directions of the stream's covariance"
     if not plans:
@@ -71,31 +62,25 @@ def make_controls(
 
 
 def direction_controls(
-    stack: Sequence[ParsedEdit],
-    plan: Plan,
-    compiled: Callable[..., Plan],
-    model: Model,
-    weights: JobWeights,
-    n: int,
-    seed: int,
+    stack: Sequence[ParsedEdit], plan: Plan, compiled: Callable[..., Plan], lab: Lab, n: int
 ) -> list[Controls]:
     """The further kinds of a stack of directions alone: shuffled labels where they are known, and isotropic."""
     names = direction_names(stack)
     if n == 0 or not names or plan.has_functions or _drawn_units(stack, plan, names):
         return []
-    values = Values(model, 0, False, weights)
+    values = Values(lab.model, 0, False, lab.weights)
     made: list[tuple[str, list[dict[str, torch.Tensor]]]] = []
     problem = ""
-    random = np.random.default_rng([seed, 1])
+    random = np.random.default_rng([lab.seed, 1])
     try:
-        shuffled = _shuffled(names, model, weights, n, random)
+        shuffled = _shuffled(names, lab, n, random)
     except UserError as sentence:
         shuffled, problem = None, str(sentence)
     if shuffled is not None:
         made.append(("mean differences of the same prompts, labels shuffled", shuffled))
-    random = np.random.default_rng([seed, 2])
+    random = np.random.default_rng([lab.seed, 2])
     every = [
-        {name: torch.from_numpy(random.standard_normal(model.info.d_model)).float() for name in names} for _ in range(n)
+        {name: torch.from_numpy(random.standard_normal(lab.info.d_model)).float() for name in names} for _ in range(n)
     ]
     made.append(("random directions, isotropic", every))
     lengths = {name: values.direction(name).norm() for name in names}
@@ -108,16 +93,16 @@ def direction_controls(
 
 
 def _shuffled(
-    names: Sequence[str], model: Model, weights: JobWeights, n: int, random: np.random.Generator
+    names: Sequence[str], lab: Lab, n: int, random: np.random.Generator
 ) -> list[dict[str, torch.Tensor]] | None:
     """Mean differences with shuffled labels in the places of `names`; None where a direction names no prompts."""
     drawn: list[dict[str, torch.Tensor]] = [{} for _ in range(n)]
     for name in names:
-        contrast = read_contrast(name, weights.contrast(name), model.info)
+        contrast = read_contrast(name, lab.weights.contrast(name), lab.info)
         if contrast is None:
             return None
         for into, vector in zip(
-            drawn, shuffled_differences(model, contrast, weights.direction(name), n, random), strict=True
+            drawn, shuffled_differences(lab.model, contrast, lab.weights.direction(name), n, random), strict=True
         ):
             into[name] = vector
     return drawn
@@ -185,14 +170,14 @@ def _by_kind(units: Iterable[Unit]) -> list[list[Unit]]:
 
 
 def _draw_directions(
-    names: Sequence[str], model: Model, weights: JobWeights, n: int, random: np.random.Generator
+    names: Sequence[str], lab: Lab, n: int, random: np.random.Generator
 ) -> list[dict[str, torch.Tensor]]:
     """Random vectors N(0, Σ) of the directions' lengths; Σ from the stream in the middle of the model."""
     if not names:
         return [{} for _ in range(n)]
-    values = Values(model, 0, False, weights)
+    values = Values(lab.model, 0, False, lab.weights)
     lengths = {name: values.direction(name).norm() for name in names}
-    stream = values.sample(Site(model.info.n_layers // 2, "resid_pre")).double()
+    stream = values.sample(Site(lab.info.n_layers // 2, "resid_pre")).double()
     centred = (stream - stream.mean(0)).cpu().numpy()
     found = []
     for _ in range(n):
@@ -213,11 +198,11 @@ def controls(lab: Lab, edits: Sequence[AnyEdit], n: int, chat: bool = False) -> 
     """Up to `n` matched random controls of a stack, drawn with the job's seed."""
     stack = read_stack(edits, lab.info)
     compiled = lab.compiler(stack, chat)
-    return make_controls(stack, compiled(), compiled, lab.model, lab.weights, n, lab.seed)
+    return make_controls(stack, compiled(), compiled, lab, n)
 
 
 def further_controls(lab: Lab, edits: Sequence[AnyEdit], n: int, chat: bool = False) -> list[Controls]:
     """Further kinds of controls of a stack that is directions alone, each to be shown by itself."""
     stack = read_stack(edits, lab.info)
     compiled = lab.compiler(stack, chat)
-    return direction_controls(stack, compiled(), compiled, lab.model, lab.weights, n, lab.seed)
+    return direction_controls(stack, compiled(), compiled, lab, n)

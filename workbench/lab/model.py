@@ -40,10 +40,11 @@ class Lab:
         edits: Sequence[ParsedEdit] = (),
         seed: int = 0,
         report: Report | None = None,
-        directions: Mapping[str, Direction] | None = None,
+        weights: JobWeights | None = None,
     ) -> None:
         self.model = model
-        self.weights = JobWeights(model, directions or {})
+        self.weights = weights or JobWeights(model, {})
+        """with the named directions of this job"""
         self.edits = tuple(edits)
         """the stack that is on, in order"""
         self.seed = seed
@@ -61,9 +62,9 @@ class Lab:
         Raises UserError where an edit does not fit the model, or another edit.
         """
         stack = read_stack(edits, self.info)
-        job = Lab(self.model, stack, seed, report, directions)
-        check_edits(stack, Values(self.model, seed, False, job.weights))
-        return job
+        weights = JobWeights(self.model, directions or {})
+        check_edits(stack, Values(self.model, seed, False, weights))
+        return Lab(self.model, stack, seed, report, weights)
 
     @property
     def plain_edits(self) -> list[Edit]:
