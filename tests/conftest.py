@@ -37,28 +37,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def processes_of(runtime: Path) -> dict[int, str]:
     """Pid and command of every process that was started with this runtime folder (Linux only)."""
-    found = {}
-    wanted = f"WORKBENCH_RUNTIME={runtime}".encode()
+    commands = {}
+    variable = f"WORKBENCH_RUNTIME={runtime}".encode()
     for entry in Path("/proc").iterdir() if Path("/proc").is_dir() else []:
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         try:
-            if wanted in (entry / "environ").read_bytes().split(b"\0"):
+            if variable in (entry / "environ").read_bytes().split(b"\0"):
                 command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
                 if command:  # a zombie has none
-                    found[int(entry.name)] = command
+                    commands[int(entry.name)] = command
         except OSError:
             continue
-    return found
+    return commands
 
 
 def wait_until(condition, seconds: float = 10.0, what: str = "the condition"):
     """The first true value of `condition()`; fails after `seconds`."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
+        value = condition()
+        if value:
+            return value
         time.sleep(0.02)
     raise AssertionError(f"{what} did not come true within {seconds:g} s")
 

@@ -50,24 +50,24 @@ def test_what_it_links_to_is_there():
             assert (ROOT / target).exists(), target
 
 
-def pairs() -> list[tuple[str, list[str]]]:
+def commands_and_lines() -> list[tuple[str, list[str]]]:
     """Commands of the console blocks with the lines that have to show."""
-    found: list[tuple[str, list[str]]] = []
+    commands: list[tuple[str, list[str]]] = []
     for block in fenced("console"):
         for line in block.splitlines():
             if line.startswith("$ "):
-                found.append((line[2:], []))
+                commands.append((line[2:], []))
             elif line.strip():
-                found[-1][1].append(line)
-    return found
+                commands[-1][1].append(line)
+    return commands
 
 
-def shows(output: list[str], wanted: str) -> bool:
+def shows(output: list[str], expected: str) -> bool:
     """Whether a line of the output is this one; `…` at its end stands for anything."""
-    if wanted.rstrip().endswith("…"):
-        start = wanted.rstrip()[:-1].rstrip()
+    if expected.rstrip().endswith("…"):
+        start = expected.rstrip()[:-1].rstrip()
         return any(line.startswith(start) for line in output)
-    return wanted.rstrip() in [line.rstrip() for line in output]
+    return expected.rstrip() in [line.rstrip() for line in output]
 
 
 @pytest.mark.slow
@@ -79,7 +79,7 @@ def test_readmes_commands_print_what_it_says(own_folders, monkeypatch):
     env = {**os.environ, "WORKBENCH_CACHE": str(USER_CACHE), "LC_ALL": "C.UTF-8", "COLUMNS": "120"}
     workbench = [sys.executable, "-m", "workbench"]
     try:
-        for command, lines in pairs():
+        for command, lines in commands_and_lines():
             words = shlex.split(command)
             assert words[0] == "workbench", command
             done = subprocess.run(

@@ -80,8 +80,8 @@ def test_ranges_lists_and_stars():
 
 
 @given(st.lists(units, min_size=1, max_size=30, unique=True))
-def test_what_is_formatted_reads_back(found):
-    assert parse_units(format_units(found)) == found
+def test_what_is_formatted_reads_back(unique_units):
+    assert parse_units(format_units(unique_units)) == unique_units
 
 
 def test_neighbours_are_formatted_as_a_range():
@@ -144,7 +144,7 @@ def test_completion_goes_on_with_the_last_term():
     assert list(complete("L3.N1, L5.resid_p", INFO)) == ["L5.resid_pre", "L5.resid_post"]
     assert list(complete("L5.H", INFO)) == ["L5.H0", "L5.H1", "L5.H2", "L5.H3"]
     assert list(complete("L5.N6", INFO)) == ["L5.N6", "L5.N60", "L5.N61", "L5.N62", "L5.N63"]
-    assert next(complete("", INFO, known=["L2.N7"])) == "L2.N7"
+    assert next(complete("", INFO, suggestions=["L2.N7"])) == "L2.N7"
     assert list(complete("L9", INFO)) == []
 
 

@@ -15,26 +15,26 @@ from workbench.errors import UserError
 
 def config_file() -> Path:
     """The settings file ($WORKBENCH_CONFIG)."""
-    given = os.environ.get("WORKBENCH_CONFIG")
-    return Path(given) if given else Path(platformdirs.user_config_dir("workbench")) / "settings.toml"
+    override = os.environ.get("WORKBENCH_CONFIG")
+    return Path(override) if override else Path(platformdirs.user_config_dir("workbench")) / "settings.toml"
 
 
 def data_dir() -> Path:
     """Sessions and directions that are not in a project ($WORKBENCH_DATA)."""
-    given = os.environ.get("WORKBENCH_DATA")
-    return Path(given) if given else Path(platformdirs.user_data_dir("workbench"))
+    override = os.environ.get("WORKBENCH_DATA")
+    return Path(override) if override else Path(platformdirs.user_data_dir("workbench"))
 
 
 def cache_dir() -> Path:
     """Converted models, downloads, hashes, indexes ($WORKBENCH_CACHE)."""
-    given = os.environ.get("WORKBENCH_CACHE")
-    return Path(given) if given else Path(platformdirs.user_cache_dir("workbench"))
+    override = os.environ.get("WORKBENCH_CACHE")
+    return Path(override) if override else Path(platformdirs.user_cache_dir("workbench"))
 
 
 def sessions_dir() -> Path:
     """Where a new session goes: ./sessions if that folder exists, else the user's data folder."""
-    here = Path.cwd() / "sessions"
-    return here if here.is_dir() else data_dir() / "sessions"
+    project_folder = Path.cwd() / "sessions"
+    return project_folder if project_folder.is_dir() else data_dir() / "sessions"
 
 
 def session_dirs() -> list[Path]:
@@ -48,14 +48,14 @@ def runtime_dir() -> Path:
     In the temporary directory, not /run/user: that one goes at the last logout, the worker stays.
     Raises UserError if the folder is there and is not ours alone.
     """
-    given = os.environ.get("WORKBENCH_RUNTIME")
-    folder = Path(given) if given else Path(tempfile.gettempdir()) / f"workbench-{os.getuid()}"
+    override = os.environ.get("WORKBENCH_RUNTIME")
+    folder = Path(override) if override else Path(tempfile.gettempdir()) / f"workbench-{os.getuid()}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"the socket folder {folder} cannot be made: {error.strerror}") from None
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise UserError(
             f"{folder} must be a folder that belongs to you with mode 700, and is not: "
             f"remove it, or set WORKBENCH_RUNTIME to another folder"

@@ -79,17 +79,17 @@ def load(path: Path | None = None) -> Settings:
         raise UserError(f"the settings file {path} is not UTF-8 text") from None
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"the settings file {path} is not TOML: {safe(str(error))}") from None
-    known = Settings.__struct_fields__
+    names = Settings.__struct_fields__
     for key in data:
-        if key not in known:
-            close = difflib.get_close_matches(key, known, n=1)
-            meant = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
-            raise UserError(f"{path}: there is no setting {safe(key)!r}: {meant}")
+        if key not in names:
+            matches = difflib.get_close_matches(key, names, n=1)
+            suggestion = f"did you mean {matches[0]!r}?" if matches else f"there are {', '.join(names)}"
+            raise UserError(f"{path}: there is no setting {safe(key)!r}: {suggestion}")
     try:
         return msgspec.convert(data, Settings)
     except msgspec.ValidationError as error:
-        problem, _, where = str(error).partition(" - at `$.")
-        key = where.rstrip("`").split("[")[0].split(".")[0]
+        problem, _, key_path = str(error).partition(" - at `$.")
+        key = key_path.rstrip("`").split("[")[0].split(".")[0]
         meaning = next((item.help for item in listing(Settings()) if item.name == key), "")
         raise UserError(f"{path}: {key}: {safe(problem[0].lower() + problem[1:])} ({meaning})") from None
 

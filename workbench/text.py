@@ -25,14 +25,14 @@ _OWN_BACKSLASH = re.compile(r"\\(?!x[89a-f][0-9a-f])")
 """not the one before a byte: `Tokenization.token` writes bytes that are no character as `\\xNN`"""
 _MAX_MARKS = 4
 """Combining marks kept on one character; a crafted text can stack thousands."""
-_NAMED = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
+_SHORT_ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
 def escape(character: str) -> str:
     """One character as a visible escape: `\\n`, `\\x1b`, `\\u202e`. From `\\x80` on, `\\x` stands for bytes alone."""
     code = ord(character)
-    if character in _NAMED:
-        return _NAMED[character]
+    if character in _SHORT_ESCAPES:
+        return _SHORT_ESCAPES[character]
     if code < 0x80:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

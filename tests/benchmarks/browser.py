@@ -29,21 +29,21 @@ F6 = "\x1b[17~"
 
 def best_of(work: Callable[[], object], times: int = 5) -> float:
     """Median seconds."""
-    found = []
+    times = []
     for _ in range(times):
         start = time.perf_counter()
         work()
-        found.append(time.perf_counter() - start)
-    return median(found)
+        times.append(time.perf_counter() - start)
+    return median(times)
 
 
 def make_index(root: Path) -> Path:
     from tests.index.synthetic import make
 
     folder = root / "indexes"
-    known = sorted(folder.glob("synthetic-*")) if folder.is_dir() else []
-    if known:
-        return known[0]
+    existing = sorted(folder.glob("synthetic-*")) if folder.is_dir() else []
+    if existing:
+        return existing[0]
     print(f"making {LAYERS * D_MLP:,} neurons in {folder} …", flush=True)
     return make(folder, LAYERS, D_MLP)
 
@@ -162,14 +162,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--keys", type=int, default=100)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     results = Results()
     with tempfile.TemporaryDirectory(prefix="wb-browser-") as scratch:
-        cache = given.folder or Path(scratch)
+        cache = arguments.folder or Path(scratch)
         folder = make_index(cache)
         print(machine())
         in_process(folder, results)
-        in_terminal(cache, results, given.keys)
+        in_terminal(cache, results, arguments.keys)
     print(results.markdown())
     return 0 if all(passed for *_, passed in results.rows) else 1
 

@@ -63,15 +63,15 @@ def _documents(model: Any) -> list[tuple[int, np.ndarray]]:
     from workbench.datasets.corpora import open_corpus
     from workbench.lab.indexing.build import tokenise
 
-    found: list[tuple[int, np.ndarray]] = []
+    documents: list[tuple[int, np.ndarray]] = []
     windows = 0
     for number, ids in tokenise(model, open_corpus("stdlib")):
         n = min(len(ids) // CONTEXT, 4)
         if n:
-            found.append((number, ids[: n * CONTEXT]))
+            documents.append((number, ids[: n * CONTEXT]))
             windows += n
         if windows >= (CHUNKS + 1) * ROWS:
-            return found
+            return documents
     raise AssertionError("the standard library is too short")
 
 
@@ -166,7 +166,7 @@ def _ratios(results: Results, model: Any, documents: list[tuple[int, np.ndarray]
     for name, goal, words in (("index", 1.0, ""), ("explain", 0.85, " with --explain")):
         ratio = sum(times["bare"]) / sum(times[name])
         middle = median([a / b for a, b in zip(times["bare"], times[name], strict=True)])
-        rates = [len(times[one]) * tokens / sum(times[one]) for one in (name, "bare")]
+        rates = [len(times[side]) * tokens / sum(times[side]) for side in (name, "bare")]
         results.add(
             f"indexing {model.info.n_neurons:,} neurons{words}, {len(times[name]) * tokens:,} tokens from empty lists, "
             f"{len(times[name])} interleaved chunks, batch {index_rows} × {CONTEXT} (bare: {bare_rows} × {CONTEXT})",
@@ -207,15 +207,15 @@ def _going_on(results: Results, model: Any, documents: list[tuple[int, np.ndarra
             index.build._pause = float("inf")
             index.build._accumulators.restore(state)
             index.chunk()
-            for one in _chunks(documents)[1:CHUNKS]:
-                times["bare"].append(_timed(lambda one=one: bare(one)))  # type: ignore[misc]
+            for chunk in _chunks(documents)[1:CHUNKS]:
+                times["bare"].append(_timed(lambda chunk=chunk: bare(chunk)))  # type: ignore[misc]
                 times["index"].append(_timed(index.chunk))
             raise _LeftError
         goal = 0.85 if explain else 1.0
         ratio = sum(times["bare"]) / sum(times["index"])
         middle = median([a / b for a, b in zip(times["bare"], times["index"], strict=True)])
         words = " with --explain" if explain else ""
-        rates = [len(times[one]) * ROWS * CONTEXT / sum(times[one]) for one in ("index", "bare")]
+        rates = [len(times[side]) * ROWS * CONTEXT / sum(times[side]) for side in ("index", "bare")]
         results.add(
             f"the same{words}, lists full ({tokens:,} tokens seen), batch {rows} × {CONTEXT} (bare: 1 × {CONTEXT})",
             f"≥ {goal:g} × the bare forward's tokens/s, with its logits",
@@ -262,11 +262,11 @@ def _against_a_loop(results: Results, model: Any, documents: list[tuple[int, np.
     loop = time.perf_counter() - began
     with _Index(model, documents, rows, explain=False) as index:
         ours = sum(_timed(index.chunk) for _ in chunks)
-        found = index.build._accumulators.arrays()["example_values"][0]
-    expected = best.T[:, : found.shape[1]]
-    ordered = -np.sort(-found, axis=1)[:, : expected.shape[1]]
-    known = np.isfinite(expected)
-    equal = bool(np.allclose(ordered[known], expected[known], rtol=1e-4, atol=1e-4))
+        values = index.build._accumulators.arrays()["example_values"][0]
+    expected = best.T[:, : values.shape[1]]
+    ordered = -np.sort(-values, axis=1)[:, : expected.shape[1]]
+    finite = np.isfinite(expected)
+    equal = bool(np.allclose(ordered[finite], expected[finite], rtol=1e-4, atol=1e-4))
     results.add(
         f"against run_with_cache and NumPy top-{TOP} (highest examples alone), {len(chunks) * ROWS * CONTEXT:,} tokens",
         "faster, equal results",

@@ -56,14 +56,14 @@ class Pty:
     def text(self) -> str:
         return "\n".join(self.screen.display)
 
-    def wait_for(self, wanted: str | Callable[[str], bool], seconds: float = 60) -> float:
+    def wait_for(self, expected: str | Callable[[str], bool], seconds: float = 60) -> float:
         """Seconds from the start of the program until the screen shows it."""
-        shows = wanted if callable(wanted) else lambda text: wanted in text
+        shows = expected if callable(expected) else lambda text: expected in text
         end = time.perf_counter() + seconds
         while not self.closed and time.perf_counter() < end:
             if self._read(0.5) and shows(self.text()):
                 return time.perf_counter() - self.started
-        raise AssertionError(f"the screen never showed {wanted!r}:\n{self.text()}")
+        raise AssertionError(f"the screen never showed {expected!r}:\n{self.text()}")
 
     def settle(self, silence: float = SILENCE, seconds: float = 10) -> None:
         """Read until nothing has come for `silence` seconds."""

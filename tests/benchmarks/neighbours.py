@@ -87,9 +87,9 @@ def run(results: Results, env: dict[str, str], folder: Path) -> None:
     )
 
 
-def _ratio(rates: dict[str, list[float]], one: str, other: str) -> float:
+def _ratio(rates: dict[str, list[float]], numerator: str, denominator: str) -> float:
     """Median over the rounds, in each of which both ran."""
-    return median([a / b for a, b in zip(rates[one], rates[other], strict=True)])
+    return median([a / b for a, b in zip(rates[numerator], rates[denominator], strict=True)])
 
 
 def _rates(children: dict[str, subprocess.Popen[str]], busy: int) -> dict[str, list[float]]:

@@ -72,13 +72,13 @@ def _keys_on_screens(results: Results, env: dict[str, str], session: Path) -> No
 
 
 def _pressed(results: Results, program: Pty, screen: str, keys: Sequence[str]) -> None:
-    found = [program.repaint(keys[number % len(keys)], silence=QUIET) for number in range(KEYS)]
-    times = [seconds for seconds, _ in found if not math.isnan(seconds)]
+    repaints = [program.repaint(keys[number % len(keys)], silence=QUIET) for number in range(KEYS)]
+    times = [seconds for seconds, _ in repaints if not math.isnan(seconds)]
     p95 = percentile(times, 95) if times else float("nan")
     results.add(
         f"key to repaint on {screen} while a forward runs, p95 of {len(times)}",
         "< 50 ms",
-        f"{1000 * p95:.0f} ms, {median([size for _, size in found]):.0f} bytes a key",
+        f"{1000 * p95:.0f} ms, {median([size for _, size in repaints]):.0f} bytes a key",
         p95 < 0.050,
     )
 

@@ -55,12 +55,12 @@ def main(tokens: int) -> int:
     for name, text, words in NEURONS:
         unit, rule = parse_unit(name, lab.info), neurons.read_rule(index, text)
         pair = (unit, rule_direction(index, rule, unit))
-        found = neurons.try_rule(lab, index, rule, [pair], "", tokens, RANDOM, Report(_Silent()))
-        one = found.tried[0]
-        goes = "" if one.direction > 0 else " (goes low)"
+        result = neurons.try_rule(lab, index, rule, [pair], "", tokens, RANDOM, Report(_Silent()))
+        tried = result.tried[0]
+        goes = "" if tried.direction > 0 else " (goes low)"
         print(
-            f"| {name} | {words}{goes} | `{text}` | {one.auc:.3f} ({one.low:.3f}–{one.high:.3f}) | "
-            f"{one.random_median:.2f}, {one.random_best:.2f} | {found.tokens:,} | {found.hits:,} |",
+            f"| {name} | {words}{goes} | `{text}` | {tried.auc:.3f} ({tried.low:.3f}–{tried.high:.3f}) | "
+            f"{tried.random_median:.2f}, {tried.random_best:.2f} | {result.tokens:,} | {result.hits:,} |",
             flush=True,
         )
     return 0

@@ -42,24 +42,24 @@ def main() -> int:
     print("|---|---|---|---|---|---|---|---|")
     with open_lab() as lab:
         for prompt, answer, paraphrase in PROMPTS:
-            found = lab.why(prompt=prompt, answer=answer, size=SIZE)
-            one = {name: float(value) for name, value in found.scalars.items()}
-            clean, off = one["probability"], one["probability_off"]
-            units = ", ".join(str(row[1]) for row in found.views["picked"].rows)
-            is_compact = bool(one["beyond"]) and off <= clean / 2
+            result = lab.why(prompt=prompt, answer=answer, size=SIZE)
+            scalars = {name: float(value) for name, value in result.scalars.items()}
+            clean, off = scalars["probability"], scalars["probability_off"]
+            units = ", ".join(str(row[1]) for row in result.views["picked"].rows)
+            is_compact = bool(scalars["beyond"]) and off <= clean / 2
             other = lab.effect(
                 prompt=paraphrase, answer=answer, edits=[f"{units}[1-]=0"], controls=64, generate=0
             ).scalars
-            there = [float(other[name]) for name in ("answer_probability", "answer_probability_edited")]
-            beyond = float(other["kl"]) > float(other["kl_controls_high"]) and there[1] <= there[0] / 2
+            paraphrased = [float(other[name]) for name in ("answer_probability", "answer_probability_edited")]
+            beyond = float(other["kl"]) > float(other["kl_controls_high"]) and paraphrased[1] <= paraphrased[0] / 2
             compact += is_compact
             held += is_compact and beyond
-            low, middle, high = np.exp([one[f"controls_{name}"] for name in ("low", "median", "high")])
+            low, middle, high = np.exp([scalars[f"controls_{name}"] for name in ("low", "median", "high")])
             print(
                 f"| {prompt} | '{answer}' | {probability(clean)} → {probability(off)} | "
                 f"{probability(middle)} ({probability(low)}–{probability(high)}) | "
-                f"{probability(float(np.exp(one['unrelated_lowest'])))} | {'yes' if is_compact else 'no'} | "
-                f"{probability(there[0])} → {probability(there[1])} | "
+                f"{probability(float(np.exp(scalars['unrelated_lowest'])))} | {'yes' if is_compact else 'no'} | "
+                f"{probability(paraphrased[0])} → {probability(paraphrased[1])} | "
                 f"KL {float(other['kl']):.2g}, controls to {float(other['kl_controls_high']):.2g} |",
                 flush=True,
             )

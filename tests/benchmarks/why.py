@@ -106,8 +106,8 @@ def _why(lab: Lab, results: Results) -> None:
         execute(lab, "why", params, [], SEED, report)
     whole = time.process_time() - began
     began = time.process_time()
-    for one in kept:
-        _bare(lab, *one)
+    for measured in kept:
+        _bare(lab, *measured)
     bare = time.process_time() - began
     results.add("why: first table", "< 5 s", f"{clock.at['table']:.1f} s", clock.at["table"] < 5)
     results.add("why: sentence with 64 controls", "< 60 s", f"{clock.at['sentence']:.1f} s", clock.at["sentence"] < 60)
@@ -147,11 +147,11 @@ def _ablation(lab: Lab, results: Results) -> None:
     slow = time.process_time() - began
     began = time.process_time()
     traced = new_study(lab, prompt)
-    found = np.zeros(SAMPLE)
+    effects = np.zeros(SAMPLE)
     for batch in traced.run([traced.off([unit]) for unit in units]):
-        found[batch.indices] = batch.value(metric)
+        effects[batch.indices] = batch.value(metric)
     fast = time.process_time() - began
-    apart = float(np.abs(found - loop).max())
+    apart = float(np.abs(effects - loop).max())
     results.add(
         f"exact ablation of {SAMPLE} neurons against a run_with_hooks loop",
         "≥ 5 times, equal to 1e-3",

@@ -22,18 +22,18 @@ def modules_after(code: str, *args: str) -> set[str]:
     """What is imported in a new process that ran `code`."""
     script = f"import sys\nsys.argv[1:] = {list(args)!r}\ntry:\n    {code}\nexcept SystemExit:\n    pass\n"
     script += "print('\\nMODULES', *sys.modules)"
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    return set(told.stdout.rpartition("MODULES ")[2].split())
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(process.stdout.rpartition("MODULES ")[2].split())
 
 
 def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
-    found = modules_after("import workbench.cli; workbench.cli.main(['--help'])")
-    assert not found & {*HEAVY, "textual", "numpy", "sqlite3", "plotext"}
+    modules = modules_after("import workbench.cli; workbench.cli.main(['--help'])")
+    assert not modules & {*HEAVY, "textual", "numpy", "sqlite3", "plotext"}
 
 
 def test_every_experiment_has_a_command_without_torch() -> None:
-    found = modules_after("import workbench.cli; workbench.cli.main(['run', 'predict', '--help'])")
-    assert not found & {*HEAVY, "textual"}
+    modules = modules_after("import workbench.cli; workbench.cli.main(['run', 'predict', '--help'])")
+    assert not modules & {*HEAVY, "textual"}
 
 
 def test_every_command_is_there_and_has_a_help(invoke: Run) -> None:
@@ -101,11 +101,11 @@ def test_an_error_of_ours_is_a_sentence_and_a_file(capsys: pytest.CaptureFixture
         raise ZeroDivisionError("by nothing")
 
     assert guarded(fails) == 1
-    told = capsys.readouterr().err
-    assert "ZeroDivisionError: by nothing" in told
-    assert "Traceback" not in told
+    errors = capsys.readouterr().err
+    assert "ZeroDivisionError: by nothing" in errors
+    assert "Traceback" not in errors
     (written,) = (own_folders / "run").glob("crash-*.txt")
-    assert str(written) in told
+    assert str(written) in errors
     assert "Traceback" in written.read_text()
 
 
@@ -121,17 +121,17 @@ def test_exit_codes(raised: BaseException, code: int) -> None:
 
 def test_a_closed_pipe_is_quiet() -> None:
     script = f"{sys.executable} -m workbench experiments | head -1; echo ${{PIPESTATUS[0]}}"
-    told = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
-    assert told.stdout.splitlines() == ["predict", "0"]
-    assert told.stderr == ""
+    process = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert process.stdout.splitlines() == ["predict", "0"]
+    assert process.stderr == ""
 
 
 def test_output_is_ascii_where_the_locale_is(tmp_path: Path) -> None:
     environment = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "HOME": str(tmp_path), "PATH": ""}
     for command in (["settings"], ["experiments"], ["show", "näme.db"]):
-        told = subprocess.run([sys.executable, "-m", "workbench", *command], capture_output=True, env=environment)
-        assert (told.stdout + told.stderr).isascii()
-        assert b"Traceback" not in told.stderr
+        process = subprocess.run([sys.executable, "-m", "workbench", *command], capture_output=True, env=environment)
+        assert (process.stdout + process.stderr).isascii()
+        assert b"Traceback" not in process.stderr
 
 
 def test_main_can_be_called_by_other_programs() -> None:

@@ -31,8 +31,8 @@ EXAMPLE = Experiment(name="example", help="", params=Example, run=lambda *_: Non
 
 def test_flags_become_typed_parameters() -> None:
     given_flags = {"prompt": "a", "top": "5", "heat": ".5", "way": "down", "layers": "1, 2,3", "chat": True}
-    found = params_from_flags(EXAMPLE, given_flags)
-    assert found == Example(prompt="a", top=5, heat=0.5, way="down", layers=[1, 2, 3], chat=True)
+    params = params_from_flags(EXAMPLE, given_flags)
+    assert params == Example(prompt="a", top=5, heat=0.5, way="down", layers=[1, 2, 3], chat=True)
     assert params_from_flags(EXAMPLE, {"prompt": None, "top": None}) == Example()
 
 
@@ -112,11 +112,11 @@ def test_any_bytes_are_prompts_or_a_sentence(tmp_path_factory: pytest.TempPathFa
 def test_the_example_of_every_experiment_is_accepted(invoke: Run) -> None:
     from workbench.cli.run import example
 
-    for found in experiments().values():
-        assert example(found).startswith(f"workbench run {found.name} --")
-        listed = invoke("experiments", found.name)
+    for definition in experiments().values():
+        assert example(definition).startswith(f"workbench run {definition.name} --")
+        listed = invoke("experiments", definition.name)
         assert listed.exit_code == 0
-        for field in fields(found.params):
+        for field in fields(definition.params):
             assert field.flag in listed.output
 
 

@@ -23,8 +23,8 @@ def test_list_info_and_verify(invoke: Run, folder: Path) -> None:
     listed = invoke("index", "list")
     assert listed.exit_code == 0
     assert "10,000 tokens" in listed.output
-    found = json.loads(invoke("index", "list", "--json").output)
-    assert [info["kind"] for info in found] == ["data", "weights"]
+    indexes = json.loads(invoke("index", "list", "--json").output)
+    assert [info["kind"] for info in indexes] == ["data", "weights"]
     info = invoke("index", "info", folder.name)
     assert "5" * 64 in info.output
     assert json.loads(invoke("index", "info", folder.name, "--json").output)["index"]["revision"] == 1
@@ -45,12 +45,12 @@ def test_top_prints_a_card(invoke: Run, folder: Path) -> None:
 
 
 def test_query_filters_sorts_and_counts(invoke: Run, folder: Path) -> None:
-    found = json.loads(
+    data = json.loads(
         invoke("index", "query", "layer 1-2 kurtosis>15", "--sort", "max", "--limit", "0", "--json").output
     )
-    assert found["matches"] == len(found["neurons"])
-    assert {row["unit"].partition(".")[0] for row in found["neurons"]} <= {"L1", "L2"}
-    values = [row["max"] for row in found["neurons"]]
+    assert data["matches"] == len(data["neurons"])
+    assert {row["unit"].partition(".")[0] for row in data["neurons"]} <= {"L1", "L2"}
+    values = [row["max"] for row in data["neurons"]]
     assert values == sorted(values, reverse=True)
     shown = invoke("index", "query", "layer 1", "--limit", "5")
     assert "64 of 256 neurons, the first 5" in shown.output
@@ -68,16 +68,16 @@ def test_query_filters_sorts_and_counts(invoke: Run, folder: Path) -> None:
     ],
 )
 def test_mistakes_are_sentences(invoke: Run, folder: Path, arguments: tuple[str, ...], sentence: str) -> None:
-    found = invoke("index", *arguments)
-    assert found.exit_code != 0
-    assert sentence in found.output + str(found.exception)
-    assert "Traceback" not in found.output
+    result = invoke("index", *arguments)
+    assert result.exit_code != 0
+    assert sentence in result.output + str(result.exception)
+    assert "Traceback" not in result.output
 
 
 def test_without_any_index_it_says_how_to_make_one(invoke: Run, own_folders: Path) -> None:
-    found = invoke("index", "query", "layer 1")
-    assert found.exit_code != 0
-    assert "workbench index build" in found.output + str(found.exception)
+    result = invoke("index", "query", "layer 1")
+    assert result.exit_code != 0
+    assert "workbench index build" in result.output + str(result.exception)
 
 
 def test_rm_frees_the_folder(invoke: Run, folder: Path) -> None:

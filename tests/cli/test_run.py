@@ -15,7 +15,7 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.conftest import wait_until
-from workbench.cli.sessions import told_worker
+from workbench.cli.sessions import send_to_worker
 from workbench.edits import Entry, SetTo
 from workbench.errors import UserError
 from workbench.session.reader import SessionReader
@@ -149,31 +149,31 @@ def test_a_lost_worker_is_said_and_exits_1(tmp_path: Path) -> None:
 
 def test_a_stack_saved_through_the_worker_is_an_edit_of_the_next_run(invoke: Run, tmp_path: Path) -> None:
     session = tmp_path / "s.db"
-    asked = ("run", "predict", "--prompt", "batches:1:0", "--session", session, "--json", *FAKE)
-    assert invoke(*asked).exit_code == 0
+    command = ("run", "predict", "--prompt", "batches:1:0", "--session", session, "--json", *FAKE)
+    assert invoke(*command).exit_code == 0
     entries = [Entry(SetTo("L1.N1", 0.0)), Entry(SetTo("L2.N2", 0.0), on=False)]
-    assert told_worker(KeepStack(session=str(session), name="months", entries=entries))
-    result = invoke(*asked, "--edit", "stack:months; L0.N3*=2")
+    assert send_to_worker(KeepStack(session=str(session), name="months", entries=entries))
+    result = invoke(*command, "--edit", "stack:months; L0.N3*=2")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["edits"] == ["L1.N1=0", "L0.N3*=2"]
-    refused = invoke(*asked, "--edit", "stack:days")
+    refused = invoke(*command, "--edit", "stack:days")
     assert refused.exit_code == 2
     assert "no stack 'days' is saved in this session: stack:months" in refused.stderr
 
 
 def test_a_set_is_read_once_and_taken_again_by_its_name(invoke: Run, tmp_path: Path) -> None:
     (tmp_path / "capitals.jsonl").write_text('{"prompt": "one", "answer": " two"}\n{"prompt": "three"}\n')
-    given = ("--session", "s.db", *FAKE)
-    assert invoke("run", "predict", "--prompts", "capitals.jsonl", *given).exit_code == 0
+    options = ("--session", "s.db", *FAKE)
+    assert invoke("run", "predict", "--prompts", "capitals.jsonl", *options).exit_code == 0
     (tmp_path / "capitals.jsonl").unlink()
-    assert invoke("run", "predict", "--prompts", "@capitals", *given).exit_code == 0
+    assert invoke("run", "predict", "--prompts", "@capitals", *options).exit_code == 0
     with SessionReader(tmp_path / "s.db") as reader:
         assert [row.label for row in reader.rows()] == ["capitals, 2 prompts"] * 2
         assert reader.step(1).params["prompts"] == reader.step(2).params["prompts"]
         assert reader.step(2).params["prompts"][0] == {"prompt": "one", "answer": " two", "foil": ""}
         (row,) = reader.artifacts()
         assert row.steps == 2
-    wrong = invoke("run", "predict", "--prompts", "@nouns", *given)
+    wrong = invoke("run", "predict", "--prompts", "@nouns", *options)
     assert wrong.exit_code == 2
     assert "no prompt set @nouns" in wrong.stderr
     assert "in the session: @capitals" in wrong.stderr

@@ -81,8 +81,8 @@ def test_replay_prints_the_timeline_without_torch(session: Path, invoke: Run) ->
     for title in ("── 1 ─", "── 2 ─", "── 3 ─"):
         assert title in result.stdout
     assert "failed: out of memory" in result.stdout
-    found = modules_after("import workbench.cli; workbench.cli.main()", "replay", "--text", str(session))
-    assert not found & {*HEAVY, "textual", "sqlite_utils"}
+    modules = modules_after("import workbench.cli; workbench.cli.main()", "replay", "--text", str(session))
+    assert not modules & {*HEAVY, "textual", "sqlite_utils"}
 
 
 def test_sessions_are_listed_with_what_is_wrong_with_them(invoke: Run, own_folders: Path, session: Path) -> None:
@@ -120,8 +120,8 @@ def test_a_note_is_written(invoke: Run, session: Path) -> None:
 def test_a_note_goes_through_the_worker_that_has_the_session(invoke: Run, tmp_path: Path) -> None:
     ran = invoke("run", "predict", "--prompt", "wait:0", "--session", "s.db", "--model", "fake:")
     assert ran.exit_code == 0, ran.output
-    told = invoke("note", "s.db", "a thought", "--step", "1")
-    assert told.exit_code == 0, told.output
+    result = invoke("note", "s.db", "a thought", "--step", "1")
+    assert result.exit_code == 0, result.output
     with SessionReader(tmp_path / "s.db") as reader:
         assert [note.text for note in reader.notes(1)] == ["a thought"]
 
@@ -171,9 +171,9 @@ def test_units_are_pinned_listed_and_taken_out(invoke: Run, tmp_path: Path) -> N
     listed = invoke("pin", "p.db")
     assert listed.stdout.splitlines() == ["basket  @refusal", "basket:mine  L5.H3, L1.N2, L1.N3"]
     assert invoke("pin", "p.db", "L1.N2", "--set", "mine", "--remove").exit_code == 0
-    found = json.loads(invoke("pin", "p.db", "--json").stdout)
-    assert {"unit": "L1.N3", "set": "mine"} in found
-    assert {"unit": "L1.N2", "set": "mine"} not in found
+    pins = json.loads(invoke("pin", "p.db", "--json").stdout)
+    assert {"unit": "L1.N3", "set": "mine"} in pins
+    assert {"unit": "L1.N2", "set": "mine"} not in pins
     assert [invoke("pin", "p.db", *bad).exit_code for bad in (["X9"], ["L1.N1", "--set", "a,b"])] == [2, 2]
     assert invoke("pin", "none.db").exit_code == 2
     assert not (tmp_path / "none.db").exists()

@@ -6,8 +6,8 @@ from workbench.params import make_params
 
 def test_every_stop_is_an_experiment_that_can_be_run():
     for stop in STOPS:
-        found = experiment(stop.experiment)
-        make_params(found.params, stop.params)
+        definition = experiment(stop.experiment)
+        make_params(definition.params, stop.params)
         parse_edits(stop.edits)
 
 

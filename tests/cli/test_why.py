@@ -34,13 +34,13 @@ def test_a_prompt_is_needed(invoke: Run) -> None:
 
 def test_a_direction_is_kept_under_its_name(invoke: Run, tmp_path: Path) -> None:
     np.save(tmp_path / "r.npy", np.arange(1, 5, dtype=np.float32))
-    given = ("--edit", "L1.resid_post+=2*@refusal", "--session", "s.db", "--json", *FAKE)
-    result = invoke("run", "predict", "--prompt", "wait:0", "--direction", "refusal=r.npy", *given)
+    options = ("--edit", "L1.resid_post+=2*@refusal", "--session", "s.db", "--json", *FAKE)
+    result = invoke("run", "predict", "--prompt", "wait:0", "--direction", "refusal=r.npy", *options)
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["edits"] == ["L1.resid_post+=2*@refusal"]
     assert np.array_equal(np.load(paths.data_dir() / "directions" / "refusal.npy"), [1, 2, 3, 4])
     np.save(tmp_path / "other.npy", np.ones(4, np.float32))
-    result = invoke("run", "predict", "--prompt", "wait:0", "--direction", "refusal=other.npy", *given)
+    result = invoke("run", "predict", "--prompt", "wait:0", "--direction", "refusal=other.npy", *options)
     assert result.exit_code != 0
     assert "another direction already" in result.stderr
 
@@ -58,12 +58,12 @@ def test_what_is_no_direction_is_a_sentence(invoke: Run, text: str, says: str) -
 def test_what_it_will_take_is_said_before_it_begins(invoke: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from workbench import cost
 
-    given = ("why", "wait:0", "--session", "s.db", "--json", *FAKE)
-    assert "passes" not in invoke(*given).stderr  # nothing is measured
+    options = ("why", "wait:0", "--session", "s.db", "--json", *FAKE)
+    assert "passes" not in invoke(*options).stderr  # nothing is measured
     monkeypatch.setattr(cost, "rates", lambda info: {cost.FORWARD: 50.0})
-    result = invoke(*given)
+    result = invoke(*options)
     assert result.stderr.startswith("about ")
     assert "passes of 2 tokens" in result.stderr
     json.loads(result.stdout)
     monkeypatch.setattr(cost, "rates", lambda info: {cost.FORWARD: 1e9})
-    assert "passes" not in invoke(*given).stderr
+    assert "passes" not in invoke(*options).stderr

@@ -18,20 +18,20 @@ from workbench.text import size
 
 
 def only(findings: list[finding.Finding]) -> finding.Finding:
-    (found,) = findings
-    return found
+    (single,) = findings
+    return single
 
 
 def test_nothing_of_torch_is_imported_to_look() -> None:
     code = "import sys, workbench.doctor as d; d.checks(); print(*sys.modules)"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not {"torch", "transformers", "textual"} & set(told.stdout.split())
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "transformers", "textual"} & set(process.stdout.split())
 
 
 def test_everything_that_is_not_ok_has_a_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "CHECKS", [check for check in machine.CHECKS if check is not machine.device])
     for each in doctor.findings():
-        assert each.found, each
+        assert each.detail, each
         assert each.state == "ok" or each.cure, each
 
 
@@ -40,36 +40,36 @@ def test_a_check_that_fails_does_not_stop_the_rest(monkeypatch: pytest.MonkeyPat
         raise OSError("no such thing")
 
     monkeypatch.setattr(doctor, "checks", lambda: [broken, machine.python])
-    found = list(doctor.findings())
-    assert found[0].state == "look"
-    assert "no such thing" in found[0].found
-    assert len(found) == 2
+    findings = list(doctor.findings())
+    assert findings[0].state == "warning"
+    assert "no such thing" in findings[0].detail
+    assert len(findings) == 2
 
 
 def probe(monkeypatch: pytest.MonkeyPatch, out: str, errors: str = "") -> None:
-    ran = SimpleNamespace(stdout=out, stderr=errors, returncode=0)
-    monkeypatch.setattr(machine.subprocess, "run", lambda *_, **__: ran)
+    process = SimpleNamespace(stdout=out, stderr=errors, returncode=0)
+    monkeypatch.setattr(machine.subprocess, "run", lambda *_, **__: process)
 
 
 def test_a_gpu_that_cannot_be_used_is_told_with_driver_and_need(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = {
+    capabilities = {
         "torch": "2.13", "devices": ["cpu"], "dtypes": {"cpu": ["float32"]}, "auto": "cpu", "threads": 2, "cores": 2,
         "problem": "NVIDIA A100: its driver is 470.1, and torch's CUDA 12.6 needs 525.60.13 or newer",
     }  # fmt: skip
-    probe(monkeypatch, json.dumps(told))
-    found = only(machine.device())
-    assert found.state == "look"
-    assert "470.1" in found.found
-    assert "525.60.13" in found.found
-    probe(monkeypatch, "\n" + json.dumps({**told, "problem": ""}))
+    probe(monkeypatch, json.dumps(capabilities))
+    result = only(machine.device())
+    assert result.state == "warning"
+    assert "470.1" in result.detail
+    assert "525.60.13" in result.detail
+    probe(monkeypatch, "\n" + json.dumps({**capabilities, "problem": ""}))
     assert only(machine.device()).state == "ok"
 
 
 def test_torch_that_cannot_be_imported_is_bad(monkeypatch: pytest.MonkeyPatch) -> None:
     probe(monkeypatch, "", "Traceback\nImportError: libcudart.so.12")
-    found = only(machine.device())
-    assert found.state == "bad"
-    assert "libcudart" in found.found
+    result = only(machine.device())
+    assert result.state == "bad"
+    assert "libcudart" in result.detail
 
 
 def test_little_memory_names_who_holds_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,24 +77,24 @@ def test_little_memory_names_who_holds_it(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(memory, "free_memory", lambda device: 1 << 28)
     monkeypatch.setattr(memory, "holders", lambda device: [memory.Holder(pid=42, name="python", memory=5 << 30)])
-    found = only(machine.memory())
-    assert found.state == "look"
-    assert f"python (42) holds {size(5 << 30)}" in found.found
+    result = only(machine.memory())
+    assert result.state == "warning"
+    assert f"python (42) holds {size(5 << 30)}" in result.detail
 
 
 def test_packages_out_of_range_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     real = machine.metadata.version
     monkeypatch.setattr(machine.metadata, "version", lambda name: "9.9" if name == "torch" else real(name))
-    found = only(machine.packages())
-    assert found.state == "bad"
-    assert "torch 9.9 is outside" in found.found
+    result = only(machine.packages())
+    assert result.state == "bad"
+    assert "torch 9.9 is outside" in result.detail
 
 
 def test_a_job_of_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     assert machine.slurm() == []
     monkeypatch.setenv("SLURM_JOB_ID", "1234")
-    assert "job 1234" in only(machine.slurm()).found
+    assert "job 1234" in only(machine.slurm()).detail
 
 
 def test_the_socket_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_the_socket_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     monkeypatch.setenv("WORKBENCH_RUNTIME", str(open_to_all))
     assert only(places.socket_folder()).state == "bad"
     monkeypatch.setenv("WORKBENCH_RUNTIME", str(tmp_path / ("long" * 25)))
-    assert "too long" in only(places.socket_folder()).found
+    assert "too long" in only(places.socket_folder()).detail
 
 
 def test_the_sessions_folder(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +112,7 @@ def test_the_sessions_folder(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(file_system, "file_system", lambda path: "nfs4")
     monkeypatch.setattr(places.shutil, "disk_usage", lambda path: SimpleNamespace(free=100 << 30))
-    assert "network file system" in only(places.sessions_folder()).found
+    assert "network file system" in only(places.sessions_folder()).detail
     monkeypatch.setattr(places.shutil, "disk_usage", lambda path: SimpleNamespace(free=1 << 20))
     assert only(places.sessions_folder()).state == "bad"
 
@@ -129,8 +129,8 @@ def test_what_logind_was_told(tmp_path: Path) -> None:
 
 def test_tmux() -> None:
     slow, copying = terminal.tmux_findings("500", "external")
-    assert slow.state == "look"
-    assert "500 ms" in slow.found
+    assert slow.state == "warning"
+    assert "500 ms" in slow.detail
     assert "escape-time 10" in slow.cure
     assert "set-clipboard on" in copying.cure
     assert [finding.state for finding in terminal.tmux_findings("10", "on")] == ["ok", "ok"]
@@ -140,30 +140,30 @@ def test_tmux() -> None:
 @pytest.mark.parametrize(
     ("term", "more", "none", "state", "says"),
     [
-        ("xterm", "", "", "look", "16"),
+        ("xterm", "", "", "warning", "16"),
         ("xterm-256color", "", "", "ok", "256"),
         ("xterm-256color", "truecolor", "", "ok", "24-bit"),
-        ("dumb", "", "", "look", "dumb"),
+        ("dumb", "", "", "warning", "dumb"),
         ("xterm", "", "1", "ok", "NO_COLOR"),
     ],
 )
 def test_colours(monkeypatch: pytest.MonkeyPatch, term: str, more: str, none: str, state: str, says: str) -> None:
     for name, value in (("TERM", term), ("COLORTERM", more), ("NO_COLOR", none)):
         monkeypatch.setenv(name, value)
-    found = only(terminal.colours())
-    assert found.state == state
-    assert says in found.found
+    result = only(terminal.colours())
+    assert result.state == state
+    assert says in result.detail
 
 
 def test_the_command_exits_1_only_where_something_is_bad(monkeypatch: pytest.MonkeyPatch) -> None:
-    look = finding.look("colours", "16 (xterm)", "another terminal")
+    warning = finding.warning("colours", "16 (xterm)", "another terminal")
     bad = finding.bad("socket folder", "not yours", "remove it")
-    monkeypatch.setattr(doctor, "checks", lambda: [lambda: [look]])
+    monkeypatch.setattr(doctor, "checks", lambda: [lambda: [warning]])
     fine = CliRunner().invoke(main, ["doctor"])
     assert fine.exit_code == 0
-    assert "look" in fine.stdout
+    assert "warning" in fine.stdout
     assert "another terminal" in fine.stdout
-    monkeypatch.setattr(doctor, "checks", lambda: [lambda: [look, bad]])
-    found = CliRunner().invoke(main, ["doctor", "--json"])
-    assert found.exit_code == 1
-    assert [one["state"] for one in json.loads(found.stdout)] == ["look", "bad"]
+    monkeypatch.setattr(doctor, "checks", lambda: [lambda: [warning, bad]])
+    result = CliRunner().invoke(main, ["doctor", "--json"])
+    assert result.exit_code == 1
+    assert [item["state"] for item in json.loads(result.stdout)] == ["warning", "bad"]

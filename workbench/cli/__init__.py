@@ -61,8 +61,8 @@ class Workbench(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module = importlib.import_module(f"workbench.cli.{_COMMANDS[cmd_name][0]}")
-        found: click.Command = getattr(module, f"{cmd_name}_command")
-        return found
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

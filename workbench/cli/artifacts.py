@@ -47,8 +47,14 @@ def list_command(session: Path | None, kind: str, as_json: bool) -> None:
         print_json(listed)
         return
     rows: list[list[Any]] = [
-        [each.name or f"(no name) {each.hash[:12]}", each.kind, size(each.bytes), each.model, _origin(each)]
-        for each in listed
+        [
+            artifact.name or f"(no name) {artifact.hash[:12]}",
+            artifact.kind,
+            size(artifact.bytes),
+            artifact.model,
+            _origin(artifact),
+        ]
+        for artifact in listed
     ]
     columns = [Column(name=name) for name in ("name", "kind", "size", "model", "from")]
     note = "" if rows else f"none yet: --direction and --prompts bring some, or files in {data_dir()}"
@@ -135,7 +141,7 @@ def _remove_name(session: Path, name: str, kind: str) -> None:
     """Takes the name off an artifact of a session, through the worker where one writes it."""
     from workbench.artifacts import find_artifact
     from workbench.cli.page import short_path
-    from workbench.cli.sessions import open_session, told_worker
+    from workbench.cli.sessions import open_session, send_to_worker
     from workbench.session.catalogue import session_artifacts
     from workbench.session.writer import SessionWriter
     from workbench.text import size
@@ -149,7 +155,7 @@ def _remove_name(session: Path, name: str, kind: str) -> None:
             writer.remove_artifact(artifact.kind, artifact.name)
     except UserError:
         # a worker that has the session open is the one who writes
-        if not told_worker(RemoveArtifact(session=str(path), kind=artifact.kind, name=artifact.name)):
+        if not send_to_worker(RemoveArtifact(session=str(path), kind=artifact.kind, name=artifact.name)):
             raise
     with open_session(path) as reader:
         steps = next((row.steps for row in reader.artifacts() if row.hash == artifact.hash), 0)

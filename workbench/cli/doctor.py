@@ -37,33 +37,33 @@ def doctor_command(check: bool, model: str | None, as_json: bool) -> int:
         return _check(printer, from_group("model", model) or settings.model, as_json)
     from workbench.doctor import findings
 
-    found = []
+    listed = []
     for finding in findings():
-        found.append(finding)
+        listed.append(finding)
         if not as_json:
             _print(printer, finding)
             sys.stdout.flush()
     if as_json:
-        print_json(found)
-    elif not any(one.state != "ok" for one in found):
+        print_json(listed)
+    elif not any(finding.state != "ok" for finding in listed):
         printer.text("all is well", "dim")
-    return FAILED if any(one.state == "bad" for one in found) else DONE
+    return FAILED if any(finding.state == "bad" for finding in listed) else DONE
 
 
 def _print(printer: Printer, finding: Finding) -> None:
     from workbench.drawing.layout import paragraph, plain
 
     style = printer.style
-    look = {"ok": style.paint("good"), "look": style.paint("edited", "bold"), "bad": style.paint("bad", "bold")}
-    margin = 22
-    told = paragraph(finding.found, printer.width - margin, style)
+    styles = {"ok": style.paint("good"), "warning": style.paint("edited", "bold"), "bad": style.paint("bad", "bold")}
+    margin = 24
+    lines = paragraph(finding.detail, printer.width - margin, style)
     if finding.cure:
         arrow = style.glyphs("→", "->")
-        told += paragraph(f"{arrow} {finding.cure}", printer.width - margin, style, "bold")
-    for at, line in enumerate(told):
+        lines += paragraph(f"{arrow} {finding.cure}", printer.width - margin, style, "bold")
+    for at, line in enumerate(lines):
         start = plain("")
-        start.append(f"{finding.state if at == 0 else '':<6}", look[finding.state])
-        start.append(style.fit(style.clean_text(finding.name) if at == 0 else "", margin - 6))
+        start.append(f"{finding.state if at == 0 else '':<8}", styles[finding.state])
+        start.append(style.fit(style.clean_text(finding.name) if at == 0 else "", margin - 8))
         start.append_text(line)
         printer.lines([start])
 
@@ -74,36 +74,36 @@ def _check(printer: Printer, model: str, as_json: bool) -> int:
     from workbench.text import number
 
     results: list[Equality] = []
-    for found in _measured(model):
-        results.append(found)
+    for equality in _measured(model):
+        results.append(equality)
         if as_json:
             continue
         if len(results) == 1:
-            printer.text(f"{found.model}: the largest difference of any logit, ours against plain PyTorch", "bold")
+            printer.text(f"{equality.model}: the largest difference of any logit, ours against plain PyTorch", "bold")
             printer.word(_row("", "clean", "neuron set", "head scaled", "the edit's own effect"), "dim")
-        name = f"{found.device} {found.dtype}"
-        if found.problem:
-            printer.text(f"{name}: not measured: {found.problem}", printer.style.paint("bad"))
+        name = f"{equality.device} {equality.dtype}"
+        if equality.problem:
+            printer.text(f"{name}: not measured: {equality.problem}", printer.style.paint("bad"))
         else:
-            numbers = [number(value) for value in (found.clean, found.neuron, found.head, found.effect)]
-            verdict = "" if found.fine else "  not equal"
-            printer.word(_row(name, *numbers) + verdict, "" if found.fine else printer.style.paint("bad", "bold"))
+            numbers = [number(value) for value in (equality.clean, equality.neuron, equality.head, equality.effect)]
+            verdict = "" if equality.fine else "  not equal"
+            printer.word(_row(name, *numbers) + verdict, "" if equality.fine else printer.style.paint("bad", "bold"))
         sys.stdout.flush()
     if results and results[-1].edits and not as_json:
         printer.text(f"edits: {', '.join(results[-1].edits)}, each alone", "dim")
     if as_json:
-        print_json([{**_plain(found), "fine": found.fine} for found in results])
-    return DONE if results and all(found.fine for found in results) else FAILED
+        print_json([{**_json(equality), "fine": equality.fine} for equality in results])
+    return DONE if results and all(equality.fine for equality in results) else FAILED
 
 
 def _row(name: str, clean: str, neuron: str, head: str, effect: str) -> str:
     return f"{name:<18}{clean:>9}{neuron:>13}{head:>13}{effect:>24}"
 
 
-def _plain(found: Equality) -> dict[str, object]:
+def _json(equality: Equality) -> dict[str, object]:
     from workbench.views import to_builtins
 
-    data: dict[str, object] = to_builtins(found)
+    data: dict[str, object] = to_builtins(equality)
     return data
 
 
@@ -115,22 +115,22 @@ def _measured(model: str) -> Iterator[Equality]:
     from workbench.doctor.equality import Equality
     from workbench.errors import UserError
 
-    told = subprocess.run(
+    probe = subprocess.run(
         [sys.executable, "-m", "workbench.doctor.torch_probe"], capture_output=True, text=True, check=False
     )
-    if told.returncode:
-        raise UserError(f"torch cannot be imported: {(told.stderr.strip().splitlines() or ['no reason given'])[-1]}")
-    there = json.loads(told.stdout.splitlines()[-1])
-    for device in there["devices"]:
-        for dtype in there["dtypes"][device]:
-            ran = subprocess.run(
+    if probe.returncode:
+        raise UserError(f"torch cannot be imported: {(probe.stderr.strip().splitlines() or ['no reason given'])[-1]}")
+    capabilities = json.loads(probe.stdout.splitlines()[-1])
+    for device in capabilities["devices"]:
+        for dtype in capabilities["dtypes"][device]:
+            process = subprocess.run(
                 [sys.executable, "-m", "workbench.doctor.equality", model, device, dtype],
                 capture_output=True,
                 text=True,
                 check=False,
             )
-            lines = ran.stdout.splitlines()
-            if ran.returncode or not lines:
-                reason = (ran.stderr.strip().splitlines() or [f"it ended with {ran.returncode}"])[-1]
+            lines = process.stdout.splitlines()
+            if process.returncode or not lines:
+                reason = (process.stderr.strip().splitlines() or [f"it ended with {process.returncode}"])[-1]
                 raise UserError(f"checking {model} on {device} in {dtype} failed: {reason}")
             yield msgspec.json.decode(lines[-1], type=Equality)

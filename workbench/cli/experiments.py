@@ -19,20 +19,20 @@ from workbench.params import Field, fields
 def experiments_command(name: str | None, as_json: bool) -> None:
     from workbench.cli.output import print_json
 
-    found = [experiment(name)] if name else list(experiments().values())
+    definitions = [experiment(name)] if name else list(experiments().values())
     if as_json:
-        data = [_json(item) for item in found]
+        data = [_json(definition) for definition in definitions]
         print_json(data[0] if name else data)
     else:
-        _print(found, whole=bool(name))
+        _print(definitions, whole=bool(name))
 
 
-def _json(found: Experiment) -> dict[str, Any]:
+def _json(definition: Experiment) -> dict[str, Any]:
     return {
-        "name": found.name,
-        "summary": found.summary,
-        "help": found.help,
-        "takes_edits": found.takes_edits,
+        "name": definition.name,
+        "summary": definition.summary,
+        "help": definition.help,
+        "takes_edits": definition.takes_edits,
         "params": [
             {
                 "name": field.name,
@@ -46,31 +46,31 @@ def _json(found: Experiment) -> dict[str, Any]:
                 "minimum": field.minimum,
                 "maximum": field.maximum,
             }
-            for field in fields(found.params)
+            for field in fields(definition.params)
         ],
     }
 
 
-def _print(found: list[Experiment], whole: bool) -> None:
+def _print(definitions: list[Experiment], whole: bool) -> None:
     from workbench.cli.output import Printer
     from workbench.cli.run import example
     from workbench.settings import load
 
     printer = Printer(theme=load().theme)
-    for at, item in enumerate(found):
+    for at, definition in enumerate(definitions):
         if at:
             printer.blank()
-        printer.text(item.name, "bold")
-        printer.text(item.help if whole else item.summary, indent="  ")
-        rows = [(field.flag, field.help, _facts(field)) for field in fields(item.params)]
-        if item.takes_edits:
+        printer.text(definition.name, "bold")
+        printer.text(definition.help if whole else definition.summary, indent="  ")
+        rows = [(field.flag, field.help, _facts(field)) for field in fields(definition.params)]
+        if definition.takes_edits:
             rows.append(
                 ("--edit", "a change to the forward pass, for example L12.N345=0; again for more, in order", "")
             )
         printer.blank()
         printer.definitions(rows)
         printer.blank()
-        printer.word(f"  {example(item)}", printer.style.paint("clean"))
+        printer.word(f"  {example(definition)}", printer.style.paint("clean"))
 
 
 def _facts(field: Field) -> str:

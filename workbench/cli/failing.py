@@ -20,15 +20,15 @@ DONE, FAILED, WRONG, CANCELLED = 0, 1, 2, 130
 
 
 class PipeClosed(Exception):  # noqa: N818 - it is a signal, not an error
-    """Whoever reads our output has had enough. click would make exit code 1 of a BrokenPipeError."""
+    """The reader of our output has closed the pipe. click would make exit code 1 of a BrokenPipeError."""
 
 
 def guarded(action: Callable[[], Any]) -> int:
-    """Runs `action` and says what went wrong, if anything; the exit code."""
+    """Runs `action` and says what went wrong, if anything. Returns the exit code."""
     try:
-        found = action()
+        result = action()
         sys.stdout.flush()
-        return found if isinstance(found, int) else DONE
+        return result if isinstance(result, int) else DONE
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.UsageError as error:
@@ -50,7 +50,7 @@ def guarded(action: Callable[[], Any]) -> int:
 
 
 def complain(sentence: str, code: int) -> int:
-    """Prints `workbench: sentence` on stderr, and gives the code back."""
+    """Prints `workbench: sentence` on stderr, and returns `code`."""
     from workbench.text import safe
 
     try:

@@ -56,9 +56,9 @@ def shown_default(field: Field) -> str:
     return "" if field.default in ("", None, []) else field.kind.write(field.default)
 
 
-def params_from_flags(experiment: Experiment, given: dict[str, Any]) -> Any:
+def params_from_flags(experiment: Experiment, values: dict[str, Any]) -> Any:
     """Validated parameters. Raises UserError naming flag and bounds, or the file and its line."""
-    typed = {name: value for name, value in given.items() if value is not None}
+    typed = {name: value for name, value in values.items() if value is not None}
     for field in fields(experiment.params):
         if isinstance(value := typed.get(field.name), str):
             check_text(field.flag, value)

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from workbench.worker.client import WorkerClient, WorkerSpec
 
 _TICK = 0.2
-"""seconds between two looks at the progress"""
-GONE_LOOKS = 10
-"""looks, a tick apart, at what a worker that hung up has left of the step"""
-WORTH_SAYING = 2.0
-"""seconds; of a shorter run nothing is said before it begins"""
+"""seconds between two reads of the progress"""
+POLLS_AFTER_HANGUP = 10
+"""reads of the step, a tick apart, after its worker hung up"""
+SHORTEST_ANNOUNCED = 2.0
+"""seconds; the cost of a shorter run is not announced"""
 
 
 async def follow_step(spec: WorkerSpec, submit: Submit, line: ProgressLine) -> StepRecord:
-    """Submits a step and gives it when it is over, whatever its end.
+    """Submits a step and returns its record when it is over, whatever its end.
 
     Ctrl+C cancels it and keeps what there is; a second one leaves at once. Raises UserError where the worker refuses
     or cannot be started.
@@ -52,12 +52,12 @@ class _Follower:
         self._client, self._submit, self._line, self._interrupts = client, submit, line, interrupts
         self._step: int | None = None
         self._cancelling = False
-        self._cost_told = False
+        self._cost_shown = False
 
     async def run(self) -> StepRecord:
         from workbench.worker.client import run_step
 
-        waiting = asyncio.ensure_future(run_step(self._client, self._submit, self._heard))
+        waiting = asyncio.ensure_future(run_step(self._client, self._submit, self._on_submitted))
         try:
             while not waiting.done():
                 await asyncio.wait(
@@ -71,7 +71,7 @@ class _Follower:
                     self._cancelling = True
                     await self._cancel(self._step)
                 if self._step is not None:
-                    self._tell_cost()
+                    self._show_cost()
                     self._line.show(self._record(), self._client.status, "cancelling" if self._cancelling else "")
             waiting.result()
         except UserError:
@@ -84,29 +84,29 @@ class _Follower:
         return self._record()
 
     async def _end_without_worker(self) -> StepRecord | None:
-        """What the file says became of the step, whose process may still be on its way out; None for nothing."""
-        for _ in range(GONE_LOOKS):
+        """The step as the session file has it, whose process may still be ending; None where it was never begun."""
+        for _ in range(POLLS_AFTER_HANGUP):
             record = self._record() if self._step is not None else None
             if record is None or record.status in FINISHED:
                 return record
             await asyncio.sleep(_TICK)
         return None
 
-    def _tell_cost(self) -> None:
+    def _show_cost(self) -> None:
         """Once, as soon as the model and its rate are known; what takes no time needs no line."""
         status = self._client.status
-        if self._cost_told or status is None or status.info is None:
+        if self._cost_shown or status is None or status.info is None:
             return
         name, params = self._submit.experiment, self._submit.params
         cost = cost_of(name, params, status.info)
         took = None if cost is None else seconds_of(name, cost, status.info)
-        if cost is None or (took is not None and took < WORTH_SAYING):
-            self._cost_told = True
+        if cost is None or (took is not None and took < SHORTEST_ANNOUNCED):
+            self._cost_shown = True
         elif took is not None:
-            self._cost_told = True
+            self._cost_shown = True
             self._line.keep(cost_line(name, params, status.info))
 
-    def _heard(self, step: int) -> None:
+    def _on_submitted(self, step: int) -> None:
         self._step = step
 
     def _record(self) -> StepRecord:
@@ -115,18 +115,18 @@ class _Follower:
             return reader.step(self._step)
 
     async def _cancel(self, step: int) -> None:
-        with contextlib.suppress(UserError):  # over before the word arrived
+        with contextlib.suppress(UserError):  # the step ended before the message arrived
             await self._client.request(Cancel(session=self._submit.session, step=step))
 
 
 class _Interrupts:
-    """Ctrl+C as something to be asked about, not an exception in the middle."""
+    """Counts presses of Ctrl+C, in place of an exception wherever the program is."""
 
     def __init__(self) -> None:
         self.count = 0
         self._event = asyncio.Event()
 
-    def _came(self) -> None:
+    def _on_interrupt(self) -> None:
         self.count += 1
         self._event.set()
 
@@ -135,9 +135,9 @@ class _Interrupts:
         self._event.clear()
         await self._event.wait()
 
-    async def unless(self, wanted: Coroutine[Any, Any, WorkerClient]) -> WorkerClient:
-        """What is wanted; raises KeyboardInterrupt where Ctrl+C comes first."""
-        task, interrupted = asyncio.ensure_future(wanted), asyncio.ensure_future(self.next())
+    async def unless(self, awaited: Coroutine[Any, Any, WorkerClient]) -> WorkerClient:
+        """The result of `awaited`. Raises KeyboardInterrupt where Ctrl+C comes first."""
+        task, interrupted = asyncio.ensure_future(awaited), asyncio.ensure_future(self.next())
         await asyncio.wait({task, interrupted}, return_when=asyncio.FIRST_COMPLETED)
         interrupted.cancel()
         if not task.done():
@@ -149,7 +149,7 @@ class _Interrupts:
     def _listening(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
         try:
-            loop.add_signal_handler(signal.SIGINT, self._came)
+            loop.add_signal_handler(signal.SIGINT, self._on_interrupt)
         except (NotImplementedError, RuntimeError, ValueError):  # not in the main thread
             yield
             return

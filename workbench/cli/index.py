@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 COLUMNS = ("family", "best", "vr", "kurtosis", "positive", "max", "min", "promotes")
-"""of a query's table, where the index has them"""
+"""columns of a query's table, where the index has them"""
 
 
 @click.group("index", help="What every neuron of a model does on a text: build it, look it up, check it.")
@@ -26,7 +26,7 @@ def index_command() -> None:
     pass
 
 
-def _named(command: F) -> F:
+def _index_argument(command: F) -> F:
     return click.argument("name", metavar="INDEX")(command)
 
 
@@ -51,13 +51,13 @@ def build_command(as_json: bool, session: Path | None, corpus: str, **values: An
     path = Path(corpus).expanduser()
     # The worker has another working folder.
     values["corpus"] = str(path.absolute()) if path.exists() else corpus
-    own = {name: values.pop(name, None) for name in ("model", "device", "dtype")}
-    found = experiment("index")
+    model_flags = {name: values.pop(name, None) for name in ("model", "device", "dtype")}
+    definition = experiment("index")
     _, code = run_and_print(
-        worker_spec(settings, own["model"], own["device"], own["dtype"]),
+        worker_spec(settings, model_flags["model"], model_flags["device"], model_flags["dtype"]),
         session_path(session),
-        found.name,
-        make_params(found.params, values),
+        definition.name,
+        make_params(definition.params, values),
         printer=None if as_json else Printer(theme=settings.theme),
         as_json=as_json,
     )
@@ -76,12 +76,12 @@ def list_command(as_json: bool) -> None:
     from workbench.text import count, size
     from workbench.views import Column, Table
 
-    found = list_indexes()
+    indexes = list_indexes()
     if as_json:
-        print_json(found)
+        print_json(indexes)
         return
     rows: list[list[Any]] = []
-    for info in found:
+    for info in indexes:
         what = f"{count(info.tokens)} tokens" if info.kind == "data" else "weights alone"
         state = info.problem or ("ready" if info.complete else f"unfinished, {count(info.wanted)} wanted")
         if info.kind == "weights" and not info.problem and not info.complete:
@@ -92,7 +92,7 @@ def list_command(as_json: bool) -> None:
 
 
 @index_command.command("info", help="Everything an index says of itself.")
-@_named
+@_index_argument
 @json_option
 def info_command(name: str, as_json: bool) -> None:
     from workbench.cli.output import print_json
@@ -144,17 +144,17 @@ def verify_command(name: str | None, as_json: bool) -> None:
     from workbench.index.store import find_folder, list_indexes, verify
 
     folders = [find_folder(name)] if name else [Path(info.path) for info in list_indexes()]
-    found = {folder.name: verify(folder) for folder in folders}
+    problems_by_index = {folder.name: verify(folder) for folder in folders}
     if as_json:
-        print_json(found)
-    for folder, problems in found.items() if not as_json else ():
+        print_json(problems_by_index)
+    for folder, problems in problems_by_index.items() if not as_json else ():
         click.echo(f"{folder}: {'; '.join(problems) if problems else 'whole, every checksum fits'}")
-    if any(found.values()):
+    if any(problems_by_index.values()):
         raise SystemExit(1)
 
 
 @index_command.command("rm", help="Remove an index.")
-@_named
+@_index_argument
 def rm_command(name: str) -> None:
     from workbench.index.store import describe, find_folder, remove
     from workbench.text import size
@@ -178,7 +178,7 @@ def top_command(unit: str, name: str, examples: int, as_json: bool) -> None:
     from workbench.report import Report
     from workbench.units import Neuron, parse_unit
 
-    index = _open(name)
+    index = _open_index(name)
     neuron = parse_unit(unit, index.info)
     if not isinstance(neuron, Neuron):
         raise UserError(f"{neuron} is no neuron: give one like L12.N345")
@@ -209,7 +209,7 @@ def query_command(expression: str, name: str, sort: str, limit: int, as_json: bo
     from workbench.text import count
     from workbench.views import Column, Table
 
-    index = _open(name)
+    index = _open_index(name)
     ids = query.parse(expression, index.columns).run(index)
     by = sort.lstrip("-")
     if by:
@@ -252,7 +252,7 @@ def _cell(index: NeuronIndex, name: str, neuron: int) -> Any:
     return None if value != value else float(value)  # nan
 
 
-def _open(name: str) -> NeuronIndex:
+def _open_index(name: str) -> NeuronIndex:
     from workbench.index.reader import NeuronIndex
     from workbench.index.store import best_index, find_folder
 

@@ -15,9 +15,9 @@ def models_command(as_json: bool) -> None:
     from workbench.settings import load
     from workbench.text import count, size
 
-    found = list_models()
+    models = list_models()
     if as_json:
-        print_json(found)
+        print_json(models)
         return
     from workbench.drawing import draw
     from workbench.views import Column, Table
@@ -32,7 +32,7 @@ def models_command(as_json: bool) -> None:
             model.dtype or None,
             model.problem or "ready",
         ]
-        for model in found
+        for model in models
     ]
     columns = [
         Column(name="model"),

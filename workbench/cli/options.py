@@ -33,32 +33,32 @@ def model_options() -> list[click.Option]:
     ]
 
 
-def from_group(name: str, given: Any) -> Any:
-    """A flag given to the command, else to `workbench` before it."""
+def from_group(name: str, value: Any) -> Any:
+    """The value of a command's flag, else of the same flag given to `workbench` before the command."""
     context = click.get_current_context(silent=True)
     before = (context.find_root().obj or {}) if context else {}
-    return given if given is not None else before.get(name)
+    return value if value is not None else before.get(name)
 
 
 def worker_spec(settings: Settings, model: str | None, device: str | None, dtype: str | None) -> WorkerSpec:
     """The worker that is meant. Raises UserError for a device or dtype that has no such name."""
-    from workbench.settings import Settings as Known
+    from workbench.settings import Settings as SettingsType
     from workbench.worker.place import WorkerSpec  # the client would bring numpy before the first paint
 
-    wanted = {
+    flags = {
         "model": from_group("model", model) or settings.model,
         "device": from_group("device", device) or settings.device,
         "dtype": from_group("dtype", dtype) or settings.dtype,
     }
-    check(Known, {"device": wanted["device"], "dtype": wanted["dtype"]})
-    folder = Path(wanted["model"]).expanduser()
+    check_flags(SettingsType, {"device": flags["device"], "dtype": flags["dtype"]})
+    folder = Path(flags["model"]).expanduser()
     if folder.is_dir():  # the worker has another working folder
-        wanted["model"] = str(folder.absolute())
-    return WorkerSpec(**wanted)
+        flags["model"] = str(folder.absolute())
+    return WorkerSpec(**flags)
 
 
-def check(settings: type[Settings], values: dict[str, Any]) -> None:
-    """Raises UserError where a flag's value is none that the setting of this name takes."""
+def check_flags(settings: type[Settings], values: dict[str, Any]) -> None:
+    """Raises UserError where the setting of the same name does not take a flag's value."""
     import msgspec
 
     from workbench.settings import listing
@@ -71,11 +71,11 @@ def check(settings: type[Settings], values: dict[str, Any]) -> None:
             raise UserError(f"--{name} {value}: there is no such {name} ({meaning})") from None
 
 
-def session_path(given: Path | None) -> Path:
-    """The session a command writes to: the one given, else one file a day."""
+def session_path(session: Path | None) -> Path:
+    """The session a command writes to: that of its flag, else one file a day."""
     from workbench.paths import sessions_dir
 
-    path = from_group("session", given)
+    path = from_group("session", session)
     if path is None:
         path = sessions_dir() / f"shell-{time.strftime('%Y-%m-%d')}.db"
         try:

@@ -23,10 +23,10 @@ MAX_WIDTH = 140
 _NO_TERMINAL = 100
 
 
-def page_width(wanted: int | None = None) -> int:
-    """Cells to draw in: as asked, else the terminal's up to MAX_WIDTH; 100 where there is none."""
-    if wanted:
-        return wanted
+def page_width(cells: int | None = None) -> int:
+    """Cells to draw in: `cells`, else the terminal's up to MAX_WIDTH; 100 where there is none."""
+    if cells:
+        return cells
     columns = shutil.get_terminal_size((_NO_TERMINAL, 40)).columns
     return max(20, min(MAX_WIDTH, columns))
 
@@ -49,7 +49,7 @@ class Printer:
 
     @cached_property
     def _console(self) -> Console:
-        """For escape codes; where there are no colours, dim and bold are left."""
+        """Writes escape codes; without colours, dim and bold remain."""
         from rich.console import Console
 
         return Console(
@@ -61,26 +61,26 @@ class Printer:
             emoji=False,
         )
 
-    def text(self, text: str, look: str = "", indent: str = "") -> None:
+    def text(self, text: str, text_style: str = "", indent: str = "") -> None:
         """Running text, wrapped to the page."""
-        self.lines(paragraph(text, self.width, self.style, look, indent))
+        self.lines(paragraph(text, self.width, self.style, text_style, indent))
 
-    def word(self, text: str, look: str = "") -> None:
+    def word(self, text: str, text_style: str = "") -> None:
         """One line that is not to be broken (a command to copy), however long."""
-        self.lines([Line(self.style.clean_text(text), style=look, end="", no_wrap=True)])
+        self.lines([Line(self.style.clean_text(text), style=text_style, end="", no_wrap=True)])
 
     def definitions(self, rows: Iterable[tuple[str, str, str]]) -> None:
         """Names with their meaning beside them, wrapped, and dim facts (type, bounds, default) under it."""
         rows = list(rows)
         margin = min(24, max((width(name) for name, _, _ in rows), default=0) + 2)
         for name, meaning, facts in rows:
-            told = paragraph(meaning, self.width - margin, self.style)
-            told += paragraph(facts, self.width - margin, self.style, "dim") if facts else []
+            lines = paragraph(meaning, self.width - margin, self.style)
+            lines += paragraph(facts, self.width - margin, self.style, "dim") if facts else []
             first = Line(self.style.clean_text(name), style="bold" if width(name) < margin else "", end="")
             if width(name) >= margin:
                 self.lines([first])
                 first = Line("", end="")
-            for at, line in enumerate(told):
+            for at, line in enumerate(lines):
                 start = first if at == 0 else Line("", end="")
                 self.lines([Line.assemble(start, " " * (margin - start.cell_len), line)])
 

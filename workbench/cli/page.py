@@ -86,8 +86,8 @@ def print_step(printer: Printer, path: Path, record: StepRecord, views: list[Any
         printer.text(f"expected: {record.expected}", "dim")
     for at, view in enumerate(views):
         printer.blank()
-        said = at and view.note == views[at - 1].note  # what is under every view is said under the first
-        shown = msgspec.structs.replace(view, note="") if said else view
+        repeated = at and view.note == views[at - 1].note  # a note of all views is printed under the first
+        shown = msgspec.structs.replace(view, note="") if repeated else view
         printer.lines(draw(shown, printer.width, style=style))
     if problems or record.remarks:
         printer.blank()
@@ -107,12 +107,12 @@ def next_command(step: NextStep, record: StepRecord) -> str:
     """The `workbench run …` line of a suggestion, on the same model and under the edits it means."""
     try:
         edits = step_edits(record)
-        found = experiment(step.experiment)
-        params = make_params(found.params, step.params)
+        definition = experiment(step.experiment)
+        params = make_params(definition.params, step.params)
         if step.edits is not None:
             edits = parse_edits(step.edits)
         ref = record.model.ref if record.model and record.model.ref != "default" else None
-        return command_line(found.name, params, edits, model=ref, seed=record.seed)
+        return command_line(definition.name, params, edits, model=ref, seed=record.seed)
     except UserError:
         return shlex.join(["workbench", "run", step.experiment])
 

@@ -23,7 +23,7 @@ from workbench.errors import UserError
 def pin_command(file: Path, units: str, name: str, remove: bool, as_json: bool) -> None:
     from workbench.cli.output import print_json
     from workbench.cli.page import short_path
-    from workbench.cli.sessions import open_session, told_worker
+    from workbench.cli.sessions import open_session, send_to_worker
     from workbench.session.writer import SessionWriter
     from workbench.units import check_set_name, parse_units
     from workbench.worker.protocol import Pin
@@ -35,27 +35,29 @@ def pin_command(file: Path, units: str, name: str, remove: bool, as_json: bool) 
         with open_session(file) as reader:
             model = reader.model()
     if units:
-        named = [str(unit) for unit in parse_units(units, model)]
+        addresses = [str(unit) for unit in parse_units(units, model)]
         try:
             with SessionWriter(file) as writer:
-                for unit in named:
+                for unit in addresses:
                     writer.pin(unit, name, remove)
         except UserError:
             # a worker that has the session open is the one who writes
             if not all(
-                told_worker(Pin(session=str(file.absolute()), unit=unit, name=name, remove=remove)) for unit in named
+                send_to_worker(Pin(session=str(file.absolute()), unit=unit, name=name, remove=remove))
+                for unit in addresses
             ):
                 raise
         if not as_json:
             where = f"{'basket:' + name if name else 'the basket'} of {short_path(file.absolute())}"
-            click.echo(f"{', '.join(named)} {'left' if remove else 'in'} {where}")
+            click.echo(f"{', '.join(addresses)} {'left' if remove else 'in'} {where}")
             return
     with open_session(file) as reader:
         pins = reader.pins()
     if as_json:
         print_json([{"unit": pin.unit, "set": pin.name} for pin in pins])
         return
-    for at in sorted({pin.name for pin in pins}):
-        click.echo(f"{'basket:' + at if at else 'basket'}  {', '.join(pin.unit for pin in pins if pin.name == at)}")
+    for set_name in sorted({pin.name for pin in pins}):
+        listed = ", ".join(pin.unit for pin in pins if pin.name == set_name)
+        click.echo(f"{'basket:' + set_name if set_name else 'basket'}  {listed}")
     if not pins:
         click.echo(f"nothing is pinned in {short_path(file.absolute())}")

@@ -1,4 +1,4 @@
-"""The one line on stderr that says how far a step is; nothing where stderr is no terminal."""
+"""The progress of a step, in one line on stderr; nothing where stderr is no terminal."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from workbench.session.records import StepRecord
     from workbench.worker.protocol import WorkerStatus
 
-_BAR = 16
-_QUIET = 0.3
+_BAR_CELLS = 16
+_QUIET_SECONDS = 0.3
 """seconds before anything is shown: a quick step needs no progress"""
 
 
 class ProgressLine:
-    """Rewrites itself in place."""
+    """A line that is rewritten in place."""
 
-    def __init__(self, wanted: bool = True) -> None:
-        self._on = wanted and sys.stderr.isatty()
+    def __init__(self, enabled: bool = True) -> None:
+        self._on = enabled and sys.stderr.isatty()
         self._utf8 = speaks_utf8(sys.stderr)
         self._began = time.monotonic()
         self._shown = ""
@@ -34,14 +34,14 @@ class ProgressLine:
     def show(self, record: StepRecord, status: WorkerStatus | None, prefix: str = "") -> None:
         """Where the step is: waiting for the model, or how much of it is done."""
         if record.status == "queued" or not (record.progress.stage or record.progress.unit):
-            told = worker_words(status)
+            words = worker_words(status)
         else:
-            told = f"{record.experiment} · {progress_words(record.progress, self._utf8)}"
-        self.say(f"{prefix} · {told}" if prefix else told)
+            words = f"{record.experiment} · {progress_words(record.progress, self._utf8)}"
+        self.say(f"{prefix} · {words}" if prefix else words)
 
     def say(self, text: str) -> None:
         """Shows `text` instead of what was there."""
-        if not self._on or time.monotonic() - self._began < _QUIET:
+        if not self._on or time.monotonic() - self._began < _QUIET_SECONDS:
             return
         text = shorten(safe(text), max(10, shutil.get_terminal_size((80, 24)).columns - 1))
         if not self._utf8:
@@ -57,7 +57,7 @@ class ProgressLine:
         click.echo(safe(text), err=True)
 
     def clear(self) -> None:
-        """Leaves no trace."""
+        """Removes the line."""
         if self._shown:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
@@ -65,7 +65,7 @@ class ProgressLine:
 
 
 def worker_words(status: WorkerStatus | None) -> str:
-    """What the worker is at, in words: `loading · 40 % · 9 s left`."""
+    """What the worker is doing, in words: `loading · 40 % · 9 s left`."""
     if status is None:
         return "waiting for the worker"
     parts = [status.stage if status.stage not in ("ready", "busy") else "waiting its turn"]
@@ -86,7 +86,7 @@ def progress_words(progress: Progress, bar: bool = True) -> str:
     if progress.total:
         share = min(1.0, progress.done / progress.total)
         full, empty = ("▇", "·") if bar else ("#", "-")
-        parts.append(full * round(share * _BAR) + empty * (_BAR - round(share * _BAR)))
+        parts.append(full * round(share * _BAR_CELLS) + empty * (_BAR_CELLS - round(share * _BAR_CELLS)))
         parts.append(f"{count(progress.done)} of {count(progress.total)} {progress.unit}".strip())
         if rate:
             parts.append(f"{number(rate)} a second")

@@ -44,7 +44,7 @@ def run_and_print(
     as_json: bool = False,
     out: Path | None = None,
 ) -> tuple[StepRecord, int]:
-    """Runs one experiment in the worker and prints its step; the finished step and the exit code.
+    """Runs one experiment in the worker and prints its step. Returns the finished step and the exit code.
 
     `session` is an absolute path, made if there is none; `names` are those of prompt sets, by parameter. Raises
     UserError where the worker refuses.
@@ -83,34 +83,34 @@ def run_and_print(
     return record, _ENDS.get(record.status, FAILED)
 
 
-def _run_one(found: Experiment, given: dict[str, Any]) -> int:
-    """The command of one experiment."""
+def _run_from_flags(definition: Experiment, values: dict[str, Any]) -> int:
+    """Runs an experiment with the values of its command's flags. Returns the exit code."""
     from workbench.cli.output import Printer
     from workbench.settings import load
 
-    _keep_directions(given.pop("direction", ()))
-    typed = given.pop("edit", ())
-    own = {name: given.pop(name) for name in ("model", "device", "dtype", "session", "seed", "expect")}
-    as_json, out, width = given.pop("as_json"), given.pop("out"), given.pop("width")
-    session = session_path(own["session"])
-    given, names = read_sets(found.params, given, session)
-    params = params_from_flags(found, given)
-    check_text("--expect", own["expect"])
+    _keep_directions(values.pop("direction", ()))
+    typed = values.pop("edit", ())
+    common = {name: values.pop(name) for name in ("model", "device", "dtype", "session", "seed", "expect")}
+    as_json, out, width = values.pop("as_json"), values.pop("out"), values.pop("width")
+    session = session_path(common["session"])
+    values, names = read_sets(definition.params, values, session)
+    params = params_from_flags(definition, values)
+    check_text("--expect", common["expect"])
     if out:
         from workbench.cli.arrays import check_out
 
         check_out(out)
     settings = load()
-    spec = worker_spec(settings, own["model"], own["device"], own["dtype"])
+    spec = worker_spec(settings, common["model"], common["device"], common["dtype"])
     edits = read_edits(typed, str(session))
     _, code = run_and_print(
         spec,
         session,
-        found.name,
+        definition.name,
         params,
         edits,
-        seed=own["seed"],
-        expected=own["expect"],
+        seed=common["seed"],
+        expected=common["expect"],
         names=names,
         printer=None if as_json else Printer(width, settings.theme),
         as_json=as_json,
@@ -119,22 +119,24 @@ def _run_one(found: Experiment, given: dict[str, Any]) -> int:
     return code
 
 
-def _keep_directions(named: Sequence[str]) -> None:
+def _keep_directions(assignments: Sequence[str]) -> None:
     from workbench.artifacts.direction import keep_direction
 
-    for text in named:
-        name, equals, file = text.partition("=")
+    for assignment in assignments:
+        name, equals, file = assignment.partition("=")
         if not equals or not file:
-            raise UserError(f"--direction {text}: a name and a file are wanted, for example --direction refusal=r.npy")
+            raise UserError(
+                f"--direction {assignment}: a name and a file are wanted, for example --direction refusal=r.npy"
+            )
         keep_direction(name.removeprefix("@"), Path(file).expanduser())
 
 
-def experiment_command(found: Experiment, *arguments: click.Argument) -> click.Command:
+def experiment_command(definition: Experiment, *arguments: click.Argument) -> click.Command:
     """The command of an experiment; parameters that are `arguments` are typed without a flag."""
     named = {argument.name for argument in arguments}
     options: list[click.Parameter] = [*arguments]
-    options += [option for option in parameter_flags(found) if option.name not in named]
-    if found.takes_edits:
+    options += [option for option in parameter_flags(definition) if option.name not in named]
+    if definition.takes_edits:
         options.append(
             click.Option(
                 ["--edit"],
@@ -164,24 +166,24 @@ def experiment_command(found: Experiment, *arguments: click.Argument) -> click.C
         click.Option(["--width"], type=click.IntRange(20, 1000), metavar="CELLS", help="Draw this wide."),
     ]
     return click.Command(
-        found.name,
+        definition.name,
         params=list(options),
-        callback=lambda **given: _run_one(found, given),
-        help=f"{found.help}\n\n\b\nFor example:\n  {example(found)}",
-        short_help=found.summary,
+        callback=lambda **values: _run_from_flags(definition, values),
+        help=f"{definition.help}\n\n\b\nFor example:\n  {example(definition)}",
+        short_help=definition.summary,
     )
 
 
-def example(found: Experiment) -> str:
+def example(definition: Experiment) -> str:
     """A command line that works: the parameters' own examples."""
     from workbench.params import fields, make_params
 
-    shown = {field.name: field.example for field in fields(found.params) if field.example and not field.more}
-    return command_line(found.name, make_params(found.params, shown))
+    shown = {field.name: field.example for field in fields(definition.params) if field.example and not field.more}
+    return command_line(definition.name, make_params(definition.params, shown))
 
 
 class _Run(click.Group):
-    """One command for each experiment; a file that is added is a command that is there."""
+    """One command for each registered experiment."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(experiments())

@@ -27,9 +27,9 @@ def sessions_command(as_json: bool) -> None:
     from workbench.cli.output import print_json
     from workbench.session.places import list_sessions
 
-    found = list_sessions()
+    summaries = list_sessions()
     if as_json:
-        print_json(found)
+        print_json(summaries)
         return
     from workbench.cli.page import short_path
     from workbench.drawing import draw
@@ -38,8 +38,14 @@ def sessions_command(as_json: bool) -> None:
 
     printer = _printer()
     rows = [
-        [item.title, item.steps, when(item.changed), item.problem or item.last, short_path(Path(item.path))]
-        for item in found
+        [
+            summary.title,
+            summary.steps,
+            when(summary.changed),
+            summary.problem or summary.last,
+            short_path(Path(summary.path)),
+        ]
+        for summary in summaries
     ]
     columns = [
         Column(name="session"),
@@ -84,7 +90,7 @@ def show_command(file: Path, step: int | None, as_json: bool, width: int | None)
             print_json(step_json(reader.path, record, views))
             return
         printer = _printer(width)
-        printer.text(_asked(reader, step), "dim")
+        printer.text(_step_summary(reader, step), "dim")
         print_step(printer, reader.path, record, views, problems)
         _print_notes(printer, reader.notes(step))
 
@@ -110,7 +116,7 @@ def replay_command(file: Path, text: bool, width: int | None) -> int | None:
             views, problems = load_views(reader, row.id)
             printer.blank()
             printer.lines([_rule(printer, row)])
-            printer.text(_asked(reader, row.id), "dim")
+            printer.text(_step_summary(reader, row.id), "dim")
             print_step(printer, reader.path, record, views, problems)
             _print_notes(printer, reader.notes(row.id))
     return None
@@ -133,14 +139,14 @@ def note_command(file: Path, text: str, step: int | None) -> None:
             writer.note(text, step)
     except UserError:
         # a worker that has the session open is the one who writes
-        if not told_worker(Note(session=str(file.absolute()), text=text, step=step)):
+        if not send_to_worker(Note(session=str(file.absolute()), text=text, step=step)):
             raise
     about = f" about step {step}" if step else ""
     click.echo(f"the note{about} is in {short_path(file.absolute())}")
 
 
-def told_worker(message: Note | Pin | RemoveArtifact) -> bool:
-    """Whether one of the running workers took it."""
+def send_to_worker(message: Note | Pin | RemoveArtifact) -> bool:
+    """Sends it to the running workers until one has done it. Returns whether one has."""
     from workbench.worker.protocol import Done
     from workbench.worker.start import ask, scan
 
@@ -180,10 +186,10 @@ def _print_rows(printer: Printer, reader: SessionReader, rows: list[StepRow]) ->
     table = []
     for row in rows:
         indent = "  " * (depths[row.id] - 1) + mark if depths[row.id] else ""
-        found = f"{row.status}: {row.error}" if row.error else row.headline or row.status
+        outcome = f"{row.status}: {row.error}" if row.error else row.headline or row.status
         expected = f" (expected: {row.expected})" if row.expected else ""
         took = seconds(row.seconds) if row.seconds is not None else None
-        table.append([row.id, indent + row.experiment, row.label, row.edits, found + expected, took])
+        table.append([row.id, indent + row.experiment, row.label, row.edits, outcome + expected, took])
     columns = [
         Column(name="step", kind="int"),
         Column(name="experiment"),
@@ -210,7 +216,7 @@ def _depths(rows: list[StepRow]) -> dict[int, int]:
     return depths
 
 
-def _asked(reader: SessionReader, step: int) -> str:
+def _step_summary(reader: SessionReader, step: int) -> str:
     """What a step did, to what, when."""
     row = reader.row(step)
     if row is None:
@@ -233,7 +239,7 @@ def _print_notes(printer: Printer, notes: list[NoteRow]) -> None:
 
 
 def when(moment: float) -> str:
-    """A time as one says it: `14:02`, `yesterday 14:02`, `2026-11-20`."""
+    """A time in short: `14:02`, `yesterday 14:02`, `2026-11-20`."""
     then, now = time.localtime(moment), time.localtime()
     day = time.strftime("%Y-%m-%d", then)
     if day == time.strftime("%Y-%m-%d", now):

@@ -18,20 +18,20 @@ def settings_command(example: bool, as_json: bool) -> None:
         click.echo(settings.example(), nl=False)
         return
     path = config_file()
-    found = list(settings.listing(settings.load(path)))
+    entries = list(settings.listing(settings.load(path)))
     if as_json:
         from workbench.cli.output import print_json
 
-        print_json({"path": str(path), "settings": {item.name: item.value for item in found}})
+        print_json({"path": str(path), "settings": {entry.name: entry.value for entry in entries}})
         return
     from workbench.cli.output import Printer
     from workbench.cli.page import short_path
 
     printer = Printer(theme=settings.load(path).theme)
-    there = "" if path.exists() else " (not there yet: workbench settings --example prints one)"
-    printer.text(f"{short_path(path)}{there}", "dim")
+    hint = "" if path.exists() else " (not there yet: workbench settings --example prints one)"
+    printer.text(f"{short_path(path)}{hint}", "dim")
     printer.blank()
     printer.definitions(
-        (f"{item.name} = {settings.toml(item.value)}", item.help, f"default {settings.toml(item.default)}")
-        for item in found
+        (f"{entry.name} = {settings.toml(entry.value)}", entry.help, f"default {settings.toml(entry.default)}")
+        for entry in entries
     )

@@ -17,10 +17,10 @@ from workbench.errors import UserError
 if TYPE_CHECKING:
     from workbench.worker.protocol import WorkerStatus
 
-_TAIL = 200
+_TAIL_LINES = 200
 """lines of a log that are printed"""
-_LOOK = 0.3
-"""seconds between looks at a log that is followed"""
+_POLL_SECONDS = 0.3
+"""seconds between reads of a log that is followed"""
 
 
 @click.command("ps", help="List the workers that are running, with the process ids of both their processes.")
@@ -28,11 +28,11 @@ _LOOK = 0.3
 def ps_command(as_json: bool) -> None:
     from workbench.worker.client import list_workers
 
-    found = list_workers()
+    workers = list_workers()
     if as_json:
         from workbench.cli.output import print_json
 
-        print_json([_json(worker) for worker in found])
+        print_json([_json(worker) for worker in workers])
         return
     from workbench.cli.output import Printer
     from workbench.drawing import draw
@@ -52,7 +52,7 @@ def ps_command(as_json: bool) -> None:
             size(worker.memory) if worker.memory else None,
             seconds(worker.idle_seconds) if not worker.jobs else None,
         ]
-        for worker in found
+        for worker in workers
     ]
     columns = [
         Column(name="pid"),
@@ -91,21 +91,21 @@ def _json(worker: WorkerStatus) -> dict[str, object]:
 def stop_command(pid: int | None, everyone: bool, when: Literal["now", "idle"]) -> None:
     from workbench.worker.client import list_workers, stop_workers
 
-    found = list_workers()
+    workers = list_workers()
     if pid is not None and everyone:
         raise UserError("a pid and --all were both given: leave one out")
-    if not found and pid is None:
+    if not workers and pid is None:
         click.echo("no worker is running")
         return
-    chosen = [worker.pid for worker in found if pid in (None, worker.pid, worker.model_pid)]
+    chosen = [worker.pid for worker in workers if pid in (None, worker.pid, worker.model_pid)]
     if not chosen:
-        running = ", ".join(str(worker.pid) for worker in found) or "none"
+        running = ", ".join(str(worker.pid) for worker in workers) or "none"
         raise UserError(f"there is no worker {pid}: running are {running}")
     if len(chosen) > 1 and not everyone:
         raise UserError(f"several workers are running ({', '.join(map(str, chosen))}): name one, or say --all")
-    for one in chosen:
-        asyncio.run(stop_workers(one, when))
-        click.echo(f"stopped {one}")
+    for worker_pid in chosen:
+        asyncio.run(stop_workers(worker_pid, when))
+        click.echo(f"stopped {worker_pid}")
 
 
 @click.command("logs", help="Print the log of the worker with this PID, of the only one, or of the one that ran last.")
@@ -128,9 +128,11 @@ def _log_of(pid: int | None) -> Path:
     if pid is None:
         running = list_workers()
         if len(running) > 1:
-            raise UserError(f"several workers are running ({', '.join(str(one.pid) for one in running)}): name one")
+            raise UserError(
+                f"several workers are running ({', '.join(str(worker.pid) for worker in running)}): name one"
+            )
         return log_path(pid=running[0].pid if running else None)
-    control = next((one.pid for one in list_workers() if pid in (one.pid, one.model_pid)), pid)
+    control = next((worker.pid for worker in list_workers() if pid in (worker.pid, worker.model_pid)), pid)
     return log_path(pid=control)
 
 
@@ -138,12 +140,12 @@ def _lines(path: Path, follow: bool) -> Iterator[str]:
     """The last lines of a log; with `follow`, those that come too."""
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
-            yield from file.readlines()[-_TAIL:]
+            yield from file.readlines()[-_TAIL_LINES:]
             while follow:
                 line = file.readline()
                 if line:
                     yield line
                 else:
-                    time.sleep(_LOOK)
+                    time.sleep(_POLL_SECONDS)
     except OSError as error:
         raise UserError(f"the log {path} cannot be read: {error.strerror}") from None

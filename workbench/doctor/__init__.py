@@ -1,4 +1,4 @@
-"""What `workbench doctor` looks at. Each check is a function that gives findings; none of them imports torch here.
+"""What `workbench doctor` looks at. Each check is a function that returns findings; none of them imports torch here.
 
 `workbench.doctor.equality` and `torch_probe` run in processes of their own.
 """
@@ -12,7 +12,7 @@ from workbench.doctor.finding import Check, Finding
 
 
 def checks() -> list[Check]:
-    """All of them, in the order they are told."""
+    """All of them, in the order they are printed."""
     return [*machine.CHECKS, *places.CHECKS, *login.CHECKS, *terminal.CHECKS]
 
 
@@ -23,4 +23,4 @@ def findings() -> Iterator[Finding]:
             yield from check()
         except (OSError, ValueError) as error:
             name = check.__name__.replace("_", " ")
-            yield Finding(name=name, state="look", found=f"could not be looked at: {error}")
+            yield Finding(name=name, state="warning", detail=f"could not be looked at: {error}")

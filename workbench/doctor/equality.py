@@ -66,9 +66,9 @@ def measure(model: str, device: str, dtype: str) -> Equality:
     info = lab.info
     del lab
     gc.collect()
-    hf = _plain(source.path, info.device, info.dtype)
-    down = _output_matrix(hf, layer, info.n_layers, info.d_mlp, info.d_model, "mlp")
-    out = _output_matrix(hf, layer, info.n_layers, info.n_heads * info.d_head, info.d_model, "att")
+    hf = _hf_model(source.path, info.device, info.dtype)
+    mlp_matrix = _output_matrix(hf, layer, info.n_layers, info.d_mlp, info.d_model, "mlp")
+    attention_matrix = _output_matrix(hf, layer, info.n_layers, info.n_heads * info.d_head, info.d_model, "att")
     columns = slice(head * info.d_head, (head + 1) * info.d_head)
 
     def set_neuron(x: Any) -> None:
@@ -77,16 +77,18 @@ def measure(model: str, device: str, dtype: str) -> Equality:
     def scale_head(x: Any) -> None:
         x[..., columns] *= HEAD_FACTOR
 
-    plain = [_run(hf, ids), _run(hf, ids, down, set_neuron), _run(hf, ids, out, scale_head)]
-    off = [float((one - other).abs().max()) for one, other in zip(ours, plain, strict=True)]
+    theirs = [_run(hf, ids), _run(hf, ids, mlp_matrix, set_neuron), _run(hf, ids, attention_matrix, scale_head)]
+    differences = [
+        float((our_logits - plain_logits).abs().max()) for our_logits, plain_logits in zip(ours, theirs, strict=True)
+    ]
     return Equality(
         model=info.name,
         device=info.device,
         dtype=info.dtype,
-        clean=off[0],
-        neuron=off[1],
-        head=off[2],
-        effect=float((plain[1] - plain[0]).abs().max()),
+        clean=differences[0],
+        neuron=differences[1],
+        head=differences[2],
+        effect=float((theirs[1] - theirs[0]).abs().max()),
         edits=texts,
     )
 
@@ -96,7 +98,7 @@ def _logits(forward: Any) -> Any:
     return forward.logits[0].float().cpu()
 
 
-def _plain(path: Any, device: str, dtype: str) -> Any:
+def _hf_model(path: Any, device: str, dtype: str) -> Any:
     import torch
     import transformers
 
@@ -113,7 +115,7 @@ def _output_matrix(hf: Any, layer: int, n_layers: int, n_in: int, n_out: int, pa
     blocks = next(
         module for module in hf.modules() if isinstance(module, torch.nn.ModuleList) and len(module) == n_layers
     )
-    found = []
+    candidates = []
     for name, module in blocks[layer].named_modules():
         weight = getattr(module, "weight", None)
         if weight is None or weight.ndim != 2 or part not in name.lower():
@@ -121,11 +123,11 @@ def _output_matrix(hf: Any, layer: int, n_layers: int, n_in: int, n_out: int, pa
         rows, columns = weight.shape
         shape = (columns, rows) if isinstance(module, torch.nn.Linear) else (rows, columns)  # GPT-2's is [in, out]
         if shape == (n_in, n_out):
-            found.append((name, module))
+            candidates.append((name, module))
     # query, key and value matrices may have the same shape: the output matrix comes last
-    if not found:
+    if not candidates:
         raise UserError(f"no matrix of {n_in} × {n_out} was found in block {layer}: edits cannot be compared here")
-    return found[-1][1]
+    return candidates[-1][1]
 
 
 def _run(hf: Any, ids: Any, module: Any = None, change: Callable[[Any], None] | None = None) -> Any:
@@ -149,10 +151,10 @@ def _run(hf: Any, ids: Any, module: Any = None, change: Callable[[Any], None] | 
 
 def main(model: str, device: str, dtype: str) -> None:
     try:
-        found = measure(model, device, dtype)
+        equality = measure(model, device, dtype)
     except UserError as error:
-        found = Equality(model=model, device=device, dtype=dtype, problem=str(error))
-    print(msgspec.json.encode(found).decode())  # noqa: T201
+        equality = Equality(model=model, device=device, dtype=dtype, problem=str(error))
+    print(msgspec.json.encode(equality).decode())  # noqa: T201
 
 
 if __name__ == "__main__":

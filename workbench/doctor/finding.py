@@ -1,4 +1,4 @@
-"""What a check of the doctor gives."""
+"""What a check of the doctor returns."""
 
 from __future__ import annotations
 
@@ -7,29 +7,30 @@ from typing import Literal
 
 import msgspec
 
-State = Literal["ok", "look", "bad"]
+State = Literal["ok", "warning", "bad"]
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the doctor: what was looked at, how it is, what was found and what to do."""
+    """One line of the doctor: what was checked, its state, the details and what to do."""
 
     name: str
     state: State
-    """ok; look: works, and could be better; bad: something will not work"""
-    found: str
+    """ok; warning: works, and could be better; bad: something will not work"""
+    detail: str = msgspec.field(name="found")
+    """a sentence; `found` in JSON"""
     cure: str = ""
 
 
 Check = Callable[[], list[Finding]]
 
 
-def ok(name: str, found: str) -> Finding:
-    return Finding(name=name, state="ok", found=found)
+def ok(name: str, detail: str) -> Finding:
+    return Finding(name=name, state="ok", detail=detail)
 
 
-def look(name: str, found: str, cure: str) -> Finding:
-    return Finding(name=name, state="look", found=found, cure=cure)
+def warning(name: str, detail: str, cure: str) -> Finding:
+    return Finding(name=name, state="warning", detail=detail, cure=cure)
 
 
-def bad(name: str, found: str, cure: str) -> Finding:
-    return Finding(name=name, state="bad", found=found, cure=cure)
+def bad(name: str, detail: str, cure: str) -> Finding:
+    return Finding(name=name, state="bad", detail=detail, cure=cure)

@@ -9,14 +9,14 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from workbench.doctor.finding import Check, Finding, look, ok
+from workbench.doctor.finding import Check, Finding, ok, warning
 
 _LOGIND = [Path("/etc/systemd/logind.conf"), Path("/usr/lib/systemd/logind.conf"), Path("/lib/systemd/logind.conf")]
 _SECONDS = 3
 
 
 def staying() -> list[Finding]:
-    """systemd ends a user's processes at the last logout where it was told to, unless the user lingers."""
+    """systemd ends a user's processes at the last logout where it is configured to, unless the user lingers."""
     if not Path("/run/systemd/system").is_dir():
         return [ok("after logout", "nothing ends the worker when you log out (no systemd here)")]
     kills = kill_user_processes(_config_files())
@@ -25,12 +25,12 @@ def staying() -> list[Finding]:
         return [ok("after logout", "the worker stays when you log out (KillUserProcesses is off)")]
     if lingers:
         return [ok("after logout", "the worker stays when you log out (you linger)")]
-    found = "KillUserProcesses is on: the worker ends at your last logout, and its running step with it"
-    return [look("after logout", found, "loginctl enable-linger, or work inside systemd-run --user --scope tmux")]
+    detail = "KillUserProcesses is on: the worker ends at your last logout, and its running step with it"
+    return [warning("after logout", detail, "loginctl enable-linger, or work inside systemd-run --user --scope tmux")]
 
 
 def kill_user_processes(files: list[Path]) -> bool:
-    """What logind was told; a later file wins over an earlier one."""
+    """What the configuration of logind says; a later file wins over an earlier one."""
     value = False
     for path in files:
         try:
@@ -54,7 +54,7 @@ def _lingers() -> bool:
     if not shutil.which("loginctl"):
         return Path(f"/var/lib/systemd/linger/{user}").exists()
     try:
-        told = subprocess.run(
+        process = subprocess.run(
             ["loginctl", "show-user", user, "--property=Linger"],
             capture_output=True,
             text=True,
@@ -63,11 +63,11 @@ def _lingers() -> bool:
         )
     except subprocess.TimeoutExpired:
         return False
-    return "Linger=yes" in told.stdout
+    return "Linger=yes" in process.stdout
 
 
 def ssh() -> list[Finding]:
-    """What a dropped line does."""
+    """What happens when the ssh connection drops."""
     if not os.environ.get("SSH_CONNECTION"):
         return []
     within = "inside tmux" if os.environ.get("TMUX") else "inside screen" if os.environ.get("STY") else "directly"

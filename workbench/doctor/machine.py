@@ -10,20 +10,20 @@ import subprocess
 import sys
 from importlib import metadata
 
-from workbench.doctor.finding import Check, Finding, bad, look, ok
+from workbench.doctor.finding import Check, Finding, bad, ok, warning
 from workbench.errors import UserError
 from workbench.text import count, size
 
 _PROBE_SECONDS = 120
-_ENOUGH = 2 << 30
+_ENOUGH_MEMORY = 2 << 30
 """bytes that the default model and its libraries take, with room to spare"""
 
 
 def python() -> list[Finding]:
     version = platform.python_version()
     if sys.prefix == sys.base_prefix and not os.environ.get("CONDA_PREFIX"):
-        found = f"{version}, not in an environment of its own"
-        return [look("Python", found, "python3 -m venv .venv: other packages cannot then break this one")]
+        detail = f"{version}, not in an environment of its own"
+        return [warning("Python", detail, "python3 -m venv .venv: other packages cannot then break this one")]
     return [ok("Python", f"{version}, in an environment of its own")]
 
 
@@ -31,46 +31,50 @@ def packages() -> list[Finding]:
     """The libraries against the ranges that were tested (pyproject.toml)."""
     from packaging.requirements import Requirement
 
-    wrong, found = [], []
+    problems, versions = [], []
     for text in metadata.requires("workbench-lm") or []:
-        wanted = Requirement(text)
-        if wanted.marker and not wanted.marker.evaluate({"extra": ""}):
+        requirement = Requirement(text)
+        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
             continue
         try:
-            version = metadata.version(wanted.name)
+            version = metadata.version(requirement.name)
         except metadata.PackageNotFoundError:
-            wrong.append(f"{wanted.name} is missing")
+            problems.append(f"{requirement.name} is missing")
             continue
-        if not wanted.specifier.contains(version, prereleases=True):
-            wrong.append(f"{wanted.name} {version} is outside {wanted.specifier}")
-        elif wanted.name in ("torch", "transformers", "transformer_lens", "textual"):
-            found.append(f"{wanted.name} {version}")
-    if wrong:
-        return [bad("packages", "; ".join(wrong), "pip install --upgrade workbench-lm, in an environment of its own")]
-    return [ok("packages", ", ".join(found))]
+        if not requirement.specifier.contains(version, prereleases=True):
+            problems.append(f"{requirement.name} {version} is outside {requirement.specifier}")
+        elif requirement.name in ("torch", "transformers", "transformer_lens", "textual"):
+            versions.append(f"{requirement.name} {version}")
+    if problems:
+        return [
+            bad("packages", "; ".join(problems), "pip install --upgrade workbench-lm, in an environment of its own")
+        ]
+    return [ok("packages", ", ".join(versions))]
 
 
 def device() -> list[Finding]:
     """What torch can compute on, asked in a process of its own."""
     try:
-        told = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-m", "workbench.doctor.torch_probe"],
             capture_output=True,
             text=True,
             timeout=_PROBE_SECONDS,
             check=False,
         )
-        data = json.loads(told.stdout.splitlines()[-1])
+        data = json.loads(process.stdout.splitlines()[-1])
     except subprocess.TimeoutExpired:
         return [bad("device", f"torch did not answer in {_PROBE_SECONDS} s", "look whether the GPU's driver hangs")]
     except (IndexError, json.JSONDecodeError):
-        reason = (told.stderr.strip().splitlines() or ["no reason given"])[-1]
+        reason = (process.stderr.strip().splitlines() or ["no reason given"])[-1]
         return [bad("device", f"torch cannot be imported: {reason}", "pip install --force-reinstall torch")]
-    where = [f"{name} ({', '.join(data['dtypes'][name])})" for name in data["devices"]]
+    devices = [f"{name} ({', '.join(data['dtypes'][name])})" for name in data["devices"]]
     if data["problem"]:
-        return [look("device", f"{data['problem']}; computing on {', '.join(where)}", "until then, the CPU is used")]
+        return [
+            warning("device", f"{data['problem']}; computing on {', '.join(devices)}", "until then, the CPU is used")
+        ]
     threads = f"{count(data['threads'])} threads on {count(data['cores'])} usable cores"
-    return [ok("device", f"{', '.join(where)} · auto takes {data['auto']}, {threads}")]
+    return [ok("device", f"{', '.join(devices)} · auto takes {data['auto']}, {threads}")]
 
 
 def memory() -> list[Finding]:
@@ -78,11 +82,11 @@ def memory() -> list[Finding]:
     from workbench.lab.memory import free_memory, holders
 
     free = free_memory("cpu")
-    if free >= _ENOUGH:
+    if free >= _ENOUGH_MEMORY:
         return [ok("memory", f"{size(free)} free")]
-    held = ", ".join(f"{one.name} ({one.pid}) holds {size(one.memory)}" for one in holders("cpu"))
+    held = ", ".join(f"{holder.name} ({holder.pid}) holds {size(holder.memory)}" for holder in holders("cpu"))
     cure = "end something, or ask the job or container for more; workbench stop --all ends idle models"
-    return [look("memory", f"{size(free)} free; {held}", cure)]
+    return [warning("memory", f"{size(free)} free; {held}", cure)]
 
 
 def models() -> list[Finding]:
@@ -90,15 +94,15 @@ def models() -> list[Finding]:
     from workbench.lab.finding.listing import list_models
 
     try:
-        found = list_models()
+        models = list_models()
     except UserError as error:
         return [bad("models", str(error), "look at the folder, or set HF_HOME to another")]
-    ready = [model for model in found if model.ready]
-    told = f"{count(len(ready))} ready, {size(sum(model.size for model in ready))}"
-    default = next((model for model in found if model.ref == "default"), None)
+    ready = [model for model in models if model.ready]
+    summary = f"{count(len(ready))} ready, {size(sum(model.size for model in ready))}"
+    default = next((model for model in models if model.ref == "default"), None)
     if default and not default.ready:
-        return [look("models", f"{told}; {default.name}: {default.problem}", "workbench run predict fetches it")]
-    return [ok("models", told + (f"; default is {default.name}" if default else ""))]
+        return [warning("models", f"{summary}; {default.name}: {default.problem}", "workbench run predict fetches it")]
+    return [ok("models", summary + (f"; default is {default.name}" if default else ""))]
 
 
 def slurm() -> list[Finding]:
@@ -107,7 +111,7 @@ def slurm() -> list[Finding]:
     if not re.fullmatch(r"\d+", job):
         return []
     cure = "nothing finished is lost; for longer work ask for a longer job"
-    return [look("Slurm", f"job {job}: the worker ends when the job does", cure)]
+    return [warning("Slurm", f"job {job}: the worker ends when the job does", cure)]
 
 
 CHECKS: list[Check] = [python, packages, device, memory, models, slurm]

@@ -9,14 +9,14 @@ import tempfile
 from pathlib import Path
 
 from workbench import paths
-from workbench.doctor.finding import Check, Finding, bad, look, ok
+from workbench.doctor.finding import Check, Finding, bad, ok, warning
 from workbench.errors import UserError
 from workbench.text import size
 
 _SOCKET_NAME = len("/0123456789ab.sock")
 _SOCKET_LIMIT = 103
 """bytes of a Unix socket's name (104 on macOS, 108 on Linux, with the NUL at its end)"""
-_ROOM_LOOK, _ROOM_BAD = 2 << 30, 100 << 20
+_ROOM_WARNING, _ROOM_BAD = 2 << 30, 100 << 20
 
 
 def socket_folder() -> list[Finding]:
@@ -27,8 +27,8 @@ def socket_folder() -> list[Finding]:
         return [bad("socket folder", str(error), "remove it, or set WORKBENCH_RUNTIME to a folder of your own")]
     length = len(os.fsencode(folder)) + _SOCKET_NAME
     if length > _SOCKET_LIMIT:
-        found = f"{folder} is too long for a socket ({length} bytes, at most {_SOCKET_LIMIT})"
-        return [bad("socket folder", found, "set WORKBENCH_RUNTIME to a short path, for example /tmp/wb")]
+        detail = f"{folder} is too long for a socket ({length} bytes, at most {_SOCKET_LIMIT})"
+        return [bad("socket folder", detail, "set WORKBENCH_RUNTIME to a short path, for example /tmp/wb")]
     mode = stat.S_IMODE(folder.lstat().st_mode)
     return [ok("socket folder", f"{folder}, yours alone (mode {mode:o}){_room_note(folder)}")]
 
@@ -45,38 +45,38 @@ def sessions_folder() -> list[Finding]:
     from workbench.session.file_system import file_system, is_network
 
     folder = paths.sessions_dir()
-    there = folder
-    while not there.exists() and there != there.parent:
-        there = there.parent
-    if not os.access(there, os.W_OK | os.X_OK):
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not os.access(existing, os.W_OK | os.X_OK):
         cure = "work in a folder with a sessions folder of your own, or set WORKBENCH_DATA"
         return [bad("sessions folder", f"{folder} cannot be written", cure)]
-    kind = file_system(there)
-    free = shutil.disk_usage(there).free
-    told = f"{folder}, on {kind or 'a file system of unknown kind'}, {size(free)} free"
+    kind = file_system(existing)
+    free = shutil.disk_usage(existing).free
+    detail = f"{folder}, on {kind or 'a file system of unknown kind'}, {size(free)} free"
     if free < _ROOM_BAD:
-        return [bad("sessions folder", told, "make room: a session that cannot be written stops the work")]
-    if is_network(there):
-        found = f"{told}: a network file system, so sessions keep a rollback journal and only one machine may write"
-        return [look("sessions folder", found, "works; a local folder is quicker (WORKBENCH_DATA)")]
-    if free < _ROOM_LOOK:
-        return [look("sessions folder", told, "make room before long work")]
-    return [ok("sessions folder", told)]
+        return [bad("sessions folder", detail, "make room: a session that cannot be written stops the work")]
+    if is_network(existing):
+        detail = f"{detail}: a network file system, so sessions keep a rollback journal and only one machine may write"
+        return [warning("sessions folder", detail, "works; a local folder is quicker (WORKBENCH_DATA)")]
+    if free < _ROOM_WARNING:
+        return [warning("sessions folder", detail, "make room before long work")]
+    return [ok("sessions folder", detail)]
 
 
 def cache_folder() -> list[Finding]:
     """Room for downloads and converted weights."""
     folder = paths.cache_dir()
-    there = folder
-    while not there.exists() and there != there.parent:
-        there = there.parent
-    free = shutil.disk_usage(there).free
-    told = f"{folder}, {size(free)} free"
-    if not os.access(there, os.W_OK | os.X_OK):
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    free = shutil.disk_usage(existing).free
+    detail = f"{folder}, {size(free)} free"
+    if not os.access(existing, os.W_OK | os.X_OK):
         return [bad("cache folder", f"{folder} cannot be written", "set WORKBENCH_CACHE to a folder of your own")]
-    if free < _ROOM_LOOK:
-        return [look("cache folder", told, "make room before opening a new model, or set WORKBENCH_CACHE")]
-    return [ok("cache folder", told)]
+    if free < _ROOM_WARNING:
+        return [warning("cache folder", detail, "make room before opening a new model, or set WORKBENCH_CACHE")]
+    return [ok("cache folder", detail)]
 
 
 def temporary_folder() -> list[Finding]:

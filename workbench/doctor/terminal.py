@@ -8,10 +8,10 @@ import shutil
 import subprocess
 import sys
 
-from workbench.doctor.finding import Check, Finding, look, ok
+from workbench.doctor.finding import Check, Finding, ok, warning
 
 _SECONDS = 2
-_ESCAPE_LOOK = 50
+_ESCAPE_WARNING = 50
 """milliseconds tmux waits after Esc, beyond which it is felt"""
 
 
@@ -20,24 +20,24 @@ def terminal_size() -> list[Finding]:
         return [ok("terminal", "none here (output goes elsewhere): the command line works, the workbench prints")]
     columns, lines = shutil.get_terminal_size()
     if columns < 80 or lines < 24:
-        found = f"{columns} × {lines}"
-        return [look("terminal", found, "80 × 24 is the least that everything fits in: make the window larger")]
+        detail = f"{columns} × {lines}"
+        return [warning("terminal", detail, "80 × 24 is the least that everything fits in: make the window larger")]
     return [ok("terminal", f"{columns} × {lines}")]
 
 
 def colours() -> list[Finding]:
-    term, more = os.environ.get("TERM", ""), os.environ.get("COLORTERM", "")
+    term, colorterm = os.environ.get("TERM", ""), os.environ.get("COLORTERM", "")
     if os.environ.get("NO_COLOR"):
         return [ok("colours", "none, as NO_COLOR asks; nothing is said by colour alone")]
     if term in ("", "dumb"):
-        found = f"TERM is {term or 'not set'}: no colours and no full screen"
-        return [look("colours", found, "use a terminal that sets TERM, for example xterm-256color")]
-    if more in ("truecolor", "24bit"):
+        detail = f"TERM is {term or 'not set'}: no colours and no full screen"
+        return [warning("colours", detail, "use a terminal that sets TERM, for example xterm-256color")]
+    if colorterm in ("truecolor", "24bit"):
         return [ok("colours", f"24-bit ({term})")]
     if "256" in term or "direct" in term:
         return [ok("colours", f"256 ({term}); for 24-bit set COLORTERM=truecolor where the terminal can")]
     cure = "works; TERM=xterm-256color gives more where the terminal can"
-    return [look("colours", f"16 ({term})", cure)]
+    return [warning("colours", f"16 ({term})", cure)]
 
 
 def utf8() -> list[Finding]:
@@ -45,7 +45,7 @@ def utf8() -> list[Finding]:
     if encoding.lower().replace("-", "") == "utf8":
         return [ok("characters", "UTF-8")]
     cure = "export LC_ALL=C.UTF-8 (here, and AcceptEnv LC_* or the like on the way); until then plots are ASCII"
-    return [look("characters", f"{encoding}", cure)]
+    return [warning("characters", f"{encoding}", cure)]
 
 
 def tmux() -> list[Finding]:
@@ -56,30 +56,32 @@ def tmux() -> list[Finding]:
 
 def tmux_findings(escape_time: str, clipboard: str) -> list[Finding]:
     """From tmux's own options: milliseconds, and on, external or off."""
-    found: list[Finding] = []
+    findings: list[Finding] = []
     if escape_time.isdecimal():
         wait = int(escape_time)
-        if wait > _ESCAPE_LOOK:
+        if wait > _ESCAPE_WARNING:
             cure = "tmux set -s escape-time 10, and the same line (without tmux) in ~/.tmux.conf"
-            found.append(look("tmux, Esc", f"waits {wait} ms after every Esc", cure))
+            findings.append(warning("tmux, Esc", f"waits {wait} ms after every Esc", cure))
         else:
-            found.append(ok("tmux, Esc", f"waits {wait} ms after Esc"))
+            findings.append(ok("tmux, Esc", f"waits {wait} ms after Esc"))
     if clipboard == "on":
-        found.append(ok("tmux, copying", "set-clipboard is on: copying reaches your own clipboard where it may"))
+        findings.append(ok("tmux, copying", "set-clipboard is on: copying reaches your own clipboard where it may"))
     elif clipboard:
         cure = "tmux set -s set-clipboard on; until then, save views to files"
-        found.append(look("tmux, copying", f"set-clipboard is {clipboard}: copying does not get out of tmux", cure))
-    return found
+        findings.append(
+            warning("tmux, copying", f"set-clipboard is {clipboard}: copying does not get out of tmux", cure)
+        )
+    return findings
 
 
 def _tmux_option(name: str) -> str:
     try:
-        told = subprocess.run(
+        process = subprocess.run(
             ["tmux", "show-options", "-sv", name], capture_output=True, text=True, timeout=_SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
         return ""
-    return told.stdout.strip()
+    return process.stdout.strip()
 
 
 CHECKS: list[Check] = [terminal_size, colours, utf8, tmux]

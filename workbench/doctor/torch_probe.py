@@ -14,7 +14,7 @@ def main() -> None:
 
     limit_threads()
     devices = usable_devices()
-    told = {
+    capabilities = {
         "torch": torch.__version__,
         "devices": devices,
         "dtypes": {name: usable_dtypes(name) for name in devices},
@@ -23,7 +23,7 @@ def main() -> None:
         "threads": torch.get_num_threads(),
         "cores": allowed_cores(),
     }
-    print(json.dumps(told))  # noqa: T201
+    print(json.dumps(capabilities))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 
-from workbench.edits.parsed import refused
+from workbench.edits.parsed import find_refusal
 from workbench.edits.positions import parse_positions
 from workbench.edits.structs import STACK, Add, Edit, Mean, Patch, Resample, Scale, SetTo, Stacks
 from workbench.errors import GrammarError, UserError
@@ -40,12 +40,12 @@ def parse_edit(text: str, info: ModelInfo | None = None) -> Edit:
         if not where:
             raise GrammarError(text, at.start(1), "no position is named: leave the brackets out to edit at all")
     try:
-        # What a set of the basket holds only the session tells.
+        # A set of the basket is written out by the session: its units are not known here.
         units = [] if names_sets(left) else parse_units(left, info)
     except GrammarError as error:
         raise GrammarError(text, error.position, error.problem) from None
     edit = _right_side(text, start, operator, left.strip(), where)
-    refusal = refused(edit, units)
+    refusal = find_refusal(edit, units)
     if refusal:
         raise GrammarError(text, 0 if refusal.side == "units" else start, refusal.sentence)
     return edit
@@ -101,18 +101,18 @@ def parse_edits(texts: Iterable[str], info: ModelInfo | None = None, stacks: Sta
     edits: list[Edit] = []
     for part in (part for text in texts for part in _parts(text)):
         if part.startswith(STACK):
-            edits += _saved(part, stacks)
+            edits += _saved_edits(part, stacks)
         else:
             edits.append(parse_edit(part, info))
     return edits
 
 
-def _saved(part: str, stacks: Stacks | None) -> list[Edit]:
+def _saved_edits(part: str, stacks: Stacks | None) -> list[Edit]:
     name = part.removeprefix(STACK)
     if stacks and name in stacks:
         return [entry.edit for entry in stacks[name] if entry.on]
-    there = ", ".join(STACK + one for one in sorted(stacks or ()))
-    problem = f"no stack {name!r} is saved in this session: " + (there or "the edits screen saves one (s)")
+    saved = ", ".join(STACK + saved_name for saved_name in sorted(stacks or ()))
+    problem = f"no stack {name!r} is saved in this session: " + (saved or "the edits screen saves one (s)")
     raise GrammarError(part, len(STACK), problem)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from workbench.edits.positions import Positions, parse_positions
-from workbench.edits.structs import Add, Edit, Function, Patch, Setting
+from workbench.edits.structs import Add, Edit, Function, Overwrite, Patch
 from workbench.errors import UserError
 from workbench.model_info import ModelInfo
 from workbench.units import Refusal, Unit, kind_of, parse_units
@@ -40,13 +40,13 @@ def resolve_edit(edit: Edit, info: ModelInfo) -> ParsedEdit:
     """An edit with its units and positions. Raises UserError where it does not fit the model."""
     units = parse_units(edit.units, info)
     at = Positions() if isinstance(edit, Function) else parse_positions(edit.at)
-    refusal = refused(edit, units)
+    refusal = find_refusal(edit, units)
     if refusal:
         raise UserError(f"{edit}: {refusal.sentence}")
     return ParsedEdit(edit, tuple(units), at)
 
 
-def refused(edit: Edit, units: Iterable[Unit]) -> Refusal | None:
+def find_refusal(edit: Edit, units: Iterable[Unit]) -> Refusal | None:
     """What is wrong with an edit of these units; nothing is asked of a Python function."""
     if isinstance(edit, Function):
         return None
@@ -65,12 +65,12 @@ def check_stack(edits: Iterable[Edit], info: ModelInfo) -> None:
 
 def check_contradictions(stack: Sequence[ParsedEdit]) -> None:
     """Raises UserError where two edits set the same unit at the same positions."""
-    known: dict[Unit, list[ParsedEdit]] = {}
+    edits_by_unit: dict[Unit, list[ParsedEdit]] = {}
     for edit in stack:
-        if not isinstance(edit.edit, Setting):
+        if not isinstance(edit.edit, Overwrite):
             continue
         for unit in edit.units:
-            for earlier in known.setdefault(unit, []):
+            for earlier in edits_by_unit.setdefault(unit, []):
                 if edit.at.meets(earlier.at):
                     raise UserError(f"two edits contradict each other: {earlier} and {edit} both set {unit}: keep one")
-            known[unit].append(edit)
+            edits_by_unit[unit].append(edit)

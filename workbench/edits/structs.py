@@ -129,7 +129,7 @@ class Function(_Edit, frozen=True, tag="function"):
 
 
 Edit = SetTo | Scale | Mean | Resample | Add | Patch | Function
-Setting = SetTo | Mean | Resample | Patch
+Overwrite = SetTo | Mean | Resample | Patch
 """edits after which nothing is left of what was there: two at one place contradict each other"""
 
 

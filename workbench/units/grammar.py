@@ -1,4 +1,4 @@
-"""Lists of units read from text, written as text and completed; what each kind looks like is its own (`kinds/`)."""
+"""Lists of units read from text, written as text and completed; each kind declares how they look (`kinds/`)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def parse_units(text: str, info: ModelInfo | None = None) -> list[Unit]:
         if len(named) > MAX_UNITS:
             raise GrammarError(text, position, f"more than {MAX_UNITS:,} units: name fewer")
     if not named:
-        examples = _listed([kind.example for kind in _in_layer()])
+        examples = _alternatives([kind.example for kind in _in_layer()])
         raise GrammarError(text, 0, f"no unit named: write one like {examples}")
     return list(named)
 
@@ -62,7 +62,7 @@ def _parse_term(text: str, start: int, info: ModelInfo | None) -> ParsedTerm:
         return _parse_kind(Term(text, start, start, range(0), info), in_layer=False)
     layers, at = read_numbers(text, start + 1, "layer", info.n_layers if info else None, info)
     if at >= len(text) or text[at] != ".":
-        begins = _listed([kind.begins for kind in _in_layer()])
+        begins = _alternatives([kind.begins for kind in _in_layer()])
         examples = ", ".join(kind.example for kind in _in_layer())
         raise GrammarError(text, at, f"a dot and {begins} follow the layer: {examples}")
     return _parse_kind(Term(text, start, at + 1, layers, info), in_layer=True)
@@ -74,9 +74,9 @@ def _parse_kind(term: Term, in_layer: bool) -> ParsedTerm:
         if parsed is not None:
             return parsed
     if in_layer:
-        raise GrammarError(term.text, term.at, f"expected {_listed([kind.described for kind in _in_layer()])}")
+        raise GrammarError(term.text, term.at, f"expected {_alternatives([kind.described for kind in _in_layer()])}")
     named = [kind for kind in kinds() if kind.begins]
-    begins = _listed(["L (layer)", *(kind.begins for kind in named if not kind.in_layer)])
+    begins = _alternatives(["L (layer)", *(kind.begins for kind in named if not kind.in_layer)])
     raise GrammarError(term.text, term.at, f"a unit starts with {begins}: {', '.join(kind.example for kind in named)}")
 
 
@@ -85,7 +85,7 @@ def _in_layer() -> list[Kind]:
     return [kind for kind in kinds() if kind.in_layer and kind.begins]
 
 
-def _listed(parts: list[str]) -> str:
+def _alternatives(parts: list[str]) -> str:
     """`a, b or c`"""
     return " or ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
 
@@ -123,10 +123,10 @@ def check_unit(unit: Unit, info: ModelInfo) -> None:
     parse_unit(str(unit), info)
 
 
-def complete(text: str, info: ModelInfo, known: Iterable[str] = ()) -> Iterator[str]:
+def complete(text: str, info: ModelInfo, suggestions: Iterable[str] = ()) -> Iterator[str]:
     """Ways to go on with the last term of `text`, whole terms, most useful first.
 
-    `known` are units worth offering: pins, recent and top results.
+    `suggestions` are units to offer first: pins, recent and top results.
     """
     term = SEPARATORS.split(text)[-1]
     offered: set[str] = set()
@@ -136,7 +136,7 @@ def complete(text: str, info: ModelInfo, known: Iterable[str] = ()) -> Iterator[
             offered.add(candidate)
             yield candidate
 
-    for candidate in known:
+    for candidate in suggestions:
         yield from offer(candidate)
     match = re.fullmatch(r"[Ll](\d+)\.(\w*)", term)
     if match and int(match.group(1)) < info.n_layers:

@@ -16,7 +16,7 @@ def parse_indexed(
 ) -> ParsedTerm | None:
     """The units of a term like `N10-20`, in every layer of the term; None where it begins otherwise.
 
-    `count` tells how many a layer of the model has, None where the model alone can't tell. Raises GrammarError.
+    `count` returns how many a layer of the model has, None where the model does not say. Raises GrammarError.
     """
     text, at, info = term.text, term.at, term.info
     follows = text[at + 1 : at + 2]

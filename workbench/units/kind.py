@@ -22,7 +22,7 @@ class Refusal(NamedTuple):
 
 
 class Term(NamedTuple):
-    """One term of a list of units, as far as it has been read."""
+    """One term of a list of units, its layer already read."""
 
     text: str
     """the whole list"""

@@ -34,9 +34,9 @@ def expand_sets(text: str, pins: Iterable[tuple[str, str]]) -> str:
         name = match["name"] or ""
         if name not in sets:
             what = f"no set {name!r}" if name else "nothing in the basket"
-            there = ", ".join(f"basket:{one}" if one else "basket" for one in sorted(sets))
+            existing = ", ".join(f"basket:{set_name}" if set_name else "basket" for set_name in sorted(sets))
             raise GrammarError(
-                text, match.start(), f"there is {what}: " + (f"there are {there}" if there else "pin units first")
+                text, match.start(), f"there is {what}: " + (f"there are {existing}" if existing else "pin units first")
             )
         return ", ".join(sets[name])
 

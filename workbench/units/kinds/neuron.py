@@ -9,7 +9,7 @@ from workbench.units.indexed import parse_indexed
 from workbench.units.kind import NO_DIRECTION, Kind, ParsedTerm, Term
 from workbench.units.unit import Indexed
 
-_OFFERED = 10
+_MAX_OFFERED = 10
 
 
 class Neuron(Indexed, frozen=True, order=True):
@@ -32,14 +32,14 @@ def _complete(typed: str, layer: int, info: ModelInfo) -> Iterator[str]:
 def _indices_starting(typed: str, limit: int) -> Iterator[int]:
     """Up to ten indices below `limit` whose digits start with `typed`, smallest first."""
     if not typed.isdigit():
-        yield from range(min(_OFFERED if not typed else 0, limit))
+        yield from range(min(_MAX_OFFERED if not typed else 0, limit))
         return
-    number, width, given = int(typed), 1, 0
-    while number < limit and given < _OFFERED:
+    number, width, n_offered = int(typed), 1, 0
+    while number < limit and n_offered < _MAX_OFFERED:
         for index in range(number, min(number + width, limit)):
             yield index
-            given += 1
-            if given == _OFFERED:
+            n_offered += 1
+            if n_offered == _MAX_OFFERED:
                 return
         if number == 0:
             return
