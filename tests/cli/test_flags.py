@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec import Meta
 
 from tests.cli.conftest import Run
-from workbench.cli.flags import described, limits, params_from_flags
+from workbench.cli.flags import describe_parameter, limits, params_from_flags
 from workbench.datasets.prompts import PromptRow, read_prompts
 from workbench.errors import UserError
 from workbench.experiment import Experiment
@@ -54,7 +54,7 @@ def test_wrong_values_name_the_flag(values: dict[str, str], says: str) -> None:
 
 def test_a_parameter_is_described_in_one_line() -> None:
     top = next(field for field in fields(Example) if field.name == "top")
-    assert described(top) == "how many (tokens, 1 to 1,000) [10]"
+    assert describe_parameter(top) == "how many (tokens, 1 to 1,000) [10]"
     heat = next(field for field in fields(Example) if field.name == "heat")
     assert limits(heat) == "at least 0"
 

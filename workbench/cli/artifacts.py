@@ -42,7 +42,7 @@ def list_command(session: Path | None, kind: str, as_json: bool) -> None:
     from workbench.views import Column, Table
 
     _check_kind(kind)
-    listed = [artifact for artifact in _known(from_group("session", session)) if kind in ("", artifact.kind)]
+    listed = [artifact for artifact in _artifacts(from_group("session", session)) if kind in ("", artifact.kind)]
     if as_json:
         print_json(listed)
         return
@@ -74,7 +74,7 @@ def show_command(name: str, session: Path | None, kind: str, as_json: bool) -> N
     from workbench.views import Column, Table
 
     _check_kind(kind)
-    artifact = find_artifact(_known(from_group("session", session)), name, kind)
+    artifact = find_artifact(_artifacts(from_group("session", session)), name, kind)
     facts = _facts(artifact)
     if as_json:
         print_json({"artifact": artifact, "facts": dict(facts)})
@@ -164,7 +164,7 @@ def _remove_name(session: Path, name: str, kind: str) -> None:
     click.echo(f"{what}; {kept if steps else f'freed {size(artifact.bytes)}'}")
 
 
-def _known(session: Path | None) -> list[Artifact]:
+def _artifacts(session: Path | None) -> list[Artifact]:
     """With a session, what lies there; else everything."""
     from workbench.cli.sessions import open_session
     from workbench.session.catalogue import all_artifacts, session_artifacts

@@ -74,20 +74,22 @@ def _check(printer: Printer, model: str, as_json: bool) -> int:
     from workbench.text import number
 
     results: list[Equality] = []
-    for equality in _measured(model):
+    for equality in _measure_all(model):
         results.append(equality)
         if as_json:
             continue
         if len(results) == 1:
             printer.text(f"{equality.model}: the largest difference of any logit, ours against plain PyTorch", "bold")
-            printer.word(_row("", "clean", "neuron set", "head scaled", "the edit's own effect"), "dim")
+            printer.unbroken(_row("", "clean", "neuron set", "head scaled", "the edit's own effect"), "dim")
         name = f"{equality.device} {equality.dtype}"
         if equality.problem:
             printer.text(f"{name}: not measured: {equality.problem}", printer.style.paint("bad"))
         else:
             numbers = [number(value) for value in (equality.clean, equality.neuron, equality.head, equality.effect)]
             verdict = "" if equality.fine else "  not equal"
-            printer.word(_row(name, *numbers) + verdict, "" if equality.fine else printer.style.paint("bad", "bold"))
+            printer.unbroken(
+                _row(name, *numbers) + verdict, "" if equality.fine else printer.style.paint("bad", "bold")
+            )
         sys.stdout.flush()
     if results and results[-1].edits and not as_json:
         printer.text(f"edits: {', '.join(results[-1].edits)}, each alone", "dim")
@@ -107,7 +109,7 @@ def _json(equality: Equality) -> dict[str, object]:
     return data
 
 
-def _measured(model: str) -> Iterator[Equality]:
+def _measure_all(model: str) -> Iterator[Equality]:
     import json
 
     import msgspec

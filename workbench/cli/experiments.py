@@ -70,7 +70,7 @@ def _print(definitions: list[Experiment], whole: bool) -> None:
         printer.blank()
         printer.definitions(rows)
         printer.blank()
-        printer.word(f"  {example(definition)}", printer.style.paint("clean"))
+        printer.unbroken(f"  {example(definition)}", printer.style.paint("clean"))
 
 
 def _facts(field: Field) -> str:

@@ -20,12 +20,12 @@ def parameter_flags(experiment: Experiment) -> list[click.Option]:
 def _flag(field: Field) -> click.Option:
     if field.kind.is_switch:
         name = field.flag[2:]
-        return click.Option([f"--{name}/--no-{name}", field.name], default=None, help=described(field))
+        return click.Option([f"--{name}/--no-{name}", field.name], default=None, help=describe_parameter(field))
     metavar = "|".join(field.choices) or field.kind.metavar
-    return click.Option([field.flag, field.name], metavar=metavar, default=None, help=described(field))
+    return click.Option([field.flag, field.name], metavar=metavar, default=None, help=describe_parameter(field))
 
 
-def described(field: Field) -> str:
+def describe_parameter(field: Field) -> str:
     """A parameter in one line: what it is, its unit and bounds, an example, its default."""
     parts = [field.help or field.name]
     bounds = limits(field)

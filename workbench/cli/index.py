@@ -185,7 +185,7 @@ def top_command(unit: str, name: str, examples: int, as_json: bool) -> None:
     if as_json:
         print_json(index.card(neuron.layer, neuron.index))
         return
-    report = Report(_Silent())
+    report = Report(_NullSink())
     show(index, neuron, examples, report)
     printer = _printer()
     printer.text(report.headline, "bold")
@@ -259,8 +259,8 @@ def _open_index(name: str) -> NeuronIndex:
     return NeuronIndex.open(find_folder(name) if name else best_index())
 
 
-class _Silent:
-    """A sink for a report that is printed at once."""
+class _NullSink:
+    """A sink that ignores changes: the report is printed when it is whole."""
 
     def changed(self, report: object) -> None:
         pass

@@ -65,7 +65,7 @@ class Printer:
         """Running text, wrapped to the page."""
         self.lines(paragraph(text, self.width, self.style, text_style, indent))
 
-    def word(self, text: str, text_style: str = "") -> None:
+    def unbroken(self, text: str, text_style: str = "") -> None:
         """One line that is not to be broken (a command to copy), however long."""
         self.lines([Line(self.style.clean_text(text), style=text_style, end="", no_wrap=True)])
 

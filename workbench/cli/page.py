@@ -98,7 +98,7 @@ def print_step(printer: Printer, path: Path, record: StepRecord, views: list[Any
         printer.lines([plain("next", "dim")])
         for following in record.next_steps:
             printer.lines([plain(style.shorten(style.clean_text(f"  {following.label}"), printer.width))])
-            printer.word(f"    {next_command(following, record)}", style.paint("clean"))
+            printer.unbroken(f"    {next_command(following, record)}", style.paint("clean"))
     printer.blank()
     printer.text(" · ".join(_origin(path, record)), "dim")
 

@@ -35,8 +35,8 @@ CAPITALS = {
 }
 
 
-class Stop(msgspec.Struct, frozen=True, kw_only=True):
-    """One step of the tour. `parent` counts stops from 1."""
+class TourStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of the tour. `parent` counts steps from 1."""
 
     experiment: str
     params: dict[str, Any]
@@ -46,26 +46,26 @@ class Stop(msgspec.Struct, frozen=True, kw_only=True):
     parent: int | None = None
 
 
-STOPS = (
-    Stop(
+TOUR_STEPS = (
+    TourStep(
         experiment="predict",
         params={"prompt": PROMPT, "answer": " Paris", "foil": " London"},
         expected="Paris first, and sure of it",
     ),
-    Stop(
+    TourStep(
         experiment="logit-lens",
         params={"prompt": PROMPT, "answer": " Paris"},
         expected="late: factual answers form in the upper half",
         note="The answer is not readable before the last layers: small models decide late.",
         parent=1,
     ),
-    Stop(
+    TourStep(
         experiment="activations",
         params={"prompt": PROMPT, "units": NEURON},
         note="Its strongest token is where the country is named and where the answer is due.",
         parent=1,
     ),
-    Stop(
+    TourStep(
         experiment="predict",
         params={"prompt": PROMPT, "answer": " Paris", "foil": " London"},
         edits=(f"{NEURON}=0",),
@@ -73,7 +73,7 @@ STOPS = (
         note="One neuron carries a good part of the answer: beyond all random neurons of its kind.",
         parent=1,
     ),
-    Stop(
+    TourStep(
         experiment="predict",
         params={"prompt": "The opposite of hot is", "answer": " cold"},
         edits=(f"{NEURON}=0",),
@@ -81,7 +81,7 @@ STOPS = (
         note="Nothing beyond noise: it lies among the random neurons, so it does not serve every answer.",
         parent=4,
     ),
-    Stop(
+    TourStep(
         experiment="predict",
         params={
             "prompts": [
@@ -93,7 +93,7 @@ STOPS = (
         note="Every capital. Not a Paris neuron: it serves the question, not the city.",
         parent=4,
     ),
-    Stop(
+    TourStep(
         experiment="generate",
         params={"prompt": PROMPT, "tokens": 16},
         edits=(f"{NEURON}=0",),
@@ -103,7 +103,7 @@ STOPS = (
 
 
 def run_tour(spec: WorkerSpec, session: Path | None, settings: Settings) -> int:
-    """Runs every stop, prints what it found, and where it is kept. The exit status."""
+    """Runs every step, prints its result and where it is kept. Returns the exit status."""
     from workbench.cli.output import Printer
     from workbench.cli.page import short_path
     from workbench.cli.run import run_and_print
@@ -112,33 +112,33 @@ def run_tour(spec: WorkerSpec, session: Path | None, settings: Settings) -> int:
     printer = Printer(theme=settings.theme)
     printer.text("No terminal here, so a short investigation instead of the workbench.", "bold")
     printer.text(f"It is kept in {short_path(path)}; in a terminal, workbench opens what you see here.", "dim")
-    steps: list[int] = []
-    for stop in STOPS:
-        params = make_params(experiment(stop.experiment).params, stop.params)
+    step_ids: list[int] = []
+    for step in TOUR_STEPS:
+        params = make_params(experiment(step.experiment).params, step.params)
         printer.blank()
         printer.text("─" * printer.width if not printer.style.ascii else "-" * printer.width, "dim")
         record, code = run_and_print(
             spec,
             path,
-            stop.experiment,
+            step.experiment,
             params,
-            parse_edits(stop.edits),
-            expected=stop.expected,
-            parent=steps[stop.parent - 1] if stop.parent else None,
+            parse_edits(step.edits),
+            expected=step.expected,
+            parent=step_ids[step.parent - 1] if step.parent else None,
             origin="tour",
             printer=printer,
         )
         if code:
             return code
-        steps.append(record.id)
-    asyncio.run(_annotate(spec, path, steps))
+        step_ids.append(record.id)
+    asyncio.run(_annotate(spec, path, step_ids))
     printer.blank()
     printer.text(f"session: {path}", "bold")
     printer.text(f"replay it, without a model: workbench replay {short_path(path)}", "dim")
     return 0
 
 
-async def _annotate(spec: WorkerSpec, path: Path, steps: list[int]) -> None:
+async def _annotate(spec: WorkerSpec, path: Path, step_ids: list[int]) -> None:
     """The tour's title, its notes and its pin, written by the worker like everybody's."""
     from workbench.worker.client import connect
 
@@ -146,8 +146,8 @@ async def _annotate(spec: WorkerSpec, path: Path, steps: list[int]) -> None:
     try:
         await client.request(protocol.Rename(session=str(path), title="tour: what says Paris?"))
         await client.request(protocol.Pin(session=str(path), unit=NEURON, name=""))
-        for step, stop in zip(steps, STOPS, strict=True):
-            if stop.note:
-                await client.request(protocol.Note(session=str(path), step=step, text=stop.note))
+        for step_id, step in zip(step_ids, TOUR_STEPS, strict=True):
+            if step.note:
+                await client.request(protocol.Note(session=str(path), step=step_id, text=step.note))
     finally:
         await client.close()

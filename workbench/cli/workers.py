@@ -80,7 +80,7 @@ def _json(worker: WorkerStatus) -> dict[str, object]:
 
 @click.command("stop", help="Stop the worker with this PID (workbench ps), the only one there is, or all.")
 @click.argument("pid", type=int, required=False)
-@click.option("--all", "everyone", is_flag=True, help="Stop all of them.")
+@click.option("--all", "all_workers", is_flag=True, help="Stop all of them.")
 @click.option(
     "--when",
     type=click.Choice(["now", "idle"]),
@@ -88,11 +88,11 @@ def _json(worker: WorkerStatus) -> dict[str, object]:
     show_default=True,
     help="idle leaves alone what has something to do; now cancels it, and what is finished is kept.",
 )
-def stop_command(pid: int | None, everyone: bool, when: Literal["now", "idle"]) -> None:
+def stop_command(pid: int | None, all_workers: bool, when: Literal["now", "idle"]) -> None:
     from workbench.worker.client import list_workers, stop_workers
 
     workers = list_workers()
-    if pid is not None and everyone:
+    if pid is not None and all_workers:
         raise UserError("a pid and --all were both given: leave one out")
     if not workers and pid is None:
         click.echo("no worker is running")
@@ -101,7 +101,7 @@ def stop_command(pid: int | None, everyone: bool, when: Literal["now", "idle"]) 
     if not chosen:
         running = ", ".join(str(worker.pid) for worker in workers) or "none"
         raise UserError(f"there is no worker {pid}: running are {running}")
-    if len(chosen) > 1 and not everyone:
+    if len(chosen) > 1 and not all_workers:
         raise UserError(f"several workers are running ({', '.join(map(str, chosen))}): name one, or say --all")
     for worker_pid in chosen:
         asyncio.run(stop_workers(worker_pid, when))
@@ -114,15 +114,15 @@ def stop_command(pid: int | None, everyone: bool, when: Literal["now", "idle"]) 
 def logs_command(pid: int | None, follow: bool) -> None:
     from workbench.text import safe
 
-    path = _log_of(pid)
+    path = _log_path(pid)
     click.echo(f"{path}", err=True)
-    for line in _lines(path, follow):
+    for line in _log_lines(path, follow):
         click.echo(safe(line.rstrip("\n")))
         if follow:
             sys.stdout.flush()
 
 
-def _log_of(pid: int | None) -> Path:
+def _log_path(pid: int | None) -> Path:
     from workbench.worker.client import list_workers, log_path
 
     if pid is None:
@@ -136,7 +136,7 @@ def _log_of(pid: int | None) -> Path:
     return log_path(pid=control)
 
 
-def _lines(path: Path, follow: bool) -> Iterator[str]:
+def _log_lines(path: Path, follow: bool) -> Iterator[str]:
     """The last lines of a log; with `follow`, those that come too."""
     try:
         with path.open(encoding="utf-8", errors="replace") as file:

@@ -71,6 +71,6 @@ def check_contradictions(stack: Sequence[ParsedEdit]) -> None:
             continue
         for unit in edit.units:
             for earlier in edits_by_unit.setdefault(unit, []):
-                if edit.at.meets(earlier.at):
+                if edit.at.overlaps(earlier.at):
                     raise UserError(f"two edits contradict each other: {earlier} and {edit} both set {unit}: keep one")
             edits_by_unit[unit].append(edit)

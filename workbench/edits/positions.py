@@ -28,7 +28,7 @@ class Positions(msgspec.Struct, frozen=True):
             return prompt_length, None
         return self.first, None if self.last is None else self.last + 1
 
-    def meets(self, other: Positions) -> bool:
+    def overlaps(self, other: Positions) -> bool:
         """Whether both surely name some common position, whatever the prompt's length."""
         if self.kind == other.kind == "range":
             ends = [span.last for span in (self, other) if span.last is not None]

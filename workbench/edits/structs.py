@@ -35,7 +35,7 @@ class SetTo(_Edit, frozen=True, tag="set"):
     """which positions, as `parse_positions` reads them; empty is all"""
 
     def __str__(self) -> str:
-        return f"{_left(self)}={_number(self.value)}"
+        return f"{_left_side(self)}={_number(self.value)}"
 
     @property
     def operation(self) -> Operation:
@@ -53,7 +53,7 @@ class Scale(_Edit, frozen=True, tag="scale"):
     at: str = ""
 
     def __str__(self) -> str:
-        return f"{_left(self)}*={_number(self.factor)}"
+        return f"{_left_side(self)}*={_number(self.factor)}"
 
     @property
     def operation(self) -> Operation:
@@ -70,7 +70,7 @@ class Mean(_Edit, frozen=True, tag="mean"):
     at: str = ""
 
     def __str__(self) -> str:
-        return f"{_left(self)}=mean"
+        return f"{_left_side(self)}=mean"
 
 
 class Resample(_Edit, frozen=True, tag="resample"):
@@ -79,7 +79,7 @@ class Resample(_Edit, frozen=True, tag="resample"):
     at: str = ""
 
     def __str__(self) -> str:
-        return f"{_left(self)}=resample"
+        return f"{_left_side(self)}=resample"
 
 
 class Add(_Edit, frozen=True, tag="add"):
@@ -95,7 +95,7 @@ class Add(_Edit, frozen=True, tag="add"):
         amount = _number(abs(self.strength))
         if self.direction:
             amount = f"@{self.direction}" if amount == "1" else f"{amount}*@{self.direction}"
-        return f"{_left(self)}{'-' if minus else '+'}={amount}"
+        return f"{_left_side(self)}{'-' if minus else '+'}={amount}"
 
     @property
     def operation(self) -> Operation:
@@ -113,7 +113,7 @@ class Patch(_Edit, frozen=True, tag="patch"):
     at: str = ""
 
     def __str__(self) -> str:
-        return f"{_left(self)}<{json.dumps(self.prompt, ensure_ascii=False)}"
+        return f"{_left_side(self)}<{json.dumps(self.prompt, ensure_ascii=False)}"
 
 
 class Function(_Edit, frozen=True, tag="function"):
@@ -146,7 +146,7 @@ STACK = "stack:"
 """before such a name, in place of an edit"""
 
 
-def _left(edit: SetTo | Scale | Mean | Resample | Add | Patch) -> str:
+def _left_side(edit: SetTo | Scale | Mean | Resample | Add | Patch) -> str:
     return f"{edit.units}[{edit.at}]" if edit.at else edit.units
 
 

@@ -42,7 +42,7 @@ def _no_completions(typed: str, layer: int, info: ModelInfo) -> Iterator[str]:
     return iter(())
 
 
-def _no_exceptions(unit: Any, operation: Operation) -> Refusal | None:
+def _no_unit_refusal(unit: Any, operation: Operation) -> Refusal | None:
     return None
 
 
@@ -71,12 +71,12 @@ class Kind:
     """(typed behind the layer's dot, layer, model): ways to go on there, most useful first"""
     refuses: Mapping[Operation, Refusal] = field(default_factory=dict)
     """operations that no unit of this kind takes"""
-    excepts: Callable[[Any, Operation], Refusal | None] = _no_exceptions
+    unit_refusal: Callable[[Any, Operation], Refusal | None] = _no_unit_refusal
     """operations that a unit does not take though others of its kind do"""
 
     def refusal(self, unit: Unit, operation: Operation) -> Refusal | None:
         """Why `unit` does not take an operation; None where it does."""
-        refusal = self.excepts(unit, operation) or self.refuses.get(operation)
+        refusal = self.unit_refusal(unit, operation) or self.refuses.get(operation)
         return refusal and Refusal(refusal.side, refusal.sentence.format(unit=unit))
 
 

@@ -24,7 +24,7 @@ ADDED_AS: dict[str, str] = {"z": "attn_out", "mlp_post": "mlp_out"}
 """sites that W_O and W_out multiply, and the site of what that adds to the stream"""
 
 
-def lacks_site(name: str, info: ModelInfo) -> str:
+def site_problem(name: str, info: ModelInfo) -> str:
     """Why the model has no such site, as a sentence; empty where it has."""
     if name == "resid_mid" and info.parallel_blocks:
         return "this model's blocks are parallel: attention and MLP read resid_pre, there is no resid_mid"
@@ -38,7 +38,7 @@ def read_site(text: str, at: int, info: ModelInfo | None) -> tuple[str, int] | N
     match = NAME.match(text, at)
     if not match or match.group() not in SITES:
         return None
-    problem = lacks_site(match.group(), info) if info is not None else ""
+    problem = site_problem(match.group(), info) if info is not None else ""
     if problem:
         raise GrammarError(text, at, problem)
     return match.group(), match.end()

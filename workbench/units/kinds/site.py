@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from workbench.model_info import ModelInfo
 from workbench.units.kind import NO_DIRECTION, NO_NUMBER, Kind, Operation, ParsedTerm, Refusal, Term, vector_refusal
 from workbench.units.scan import end_of_term
-from workbench.units.sites import SITES, STREAM, lacks_site, read_site
+from workbench.units.sites import SITES, STREAM, read_site, site_problem
 from workbench.units.unit import Unit
 
 
@@ -33,10 +33,10 @@ def _parse(term: Term) -> ParsedTerm | None:
 
 
 def _complete(typed: str, layer: int, info: ModelInfo) -> Iterator[str]:
-    return (name for name in SITES if not lacks_site(name, info))
+    return (name for name in SITES if not site_problem(name, info))
 
 
-def _excepts(site: Site, operation: Operation) -> Refusal | None:
+def _unit_refusal(site: Site, operation: Operation) -> Refusal | None:
     if site.name == "pattern":
         return Refusal("units", f"{site} cannot be edited: edit the heads it belongs to (L{site.layer}.H0)")
     return NO_DIRECTION if operation == "add direction" and site.name not in STREAM else None
@@ -53,5 +53,5 @@ KIND = Kind(
     described=f"a site: {', '.join(SITES)}",
     complete=_complete,
     refuses={"set": vector_refusal("{unit}"), "add": NO_NUMBER},
-    excepts=_excepts,
+    unit_refusal=_unit_refusal,
 )
