@@ -53,7 +53,7 @@ def test_from_the_weights_to_an_index_a_card_and_the_basket(place, small):
     small.type("The capital of France is")
     small.keys("Enter", "0")
     small.wait_for("L24.N1005=0", 60)
-    small.wait_for("random neurons of its kind", 60)
+    small.wait_for("matched random neurons", 60)
     small.wait_for("beyond all", 60)
 
     small.keys("p")
