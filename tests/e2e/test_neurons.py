@@ -54,7 +54,7 @@ def test_from_the_weights_to_an_index_a_card_and_the_basket(place, small):
     small.keys("Enter", "0")
     small.wait_for("L24.N1005=0", 60)
     small.wait_for("matched random neurons", 60)
-    small.wait_for("beyond all", 60)
+    small.wait_for("larger than all 64", 60)
 
     small.keys("p")
     small.wait_for("★ L24.N1005")
