@@ -44,8 +44,8 @@ def grid(view: Heatmap, cells: int, height: int | None, style: Style) -> Grid:
     margin = min(max(width(style.clean_text(_label(view.row_labels, part))) for part in rows), max(3, cells // 4))
     room = max(1, cells - margin - 1)
     names = [style.clean_text(_at(view.column_labels, column)) for column in range(n_columns)]
-    wanted = min(_LABELLED_MAX, max(map(width, names), default=0) + 1)
-    each = max(1, min(max(_CELL_MAX, wanted), room // n_columns))
+    labelled = min(_LABELLED_MAX, max(map(width, names), default=0) + 1)
+    each = max(1, min(max(_CELL_MAX, labelled), room // n_columns))
     return Grid(rows, range(n_columns - min(n_columns, max(1, room // each)), n_columns), margin, each)
 
 

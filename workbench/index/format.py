@@ -241,10 +241,10 @@ def versions() -> dict[str, str]:
     """Library versions that the numbers depend on, without importing them."""
     from importlib.metadata import PackageNotFoundError, version
 
-    found: dict[str, Any] = {}
+    installed: dict[str, Any] = {}
     for name in ("workbench-lm", "torch", "transformers", "transformer_lens", "numpy"):
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return installed

@@ -77,9 +77,9 @@ def _check(a: IndexFile, b: IndexFile, first: Path, second: Path) -> None:
         ("settings", a.settings, b.settings),
         ("token features", a.features, b.features),
     )
-    for what, mine, other in same:
-        if mine != other:
-            raise UserError(f"{first.name} and {second.name} can't be merged: their {what} differ")
+    for name, of_first, of_second in same:
+        if of_first != of_second:
+            raise UserError(f"{first.name} and {second.name} can't be merged: their {name} differ")
     if a.kind != "data" or b.kind != "data":
         raise UserError("only data indexes can be merged: the weights part is the same for all")
 
@@ -99,13 +99,13 @@ def _add_counts(a: Counts, b: Counts) -> Counts:
 
 
 def _sums(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    found = {name: a[name] + b[name] for name in ADDED if name in a}
-    found["minimum"] = np.minimum(a["minimum"], b["minimum"])
-    found["maximum"] = np.maximum(a["maximum"], b["maximum"])
+    merged = {name: a[name] + b[name] for name in ADDED if name in a}
+    merged["minimum"] = np.minimum(a["minimum"], b["minimum"])
+    merged["maximum"] = np.maximum(a["maximum"], b["maximum"])
     if "part_extremes" in a:
         low = np.minimum(a["part_extremes"][:, 0], b["part_extremes"][:, 0])
         high = np.maximum(a["part_extremes"][:, 1], b["part_extremes"][:, 1])
-        found["part_extremes"] = np.stack([low, high], axis=1)
+        merged["part_extremes"] = np.stack([low, high], axis=1)
     sums: dict[int, np.ndarray] = {}
     tokens: dict[int, int] = {}
     for part in (a, b):
@@ -113,10 +113,10 @@ def _sums(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> dict[str, np.nd
             sums[number] = sums.get(number, 0) + part["open_sums"][at]
             tokens[number] = tokens.get(number, 0) + int(part["open_counts"][at])
     numbers = sorted(sums)
-    found["open_documents"] = np.array(numbers, dtype=np.int32)
-    found["open_sums"] = np.array([sums[number] for number in numbers]).reshape(-1, a["clusters"].shape[1])
-    found["open_counts"] = np.array([tokens[number] for number in numbers], dtype=np.int64)
-    return found
+    merged["open_documents"] = np.array(numbers, dtype=np.int32)
+    merged["open_sums"] = np.array([sums[number] for number in numbers]).reshape(-1, a["clusters"].shape[1])
+    merged["open_counts"] = np.array([tokens[number] for number in numbers], dtype=np.int64)
+    return merged
 
 
 def _lists(

@@ -75,7 +75,7 @@ class IndexWriter:
     # --- opening ------------------------------------------------------------------------------------
 
     def _create(self) -> None:
-        self._sweep()
+        self._remove_stale_states()
         for name, shape in map_shapes(self.file).items():
             # Sparse: no byte is written before an example needs it.
             np.lib.format.open_memmap(self.folder / f"{name}.npy", mode="w+", dtype=np.float16, shape=shape).flush()
@@ -83,17 +83,17 @@ class IndexWriter:
         (self.folder / "windows.log").write_bytes(b"")
 
     def _resume(self) -> None:
-        known = read_index_file(self.folder)
-        known.progress.wanted = self.file.progress.wanted
-        self.file = known
-        self._sweep()
-        state = self.folder / known.state
+        committed = read_index_file(self.folder)
+        committed.progress.wanted = self.file.progress.wanted
+        self.file = committed
+        self._remove_stale_states()
+        state = self.folder / committed.state
         try:
-            self.arrays = {name: open_array(state, name, shape) for name, shape in known.shapes.items()}
+            self.arrays = {name: open_array(state, name, shape) for name, shape in committed.shapes.items()}
             log = self.folder / "windows.log"
-            if log.stat().st_size < known.log_bytes:
+            if log.stat().st_size < committed.log_bytes:
                 raise FileNotFoundError
-            os.truncate(log, known.log_bytes)
+            os.truncate(log, committed.log_bytes)
         except FileNotFoundError:
             raise UserError(
                 f"the index {self.folder.name} is damaged, files of it are missing: remove it with "
@@ -103,7 +103,7 @@ class IndexWriter:
         self._stored = sum(length for _, length in self._documents.values())
         self._play()
 
-    def _sweep(self) -> None:
+    def _remove_stale_states(self) -> None:
         """Remove what an interrupted checkpoint left."""
         for path in self.folder.iterdir():
             if path.name.startswith("state-") and path.name != self.file.state:
