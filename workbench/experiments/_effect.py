@@ -60,7 +60,7 @@ def token_class(token: str) -> str:
     return "word with a capital" if bare[0].isupper() else "part of a word"
 
 
-def over(documents: Sequence[Document], pick: Any) -> Mean:
+def token_mean(documents: Sequence[Document], pick: Any) -> Mean:
     """The mean over tokens of `pick(document)`, an array with nan where nothing counts; clustered by document."""
     parts = [np.asarray(pick(document), dtype=np.float64) for document in documents]
     parts = [part[np.isfinite(part)] for part in parts]
@@ -68,16 +68,16 @@ def over(documents: Sequence[Document], pick: Any) -> Mean:
 
 
 def loss_change(documents: Sequence[Document]) -> Mean:
-    return over(documents, lambda document: document.change)
+    return token_mean(documents, lambda document: document.change)
 
 
 def kl_mean(documents: Sequence[Document]) -> Mean:
     """From position 1 on."""
-    return over(documents, lambda document: document.kl[1:])
+    return token_mean(documents, lambda document: document.kl[1:])
 
 
-def uncertain(found: Mean) -> bool:
-    return bool(found.n < FEW or not np.isfinite(found.se) or 2 * found.se > abs(found.value))
+def uncertain(mean: Mean) -> bool:
+    return bool(mean.n < FEW or not np.isfinite(mean.se) or 2 * mean.se > abs(mean.value))
 
 
 def by_class(documents: Sequence[Document]) -> Table:
@@ -88,9 +88,9 @@ def by_class(documents: Sequence[Document]) -> Table:
         masks = [kind == name for kind in kinds]
         parts = [document.change[mask] for document, mask in zip(documents, masks, strict=True)]
         parts = [part[np.isfinite(part)] for part in parts]
-        found = clustered_mean([float(part.sum()) for part in parts], [len(part) for part in parts])
-        if found.n:
-            rows.append(_row(name, found, sum(map(len, parts))))
+        change = clustered_mean([float(part.sum()) for part in parts], [len(part) for part in parts])
+        if change.n:
+            rows.append(_class_row(name, change, sum(map(len, parts))))
     rows.sort(key=lambda row: -abs(row[1]))
     columns = [
         Column(key="token_class", name="tokens that are"),
@@ -107,9 +107,9 @@ def by_class(documents: Sequence[Document]) -> Table:
     return Table(title="By kind of token", columns=columns, rows=rows)
 
 
-def _row(name: str, found: Mean, tokens: int) -> list[Any]:
-    se = None if np.isnan(found.se) else found.se
-    return [name, found.value, se, tokens, found.n, "?" if uncertain(found) else ""]
+def _class_row(name: str, change: Mean, tokens: int) -> list[Any]:
+    se = None if np.isnan(change.se) else change.se
+    return [name, change.value, se, tokens, change.n, "?" if uncertain(change) else ""]
 
 
 def by_position(documents: Sequence[Document]) -> Lines:
@@ -117,9 +117,9 @@ def by_position(documents: Sequence[Document]) -> Lines:
     longest = max(len(document.tokens) for document in documents)
     edges = [edge for edge in POSITIONS if edge < longest] + [longest]
     bins = list(pairwise(edges))
-    means = [over(documents, lambda document, low=low, high=high: document.kl[low:high]) for low, high in bins]
-    errors = np.asarray([0 if np.isnan(one.se) else one.se for one in means])
-    values = np.asarray([one.value for one in means])
+    means = [token_mean(documents, lambda document, low=low, high=high: document.kl[low:high]) for low, high in bins]
+    errors = np.asarray([0 if np.isnan(mean.se) else mean.se for mean in means])
+    values = np.asarray([mean.value for mean in means])
     return Lines(
         title="KL by position",
         note="± one standard error, clustered by document; position 0 left out",

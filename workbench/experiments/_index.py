@@ -53,7 +53,7 @@ def example_text(example: Example, before: int = 12, after: int = 8) -> str:
     return f"{lead}{left}{PEAK[0]}{peak}{PEAK[1]}{right}{tail}"
 
 
-def about(index: NeuronIndex) -> str:
+def index_summary(index: NeuronIndex) -> str:
     """`stdlib, 300,032 tokens of 512 documents`, or that it is weights alone."""
     from workbench.text import count
 

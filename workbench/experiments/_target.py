@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from msgspec import Meta
 
-from workbench.experiments._common import Asked, check_foil
+from workbench.experiments._common import TokenizedRow, check_foil
 from workbench.lab.metric import Metric
 from workbench.params import ChatSwitch, Params, PromptText, TokenText
 from workbench.report import Report
@@ -98,16 +98,16 @@ def find_target(lab: Lab, params: TargetParams, report: Report) -> Target:
     traced = study(lab, prompt, lab.edits)
     if traced.first == 0:
         report.note("the prompt is one token: position 0, which is left out elsewhere, is all there is")
-    own = answer.id if answer else int(traced.ranking[0])
-    check_foil(lab, Asked(prompt, answer, foil), own)
-    metric = Metric("difference", own, foil.id) if foil else Metric("log-prob", own)
+    answer_id = answer.id if answer else int(traced.ranking[0])
+    check_foil(lab, TokenizedRow(prompt, answer, foil), answer_id)
+    metric = Metric("difference", answer_id, foil.id) if foil else Metric("log-prob", answer_id)
     return Target(
         traced,
         prompt,
-        own,
+        answer_id,
         foil.id if foil else None,
         metric,
-        show_token(lab.token(own)),
+        show_token(lab.token(answer_id)),
         show_token(foil.token) if foil else "",
         traced.value(metric),
     )

@@ -81,8 +81,8 @@ def add_parts(target: Target, parts: Parts, params: Params, report: Report) -> N
     for name, value in zip(keys, values, strict=True):
         report.scalar(name, float(value))
     report.scalar("sum", parts.whole)
-    said = "  ".join(f"{name} {value:+.2g}" for name, value in zip(labels[:3], values[:3], strict=True))
-    report.say(f"{said} · sum {number(parts.whole)} = {what} after {quoted(params.prompt)}")
+    shares = "  ".join(f"{name} {value:+.2g}" for name, value in zip(labels[:3], values[:3], strict=True))
+    report.say(f"{shares} · sum {number(parts.whole)} = {what} after {quoted(params.prompt)}")
 
 
 def _table(parts: Parts, top: int) -> Table:
