@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from workbench.lab.prompts import Prompt
     from workbench.lab.study import Study
 
-FLOOR = 1e-9
+KL_FLOOR = 1e-9
 """nats: smaller effects are drawn here on the logarithmic axis"""
 
 
@@ -94,8 +94,8 @@ class Comparison:
             return "below all"
         return f"above {place.smaller} of {n}" + (f", equal to {place.ties}" if place.ties else "")
 
-    def items(self) -> list[Scalar]:
-        """Rows for a Scalars view."""
+    def scalars(self) -> list[Scalar]:
+        """For a Scalars view; empty before any control has run."""
         if not self.values:
             return []
         quantiles, n = band(self.values), len(self.values)
@@ -119,8 +119,8 @@ class Comparison:
             ),
         ]
 
-    def write(self, report: Report) -> None:
-        """Scalars and the histogram."""
+    def add_to(self, report: Report) -> None:
+        """Add the numbers and the histogram to a report."""
         if not self.values:
             return
         quantiles = band(self.values)
@@ -133,8 +133,8 @@ class Comparison:
 
     def histogram(self) -> Histogram:
         """Controls by the logarithm of their KL, with the edits' own marked."""
-        logs = np.log10(np.maximum(self.values, FLOOR))
-        effect = float(np.log10(max(self.effect, FLOOR)))
+        logs = np.log10(np.maximum(self.values, KL_FLOOR))
+        effect = float(np.log10(max(self.effect, KL_FLOOR)))
         edges = np.linspace(min(logs.min(), effect) - 0.1, max(logs.max(), effect) + 0.1, 25)
         counts = np.histogram(logs, edges)[0]
         return Histogram(

@@ -23,7 +23,7 @@ GENERATED_TOKEN = 3.0
 
 
 def add_continuations(lab: Lab, prompt: Prompt, tokens: int, report: Report) -> None:
-    """Of one prompt: what is said, clean and edited."""
+    """Generate after one prompt, clean and edited; adds a Text view."""
     plans = [lab.plan(()), lab.plan(lab.edits, chat=prompt.template)]
     clean, edited = _continued(lab, [prompt], plans, tokens, report)[0]
     texts = [f"{name}: {continuation.text}" for name, continuation in (("clean", clean), ("edited", edited))]
@@ -33,7 +33,7 @@ def add_continuations(lab: Lab, prompt: Prompt, tokens: int, report: Report) -> 
 def add_set_continuations(
     lab: Lab, prompts: Sequence[Prompt], tokens: int, controls: Controls, n: int, report: Report
 ) -> str:
-    """Of a set: how many continuations change, beside as many under `n` of the controls. Gives that as a sentence."""
+    """Generate after each prompt of a set; adds tables of what changes, beside `n` controls. Returns a sentence."""
     plans = [lab.plan(()), lab.plan(lab.edits, chat=prompts[0].template), *controls.plans[:n]]
     continuations = _continued(lab, prompts, plans, tokens, report)
     differences = [[row[0].first_difference(edited) for edited in row[1:]] for row in continuations]
@@ -54,7 +54,7 @@ def add_set_continuations(
 def _continued(
     lab: Lab, prompts: Sequence[Prompt], plans: Sequence[Plan], tokens: int, report: Report
 ) -> list[list[Continuation]]:
-    """Of each prompt, under each plan."""
+    """Continuations [prompt][plan]."""
     from workbench.lab.generate import continue_all
 
     rows = [Row(prompt, plan) for prompt in prompts for plan in plans]

@@ -87,8 +87,8 @@ def _add_set_views(
     report.add("prompts", _set_table(lab, rows, measured, has_foil))
     items = _set_items(measured, report, has_foil)
     if comparison:
-        items += comparison.items()
-        comparison.write(report)
+        items += comparison.scalars()
+        comparison.add_to(report)
     report.add("numbers", Scalars(title="Means over the prompts", note="± is one standard error", items=items))
     n = len(measured.clean)
     answer = mean([numbers.answer for numbers in measured.clean])

@@ -43,8 +43,8 @@ class TargetParams(Params, kw_only=True, frozen=True):
 
     def target(self) -> dict[str, Any]:
         """Prompt, answer, foil and template, for a part or a next step."""
-        named = {"prompt": self.prompt, "answer": self.answer, "foil": self.foil, "chat": self.chat}
-        return {name: value for name, value in named.items() if value}
+        values = {"prompt": self.prompt, "answer": self.answer, "foil": self.foil, "chat": self.chat}
+        return {name: value for name, value in values.items() if value}
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,9 @@ def find_target(lab: Lab, params: TargetParams, report: Report) -> Target:
     prompt = lab.prompt(params.prompt, params.chat)
     answer = lab.answer_token(params.answer) if params.answer else None
     foil = lab.answer_token(params.foil) if params.foil else None
-    for named in (answer, foil):
-        if named and named.note:
-            report.note(named.note)
+    for watched in (answer, foil):
+        if watched and watched.note:
+            report.note(watched.note)
     traced = study(lab, prompt, lab.edits)
     if traced.first == 0:
         report.note("the prompt is one token: position 0, which is left out elsewhere, is all there is")

@@ -53,7 +53,7 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     head_pattern = pattern[unit.index]
     labels = [f"{place} {token}" for place, token in enumerate(tokens)]
     order = np.argsort(-head_pattern[position, : position + 1], kind="stable")
-    report.add("looks", _looks(unit, head_pattern[position], tokens, order, position))
+    report.add("looks", _attention_table(unit, head_pattern[position], tokens, order, position))
     report.add(
         "pattern",
         Heatmap(
@@ -118,7 +118,7 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     report.suggest(NextStep(label="every head switched off", experiment="sweep", params=params.target()))
 
 
-def _looks(unit: Head, row: np.ndarray, tokens: list[str], order: np.ndarray, at: int) -> Table:
+def _attention_table(unit: Head, row: np.ndarray, tokens: list[str], order: np.ndarray, at: int) -> Table:
     cells: list[list[Any]] = [[int(position), tokens[position], float(row[position])] for position in order[:50]]
     return Table(
         title=f"What {unit} looks at from {tokens[at]}",

@@ -27,7 +27,15 @@ from workbench.experiments._common import (
     tokenized_rows,
 )
 from workbench.experiments._controls import Comparison, comparison_table, kl_of_prompts, run_controls
-from workbench.experiments._effect import Document, by_class, by_position, extremes, kl_mean, loss_change, token_mean
+from workbench.experiments._effect import (
+    DocumentLosses,
+    by_class,
+    by_position,
+    extremes,
+    kl_mean,
+    loss_change,
+    token_mean,
+)
 from workbench.experiments._generated import GENERATED_TOKEN, add_continuations, add_set_continuations
 from workbench.experiments._sweep import ABLATION_PASSES
 from workbench.params import CorpusText
@@ -99,7 +107,7 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     if params.corpus:
         if params.prompt or params.prompts:
             raise UserError("a corpus and a prompt were both given: leave one out")
-        _run_many(lab, _documents(lab, params, report), params, report, f"of {params.corpus}", 0)
+        _run_many(lab, _corpus_prompts(lab, params, report), params, report, f"of {params.corpus}", 0)
     elif params.prompts:
         prompts = [row.prompt for row in tokenized_rows(lab, params)]
         _run_many(lab, prompts, params, report, "of the set", params.generate)
@@ -121,10 +129,10 @@ def _run_prompt(lab: Lab, params: Params, report: Report) -> None:
     answer = row.answer.id if row.answer else int(clean.top(1)[0][0, 0])
     check_foil(lab, row, answer)
     ids = np.asarray([answer])
-    before, after = (float(np.exp(one.log_prob(ids)[0])) for one in (clean, edited))
+    before, after = (float(np.exp(forward.log_prob(ids)[0])) for forward in (clean, edited))
     name = show_token(lab.token(answer))
     kl = edited.kl_from(clean)[0]
-    document = Document(row.prompt.tokens, clean.surprise()[0], edited.surprise()[0], kl)
+    document = DocumentLosses(row.prompt.tokens, clean.surprise()[0], edited.surprise()[0], kl)
     items = [
         Scalar(name=f"probability of {name}", value=before, edited=after),
         Scalar(name="KL of the next token", value=float(kl[-1]), unit="nats", help="KL(clean ‖ edited)"),
@@ -133,14 +141,16 @@ def _run_prompt(lab: Lab, params: Params, report: Report) -> None:
     report.scalar("answer_probability", before)
     report.scalar("answer_probability_edited", after)
     if row.foil:
-        difference = [float(one.logit(ids)[0] - one.logit(np.asarray([row.foil.id]))[0]) for one in (clean, edited)]
+        difference = [
+            float(forward.logit(ids)[0] - forward.logit(np.asarray([row.foil.id]))[0]) for forward in (clean, edited)
+        ]
         items.append(
             Scalar(name=f"logit {name} − {show_token(row.foil.token)}", value=difference[0], edited=difference[1])
         )
         report.scalar("logit_difference", difference[0])
         report.scalar("logit_difference_edited", difference[1])
     if len(kl) > 1:
-        losses = [float(np.nanmean(one)) for one in (document.clean, document.edited)]
+        losses = [float(np.nanmean(surprise)) for surprise in (document.clean, document.edited)]
         items.append(Scalar(name="loss along the prompt", value=losses[0], edited=losses[1], unit="nats"))
         items.append(Scalar(name="KL, mean from position 1 on", value=float(kl[1:].mean()), unit="nats"))
         report.scalar("kl_mean", float(kl[1:].mean()))
@@ -165,7 +175,7 @@ def _run_prompt(lab: Lab, params: Params, report: Report) -> None:
         comparisons.append(Comparison(float(kl[-1]), same_distance(lab, traced, plan, params.controls)))
 
     def update() -> None:
-        shown = [*items, *comparisons[0].items()]
+        shown = [*items, *comparisons[0].scalars()]
         report.add(
             "numbers",
             Scalars(title="In numbers", note=row.prompt.describe, tokenization=row.prompt.tokenization, items=shown),
@@ -201,7 +211,7 @@ def _comparisons(lab: Lab, effect: float, params: Params, report: Report) -> lis
 
 
 def _write_comparisons(comparisons: Sequence[Comparison], report: Report) -> None:
-    comparisons[0].write(report)
+    comparisons[0].add_to(report)
     if len(comparisons) > 1 and any(comparison.values for comparison in comparisons):
         report.add("kinds", comparison_table(comparisons))
 
@@ -209,7 +219,7 @@ def _write_comparisons(comparisons: Sequence[Comparison], report: Report) -> Non
 # --- a set, a corpus ----------------------------------------------------------------------------------
 
 
-def _documents(lab: Lab, params: Params, report: Report) -> list[Prompt]:
+def _corpus_prompts(lab: Lab, params: Params, report: Report) -> list[Prompt]:
     from workbench.datasets.corpora import open_corpus
 
     corpus = open_corpus(params.corpus)
@@ -235,7 +245,7 @@ def _documents(lab: Lab, params: Params, report: Report) -> list[Prompt]:
 def _run_many(lab: Lab, prompts: Sequence[Prompt], params: Params, report: Report, source: str, generate: int) -> None:
     from workbench.lab.batches import batches, rows_at_once
 
-    documents: list[Document] = []
+    documents: list[DocumentLosses] = []
     last_kl: list[float] = []
     chunks: list[Sequence[Prompt]] = []
     size = rows_at_once(lab.model, max(map(len, prompts)), "forward")
@@ -244,7 +254,7 @@ def _run_many(lab: Lab, prompts: Sequence[Prompt], params: Params, report: Repor
             clean, edited = lab.forward(batch.rows), lab.forward(batch.rows, lab.edits)
             kls = edited.kl_from(clean)
             rows = zip(batch.rows, clean.surprise(), edited.surprise(), kls, strict=True)
-            measured = [Document(prompt.tokens, a, b, kl) for prompt, a, b, kl in rows]
+            measured = [DocumentLosses(prompt.tokens, a, b, kl) for prompt, a, b, kl in rows]
             documents += measured
             last_kl += [float(kl[-1]) for kl in kls]
             chunks.append(batch.rows)
@@ -274,7 +284,7 @@ def _run_many(lab: Lab, prompts: Sequence[Prompt], params: Params, report: Repor
 
 
 def _add_views(
-    documents: list[Document],
+    documents: list[DocumentLosses],
     last_kl: list[float],
     report: Report,
     source: str,
@@ -304,7 +314,7 @@ def _add_views(
         Scalar(name="KL at the last position", value=float(np.mean(last_kl)), unit="nats", n=len(last_kl)),
     ]
     if comparisons:
-        items += comparisons[0].items()
+        items += comparisons[0].scalars()
     report.add("numbers", Scalars(title="Means", note=note, items=items))
     if comparisons:
         _write_comparisons(comparisons, report)

@@ -73,8 +73,8 @@ def run(lab: Lab, params: Params, report: Report) -> None:
             f"the prompts have {len(prompts[0])} and {len(prompts[1])} tokens, patching needs as many in both: "
             f"{tokens[0]} | {tokens[1]}"
         )
-    differs = np.flatnonzero(prompts[0].ids != prompts[1].ids)
-    if not len(differs):
+    differing = np.flatnonzero(prompts[0].ids != prompts[1].ids)
+    if not len(differing):
         raise UserError("both prompts are the same tokens: nothing can be patched from one into the other")
     clean, corrupted = (study(lab, prompt, lab.edits) for prompt in prompts)
     metric = _metric(lab, params, clean, corrupted, report)
@@ -82,35 +82,37 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     report.scalar("clean", high)
     report.scalar("corrupted", low)
     names = [show_token(lab.token(metric.answer)), show_token(lab.token(metric.foil or 0))]
-    what = f"logit {names[0]} − {names[1]}"
+    quantity = f"logit {names[0]} − {names[1]}"
     if abs(high - low) < 1e-3:
-        raise UserError(f"{what} is {number(high)} on both prompts: nothing to recover, name another answer and foil")
-    baseline = (
-        f"{what}: {number(high)} after {quoted(params.prompt, 30)}, {number(low)} after {quoted(params.corrupted, 30)}"
-    )
+        raise UserError(
+            f"{quantity} is {number(high)} on both prompts: nothing to recover, name another answer and foil"
+        )
+    on_both = f"{number(high)} after {quoted(params.prompt, 30)}, {number(low)} after {quoted(params.corrupted, 30)}"
+    baseline = f"{quantity}: {on_both}"
     report.say(baseline)
-    note = f"recovery of {what}: 0 is {number(low)} as corrupted, 1 is {number(high)} as clean"
-    best: list[tuple[float, str]] = []
+    note = f"recovery of {quantity}: 0 is {number(low)} as corrupted, 1 is {number(high)} as clean"
+    largest_recoveries: list[tuple[float, str]] = []
     tokens = [
         show_token(a) if a == b else f"{show_token(a)}/{show_token(b)}"
         for a, b in zip(prompts[0].tokens, prompts[1].tokens, strict=True)
     ]
-    for name, words in SITES.items():
-        patched = _by_position(lab, clean, corrupted, metric, name, int(differs[0]), report)
+    for name, description in SITES.items():
+        patched = _by_position(lab, clean, corrupted, metric, name, int(differing[0]), report)
         recovery = (patched - low) / (high - low)
-        report.add(name, _heatmap(f"Patching {words}", note, recovery, tokens, "position"))
+        report.add(name, _heatmap(f"Patching {description}", note, recovery, tokens, "position"))
         largest = np.unravel_index(int(np.argmax(recovery)), recovery.shape)
-        best.append((float(recovery[largest]), f"L{largest[0]}.{name} at {tokens[largest[1]]}"))
-        places = " · ".join(f"{where} {number(value, 2)}" for value, where in best)
+        largest_recoveries.append((float(recovery[largest]), f"L{largest[0]}.{name} at {tokens[largest[1]]}"))
+        places = " · ".join(f"{where} {number(value, 2)}" for value, where in largest_recoveries)
         report.say(f"{baseline} · recovered most by {places}")
     recovery = (_heads(lab, clean, corrupted, metric, report) - low) / (high - low)
     columns = [f"H{head}" for head in range(lab.info.n_heads)]
     report.add("heads", _heatmap("Patching heads, at all positions", note, recovery, columns, "head"))
     report.add("largest", _table(recovery, note))
     layer, head = np.unravel_index(int(np.argmax(recovery)), recovery.shape)
-    best.append((float(recovery.max()), str(Head(int(layer), int(head)))))
+    largest_recoveries.append((float(recovery.max()), str(Head(int(layer), int(head)))))
     report.scalar("largest_head", float(recovery.max()))
-    report.say(f"{baseline} · recovered most by " + " · ".join(f"{where} {number(value, 2)}" for value, where in best))
+    places = " · ".join(f"{where} {number(value, 2)}" for value, where in largest_recoveries)
+    report.say(f"{baseline} · recovered most by {places}")
     clean_params = {"prompt": params.prompt, "answer": lab.token(metric.answer), "chat": params.chat}
     report.suggest(
         NextStep(

@@ -54,9 +54,9 @@ class Params(AnswerParams, kw_only=True, frozen=True):
 def run(lab: Lab, params: Params, report: Report) -> None:
     rows = tokenized_rows(lab, params)
     for row in rows:
-        for named in (row.answer, row.foil):
-            if named and named.note:
-                report.note(named.note)
+        for watched in (row.answer, row.foil):
+            if watched and watched.note:
+                report.note(watched.note)
     if params.prompts:
         run_set(lab, rows, params, params.controls, report)
     else:
@@ -97,12 +97,12 @@ def _run_prompt(lab: Lab, row: TokenizedRow, params: Params, report: Report) -> 
     comparison = Comparison(float(kl[-1]), controls(lab, lab.edits, params.controls, params.chat))
 
     def update() -> None:
-        all_items = [*items, *comparison.items()]
+        all_items = [*items, *comparison.scalars()]
         report.add(
             "numbers",
             Scalars(title="In numbers", note=row.prompt.describe, items=all_items),
         )
-        comparison.write(report)
+        comparison.add_to(report)
         report.say(" · ".join(filter(None, [change, f"KL {number(comparison.effect)}", comparison.sentence])))
 
     update()
@@ -170,23 +170,28 @@ def _next_table(lab: Lab, passes: list[Forward], top: int, prompt: Prompt) -> Ta
     return Table(title="Next token", note=prompt.describe, tokenization=prompt.tokenization, columns=columns, rows=rows)
 
 
-def _items(lab: Lab, numbers: list[PromptNumbers], answer: int, foil: int | None) -> list[Scalar]:
+def _items(lab: Lab, passes: list[PromptNumbers], answer: int, foil: int | None) -> list[Scalar]:
     name = token_text(lab, answer)
 
     def item(label: str, values: list[float], unit: str = "", text: str = "") -> Scalar:
         return Scalar(name=label, value=values[0], edited=values[1] if len(values) > 1 else None, unit=unit, help=text)
 
     items = [
-        item("entropy", [each.entropy for each in numbers], "nats"),
-        item(f"probability of {name}", [each.answer for each in numbers]),
-        item(f"rank of {name}", [float(each.rank) for each in numbers], "", "1 is the likeliest"),
+        item("entropy", [numbers.entropy for numbers in passes], "nats"),
+        item(f"probability of {name}", [numbers.answer for numbers in passes]),
+        item(f"rank of {name}", [float(numbers.rank) for numbers in passes], "", "1 is the likeliest"),
     ]
     if foil is not None:
         label = f"logit of {name} − {token_text(lab, foil)}"
-        items.append(item(label, [each.difference for each in numbers], "logits"))
-    if len(numbers[0].surprise) > 1:
+        items.append(item(label, [numbers.difference for numbers in passes], "logits"))
+    if len(passes[0].surprise) > 1:
         items.append(
-            item("loss along the prompt", [each.loss for each in numbers], "nats", "mean surprise from position 1 on")
+            item(
+                "loss along the prompt",
+                [numbers.loss for numbers in passes],
+                "nats",
+                "mean surprise from position 1 on",
+            )
         )
     return items
 

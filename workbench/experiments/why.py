@@ -89,7 +89,7 @@ def run(lab: Lab, params: Params, report: Report) -> None:
 
 
 def _copy_sweep_views(report: Report, part: Report) -> None:
-    """The sweep's views in the whole's own list, and how many units there are."""
+    """Copy the sweep's views into the report of the whole, and how many units there are."""
     for key in (UnitKeys.NEURONS, UnitKeys.HEADS, UnitKeys.WHERE):
         if key in part.views:
             report.add(key, part.views[key])

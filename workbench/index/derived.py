@@ -24,7 +24,9 @@ def weight_columns(home: Path, info: ModelInfo) -> dict[str, np.ndarray]:
     return columns
 
 
-def derived(arrays: Mapping[str, np.ndarray], file: IndexFile, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def derived_columns(
+    arrays: Mapping[str, np.ndarray], file: IndexFile, weights: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
     """Columns from accumulators; `weights` as `weight_columns` gives them."""
     columns = statistics.columns(arrays, file.counts)
     met = memberships(weights | columns, file.model, float(weights["rho_chance"]), file.features)

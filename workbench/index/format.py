@@ -40,7 +40,7 @@ class CorpusInfo(msgspec.Struct, kw_only=True, frozen=True):
     """what `--corpus` would take to get it again"""
     hash: str
     documents: int
-    """documents in the whole corpus; 0 where it is streamed and nobody knows"""
+    """documents in the whole corpus; 0 where it is streamed and the number is unknown"""
     characters: int = 0
     note: str = ""
 

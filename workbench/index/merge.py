@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from workbench.errors import UserError
-from workbench.index.derived import derived, weight_columns
+from workbench.index.derived import derived_columns, weight_columns
 from workbench.index.format import BuildProgress, Counts, IndexFile, open_array, read_index_file, versions
 from workbench.index.writer import MAPS, IndexWriter, map_shapes
 
@@ -34,9 +34,9 @@ def merge(first: Path, second: Path, target: Path, home: Path) -> None:
     a, b = read_index_file(first), read_index_file(second)
     _check(a, b, first, second)
     parts = [_arrays(first, a), _arrays(second, b)]
-    numbers = [part["documents"][:, 0] for part in parts]
-    both = np.intersect1d(numbers[0], numbers[1])
-    if not np.isin(both, parts[0]["open_documents"]).all() or not np.isin(both, parts[1]["open_documents"]).all():
+    document_numbers = [part["documents"][:, 0] for part in parts]
+    shared = np.intersect1d(document_numbers[0], document_numbers[1])
+    if not np.isin(shared, parts[0]["open_documents"]).all() or not np.isin(shared, parts[1]["open_documents"]).all():
         raise UserError(f"{first.name} and {second.name} hold the same documents: merging would count them twice")
     file = IndexFile(
         kind="data",
@@ -45,7 +45,7 @@ def merge(first: Path, second: Path, target: Path, home: Path) -> None:
         settings=a.settings,
         progress=BuildProgress(
             blocks=a.progress.blocks + b.progress.blocks,
-            documents=a.progress.documents + b.progress.documents - len(both),
+            documents=a.progress.documents + b.progress.documents - len(shared),
             tokens=a.progress.tokens + b.progress.tokens,
             wanted=a.progress.wanted + b.progress.wanted,
             done=a.progress.done and b.progress.done,
@@ -61,12 +61,12 @@ def merge(first: Path, second: Path, target: Path, home: Path) -> None:
         if writer.arrays:
             raise UserError(f"{target} is there already: merge into a new folder")
         arrays = _sums(*parts)
-        for which, (name, signs) in enumerate(_LISTS.items()):
+        for at, (name, signs) in enumerate(_LISTS.items()):
             if f"{name}_values" in parts[0]:
-                arrays |= _lists(name, np.array(signs), parts, (first, second), writer, MAPS[which])
+                arrays |= _lists(name, np.array(signs), parts, (first, second), writer, MAPS[at])
         for folder, part in zip((first, second), parts, strict=True):
             _documents(writer, folder, part)
-        writer.checkpoint(arrays, derived(arrays, file, weight_columns(home, file.model)))
+        writer.checkpoint(arrays, derived_columns(arrays, file, weight_columns(home, file.model)))
         writer.finish()
 
 

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 
 from workbench.errors import GrammarError, UserError
-from workbench.index.terms import Compare, InSet, Labels, Query, Ranges, Term, TermCount, Tokens, Units, Written
+from workbench.index.terms import Compare, InSet, Labels, Query, Ranges, Term, TermCount, Tokens, TypedToken, Units
 from workbench.units import Neuron, parse_units
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ class _Parser:
 
     def tokens(self, start: int, negated: bool, relation: str) -> Term:
         self.at += 1
-        written = []
+        typed_tokens = []
         while True:
             self.take(_SPACE)
             match = self.take(_TOKEN)
@@ -226,7 +226,7 @@ class _Parser:
                 self.fail(f'a token is expected here, in quotes: {relation}:" Paris"', match and match.start())
             quoted = match.group()[0] in "\"'"
             text = unescape(match.group()[1:-1]) if quoted else match.group()
-            written.append(Written(text, quoted, match.start()))
+            typed_tokens.append(TypedToken(text, quoted, match.start()))
             if self.text[self.at : self.at + 1] != ",":
                 break
             self.at += 1
@@ -244,7 +244,7 @@ class _Parser:
             end=self.at,
             negated=negated,
             relation=relation,
-            tokens=tuple(written),
+            tokens=tuple(typed_tokens),
             operator=operator,
             value=value,
         )

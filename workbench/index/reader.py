@@ -161,9 +161,9 @@ class NeuronIndex:
         """Tokens whose logits fall most, lowest first: what a negative activation promotes."""
         return self._tokens_of("suppressed", neuron)
 
-    def _tokens_of(self, which: str, neuron: int) -> list[tuple[int, float]]:
-        tokens = self._weights.arrays[f"{which}_tokens"][neuron].tolist()
-        values = self._weights.arrays[f"{which}_values"][neuron].tolist()
+    def _tokens_of(self, table: str, neuron: int) -> list[tuple[int, float]]:
+        tokens = self._weights.arrays[f"{table}_tokens"][neuron].tolist()
+        values = self._weights.arrays[f"{table}_values"][neuron].tolist()
         return [(token, value) for token, value in zip(tokens, values, strict=True) if token >= 0]
 
     def promotes(self, token: int) -> np.ndarray:
@@ -175,10 +175,10 @@ class NeuronIndex:
         """Likewise for the ten tokens that fall most (values are negative)."""
         return self._effect("suppressed", token)
 
-    def _effect(self, which: str, token: int) -> np.ndarray:
+    def _effect(self, table: str, token: int) -> np.ndarray:
         logits = np.full(self.info.n_neurons, np.nan, dtype=np.float32)
-        rows, places = np.nonzero(self._weights.arrays[f"{which}_tokens"] == token)
-        logits[rows] = self._weights.arrays[f"{which}_values"][rows, places]
+        rows, places = np.nonzero(self._weights.arrays[f"{table}_tokens"] == token)
+        logits[rows] = self._weights.arrays[f"{table}_values"][rows, places]
         return logits
 
     def fires(self, tokens: Sequence[int]) -> np.ndarray:
@@ -282,11 +282,11 @@ class NeuronIndex:
             if met >> code & 1
         ]
 
-    def _neighbours(self, which: str, neuron: int) -> list[tuple[str, float]]:
-        if f"{which}_ids" not in self._weights.arrays:
+    def _neighbours(self, table: str, neuron: int) -> list[tuple[str, float]]:
+        if f"{table}_ids" not in self._weights.arrays:
             return []
-        ids = self._weights.arrays[f"{which}_ids"][neuron].tolist()
-        values = self._weights.arrays[f"{which}_cos"][neuron].tolist()
+        ids = self._weights.arrays[f"{table}_ids"][neuron].tolist()
+        values = self._weights.arrays[f"{table}_cos"][neuron].tolist()
         return [(self.unit(other), value) for other, value in zip(ids, values, strict=True) if other >= 0]
 
     def _signs(self, neuron: int) -> list[SignCase]:

@@ -64,7 +64,7 @@ class Labels(Term, frozen=True, kw_only=True):
     patterns: tuple[str, ...]
 
 
-class Written(NamedTuple):
+class TypedToken(NamedTuple):
     """A token as typed: a bare word stands for itself with and without a leading space."""
 
     text: str
@@ -76,7 +76,7 @@ class Tokens(Term, frozen=True, kw_only=True):
     """promotes, suppresses, fires."""
 
     relation: str
-    tokens: tuple[Written, ...]
+    tokens: tuple[TypedToken, ...]
     operator: str = ""
     value: float = 0.0
 

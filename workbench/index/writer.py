@@ -41,7 +41,7 @@ class IndexWriter:
     """The one writer of a data folder; a context manager that holds the folder's lock."""
 
     def __init__(self, folder: Path, fresh: IndexFile) -> None:
-        """`fresh` is what index.json says if the folder is new; one that is there is gone on with."""
+        """`fresh` becomes index.json of a new folder; in a folder that holds an index, its own is used instead."""
         self.folder = folder
         self.file = fresh
         self.arrays: dict[str, np.ndarray] = {}
@@ -200,12 +200,12 @@ class IndexWriter:
             maps = {name: np.load(self.folder / f"{name}.npy", mmap_mode="r+") for name in shapes}
             records = np.memmap(path, dtype=RECORD, mode="r", shape=(n,))
             for start in range(0, n, PLAYED_AT_ONCE):
-                part = np.array(records[start : start + PLAYED_AT_ONCE])
-                for which, name in enumerate(MAPS):
-                    rows = part["map"] == which
+                batch = np.array(records[start : start + PLAYED_AT_ONCE])
+                for map_index, name in enumerate(MAPS):
+                    rows = batch["map"] == map_index
                     if rows.any():
                         # numpy assigns in order, so that the last of several records for a slot stays.
-                        maps[name].reshape(-1, WINDOW)[part["slot"][rows]] = part["window"][rows]
+                        maps[name].reshape(-1, WINDOW)[batch["slot"][rows]] = batch["window"][rows]
             for window_map in maps.values():
                 window_map.flush()
         if self.file.log_bytes:
