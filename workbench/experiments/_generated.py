@@ -25,7 +25,7 @@ GENERATED_TOKEN = 3.0
 def add_continuations(lab: Lab, prompt: Prompt, tokens: int, report: Report) -> None:
     """Generate after one prompt, clean and edited; adds a Text view."""
     plans = [lab.plan(()), lab.plan(lab.edits, chat=prompt.template)]
-    clean, edited = _continued(lab, [prompt], plans, tokens, report)[0]
+    clean, edited = _continuations(lab, [prompt], plans, tokens, report)[0]
     texts = [f"{name}: {continuation.text}" for name, continuation in (("clean", clean), ("edited", edited))]
     report.add("generated", Text(title=f"{tokens} tokens, greedy", text="\n\n".join(texts)))
 
@@ -35,7 +35,7 @@ def add_set_continuations(
 ) -> str:
     """Generate after each prompt of a set; adds tables of what changes, beside `n` controls. Returns a sentence."""
     plans = [lab.plan(()), lab.plan(lab.edits, chat=prompts[0].template), *controls.plans[:n]]
-    continuations = _continued(lab, prompts, plans, tokens, report)
+    continuations = _continuations(lab, prompts, plans, tokens, report)
     differences = [[row[0].first_difference(edited) for edited in row[1:]] for row in continuations]
     report.add("continuations", _table(prompts, continuations, tokens))
     changed = [[places[plan] is not None for places in differences] for plan in range(len(plans) - 1)]
@@ -51,7 +51,7 @@ def add_set_continuations(
     return sentence
 
 
-def _continued(
+def _continuations(
     lab: Lab, prompts: Sequence[Prompt], plans: Sequence[Plan], tokens: int, report: Report
 ) -> list[list[Continuation]]:
     """Continuations [prompt][plan]."""
