@@ -28,20 +28,20 @@ FORWARD = "forward"
 
 def cost_of(name: str, params: Params | Mapping[str, Any], info: ModelInfo) -> Cost | None:
     """What a run will take; None where that is too little to say, and for parameters that can't be run."""
-    found = experiment(name)
-    if found.cost is None:
+    definition = experiment(name)
+    if definition.cost is None:
         return None
     try:
-        values = params if isinstance(params, Params) else make_params(found.params, dict(params))
-        return found.cost(values, info)
+        values = params if isinstance(params, Params) else make_params(definition.params, dict(params))
+        return definition.cost(values, info)
     except UserError:
         return None
 
 
 def seconds_of(name: str, cost: Cost, info: ModelInfo) -> float | None:
     """None before anything was measured."""
-    known = rates(info)
-    rate = known.get(name) or known.get(FORWARD)
+    measured = rates(info)
+    rate = measured.get(name) or measured.get(FORWARD)
     return cost.work / rate if rate else None
 
 
@@ -68,10 +68,10 @@ def rates(info: ModelInfo) -> dict[str, float]:
 
 def remember(info: ModelInfo, name: str, work: float, took: float) -> None:
     """Keep a measured rate, half of it the one before."""
-    known = rates(info)
+    measured = rates(info)
     rate = work / max(took, 1e-6)
-    known[name] = (known[name] + rate) / 2 if name in known else rate
-    cache_bytes(_file(info), msgspec.json.encode(known))
+    measured[name] = (measured[name] + rate) / 2 if name in measured else rate
+    cache_bytes(_file(info), msgspec.json.encode(measured))
 
 
 def _file(info: ModelInfo) -> Path:

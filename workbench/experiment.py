@@ -34,7 +34,7 @@ class Cost(msgspec.Struct, kw_only=True, frozen=True):
     tokens: float
     """of each pass"""
     typical: bool = True
-    """a run does all of it, so that its time tells the rate; not where part of it may be there already"""
+    """a run does all of it, so that its time gives a rate; False where part of the work may have been done before"""
 
     @property
     def work(self) -> float:

@@ -153,14 +153,14 @@ def fields(params: type[Params]) -> tuple[Field, ...]:
 
 
 def _field(info: Any, hint: Any) -> Field:
-    given: list[Any] = []
+    annotations: list[Any] = []
     if get_origin(hint) is Annotated:
-        hint, *given = get_args(hint)
-    meta = next((each for each in given if isinstance(each, Meta)), None)
+        hint, *annotations = get_args(hint)
+    meta = next((annotation for annotation in annotations if isinstance(annotation, Meta)), None)
     extra = (meta.extra if meta else None) or {}
     choices = get_args(hint) if get_origin(hint) is Literal else ()
     plain = CHOICE if choices else _PLAIN.get(hint, LIST)
-    kind = next((each for each in given if isinstance(each, Kind)), plain)
+    kind = next((annotation for annotation in annotations if isinstance(annotation, Kind)), plain)
     default = info.default if info.default is not msgspec.NODEFAULT else info.default_factory()
     low = meta and (meta.ge if meta.ge is not None else meta.gt)
     high = meta and (meta.le if meta.le is not None else meta.lt)
@@ -180,17 +180,17 @@ def _field(info: Any, hint: Any) -> Field:
 
 def make_params(params: type[Params], values: dict[str, Any]) -> Any:
     """A validated Params. Strings are read as the field's type. Raises UserError naming field and bounds."""
-    known = {field.name: field for field in fields(params)}
+    by_name = {field.name: field for field in fields(params)}
     for name in values:
-        if name not in known:
-            raise UserError(f"there is no parameter {name!r} here: there are {', '.join(known)}")
-    typed = {name: _number_typed(value) if known[name].kind is NUMBER else value for name, value in values.items()}
+        if name not in by_name:
+            raise UserError(f"there is no parameter {name!r} here: there are {', '.join(by_name)}")
+    typed = {name: _number_typed(value) if by_name[name].kind is NUMBER else value for name, value in values.items()}
     try:
         return msgspec.convert(typed, params, strict=False)
     except msgspec.ValidationError as error:
         sentence, _, where = str(error).partition(" - at `$.")
         name = where.strip("`").partition("[")[0].partition(".")[0]
-        field = known.get(name)
+        field = by_name.get(name)
         shown = f" ({field.help}; for example {field.flag} {field.example or field.default})" if field else ""
         raise UserError(f"{name or 'a parameter'}: {sentence[0].lower()}{sentence[1:]}{shown}") from None
 
@@ -214,10 +214,10 @@ def read_params(params: type[Params], typed: Mapping[str, Any]) -> Any:
 
     Raises UserError naming field and bounds, or the file and its line.
     """
-    known = {field.name: field for field in fields(params)}
+    by_name = {field.name: field for field in fields(params)}
     values = dict(typed)
     for name, value in typed.items():
-        field = known.get(name)
+        field = by_name.get(name)
         if field is None or not isinstance(value, str):
             continue
         if field.choices and value not in field.choices:

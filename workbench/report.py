@@ -66,17 +66,17 @@ class StepsSink(Sink, Protocol):
         """Begin a part."""
 
 
-class _Unkept:
-    """A part that is not kept: cancel and turns are the whole's."""
+class _DiscardedPart:
+    """Where a part's report goes if parts are not kept: only cancel and turns are passed on to the parent."""
 
-    def __init__(self, whole: Report) -> None:
-        self._whole = whole
+    def __init__(self, parent: Report) -> None:
+        self._parent = parent
 
     def changed(self, report: Report) -> None:
         return
 
     def between_batches(self, report: Report) -> None:
-        self._whole._sink.between_batches(self._whole)
+        self._parent._sink.between_batches(self._parent)
 
     def streamed(self, report: Report) -> None:
         return
@@ -88,10 +88,10 @@ class _Unkept:
 class Report:
     """What an experiment has to say so far. All of it is kept if the step is cancelled or fails."""
 
-    def __init__(self, sink: Sink, whole: Report | None = None) -> None:
+    def __init__(self, sink: Sink, parent: Report | None = None) -> None:
         self._sink = sink
-        self._whole = whole
-        """the report this is a part of"""
+        self._parent = parent
+        """the report of which this is a part"""
         self.headline = ""
         self.scalars: dict[str, float | None] = {}
         self.views: dict[str, AnyView] = {}
@@ -152,7 +152,7 @@ class Report:
         with report.part("sweep", params) as part:
             sweep.run(lab, params, part)
         """
-        sink: PartSink = _Unkept(self)
+        sink: PartSink = _DiscardedPart(self)
         if hasattr(self._sink, "part"):
             sink = cast(StepsSink, self._sink).part(experiment, params_builtins(params), edits)
         part = Report(sink, self)
@@ -160,7 +160,7 @@ class Report:
         sink.done(part)
 
     def track(self, batches: Iterable[T], unit: str, total: float | None = None, stage: str = "") -> Iterator[T]:
-        """Loop over `batches`: the one place where progress is told and cancel is noticed."""
+        """Loop over `batches`: the one place where progress is reported and cancel is noticed."""
         if total is None and isinstance(batches, Sized):
             total = len(batches)
         self.progress = Progress(total=total, unit=unit, started=time.time(), stage=stage)
@@ -174,6 +174,6 @@ class Report:
 
     def _progressed(self) -> None:
         self._sink.changed(self)
-        if self._whole is not None:
-            self._whole.progress = self.progress
-            self._whole._progressed()
+        if self._parent is not None:
+            self._parent.progress = self.progress
+            self._parent._progressed()

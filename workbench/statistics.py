@@ -120,20 +120,20 @@ def chance_limits(lowest: Values, highest: Values) -> tuple[float, float]:
 
 def rank_percentiles(values: np.ndarray) -> np.ndarray:
     """Of each value, the per cent of all that are smaller, ties counted half [value]; nan stays nan, uncounted."""
-    own = np.asarray(values, np.float64)
-    ordered = np.sort(own[~np.isnan(own)])
+    numbers = np.asarray(values, np.float64)
+    ordered = np.sort(numbers[~np.isnan(numbers)])
     if not len(ordered):
-        return np.full(own.shape, np.nan)
-    below = np.searchsorted(ordered, own, "left") + np.searchsorted(ordered, own, "right")
-    return np.where(np.isnan(own), np.nan, 50 * below / len(ordered))
+        return np.full(numbers.shape, np.nan)
+    below = np.searchsorted(ordered, numbers, "left") + np.searchsorted(ordered, numbers, "right")
+    return np.where(np.isnan(numbers), np.nan, 50 * below / len(ordered))
 
 
 def rank_percentile(values: np.ndarray, index: int) -> float:
     """The same of one value, without sorting the others."""
-    own = values[index]
-    if np.isnan(own):
+    value = values[index]
+    if np.isnan(value):
         return float("nan")
-    smaller, equal = int((values < own).sum()), int((values == own).sum())
+    smaller, equal = int((values < value).sum()), int((values == value).sum())
     return 100 * (smaller + equal / 2) / int(values.size - np.isnan(values).sum())
 
 

@@ -46,14 +46,14 @@ def _parts(view: AnyView) -> dict[str, np.ndarray]:
     return {"text": _strings([view.text])}
 
 
-def _series(series: list[Series]) -> dict[str, np.ndarray]:
-    found: dict[str, np.ndarray] = {}
-    for one in series:
-        name = _slug(one.name) or "y"
-        for ending, part in (("", one.y), (".low", one.low), (".high", one.high)):
-            if part is not None:
-                found[name + ending] = part
-    return found
+def _series(curves: list[Series]) -> dict[str, np.ndarray]:
+    arrays: dict[str, np.ndarray] = {}
+    for curve in curves:
+        name = _slug(curve.name) or "y"
+        for ending, values in (("", curve.y), (".low", curve.low), (".high", curve.high)):
+            if values is not None:
+                arrays[name + ending] = values
+    return arrays
 
 
 def _strings(texts: list[str]) -> np.ndarray:
@@ -74,7 +74,7 @@ def _slug(text: str) -> str:
 
 
 def _free(name: str, taken: dict[str, np.ndarray]) -> str:
-    wanted, number = name, 2
-    while wanted in taken:
-        wanted, number = f"{name}_{number}", number + 1
-    return wanted
+    candidate, number = name, 2
+    while candidate in taken:
+        candidate, number = f"{name}_{number}", number + 1
+    return candidate

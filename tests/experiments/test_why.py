@@ -16,7 +16,15 @@ from workbench.edits import parse_edits
 from workbench.errors import UserError
 from workbench.execute import execute
 from workbench.experiments import experiment
-from workbench.experiments._sweep import KINDS, Units, _of, estimates, exact_effects, measure_chance, other_answers
+from workbench.experiments._sweep import (
+    KINDS,
+    UnitEffects,
+    _of_kind,
+    estimates,
+    exact_effects,
+    measure_chance,
+    other_answers,
+)
 from workbench.experiments._target import TargetParams, find_target
 from workbench.lab.controls import off_controls
 from workbench.lab.model import load_lab
@@ -146,10 +154,10 @@ def test_a_sweep_for_a_shuffled_answer_finds_nothing_beyond_chance():
     for kind in KINDS:
         out = []
         for row in range(len(shuffled)):
-            values = _of(found, kind, row)
-            units = Units(kind, values, values)
+            values = _of_kind(found, kind, row)
+            units = UnitEffects(kind, values, values)
             units.low, units.high = sweep[kind].low, sweep[kind].high
-            out.append(units.beyond > 0)
+            out.append(units.n_beyond > 0)
         assert np.mean(out) < 0.15, kind  # 5 % are let through
 
 

@@ -15,7 +15,7 @@ from workbench.text import number, width
 from workbench.views import Bars, Series
 
 _FEW = 24
-"""Bars drawn one a line where nobody says how many lines there are."""
+"""Bars drawn one a line where no height is given."""
 
 
 def draw_bars(view: Bars, cells: int, height: int | None, style: Style) -> tuple[list[Line], str]:

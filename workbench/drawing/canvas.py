@@ -21,7 +21,7 @@ from workbench.text import width
 _LOCK = threading.Lock()
 _ANSI = re.compile(r"\x1b\[([0-9;]*)m")
 HEIGHT = 14
-"""lines of a plot where nobody says how many"""
+"""lines of a plot where no height is given"""
 _LEAST = 7
 _AXIS = 1
 """cells of the vertical axis' line"""
@@ -35,8 +35,7 @@ class Trace:
 
     x: np.ndarray
     y: np.ndarray
-    look: str
-    """rich style"""
+    rich_style: str
     marker: str = "braille"
     """a plotext marker, or one character"""
     joined: bool = True
@@ -133,14 +132,14 @@ def _pieces(trace: Trace) -> list[tuple[list[float], list[float]]]:
 
 
 def _append_colours(line: Line, ansi: str, traces: list[Trace]) -> None:
-    at, look = 0, ""
+    at, rich_style = 0, ""
     for match in _ANSI.finditer(ansi):
-        line.append(ansi[at : match.start()], look)
+        line.append(ansi[at : match.start()], rich_style)
         codes = match.group(1).split(";")
         index = int(codes[-1]) - 1 if codes[:2] == ["38", "2"] else -1
-        look = traces[index].look if 0 <= index < len(traces) else ""
+        rich_style = traces[index].rich_style if 0 <= index < len(traces) else ""
         at = match.end()
-    line.append(ansi[at:], look)
+    line.append(ansi[at:], rich_style)
 
 
 def _y_rows(at: list[float], names: list[str], rows: int, limits: tuple[float, float]) -> dict[int, str]:
@@ -185,9 +184,9 @@ def legend(y_label: str, names: list[str], cells: int, style: Style) -> list[Lin
     """The vertical axis' name, then each series with its marker, on as many lines as that takes."""
     lines = [plain(style.shorten(style.clean_text(y_label), cells), "dim")]
     for index, name in enumerate(names if any(names) else []):
-        look = style.series(index)
+        rich_style = style.series(index)
         entry = plain("   " if lines[-1].plain else "")
-        entry.append(f"{_sample(marker(index, style))} {style.shorten(style.clean_text(name), cells // 2)}", look)
+        entry.append(f"{_sample(marker(index, style))} {style.shorten(style.clean_text(name), cells // 2)}", rich_style)
         if lines[-1].cell_len + entry.cell_len > cells:
             lines.append(entry)
         else:

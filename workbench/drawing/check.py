@@ -45,10 +45,14 @@ def _vector(name: str, array: np.ndarray, length: int | None = None) -> str:
     return ""
 
 
-def _series(series: Iterable[Series], length: int) -> str:
-    for one in series:
-        for name, part in ((one.name, one.y), (f"{one.name}, low end", one.low), (f"{one.name}, high end", one.high)):
-            problem = _vector(name, part, length) if part is not None else ""
+def _series(curves: Iterable[Series], length: int) -> str:
+    for curve in curves:
+        for name, values in (
+            (curve.name, curve.y),
+            (f"{curve.name}, low end", curve.low),
+            (f"{curve.name}, high end", curve.high),
+        ):
+            problem = _vector(name, values, length) if values is not None else ""
             if problem:
                 return problem
     return ""

@@ -20,19 +20,19 @@ _LABELLED_MAX = 10
 _FIGURE = 7
 """cells of the number after the last column"""
 MAX_ROWS = 120
-"""Rows drawn where nobody says how many."""
+"""Rows drawn where no height is given."""
 _NUMBERED = re.compile(r"(\D*)\d+")
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Where the cells of a map are: `margin` cells of row labels, then `each` cells a column."""
+    """Where the cells of a map are: `margin` cells of row labels, then `column_cells` cells a column."""
 
     rows: list[range]
     """the view's rows that each line stands for, from the top"""
     columns: range
     margin: int
-    each: int
+    column_cells: int
 
 
 def grid(view: Heatmap, cells: int, height: int | None, style: Style) -> Grid:
@@ -44,9 +44,9 @@ def grid(view: Heatmap, cells: int, height: int | None, style: Style) -> Grid:
     margin = min(max(width(style.clean_text(_label(view.row_labels, part))) for part in rows), max(3, cells // 4))
     room = max(1, cells - margin - 1)
     names = [style.clean_text(_at(view.column_labels, column)) for column in range(n_columns)]
-    wanted = min(_LABELLED_MAX, max(map(width, names), default=0) + 1)
-    each = max(1, min(max(_CELL_MAX, wanted), room // n_columns))
-    return Grid(rows, range(n_columns - min(n_columns, max(1, room // each)), n_columns), margin, each)
+    labelled = min(_LABELLED_MAX, max(map(width, names), default=0) + 1)
+    column_cells = max(1, min(max(_CELL_MAX, labelled), room // n_columns))
+    return Grid(rows, range(n_columns - min(n_columns, max(1, room // column_cells)), n_columns), margin, column_cells)
 
 
 def strongest(values: np.ndarray, rows: range, column: int, signed: bool) -> int:
@@ -63,8 +63,8 @@ def _lines_for(height: int | None) -> int:
 
 def _shared(n_rows: int, most: int) -> list[range]:
     """At most `most` parts of as many rows each, in order; the last may have fewer."""
-    each = -(-n_rows // most)
-    return [range(start, min(start + each, n_rows)) for start in range(0, n_rows, each)]
+    size = -(-n_rows // most)
+    return [range(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
 
 
 def _label(labels: list[str], rows: range) -> str:
@@ -91,21 +91,21 @@ def draw_heatmap(view: Heatmap, cells: int, height: int | None, style: Style) ->
         margin = min(max(width(style.clean_text(_label(view.row_labels, part))) for part in rows), max(3, cells // 4))
         room = max(1, cells - margin - 1)
         texts = [[_cell_text(text, style) for text in row] for row in view.texts]
-        each = _text_cells(texts, names, room)
-        gap = (each + 1) * n_columns <= room  # a space between shade and text, where there is room for it
-        each += gap
-        shown = min(n_columns, max(1, room // each))
+        column_cells = _text_cells(texts, names, room)
+        gap = (column_cells + 1) * n_columns <= room  # a space between shade and text, where there is room for it
+        column_cells += gap
+        shown = min(n_columns, max(1, room // column_cells))
         columns = range(n_columns - shown, n_columns)
     else:
         places = grid(view, cells, height, style)
-        rows, columns, margin, each = places.rows, places.columns, places.margin, places.each
+        rows, columns, margin, column_cells = places.rows, places.columns, places.margin, places.column_cells
         texts, gap = None, False
     first = columns.start
     lines = []
     if texts:
         header = plain(" " * (margin + 1))
         for column in columns:
-            header.append(" " + style.fit(" " * gap + names[column].strip(" "), each - 2) + " ", "dim")
+            header.append(" " + style.fit(" " * gap + names[column].strip(" "), column_cells - 2) + " ", "dim")
         header.rstrip()
         header.truncate(cells)
         lines.append(header)
@@ -115,18 +115,18 @@ def draw_heatmap(view: Heatmap, cells: int, height: int | None, style: Style) ->
             row = strongest(values, part, column, view.signed)
             value = float(values[row, column])
             if texts is None:
-                line.append(scale.shade(value) * each, scale.ink(value))
+                line.append(scale.shade(value) * column_cells, scale.ink(value))
                 continue
             text = texts[row][column] if row < len(texts) and column < len(texts[row]) else ""
             line.append(scale.shade(value), scale.ink(value))
-            line.append(style.fit(" " * gap + text, each - 2), scale.ground(value))
+            line.append(style.fit(" " * gap + text, column_cells - 2), scale.ground(value))
             line.append(" ")
         if texts and columns[-1] == n_columns - 1 and line.cell_len + _FIGURE <= cells:
             line.append(style.clean_text(number(float(values[part[-1], -1]), 2)), "dim")
         line.rstrip()
         lines.append(line)
     if not texts:
-        lines.append(_column_axis([names[column] for column in columns], each, margin, cells, style))
+        lines.append(_column_axis([names[column] for column in columns], column_cells, margin, cells, style))
     lines.append(scale.legend(view.low_label, view.high_label, "shade", cells))
     shared = max(map(len, rows))
     rows_axis, columns_axis = style.clean_text(view.row_axis), style.clean_text(view.column_axis)
@@ -162,12 +162,12 @@ def _cell_text(text: str, style: Style) -> str:
     return style.clean_text(text.strip(" ") or text.replace(" ", "_" if style.ascii else "·"))
 
 
-def _column_axis(names: list[str], each: int, margin: int, cells: int, style: Style) -> Line:
+def _column_axis(names: list[str], column_cells: int, margin: int, cells: int, style: Style) -> Line:
     """As many column names as fit under their columns."""
     line = plain(" " * (margin + 1))
     end = margin + 1
     for at, name in enumerate(names):
-        start = margin + 1 + at * each
+        start = margin + 1 + at * column_cells
         if start < end or start + min(width(name), 8) > cells:
             continue
         text = style.shorten(name, min(12, cells - start))

@@ -9,7 +9,7 @@ from workbench.text import safe, width
 
 
 def plain(text: str, style: str = "") -> Line:
-    """A line of text that nobody parses."""
+    """A line of text that is not parsed as markup."""
     line = Line(end="", no_wrap=True)
     line.append(text, style)  # a span: what is appended later does not inherit it
     return line
@@ -49,10 +49,10 @@ def _words(text: str) -> list[str]:
     return [*words, text[start:]]
 
 
-def paragraph(text: str, cells: int, style: Style, look: str = "", indent: str = "") -> list[Line]:
+def paragraph(text: str, cells: int, style: Style, rich_style: str = "", indent: str = "") -> list[Line]:
     """Running text, wrapped; its own newlines stay."""
     text = "\n".join(style.clean_text(line) for line in safe(text, newlines=True).split("\n"))
-    return [plain(indent + line, look) for line in wrap(text, cells - len(indent))]
+    return [plain(indent + line, rich_style) for line in wrap(text, cells - len(indent))]
 
 
 def heading(title: str, cells: int, style: Style) -> list[Line]:

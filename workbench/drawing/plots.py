@@ -19,7 +19,7 @@ _MAX_SERIES = 12
 def draw_lines(view: Lines, cells: int, height: int | None, style: Style) -> tuple[list[Line], str]:
     """Curves over a shared axis, with bands as thin lines; what the note must add."""
     x = np.asarray(view.x, dtype=float)
-    shown = [_logarithms(one) if view.log_y else one for one in view.series[:_MAX_SERIES]]
+    shown = [_logarithms(series) if view.log_y else series for series in view.series[:_MAX_SERIES]]
     y_limits = limits([part for s in shown for part in (s.y, s.low, s.high) if part is not None])
     x_limits = limits([x], margin=0.0)
     if not len(x) or y_limits is None or x_limits is None:
@@ -58,9 +58,9 @@ def _logarithms(series: Series) -> Series:
     def log(values: np.ndarray | None) -> np.ndarray | None:
         if values is None:
             return None
-        known = np.asarray(values, dtype=float)
-        found: np.ndarray = np.log10(known, out=np.full(known.shape, np.nan), where=known > 0)
-        return found
+        numbers = np.asarray(values, dtype=float)
+        logarithms: np.ndarray = np.log10(numbers, out=np.full(numbers.shape, np.nan), where=numbers > 0)
+        return logarithms
 
     return Series(name=series.name, y=np.asarray(log(series.y)), low=log(series.low), high=log(series.high))
 

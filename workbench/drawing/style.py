@@ -65,8 +65,8 @@ class Style:
 
     def band(self, index: int) -> str:
         """What lies around the series at `index`: its colour nearer to the ground, dim where none can be mixed."""
-        look = self.series(index)
-        return mix(self.background, look, 0.8) if look and self.rgb else f"dim {look}".strip()
+        colour = self.series(index)
+        return mix(self.background, colour, 0.8) if colour and self.rgb else f"dim {colour}".strip()
 
     def clean_text(self, text: str) -> str:
         """Any text as it may be drawn: safe, and ASCII where only that can be shown."""

@@ -12,7 +12,7 @@ from workbench.text import MINUS, NOTHING, count, number, probability, show_toke
 from workbench.views import Column, Table
 
 MAX_ROWS = 500
-"""Rows drawn where nobody says how many; exports have all."""
+"""Rows drawn where no height is given; exports have all."""
 GAP = 2
 _ROOMY_TEXT, _MIN_TEXT = 14, 8
 """cells to which texts are shortened before columns go, and after"""
@@ -45,7 +45,7 @@ def draw_table(view: Table, cells: int, height: int | None, style: Style) -> tup
         line = plain("")
         for place, column in enumerate(shown):
             line.append(" " * GAP if place else "")
-            line.append(column.texts[at], column.look(at))
+            line.append(column.texts[at], column.rich_style(at))
         if bar and bar_cells >= _BAR_MIN:
             line.append(" " * GAP)
             bar.draw(line, at, bar_cells)
@@ -79,7 +79,7 @@ class _Column:
     def header(self) -> str:
         return self.style.fit(self.name, self.cells, right=self.numeric)
 
-    def look(self, row: int) -> str:
+    def rich_style(self, row: int) -> str:
         if self.values[row] is None:
             return "dim"
         if self.kind == "signed" and _is_number(self.values[row]) and self.style.color:

@@ -22,9 +22,10 @@ def experiments() -> dict[str, Experiment]:
         if not file.name.startswith("_")
     )
     by_order = sorted(
-        (module.EXPERIMENT for module in modules), key=lambda each: (list(GROUPS).index(each.group), each.order)
+        (module.EXPERIMENT for module in modules),
+        key=lambda experiment: (list(GROUPS).index(experiment.group), experiment.order),
     )
-    return {each.name: each for each in by_order}
+    return {experiment.name: experiment for experiment in by_order}
 
 
 def experiment(name: str) -> Experiment:

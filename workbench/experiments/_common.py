@@ -36,7 +36,7 @@ class AnswerParams(PromptParams, kw_only=True, frozen=True):
 
 
 @dataclass(frozen=True)
-class Asked:
+class TokenizedRow:
     """A prompt with the answer and foil to look for; None where none was named."""
 
     prompt: Prompt
@@ -44,31 +44,31 @@ class Asked:
     foil: AnswerToken | None
 
 
-def asked(lab: Lab, params: PromptParams) -> list[Asked]:
+def tokenized_rows(lab: Lab, params: PromptParams) -> list[TokenizedRow]:
     """The prompts of a run, tokenized. Raises UserError, naming the line of a set that is wrong."""
     rows = params.rows()
     if not params.prompts or lab.report is None:
-        return [_asked(lab, row, params.chat, 0) for row in rows]
+        return [_tokenized_row(lab, row, params.chat, 0) for row in rows]
     # A long set takes seconds to tokenize: others get their turn meanwhile.
     tracked = lab.report.track(rows, "prompts", stage="tokenizing")
-    return [_asked(lab, row, params.chat, at) for at, row in enumerate(tracked, 1)]
+    return [_tokenized_row(lab, row, params.chat, at) for at, row in enumerate(tracked, 1)]
 
 
-def _asked(lab: Lab, row: PromptRow, chat: bool, line: int) -> Asked:
+def _tokenized_row(lab: Lab, row: PromptRow, chat: bool, line: int) -> TokenizedRow:
     try:
-        found = Asked(
+        tokenized = TokenizedRow(
             lab.prompt(row.prompt, chat),
             lab.answer_token(row.answer) if row.answer else None,
             lab.answer_token(row.foil) if row.foil else None,
         )
-        if found.answer:
-            check_foil(lab, found, found.answer.id)
-        return found
+        if tokenized.answer:
+            check_foil(lab, tokenized, tokenized.answer.id)
+        return tokenized
     except UserError as error:
         raise (UserError(f"prompt {line} of the set: {error}") if line else error) from None
 
 
-def check_foil(lab: Lab, row: Asked, answer: int) -> None:
+def check_foil(lab: Lab, row: TokenizedRow, answer: int) -> None:
     """Raises UserError where the foil is the answer, named or the likeliest token."""
     if row.foil is None or row.foil.id != answer:
         return
@@ -78,18 +78,23 @@ def check_foil(lab: Lab, row: Asked, answer: int) -> None:
     raise UserError(f"the likeliest token is {name} itself: name another foil, or an answer")
 
 
-def about_tokens(text: str) -> float:
+def estimated_tokens(text: str) -> float:
     """How many tokens a text may be, before any tokenizer is there: four characters each."""
     return max(1.0, round(len(text) / 4))
 
 
-def carried(params: PromptParams, **changes: Any) -> dict[str, Any]:
+def carried_params(params: PromptParams, **changes: Any) -> dict[str, Any]:
     """What a next step takes over: the prompt or the set, and the template."""
     plain = params_builtins(params)
-    kept = {
+    prompt_values = {
         field.name: plain[field.name] for field in fields(type(params)) if field.kind in (PROMPT, PROMPT_SET, TEMPLATE)
     }
-    return {name: value for name, value in {**kept, **changes}.items() if value}
+    return {name: value for name, value in {**prompt_values, **changes}.items() if value}
+
+
+def number_or_none(value: float) -> float | None:
+    """A number as a table's cell or a scalar's error: None for nan."""
+    return None if np.isnan(value) else value
 
 
 def mean_text(mean: Mean) -> str:
@@ -97,6 +102,6 @@ def mean_text(mean: Mean) -> str:
     return number(mean.value) if np.isnan(mean.se) else f"{number(mean.value)} ± {number(mean.se, 2)}"
 
 
-def token(lab: Lab, index: int) -> str:
+def token_text(lab: Lab, index: int) -> str:
     """A token by its id, as it is shown in sentences."""
     return show_token(lab.token(index))

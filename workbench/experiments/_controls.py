@@ -21,21 +21,21 @@ if TYPE_CHECKING:
     from workbench.lab.prompts import Prompt
     from workbench.lab.study import Study
 
-FLOOR = 1e-9
+KL_FLOOR = 1e-9
 """nats: smaller effects are drawn here on the logarithmic axis"""
 
 
-def run_controls(traced: Study, plan: Plan, band: Compared, report: Report) -> Iterator[None]:
-    """The edits and their controls, in batches of one shape; comes back after each.
+def run_controls(traced: Study, plan: Plan, comparison: Comparison, report: Report) -> Iterator[None]:
+    """The edits and their controls, in batches of one shape; yields after each batch.
 
     The effect that the controls are compared with is then the one that was measured among them.
     """
-    for results in traced.track([plan, *band.controls.plans], report, "controls"):
+    for results in traced.track([plan, *comparison.controls.plans], report, "controls"):
         for at, kl in zip(results.indices, results.kl(), strict=True):
             if at == 0:
-                band.effect = float(kl)
+                comparison.effect = float(kl)
             else:
-                band.values.append(float(kl))
+                comparison.values.append(float(kl))
         yield
 
 
@@ -57,7 +57,7 @@ def kl_of_prompts(
 
 
 @dataclass
-class Compared:
+class Comparison:
     """An effect beside its controls, as they come."""
 
     effect: float
@@ -69,14 +69,17 @@ class Compared:
     @property
     def sentence(self) -> str:
         """`32 random neurons of its kind: .004 (.001–.019), beyond all`; empty without controls."""
-        n, wanted = len(self.values), len(self.controls.plans)
-        if not wanted:
+        n_run, n_controls = len(self.values), len(self.controls.plans)
+        if not n_controls:
             return ""
-        who = f"{n} {self.controls.kind}" if n == wanted else f"{n} of {wanted} {self.controls.kind}"
-        if not n:
-            return who
-        of = band(self.values)
-        return f"{who}: {number(of.median)} ({number(of.low)}–{number(of.high)}), {self._place_text()}"
+        compared_with = (
+            f"{n_run} {self.controls.kind}" if n_run == n_controls else f"{n_run} of {n_controls} {self.controls.kind}"
+        )
+        if not n_run:
+            return compared_with
+        quantiles = band(self.values)
+        interval = f"{number(quantiles.median)} ({number(quantiles.low)}–{number(quantiles.high)})"
+        return f"{compared_with}: {interval}, {self._place_text()}"
 
     @property
     def place(self) -> Place:
@@ -91,16 +94,22 @@ class Compared:
             return "below all"
         return f"above {place.smaller} of {n}" + (f", equal to {place.ties}" if place.ties else "")
 
-    def items(self) -> list[Scalar]:
-        """Rows for a Scalars view."""
+    def scalars(self) -> list[Scalar]:
+        """For a Scalars view; empty before any control has run."""
         if not self.values:
             return []
-        of, n = band(self.values), len(self.values)
+        quantiles, n = band(self.values), len(self.values)
         kind = self.controls.kind
         return [
-            Scalar(name="KL of the controls, median", value=of.median, unit="nats", n=n, help=f"{kind}, edited alike"),
-            Scalar(name="KL of the controls, 5 %", value=of.low, unit="nats", n=n),
-            Scalar(name="KL of the controls, 95 %", value=of.high, unit="nats", n=n),
+            Scalar(
+                name="KL of the controls, median",
+                value=quantiles.median,
+                unit="nats",
+                n=n,
+                help=f"{kind}, edited alike",
+            ),
+            Scalar(name="KL of the controls, 5 %", value=quantiles.low, unit="nats", n=n),
+            Scalar(name="KL of the controls, 95 %", value=quantiles.high, unit="nats", n=n),
             Scalar(
                 name="percentile of the edits among them",
                 value=100 * self.place.percentile,
@@ -110,23 +119,23 @@ class Compared:
             ),
         ]
 
-    def write(self, report: Report) -> None:
-        """Scalars and the histogram."""
+    def add_to(self, report: Report) -> None:
+        """Add the numbers and the histogram to a report."""
         if not self.values:
             return
-        of = band(self.values)
+        quantiles = band(self.values)
         report.scalar(Effect.CONTROLS, len(self.values))
-        report.scalar(Effect.LOW, of.low)
-        report.scalar(Effect.MEDIAN, of.median)
-        report.scalar(Effect.HIGH, of.high)
+        report.scalar(Effect.LOW, quantiles.low)
+        report.scalar(Effect.MEDIAN, quantiles.median)
+        report.scalar(Effect.HIGH, quantiles.high)
         report.scalar(Effect.PERCENTILE, self.place.percentile)
         report.add("controls", self.histogram())
 
     def histogram(self) -> Histogram:
         """Controls by the logarithm of their KL, with the edits' own marked."""
-        logs = np.log10(np.maximum(self.values, FLOOR))
-        own = float(np.log10(max(self.effect, FLOOR)))
-        edges = np.linspace(min(logs.min(), own) - 0.1, max(logs.max(), own) + 0.1, 25)
+        logs = np.log10(np.maximum(self.values, KL_FLOOR))
+        effect = float(np.log10(max(self.effect, KL_FLOOR)))
+        edges = np.linspace(min(logs.min(), effect) - 0.1, max(logs.max(), effect) + 0.1, 25)
         counts = np.histogram(logs, edges)[0]
         return Histogram(
             title="The edits among matched random controls",
@@ -134,18 +143,27 @@ class Compared:
             edges=edges,
             series=[Series(name="controls", y=counts.astype(np.float64))],
             x_label="KL of the next token, nats, power of ten",
-            marks=[Mark(x=own, label="these edits")],
+            marks=[Mark(x=effect, label="these edits")],
         )
 
 
-def by_kind(effects: Sequence[Compared]) -> Table:
+def comparison_table(comparisons: Sequence[Comparison]) -> Table:
     """An effect beside every kind of control, one row a kind."""
-    rows: list[list[Any]] = [["these edits", None, None, effects[0].effect, None, None]]
-    for each in effects:
-        if each.values:
-            of = band(each.values)
-            place = 100 * each.place.percentile
-            rows.append([each.controls.kind, len(each.values), of.low, of.median, of.high, place])
+    rows: list[list[Any]] = [["these edits", None, None, comparisons[0].effect, None, None]]
+    for comparison in comparisons:
+        if comparison.values:
+            quantiles = band(comparison.values)
+            percentile = 100 * comparison.place.percentile
+            rows.append(
+                [
+                    comparison.controls.kind,
+                    len(comparison.values),
+                    quantiles.low,
+                    quantiles.median,
+                    quantiles.high,
+                    percentile,
+                ]
+            )
     return Table(
         title="Beside each kind of control",
         columns=[

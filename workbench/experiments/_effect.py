@@ -14,10 +14,10 @@ from workbench.statistics import Mean, clustered_mean
 from workbench.text import safe, shorten, show_token
 from workbench.views import Column, Lines, Series, Table
 
-FEW = 5
+MIN_DOCUMENTS = 5
 """documents; a mean over fewer is marked as uncertain, and so is one that its error reaches half of"""
-POSITIONS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
-CLASSES = (
+POSITION_EDGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
+TOKEN_CLASSES = (
     "number",
     "line break or space",
     "punctuation",
@@ -29,7 +29,7 @@ CLASSES = (
 
 
 @dataclass(frozen=True)
-class Document:
+class DocumentLosses:
     """One prompt, or one document of a corpus. All arrays [position], with nan or nothing of position 0."""
 
     tokens: list[str]
@@ -60,37 +60,37 @@ def token_class(token: str) -> str:
     return "word with a capital" if bare[0].isupper() else "part of a word"
 
 
-def over(documents: Sequence[Document], pick: Any) -> Mean:
+def token_mean(documents: Sequence[DocumentLosses], values_of: Any) -> Mean:
     """The mean over tokens of `pick(document)`, an array with nan where nothing counts; clustered by document."""
-    parts = [np.asarray(pick(document), dtype=np.float64) for document in documents]
+    parts = [np.asarray(values_of(document), dtype=np.float64) for document in documents]
     parts = [part[np.isfinite(part)] for part in parts]
     return clustered_mean([float(part.sum()) for part in parts], [len(part) for part in parts])
 
 
-def loss_change(documents: Sequence[Document]) -> Mean:
-    return over(documents, lambda document: document.change)
+def loss_change(documents: Sequence[DocumentLosses]) -> Mean:
+    return token_mean(documents, lambda document: document.change)
 
 
-def kl_mean(documents: Sequence[Document]) -> Mean:
+def kl_mean(documents: Sequence[DocumentLosses]) -> Mean:
     """From position 1 on."""
-    return over(documents, lambda document: document.kl[1:])
+    return token_mean(documents, lambda document: document.kl[1:])
 
 
-def uncertain(found: Mean) -> bool:
-    return bool(found.n < FEW or not np.isfinite(found.se) or 2 * found.se > abs(found.value))
+def uncertain(mean: Mean) -> bool:
+    return bool(mean.n < MIN_DOCUMENTS or not np.isfinite(mean.se) or 2 * mean.se > abs(mean.value))
 
 
-def by_class(documents: Sequence[Document]) -> Table:
+def by_class(documents: Sequence[DocumentLosses]) -> Table:
     """Mean change of the loss for each kind of token."""
     rows: list[list[Any]] = []
     kinds = [np.asarray([token_class(token) for token in document.tokens]) for document in documents]
-    for name in CLASSES:
+    for name in TOKEN_CLASSES:
         masks = [kind == name for kind in kinds]
         parts = [document.change[mask] for document, mask in zip(documents, masks, strict=True)]
         parts = [part[np.isfinite(part)] for part in parts]
-        found = clustered_mean([float(part.sum()) for part in parts], [len(part) for part in parts])
-        if found.n:
-            rows.append(_row(name, found, sum(map(len, parts))))
+        change = clustered_mean([float(part.sum()) for part in parts], [len(part) for part in parts])
+        if change.n:
+            rows.append(_class_row(name, change, sum(map(len, parts))))
     rows.sort(key=lambda row: -abs(row[1]))
     columns = [
         Column(key="token_class", name="tokens that are"),
@@ -101,25 +101,25 @@ def by_class(documents: Sequence[Document]) -> Table:
         Column(
             key="uncertain",
             name="",
-            help=f"? where there are under {FEW} documents, or the error is over half of the mean",
+            help=f"? where there are under {MIN_DOCUMENTS} documents, or the error is over half of the mean",
         ),
     ]
     return Table(title="By kind of token", columns=columns, rows=rows)
 
 
-def _row(name: str, found: Mean, tokens: int) -> list[Any]:
-    se = None if np.isnan(found.se) else found.se
-    return [name, found.value, se, tokens, found.n, "?" if uncertain(found) else ""]
+def _class_row(name: str, change: Mean, tokens: int) -> list[Any]:
+    se = None if np.isnan(change.se) else change.se
+    return [name, change.value, se, tokens, change.n, "?" if uncertain(change) else ""]
 
 
-def by_position(documents: Sequence[Document]) -> Lines:
+def by_position(documents: Sequence[DocumentLosses]) -> Lines:
     """Mean KL by position, in bins that double."""
     longest = max(len(document.tokens) for document in documents)
-    edges = [edge for edge in POSITIONS if edge < longest] + [longest]
+    edges = [edge for edge in POSITION_EDGES if edge < longest] + [longest]
     bins = list(pairwise(edges))
-    means = [over(documents, lambda document, low=low, high=high: document.kl[low:high]) for low, high in bins]
-    errors = np.asarray([0 if np.isnan(one.se) else one.se for one in means])
-    values = np.asarray([one.value for one in means])
+    means = [token_mean(documents, lambda document, low=low, high=high: document.kl[low:high]) for low, high in bins]
+    errors = np.asarray([0 if np.isnan(mean.se) else mean.se for mean in means])
+    values = np.asarray([mean.value for mean in means])
     return Lines(
         title="KL by position",
         note="± one standard error, clustered by document; position 0 left out",
@@ -131,7 +131,7 @@ def by_position(documents: Sequence[Document]) -> Lines:
     )
 
 
-def extremes(documents: Sequence[Document], n: int = 10) -> Table:
+def extremes(documents: Sequence[DocumentLosses], n: int = 10) -> Table:
     """The tokens that the edits hurt most, then those they help most, with what stands before them."""
     places = [
         (float(change), document, position)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from workbench.model_info import ModelInfo
     from workbench.report import Report
 
-PEAK = ("▐", "▌")
+PEAK_MARKS = ("▐", "▌")
 
 
 def open_index(info: ModelInfo, name: str = "", data: bool = False) -> NeuronIndex:
@@ -50,10 +50,10 @@ def example_text(example: Example, before: int = 12, after: int = 8) -> str:
         words[example.peak],
         "".join(words[example.peak + 1 : end]),
     )
-    return f"{lead}{left}{PEAK[0]}{peak}{PEAK[1]}{right}{tail}"
+    return f"{lead}{left}{PEAK_MARKS[0]}{peak}{PEAK_MARKS[1]}{right}{tail}"
 
 
-def about(index: NeuronIndex) -> str:
+def index_summary(index: NeuronIndex) -> str:
     """`stdlib, 300,032 tokens of 512 documents`, or that it is weights alone."""
     from workbench.text import count
 

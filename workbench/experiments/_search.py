@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from workbench.experiments._sweep import GRADIENT, LATER
+from workbench.experiments._sweep import ABLATION_PASSES, GRADIENT_PASSES
 from workbench.lab.metric import Metric
 from workbench.report import Report
 from workbench.units import Neuron
@@ -28,7 +28,11 @@ SEEDS = 24
 
 def search_passes(size: int) -> float:
     """Passes of one search: a gradient and the candidates at each step, a gradient and a pair for each seed."""
-    return size * (GRADIENT + LATER * CANDIDATES) + SEEDS * (GRADIENT + 2 * LATER) + GRADIENT
+    return (
+        size * (GRADIENT_PASSES + ABLATION_PASSES * CANDIDATES)
+        + SEEDS * (GRADIENT_PASSES + 2 * ABLATION_PASSES)
+        + GRADIENT_PASSES
+    )
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,8 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a search came to. Effects are changes of the unlevelled metric."""
+class SearchResult:
+    """What a search came to. Effects are changes of the unsaturated metric."""
 
     units: list[Neuron]
     """in the order in which they were taken"""
@@ -53,7 +57,7 @@ class Found:
     """the strongest pair that was tried"""
 
 
-def search(study: Study, metric: Metric, size: int, report: Report, stage: str) -> Found:
+def search(study: Study, metric: Metric, size: int, report: Report, stage: str) -> SearchResult:
     """The `size` neurons that lower `metric` most when they are off together, as far as a greedy search finds them."""
     steps = iter(report.track(range(size + 1), "steps", stage=stage))
     next(steps)
@@ -61,19 +65,19 @@ def search(study: Study, metric: Metric, size: int, report: Report, stage: str) 
     first = _candidates(study, metric, [])
     singles = _measure(study, metric, [[unit] for unit in first]) - base
     pair = best_pair(study, metric, dict(zip(first, map(float, singles), strict=True)))
-    at = int(np.argmin(singles))
-    units, effects = [first[at]], [float(singles[at])]
+    best = int(np.argmin(singles))
+    units, effects = [first[best]], [float(singles[best])]
     for _ in steps:
         if len(units) == size:
             continue
-        tried = _candidates(study, metric, units)
-        found = _measure(study, metric, [[*units, unit] for unit in tried]) - base
-        at = int(np.argmin(found))
-        if pair is not None and len(units) == 1 and pair.together < found[at]:
+        candidates = _candidates(study, metric, units)
+        effects_with = _measure(study, metric, [[*units, unit] for unit in candidates]) - base
+        best = int(np.argmin(effects_with))
+        if pair is not None and len(units) == 1 and pair.together < effects_with[best]:
             units, effects = list(pair.units), [pair.alone[0], pair.together]
         else:
-            units, effects = [*units, tried[at]], [*effects, float(found[at])]
-    return Found(units, effects, pair)
+            units, effects = [*units, candidates[best]], [*effects, float(effects_with[best])]
+    return SearchResult(units, effects, pair)
 
 
 def best_pair(study: Study, metric: Metric, singles: dict[Neuron, float]) -> Pair | None:
@@ -108,8 +112,8 @@ def best_pair(study: Study, metric: Metric, singles: dict[Neuron, float]) -> Pai
 def _likely(study: Study, metric: Metric, singles: dict[Neuron, float]) -> list[Neuron]:
     """Units that may hide: large by the gradient of the metric, by their direct effect, by what they do alone."""
     estimate = study.attribute([metric]).neurons[0]
-    straight = -study.direct(metric).neurons
-    orders = [np.argsort(one, axis=None)[:SEEDS] for one in (estimate, straight)]
+    direct = -study.direct(metric).neurons
+    orders = [np.argsort(scores, axis=None)[:SEEDS] for scores in (estimate, direct)]
     chosen: dict[Neuron, None] = dict.fromkeys(sorted(singles, key=lambda unit: singles[unit])[: SEEDS // 3])
     for pair in zip(*orders, strict=True):
         for flat in pair:
@@ -128,7 +132,7 @@ def _candidates(study: Study, metric: Metric, chosen: list[Neuron]) -> list[Neur
 
 def _measure(study: Study, metric: Metric, sets: list[list[Neuron]]) -> np.ndarray:
     """The metric with each set off, float64 [set]."""
-    found = np.zeros(len(sets))
+    values = np.zeros(len(sets))
     for results in study.run([study.off(units) for units in sets]):
-        found[results.indices] = results.value(metric)
-    return found
+        values[results.indices] = results.value(metric)
+    return values

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from msgspec import Meta
 
-from workbench.experiments._common import Asked, check_foil
+from workbench.experiments._common import TokenizedRow, check_foil
 from workbench.lab.metric import Metric
 from workbench.params import ChatSwitch, Params, PromptText, TokenText
 from workbench.report import Report
@@ -43,8 +43,8 @@ class TargetParams(Params, kw_only=True, frozen=True):
 
     def target(self) -> dict[str, Any]:
         """Prompt, answer, foil and template, for a part or a next step."""
-        named = {"prompt": self.prompt, "answer": self.answer, "foil": self.foil, "chat": self.chat}
-        return {name: value for name, value in named.items() if value}
+        values = {"prompt": self.prompt, "answer": self.answer, "foil": self.foil, "chat": self.chat}
+        return {name: value for name, value in values.items() if value}
 
 
 @dataclass(frozen=True)
@@ -92,22 +92,22 @@ def find_target(lab: Lab, params: TargetParams, report: Report) -> Target:
     prompt = lab.prompt(params.prompt, params.chat)
     answer = lab.answer_token(params.answer) if params.answer else None
     foil = lab.answer_token(params.foil) if params.foil else None
-    for named in (answer, foil):
-        if named and named.note:
-            report.note(named.note)
+    for watched in (answer, foil):
+        if watched and watched.note:
+            report.note(watched.note)
     traced = study(lab, prompt, lab.edits)
     if traced.first == 0:
         report.note("the prompt is one token: position 0, which is left out elsewhere, is all there is")
-    own = answer.id if answer else int(traced.ranking[0])
-    check_foil(lab, Asked(prompt, answer, foil), own)
-    metric = Metric("difference", own, foil.id) if foil else Metric("log-prob", own)
+    answer_id = answer.id if answer else int(traced.ranking[0])
+    check_foil(lab, TokenizedRow(prompt, answer, foil), answer_id)
+    metric = Metric("difference", answer_id, foil.id) if foil else Metric("log-prob", answer_id)
     return Target(
         traced,
         prompt,
-        own,
+        answer_id,
         foil.id if foil else None,
         metric,
-        show_token(lab.token(own)),
+        show_token(lab.token(answer_id)),
         show_token(foil.token) if foil else "",
         traced.value(metric),
     )

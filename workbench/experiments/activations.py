@@ -14,10 +14,10 @@ from msgspec import Meta
 
 from workbench.errors import UserError
 from workbench.experiment import Experiment
-from workbench.experiments._common import Asked, asked, carried
+from workbench.experiments._activations_set import run_set
+from workbench.experiments._common import TokenizedRow, carried_params, tokenized_rows
 from workbench.params import PromptParams, UnitsText
 from workbench.report import NextStep, Report
-from workbench.statistics import clustered_mean
 from workbench.text import number, quoted, show_token
 from workbench.units import Indexed, Unit, parse_unit, parse_units
 from workbench.views import Column, Heatmap, Lines, Series, Table, TokenRow, Tokens
@@ -48,51 +48,51 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     units = parse_units(params.units, lab.info)
     if len(units) > MAX_UNITS:
         raise UserError(f"{len(units):,} units are more than this can show: name at most {MAX_UNITS:,}")
-    rows = asked(lab, params)
+    rows = tokenized_rows(lab, params)
     if params.prompts:
-        _run_set(lab, rows, units, params, report)
+        run_set(lab, rows, units, params, report)
     else:
-        _run_one(lab, rows[0], units, params, report)
+        _run_prompt(lab, rows[0], units, params, report)
 
 
-# --- one prompt ------------------------------------------------------------------------------------
-
-
-def _run_one(lab: Lab, row: Asked, units: list[Unit], params: Params, report: Report) -> None:
+def _run_prompt(lab: Lab, row: TokenizedRow, units: list[Unit], params: Params, report: Report) -> None:
     from workbench.lab.reading import read, remarks
 
     clean = read(lab, units, row.prompt)
     edited = read(lab, units, row.prompt, lab.edits) if lab.edits else None
     tokens = row.prompt.tokens
-    flat = [reading for reading in clean if reading.main and reading.values.ndim == 1]
-    order = sorted(flat, key=lambda one: -float(np.abs(one.values).max()))
-    other = {(one.unit, one.part): one for one in edited or []}
-    shown = order[:SHOWN] if len(order) > SHOWN else flat
+    by_token = [reading for reading in clean if reading.main and reading.values.ndim == 1]
+    order = sorted(by_token, key=lambda reading: -float(np.abs(reading.values).max()))
+    edited_by_part = {(reading.unit, reading.part): reading for reading in edited or []}
+    shown = order[:SHOWN] if len(order) > SHOWN else by_token
     note = "; ".join(filter(None, [row.prompt.describe, remarks(units, lab.info)]))
-    if len(shown) < len(flat):
-        note = f"the {SHOWN} largest of {len(flat):,} units; {note}"
+    if len(shown) < len(by_token):
+        note = f"the {SHOWN} largest of {len(by_token):,} units; {note}"
     if shown:
-        report.add("tokens", _strip(row.prompt, shown, other, note))
-        report.add("lines", _plot(tokens, shown, other, note))
-        report.add("units", _table(tokens, order, other))
-        for name in ("clean", "edited")[: 1 + bool(other)]:
-            report.add(f"all_{name}", _grid(tokens, flat, other if name == "edited" else {}, name if other else ""))
+        report.add("tokens", _strip(row.prompt, shown, edited_by_part, note))
+        report.add("lines", _plot(tokens, shown, edited_by_part, note))
+        report.add("units", _table(tokens, order, edited_by_part))
+        for name in ("clean", "edited")[: 1 + bool(edited_by_part)]:
+            report.add(
+                f"all_{name}",
+                _grid(tokens, by_token, edited_by_part if name == "edited" else {}, name if edited_by_part else ""),
+            )
     if not all(reading.main for reading in clean):
-        strongest = {one.unit for one in shown}
-        report.add("parts", _parts(tokens, [one for one in clean if one.unit in strongest], other))
+        strongest = {reading.unit for reading in shown}
+        report.add("parts", _parts(tokens, [reading for reading in clean if reading.unit in strongest], edited_by_part))
     for reading in clean:
         if reading.part == "projection":
-            _projection(report, tokens, reading, other.get((reading.unit, reading.part)))
-    report.say(_sentence(order, other, tokens, clean, params))
+            _projection(report, tokens, reading, edited_by_part.get((reading.unit, reading.part)))
+    report.say(_sentence(order, edited_by_part, tokens, clean, params))
     _suggest(report, params, order, lab)
 
 
-def _strip(prompt: Prompt, shown: list[Reading], other: dict[tuple[str, str], Reading], note: str) -> Tokens:
+def _strip(prompt: Prompt, shown: list[Reading], edited: dict[tuple[str, str], Reading], note: str) -> Tokens:
     rows = []
-    for one in shown:
-        rows.append(TokenRow(name=f"{one.unit} clean" if other else one.unit, values=one.values))
-        if other:
-            rows.append(TokenRow(name=f"{one.unit} edited", values=other[one.unit, one.part].values))
+    for reading in shown:
+        rows.append(TokenRow(name=f"{reading.unit} clean" if edited else reading.unit, values=reading.values))
+        if edited:
+            rows.append(TokenRow(name=f"{reading.unit} edited", values=edited[reading.unit, reading.part].values))
     signed = any(row.values.min() < 0 for row in rows)
     return Tokens(
         title="Over the prompt",
@@ -108,16 +108,16 @@ def _strip(prompt: Prompt, shown: list[Reading], other: dict[tuple[str, str], Re
 
 
 def _label(readings: list[Reading]) -> str:
-    parts = sorted({one.part for one in readings})
+    parts = sorted({reading.part for reading in readings})
     return " or ".join(parts)
 
 
-def _plot(tokens: list[str], shown: list[Reading], other: dict[tuple[str, str], Reading], note: str) -> Lines:
+def _plot(tokens: list[str], shown: list[Reading], edited: dict[tuple[str, str], Reading], note: str) -> Lines:
     series = []
-    for one in shown[:6]:
-        series.append(Series(name=f"{one.unit} clean" if other else one.unit, y=one.values))
-        if other:
-            series.append(Series(name=f"{one.unit} edited", y=other[one.unit, one.part].values))
+    for reading in shown[:6]:
+        series.append(Series(name=f"{reading.unit} clean" if edited else reading.unit, y=reading.values))
+        if edited:
+            series.append(Series(name=f"{reading.unit} edited", y=edited[reading.unit, reading.part].values))
     return Lines(
         title="By position",
         note=note,
@@ -129,26 +129,26 @@ def _plot(tokens: list[str], shown: list[Reading], other: dict[tuple[str, str], 
     )
 
 
-def _table(tokens: list[str], order: list[Reading], other: dict[tuple[str, str], Reading]) -> Table:
+def _table(tokens: list[str], order: list[Reading], edited: dict[tuple[str, str], Reading]) -> Table:
     columns = [
         Column(key="unit", name="unit", kind="unit"),
         Column(key="largest", name="largest", kind="signed", help="of the largest magnitude"),
         Column(key="token", name="at", kind="token"),
         Column(key="mean", name="mean", kind="signed", help="from position 1 on"),
     ]
-    if other:
+    if edited:
         columns += [
             Column(key="largest_edited", name="edited there", kind="signed", edited=True),
             Column(key="mean_edited", name="edited mean", kind="signed", edited=True),
         ]
     rows: list[list[Any]] = []
-    for one in order:
-        at = int(np.abs(one.values).argmax())
-        line: list[Any] = [one.unit, float(one.values[at]), tokens[at], _mean(one.values)]
-        if other:
-            values = other[one.unit, one.part].values
-            line += [float(values[at]), _mean(values)]
-        rows.append(line)
+    for reading in order:
+        at = int(np.abs(reading.values).argmax())
+        cells: list[Any] = [reading.unit, float(reading.values[at]), tokens[at], _mean(reading.values)]
+        if edited:
+            values = edited[reading.unit, reading.part].values
+            cells += [float(values[at]), _mean(values)]
+        rows.append(cells)
     return Table(title="Unit by unit", note="strongest first", columns=columns, rows=rows)
 
 
@@ -157,13 +157,13 @@ def _mean(values: np.ndarray) -> float | None:
     return float(values[1:].mean(dtype=np.float64)) if len(values) > 1 else None
 
 
-def _grid(tokens: list[str], flat: list[Reading], other: dict[tuple[str, str], Reading], name: str) -> Heatmap:
-    values = np.stack([other.get((one.unit, one.part), one).values for one in flat])
+def _grid(tokens: list[str], readings: list[Reading], edited: dict[tuple[str, str], Reading], name: str) -> Heatmap:
+    values = np.stack([edited.get((reading.unit, reading.part), reading).values for reading in readings])
     signed = bool(values.min() < 0)
     return Heatmap(
         title="All units over the prompt" + (f", {name}" if name else ""),
         values=values,
-        row_labels=[one.unit for one in flat],
+        row_labels=[reading.unit for reading in readings],
         column_labels=tokens,
         row_axis="unit",
         column_axis="position",
@@ -174,9 +174,13 @@ def _grid(tokens: list[str], flat: list[Reading], other: dict[tuple[str, str], R
     )
 
 
-def _parts(tokens: list[str], readings: list[Reading], other: dict[tuple[str, str], Reading]) -> Table:
+def _parts(tokens: list[str], readings: list[Reading], edited: dict[tuple[str, str], Reading]) -> Table:
     """Gate, linear and product of gated neurons, or what the activation function was given, token by token."""
-    names = list(dict.fromkeys(one.part for one in readings if one.part in ("gate", "linear", "before", "activation")))
+    names = list(
+        dict.fromkeys(
+            reading.part for reading in readings if reading.part in ("gate", "linear", "before", "activation")
+        )
+    )
     names.sort(key=["gate", "linear", "before", "activation"].index)
     meaning = {
         "gate": "before the activation function",
@@ -186,23 +190,23 @@ def _parts(tokens: list[str], readings: list[Reading], other: dict[tuple[str, st
     }
     columns = [Column(key="unit", name="unit", kind="unit"), Column(key="token", name="token", kind="token")]
     columns += [Column(key=name, name=name, kind="signed", help=meaning[name]) for name in names]
-    if other:
+    if edited:
         columns += [
             Column(key=f"{name}_edited", name=f"{name}, edited", kind="signed", help=meaning[name], edited=True)
             for name in names
         ]
     by_unit: dict[str, dict[str, Reading]] = {}
-    for one in readings:
-        by_unit.setdefault(one.unit, {})[one.part] = one
+    for reading in readings:
+        by_unit.setdefault(reading.unit, {})[reading.part] = reading
     rows: list[list[Any]] = []
     for unit, parts in by_unit.items():
         if not set(names) <= set(parts):
             continue
         for at, text in enumerate(tokens):
-            line: list[Any] = [unit, text, *(float(parts[name].values[at]) for name in names)]
-            if other:
-                line += [float(other[unit, name].values[at]) for name in names]
-            rows.append(line)
+            cells: list[Any] = [unit, text, *(float(parts[name].values[at]) for name in names)]
+            if edited:
+                cells += [float(edited[unit, name].values[at]) for name in names]
+            rows.append(cells)
     return Table(title="Parts of the neurons", note="token by token", columns=columns, rows=rows)
 
 
@@ -229,128 +233,44 @@ def _projection(report: Report, tokens: list[str], clean: Reading, edited: Readi
 
 
 def _sentence(
-    order: list[Reading], other: dict[tuple[str, str], Reading], tokens: list[str], clean: list[Reading], params: Params
+    order: list[Reading],
+    edited: dict[tuple[str, str], Reading],
+    tokens: list[str],
+    clean: list[Reading],
+    params: Params,
 ) -> str:
     where = f"in {quoted(params.prompt)}"
     if not order:
-        first = next(one for one in clean if one.part == "projection")
-        layer, at = divmod(int(np.abs(first.values).argmax()), len(tokens))
-        value = number(float(first.values[layer, at]))
-        return (
-            f"the stream goes farthest along {first.unit} after L{layer} at {show_token(tokens[at])}: {value} {where}"
-        )
-    one = order[0]
-    at = int(np.abs(one.values).argmax())
-    change = f" → {number(float(other[one.unit, one.part].values[at]))}" if other else ""
-    kind = "norm " if one.part == "norm" else ""
-    value = number(float(one.values[at]))
-    said = f"{one.unit} is at its strongest at {show_token(tokens[at])}: {kind}{value}{change} {where}"
-    return said + (f" · the strongest of {len(order):,} units" if len(order) > 1 else "")
+        projection = next(reading for reading in clean if reading.part == "projection")
+        layer, at = divmod(int(np.abs(projection.values).argmax()), len(tokens))
+        value = number(float(projection.values[layer, at]))
+        place = f"after L{layer} at {show_token(tokens[at])}"
+        return f"the stream goes farthest along {projection.unit} {place}: {value} {where}"
+    strongest = order[0]
+    at = int(np.abs(strongest.values).argmax())
+    change = f" → {number(float(edited[strongest.unit, strongest.part].values[at]))}" if edited else ""
+    kind = "norm " if strongest.part == "norm" else ""
+    value = number(float(strongest.values[at]))
+    sentence = f"{strongest.unit} is at its strongest at {show_token(tokens[at])}: {kind}{value}{change} {where}"
+    return sentence + (f" · the strongest of {len(order):,} units" if len(order) > 1 else "")
 
 
 def _suggest(report: Report, params: Params, order: list[Reading], lab: Lab) -> None:
-    edited = {str(unit) for edit in lab.edits for unit in edit.units}
-    unit = next((one.unit for one in order if one.unit not in edited), "")
+    edited_units = {str(unit) for edit in lab.edits for unit in edit.units}
+    unit = next((reading.unit for reading in order if reading.unit not in edited_units), "")
     if unit and isinstance(parse_unit(unit), Indexed):
         report.suggest(
             NextStep(
                 label=f"what if {unit} is switched off",
                 experiment="predict",
-                params=carried(params),
+                params=carried_params(params),
                 edits=[*map(str, lab.edits), f"{unit}=0"],
             )
         )
-    report.suggest(NextStep(label="what the model says next", experiment="predict", params=carried(params)))
+    report.suggest(NextStep(label="what the model says next", experiment="predict", params=carried_params(params)))
     report.suggest(
-        NextStep(label="what is it thinking, layer by layer", experiment="logit-lens", params=carried(params))
+        NextStep(label="what is it thinking, layer by layer", experiment="logit-lens", params=carried_params(params))
     )
-
-
-# --- a set of prompts ------------------------------------------------------------------------------
-
-
-def _run_set(lab: Lab, rows: list[Asked], units: list[Unit], params: Params, report: Report) -> None:
-    from workbench.lab.kinds import lab_kind
-    from workbench.lab.reading import read, remarks
-
-    if any(lab_kind(unit).per_layer for unit in units):
-        raise UserError("directions are read over one prompt at a time: give --prompt, or leave the direction out")
-    names = [str(unit) for unit in units]
-    clean: list[list[np.ndarray]] = []
-    edited: list[list[np.ndarray]] = []
-    for row in report.track(rows, "prompts"):
-        clean.append([one.values for one in read(lab, units, row.prompt) if one.main])
-        if lab.edits:
-            edited.append([one.values for one in read(lab, units, row.prompt, lab.edits) if one.main])
-        _tell_set(report, rows, names, clean, edited, remarks(units, lab.info))
-    report.suggest(NextStep(label="what the model says next", experiment="predict", params=carried(params)))
-
-
-def _tell_set(
-    report: Report,
-    rows: list[Asked],
-    names: list[str],
-    clean: list[list[np.ndarray]],
-    edited: list[list[np.ndarray]],
-    heads: str,
-) -> None:
-    peaks = np.asarray([[values[np.abs(values).argmax()] for values in line] for line in clean])
-    columns = [
-        Column(key="unit", name="unit", kind="unit"),
-        Column(key="mean", name="mean", kind="signed", help="over tokens from position 1 on"),
-        Column(key="se", name="±", kind="number", help="standard error, clustered by prompt"),
-        Column(key="largest", name="largest", kind="signed", help="of the largest magnitude, over all prompts"),
-        Column(key="prompt", name="in prompt", kind="prompt"),
-    ]
-    if edited:
-        columns.append(Column(key="mean_edited", name="edited mean", kind="signed", edited=True))
-    cells: list[list[Any]] = []
-    for at, name in enumerate(names):
-        own = clustered_mean(*_sums(clean, at))
-        best = int(np.abs(peaks[:, at]).argmax())
-        line: list[Any] = [
-            name,
-            _number(own.value),
-            _number(own.se),
-            float(peaks[best, at]),
-            rows[best].prompt.text,
-        ]
-        if edited:
-            line.append(_number(clustered_mean(*_sums(edited, at)).value))
-        cells.append(line)
-    strength = np.abs(peaks).max(axis=0)
-    order = np.argsort(-strength, kind="stable")
-    note = "; ".join(filter(None, [f"{len(clean):,} of {len(rows):,} prompts; strongest first", heads]))
-    report.add("units", Table(title="Unit by unit", note=note, columns=columns, rows=[cells[at] for at in order]))
-    shown = [int(at) for at in order[:50]]
-    report.add(
-        "prompts",
-        Heatmap(
-            title="Largest over each prompt",
-            note=note,
-            values=peaks[:, shown].T,
-            row_labels=[names[at] for at in shown],
-            column_labels=[row.prompt.text for row in rows[: len(clean)]],
-            row_axis="unit",
-            column_axis="prompt",
-            low_label="negative",
-            high_label="positive",
-            signed=True,
-            first_row_low=False,
-        ),
-    )
-    top = int(order[0])
-    where = quoted(rows[int(np.abs(peaks[:, top]).argmax())].prompt.text)
-    report.say(f"{names[top]} reaches {number(float(cells[top][3]))} in {where} · {len(clean):,} prompts")
-
-
-def _sums(lines: list[list[np.ndarray]], at: int) -> tuple[list[float], list[int]]:
-    """Sum and count of each prompt's tokens from position 1 on."""
-    return [float(line[at][1:].sum(dtype=np.float64)) for line in lines], [len(line[at]) - 1 for line in lines]
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else value
 
 
 EXPERIMENT = Experiment(name="activations", help=__doc__, params=Params, run=run, group="says", order=4)

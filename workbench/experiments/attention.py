@@ -48,18 +48,18 @@ def run(lab: Lab, params: Params, report: Report) -> None:
         raise UserError(
             f"there is no position {params.position}: the prompt has {len(tokens)} tokens, 0 to {len(tokens) - 1}"
         )
-    at = len(tokens) - 1 if params.position < 0 else params.position
+    position = len(tokens) - 1 if params.position < 0 else params.position
     pattern = target.study.pattern(unit.layer)
-    own = pattern[unit.index]
-    labels = [f"{position} {token}" for position, token in enumerate(tokens)]
-    order = np.argsort(-own[at, : at + 1], kind="stable")
-    report.add("looks", _looks(unit, own[at], tokens, order, at))
+    head_pattern = pattern[unit.index]
+    labels = [f"{place} {token}" for place, token in enumerate(tokens)]
+    order = np.argsort(-head_pattern[position, : position + 1], kind="stable")
+    report.add("looks", _attention_table(unit, head_pattern[position], tokens, order, position))
     report.add(
         "pattern",
         Heatmap(
             title=f"Attention of {unit}",
             note="each row sums to 1",
-            values=np.where(np.tri(len(tokens), dtype=bool), own, np.nan),
+            values=np.where(np.tri(len(tokens), dtype=bool), head_pattern, np.nan),
             row_labels=labels,
             column_labels=labels,
             row_axis="from",
@@ -72,10 +72,10 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     report.add(
         "layer",
         Heatmap(
-            title=f"All heads of L{unit.layer}, from {labels[at]}",
-            values=pattern[:, at, : at + 1],
+            title=f"All heads of L{unit.layer}, from {labels[position]}",
+            values=pattern[:, position, : position + 1],
             row_labels=[f"H{head}" for head in range(lab.info.n_heads)],
-            column_labels=labels[: at + 1],
+            column_labels=labels[: position + 1],
             row_axis="head",
             column_axis="to",
             low_label="none",
@@ -86,8 +86,9 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     parts = target.study.direct(target.metric)
     effect = float(parts.heads[unit.layer, unit.index])
     above = int((np.abs(parts.heads) > abs(effect)).sum())
-    first = float(own[at, 0])
-    entropy = float(-(own[at, : at + 1] * np.log(np.maximum(own[at, : at + 1], 1e-12))).sum())
+    weights = head_pattern[position, : position + 1]
+    first = float(weights[0])
+    entropy = float(-(weights * np.log(np.maximum(weights, 1e-12))).sum())
     items = [
         Scalar(
             name=f"direct effect on {target.name}",
@@ -98,7 +99,9 @@ def run(lab: Lab, params: Params, report: Report) -> None:
         ),
         Scalar(name="heads with a larger one", value=float(above), n=parts.heads.size),
         Scalar(name="attention to position 0", value=first, help="the attention sink"),
-        Scalar(name="entropy of its attention", value=entropy, unit="nats", help=f"uniform: {number(np.log(at + 1))}"),
+        Scalar(
+            name="entropy of its attention", value=entropy, unit="nats", help=f"uniform: {number(np.log(position + 1))}"
+        ),
     ]
     report.add("numbers", Scalars(title="In numbers", items=items))
     report.scalar("direct", effect)
@@ -106,8 +109,8 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     report.scalar("entropy", entropy)
     best = int(order[0])
     report.say(
-        f"{unit} looks from {tokens[at]} most at {tokens[best]} ({probability(float(own[at, best]))}) · adds "
-        f"{effect:+.2g} to the logit of {target.name}, {above} of {parts.heads.size:,} heads add or take more"
+        f"{unit} looks from {tokens[position]} most at {tokens[best]} ({probability(float(weights[best]))}) · "
+        f"adds {effect:+.2g} to the logit of {target.name}, {above} of {parts.heads.size:,} heads add or take more"
     )
     report.suggest(
         NextStep(label=f"switch {unit} off", experiment="effect", params=params.target(), edits=[f"{unit}=0"])
@@ -115,7 +118,7 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     report.suggest(NextStep(label="every head switched off", experiment="sweep", params=params.target()))
 
 
-def _looks(unit: Head, row: np.ndarray, tokens: list[str], order: np.ndarray, at: int) -> Table:
+def _attention_table(unit: Head, row: np.ndarray, tokens: list[str], order: np.ndarray, at: int) -> Table:
     cells: list[list[Any]] = [[int(position), tokens[position], float(row[position])] for position in order[:50]]
     return Table(
         title=f"What {unit} looks at from {tokens[at]}",

@@ -41,17 +41,17 @@ def run(lab: Lab, params: Params, report: Report) -> None:
 
 def add_parts(target: Target, parts: Parts, params: Params, report: Report) -> None:
     """Bars, tables and the sentence."""
-    what = f"logit {target.name} − " + (target.foil_name or "the vocabulary's mean")
+    quantity = f"logit {target.name} − " + (target.foil_name or "the vocabulary's mean")
     labels = ["embedding", "heads", "MLPs", "biases"]
     keys = [Direct.EMBEDDING, Direct.HEADS, Direct.MLPS, Direct.BIASES]
     bias = parts.bias + parts.attention_bias.sum() + parts.mlp_bias.sum()
     values = np.asarray([parts.embedding, parts.heads.sum(), parts.neurons.sum(), bias])
-    rest = parts.whole - parts.total
-    if abs(rest) > 1e-3 * max(1.0, abs(parts.whole)):
+    unexplained = parts.whole - parts.total
+    if abs(unexplained) > 1e-3 * max(1.0, abs(parts.whole)):
         labels.append("edits of the stream")
         keys.append(Direct.EDITS)
-        values = np.append(values, rest)
-    note = f"sum {number(parts.whole)} = {what}, final norm's scale frozen"
+        values = np.append(values, unexplained)
+    note = f"sum {number(parts.whole)} = {quantity}, final norm's scale frozen"
     report.add(
         Direct.VIEW,
         Bars(
@@ -76,13 +76,13 @@ def add_parts(target: Target, parts: Parts, params: Params, report: Report) -> N
         ),
     )
     items = [Scalar(name=name, value=float(value), unit="logits") for name, value in zip(labels, values, strict=True)]
-    items.append(Scalar(name="sum", value=float(values.sum()), unit="logits", help=what))
+    items.append(Scalar(name="sum", value=float(values.sum()), unit="logits", help=quantity))
     report.add("numbers", Scalars(title="In numbers", note=note, items=items))
     for name, value in zip(keys, values, strict=True):
         report.scalar(name, float(value))
     report.scalar("sum", parts.whole)
-    said = "  ".join(f"{name} {value:+.2g}" for name, value in zip(labels[:3], values[:3], strict=True))
-    report.say(f"{said} · sum {number(parts.whole)} = {what} after {quoted(params.prompt)}")
+    shares = "  ".join(f"{name} {value:+.2g}" for name, value in zip(labels[:3], values[:3], strict=True))
+    report.say(f"{shares} · sum {number(parts.whole)} = {quantity} after {quoted(params.prompt)}")
 
 
 def _table(parts: Parts, top: int) -> Table:

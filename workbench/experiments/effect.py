@@ -17,11 +17,27 @@ from msgspec import Meta
 
 from workbench.errors import UserError
 from workbench.experiment import Cost, Experiment
-from workbench.experiments._common import AnswerParams, about_tokens, asked, carried, check_foil, mean_text
-from workbench.experiments._controls import Compared, by_kind, kl_of_prompts, run_controls
-from workbench.experiments._effect import Document, by_class, by_position, extremes, kl_mean, loss_change, over
-from workbench.experiments._generated import TOKEN, generated, generated_of_set
-from workbench.experiments._sweep import LATER
+from workbench.experiments._common import (
+    AnswerParams,
+    carried_params,
+    check_foil,
+    estimated_tokens,
+    mean_text,
+    number_or_none,
+    tokenized_rows,
+)
+from workbench.experiments._controls import Comparison, comparison_table, kl_of_prompts, run_controls
+from workbench.experiments._effect import (
+    DocumentLosses,
+    by_class,
+    by_position,
+    extremes,
+    kl_mean,
+    loss_change,
+    token_mean,
+)
+from workbench.experiments._generated import GENERATED_TOKEN, add_continuations, add_set_continuations
+from workbench.experiments._sweep import ABLATION_PASSES
 from workbench.params import CorpusText
 from workbench.report import NextStep, Report
 from workbench.statistics import clustered_mean
@@ -76,12 +92,12 @@ def cost(params: Params, info: ModelInfo) -> Cost:
         context = min(params.context, info.n_ctx)
         return Cost(passes=params.tokens / context * (2 + params.controls), tokens=context)
     rows = params.rows()
-    tokens = sum(about_tokens(row.prompt) for row in rows) / len(rows)
+    tokens = sum(estimated_tokens(row.prompt) for row in rows) / len(rows)
     if params.prompts:
         passes = 2.0 + params.controls
-        passes += TOKEN * params.generate * (2 + params.generate_controls) / tokens
+        passes += GENERATED_TOKEN * params.generate * (2 + params.generate_controls) / tokens
     else:
-        passes = 3 + 2 * LATER * params.controls + params.generate
+        passes = 3 + 2 * ABLATION_PASSES * params.controls + params.generate
     return Cost(passes=passes * len(rows), tokens=tokens)
 
 
@@ -91,32 +107,32 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     if params.corpus:
         if params.prompt or params.prompts:
             raise UserError("a corpus and a prompt were both given: leave one out")
-        _run_many(lab, _documents(lab, params, report), params, report, f"of {params.corpus}", 0)
+        _run_many(lab, _corpus_prompts(lab, params, report), params, report, f"of {params.corpus}", 0)
     elif params.prompts:
-        prompts = [row.prompt for row in asked(lab, params)]
+        prompts = [row.prompt for row in tokenized_rows(lab, params)]
         _run_many(lab, prompts, params, report, "of the set", params.generate)
     else:
-        _run_one(lab, params, report)
+        _run_prompt(lab, params, report)
 
 
 # --- one prompt --------------------------------------------------------------------------------------
 
 
-def _run_one(lab: Lab, params: Params, report: Report) -> None:
+def _run_prompt(lab: Lab, params: Params, report: Report) -> None:
     from workbench.lab.study import same_distance, study
 
-    row = asked(lab, params)[0]
-    for named in (row.answer, row.foil):
-        if named and named.note:
-            report.note(named.note)
+    row = tokenized_rows(lab, params)[0]
+    for watched in (row.answer, row.foil):
+        if watched and watched.note:
+            report.note(watched.note)
     clean, edited = lab.forward(row.prompt), lab.forward(row.prompt, lab.edits)
     answer = row.answer.id if row.answer else int(clean.top(1)[0][0, 0])
     check_foil(lab, row, answer)
     ids = np.asarray([answer])
-    before, after = (float(np.exp(one.log_prob(ids)[0])) for one in (clean, edited))
+    before, after = (float(np.exp(forward.log_prob(ids)[0])) for forward in (clean, edited))
     name = show_token(lab.token(answer))
     kl = edited.kl_from(clean)[0]
-    document = Document(row.prompt.tokens, clean.surprise()[0], edited.surprise()[0], kl)
+    document = DocumentLosses(row.prompt.tokens, clean.surprise()[0], edited.surprise()[0], kl)
     items = [
         Scalar(name=f"probability of {name}", value=before, edited=after),
         Scalar(name="KL of the next token", value=float(kl[-1]), unit="nats", help="KL(clean ‖ edited)"),
@@ -125,55 +141,64 @@ def _run_one(lab: Lab, params: Params, report: Report) -> None:
     report.scalar("answer_probability", before)
     report.scalar("answer_probability_edited", after)
     if row.foil:
-        difference = [float(one.logit(ids)[0] - one.logit(np.asarray([row.foil.id]))[0]) for one in (clean, edited)]
+        difference = [
+            float(forward.logit(ids)[0] - forward.logit(np.asarray([row.foil.id]))[0]) for forward in (clean, edited)
+        ]
         items.append(
             Scalar(name=f"logit {name} − {show_token(row.foil.token)}", value=difference[0], edited=difference[1])
         )
         report.scalar("logit_difference", difference[0])
         report.scalar("logit_difference_edited", difference[1])
     if len(kl) > 1:
-        losses = [float(np.nanmean(one)) for one in (document.clean, document.edited)]
+        losses = [float(np.nanmean(surprise)) for surprise in (document.clean, document.edited)]
         items.append(Scalar(name="loss along the prompt", value=losses[0], edited=losses[1], unit="nats"))
         items.append(Scalar(name="KL, mean from position 1 on", value=float(kl[1:].mean()), unit="nats"))
         report.scalar("kl_mean", float(kl[1:].mean()))
         later = lab.forward(row.prompt, lab.plan(lab.edits, skip_first=True, chat=params.chat), logits="last")
-        without = float(later.last_kl_from(clean)[0])
+        kl_without_first = float(later.last_kl_from(clean)[0])
         items.append(
-            Scalar(name="KL, edits from position 1 on", value=without, unit="nats", help="without the attention sink")
+            Scalar(
+                name="KL, edits from position 1 on",
+                value=kl_without_first,
+                unit="nats",
+                help="without the attention sink",
+            )
         )
-        report.scalar("kl_without_first", without)
+        report.scalar("kl_without_first", kl_without_first)
     change = f"{name} {probability(before)} → {probability(after)} after {quoted(params.prompt)}"
     change += f" · KL {number(float(kl[-1]))}"
     report.say(change)
     traced = study(lab, row.prompt)
     plan = lab.plan(lab.edits, chat=params.chat)
-    bands = _bands(lab, float(kl[-1]), params, report)
+    comparisons = _comparisons(lab, float(kl[-1]), params, report)
     if {site.name for site in plan.changes} <= set(ADDED_AS) and not plan.has_functions and params.controls:
-        bands.append(Compared(float(kl[-1]), same_distance(lab, traced, plan, params.controls)))
+        comparisons.append(Comparison(float(kl[-1]), same_distance(lab, traced, plan, params.controls)))
 
-    def tell() -> None:
-        shown = [*items, *bands[0].items()]
+    def update() -> None:
+        shown = [*items, *comparisons[0].scalars()]
         report.add(
             "numbers",
             Scalars(title="In numbers", note=row.prompt.describe, tokenization=row.prompt.tokenization, items=shown),
         )
-        _write(bands, report)
-        report.say(" · ".join(filter(None, [change, *(band.sentence for band in bands)])))
+        _write_comparisons(comparisons, report)
+        report.say(" · ".join(filter(None, [change, *(comparison.sentence for comparison in comparisons)])))
 
-    tell()
+    update()
     if len(kl) > 1:
         report.add("extremes", extremes([document]))
-    for band in bands:
-        if band.controls.plans:
-            for _ in run_controls(traced, plan, band, report):
-                tell()
+    for comparison in comparisons:
+        if comparison.controls.plans:
+            for _ in run_controls(traced, plan, comparison, report):
+                update()
     if params.generate:
-        generated(lab, row.prompt, params.generate, report)
-    report.suggest(NextStep(label="the next token, clean and edited", experiment="predict", params=carried(params)))
+        add_continuations(lab, row.prompt, params.generate, report)
+    report.suggest(
+        NextStep(label="the next token, clean and edited", experiment="predict", params=carried_params(params))
+    )
     report.suggest(NextStep(label="the same over text", experiment="effect", params={"corpus": "stdlib"}))
 
 
-def _bands(lab: Lab, effect: float, params: Params, report: Report) -> list[Compared]:
+def _comparisons(lab: Lab, effect: float, params: Params, report: Report) -> list[Comparison]:
     """The effect beside each kind of control there is, none run yet; the first kind leads."""
     from workbench.lab.controls import controls, further_controls
 
@@ -182,46 +207,46 @@ def _bands(lab: Lab, effect: float, params: Params, report: Report) -> list[Comp
     for kind in kinds:
         if kind.problem:
             report.note(kind.problem)
-    return [Compared(effect, kind) for kind in kinds]
+    return [Comparison(effect, kind) for kind in kinds]
 
 
-def _write(bands: Sequence[Compared], report: Report) -> None:
-    bands[0].write(report)
-    if len(bands) > 1 and any(band.values for band in bands):
-        report.add("kinds", by_kind(bands))
+def _write_comparisons(comparisons: Sequence[Comparison], report: Report) -> None:
+    comparisons[0].add_to(report)
+    if len(comparisons) > 1 and any(comparison.values for comparison in comparisons):
+        report.add("kinds", comparison_table(comparisons))
 
 
 # --- a set, a corpus ----------------------------------------------------------------------------------
 
 
-def _documents(lab: Lab, params: Params, report: Report) -> list[Prompt]:
+def _corpus_prompts(lab: Lab, params: Params, report: Report) -> list[Prompt]:
     from workbench.datasets.corpora import open_corpus
 
     corpus = open_corpus(params.corpus)
     random = np.random.default_rng(lab.seed)
     texts = [text for _, text in corpus.documents()]
-    found: list[Prompt] = []
+    prompts: list[Prompt] = []
     total = 0
     characters = min(8 * params.context, lab.info.n_ctx)
     for at in random.permutation(len(texts)):
         prompt = lab.prompt(texts[at][:characters])
         cut = dataclasses.replace(prompt, ids=prompt.ids[: params.context], tokens=prompt.tokens[: params.context])
         if len(cut) > 1:
-            found.append(cut)
+            prompts.append(cut)
             total += len(cut) - 1
         if total >= params.tokens:
             break
-    if not found:
+    if not prompts:
         raise UserError(f"the corpus {params.corpus} has no document of two tokens or more: nothing to measure")
-    report.note(f"{params.corpus}: {total:,} tokens of {len(found):,} documents, drawn with seed {lab.seed}")
-    return sorted(found, key=len)
+    report.note(f"{params.corpus}: {total:,} tokens of {len(prompts):,} documents, drawn with seed {lab.seed}")
+    return sorted(prompts, key=len)
 
 
-def _run_many(lab: Lab, prompts: Sequence[Prompt], params: Params, report: Report, of: str, generate: int) -> None:
+def _run_many(lab: Lab, prompts: Sequence[Prompt], params: Params, report: Report, source: str, generate: int) -> None:
     from workbench.lab.batches import batches, rows_at_once
 
-    documents: list[Document] = []
-    last: list[float] = []
+    documents: list[DocumentLosses] = []
+    last_kl: list[float] = []
     chunks: list[Sequence[Prompt]] = []
     size = rows_at_once(lab.model, max(map(len, prompts)), "forward")
     for batch in report.track(batches(prompts, size, report, lab.model), "documents", total=len(prompts)):
@@ -229,21 +254,23 @@ def _run_many(lab: Lab, prompts: Sequence[Prompt], params: Params, report: Repor
             clean, edited = lab.forward(batch.rows), lab.forward(batch.rows, lab.edits)
             kls = edited.kl_from(clean)
             rows = zip(batch.rows, clean.surprise(), edited.surprise(), kls, strict=True)
-            found = [Document(prompt.tokens, a, b, kl) for prompt, a, b, kl in rows]
-            documents += found
-            last += [float(kl[-1]) for kl in kls]
+            measured = [DocumentLosses(prompt.tokens, a, b, kl) for prompt, a, b, kl in rows]
+            documents += measured
+            last_kl += [float(kl[-1]) for kl in kls]
             chunks.append(batch.rows)
-        _tell_many(documents, last, report, of)
+        _add_views(documents, last_kl, report, source)
     effect = kl_mean(documents).value
     if np.isnan(effect):
         raise UserError("no prompt has more than one token: position 0 counts nowhere, so there is nothing to measure")
-    bands = _bands(lab, effect, params, report)
-    continued = ""
+    comparisons = _comparisons(lab, effect, params, report)
+    continuation_sentence = ""
     if generate:
-        continued = generated_of_set(lab, prompts, generate, bands[0].controls, params.generate_controls, report)
-        _tell_many(documents, last, report, of, bands, continued)
-    for band in bands:
-        work = [(plan, chunk) for plan in band.controls.plans for chunk in chunks]
+        continuation_sentence = add_set_continuations(
+            lab, prompts, generate, comparisons[0].controls, params.generate_controls, report
+        )
+        _add_views(documents, last_kl, report, source, comparisons, continuation_sentence)
+    for comparison in comparisons:
+        work = [(plan, chunk) for plan in comparison.controls.plans for chunk in chunks]
         sums: list[float] = []
         counts: list[int] = []
         for plan, chunk in report.track(work, "batches", stage="controls"):
@@ -251,55 +278,60 @@ def _run_many(lab: Lab, prompts: Sequence[Prompt], params: Params, report: Repor
             sums += [float(kl[1:].sum()) for kl in kls]
             counts += [len(kl) - 1 for kl in kls]
             if len(counts) == len(prompts):
-                band.values.append(clustered_mean(sums, counts).value)
+                comparison.values.append(clustered_mean(sums, counts).value)
                 sums, counts = [], []
-                _tell_many(documents, last, report, of, bands, continued)
+                _add_views(documents, last_kl, report, source, comparisons, continuation_sentence)
 
 
-def _tell_many(
-    documents: list[Document],
-    last: list[float],
+def _add_views(
+    documents: list[DocumentLosses],
+    last_kl: list[float],
     report: Report,
-    of: str,
-    bands: Sequence[Compared] = (),
-    continued: str = "",
+    source: str,
+    comparisons: Sequence[Comparison] = (),
+    continuation_sentence: str = "",
 ) -> None:
     if not documents:
         return
-    if not bands:
+    if not comparisons:
         report.add("classes", by_class(documents))
         if max(len(document.tokens) for document in documents) > 2:
             report.add("positions", by_position(documents))
         report.add("extremes", extremes(documents))
     change, kl = loss_change(documents), kl_mean(documents)
-    before, after = over(documents, lambda one: one.clean), over(documents, lambda one: one.edited)
+    before, after = (
+        token_mean(documents, lambda document: document.clean),
+        token_mean(documents, lambda document: document.edited),
+    )
     tokens = sum(int(np.isfinite(document.change).sum()) for document in documents)
-    note = f"{tokens:,} tokens of {len(documents):,} documents {of}; ± clustered by document"
+    note = f"{tokens:,} tokens of {len(documents):,} documents {source}; ± clustered by document"
     items = [
-        Scalar(name="loss", value=before.value, edited=after.value, unit="nats", se=_or_none(before.se), n=tokens),
-        Scalar(name="loss change", value=change.value, unit="nats", se=_or_none(change.se), n=tokens),
-        Scalar(name="KL from position 1 on", value=kl.value, unit="nats", se=_or_none(kl.se), n=tokens),
-        Scalar(name="KL at the last position", value=float(np.mean(last)), unit="nats", n=len(last)),
+        Scalar(
+            name="loss", value=before.value, edited=after.value, unit="nats", se=number_or_none(before.se), n=tokens
+        ),
+        Scalar(name="loss change", value=change.value, unit="nats", se=number_or_none(change.se), n=tokens),
+        Scalar(name="KL from position 1 on", value=kl.value, unit="nats", se=number_or_none(kl.se), n=tokens),
+        Scalar(name="KL at the last position", value=float(np.mean(last_kl)), unit="nats", n=len(last_kl)),
     ]
-    if bands:
-        items += bands[0].items()
+    if comparisons:
+        items += comparisons[0].scalars()
     report.add("numbers", Scalars(title="Means", note=note, items=items))
-    if bands:
-        _write(bands, report)
+    if comparisons:
+        _write_comparisons(comparisons, report)
     report.scalar("loss", before.value)
     report.scalar("loss_edited", after.value)
     report.scalar("loss_change", change.value)
     report.scalar("loss_change_se", change.se)
     report.scalar("kl_mean", kl.value)
-    report.scalar("kl", float(np.mean(last)))
+    report.scalar("kl", float(np.mean(last_kl)))
     report.scalar("tokens", tokens)
-    said = f"loss {number(before.value)} → {number(after.value)} (change {mean_text(change)})"
-    said += f" · KL {mean_text(kl)} · {note}"
-    report.say(" · ".join(filter(None, [said, *(band.sentence for band in bands), continued])))
-
-
-def _or_none(value: float) -> float | None:
-    return None if np.isnan(value) else value
+    sentence = f"loss {number(before.value)} → {number(after.value)} (change {mean_text(change)})"
+    sentence += f" · KL {mean_text(kl)} · {note}"
+    report.say(
+        " · ".join(
+            filter(None, [sentence, *(comparison.sentence for comparison in comparisons), continuation_sentence])
+        )
+    )
 
 
 EXPERIMENT = Experiment(

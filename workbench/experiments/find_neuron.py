@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from workbench.errors import UserError
 from workbench.experiment import Experiment
-from workbench.experiments._index import about, example_text, open_index, record_index
+from workbench.experiments._index import example_text, index_summary, open_index, record_index
 from workbench.params import CorpusText, IndexName, RuleText, UnitsText
 from workbench.params import Params as BaseParams
 from workbench.report import NextStep, Report
@@ -74,8 +74,8 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     if not chosen:
         report.say(f"no neuron of the index peaks at {quoted(params.rule)}, is explained by it or promotes it")
         return
-    found = neurons.try_rule(lab, index, rule, chosen, params.corpus, params.tokens, params.random, report)
-    _tell(index, params, found, bool(params.units), report)
+    held_out = neurons.try_rule(lab, index, rule, chosen, params.corpus, params.tokens, params.random, report)
+    _add_views(index, params, held_out, bool(params.units), report)
 
 
 def rule_direction(index: NeuronIndex, rule: Rule, unit: Neuron) -> int:
@@ -113,25 +113,25 @@ def candidates(index: NeuronIndex, rule: Rule, n: int) -> list[tuple[Neuron, int
     return chosen
 
 
-def _tell(index: NeuronIndex, params: Params, found: HeldOut, named: bool, report: Report) -> None:
-    order = sorted(found.tried, key=lambda one: -one.auc)
+def _add_views(index: NeuronIndex, params: Params, held_out: HeldOut, named: bool, report: Report) -> None:
+    order = sorted(held_out.tried, key=lambda tried: -tried.auc)
     rows: list[list[Any]] = []
-    for one in order:
-        card = index.card(one.neuron.layer, one.neuron.index)
-        examples = card.high if one.direction > 0 else card.low
+    for tried in order:
+        card = index.card(tried.neuron.layer, tried.neuron.index)
+        examples = card.high if tried.direction > 0 else card.low
         rows.append(
             [
-                str(one.neuron),
-                one.auc,
-                f"{number(one.low)}–{number(one.high)}",
-                one.random_median,
-                one.random_best,
-                "high" if one.direction > 0 else "low",
+                str(tried.neuron),
+                tried.auc,
+                f"{number(tried.low)}–{number(tried.high)}",
+                tried.random_median,
+                tried.random_best,
+                "high" if tried.direction > 0 else "low",
                 example_text(examples[0], 5, 3) if examples else "",
             ]
         )
     best = order[0]
-    where = f"{count(found.tokens)} tokens of {count(found.documents)} documents that are not in the index"
+    where = f"{count(held_out.tokens)} tokens of {count(held_out.documents)} documents that are not in the index"
     beyond = best.low > best.random_best
     verdict = (
         f"{best.neuron} is {'high' if best.direction > 0 else 'low'} there: AUC {number(best.auc)} "
@@ -146,8 +146,8 @@ def _tell(index: NeuronIndex, params: Params, found: HeldOut, named: bool, repor
         "neurons",
         Table(
             title=f"Tried on {where}",
-            note=f"the rule holds for {count(found.hits)}; interval over resampled documents; candidates from "
-            f"{about(index)}; random neurons are given their better direction",
+            note=f"the rule holds for {count(held_out.hits)}; interval over resampled documents; candidates from "
+            f"{index_summary(index)}; random neurons are given their better direction",
             columns=[
                 Column(key="unit", name="unit", kind="unit"),
                 Column(key="auc", name="AUC", kind="probability"),

@@ -15,7 +15,7 @@ import numpy as np
 from msgspec import Meta
 
 from workbench.experiment import Experiment
-from workbench.experiments._common import Asked, asked, carried, mean_text
+from workbench.experiments._common import TokenizedRow, carried_params, mean_text, tokenized_rows
 from workbench.lab.continuation import Continuation, Row
 from workbench.params import PromptParams
 from workbench.report import NextStep, Report
@@ -26,7 +26,7 @@ from workbench.views import Column, Scalar, Scalars, Table, Text, TokenRow, Toke
 if TYPE_CHECKING:
     from workbench.lab import Lab
 
-TELL = 0.25
+UPDATE_INTERVAL = 0.25
 """seconds between two tables of a set"""
 
 
@@ -42,51 +42,62 @@ class Params(PromptParams, kw_only=True, frozen=True):
 
 
 def run(lab: Lab, params: Params, report: Report) -> None:
-    rows = asked(lab, params)
+    rows = tokenized_rows(lab, params)
     if params.prompts:
         _run_set(lab, rows, params, report)
     else:
-        _run_one(lab, rows[0], params, report)
+        _run_prompt(lab, rows[0], params, report)
 
 
-def _grow(
-    lab: Lab, rows: Sequence[Asked], params: Params, pairs: Sequence[tuple[Continuation, Continuation]], report: Report
+def _generate(
+    lab: Lab,
+    rows: Sequence[TokenizedRow],
+    params: Params,
+    pairs: Sequence[tuple[Continuation, Continuation]],
+    report: Report,
 ) -> Iterator[None]:
-    """Each row's continuation, clean and, where there are edits, edited; comes back after each step."""
+    """Each row's continuation, clean and, where there are edits, edited; yields after each generated token."""
     from workbench.lab.generate import continue_all
 
     plans = [lab.plan(()), lab.plan(lab.edits, chat=params.chat)] if lab.edits else [lab.plan(())]
-    wanted = [Row(row.prompt, plan, at) for at, row in enumerate(rows) for plan in plans]
-    into = [said for pair in pairs for said in pair[: len(plans)]]
+    requests = [Row(row.prompt, plan, at) for at, row in enumerate(rows) for plan in plans]
+    continuations = [continuation for pair in pairs for continuation in pair[: len(plans)]]
     steps = continue_all(
-        lab, wanted, into, params.tokens, temperature=params.temperature, top_k=params.top_k, group=len(plans)
+        lab,
+        requests,
+        continuations,
+        params.tokens,
+        temperature=params.temperature,
+        top_k=params.top_k,
+        group=len(plans),
     )
-    for came in report.track(steps, "tokens", total=params.tokens * len(wanted)):
-        report.progress.done += came - 1  # track counts the step itself
+    for n_steps in report.track(steps, "tokens", total=params.tokens * len(requests)):
+        report.progress.done += n_steps - 1  # track counts the step itself
         yield
 
 
-def _text(row: Asked, said: Continuation, name: str, params: Params) -> Text:
+def _text(row: TokenizedRow, continuation: Continuation, name: str, params: Params) -> Text:
     title = f"Continuation, {name}" if name else "Continuation"
     how = "greedy" if params.temperature == 0 else f"temperature {number(params.temperature)}"
-    n = len(said.ids)
-    note = f"{n} token{'s' * (n != 1)}, {how}{', ' + said.end if said.end else ''}; the prompt: {row.prompt.describe}"
-    text = row.prompt.text + said.text if not row.prompt.template else said.text
+    n = len(continuation.ids)
+    end = f", {continuation.end}" if continuation.end else ""
+    note = f"{n} token{'s' * (n != 1)}, {how}{end}; the prompt: {row.prompt.describe}"
+    text = row.prompt.text + continuation.text if not row.prompt.template else continuation.text
     return Text(title=title, note=note, tokenization=row.prompt.tokenization, text=text)
 
 
-def _run_one(lab: Lab, row: Asked, params: Params, report: Report) -> None:
+def _run_prompt(lab: Lab, row: TokenizedRow, params: Params, report: Report) -> None:
     clean, edited = Continuation(), Continuation()
     kinds = [(False, clean), (True, edited)] if lab.edits else [(False, clean)]
-    for _ in _grow(lab, [row], params, [(clean, edited)], report):
-        for is_edited, said in kinds:
-            report.stream("edited" if is_edited else "clean", _text(row, said, _name(lab, is_edited), params))
-    for is_edited, said in kinds:
+    for _ in _generate(lab, [row], params, [(clean, edited)], report):
+        for is_edited, continuation in kinds:
+            report.stream("edited" if is_edited else "clean", _text(row, continuation, _name(lab, is_edited), params))
+    for is_edited, continuation in kinds:
         name, suffix = _name(lab, is_edited), "_edited" if is_edited else ""
-        report.scalar(f"tokens{suffix}", len(said.ids))
-        report.scalar(f"surprise{suffix}", float(np.mean(said.surprise)))
+        report.scalar(f"tokens{suffix}", len(continuation.ids))
+        report.scalar(f"surprise{suffix}", float(np.mean(continuation.surprise)))
         title = f"Surprise of each token, {name}" if name else "Surprise of each token"
-        report.add(f"tokens{suffix}", _tokens(title, said))
+        report.add(f"tokens{suffix}", _tokens(title, continuation))
     report.say(_sentence(row, clean, edited if lab.edits else None))
     if lab.edits:
         at = clean.first_difference(edited)
@@ -98,18 +109,18 @@ def _name(lab: Lab, edited: bool) -> str:
     return ("edited" if edited else "clean") if lab.edits else ""
 
 
-def _tokens(title: str, said: Continuation) -> Tokens:
+def _tokens(title: str, continuation: Continuation) -> Tokens:
     return Tokens(
         title=title,
-        tokens=said.tokens,
-        rows=[TokenRow(name="surprise", values=np.asarray(said.surprise))],
+        tokens=continuation.tokens,
+        rows=[TokenRow(name="surprise", values=np.asarray(continuation.surprise))],
         value_label="surprise, nats",
         low_label="expected",
         high_label="surprising",
     )
 
 
-def _sentence(row: Asked, clean: Continuation, edited: Continuation | None) -> str:
+def _sentence(row: TokenizedRow, clean: Continuation, edited: Continuation | None) -> str:
     after = f"after {quoted(row.prompt.text, 32)}"
     if edited is None:
         return f"{quoted(clean.text, 60)} {after}"
@@ -117,46 +128,52 @@ def _sentence(row: Asked, clean: Continuation, edited: Continuation | None) -> s
     if at is None:
         return f"{quoted(clean.text, 60)} {after}, the same with and without the edits"
     where = "from the first token on" if at == 0 else f"the same for {at} token{'s' * (at != 1)}"
-    one = show_token(clean.tokens[at]) if at < len(clean.tokens) else "an end"
-    other = show_token(edited.tokens[at]) if at < len(edited.tokens) else "an end"
-    return f"{quoted(clean.text, 32)} → {quoted(edited.text, 32)} {after} · {where}: {one}, then {other}"
+    clean_token = show_token(clean.tokens[at]) if at < len(clean.tokens) else "an end"
+    edited_token = show_token(edited.tokens[at]) if at < len(edited.tokens) else "an end"
+    return f"{quoted(clean.text, 32)} → {quoted(edited.text, 32)} {after} · {where}: {clean_token}, then {edited_token}"
 
 
 def _suggest(lab: Lab, params: Params, report: Report, clean: Continuation) -> None:
-    report.suggest(NextStep(label="how sure it is of the first token", experiment="predict", params=carried(params)))
+    report.suggest(
+        NextStep(label="how sure it is of the first token", experiment="predict", params=carried_params(params))
+    )
     report.suggest(
         NextStep(
             label="what is it thinking, layer by layer",
             experiment="logit-lens",
-            params=carried(params, answer=clean.tokens[0]),
+            params=carried_params(params, answer=clean.tokens[0]),
         )
     )
     if params.temperature == 0:
-        again = carried(params, temperature=1.0, tokens=params.tokens)
+        again = carried_params(params, temperature=1.0, tokens=params.tokens)
         report.suggest(NextStep(label="drawn at temperature 1 instead", experiment="generate", params=again))
     else:
-        again = carried(params, tokens=params.tokens)
+        again = carried_params(params, tokens=params.tokens)
         report.suggest(NextStep(label="greedy instead", experiment="generate", params=again))
 
 
-def _run_set(lab: Lab, rows: list[Asked], params: Params, report: Report) -> None:
+def _run_set(lab: Lab, rows: list[TokenizedRow], params: Params, report: Report) -> None:
     pairs = [(Continuation(), Continuation()) for _ in rows]
-    told = 0.0
-    for _ in _grow(lab, rows, params, pairs, report):
-        if time.monotonic() - told >= TELL:
-            _tell_set(lab, rows, pairs, report)
-            told = time.monotonic()
-    _tell_set(lab, rows, pairs, report)
-    report.suggest(NextStep(label="how sure it is of the next token", experiment="predict", params=carried(params)))
+    updated = 0.0
+    for _ in _generate(lab, rows, params, pairs, report):
+        if time.monotonic() - updated >= UPDATE_INTERVAL:
+            _add_set_views(lab, rows, pairs, report)
+            updated = time.monotonic()
+    _add_set_views(lab, rows, pairs, report)
+    report.suggest(
+        NextStep(label="how sure it is of the next token", experiment="predict", params=carried_params(params))
+    )
 
 
-def _tell_set(lab: Lab, rows: list[Asked], pairs: Sequence[tuple[Continuation, Continuation]], report: Report) -> None:
+def _add_set_views(
+    lab: Lab, rows: list[TokenizedRow], pairs: Sequence[tuple[Continuation, Continuation]], report: Report
+) -> None:
     """All rows that have begun."""
-    found = [pair for pair in pairs if pair[0].ids]
+    begun = [pair for pair in pairs if pair[0].ids]
     columns = [Column(key="prompt", name="prompt", kind="prompt"), Column(key="continuation", name="continuation")]
     cells: list[list[str | int | None]] = []
     differ = []
-    for row, (clean, edited) in zip(rows, found, strict=False):
+    for row, (clean, edited) in zip(rows, begun, strict=False):
         line: list[str | int | None] = [row.prompt.text, clean.text]
         if lab.edits:
             at = clean.first_difference(edited)
@@ -171,9 +188,9 @@ def _tell_set(lab: Lab, rows: list[Asked], pairs: Sequence[tuple[Continuation, C
                 key="differ_at", name="differ at", kind="int", help="index of the first generated token that differs"
             ),
         ]
-    note = f"{len(found):,} of {len(rows):,}"
+    note = f"{len(begun):,} of {len(rows):,}"
     report.add("continuations", Table(title="Prompt by prompt", note=note, columns=columns, rows=list(cells)))
-    surprise = mean([float(np.mean(clean.surprise)) for clean, _ in found])
+    surprise = mean([float(np.mean(clean.surprise)) for clean, _ in begun])
     items = [
         Scalar(
             name="surprise of a generated token",
@@ -181,17 +198,17 @@ def _tell_set(lab: Lab, rows: list[Asked], pairs: Sequence[tuple[Continuation, C
             unit="nats",
             se=None if np.isnan(surprise.se) else surprise.se,
             n=surprise.n,
-            edited=mean([float(np.mean(edited.surprise)) for _, edited in found]).value if lab.edits else None,
+            edited=mean([float(np.mean(edited.surprise)) for _, edited in begun]).value if lab.edits else None,
         )
     ]
     report.scalar("surprise", surprise.value)
     if lab.edits:
-        share = mean([float(one) for one in differ])
+        share = mean([float(is_different) for is_different in differ])
         report.scalar("differing", share.value)
         items.append(Scalar(name="continuations that differ", value=share.value, n=share.n))
         report.say(f"{sum(differ)} of {len(differ)} continuations differ under the edits")
     else:
-        report.say(f"{len(found)} continuations, surprise {mean_text(surprise)} nats a token")
+        report.say(f"{len(begun)} continuations, surprise {mean_text(surprise)} nats a token")
     report.add("numbers", Scalars(title="Means over the prompts", items=items))
 
 

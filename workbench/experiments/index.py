@@ -67,7 +67,7 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     corpus = open_corpus(params.corpus) if params.tokens else None
     neurons.build_weights(lab, report)
     if corpus is None:
-        _tell_weights(lab, report)
+        _add_weights_views(lab, report)
         return
     build = neurons.build(lab, corpus, params.tokens, params.context, params.top, params.explain)
     with build:
@@ -84,7 +84,7 @@ def run(lab: Lab, params: Params, report: Report) -> None:
         for block in report.track(build.blocks(report), "tokens", total=params.tokens):
             build.add(block, report)
             report.headline = _sentence(build, "so far")
-    _tell(build, before, report)
+    _add_views(build, before, report)
 
 
 def _sentence(build: IndexBuild, state: str) -> str:
@@ -96,15 +96,15 @@ def _sentence(build: IndexBuild, state: str) -> str:
     )
 
 
-def _tell(build: IndexBuild, before: int, report: Report) -> None:
+def _add_views(build: IndexBuild, before: int, report: Report) -> None:
     from workbench.experiments._index import record_index
     from workbench.index.reader import NeuronIndex
 
     index = NeuronIndex.open(build.folder)
     record_index(index, report, "made" if build.tokens > before else "used")
-    ended = "; the corpus has no more" if build.file.progress.exhausted else ""
-    known = "" if build.tokens > before else "; all of it was there already"
-    report.say(f"{_sentence(build, 'indexed')}{ended}{known}")
+    exhausted = "; the corpus has no more" if build.file.progress.exhausted else ""
+    unchanged = "" if build.tokens > before else "; all of it was there already"
+    report.say(f"{_sentence(build, 'indexed')}{exhausted}{unchanged}")
     report.scalar("tokens", index.n_tokens)
     report.scalar("documents", index.n_documents)
     report.scalar("tokens_per_second", index.rate)
@@ -176,7 +176,7 @@ def _families(index: NeuronIndex) -> Heatmap:
     )
 
 
-def _tell_weights(lab: Lab, report: Report) -> None:
+def _add_weights_views(lab: Lab, report: Report) -> None:
     from workbench.experiments._index import open_index, record_index
 
     index = open_index(lab.info)

@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from workbench.datasets.prompts import PromptRow
 from workbench.experiment import Experiment
-from workbench.experiments._common import Asked, asked, carried, token
+from workbench.experiments._common import TokenizedRow, carried_params, token_text, tokenized_rows
 from workbench.params import PromptParams, TokenText
 from workbench.report import NextStep, Report
 from workbench.statistics import mean
@@ -50,7 +50,7 @@ class Params(PromptParams, kw_only=True, frozen=True):
 
 
 @dataclass
-class Depth:
+class LensRows:
     """One prompt's rows so far, clean or edited."""
 
     rows: list[LensRow] = field(default_factory=list)
@@ -70,91 +70,93 @@ class Depth:
     @property
     def enters(self) -> str | None:
         """Where the answer is first from there on to the end; None where it is not first at the end."""
-        at = None
+        first_name = None
         for row in reversed(self.rows):
             if row.answer_rank != 1:
                 break
-            at = row.name
-        return at
+            first_name = row.name
+        return first_name
 
 
 def run(lab: Lab, params: Params, report: Report) -> None:
-    rows = asked(lab, params)
+    rows = tokenized_rows(lab, params)
     for row in rows:
         if row.answer and row.answer.note:
             report.note(row.answer.note)
     if params.prompts:
         _run_set(lab, rows, params, report)
     else:
-        _run_one(lab, rows[0], params, report)
+        _run_prompt(lab, rows[0], params, report)
 
 
-def _answer(lab: Lab, row: Asked) -> int:
+def _answer(lab: Lab, row: TokenizedRow) -> int:
     return row.answer.id if row.answer else int(lab.forward(row.prompt, logits="last").top(1)[0][0, 0])
 
 
 # --- one prompt ------------------------------------------------------------------------------------
 
 
-def _run_one(lab: Lab, row: Asked, params: Params, report: Report) -> None:
+def _run_prompt(lab: Lab, row: TokenizedRow, params: Params, report: Report) -> None:
     from workbench.lab.lens import lens
 
     answer = _answer(lab, row)
     lenses: list[Lens] = [lens(lab, row.prompt, (), params.positions)]
     if lab.edits:
         lenses.append(lens(lab, row.prompt, lab.edits, params.positions))
-    depths = [Depth() for _ in lenses]
+    passes = [LensRows() for _ in lenses]
     for index in report.track(range(len(lenses[0])), "layers"):
-        for rows, depth in zip(lenses, depths, strict=True):
-            depth.rows.append(rows.row(index, answer))
+        for rows, lens_rows in zip(lenses, passes, strict=True):
+            lens_rows.rows.append(rows.row(index, answer))
     tokens = row.prompt.tokens[lenses[0].first_position :]
-    for name, depth in zip(("clean", "edited"), depths, strict=False):
-        report.add("grid" if name == "clean" else "grid_edited", _grid(lab, row, tokens, depth, _named(lab, name)))
-    _lines(lab, report, depths, answer, row.prompt.describe)
-    for depth, suffix in zip(depths, ("", "_edited"), strict=False):
-        last = depth.rows[-1]
+    for name, lens_rows in zip(("clean", "edited"), passes, strict=False):
+        report.add(
+            "grid" if name == "clean" else "grid_edited", _grid(lab, row, tokens, lens_rows, _title_suffix(lab, name))
+        )
+    _lines(lab, report, passes, answer, row.prompt.describe)
+    for lens_rows, suffix in zip(passes, ("", "_edited"), strict=False):
+        last = lens_rows.rows[-1]
         report.scalar(f"answer_probability{suffix}", last.answer_probability)
         report.scalar(f"answer_rank{suffix}", last.answer_rank)
-        enters = depth.enters
-        report.scalar(f"enters_layer{suffix}", None if enters is None else depth.names.index(enters) - 1)
-    report.say(_sentence(lab, params, depths, answer))
-    _suggest(lab, params, report, depths[0], answer)
+        enters = lens_rows.enters
+        report.scalar(f"enters_layer{suffix}", None if enters is None else lens_rows.names.index(enters) - 1)
+    report.say(_sentence(lab, params, passes, answer))
+    _suggest(lab, params, report, passes[0], answer)
 
 
-def _named(lab: Lab, name: str) -> str:
+def _title_suffix(lab: Lab, name: str) -> str:
     return f", {name}" if lab.edits else ""
 
 
-def _grid(lab: Lab, row: Asked, tokens: list[str], depth: Depth, name: str) -> Heatmap:
+def _grid(lab: Lab, row: TokenizedRow, tokens: list[str], lens_rows: LensRows, name: str) -> Heatmap:
     left_out = len(row.prompt) - len(tokens)
     note = row.prompt.describe + (f"; the last {len(tokens)} are shown" if left_out else "")
     return Heatmap(
         title=f"The likeliest token, by layer and position{name}",
         note=note,
         tokenization=row.prompt.tokenization,
-        values=np.stack([one.top_probability for one in depth.rows]),
-        row_labels=depth.names,
+        values=np.stack([lens_row.top_probability for lens_row in lens_rows.rows]),
+        row_labels=lens_rows.names,
         column_labels=tokens,
         row_axis="layer",
         column_axis="position",
         low_label="unsure",
         high_label="sure",
-        texts=[[lab.token(index) for index in one.top_ids] for one in depth.rows],
+        texts=[[lab.token(index) for index in lens_row.top_ids] for lens_row in lens_rows.rows],
     )
 
 
-def _lines(lab: Lab, report: Report, depths: list[Depth], answer: int, note: str) -> None:
-    names = depths[0].names
+def _lines(lab: Lab, report: Report, passes: list[LensRows], answer: int, note: str) -> None:
+    names = passes[0].names
     x = np.arange(len(names), dtype=np.float64)
-    labels = ("clean", "edited") if lab.edits else (token(lab, answer),)
+    labels = ("clean", "edited") if lab.edits else (token_text(lab, answer),)
     report.add(
         "rank",
         Lines(
-            title=f"Rank of {token(lab, answer)} by layer",
+            title=f"Rank of {token_text(lab, answer)} by layer",
             note=f"1 is the likeliest; {note}",
             x=x,
             x_ticks=names,
-            series=[Series(name=name, y=depth.ranks) for name, depth in zip(labels, depths, strict=True)],
+            series=[Series(name=name, y=lens_rows.ranks) for name, lens_rows in zip(labels, passes, strict=True)],
             x_label="layer",
             y_label="rank",
             log_y=True,
@@ -168,49 +170,49 @@ def _lines(lab: Lab, report: Report, depths: list[Depth], answer: int, note: str
             note="KL(final ‖ layer) of the next token, nats",
             x=x,
             x_ticks=names,
-            series=[Series(name=name, y=depth.kl) for name, depth in zip(kinds, depths, strict=True)],
+            series=[Series(name=name, y=lens_rows.kl) for name, lens_rows in zip(kinds, passes, strict=True)],
             x_label="layer",
             y_label="KL, nats",
         ),
     )
 
 
-def _sentence(lab: Lab, params: Params, depths: list[Depth], answer: int) -> str:
-    clean = depths[0]
-    name = token(lab, answer)
+def _sentence(lab: Lab, params: Params, passes: list[LensRows], answer: int) -> str:
+    clean = passes[0]
+    name = token_text(lab, answer)
     p = probability(clean.rows[-1].answer_probability)
     after = f"after {quoted(params.prompt)}"
     if clean.enters is None:
-        said = f"{name} is rank {clean.rows[-1].answer_rank:,} in the end ({p}) {after}, {_best(clean)}"
+        clean_part = f"{name} is rank {clean.rows[-1].answer_rank:,} in the end ({p}) {after}, {_best(clean)}"
     else:
-        said = f"{name} {p} {after}: the likeliest from {_place(clean.enters)} on"
-    if len(depths) == 1:
-        return said
-    edited = depths[1]
+        clean_part = f"{name} {p} {after}: the likeliest from {_place(clean.enters)} on"
+    if len(passes) == 1:
+        return clean_part
+    edited = passes[1]
     last = edited.rows[-1]
     if edited.enters is None:
-        now = f"under the edits rank {last.answer_rank:,} in the end ({probability(last.answer_probability)})"
+        edited_part = f"under the edits rank {last.answer_rank:,} in the end ({probability(last.answer_probability)})"
     else:
-        now = f"under the edits from {_place(edited.enters)} on ({probability(last.answer_probability)})"
-    return f"{said} · {now}"
+        edited_part = f"under the edits from {_place(edited.enters)} on ({probability(last.answer_probability)})"
+    return f"{clean_part} · {edited_part}"
 
 
 def _place(name: str) -> str:
     return "the embedding" if name == "embed" else name
 
 
-def _best(depth: Depth) -> str:
-    row = min(depth.rows, key=lambda one: one.answer_rank)
-    return f"at best rank {row.answer_rank:,} after {_place(row.name)}"
+def _best(lens_rows: LensRows) -> str:
+    best_row = min(lens_rows.rows, key=lambda row: row.answer_rank)
+    return f"at best rank {best_row.answer_rank:,} after {_place(best_row.name)}"
 
 
-def _suggest(lab: Lab, params: Params, report: Report, clean: Depth, answer: int) -> None:
+def _suggest(lab: Lab, params: Params, report: Report, clean: LensRows, answer: int) -> None:
     watched = params.answer or lab.token(answer)
     report.suggest(
         NextStep(
-            label=f"how sure it is of {token(lab, answer)}",
+            label=f"how sure it is of {token_text(lab, answer)}",
             experiment="predict",
-            params=carried(params, answer=watched),
+            params=carried_params(params, answer=watched),
         )
     )
     # Of probabilities, not their logarithms: from one in a million to one in ten thousand is no insight.
@@ -219,46 +221,46 @@ def _suggest(lab: Lab, params: Params, report: Report, clean: Depth, answer: int
         layer = int(rises.argmax())
         report.suggest(
             NextStep(
-                label=f"which heads are at work in L{layer}, where {token(lab, answer)} becomes likelier most",
+                label=f"which heads are at work in L{layer}, where {token_text(lab, answer)} becomes likelier most",
                 experiment="activations",
-                params=carried(params, units=f"L{layer}.H*"),
+                params=carried_params(params, units=f"L{layer}.H*"),
             )
         )
-    report.suggest(NextStep(label="what it goes on to say", experiment="generate", params=carried(params)))
+    report.suggest(NextStep(label="what it goes on to say", experiment="generate", params=carried_params(params)))
 
 
 # --- a set of prompts ------------------------------------------------------------------------------
 
 
-def _run_set(lab: Lab, rows: list[Asked], params: Params, report: Report) -> None:
+def _run_set(lab: Lab, rows: list[TokenizedRow], params: Params, report: Report) -> None:
     from workbench.lab.lens import lens
 
-    found: list[list[Depth]] = []
+    by_prompt: list[list[LensRows]] = []
     for row in report.track(rows, "prompts"):
         answer = _answer(lab, row)
-        depths = []
+        passes = []
         for edits in ((), lab.edits) if lab.edits else ((),):
-            rows_of_lens = lens(lab, row.prompt, edits, 1)
-            depths.append(Depth([rows_of_lens.row(index, answer) for index in range(len(rows_of_lens))]))
-        found.append(depths)
-        _tell_set(lab, rows, found, report)
-    report.suggest(NextStep(label="the answers in numbers", experiment="predict", params=carried(params)))
+            prompt_lens = lens(lab, row.prompt, edits, 1)
+            passes.append(LensRows([prompt_lens.row(index, answer) for index in range(len(prompt_lens))]))
+        by_prompt.append(passes)
+        _add_set_views(lab, rows, by_prompt, report)
+    report.suggest(NextStep(label="the answers in numbers", experiment="predict", params=carried_params(params)))
 
 
-def _tell_set(lab: Lab, rows: list[Asked], found: list[list[Depth]], report: Report) -> None:
-    names = found[0][0].names
+def _add_set_views(lab: Lab, rows: list[TokenizedRow], by_prompt: list[list[LensRows]], report: Report) -> None:
+    names = by_prompt[0][0].names
     x = np.arange(len(names), dtype=np.float64)
     kinds = ("clean", "edited") if lab.edits else ("",)
-    note = f"{len(found)} of {len(rows)} prompts"
+    note = f"{len(by_prompt)} of {len(rows)} prompts"
     ranks, kls = [], []
     for at, kind in enumerate(kinds):
-        stacked = np.stack([depths[at].ranks for depths in found])
+        stacked = np.stack([passes[at].ranks for passes in by_prompt])
         low, middle, high = np.quantile(stacked, (0.25, 0.5, 0.75), axis=0)
         ranks.append(Series(name=kind or "median rank", y=middle, low=low, high=high))
-        every = np.stack([depths[at].kl for depths in found])
-        means = [mean(every[:, layer]) for layer in range(len(names))]
-        y = np.asarray([one.value for one in means])
-        se = np.nan_to_num(np.asarray([one.se for one in means]))
+        prompt_kls = np.stack([passes[at].kl for passes in by_prompt])
+        means = [mean(prompt_kls[:, layer]) for layer in range(len(names))]
+        y = np.asarray([mean_kl.value for mean_kl in means])
+        se = np.nan_to_num(np.asarray([mean_kl.se for mean_kl in means]))
         kls.append(Series(name=kind or "mean KL", y=y, low=y - se, high=y + se))
     report.add(
         "rank",
@@ -288,35 +290,37 @@ def _tell_set(lab: Lab, rows: list[Asked], found: list[list[Depth]], report: Rep
     report.add(
         "grid",
         Heatmap(
-            title="The likeliest next token, by layer and prompt" + _named(lab, "clean"),
+            title="The likeliest next token, by layer and prompt" + _title_suffix(lab, "clean"),
             note=note,
-            values=np.stack([[row.top_probability[-1] for row in depths[0].rows] for depths in found], axis=1),
+            values=np.stack([[row.top_probability[-1] for row in passes[0].rows] for passes in by_prompt], axis=1),
             row_labels=names,
-            column_labels=[row.prompt.text for row in rows[: len(found)]],
+            column_labels=[row.prompt.text for row in rows[: len(by_prompt)]],
             row_axis="layer",
             column_axis="prompt",
             low_label="unsure",
             high_label="sure",
-            texts=[[lab.token(int(depths[0].rows[at].top_ids[-1])) for depths in found] for at in range(len(names))],
+            texts=[
+                [lab.token(int(passes[0].rows[at].top_ids[-1])) for passes in by_prompt] for at in range(len(names))
+            ],
         ),
     )
-    _say_set(found, kinds, report)
+    _say_set(by_prompt, kinds, report)
 
 
-def _say_set(found: list[list[Depth]], kinds: tuple[str, ...], report: Report) -> None:
-    said = []
+def _say_set(by_prompt: list[list[LensRows]], kinds: tuple[str, ...], report: Report) -> None:
+    sentences = []
     for at, kind in enumerate(kinds):
-        names = found[0][0].names
-        entered = [names.index(depths[at].enters or "") for depths in found if depths[at].enters is not None]
+        names = by_prompt[0][0].names
+        entered = [names.index(passes[at].enters or "") for passes in by_prompt if passes[at].enters is not None]
         suffix = "_edited" if kind == "edited" else ""
-        report.scalar(f"first_in_the_end{suffix}", len(entered) / len(found))
+        report.scalar(f"first_in_the_end{suffix}", len(entered) / len(by_prompt))
         middle = f", from {_place(names[int(np.median(entered))])} on (median)" if entered else ""
         if entered:
             report.scalar(f"enters_layer{suffix}", float(np.median(entered)) - 1)
-        said.append(
-            f"{kind + ': ' if kind else ''}the answer is the likeliest in {len(entered)} of {len(found)}{middle}"
+        sentences.append(
+            f"{kind + ': ' if kind else ''}the answer is the likeliest in {len(entered)} of {len(by_prompt)}{middle}"
         )
-    report.say(" · ".join(said))
+    report.say(" · ".join(sentences))
 
 
 EXPERIMENT = Experiment(name="logit-lens", help=__doc__, params=Params, run=run, group="says", order=3)

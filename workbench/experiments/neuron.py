@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from workbench.errors import UserError
 from workbench.experiment import Experiment
-from workbench.experiments._index import about, example_text, open_index, record_index
+from workbench.experiments._index import example_text, index_summary, open_index, record_index
 from workbench.params import IndexName, UnitText
 from workbench.params import Params as BaseParams
 from workbench.report import NextStep, Report
@@ -59,7 +59,7 @@ def show(index: NeuronIndex, unit: Neuron, examples: int, report: Report) -> Non
     card = index.card(unit.layer, unit.index)
     report.say(sentence(card))
     if card.high:
-        report.add("examples", _examples(card, examples, about(index)))
+        report.add("examples", _examples(card, examples, index_summary(index)))
         report.add("best", _strip(card.high[0]))
         report.add("histogram", _histogram(card))
     report.add("promotes", _effects(card))
@@ -91,8 +91,15 @@ def _examples(card: Card, n: int, note: str) -> Table:
     rows: list[list[Any]] = []
     for tail, examples in (("highest", card.high), ("lowest", card.low)):
         rows += [
-            [tail, one.value, example_text(one), one.tokens[one.peak], one.document, one.position]
-            for one in examples[:n]
+            [
+                tail,
+                example.value,
+                example_text(example),
+                example.tokens[example.peak],
+                example.document,
+                example.position,
+            ]
+            for example in examples[:n]
         ]
     return Table(
         title="Most extreme examples",

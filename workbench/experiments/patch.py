@@ -15,8 +15,8 @@ from msgspec import Meta
 
 from workbench.errors import UserError
 from workbench.experiment import Cost, Experiment
-from workbench.experiments._common import about_tokens
-from workbench.experiments._sweep import LATER
+from workbench.experiments._common import estimated_tokens
+from workbench.experiments._sweep import ABLATION_PASSES
 from workbench.lab.metric import Metric
 from workbench.params import ChatSwitch, PromptText, TokenText
 from workbench.params import Params as BaseParams
@@ -56,9 +56,9 @@ class Params(BaseParams, kw_only=True, frozen=True):
 
 
 def cost(params: Params, info: ModelInfo) -> Cost:
-    tokens = about_tokens(params.prompt)
+    tokens = estimated_tokens(params.prompt)
     patches = info.n_layers * (tokens * len(SITES) + info.n_heads)
-    return Cost(passes=2 + LATER * patches, tokens=tokens)
+    return Cost(passes=2 + ABLATION_PASSES * patches, tokens=tokens)
 
 
 def run(lab: Lab, params: Params, report: Report) -> None:
@@ -73,8 +73,8 @@ def run(lab: Lab, params: Params, report: Report) -> None:
             f"the prompts have {len(prompts[0])} and {len(prompts[1])} tokens, patching needs as many in both: "
             f"{tokens[0]} | {tokens[1]}"
         )
-    differs = np.flatnonzero(prompts[0].ids != prompts[1].ids)
-    if not len(differs):
+    differing = np.flatnonzero(prompts[0].ids != prompts[1].ids)
+    if not len(differing):
         raise UserError("both prompts are the same tokens: nothing can be patched from one into the other")
     clean, corrupted = (study(lab, prompt, lab.edits) for prompt in prompts)
     metric = _metric(lab, params, clean, corrupted, report)
@@ -82,36 +82,38 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     report.scalar("clean", high)
     report.scalar("corrupted", low)
     names = [show_token(lab.token(metric.answer)), show_token(lab.token(metric.foil or 0))]
-    what = f"logit {names[0]} − {names[1]}"
+    quantity = f"logit {names[0]} − {names[1]}"
     if abs(high - low) < 1e-3:
-        raise UserError(f"{what} is {number(high)} on both prompts: nothing to recover, name another answer and foil")
-    start = (
-        f"{what}: {number(high)} after {quoted(params.prompt, 30)}, {number(low)} after {quoted(params.corrupted, 30)}"
-    )
-    report.say(start)
-    note = f"recovery of {what}: 0 is {number(low)} as corrupted, 1 is {number(high)} as clean"
-    best: list[tuple[float, str]] = []
+        raise UserError(
+            f"{quantity} is {number(high)} on both prompts: nothing to recover, name another answer and foil"
+        )
+    on_both = f"{number(high)} after {quoted(params.prompt, 30)}, {number(low)} after {quoted(params.corrupted, 30)}"
+    baseline = f"{quantity}: {on_both}"
+    report.say(baseline)
+    note = f"recovery of {quantity}: 0 is {number(low)} as corrupted, 1 is {number(high)} as clean"
+    largest_recoveries: list[tuple[float, str]] = []
     tokens = [
         show_token(a) if a == b else f"{show_token(a)}/{show_token(b)}"
         for a, b in zip(prompts[0].tokens, prompts[1].tokens, strict=True)
     ]
-    for name, words in SITES.items():
-        found = _by_position(lab, clean, corrupted, metric, name, int(differs[0]), report)
-        recovery = (found - low) / (high - low)
-        report.add(name, _heatmap(f"Patching {words}", note, recovery, tokens, "position"))
-        at = np.unravel_index(int(np.argmax(recovery)), recovery.shape)
-        best.append((float(recovery[at]), f"L{at[0]}.{name} at {tokens[at[1]]}"))
-        said = " · ".join(f"{where} {number(value, 2)}" for value, where in best)
-        report.say(f"{start} · recovered most by {said}")
+    for name, description in SITES.items():
+        patched = _by_position(lab, clean, corrupted, metric, name, int(differing[0]), report)
+        recovery = (patched - low) / (high - low)
+        report.add(name, _heatmap(f"Patching {description}", note, recovery, tokens, "position"))
+        largest = np.unravel_index(int(np.argmax(recovery)), recovery.shape)
+        largest_recoveries.append((float(recovery[largest]), f"L{largest[0]}.{name} at {tokens[largest[1]]}"))
+        places = " · ".join(f"{where} {number(value, 2)}" for value, where in largest_recoveries)
+        report.say(f"{baseline} · recovered most by {places}")
     recovery = (_heads(lab, clean, corrupted, metric, report) - low) / (high - low)
     columns = [f"H{head}" for head in range(lab.info.n_heads)]
     report.add("heads", _heatmap("Patching heads, at all positions", note, recovery, columns, "head"))
     report.add("largest", _table(recovery, note))
     layer, head = np.unravel_index(int(np.argmax(recovery)), recovery.shape)
-    best.append((float(recovery.max()), str(Head(int(layer), int(head)))))
+    largest_recoveries.append((float(recovery.max()), str(Head(int(layer), int(head)))))
     report.scalar("largest_head", float(recovery.max()))
-    report.say(f"{start} · recovered most by " + " · ".join(f"{where} {number(value, 2)}" for value, where in best))
-    after = {"prompt": params.prompt, "answer": lab.token(metric.answer), "chat": params.chat}
+    places = " · ".join(f"{where} {number(value, 2)}" for value, where in largest_recoveries)
+    report.say(f"{baseline} · recovered most by {places}")
+    clean_params = {"prompt": params.prompt, "answer": lab.token(metric.answer), "chat": params.chat}
     report.suggest(
         NextStep(
             label=f"look at {Head(int(layer), int(head))}",
@@ -119,17 +121,17 @@ def run(lab: Lab, params: Params, report: Report) -> None:
             params={"prompt": params.prompt, "head": str(Head(int(layer), int(head)))},
         )
     )
-    report.suggest(NextStep(label="which parts make the clean answer", experiment="why", params=after))
+    report.suggest(NextStep(label="which parts make the clean answer", experiment="why", params=clean_params))
 
 
 def _metric(lab: Lab, params: Params, clean: Study, corrupted: Study, report: Report) -> Metric:
-    named = [lab.answer_token(text) if text else None for text in (params.answer, params.foil)]
-    for one in named:
-        if one and one.note:
-            report.note(one.note)
-    answer = named[0].id if named[0] else int(clean.ranking[0])
-    foil = named[1].id if named[1] else int(corrupted.ranking[0])
-    if answer == foil and not named[1]:
+    tokens = [lab.answer_token(text) if text else None for text in (params.answer, params.foil)]
+    for token in tokens:
+        if token and token.note:
+            report.note(token.note)
+    answer = tokens[0].id if tokens[0] else int(clean.ranking[0])
+    foil = tokens[1].id if tokens[1] else int(corrupted.ranking[0])
+    if answer == foil and not tokens[1]:
         foil = int(corrupted.ranking[1])
         report.note(f"both prompts are answered alike: the foil is {show_token(lab.token(foil))}, the second likeliest")
     if answer == foil:

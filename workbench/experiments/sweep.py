@@ -15,8 +15,16 @@ import numpy as np
 from msgspec import Meta
 
 from workbench.experiment import Cost, Experiment
-from workbench.experiments._common import about_tokens
-from workbench.experiments._sweep import KINDS, Sweep, Units, estimates, exact_effects, measure_chance, sweep_passes
+from workbench.experiments._common import estimated_tokens
+from workbench.experiments._sweep import (
+    KINDS,
+    Sweep,
+    UnitEffects,
+    estimates,
+    exact_effects,
+    measure_chance,
+    sweep_passes,
+)
 from workbench.experiments._target import Target, TargetParams, find_target
 from workbench.report import NextStep, Report
 from workbench.result_keys import Stages
@@ -56,7 +64,7 @@ class Params(TargetParams, kw_only=True, frozen=True):
 
 
 def cost(params: Params, info: ModelInfo) -> Cost:
-    tokens = about_tokens(params.prompt)
+    tokens = estimated_tokens(params.prompt)
     passes = sweep_passes(info, tokens, None if params.exact else params.n, params.others)
     return Cost(passes=passes, tokens=tokens)
 
@@ -69,26 +77,26 @@ def run(lab: Lab, params: Params, report: Report) -> None:
 
 
 def sweep_into(
-    lab: Lab, target: Target, params: Params, report: Report, shown: Callable[[], None] = lambda: None
+    lab: Lab, target: Target, params: Params, report: Report, on_update: Callable[[], None] = lambda: None
 ) -> Sweep:
-    """The whole sweep, views filling in (`shown` is told each time); also a part of `why`."""
+    """The whole sweep, views filling in (`on_update` is called each time); also a part of `why`."""
     sweep = estimates(target)
-    tell(target, params, sweep, report)
-    shown()
+    add_views(target, params, sweep, report)
+    on_update()
     for kind in KINDS:
         units = sweep[kind]
         n = units.count if params.exact else min(params.n, units.count)
         exact_effects(target, units, n, report, _STAGES[kind])
-        tell(target, params, sweep, report)
-        shown()
+        add_views(target, params, sweep, report)
+        on_update()
     if params.others:
         measure_chance(target, sweep, params.others, lab.seed, report)
-        tell(target, params, sweep, report)
+        add_views(target, params, sweep, report)
     return sweep
 
 
-def tell(target: Target, params: Params, sweep: Sweep, report: Report) -> None:
-    """All views of what is known so far."""
+def add_views(target: Target, params: Params, sweep: Sweep, report: Report) -> None:
+    """All views of what is measured so far."""
     report.add(UnitKeys.NEURONS, table(target, sweep["neurons"]))
     report.add(UnitKeys.HEADS, table(target, sweep["heads"]))
     report.add(UnitKeys.WHERE, heatmap(target, sweep["stream"]))
@@ -103,7 +111,7 @@ def tell(target: Target, params: Params, sweep: Sweep, report: Report) -> None:
             ]
             report.scalar(f"{kind}_spearman", spearman)
             report.scalar(f"{kind}_overlap", overlap)
-        beyond = sweep[kind].beyond
+        beyond = sweep[kind].n_beyond
         if beyond is not None:
             items.append(Scalar(name=f"{kind} beyond chance", value=float(beyond), n=sweep[kind].count, help=_CHANCE))
             report.scalar(UnitKeys.beyond(kind), float(beyond))
@@ -117,49 +125,49 @@ _CHANCE = "chance: the same estimates for other likely answers on this prompt, 9
 
 
 def _sentence(target: Target, params: Params, sweep: Sweep) -> str:
-    said = f"{target.quantity} {target.shown(target.clean)} after {quoted(params.prompt)}"
+    sentence = f"{target.quantity} {target.shown(target.clean)} after {quoted(params.prompt)}"
     units = sweep["neurons"]
     layer, index = units.ranked()[0]
     exact = units.exact[layer, index]
     if np.isfinite(exact):
-        said += f" · the most: {Neuron(layer, index)} off → {target.shown(target.clean + exact)}"
+        sentence += f" · the most: {Neuron(layer, index)} off → {target.shown(target.clean + exact)}"
     else:
         estimate = number(units.estimate[layer, index])
-        said += f" · the most, estimated: {Neuron(layer, index)} {estimate} {target.metric.unit}"
-    if units.beyond is None:
-        return said
-    counts = [f"{sweep[kind].beyond} of {sweep[kind].count:,} {kind}" for kind in ("neurons", "heads")]
-    if not any(sweep[kind].beyond for kind in ("neurons", "heads")):
-        return f"{said} · no neuron and no head by itself beyond noise"
-    return f"{said} · beyond chance: {', '.join(counts)}"
+        sentence += f" · the most, estimated: {Neuron(layer, index)} {estimate} {target.metric.unit}"
+    if units.n_beyond is None:
+        return sentence
+    counts = [f"{sweep[kind].n_beyond} of {sweep[kind].count:,} {kind}" for kind in ("neurons", "heads")]
+    if not any(sweep[kind].n_beyond for kind in ("neurons", "heads")):
+        return f"{sentence} · no neuron and no head by itself beyond noise"
+    return f"{sentence} · beyond chance: {', '.join(counts)}"
 
 
-def chance_note(units: Units, shown: int) -> str:
+def chance_note(units: UnitEffects, shown: int) -> str:
     """`46,080; 9 beyond what chance gives; of the 20 shown chance would put 12 here`."""
     note = f"{units.count:,}"
-    if units.beyond is not None:
-        note += f"; {units.beyond} beyond what chance gives"
+    if units.n_beyond is not None:
+        note += f"; {units.n_beyond} beyond what chance gives"
         expected = units.expected(shown)
         if expected is not None:
             note += f" (as far out as the first {shown}: {number(expected, 2)} by chance)"
     return note
 
 
-def table(target: Target, units: Units, rows: int = SHOWN) -> Table:
+def table(target: Target, units: UnitEffects, rows: int = SHOWN) -> Table:
     """Units by exact effect, then by estimate."""
     make = Neuron if units.kind == "neurons" else Head
     cells: list[list[Any]] = []
-    out = units.is_beyond
+    mask = units.beyond_mask
     for layer, index in units.ranked()[:rows]:
         exact = units.exact[layer, index]
-        known = bool(np.isfinite(exact))
-        beyond = "" if out is None else UnitKeys.YES if out[layer, index] else "no"
+        measured = bool(np.isfinite(exact))
+        beyond = "" if mask is None else UnitKeys.YES if mask[layer, index] else "no"
         cells.append(
             [
                 str(make(layer, index)),
                 float(units.estimate[layer, index]),
-                float(exact) if known else None,
-                float(target.readable(np.asarray(target.clean + exact))) if known else None,
+                float(exact) if measured else None,
+                float(target.readable(np.asarray(target.clean + exact))) if measured else None,
                 beyond,
             ]
         )
@@ -178,11 +186,11 @@ def table(target: Target, units: Units, rows: int = SHOWN) -> Table:
     )
 
 
-def heatmap(target: Target, units: Units) -> Heatmap:
+def heatmap(target: Target, units: UnitEffects) -> Heatmap:
     """Where in the stream: exact effects where every place was measured, else estimates."""
-    every = bool(np.isfinite(units.exact[np.isfinite(units.estimate)]).all())
-    values = units.exact if every else units.estimate
-    how, chance = "exact" if every else "estimates", chance_note(units, min(20, units.count))
+    all_measured = bool(np.isfinite(units.exact[np.isfinite(units.estimate)]).all())
+    values = units.exact if all_measured else units.estimate
+    how, chance = "exact" if all_measured else "estimates", chance_note(units, min(20, units.count))
     return Heatmap(
         title="Where (layer × position)",
         note=f"change of {target.change}, the stream at a block's input set to zero; {how}; {chance}",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from workbench.experiment import Experiment
-from workbench.experiments._common import asked, carried
+from workbench.experiments._common import carried_params, tokenized_rows
 from workbench.params import PromptParams
 from workbench.report import NextStep, Report
 from workbench.result_keys import TokenIds
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from workbench.lab import Lab
     from workbench.lab.prompts import Prompt
 
-_SAID = 72
+_SENTENCE_CELLS = 72
 """cells of tokens in the sentence"""
-_LISTED = 400
+_ROW_TOKENS = 400
 """tokens of each prompt of a set, in its row"""
 
 
@@ -31,16 +31,16 @@ class Params(PromptParams, kw_only=True, frozen=True):
 
 
 def run(lab: Lab, params: Params, report: Report) -> None:
-    prompts = [row.prompt for row in asked(lab, params)]
+    prompts = [row.prompt for row in tokenized_rows(lab, params)]
     if params.prompts:
-        _tell_set(prompts, report)
+        _add_set_views(prompts, report)
     else:
-        _tell_one(prompts[0], report)
+        _add_prompt_views(prompts[0], report)
     report.scalar("tokens", sum(map(len, prompts)))
-    report.suggest(NextStep(label="what the model says next", experiment="predict", params=carried(params)))
+    report.suggest(NextStep(label="what the model says next", experiment="predict", params=carried_params(params)))
 
 
-def _tell_one(prompt: Prompt, report: Report) -> None:
+def _add_prompt_views(prompt: Prompt, report: Report) -> None:
     origins = prompt.origins
     report.add(
         "tokens",
@@ -72,10 +72,10 @@ def _tell_one(prompt: Prompt, report: Report) -> None:
     counted = f"{_counted(len(prompt))}, {added}"
     ids = Table(title="Token by token", note=prompt.describe, tokenization=counted, columns=columns, rows=rows)
     report.add(TokenIds.VIEW, ids)
-    report.say(f"{counted}: {shorten(_listed(prompt, _SAID), _SAID)}")
+    report.say(f"{counted}: {shorten(_listed(prompt, _SENTENCE_CELLS), _SENTENCE_CELLS)}")
 
 
-def _tell_set(prompts: list[Prompt], report: Report) -> None:
+def _add_set_views(prompts: list[Prompt], report: Report) -> None:
     lengths = [len(prompt) for prompt in prompts]
     first = prompts[0]
     if first.template:
@@ -87,13 +87,13 @@ def _tell_set(prompts: list[Prompt], report: Report) -> None:
         Column(key="tokens", name="tokens", kind="int"),
         Column(key="split", name="split", help="the text's own tokens, without BOS and chat template"),
     ]
-    rows = [[prompt.text, len(prompt), _listed(prompt, _LISTED)] for prompt in prompts]
+    rows = [[prompt.text, len(prompt), _listed(prompt, _ROW_TOKENS)] for prompt in prompts]
     report.add("prompts", Table(title="Prompt by prompt", note=added, columns=columns, rows=rows))
-    each = (
+    length = (
         _counted(lengths[0]) if min(lengths) == max(lengths) else f"{count(min(lengths))} to {_counted(max(lengths))}"
     )
     n = f"{count(len(prompts))} prompt{'s' * (len(prompts) != 1)}"
-    report.say(f"{n} of {each}, {count(sum(lengths))} in all, {added}")
+    report.say(f"{n} of {length}, {count(sum(lengths))} in all, {added}")
 
 
 def _counted(n: int) -> str:
@@ -102,8 +102,8 @@ def _counted(n: int) -> str:
 
 def _listed(prompt: Prompt, most: int) -> str:
     """The text's own tokens, `most` of them: `'The' ' capital'`."""
-    own = [token for token, origin in zip(prompt.tokens, prompt.origins, strict=True) if origin == "text"]
-    return " ".join(map(show_token, own[:most])) + (" …" if len(own) > most else "")
+    text_tokens = [token for token, origin in zip(prompt.tokens, prompt.origins, strict=True) if origin == "text"]
+    return " ".join(map(show_token, text_tokens[:most])) + (" …" if len(text_tokens) > most else "")
 
 
 EXPERIMENT = Experiment(name="tokens", help=__doc__, params=Params, run=run, group="says", order=5, takes_edits=False)

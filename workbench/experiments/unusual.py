@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from workbench.errors import UserError
 from workbench.experiment import Experiment
-from workbench.experiments._index import about, open_index, record_index
+from workbench.experiments._index import index_summary, open_index, record_index
 from workbench.params import ChatSwitch, IndexName, PromptText
 from workbench.params import Params as BaseParams
 from workbench.report import NextStep, Report
@@ -47,26 +47,26 @@ def run(lab: Lab, params: Params, report: Report) -> None:
         raise UserError("the text is a single token, and position 0 is left out: give a longer one")
     index = open_index(lab.info, params.index, data=True)
     record_index(index, report)
-    found = rank(lab, index, prompt)
-    order = np.lexsort((-found.distance, found.log_share))
-    expected, seen = chance(found, index, len(prompt) - 1)
-    report.say(_sentence(found, index, prompt, order, expected, seen))
-    report.add("ranking", _table(found, index, prompt, order, expected, seen))
-    report.add("chance", _against_chance(found, len(prompt) - 1))
-    report.add(Ranking.VIEW, _all(found, index))
+    unusual = rank(lab, index, prompt)
+    order = np.lexsort((-unusual.distance, unusual.log_share))
+    expected, n_beyond = chance(unusual, index, len(prompt) - 1)
+    report.say(_sentence(unusual, index, prompt, order, expected, n_beyond))
+    report.add("ranking", _table(unusual, index, prompt, order, expected, n_beyond))
+    report.add("chance", _against_chance(unusual, len(prompt) - 1))
+    report.add(Ranking.VIEW, _every_neuron(unusual, index))
     report.add(
         "counts",
         Scalars(
             title="Beyond all that the corpus showed",
-            note=about(index),
+            note=index_summary(index),
             items=[
-                Scalar(name="neurons", value=seen, help="an activation outside the corpus' range"),
+                Scalar(name="neurons", value=n_beyond, help="an activation outside the corpus' range"),
                 Scalar(name="chance would put there", value=expected, help="if this text were like the corpus"),
                 Scalar(name="of", value=len(order)),
             ],
         ),
     )
-    report.scalar("beyond", seen)
+    report.scalar("beyond", n_beyond)
     report.scalar("beyond_by_chance", expected)
     best = index.unit(int(order[0]))
     report.suggest(NextStep(label=f"what does {best} do", experiment="neuron", params={"unit": best}))
@@ -77,7 +77,7 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     )
 
 
-class Ranked:
+class Unusualness:
     """How far out every neuron is: arrays [neuron]."""
 
     def __init__(self, n: int) -> None:
@@ -89,66 +89,70 @@ class Ranked:
         self.value = np.zeros(n)
 
 
-def rank(lab: Lab, index: NeuronIndex, prompt: Prompt) -> Ranked:
+def rank(lab: Lab, index: NeuronIndex, prompt: Prompt) -> Unusualness:
     """Every neuron's most unusual token on a text."""
     from workbench.index.bins import bin_of
     from workbench.lab import neurons
 
-    m = index.info.d_mlp
-    found = Ranked(index.info.n_neurons)
+    d_mlp = index.info.d_mlp
+    unusual = Unusualness(index.info.n_neurons)
     sampled = max(1, index.file.counts.sampled)
     floor = -math.log10(index.n_tokens + 1)
     for layer, values in neurons.read_all(lab, prompt):
-        part = slice(layer * m, (layer + 1) * m)
-        a = values[1:]  # [position, neuron]; the first token is the attention sink
+        part = slice(layer * d_mlp, (layer + 1) * d_mlp)
+        activations = values[1:]  # [position, neuron]; the first token is the attention sink
         above, below = index.tail_counts(layer)
-        bins = bin_of(a)
-        own = np.arange(m)
-        tails = np.minimum(above[own, bins], below[own, bins])
+        bins = bin_of(activations)
+        row = np.arange(d_mlp)
+        tails = np.minimum(above[row, bins], below[row, bins])
         # Between the sample's last token and the corpus' extreme there is no count: half a token stands for it.
         share = np.log10(np.maximum(tails, 0.5) / sampled)
         low, high, sd = (
             np.asarray(index.columns[name].values[part], dtype=np.float64) for name in ("min", "max", "sd")
         )
-        out = np.maximum(a - high, low - a)
+        out = np.maximum(activations - high, low - activations)
         beyond = out > 0
         share = np.where(beyond, floor, np.maximum(share, floor))
         far = np.where(beyond, out / np.maximum(sd, np.finfo(np.float32).tiny), 0)
         at = np.lexsort((-far, share), axis=0)[0]
-        found.log_share[part] = share[at, own]
-        found.distance[part] = far[at, own]
-        found.position[part] = at + 1
-        found.value[part] = a[at, own]
-    return found
+        unusual.log_share[part] = share[at, row]
+        unusual.distance[part] = far[at, row]
+        unusual.position[part] = at + 1
+        unusual.value[part] = activations[at, row]
+    return unusual
 
 
-def chance(found: Ranked, index: NeuronIndex, positions: int) -> tuple[float, int]:
+def chance(unusual: Unusualness, index: NeuronIndex, positions: int) -> tuple[float, int]:
     """Neurons that chance would put beyond the corpus' range on this many tokens, and how many are there.
 
     A further token of the same kind lies outside the range of n earlier ones with probability 2/(n + 1).
     """
     p = 2 / (index.n_tokens + 1)
-    expected = len(found.value) * -math.expm1(positions * math.log1p(-p))
-    return expected, int((found.distance > 0).sum())
+    expected = len(unusual.value) * -math.expm1(positions * math.log1p(-p))
+    return expected, int((unusual.distance > 0).sum())
 
 
-def _score(found: Ranked) -> np.ndarray:
+def _score(unusual: Unusualness) -> np.ndarray:
     """One number to sort by: tails as −log10, and beyond the range the distance added."""
-    return -found.log_share + found.distance
+    return -unusual.log_share + unusual.distance
 
 
-def _sentence(found: Ranked, index: NeuronIndex, prompt: Prompt, order: np.ndarray, expected: float, seen: int) -> str:
+def _sentence(
+    unusual: Unusualness, index: NeuronIndex, prompt: Prompt, order: np.ndarray, expected: float, n_beyond: int
+) -> str:
     first = int(order[0])
-    at = show_token(prompt.tokens[int(found.position[first])])
-    verdict = "no more than chance" if seen <= 2 * expected + 2 else f"chance would put {number(expected)}"
+    at = show_token(prompt.tokens[int(unusual.position[first])])
+    verdict = "no more than chance" if n_beyond <= 2 * expected + 2 else f"chance would put {number(expected)}"
     return (
-        f"{count(seen)} of {count(len(order))} neurons go beyond all that the corpus showed ({verdict}) on "
-        f"{quoted(prompt.text)} · first {index.unit(first)}, {number(float(found.value[first]))} at {at}"
+        f"{count(n_beyond)} of {count(len(order))} neurons go beyond all that the corpus showed ({verdict}) on "
+        f"{quoted(prompt.text)} · first {index.unit(first)}, {number(float(unusual.value[first]))} at {at}"
     )
 
 
-def _table(found: Ranked, index: NeuronIndex, prompt: Prompt, order: np.ndarray, expected: float, seen: int) -> Table:
-    score = _score(found)
+def _table(
+    unusual: Unusualness, index: NeuronIndex, prompt: Prompt, order: np.ndarray, expected: float, n_beyond: int
+) -> Table:
+    score = _score(unusual)
     best = index.columns.get("best")
     rows: list[list[Any]] = []
     for neuron in order[:SHOWN].tolist():
@@ -157,18 +161,18 @@ def _table(found: Ranked, index: NeuronIndex, prompt: Prompt, order: np.ndarray,
             [
                 index.unit(neuron),
                 float(score[neuron]),
-                prompt.tokens[int(found.position[neuron])],
-                float(found.value[neuron]),
+                prompt.tokens[int(unusual.position[neuron])],
+                float(unusual.value[neuron]),
                 index.value("min", neuron),
                 index.value("max", neuron),
-                float(found.distance[neuron]),
+                float(unusual.distance[neuron]),
                 best.labels[feature] if best is not None and feature >= 0 else "",
             ]
         )
     return Table(
         title="Most unusual on this text",
-        note=f"the first {count(len(rows))} of {count(len(order))}; beyond the corpus' range: {count(seen)}, by chance "
-        f"{number(expected)}; {about(index)}",
+        note=f"the first {count(len(rows))} of {count(len(order))}; beyond the corpus' range: {count(n_beyond)}, "
+        f"by chance {number(expected)}; {index_summary(index)}",
         columns=[
             Column(key="unit", name="unit", kind="unit"),
             Column(
@@ -188,29 +192,29 @@ def _table(found: Ranked, index: NeuronIndex, prompt: Prompt, order: np.ndarray,
     )
 
 
-def _all(found: Ranked, index: NeuronIndex) -> Lines:
+def _every_neuron(unusual: Unusualness, index: NeuronIndex) -> Lines:
     """Every neuron's score in the model's order: the browser's column, and where in the model they are."""
     return Lines(
         title="Every neuron, from the first layer to the last",
-        note=f"neurons of a layer in their order; {about(index)}",
-        x=np.arange(len(found.value)) / index.info.d_mlp,
-        series=[Series(name="this text", y=_score(found).astype(np.float32))],
+        note=f"neurons of a layer in their order; {index_summary(index)}",
+        x=np.arange(len(unusual.value)) / index.info.d_mlp,
+        series=[Series(name="this text", y=_score(unusual).astype(np.float32))],
         x_label="layer",
         y_label=SCORE,
     )
 
 
-def _against_chance(found: Ranked, positions: int) -> Lines:
+def _against_chance(unusual: Unusualness, positions: int) -> Lines:
     """How many neurons are as far out as each level, against what chance gives."""
-    levels = np.arange(1, math.floor(-found.log_share.min()) + 1, dtype=np.float64)
-    seen = np.array([(found.log_share <= -level).sum() for level in levels], dtype=np.float64)
+    levels = np.arange(1, math.floor(-unusual.log_share.min()) + 1, dtype=np.float64)
+    on_text = np.array([(unusual.log_share <= -level).sum() for level in levels], dtype=np.float64)
     p = np.minimum(1.0, 2 * 10**-levels)
-    by_chance = len(found.value) * (1 - (1 - p) ** positions)
+    by_chance = len(unusual.value) * (1 - (1 - p) ** positions)
     return Lines(
         title="How many are how far out",
         note=f"each neuron's farthest of {positions} tokens, either tail; chance: tokens like the corpus', independent",
         x=levels,
-        series=[Series(name="this text", y=seen), Series(name="chance", y=by_chance)],
+        series=[Series(name="this text", y=on_text), Series(name="chance", y=by_chance)],
         x_label="−log10 of the share of corpus tokens as far out",
         y_label="neurons",
     )

@@ -24,7 +24,7 @@ class IndexColumn(msgspec.Struct, kw_only=True, frozen=True):
     """a category's names by code"""
 
 
-class Described(msgspec.Struct, frozen=True):
+class ColumnSpec(msgspec.Struct, frozen=True):
     name: str
     title: str
     kind: Kind
@@ -33,39 +33,39 @@ class Described(msgspec.Struct, frozen=True):
 
 
 ADDRESS = (
-    Described("layer", "layer", "int", "the block"),
-    Described("neuron", "neuron", "int", "index within the layer"),
+    ColumnSpec("layer", "layer", "int", "the block"),
+    ColumnSpec("neuron", "neuron", "int", "index within the layer"),
 )
 DATA = (
-    Described("family", "family", "category", "what kind of neuron: prediction, suppression, partition, entropy, …"),
-    Described("best", "best feature", "category", "the token feature that explains most of its variance"),
-    Described("vr", "VR", "probability", "share of variance that the best feature explains, on held-out documents"),
-    Described("mean", "mean", "number", "mean activation over the corpus"),
-    Described("se", "± SE", "number", "standard error of the mean, clustered by document"),
-    Described("sd", "sd", "number", "standard deviation of the activation"),
-    Described("variance", "variance", "number", "variance of the activation"),
-    Described("skew", "skew", "number", "third standardised moment of the activation"),
-    Described("kurtosis", "kurt", "number", "fourth standardised moment (3 for a normal one): how rare and large"),
-    Described("min", "min", "number", "lowest activation seen"),
-    Described("max", "max", "number", "highest activation seen"),
-    Described("positive", ">0", "probability", "fraction of tokens with activation above 0"),
-    Described("tail", "tail +", "probability", "share of Σa² that comes from positive activations"),
+    ColumnSpec("family", "family", "category", "what kind of neuron: prediction, suppression, partition, entropy, …"),
+    ColumnSpec("best", "best feature", "category", "the token feature that explains most of its variance"),
+    ColumnSpec("vr", "VR", "probability", "share of variance that the best feature explains, on held-out documents"),
+    ColumnSpec("mean", "mean", "number", "mean activation over the corpus"),
+    ColumnSpec("se", "± SE", "number", "standard error of the mean, clustered by document"),
+    ColumnSpec("sd", "sd", "number", "standard deviation of the activation"),
+    ColumnSpec("variance", "variance", "number", "variance of the activation"),
+    ColumnSpec("skew", "skew", "number", "third standardised moment of the activation"),
+    ColumnSpec("kurtosis", "kurt", "number", "fourth standardised moment (3 for a normal one): how rare and large"),
+    ColumnSpec("min", "min", "number", "lowest activation seen"),
+    ColumnSpec("max", "max", "number", "highest activation seen"),
+    ColumnSpec("positive", ">0", "probability", "fraction of tokens with activation above 0"),
+    ColumnSpec("tail", "tail +", "probability", "share of Σa² that comes from positive activations"),
 )
 WEIGHTS = (
-    Described("promotes", "promotes", "token", "the token whose logit rises most when it is positive"),
-    Described("w_in", "‖w_in‖", "number", "norm of the effective input weights (the linear part, where gated)"),
-    Described("w_gate", "‖w_gate‖", "number", "norm of the effective gate weights"),
-    Described("bias", "bias", "number", "effective input bias, b_in + W_in β (of the gate, where gated)"),
-    Described("w_out", "‖w_out‖", "number", "norm of the effective output weights"),
-    Described("cos", "cos", "number", "cosine of input and output weights: does it write what it reads"),
-    Described("cos_gate", "cos gate", "number", "cosine of gate and output weights"),
-    Described("vocab_var", "voc var", "number", "variance over the vocabulary of cos(W_U, w_out)"),
-    Described("vocab_skew", "voc skew", "number", "skew over the vocabulary: positive promotes a few tokens"),
-    Described("vocab_kurtosis", "voc kurt", "number", "kurtosis over the vocabulary: high for a few tokens alone"),
-    Described("rho", "ρ", "probability", "share of w_out in the directions that the unembedding nearly ignores"),
+    ColumnSpec("promotes", "promotes", "token", "the token whose logit rises most when it is positive"),
+    ColumnSpec("w_in", "‖w_in‖", "number", "norm of the effective input weights (the linear part, where gated)"),
+    ColumnSpec("w_gate", "‖w_gate‖", "number", "norm of the effective gate weights"),
+    ColumnSpec("bias", "bias", "number", "effective input bias, b_in + W_in β (of the gate, where gated)"),
+    ColumnSpec("w_out", "‖w_out‖", "number", "norm of the effective output weights"),
+    ColumnSpec("cos", "cos", "number", "cosine of input and output weights: does it write what it reads"),
+    ColumnSpec("cos_gate", "cos gate", "number", "cosine of gate and output weights"),
+    ColumnSpec("vocab_var", "voc var", "number", "variance over the vocabulary of cos(W_U, w_out)"),
+    ColumnSpec("vocab_skew", "voc skew", "number", "skew over the vocabulary: positive promotes a few tokens"),
+    ColumnSpec("vocab_kurtosis", "voc kurt", "number", "kurtosis over the vocabulary: high for a few tokens alone"),
+    ColumnSpec("rho", "ρ", "probability", "share of w_out in the directions that the unembedding nearly ignores"),
 )
 SIGNS = tuple(
-    Described(f"signs_{case}", title, "probability", f"fraction of sampled tokens with {words}")
+    ColumnSpec(f"signs_{case}", title, "probability", f"fraction of sampled tokens with {words}")
     for case, (title, words) in enumerate(
         (
             ("+ +", "gate and linear part above 0"),

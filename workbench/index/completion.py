@@ -36,17 +36,17 @@ def complete(text: str, index: NeuronIndex, sets: Collection[str] = ()) -> list[
     start = match.start() if match else len(text)
     before, term = text[:start], text[start:]
     sign = term[:1] if term[:1] in ("-", "−") else ""
-    return list(_limited(_ways(before + sign, term[len(sign) :], index, sets)))
+    return list(_limited(_completions(before + sign, term[len(sign) :], index, sets)))
 
 
-def _limited(found: Iterable[Completion]) -> Iterator[Completion]:
-    for at, completion in enumerate(found):
+def _limited(completions: Iterable[Completion]) -> Iterator[Completion]:
+    for at, completion in enumerate(completions):
         if at == LIMIT:
             return
         yield completion
 
 
-def _ways(before: str, term: str, index: NeuronIndex, sets: Collection[str]) -> Iterator[Completion]:
+def _completions(before: str, term: str, index: NeuronIndex, sets: Collection[str]) -> Iterator[Completion]:
     if match := _AFTER_COLON.match(term):
         done = before + term[: match.start("typed")]
         if match["relation"] == "in":
@@ -79,14 +79,14 @@ def _ways(before: str, term: str, index: NeuronIndex, sets: Collection[str]) -> 
 
 def _tokens(typed: str, tokens: Sequence[str]) -> Iterator[str]:
     """Tokens that begin with what is typed (a space in front may be left out), shortest first."""
-    wanted = typed.lstrip("\"'")
-    exact = wanted != typed
-    found = [
+    prefix = typed.lstrip("\"'")
+    exact = prefix != typed
+    matches = [
         token
         for token in tokens
-        if token.startswith(wanted) or (not (exact and wanted.startswith(" ")) and token.startswith(" " + wanted))
+        if token.startswith(prefix) or (not (exact and prefix.startswith(" ")) and token.startswith(" " + prefix))
     ]
-    yield from sorted(found, key=lambda token: (len(token), token))
+    yield from sorted(matches, key=lambda token: (len(token), token))
 
 
 def quoted(token: str) -> str:

@@ -18,13 +18,15 @@ def weight_columns(home: Path, info: ModelInfo) -> dict[str, np.ndarray]:
     """What families need of the weights part in `home`. Raises UserError where there is none."""
     index = NeuronIndex.open(home / weights_folder_name(info))
     names = ("vocab_kurtosis", "vocab_skew", "vocab_var", "rho", "w_out")
-    found = {name: np.array(index.columns[name].values) for name in names}
-    found["rho_chance"] = np.array(index.file.facts["rho_chance"])
+    columns = {name: np.array(index.columns[name].values) for name in names}
+    columns["rho_chance"] = np.array(index.file.facts["rho_chance"])
     index.close()
-    return found
+    return columns
 
 
-def derived(arrays: Mapping[str, np.ndarray], file: IndexFile, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def derived_columns(
+    arrays: Mapping[str, np.ndarray], file: IndexFile, weights: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
     """Columns from accumulators; `weights` as `weight_columns` gives them."""
     columns = statistics.columns(arrays, file.counts)
     met = memberships(weights | columns, file.model, float(weights["rho_chance"]), file.features)

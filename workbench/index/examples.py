@@ -60,8 +60,10 @@ class ExampleReader:
     def _examples(
         self, values: np.ndarray, documents: np.ndarray, positions: np.ndarray, windows: np.ndarray, descending: bool
     ) -> list[Example]:
-        known = np.flatnonzero(documents >= 0)
-        order = known[np.lexsort((positions[known], documents[known], -values[known] if descending else values[known]))]
+        filled = np.flatnonzero(documents >= 0)
+        order = filled[
+            np.lexsort((positions[filled], documents[filled], -values[filled] if descending else values[filled]))
+        ]
         return [
             self._example(float(values[slot]), int(documents[slot]), int(positions[slot]), windows[slot])
             for slot in order

@@ -82,8 +82,8 @@ def memberships(
 
 def first_family(met: np.ndarray) -> np.ndarray:
     """Code of the first family met, int8 [neuron]; −1 for none."""
-    found: np.ndarray = np.where(met.any(axis=0), met.argmax(axis=0), -1).astype(np.int8)
-    return found
+    codes: np.ndarray = np.where(met.any(axis=0), met.argmax(axis=0), -1).astype(np.int8)
+    return codes
 
 
 def family_bits(met: np.ndarray) -> np.ndarray:

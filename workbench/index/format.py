@@ -40,7 +40,7 @@ class CorpusInfo(msgspec.Struct, kw_only=True, frozen=True):
     """what `--corpus` would take to get it again"""
     hash: str
     documents: int
-    """documents in the whole corpus; 0 where it is streamed and nobody knows"""
+    """documents in the whole corpus; 0 where it is streamed and the number is unknown"""
     characters: int = 0
     note: str = ""
 
@@ -241,10 +241,10 @@ def versions() -> dict[str, str]:
     """Library versions that the numbers depend on, without importing them."""
     from importlib.metadata import PackageNotFoundError, version
 
-    found: dict[str, Any] = {}
+    installed: dict[str, Any] = {}
     for name in ("workbench-lm", "torch", "transformers", "transformer_lens", "numpy"):
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return installed

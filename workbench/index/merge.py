@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from workbench.errors import UserError
-from workbench.index.derived import derived, weight_columns
+from workbench.index.derived import derived_columns, weight_columns
 from workbench.index.format import BuildProgress, Counts, IndexFile, open_array, read_index_file, versions
 from workbench.index.writer import MAPS, IndexWriter, map_shapes
 
@@ -34,9 +34,9 @@ def merge(first: Path, second: Path, target: Path, home: Path) -> None:
     a, b = read_index_file(first), read_index_file(second)
     _check(a, b, first, second)
     parts = [_arrays(first, a), _arrays(second, b)]
-    numbers = [part["documents"][:, 0] for part in parts]
-    both = np.intersect1d(numbers[0], numbers[1])
-    if not np.isin(both, parts[0]["open_documents"]).all() or not np.isin(both, parts[1]["open_documents"]).all():
+    document_numbers = [part["documents"][:, 0] for part in parts]
+    shared = np.intersect1d(document_numbers[0], document_numbers[1])
+    if not np.isin(shared, parts[0]["open_documents"]).all() or not np.isin(shared, parts[1]["open_documents"]).all():
         raise UserError(f"{first.name} and {second.name} hold the same documents: merging would count them twice")
     file = IndexFile(
         kind="data",
@@ -45,7 +45,7 @@ def merge(first: Path, second: Path, target: Path, home: Path) -> None:
         settings=a.settings,
         progress=BuildProgress(
             blocks=a.progress.blocks + b.progress.blocks,
-            documents=a.progress.documents + b.progress.documents - len(both),
+            documents=a.progress.documents + b.progress.documents - len(shared),
             tokens=a.progress.tokens + b.progress.tokens,
             wanted=a.progress.wanted + b.progress.wanted,
             done=a.progress.done and b.progress.done,
@@ -61,12 +61,12 @@ def merge(first: Path, second: Path, target: Path, home: Path) -> None:
         if writer.arrays:
             raise UserError(f"{target} is there already: merge into a new folder")
         arrays = _sums(*parts)
-        for which, (name, signs) in enumerate(_LISTS.items()):
+        for at, (name, signs) in enumerate(_LISTS.items()):
             if f"{name}_values" in parts[0]:
-                arrays |= _lists(name, np.array(signs), parts, (first, second), writer, MAPS[which])
+                arrays |= _lists(name, np.array(signs), parts, (first, second), writer, MAPS[at])
         for folder, part in zip((first, second), parts, strict=True):
             _documents(writer, folder, part)
-        writer.checkpoint(arrays, derived(arrays, file, weight_columns(home, file.model)))
+        writer.checkpoint(arrays, derived_columns(arrays, file, weight_columns(home, file.model)))
         writer.finish()
 
 
@@ -77,9 +77,9 @@ def _check(a: IndexFile, b: IndexFile, first: Path, second: Path) -> None:
         ("settings", a.settings, b.settings),
         ("token features", a.features, b.features),
     )
-    for what, mine, other in same:
-        if mine != other:
-            raise UserError(f"{first.name} and {second.name} can't be merged: their {what} differ")
+    for name, of_first, of_second in same:
+        if of_first != of_second:
+            raise UserError(f"{first.name} and {second.name} can't be merged: their {name} differ")
     if a.kind != "data" or b.kind != "data":
         raise UserError("only data indexes can be merged: the weights part is the same for all")
 
@@ -99,13 +99,13 @@ def _add_counts(a: Counts, b: Counts) -> Counts:
 
 
 def _sums(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    found = {name: a[name] + b[name] for name in ADDED if name in a}
-    found["minimum"] = np.minimum(a["minimum"], b["minimum"])
-    found["maximum"] = np.maximum(a["maximum"], b["maximum"])
+    merged = {name: a[name] + b[name] for name in ADDED if name in a}
+    merged["minimum"] = np.minimum(a["minimum"], b["minimum"])
+    merged["maximum"] = np.maximum(a["maximum"], b["maximum"])
     if "part_extremes" in a:
         low = np.minimum(a["part_extremes"][:, 0], b["part_extremes"][:, 0])
         high = np.maximum(a["part_extremes"][:, 1], b["part_extremes"][:, 1])
-        found["part_extremes"] = np.stack([low, high], axis=1)
+        merged["part_extremes"] = np.stack([low, high], axis=1)
     sums: dict[int, np.ndarray] = {}
     tokens: dict[int, int] = {}
     for part in (a, b):
@@ -113,10 +113,10 @@ def _sums(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> dict[str, np.nd
             sums[number] = sums.get(number, 0) + part["open_sums"][at]
             tokens[number] = tokens.get(number, 0) + int(part["open_counts"][at])
     numbers = sorted(sums)
-    found["open_documents"] = np.array(numbers, dtype=np.int32)
-    found["open_sums"] = np.array([sums[number] for number in numbers]).reshape(-1, a["clusters"].shape[1])
-    found["open_counts"] = np.array([tokens[number] for number in numbers], dtype=np.int64)
-    return found
+    merged["open_documents"] = np.array(numbers, dtype=np.int32)
+    merged["open_sums"] = np.array([sums[number] for number in numbers]).reshape(-1, a["clusters"].shape[1])
+    merged["open_counts"] = np.array([tokens[number] for number in numbers], dtype=np.int64)
+    return merged
 
 
 def _lists(

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 
 from workbench.errors import GrammarError, UserError
-from workbench.index.terms import Compare, InSet, Labels, Query, Ranges, Term, TermCount, Tokens, Units, Written
+from workbench.index.terms import Compare, InSet, Labels, Query, Ranges, Term, TermCount, Tokens, TypedToken, Units
 from workbench.units import Neuron, parse_units
 
 if TYPE_CHECKING:
@@ -145,13 +145,13 @@ class _Parser:
     def _unknown(self, word: str, at: int) -> NoReturn:
         if word in TOKEN_TERMS:
             self.fail(f'a colon and a token follow {word}: {word}:" Paris"')
-        known = [
+        names = [
             *(name for name, column in self.columns.items() if column.kind != "token"),
             *(f"{name}:" for name in TOKEN_TERMS),
             "in:",
         ]
-        close = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
-        meant = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(known)}"
+        close = difflib.get_close_matches(word, names, n=3, cutoff=0.5)
+        meant = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(names)}"
         self.fail(f"there is no column {word!r} here: {meant}", at)
 
     def numbers(self, start: int, negated: bool, name: str, column: IndexColumn) -> Term:
@@ -177,7 +177,7 @@ class _Parser:
         )
 
     def ranges(self, start: int, negated: bool, name: str, outside: bool) -> Term:
-        found = []
+        ranges = []
         while True:
             match = _RANGE.match(self.text, self.at)
             if not match:
@@ -187,12 +187,12 @@ class _Parser:
             high = low if match["to"] is None else _number(match["high"]) if match["high"] else math.inf
             if high < low:
                 self.fail(f"the range runs backwards: write {match['high']}-{match['low']}", match.start())
-            found.append((low, high))
+            ranges.append((low, high))
             if self.text[self.at : self.at + 1] != ",":
                 break
             self.at += 1
             self.take(_SPACE)
-        return Ranges(start=start, end=self.at, negated=negated, column=name, ranges=tuple(found), outside=outside)
+        return Ranges(start=start, end=self.at, negated=negated, column=name, ranges=tuple(ranges), outside=outside)
 
     def labels(self, start: int, negated: bool, name: str, column: IndexColumn) -> Term:
         match = self.take(_OPERATOR)
@@ -205,7 +205,7 @@ class _Parser:
             if not label:
                 self.fail(f"a name is expected here, for example {_example(column)}")
             pattern = label.group().strip("\"'")
-            if not any(fnmatchcase(known.lower(), pattern.lower()) for known in column.labels):
+            if not any(fnmatchcase(category.lower(), pattern.lower()) for category in column.labels):
                 close = difflib.get_close_matches(pattern, column.labels, n=3, cutoff=0.4) or column.labels[:8]
                 self.fail(f"no neuron has {name} {pattern!r}: there are {', '.join(close)} …", label.start())
             patterns.append(pattern)
@@ -218,7 +218,7 @@ class _Parser:
 
     def tokens(self, start: int, negated: bool, relation: str) -> Term:
         self.at += 1
-        written = []
+        typed_tokens = []
         while True:
             self.take(_SPACE)
             match = self.take(_TOKEN)
@@ -226,7 +226,7 @@ class _Parser:
                 self.fail(f'a token is expected here, in quotes: {relation}:" Paris"', match and match.start())
             quoted = match.group()[0] in "\"'"
             text = unescape(match.group()[1:-1]) if quoted else match.group()
-            written.append(Written(text, quoted, match.start()))
+            typed_tokens.append(TypedToken(text, quoted, match.start()))
             if self.text[self.at : self.at + 1] != ",":
                 break
             self.at += 1
@@ -244,7 +244,7 @@ class _Parser:
             end=self.at,
             negated=negated,
             relation=relation,
-            tokens=tuple(written),
+            tokens=tuple(typed_tokens),
             operator=operator,
             value=value,
         )
@@ -253,8 +253,8 @@ class _Parser:
         self.at += 1
         match = self.take(_SET)
         if not match or match.group() not in self.sets:
-            there = f"there are {', '.join(self.sets)}" if self.sets else "there is none yet: Space marks, p pins"
-            self.fail(f"the name of a set is expected here: {there}", match.start() if match else None)
+            hint = f"there are {', '.join(self.sets)}" if self.sets else "there is none yet: Space marks, p pins"
+            self.fail(f"the name of a set is expected here: {hint}", match.start() if match else None)
         return InSet(start=start, end=self.at, negated=negated, name=match.group())
 
 
@@ -271,7 +271,7 @@ def _example(column: IndexColumn) -> str:
 def unescape(text: str) -> str:
     """The token that `text.show_token` shows: `\\n`, `\\x1b`, `\\u202e` and doubled backslashes read back."""
 
-    def one(match: re.Match[str]) -> str:
+    def character(match: re.Match[str]) -> str:
         code = match.group(1)
         if code[0] == "x" and code[1:] >= "80":
             return match.group()  # a byte that is no character is written so in the token itself
@@ -282,4 +282,4 @@ def unescape(text: str) -> str:
                 raise UserError(f"\\{code} is no character") from None
         return {"n": "\n", "t": "\t", "r": "\r"}.get(code, code)
 
-    return _ESCAPE.sub(one, text)
+    return _ESCAPE.sub(character, text)

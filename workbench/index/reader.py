@@ -98,7 +98,7 @@ class NeuronIndex:
         ids = np.arange(self.info.n_neurons, dtype=np.int32)
         address = {"layer": ids // self.info.d_mlp, "neuron": ids % self.info.d_mlp}
         labels = {"family": NAMES, "best": self.features}
-        found: dict[str, IndexColumn] = {}
+        columns: dict[str, IndexColumn] = {}
         for item in (*ADDRESS, *DATA, *WEIGHTS, *SIGNS):
             values = address.get(item.name)
             if item.name == "promotes":
@@ -108,7 +108,7 @@ class NeuronIndex:
                 values = self._weights.arrays.get(item.name) if values is None else values
             if values is None or (item.name in ("best", "vr") and not self.features):
                 continue
-            found[item.name] = IndexColumn(
+            columns[item.name] = IndexColumn(
                 name=item.name,
                 title=item.title,
                 help=item.help,
@@ -117,7 +117,7 @@ class NeuronIndex:
                 values=values,
                 labels=labels.get(item.name, ()),
             )
-        return found
+        return columns
 
     def percentile(self, column: str, neuron: int) -> float:
         """Where a neuron stands within its layer, 0 … 100; nan where its value is unknown."""
@@ -144,10 +144,10 @@ class NeuronIndex:
 
     @cached_property
     def _ids_by_text(self) -> dict[str, list[int]]:
-        found: dict[str, list[int]] = {}
+        ids: dict[str, list[int]] = {}
         for token, text in enumerate(self.tokens):
-            found.setdefault(text, []).append(token)
-        return found
+            ids.setdefault(text, []).append(token)
+        return ids
 
     def token_ids(self, text: str) -> list[int]:
         """Tokens that decode to exactly this text; several can."""
@@ -161,9 +161,9 @@ class NeuronIndex:
         """Tokens whose logits fall most, lowest first: what a negative activation promotes."""
         return self._tokens_of("suppressed", neuron)
 
-    def _tokens_of(self, which: str, neuron: int) -> list[tuple[int, float]]:
-        tokens = self._weights.arrays[f"{which}_tokens"][neuron].tolist()
-        values = self._weights.arrays[f"{which}_values"][neuron].tolist()
+    def _tokens_of(self, table: str, neuron: int) -> list[tuple[int, float]]:
+        tokens = self._weights.arrays[f"{table}_tokens"][neuron].tolist()
+        values = self._weights.arrays[f"{table}_values"][neuron].tolist()
         return [(token, value) for token, value in zip(tokens, values, strict=True) if token >= 0]
 
     def promotes(self, token: int) -> np.ndarray:
@@ -175,11 +175,11 @@ class NeuronIndex:
         """Likewise for the ten tokens that fall most (values are negative)."""
         return self._effect("suppressed", token)
 
-    def _effect(self, which: str, token: int) -> np.ndarray:
-        found = np.full(self.info.n_neurons, np.nan, dtype=np.float32)
-        rows, places = np.nonzero(self._weights.arrays[f"{which}_tokens"] == token)
-        found[rows] = self._weights.arrays[f"{which}_values"][rows, places]
-        return found
+    def _effect(self, table: str, token: int) -> np.ndarray:
+        logits = np.full(self.info.n_neurons, np.nan, dtype=np.float32)
+        rows, places = np.nonzero(self._weights.arrays[f"{table}_tokens"] == token)
+        logits[rows] = self._weights.arrays[f"{table}_values"][rows, places]
+        return logits
 
     def fires(self, tokens: Sequence[int]) -> np.ndarray:
         """Share of a neuron's top examples whose peak is one of these tokens, float32 [neuron].
@@ -190,10 +190,10 @@ class NeuronIndex:
         if self._data is None:
             return np.full(self.info.n_neurons, np.nan, dtype=np.float32)
         peaks = self._data.arrays["peak_tokens"]
-        known = (peaks[0] >= 0).sum(axis=1)
+        n_examples = (peaks[0] >= 0).sum(axis=1)
         hits = np.isin(peaks, np.asarray(list(tokens), dtype=peaks.dtype)).sum(axis=2).max(axis=0)
         with np.errstate(invalid="ignore", divide="ignore"):
-            share: np.ndarray = np.where(known > 0, hits / known, np.nan).astype(np.float32)
+            share: np.ndarray = np.where(n_examples > 0, hits / n_examples, np.nan).astype(np.float32)
         return share
 
     def document_numbers(self) -> frozenset[int]:
@@ -219,10 +219,10 @@ class NeuronIndex:
     def unit(self, neuron: int) -> str:
         return f"L{neuron // self.info.d_mlp}.N{neuron % self.info.d_mlp}"
 
-    def value(self, column: str, neuron: int) -> float:
+    def value(self, name: str, neuron: int) -> float:
         """nan where there is no such column."""
-        found = self.columns.get(column)
-        return float(found.values[neuron]) if found else math.nan
+        column = self.columns.get(name)
+        return float(column.values[neuron]) if column else math.nan
 
     def histogram(self, neuron: int) -> np.ndarray | None:
         """Counts over the sample by bin of `bins.edges()`, uint32 [bin]; None without a data part."""
@@ -282,11 +282,11 @@ class NeuronIndex:
             if met >> code & 1
         ]
 
-    def _neighbours(self, which: str, neuron: int) -> list[tuple[str, float]]:
-        if f"{which}_ids" not in self._weights.arrays:
+    def _neighbours(self, table: str, neuron: int) -> list[tuple[str, float]]:
+        if f"{table}_ids" not in self._weights.arrays:
             return []
-        ids = self._weights.arrays[f"{which}_ids"][neuron].tolist()
-        values = self._weights.arrays[f"{which}_cos"][neuron].tolist()
+        ids = self._weights.arrays[f"{table}_ids"][neuron].tolist()
+        values = self._weights.arrays[f"{table}_cos"][neuron].tolist()
         return [(self.unit(other), value) for other, value in zip(ids, values, strict=True) if other >= 0]
 
     def _signs(self, neuron: int) -> list[SignCase]:
@@ -311,12 +311,12 @@ class NeuronIndex:
         n = self.file.counts.sampled
         if not self._data or "part_sums" not in self._data.arrays or not n:
             return []
-        found = []
+        parts = []
         for part, name in enumerate(("gate", "linear")):
             mean, square = (self._data.arrays["part_sums"][part, :, neuron] / n).tolist()
             low, high = self._data.arrays["part_extremes"][part, :, neuron].tolist()
-            found.append(Part(name=name, mean=mean, sd=math.sqrt(max(square - mean**2, 0)), low=low, high=high))
-        return found
+            parts.append(Part(name=name, mean=mean, sd=math.sqrt(max(square - mean**2, 0)), low=low, high=high))
+        return parts
 
 
 class _Part:

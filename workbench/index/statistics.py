@@ -108,12 +108,12 @@ def explain(arrays: Arrays, counts: Counts) -> dict[str, np.ndarray]:
         score = np.nan_to_num(both[0], nan=-1.0)
         pick = score.argmax(axis=0)
         columns = np.arange(pick.size)
-        found = score[pick, columns] >= 0
-        best[part] = np.where(found, pick, -1)
-        chosen[part] = np.where(found, both[0][pick, columns], np.nan)
-        held[part] = np.where(found, both[1][pick, columns], np.nan)
+        has_feature = score[pick, columns] >= 0
+        best[part] = np.where(has_feature, pick, -1)
+        chosen[part] = np.where(has_feature, both[0][pick, columns], np.nan)
+        held[part] = np.where(has_feature, both[1][pick, columns], np.nan)
         means = arrays["features"][0][pick, start + columns] / np.maximum(feature_counts[0][pick], 1)
-        sign[part] = np.where(found, np.sign(means - arrays["sums"][0, 0, part] / counts.tokens[0]), 0)
+        sign[part] = np.where(has_feature, np.sign(means - arrays["sums"][0, 0, part] / counts.tokens[0]), 0)
     return {"best": best, "vr": held, "vr_chosen": chosen, "best_sign": sign}
 
 
@@ -123,16 +123,16 @@ def columns(arrays: Arrays, counts: Counts, tokens: np.ndarray | None = None) ->
     `tokens` is not needed for any of them.
     """
     n = sum(counts.tokens)
-    found = moments(arrays["sums"].sum(axis=0), n)
+    activation_moments = moments(arrays["sums"].sum(axis=0), n)
     squares = arrays["sums"][:, 1].sum(axis=0)
-    nothing = np.full(found.mean.shape, np.nan)
+    nothing = np.full(activation_moments.mean.shape, np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         result = {
-            "mean": found.mean,
-            "variance": found.variance,
-            "sd": np.sqrt(found.variance),
-            "skew": found.skew,
-            "kurtosis": found.kurtosis,
+            "mean": activation_moments.mean,
+            "variance": activation_moments.variance,
+            "sd": np.sqrt(activation_moments.variance),
+            "skew": activation_moments.skew,
+            "kurtosis": activation_moments.kurtosis,
             "min": arrays["minimum"] if n else nothing,
             "max": arrays["maximum"] if n else nothing,
             "positive": arrays["positive_counts"] / n if n else nothing,

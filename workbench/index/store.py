@@ -41,14 +41,14 @@ def indexes_dir() -> Path:
 def list_indexes(fingerprint: str | None = None) -> list[IndexInfo]:
     """All indexes, data before weights, newest first; with `fingerprint`, only that model's."""
     root = indexes_dir()
-    found = []
+    indexes = []
     for folder in sorted(root.iterdir()) if root.is_dir() else []:
         if not folder.is_dir() or not (folder / "index.json").exists():
             continue
         info = describe(folder)
         if fingerprint is None or info.fingerprint == fingerprint:
-            found.append(info)
-    return sorted(found, key=lambda info: (info.kind == "weights", -info.created))
+            indexes.append(info)
+    return sorted(indexes, key=lambda info: (info.kind == "weights", -info.created))
 
 
 def describe(folder: Path) -> IndexInfo:
@@ -81,17 +81,19 @@ def describe(folder: Path) -> IndexInfo:
 
 def find_folder(name: str) -> Path:
     """A folder by its name, its beginning, or its path. Raises UserError naming the ones there are."""
-    given = Path(name)
-    if (given / "index.json").exists():
-        return given
+    path = Path(name)
+    if (path / "index.json").exists():
+        return path
     names = [info.name for info in list_indexes()]
-    hits = [known for known in names if known == name] or [known for known in names if known.startswith(name)]
-    if len(hits) == 1:
-        return indexes_dir() / hits[0]
-    if hits:
-        raise UserError(f"{name!r} could be {' or '.join(hits)}: write more of it")
-    there = f"there are {', '.join(names)}" if names else "there is none yet: `workbench index build` makes one"
-    raise UserError(f"there is no index {name!r}: {there}")
+    matches = [full_name for full_name in names if full_name == name] or [
+        full_name for full_name in names if full_name.startswith(name)
+    ]
+    if len(matches) == 1:
+        return indexes_dir() / matches[0]
+    if matches:
+        raise UserError(f"{name!r} could be {' or '.join(matches)}: write more of it")
+    choices = f"there are {', '.join(names)}" if names else "there is none yet: `workbench index build` makes one"
+    raise UserError(f"there is no index {name!r}: {choices}")
 
 
 def best_index(model: ModelInfo | None = None) -> Path:
@@ -99,12 +101,12 @@ def best_index(model: ModelInfo | None = None) -> Path:
 
     Raises UserError where there is none.
     """
-    known = [info for info in list_indexes(model.fingerprint if model else None) if not info.problem]
-    if not known:
+    readable = [info for info in list_indexes(model.fingerprint if model else None) if not info.problem]
+    if not readable:
         raise UserError(
             "there is no index yet: `workbench index build --corpus stdlib --tokens 20000` makes a small one"
         )
-    return Path(max(known, key=lambda info: (info.kind == "data", info.tokens, info.created)).path)
+    return Path(max(readable, key=lambda info: (info.kind == "data", info.tokens, info.created)).path)
 
 
 def verify(folder: Path) -> list[str]:
@@ -116,11 +118,11 @@ def verify(folder: Path) -> list[str]:
     problems = _check_shapes(folder, file)
     if not file.hashes:
         problems.append("it is still growing, or its build was killed: there are no checksums to compare with yet")
-    for name, wanted in file.hashes.items():
+    for name, expected_hash in file.hashes.items():
         path = folder / name
         if not path.exists():
             problems.append(f"{name} is missing")
-        elif file_hash(path) != wanted:
+        elif file_hash(path) != expected_hash:
             problems.append(f"{name} is not what was written: its checksum differs")
     return problems
 

@@ -64,7 +64,7 @@ class Labels(Term, frozen=True, kw_only=True):
     patterns: tuple[str, ...]
 
 
-class Written(NamedTuple):
+class TypedToken(NamedTuple):
     """A token as typed: a bare word stands for itself with and without a leading space."""
 
     text: str
@@ -76,7 +76,7 @@ class Tokens(Term, frozen=True, kw_only=True):
     """promotes, suppresses, fires."""
 
     relation: str
-    tokens: tuple[Written, ...]
+    tokens: tuple[TypedToken, ...]
     operator: str = ""
     value: float = 0.0
 
@@ -118,12 +118,12 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         """For each term how many pass it alone, and how many would pass without it."""
         masks = [self._mask(term, index, sets or {}, extra or {}) for term in self.terms]
         n = index.info.n_neurons
-        found = []
+        term_counts = []
         for at, term in enumerate(self.terms):
             others = masks[:at] + masks[at + 1 :]
             without = np.logical_and.reduce(others).sum() if others else n
-            found.append(TermCount(self.part(term), int(masks[at].sum()), int(without)))
-        return found
+            term_counts.append(TermCount(self.part(term), int(masks[at].sum()), int(without)))
+        return term_counts
 
     def shares(self, index: NeuronIndex) -> np.ndarray | None:
         """Each neuron's share of top examples by the first `fires:` term [neuron]; None without one."""
@@ -160,13 +160,13 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
                 return compared & ~np.isnan(values) if term.operator == "!=" and values.dtype.kind == "f" else compared
             case Labels():
                 column = columns[term.column]
-                wanted = [
+                codes = [
                     code
                     for code, label in enumerate(column.labels)
                     if any(fnmatchcase(label.lower(), pattern.lower()) for pattern in term.patterns)
                 ]
                 chosen = np.zeros(len(column.labels) + 1, bool)  # the last stands for −1: none
-                chosen[wanted] = True
+                chosen[codes] = True
                 passing: np.ndarray = chosen[column.values]
                 return passing
             case Tokens():
@@ -189,7 +189,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
                 raise TypeError(type(term))
 
     def _ids(self, term: Tokens, index: NeuronIndex) -> list[int]:
-        found: dict[int, None] = {}
+        unique_ids: dict[int, None] = {}
         for token in term.tokens:
             spellings = [token.text] if token.exact else [token.text, " " + token.text]
             ids = [id for spelling in spellings for id in index.token_ids(spelling)]
@@ -197,13 +197,13 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
                 raise GrammarError(
                     self.text, token.position, f"the vocabulary has no token {spellings[-1]!r}: name one that it has"
                 )
-            found.update(dict.fromkeys(ids))
-        return list(found)
+            unique_ids.update(dict.fromkeys(ids))
+        return list(unique_ids)
 
 
 def _any(masks: Iterable[np.ndarray]) -> np.ndarray:
-    found: np.ndarray = np.logical_or.reduce(list(masks))
-    return found
+    passing: np.ndarray = np.logical_or.reduce(list(masks))
+    return passing
 
 
 def _as_stored(values: np.ndarray, number: float) -> float | np.generic:

@@ -41,7 +41,7 @@ class IndexWriter:
     """The one writer of a data folder; a context manager that holds the folder's lock."""
 
     def __init__(self, folder: Path, fresh: IndexFile) -> None:
-        """`fresh` is what index.json says if the folder is new; one that is there is gone on with."""
+        """`fresh` becomes index.json of a new folder; in a folder that holds an index, its own is used instead."""
         self.folder = folder
         self.file = fresh
         self.arrays: dict[str, np.ndarray] = {}
@@ -75,7 +75,7 @@ class IndexWriter:
     # --- opening ------------------------------------------------------------------------------------
 
     def _create(self) -> None:
-        self._sweep()
+        self._remove_stale_states()
         for name, shape in map_shapes(self.file).items():
             # Sparse: no byte is written before an example needs it.
             np.lib.format.open_memmap(self.folder / f"{name}.npy", mode="w+", dtype=np.float16, shape=shape).flush()
@@ -83,17 +83,17 @@ class IndexWriter:
         (self.folder / "windows.log").write_bytes(b"")
 
     def _resume(self) -> None:
-        known = read_index_file(self.folder)
-        known.progress.wanted = self.file.progress.wanted
-        self.file = known
-        self._sweep()
-        state = self.folder / known.state
+        committed = read_index_file(self.folder)
+        committed.progress.wanted = self.file.progress.wanted
+        self.file = committed
+        self._remove_stale_states()
+        state = self.folder / committed.state
         try:
-            self.arrays = {name: open_array(state, name, shape) for name, shape in known.shapes.items()}
+            self.arrays = {name: open_array(state, name, shape) for name, shape in committed.shapes.items()}
             log = self.folder / "windows.log"
-            if log.stat().st_size < known.log_bytes:
+            if log.stat().st_size < committed.log_bytes:
                 raise FileNotFoundError
-            os.truncate(log, known.log_bytes)
+            os.truncate(log, committed.log_bytes)
         except FileNotFoundError:
             raise UserError(
                 f"the index {self.folder.name} is damaged, files of it are missing: remove it with "
@@ -103,7 +103,7 @@ class IndexWriter:
         self._stored = sum(length for _, length in self._documents.values())
         self._play()
 
-    def _sweep(self) -> None:
+    def _remove_stale_states(self) -> None:
         """Remove what an interrupted checkpoint left."""
         for path in self.folder.iterdir():
             if path.name.startswith("state-") and path.name != self.file.state:
@@ -200,12 +200,12 @@ class IndexWriter:
             maps = {name: np.load(self.folder / f"{name}.npy", mmap_mode="r+") for name in shapes}
             records = np.memmap(path, dtype=RECORD, mode="r", shape=(n,))
             for start in range(0, n, PLAYED_AT_ONCE):
-                part = np.array(records[start : start + PLAYED_AT_ONCE])
-                for which, name in enumerate(MAPS):
-                    rows = part["map"] == which
+                batch = np.array(records[start : start + PLAYED_AT_ONCE])
+                for map_index, name in enumerate(MAPS):
+                    rows = batch["map"] == map_index
                     if rows.any():
                         # numpy assigns in order, so that the last of several records for a slot stays.
-                        maps[name].reshape(-1, WINDOW)[part["slot"][rows]] = part["window"][rows]
+                        maps[name].reshape(-1, WINDOW)[batch["slot"][rows]] = batch["window"][rows]
             for window_map in maps.values():
                 window_map.flush()
         if self.file.log_bytes:

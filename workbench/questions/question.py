@@ -70,8 +70,11 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
     def matches(self, words: str) -> bool:
         """Every typed word begins some word of the sentence or of what it is about."""
-        known = re.findall(r"\w[\w-]*", f"{self.sentence} {self.about} {self.experiment}".lower())
-        return all(any(own.startswith(word) for own in known) for word in re.findall(r"\w[\w-]*", words.lower()))
+        vocabulary = re.findall(r"\w[\w-]*", f"{self.sentence} {self.about} {self.experiment}".lower())
+        return all(
+            any(candidate.startswith(word) for candidate in vocabulary)
+            for word in re.findall(r"\w[\w-]*", words.lower())
+        )
 
 
 PROMPT = Blank(name="prompt", kind=TEXT, example="The capital of France is", help="the text the model reads")

@@ -22,7 +22,7 @@ import torch
 from workbench.datasets.corpora import Corpus
 from workbench.errors import UserError
 from workbench.index.clusters import DocumentSums
-from workbench.index.derived import derived, weight_columns
+from workbench.index.derived import derived_columns, weight_columns
 from workbench.index.format import (
     BINS,
     SIGN_TOP,
@@ -310,7 +310,7 @@ class IndexBuild:
         if self.features:
             arrays["feature_counts"] = self._feature_counts
         self.file.seconds += began - self._begun
-        columns = derived(arrays, self.file, self._weights)
+        columns = derived_columns(arrays, self.file, self._weights)
         self._writer.checkpoint(arrays, columns)
         self._begun = self._saved = time.monotonic()
         self._pause = min(max(CHECKPOINT, 20 * (self._saved - began)), LONGEST_PAUSE)

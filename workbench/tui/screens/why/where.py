@@ -86,13 +86,13 @@ class Where(Widget, can_focus=True):
         at = next((at for at, rows in enumerate(places.rows) if self._row in rows), None)
         if self.has_focus and at is not None and self._column in places.columns:
             line = lines[at]
-            start = places.margin + 1 + (self._column - places.columns.start) * places.each
-            line.append(" " * max(0, start + places.each - line.cell_len))
-            inside = line.plain[start : start + places.each]
+            start = places.margin + 1 + (self._column - places.columns.start) * places.column_cells
+            line.append(" " * max(0, start + places.column_cells - line.cell_len))
+            inside = line.plain[start : start + places.column_cells]
             marked = Text(no_wrap=True, end="").append_text(line[:start])
             middle = f"[{inside[1:-1]}]" if len(inside) > 2 else "×" * len(inside)
             marked.append(middle, colors.strong + colors.cursor)
-            lines[at] = marked.append_text(line[start + places.each :])
+            lines[at] = marked.append_text(line[start + places.column_cells :])
         return Text("\n", no_wrap=True, overflow="crop").join(lines)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -120,7 +120,7 @@ class Where(Widget, can_focus=True):
         places = self._grid()
         if places is None or self.view is None or not 0 <= event.y < len(places.rows):
             return
-        column = places.columns.start + (event.x - places.margin - 1) // places.each
+        column = places.columns.start + (event.x - places.margin - 1) // places.column_cells
         if column in places.columns:
             self._go(strongest(self.view.values, places.rows[event.y], column, self.view.signed), column)
 
