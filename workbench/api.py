@@ -33,7 +33,7 @@ from workbench.model_info import ModelInfo
 from workbench.params import PROMPT_SET, Params, fields
 from workbench.report import NextStep, Report
 from workbench.session.directions import resolve_directions
-from workbench.session.submission import Submission, read_edits, submission, without_baskets
+from workbench.session.submission import Submission, expand_baskets, make_submission, read_edits
 from workbench.session.typed_sets import read_sets
 from workbench.view_arrays import view_arrays
 from workbench.views import AnyView
@@ -133,7 +133,7 @@ class OpenedLab:
 
         stack = self._stack(edits)
         values, names = read_sets(experiment(name).params, params, str(self.session or ""))
-        asked = submission(
+        asked = make_submission(
             name,
             _plain(experiment(name).params, values),
             _plain_edits(stack),
@@ -218,7 +218,7 @@ class OpenedLab:
         for edit in given:
             if isinstance(edit, str):
                 session = str(self.session or "")
-                stack += without_baskets(read_edits([edit], session, self.info), session)
+                stack += expand_baskets(read_edits([edit], session, self.info), session)
             elif isinstance(edit, tuple):
                 stack.append(_python_edit(*edit))
             else:
@@ -278,7 +278,7 @@ class _Sink:
             return _PartSink(None, None, self.seed, self.info, {})
         from workbench.worker.engine import versions
 
-        asked = submission(
+        asked = make_submission(
             experiment_name,
             params,
             edits,

@@ -33,30 +33,30 @@ MAX_LOG = 2 << 20
 
 def main() -> None:
     """The entry of `python -m workbench.worker.main`."""
-    arguments = argparse.ArgumentParser(prog="workbench.worker.main")
-    arguments.add_argument("--model", default="default")
-    arguments.add_argument("--device", default="auto")
-    arguments.add_argument("--dtype", default="auto")
-    arguments.add_argument("--lab", default=DEFAULT_LAB, help="module:function that opens the engine")
-    arguments.add_argument("--idle-seconds", type=float, help="instead of the settings' idle_minutes")
-    arguments.add_argument("--cancel-seconds", type=float, default=10.0)
-    given = arguments.parse_args()
+    parser = argparse.ArgumentParser(prog="workbench.worker.main")
+    parser.add_argument("--model", default="default")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--lab", default=DEFAULT_LAB, help="module:function that opens the engine")
+    parser.add_argument("--idle-seconds", type=float, help="instead of the settings' idle_minutes")
+    parser.add_argument("--cancel-seconds", type=float, default=10.0)
+    options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s control %(process)d %(levelname)s %(message)s")
     os.umask(0o077)
     # A result must reach the session while another thread of ours works: threads take turns often.
     sys.setswitchinterval(0.001)
     try:
-        idle = given.idle_seconds if given.idle_seconds is not None else settings.load().idle_minutes * 60
-        spec = WorkerSpec(given.model, given.device, given.dtype).canonical()
+        idle = options.idle_seconds if options.idle_seconds is not None else settings.load().idle_minutes * 60
+        spec = WorkerSpec(options.model, options.device, options.dtype).canonical()
         place = place_of(spec)
-        life = _alone(place)
+        life = _take_life_lock(place)
         if life is None:
             log.info("another worker has this place")
             return
         with life:
             listening = _bind(place)
             try:
-                asyncio.run(_run(spec, place, listening, given.lab, idle, given.cancel_seconds))
+                asyncio.run(_run(spec, place, listening, options.lab, idle, options.cancel_seconds))
             finally:
                 with suppress(FileNotFoundError):
                     place.socket.unlink()
@@ -65,7 +65,7 @@ def main() -> None:
         sys.exit(2)
 
 
-def _alone(place: Place) -> IO[str] | None:
+def _take_life_lock(place: Place) -> IO[str] | None:
     """The lock that this worker holds for its life; None where another lives."""
     file = place.life_lock.open("a+")
     try:
@@ -96,10 +96,10 @@ async def _run(
 ) -> None:
     loop = asyncio.get_running_loop()
     control = Control(spec, lab, idle, cancel_seconds)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(number, control.stopped.set)
+    for signal_number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(signal_number, control.stopped.set)
     control.supervisor.start()
-    control.keeper.prepare()
+    control.writer_thread.prepare()
 
     async def answer(front: Connection, message: Message) -> Message | None:
         return await requests.handle(control, front, message)
@@ -107,8 +107,8 @@ async def _run(
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             check_peer(writer.get_extra_info("socket"))
-        except UserError as sentence:
-            log.warning("%s", sentence)
+        except UserError as error:
+            log.warning("%s", error)
             writer.close()
             return
         await control.serve(Connection(reader, writer, answer))

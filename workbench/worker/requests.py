@@ -8,7 +8,7 @@ from typing import Any
 
 from workbench.edits import check_stack_name
 from workbench.errors import UserError
-from workbench.session.submission import Submission, submission
+from workbench.session.submission import Submission, make_submission
 from workbench.worker.connection import Connection
 from workbench.worker.control import Control
 from workbench.worker.jobs import Job
@@ -40,7 +40,7 @@ async def handle(control: Control, front: Connection, message: Message) -> Messa
     match message:
         case Hello():
             front.greeted = True
-            front.tell_status(control.status())
+            front.send_status(control.status())
             return Welcome(version=package_version(), pid=os.getpid())
         case Status():
             return control.status()
@@ -57,26 +57,28 @@ async def handle(control: Control, front: Connection, message: Message) -> Messa
             return await _attach(control, front, message)
         case Note():
             session = _session(message.session)
-            await control.keeper.do(session, lambda writer: writer.note(message.text, message.step))
+            await control.writer_thread.do(session, lambda writer: writer.note(message.text, message.step))
             _changed(control, session, message.step or 0)
         case Pin():
             session = _session(message.session)
-            await control.keeper.do(session, lambda writer: writer.pin(message.unit, message.name, message.remove))
+            await control.writer_thread.do(
+                session, lambda writer: writer.pin(message.unit, message.name, message.remove)
+            )
             _changed(control, session, 0)
         case KeepStack():
             check_stack_name(message.name)
             session = _session(message.session)
-            await control.keeper.do(
+            await control.writer_thread.do(
                 session, lambda writer: writer.keep_stack(message.name, message.entries, message.remove)
             )
             _changed(control, session, 0)
         case RemoveArtifact():
             session = _session(message.session)
-            await control.keeper.do(session, lambda writer: writer.remove_artifact(message.kind, message.name))
+            await control.writer_thread.do(session, lambda writer: writer.remove_artifact(message.kind, message.name))
             _changed(control, session, 0)
         case Rename():
             session = _session(message.session)
-            await control.keeper.do(session, lambda writer: writer.rename(message.title))
+            await control.writer_thread.do(session, lambda writer: writer.rename(message.title))
             _changed(control, session, 0)
     return Done()
 
@@ -92,7 +94,7 @@ async def _submit(control: Control, front: Connection, message: Submit) -> Messa
     if control.stopped.is_set():
         raise UserError("the worker is stopping: run it again to start another")
     session = _session(message.session)
-    asked = await _asked(
+    submission = await _submission(
         control,
         message,
         session=session,
@@ -101,22 +103,22 @@ async def _submit(control: Control, front: Connection, message: Submit) -> Messa
         again=message.parent if message.again else None,
     )
     front.sessions.setdefault(session, message.session)
-    step = await control.keeper.add_step(
-        session, asked, expected=message.expected, parent=message.parent, origin=message.origin
+    step = await control.writer_thread.add_step(
+        session, submission, expected=message.expected, parent=message.parent, origin=message.origin
     )
-    control.enqueue(Job(asked, session=session, named=message.session, step=step))
+    control.enqueue(Job(submission, session=session, session_as_submitted=message.session, step=step))
     return Submitted(session=message.session, step=step)
 
 
 async def _peek(control: Control, front: Connection, message: Peek) -> None:
-    asked = await _asked(control, message, session=message.session, again=message.step)
-    control.enqueue(Job(asked, client=front, peek=message.id, slot=message.slot))
+    submission = await _submission(control, message, session=message.session, again=message.step)
+    control.enqueue(Job(submission, client=front, peek=message.id, slot=message.slot))
 
 
-async def _asked(control: Control, message: Submit | Peek, **more: Any) -> Submission:
-    """What is asked, checked. Raises UserError for what could never run."""
+async def _submission(control: Control, message: Submit | Peek, **more: Any) -> Submission:
+    """The request as a checked submission. Raises UserError for what could never run."""
     return await asyncio.to_thread(
-        submission,
+        make_submission,
         message.experiment,
         message.params,
         message.edits,
@@ -137,7 +139,7 @@ def _cancel(control: Control, message: Cancel) -> Message:
 async def _attach(control: Control, front: Connection, message: Attach) -> Message:
     session = _session(message.session)
     front.sessions[session] = message.session
-    await control.keeper.mark_lost(session)
+    await control.writer_thread.mark_lost(session)
     return Done()
 
 
@@ -150,4 +152,4 @@ def _session(path: str) -> str:
 
 def _changed(control: Control, session: str, step: int) -> None:
     for connection in control.connections:
-        connection.tell_change(session, step, 0)
+        connection.send_change(session, step, 0)

@@ -1,4 +1,4 @@
-"""Where a running job's report goes: progress, cancel, partial views and the others' turn, all in one place."""
+"""Where a running job's report goes: sends progress and partial views, checks for cancel, lets waiting jobs run."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class StepSink:
         return StepSink(self._job, self._send, self._check, self._give_turn, self._parts)
 
     def done(self, report: Report) -> None:
-        """The part is over: what it has left to say is published."""
+        """The part is over: what is not published yet is published."""
         self.publish(report)
         self._send(PartEnded(job=self._job, part=self._part), [])
 
@@ -106,7 +106,7 @@ class StepSink:
 
 
 class PeekSink:
-    """Of a peek: nothing is told before the end."""
+    """Of a peek: nothing is sent before the end."""
 
     def __init__(self, check: Callable[[], None]) -> None:
         self._check = check

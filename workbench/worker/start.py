@@ -66,21 +66,21 @@ def ask(place: Place, *messages: Message) -> list[_Answer] | None:
                     encode(msgspec.structs.replace(message, id=number)) for number, message in enumerate(messages, 1)
                 )
             )
-            return list(_answers_of(connection, len(messages)))
+            return list(_receive_answers(connection, len(messages)))
         except (OSError, FrameError, EOFError):
             return None
 
 
-def _answers_of(connection: socket.socket, wanted: int) -> Iterator[_Answer]:
+def _receive_answers(connection: socket.socket, remaining: int) -> Iterator[_Answer]:
     parser: Parser[_Answer] = Parser(_Answer)
-    while wanted:
+    while remaining:
         count = connection.recv_into(parser.room())
         if not count:
             raise EOFError
-        found = parser.received(count)
-        if found and found[0].id:  # events have none
-            wanted -= 1
-            yield found[0]
+        received = parser.received(count)
+        if received and received[0].id:  # events have none
+            remaining -= 1
+            yield received[0]
 
 
 def _answers(place: Place) -> bool:
@@ -89,7 +89,7 @@ def _answers(place: Place) -> bool:
 
 def scan() -> list[tuple[Place, Welcome, WorkerStatus]]:
     """The workers that answer, of whatever version; a socket of someone else is passed over."""
-    found = []
+    workers = []
     for place in all_places():
         try:
             answers = ask(place, Hello(client="list"), Status())
@@ -97,16 +97,16 @@ def scan() -> list[tuple[Place, Welcome, WorkerStatus]]:
             continue
         match answers:
             case [Welcome() as welcome, WorkerStatus() as status]:
-                found.append((place, welcome, status))
-    return found
+                workers.append((place, welcome, status))
+    return workers
 
 
 def stop_idle_on(device: str, except_for: Place) -> None:
     """Asks workers on a device to go, where they are idle, and waits until they are gone."""
     for place, _, status in scan():
-        theirs = status.info.device if status.info else status.device
-        same = "auto" in (device, theirs) or device == theirs
-        if place != except_for and same and not status.jobs:
+        worker_device = status.info.device if status.info else status.device
+        same_device = "auto" in (device, worker_device) or device == worker_device
+        if place != except_for and same_device and not status.jobs:
             match ask(place, Stop(when="idle")):
                 case [Done()]:
                     wait_gone(place)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
@@ -58,6 +59,15 @@ class Supervisor:
         """0 where none runs."""
         process = self._process
         return process.pid if process and process.returncode is None else 0
+
+    @property
+    def resident_memory(self) -> int:
+        """Bytes of memory that the process holds; 0 where the system does not say."""
+        try:
+            with open(f"/proc/{self.pid}/statm") as file:
+                return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        except (OSError, ValueError, IndexError):
+            return 0
 
     @property
     def alive(self) -> bool:
