@@ -105,10 +105,10 @@ def open_to_read(path: Path) -> OpenedFile:
         state = check_regular(path)
         try:
             return _open(path, state)
-        except UserError as sentence:
+        except UserError as error:
             if not state.may_have_changed(path):
                 raise
-            problem = sentence  # somebody began to write it meanwhile: then it is read under SQLite's locks
+            problem = error  # somebody began to write it meanwhile: then it is read under SQLite's locks
     raise problem
 
 

@@ -202,12 +202,12 @@ async def run_step(client: WorkerClient, submit: Submit, on_change: Callable[[in
     `on_change` is called with the number when the session has news of the step. Raises UserError where the
     worker refuses, and where it is gone before the step is over.
     """
-    news = asyncio.Event()
+    changed = asyncio.Event()
     previous_listener = client.on_event
 
     def notify(event: WorkerStatus | Changed) -> None:
         if isinstance(event, Changed):
-            news.set()
+            changed.set()
         if previous_listener:
             previous_listener(event)
 
@@ -215,7 +215,7 @@ async def run_step(client: WorkerClient, submit: Submit, on_change: Callable[[in
     try:
         step = (await client.request(submit)).step
         with SessionReader(submit.session) as reader:
-            await _follow(client, reader, step, news, on_change)
+            await _follow(client, reader, step, changed, on_change)
         return step
     finally:
         client.on_event = previous_listener
@@ -225,14 +225,14 @@ async def _follow(
     client: WorkerClient,
     reader: SessionReader,
     step: int,
-    news: asyncio.Event,
+    changed: asyncio.Event,
     on_change: Callable[[int], None] | None,
 ) -> None:
     seen_revision = -1
     seen_version = -1
     while True:
-        gone = client.closed.is_set()  # before looking: what it wrote last counts
-        news.clear()
+        worker_gone = client.closed.is_set()  # before looking: what it wrote last counts
+        changed.clear()
         version = reader.data_version()
         if version != seen_version:
             seen_version = version
@@ -249,9 +249,9 @@ async def _follow(
                     f"step {step} is over, but {unwritten.reason}; its result is kept in the worker's memory, and is "
                     f"written as soon as that is possible"
                 )
-        if gone:
+        if worker_gone:
             raise UserError(f"the worker ended before step {step} was done: {NO_WORKER.partition(': ')[2]}")
-        waits = [asyncio.ensure_future(news.wait()), asyncio.ensure_future(client.closed.wait())]
+        waits = [asyncio.ensure_future(changed.wait()), asyncio.ensure_future(client.closed.wait())]
         try:
             await asyncio.wait(waits, timeout=POLL, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -60,8 +60,8 @@ def main() -> None:
             finally:
                 with suppress(FileNotFoundError):
                     place.socket.unlink()
-    except UserError as sentence:
-        log.error("%s", sentence)
+    except UserError as error:
+        log.error("%s", error)
         sys.exit(2)
 
 

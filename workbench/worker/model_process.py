@@ -92,8 +92,8 @@ class Runner:
             status = "cancelled"
         except PipeClosed:
             raise
-        except UserError as sentence:
-            status, error = "failed", str(sentence)
+        except UserError as problem:
+            status, error = "failed", str(problem)
         except Exception as defect:
             log.exception("%s failed", job.experiment)
             status, error = "failed", engines.internal_error(defect)
@@ -125,8 +125,8 @@ class Runner:
             answer.views = [to_builtins(view, _array_in_message) for view in report.views.values()]
         except Cancelled:
             answer.replaced = True
-        except UserError as sentence:
-            answer.error = str(sentence)
+        except UserError as problem:
+            answer.error = str(problem)
         except Exception as defect:
             log.exception("the peek %s failed", job.experiment)
             answer.error = engines.internal_error(defect)
@@ -185,13 +185,13 @@ def main() -> None:
     threading.Thread(target=_exit_with_control, args=(end,), daemon=True).start()
     pipe: Pipe[ToModel] = Pipe(end, ToModel)
 
-    def tell(stage: str, detail: str, fraction: float | None, seconds_left: float | None) -> None:
+    def send_stage(stage: str, detail: str, fraction: float | None, seconds_left: float | None) -> None:
         pipe.send(Stage(stage=stage, detail=detail, fraction=fraction, seconds_left=seconds_left))
 
     try:
-        engine = engines.engine_factory(options.lab)(options.model, options.device, options.dtype, tell)
-    except UserError as sentence:
-        pipe.send(LoadFailed(reason=str(sentence)))
+        engine = engines.engine_factory(options.lab)(options.model, options.device, options.dtype, send_stage)
+    except UserError as problem:
+        pipe.send(LoadFailed(reason=str(problem)))
         sys.exit(1)
     except Exception as defect:
         log.exception("the model can't be loaded")
