@@ -91,11 +91,11 @@ with socket.socket(socket.AF_UNIX) as line:
 
 async def test_a_front_that_leaves_right_after_asking_leaves_no_ghost(worker: Open, session: str) -> None:
     from workbench.worker.client import WorkerSpec
-    from workbench.worker.place import place_of
+    from workbench.worker.worker_files import worker_files
 
     client = await worker()
     await until(client, lambda status: status.stage == "ready")
-    place = place_of(WorkerSpec("fake")).socket
+    place = worker_files(WorkerSpec("fake")).socket
     for number in range(12):
         _, writer = await asyncio.open_unix_connection(str(place))
         writer.write(encode(ask_for(session, f"{number}")))

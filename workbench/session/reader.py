@@ -24,7 +24,16 @@ from workbench.session.format import ARTIFACT_VERSION, CHUNK, MAX_JSON, STACK_VE
 from workbench.session.owner import may_run, this_process
 from workbench.session.prompt_sets import restore_prompt_sets
 from workbench.session.readable_file import ReadableFile, as_time, decode_texts, fresh_read
-from workbench.session.records import LOST, ArtifactRow, NoteRow, PinRow, StepArtifact, StepRecord, StepRow, ViewRow
+from workbench.session.records import (
+    LOST_ERROR,
+    ArtifactRow,
+    NoteRow,
+    PinRow,
+    StepArtifact,
+    StepRecord,
+    StepRow,
+    ViewRow,
+)
 from workbench.views import AnyView
 
 _OWNER_CHECKED = 2.0
@@ -124,7 +133,7 @@ class SessionReader(ReadableFile):
         values["edits"] = [self._json(spec, f"an edit of step {step}") for (spec,) in edits]
         values["status"] = self._status(values["status"], values.pop("owner"))
         if values["status"] == "lost":
-            values["error"] = values["error"] or LOST
+            values["error"] = values["error"] or LOST_ERROR
         values["replayable"] = bool(values["replayable"])
         values["created"] = as_time(values["created"]) or 0.0
         values["started"], values["finished"] = as_time(values["started"]), as_time(values["finished"])
@@ -279,7 +288,7 @@ class SessionReader(ReadableFile):
         started, finished = as_time(named.pop("started")), as_time(named.pop("finished"))
         named["status"] = self._status(named["status"], named.pop("owner"))
         if named["status"] == "lost":
-            named["error"] = named["error"] or LOST
+            named["error"] = named["error"] or LOST_ERROR
         named["seconds"] = None if started is None or finished is None else max(0.0, finished - started)
         named["created"] = as_time(named["created"]) or 0.0
         return self._convert(named, StepRow, "a step")

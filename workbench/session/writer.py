@@ -23,7 +23,7 @@ from workbench.session import artifacts, store
 from workbench.session.encode import encode_views
 from workbench.session.owner import may_run
 from workbench.session.prompt_sets import extract_prompt_sets
-from workbench.session.records import FINISHED, LOST, Status
+from workbench.session.records import FINISHED, LOST_ERROR, Status
 from workbench.session.submission import Submission
 from workbench.session.update import Update
 from workbench.session.writable_file import WritableFile
@@ -182,7 +182,7 @@ class SessionWriter(WritableFile):
                 if (step not in active if owner == self._owner else not may_run(owner))
             ]
             for step in lost:
-                store.put_end(connection, step, "lost", LOST)
+                store.put_end(connection, step, "lost", LOST_ERROR)
                 store.bump(connection, step)
         return lost
 

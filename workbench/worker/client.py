@@ -15,7 +15,6 @@ import msgspec
 from workbench.errors import UserError
 from workbench.session.reader import SessionReader
 from workbench.session.records import FINISHED
-from workbench.worker.place import Place, WorkerSpec, check_peer, check_socket, package_version, place_of
 from workbench.worker.protocol import (
     PROTOCOL_VERSION,
     Changed,
@@ -34,6 +33,14 @@ from workbench.worker.protocol import (
 )
 from workbench.worker.start import ask, scan, start_worker, wait_gone
 from workbench.worker.wire import FrameError, decode, encode, read_frame
+from workbench.worker.worker_files import (
+    WorkerFiles,
+    WorkerSpec,
+    check_peer,
+    check_socket,
+    package_version,
+    worker_files,
+)
 
 __all__ = ["WorkerClient", "WorkerSpec", "connect", "list_workers", "log_path", "run_step", "stop_workers"]
 
@@ -134,27 +141,27 @@ async def connect(
     `options` are further arguments of a control process that has to be started (tests give another lab).
     Raises UserError: no worker, and none is to be started, a socket that is not ours, a busy worker of another version.
     """
-    place = await asyncio.to_thread(place_of, spec)
-    connection = await _dial(place, client)
+    files = await asyncio.to_thread(worker_files, spec)
+    connection = await _dial(files, client)
     if connection and _other_version(connection):
-        await _replace(connection, place)
+        await _replace(connection, files)
         connection = None
     if connection:
         return connection
     if not start:
         raise UserError(f"no worker runs for the model {spec.model!r}")
     await asyncio.to_thread(start_worker, spec, options)
-    connection = await _dial(place, client)
+    connection = await _dial(files, client)
     if not connection:
-        raise UserError(f"the worker was started and is gone again: see {place.log}")
+        raise UserError(f"the worker was started and is gone again: see {files.log}")
     return connection
 
 
-async def _dial(place: Place, client: str) -> WorkerClient | None:
-    if not check_socket(place.socket):
+async def _dial(files: WorkerFiles, client: str) -> WorkerClient | None:
+    if not check_socket(files.socket):
         return None
     try:
-        reader, writer = await asyncio.open_unix_connection(str(place.socket))
+        reader, writer = await asyncio.open_unix_connection(str(files.socket))
     except OSError:
         return None
     peer: socket.socket = writer.get_extra_info("socket")
@@ -177,7 +184,7 @@ def _other_version(connection: WorkerClient) -> bool:
     return (connection.welcome.protocol, connection.welcome.version) != (PROTOCOL_VERSION, package_version())
 
 
-async def _replace(connection: WorkerClient, place: Place) -> None:
+async def _replace(connection: WorkerClient, files: WorkerFiles) -> None:
     """Asks a worker of another version to go. Raises UserError where it is busy."""
     pid, version = connection.welcome.pid, connection.welcome.version or "unknown"
     try:
@@ -189,7 +196,7 @@ async def _replace(connection: WorkerClient, place: Place) -> None:
         ) from None
     finally:
         await connection.close()
-    if not await asyncio.to_thread(wait_gone, place):
+    if not await asyncio.to_thread(wait_gone, files):
         raise UserError(f"the worker of version {version} (process {pid}) does not end: end it with `kill {pid}`")
 
 
@@ -276,14 +283,14 @@ async def stop_workers(pid: int | None = None, when: Literal["now", "idle"] = "n
 
 
 def _stop(pid: int | None, when: Literal["now", "idle"]) -> list[int]:
-    targets = [(place, welcome.pid) for place, welcome, _ in scan() if pid in (None, welcome.pid)]
+    targets = [(files, welcome.pid) for files, welcome, _ in scan() if pid in (None, welcome.pid)]
     if pid is not None and not targets:
         raise UserError(f"there is no worker with the process number {pid}: `workbench ps` lists them")
-    for place, worker_pid in targets:
-        match ask(place, Stop(when=when)):
+    for files, worker_pid in targets:
+        match ask(files, Stop(when=when)):
             case [Refused(reason=reason)]:
                 raise UserError(reason)
-        if not wait_gone(place):
+        if not wait_gone(files):
             raise UserError(f"the worker {worker_pid} does not end: end it with `kill {worker_pid}`")
     return [worker_pid for _, worker_pid in targets]
 
@@ -291,16 +298,16 @@ def _stop(pid: int | None, when: Literal["now", "idle"]) -> list[int]:
 def log_path(spec: WorkerSpec | None = None, pid: int | None = None) -> Path:
     """A worker's log: of `spec`, of the process `pid`, or the one written last. Raises UserError if there is none."""
     if spec is not None:
-        path = place_of(spec).log
+        path = worker_files(spec).log
         if path.exists():
             return path
         raise UserError(f"no worker for the model {spec.model!r} has written a log yet")
     if pid is not None:
-        for place, welcome, _ in scan():
+        for files, welcome, _ in scan():
             if welcome.pid == pid:
-                return place.log
+                return files.log
         raise UserError(f"there is no worker with the process number {pid}: `workbench ps` lists them")
-    logs = sorted(place_of(WorkerSpec()).socket.parent.glob("*.log"), key=lambda log: log.stat().st_mtime)
+    logs = sorted(worker_files(WorkerSpec()).socket.parent.glob("*.log"), key=lambda log: log.stat().st_mtime)
     if not logs:
         raise UserError("no worker has written a log yet")
     return logs[-1]

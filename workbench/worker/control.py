@@ -28,7 +28,6 @@ from workbench.worker.messages import (
     Stage,
     Started,
 )
-from workbench.worker.place import WorkerSpec, package_version
 from workbench.worker.protocol import (
     JobState,
     PeekAnswer,
@@ -39,6 +38,7 @@ from workbench.worker.protocol import (
 from workbench.worker.stage import StageTracker
 from workbench.worker.step_writer import StepWriter
 from workbench.worker.supervisor import Supervisor
+from workbench.worker.worker_files import WorkerSpec, package_version
 from workbench.worker.writer_thread import WriterThread
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ import msgspec
 
 from workbench import paths
 from workbench.files import cache_bytes
-from workbench.worker.place import WorkerSpec
+from workbench.worker.worker_files import WorkerSpec
 
 STAGES = ("starting", "finding", "downloading", "converting", "importing", "loading")
 

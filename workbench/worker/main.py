@@ -21,9 +21,9 @@ from workbench.errors import UserError
 from workbench.worker import requests
 from workbench.worker.connection import Connection
 from workbench.worker.control import Control
-from workbench.worker.place import Place, WorkerSpec, check_peer, check_socket, place_of
 from workbench.worker.protocol import Message
 from workbench.worker.supervisor import DEFAULT_LAB
+from workbench.worker.worker_files import WorkerFiles, WorkerSpec, check_peer, check_socket, worker_files
 
 log = logging.getLogger("workbench.control")
 
@@ -48,26 +48,26 @@ def main() -> None:
     try:
         idle = options.idle_seconds if options.idle_seconds is not None else settings.load().idle_minutes * 60
         spec = WorkerSpec(options.model, options.device, options.dtype).canonical()
-        place = place_of(spec)
-        life = _take_life_lock(place)
-        if life is None:
+        files = worker_files(spec)
+        life_lock = _take_life_lock(files)
+        if life_lock is None:
             log.info("another worker has this place")
             return
-        with life:
-            listening = _bind(place)
+        with life_lock:
+            listening = _bind(files)
             try:
-                asyncio.run(_run(spec, place, listening, options.lab, idle, options.cancel_seconds))
+                asyncio.run(_run(spec, files, listening, options.lab, idle, options.cancel_seconds))
             finally:
                 with suppress(FileNotFoundError):
-                    place.socket.unlink()
+                    files.socket.unlink()
     except UserError as error:
         log.error("%s", error)
         sys.exit(2)
 
 
-def _take_life_lock(place: Place) -> IO[str] | None:
+def _take_life_lock(files: WorkerFiles) -> IO[str] | None:
     """The lock that this worker holds for its life; None where another lives."""
-    file = place.life_lock.open("a+")
+    file = files.life_lock.open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -76,23 +76,23 @@ def _take_life_lock(place: Place) -> IO[str] | None:
     return file
 
 
-def _bind(place: Place) -> socket.socket:
+def _bind(files: WorkerFiles) -> socket.socket:
     """The socket. One that a dead worker left goes: who holds the life lock is the only one to put it there."""
-    if check_socket(place.socket):
-        place.socket.unlink()
+    if check_socket(files.socket):
+        files.socket.unlink()
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        listening.bind(str(place.socket))
+        listening.bind(str(files.socket))
     except OSError as error:
         raise UserError(
-            f"no socket can be made at {place.socket}: {error}; set WORKBENCH_RUNTIME to a shorter path on a local disk"
+            f"no socket can be made at {files.socket}: {error}; set WORKBENCH_RUNTIME to a shorter path on a local disk"
         ) from None
     listening.listen(64)
     return listening
 
 
 async def _run(
-    spec: WorkerSpec, place: Place, listening: socket.socket, lab: str, idle: float, cancel_seconds: float
+    spec: WorkerSpec, files: WorkerFiles, listening: socket.socket, lab: str, idle: float, cancel_seconds: float
 ) -> None:
     loop = asyncio.get_running_loop()
     control = Control(spec, lab, idle, cancel_seconds)
@@ -114,7 +114,7 @@ async def _run(
         await control.serve(Connection(reader, writer, answer))
 
     server = await asyncio.start_unix_server(serve, sock=listening)
-    tasks = [loop.create_task(control.watch()), loop.create_task(_watch_log(place))]
+    tasks = [loop.create_task(control.watch()), loop.create_task(_watch_log(files))]
     log.info("worker %d for %s on %s in %s", os.getpid(), spec.model, spec.device, spec.dtype)
     try:
         await control.stopped.wait()
@@ -128,19 +128,19 @@ async def _run(
         assert not heavy, f"the control process imported {heavy}"
 
 
-async def _watch_log(place: Place) -> None:
+async def _watch_log(files: WorkerFiles) -> None:
     while True:
         await asyncio.sleep(30)
-        rotate(place)
+        rotate(files)
 
 
-def rotate(place: Place) -> None:
+def rotate(files: WorkerFiles) -> None:
     """Standard output of both processes goes to the log: it is copied and emptied, never moved."""
     try:
-        if place.log.stat().st_size <= MAX_LOG:
+        if files.log.stat().st_size <= MAX_LOG:
             return
-        with place.log.open("r+b") as file:
-            place.log.with_suffix(".log.1").write_bytes(file.read()[-MAX_LOG:])
+        with files.log.open("r+b") as file:
+            files.log.with_suffix(".log.1").write_bytes(file.read()[-MAX_LOG:])
             file.truncate(0)
     except OSError as error:
         log.warning("the log could not be shortened: %s", error)

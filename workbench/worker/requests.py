@@ -12,7 +12,6 @@ from workbench.session.submission import Submission, make_submission
 from workbench.worker.connection import Connection
 from workbench.worker.control import Control
 from workbench.worker.jobs import Job
-from workbench.worker.place import package_version
 from workbench.worker.protocol import (
     Attach,
     Cancel,
@@ -31,6 +30,7 @@ from workbench.worker.protocol import (
     Submitted,
     Welcome,
 )
+from workbench.worker.worker_files import package_version
 
 
 async def handle(control: Control, front: Connection, message: Message) -> Message | None:
@@ -56,30 +56,30 @@ async def handle(control: Control, front: Connection, message: Message) -> Messa
         case Attach():
             return await _attach(control, front, message)
         case Note():
-            session = _session(message.session)
+            session = _real_path(message.session)
             await control.writer_thread.do(session, lambda writer: writer.note(message.text, message.step))
-            _changed(control, session, message.step or 0)
+            _announce_change(control, session, message.step or 0)
         case Pin():
-            session = _session(message.session)
+            session = _real_path(message.session)
             await control.writer_thread.do(
                 session, lambda writer: writer.pin(message.unit, message.name, message.remove)
             )
-            _changed(control, session, 0)
+            _announce_change(control, session, 0)
         case KeepStack():
             check_stack_name(message.name)
-            session = _session(message.session)
+            session = _real_path(message.session)
             await control.writer_thread.do(
                 session, lambda writer: writer.keep_stack(message.name, message.entries, message.remove)
             )
-            _changed(control, session, 0)
+            _announce_change(control, session, 0)
         case RemoveArtifact():
-            session = _session(message.session)
+            session = _real_path(message.session)
             await control.writer_thread.do(session, lambda writer: writer.remove_artifact(message.kind, message.name))
-            _changed(control, session, 0)
+            _announce_change(control, session, 0)
         case Rename():
-            session = _session(message.session)
+            session = _real_path(message.session)
             await control.writer_thread.do(session, lambda writer: writer.rename(message.title))
-            _changed(control, session, 0)
+            _announce_change(control, session, 0)
     return Done()
 
 
@@ -93,8 +93,8 @@ def _stop(control: Control, message: Stop) -> Message:
 async def _submit(control: Control, front: Connection, message: Submit) -> Message:
     if control.stopped.is_set():
         raise UserError("the worker is stopping: run it again to start another")
-    session = _session(message.session)
-    submission = await _submission(
+    session = _real_path(message.session)
+    submission = await _checked_submission(
         control,
         message,
         session=session,
@@ -111,11 +111,11 @@ async def _submit(control: Control, front: Connection, message: Submit) -> Messa
 
 
 async def _peek(control: Control, front: Connection, message: Peek) -> None:
-    submission = await _submission(control, message, session=message.session, again=message.step)
+    submission = await _checked_submission(control, message, session=message.session, again=message.step)
     control.enqueue(Job(submission, client=front, peek=message.id, slot=message.slot))
 
 
-async def _submission(control: Control, message: Submit | Peek, **more: Any) -> Submission:
+async def _checked_submission(control: Control, message: Submit | Peek, **more: Any) -> Submission:
     """The request as a checked submission. Raises UserError for what could never run."""
     return await asyncio.to_thread(
         make_submission,
@@ -129,7 +129,7 @@ async def _submission(control: Control, message: Submit | Peek, **more: Any) -> 
 
 
 def _cancel(control: Control, message: Cancel) -> Message:
-    job = control.jobs.find(_session(message.session), message.step)
+    job = control.jobs.find(_real_path(message.session), message.step)
     if job is None:
         raise UserError(f"step {message.step} does not run here, and does not wait")
     control.cancel(job)
@@ -137,19 +137,19 @@ def _cancel(control: Control, message: Cancel) -> Message:
 
 
 async def _attach(control: Control, front: Connection, message: Attach) -> Message:
-    session = _session(message.session)
+    session = _real_path(message.session)
     front.sessions[session] = message.session
     await control.writer_thread.mark_lost(session)
     return Done()
 
 
-def _session(path: str) -> str:
+def _real_path(path: str) -> str:
     """One name for one file."""
     if not os.path.isabs(path) or "\0" in path:
         raise UserError(f"a session is named by its absolute path, and {path!r} is none")
     return os.path.realpath(path)
 
 
-def _changed(control: Control, session: str, step: int) -> None:
+def _announce_change(control: Control, session: str, step: int) -> None:
     for connection in control.connections:
         connection.send_change(session, step, 0)

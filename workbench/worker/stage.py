@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from workbench.worker.estimates import Estimates
-from workbench.worker.place import WorkerSpec
+from workbench.worker.worker_files import WorkerSpec
 
 
 class StageTracker:

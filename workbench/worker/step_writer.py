@@ -14,7 +14,7 @@ from workbench.session.submission import make_submission
 from workbench.session.update import Update
 from workbench.worker.jobs import Job, Part
 from workbench.worker.messages import PartBegan
-from workbench.worker.place import WorkerSpec
+from workbench.worker.worker_files import WorkerSpec
 from workbench.worker.writer_thread import WriterThread
 
 log = logging.getLogger("workbench.control")
