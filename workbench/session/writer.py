@@ -168,7 +168,7 @@ class SessionWriter(WritableFile):
             return store.bump(connection, step)
 
     def mark_lost(self, active: Collection[int] = ()) -> list[int]:
-        """Steps that wait or run in a process that is gone become `lost`; their numbers.
+        """Steps that wait or run in a process that is gone become `lost`. Returns their numbers.
 
         So do those whose owner is this very process and that are not among the `active` ones.
         """

@@ -151,7 +151,7 @@ class Control:
         self.broadcast_status()
 
     def front_gone(self, connection: Connection) -> None:
-        """Nobody waits for its peeks any more; files it read can become one."""
+        """Ends the peeks that nobody waits for any more, and settles the sessions that the front read into one file each."""
         for job in self.jobs.of_client(connection):
             if job.state != "running":
                 self._end_before_start(job)

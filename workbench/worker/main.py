@@ -1,4 +1,4 @@
-"""The control process from its start to its end: one per place, a private socket, a log that stays small.
+"""The control process from its start to its end: one for each WorkerSpec, a private socket, a log that stays small.
 
 python -m workbench.worker.main --model M --device D --dtype T
 """

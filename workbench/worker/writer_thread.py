@@ -157,7 +157,7 @@ class WriterThread:
             self._queue.put(lambda: self._write_pending(key))
 
     def prepare(self) -> None:
-        """Import what the first request needs, before it comes."""
+        """Import what the first request needs, ahead of it."""
         self._queue.put(_prepare)
 
     def settle(self, sessions: list[str]) -> None:
