@@ -151,7 +151,7 @@ class Control:
         self.broadcast_status()
 
     def front_gone(self, connection: Connection) -> None:
-        """Ends the peeks that nobody waits for any more, and settles the sessions that the front read into one file each."""
+        """Ends the peeks that nobody waits for any more, and makes each session that the front read one file again."""
         for job in self.jobs.of_client(connection):
             if job.state != "running":
                 self._end_before_start(job)
