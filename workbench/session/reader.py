@@ -91,11 +91,10 @@ class SessionReader(ReadableFile):
     @fresh_read
     def find(self, words: Sequence[str]) -> list[int]:
         """The steps that have every word in experiment, prompt, edits, sentences or notes; the first eight count."""
-        patterns = [re.sub(r"([\\%_])", r"\\\1", word) for word in words[:8]] or [""]
+        escaped = [re.sub(r"([\\%_])", r"\\\1", word) for word in words[:8]] or [""]
+        patterns = [f"%{word}%" for word in escaped]
         with self._read() as connection:
-            return [
-                step for (step,) in connection.execute(query.find(len(patterns)), [f"%{word}%" for word in patterns])
-            ]
+            return [step for (step,) in connection.execute(query.find(len(patterns)), patterns)]
 
     @fresh_read
     def last_of(self, experiment: str) -> int | None:
