@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.conftest import make_folders, share_model, stop_processes_of
 from workbench.settings import Settings
 from workbench.tui.app import WorkbenchApp
-from workbench.worker.place import WorkerSpec
+from workbench.worker.worker_files import WorkerSpec
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / ".github" / "pictures"

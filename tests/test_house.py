@@ -17,7 +17,7 @@ from tests.lab.labs import PROMPT, tiny_lab
 from tests.tui.fakes import FakeClient, screen, until, workbench
 from workbench.api import OpenedLab
 from workbench.experiments import experiments
-from workbench.session.submission import submission
+from workbench.session.submission import make_submission
 
 # --- imports --------------------------------------------------------------------------------------
 
@@ -126,7 +126,7 @@ def loudness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_a_new_experiment_is_found_checked_and_called_by_what_it_is_about(loudness: None) -> None:
     assert list(experiments())[-1] == "loudness"
-    asked = submission("loudness", {"read": PROMPT, "who": "L1.N2"}, [])
+    asked = make_submission("loudness", {"read": PROMPT, "who": "L1.N2"}, [])
     assert asked.command == f"workbench run loudness --read '{PROMPT}' --who L1.N2"
     assert not asked.long
 

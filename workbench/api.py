@@ -1,8 +1,8 @@
 """The Python API: the experiments of the terminal from a notebook, with NumPy arrays as results.
 
 lab = open_lab("default", session="capitals.db")
-found = lab.predict(prompt="The capital of France is", edits=["L12.N345=0"])
-found.headline, found.scalars["kl"], found.arrays
+result = lab.predict(prompt="The capital of France is", edits=["L12.N345=0"])
+result.headline, result.scalars["kl"], result.arrays
 
 def double(activation, context):               # a copy; a tensor or an array of its shape comes back
     return activation * 2
@@ -16,24 +16,23 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench.artifacts.direction import Direction, direction_names
+from workbench.artifacts.direction import direction_names
 from workbench.edits import Edit, Function
-from workbench.errors import Cancelled, UserError
 from workbench.experiments import experiment, experiments
 from workbench.model_info import ModelInfo
 from workbench.params import PROMPT_SET, Params, fields
 from workbench.report import NextStep, Report
 from workbench.session.directions import resolve_directions
-from workbench.session.submission import Submission, read_edits, submission, without_baskets
+from workbench.session.report_sink import SessionSink
+from workbench.session.submission import Submission, expand_baskets, make_submission, read_edits
 from workbench.session.typed_sets import read_sets
 from workbench.view_arrays import view_arrays
 from workbench.views import AnyView
@@ -42,14 +41,10 @@ if TYPE_CHECKING:
     from workbench.lab import Lab
     from workbench.lab.cache import Cache
     from workbench.lab.editing import PythonEdit
-    from workbench.session.update import Update
     from workbench.session.writer import SessionWriter
 
 EditLike = str | Edit | tuple[str, Callable[[Any, Any], Any]]
 """`L12.N345=0`, an edit object, or units and a Python function `(activation, context) -> activation`"""
-
-PUBLISH_EVERY = 0.25
-"""seconds between two writings of a running step"""
 
 
 def open_lab(
@@ -84,7 +79,7 @@ def open_lab(
 
 @dataclass(frozen=True)
 class Result:
-    """What an experiment found."""
+    """The results of an experiment."""
 
     headline: str
     scalars: dict[str, float | None]
@@ -133,10 +128,10 @@ class OpenedLab:
 
         stack = self._stack(edits)
         values, names = read_sets(experiment(name).params, params, str(self.session or ""))
-        asked = submission(
+        submission = make_submission(
             name,
-            _plain(experiment(name).params, values),
-            _plain_edits(stack),
+            _builtin_params(experiment(name).params, values),
+            _without_functions(stack),
             session=str(self.session or ""),
             info=self.info,
             model=self.info.ref,
@@ -144,21 +139,18 @@ class OpenedLab:
             names=names,
         )
         stack = [
-            PythonEdit(edit, given.call) if isinstance(given, PythonEdit) and isinstance(edit, Function) else edit
-            for given, edit in zip(stack, asked.edits, strict=True)
+            PythonEdit(edit, original.call) if isinstance(original, PythonEdit) and isinstance(edit, Function) else edit
+            for original, edit in zip(stack, submission.edits, strict=True)
         ]
-        step = self._begin(asked)
-        sink = _Sink(self._writer, step, seed, self.info, asked.directions)
+        sink = self._sink(submission, seed)
         report = Report(sink)
         try:
-            execute(self._lab, name, asked.params, stack, seed, report, asked.directions)
+            execute(self._lab, name, submission.params, stack, seed, report, submission.directions)
         except BaseException as error:
-            for part, said in sink.open.items():
-                self._end(part, said, error)
-            self._end(step, report, error)
+            sink.end(report, error)
             raise
-        self._end(step, report, None)
-        return Result(report.headline, report.scalars, report.views, report.notes, report.next_steps, step)
+        sink.end(report)
+        return Result(report.headline, report.scalars, report.views, report.notes, report.next_steps, sink.step)
 
     def cache(
         self,
@@ -172,7 +164,7 @@ class OpenedLab:
         from workbench.lab.cache import cache
 
         stack = self._stack(edits)
-        directions = resolve_directions(direction_names(_plain_edits(stack)), str(self.session or ""))
+        directions = resolve_directions(direction_names(_without_functions(stack)), str(self.session or ""))
         job = self._lab.job(stack, directions=directions)
         return cache(job, prompts, sites, job.edits, chat)
 
@@ -213,123 +205,32 @@ class OpenedLab:
 
     def _stack(self, edits: Sequence[EditLike] | EditLike) -> list[Edit | PythonEdit]:
         single = isinstance(edits, str | Edit) or (isinstance(edits, tuple) and len(edits) == 2 and callable(edits[1]))
-        given: Any = [edits] if single else edits
+        edit_list: Any = [edits] if single else edits
         stack: list[Edit | PythonEdit] = []
-        for edit in given:
+        for edit in edit_list:
             if isinstance(edit, str):
                 session = str(self.session or "")
-                stack += without_baskets(read_edits([edit], session, self.info), session)
+                stack += expand_baskets(read_edits([edit], session, self.info), session)
             elif isinstance(edit, tuple):
                 stack.append(_python_edit(*edit))
             else:
                 stack.append(edit)
         return stack
 
-    def _begin(self, asked: Submission) -> int | None:
+    def _sink(self, submission: Submission, seed: int) -> SessionSink:
+        """Where the run's report goes; with a session, its step has begun."""
         if not self._writer:
-            return None
+            return SessionSink(None, None, seed, self.info, {}, submission.directions)
         from workbench.worker.engine import versions
 
-        step = self._writer.submit(asked)
-        self._writer.start(step, self.info, versions())
-        return step
-
-    def _end(self, step: int | None, report: Report, error: BaseException | None) -> None:
-        if self._writer is None or step is None:
-            return
-        if error is None:
-            self._writer.apply(step, _update(report), "done")
-        elif isinstance(error, Cancelled | KeyboardInterrupt):
-            self._writer.apply(step, _update(report), "cancelled")
-        else:
-            said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-            self._writer.apply(step, _update(report), "failed", said)
+        step = self._writer.submit(submission)
+        sink = SessionSink(self._writer, step, seed, self.info, versions(), submission.directions)
+        self._writer.start(step, self.info, sink.versions)
+        return sink
 
 
-@dataclass
-class _Sink:
-    """Where a report goes: into the session, at most four times a second; Ctrl+C is the cancel."""
-
-    writer: SessionWriter | None
-    step: int | None
-    seed: int
-    info: ModelInfo
-    directions: Mapping[str, Direction]
-    """that the step came with"""
-    open: dict[int, Report] = field(default_factory=dict)
-    """parts that have begun and are not done, by their steps"""
-    published: float = field(default_factory=time.monotonic)
-
-    def changed(self, report: Report) -> None:
-        now = time.monotonic()
-        if self.writer and self.step is not None and now - self.published >= PUBLISH_EVERY:
-            self.published = now
-            self.writer.apply(self.step, _update(report))
-
-    def streamed(self, report: Report) -> None:
-        self.changed(report)
-
-    def between_batches(self, report: Report) -> None:
-        return
-
-    def part(self, experiment_name: str, params: dict[str, Any], edits: Sequence[Edit]) -> _PartSink:
-        """A step under this one."""
-        if self.writer is None or self.step is None:
-            return _PartSink(None, None, self.seed, self.info, {})
-        from workbench.worker.engine import versions
-
-        asked = submission(
-            experiment_name,
-            params,
-            edits,
-            info=self.info,
-            model=self.info.ref,
-            seed=self.seed,
-            directions=self.directions,
-        )
-        step = self.writer.submit(asked, parent=self.step, origin="part")
-        self.writer.start(step, self.info, versions())
-        return _PartSink(self.writer, step, self.seed, self.info, {}, whole=self)
-
-
-@dataclass
-class _PartSink(_Sink):
-    """Of a part of a step."""
-
-    whole: _Sink | None = None
-
-    def changed(self, report: Report) -> None:
-        if self.whole and self.step is not None:
-            self.whole.open[self.step] = report
-        super().changed(report)
-
-    def done(self, report: Report) -> None:
-        if self.writer and self.step is not None:
-            self.writer.apply(self.step, _update(report), "done")
-            if self.whole:
-                self.whole.open.pop(self.step, None)
-
-
-def _update(report: Report) -> Update:
-    """What is new in a report since the last one."""
-    from workbench.session.encode import encode_views
-    from workbench.session.update import Update
-
-    views = encode_views(report.views, set(report.dirty))
-    report.dirty.clear()
-    return Update(
-        headline=report.headline,
-        scalars=report.scalars,
-        progress=report.progress,
-        remarks=report.notes,
-        next_steps=report.next_steps,
-        views=views,
-        artifacts=report.artifacts,
-    )
-
-
-def _plain_edits(stack: Sequence[Edit | PythonEdit]) -> list[Edit]:
-    """As data: Python edits without their functions."""
+def _without_functions(stack: Sequence[Edit | PythonEdit]) -> list[Edit]:
+    """Edits as data: Python edits without their functions."""
     from workbench.lab.editing import PythonEdit
 
     return [edit.edit if isinstance(edit, PythonEdit) else edit for edit in stack]
@@ -345,8 +246,8 @@ def _python_edit(units: str, call: Callable[[Any, Any], Any]) -> PythonEdit:
     return PythonEdit(Function(units, source), call)
 
 
-def _plain(params: type[Params], values: Mapping[str, Any]) -> dict[str, Any]:
-    """A notebook's values as the parameters want them."""
+def _builtin_params(params: type[Params], values: Mapping[str, Any]) -> dict[str, Any]:
+    """A notebook's values as an experiment's parameters take them: plain data."""
     sets = {field.name for field in fields(params) if field.kind is PROMPT_SET}
     return {name: _rows(value) if name in sets else _builtin(value) for name, value in values.items()}
 

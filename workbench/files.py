@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and folders that one process writes at a time."""
+"""Files that exist whole or not at all, and folders that one process writes at a time."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from workbench.errors import UserError
 
 
 def write_whole(file: Path, data: bytes) -> None:
-    """`data` as this file, safe from a power cut: beside it first, then in its place. Raises OSError."""
-    part = _part(file)
+    """`data` as this file, safe from a power cut: written beside it, then renamed into place. Raises OSError."""
+    partial = _partial_path(file)
     try:
-        with open(part, "wb") as stream:
+        with open(partial, "wb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        part.replace(file)
+        partial.replace(file)
     finally:
-        part.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
     sync_folder(file.parent)
 
 
@@ -35,17 +35,17 @@ def sync_folder(folder: Path) -> None:
 
 
 def cache_bytes(file: Path, data: bytes) -> None:
-    """Remembers what can be found out again; a cache that can't be written is no reason to fail."""
-    part = _part(file)
+    """Caches what can be computed again; a cache that can't be written is no reason to fail."""
+    partial = _partial_path(file)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data)
-        part.replace(file)
+        partial.write_bytes(data)
+        partial.replace(file)
     except OSError:
         return
 
 
-def _part(file: Path) -> Path:
+def _partial_path(file: Path) -> Path:
     return file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
 
 

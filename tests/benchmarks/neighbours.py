@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.benchmarks.measure import Results, median
-from workbench.worker.cores import SLEEPING
+from workbench.worker.cores import PASSIVE_WAIT
 
 SECONDS, ROUNDS = 2.0, 8
 CHILD = """
@@ -17,12 +17,12 @@ import os, sys, time
 import torch
 from workbench.lab.finding.source import resolve
 from workbench.lab.model import load_lab
-from workbench.worker.cores import yield_to_keys
+from workbench.worker.cores import use_batch_scheduling
 from workbench.worker.engine import limit_threads
 
 if sys.argv[1] != "plain":
     limit_threads()
-    yield_to_keys()
+    use_batch_scheduling()
 hf = load_lab(resolve("default"), "cpu").model.hf
 ids = torch.randint(0, 40000, (2, 256), generator=torch.Generator().manual_seed(0))
 
@@ -40,9 +40,9 @@ for line in sys.stdin:
     print(tokens / (time.perf_counter() - start), flush=True)
 """
 KINDS = {
-    "ours": SLEEPING,
+    "ours": PASSIVE_WAIT,
     "plain": {},
-    "one thread": {**SLEEPING, "OMP_NUM_THREADS": "1"},
+    "one thread": {**PASSIVE_WAIT, "OMP_NUM_THREADS": "1"},
 }
 
 

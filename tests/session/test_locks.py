@@ -19,7 +19,7 @@ import pytest
 
 from tests.conftest import ROOT
 from workbench.errors import UserError
-from workbench.session.opening import journal
+from workbench.session.opening import wal_path
 from workbench.session.reader import SessionReader
 from workbench.session.writer import SessionWriter
 
@@ -91,7 +91,7 @@ def test_a_second_reader_costs_the_first_one_nothing(session: Path) -> None:
         assert front.says("first.count()") == "3"
         front.do("SessionReader(path).close()")
         worker.do("w.close()")
-        assert journal(session).exists()  # somebody reads: it is emptied, never deleted
+        assert wal_path(session).exists()  # somebody reads: it is emptied, never deleted
         worker.do("w = SessionWriter(path); w.add_step('predict', {})")
         assert front.says("first.count()") == "4"
         assert front.says("first.step(4).experiment") == "predict"
@@ -101,7 +101,7 @@ def test_any_tool_may_look_while_a_worker_writes_and_reads(session: Path) -> Non
     with player(session) as worker:
         worker.do("w = SessionWriter(path); w.add_step('predict', {})")
         worker.do("SessionReader(path).close()")  # the basket of a step that names it
-        log = journal(session)
+        log = wal_path(session)
         before = os.stat(log).st_ino
         assert any_tool(session) == 3
         assert os.stat(log).st_ino == before
@@ -133,7 +133,7 @@ def test_a_log_deleted_by_hand_loses_nothing(session: Path) -> None:
         writer.add_step("predict", {})
         front.do("r = SessionReader(path)")
         assert front.says("r.count()") == "3"
-        journal(session).unlink()
+        wal_path(session).unlink()
         writer.add_step("predict", {})
         writer.finish(4, "done")
         assert front.says("r.count()") == "4"

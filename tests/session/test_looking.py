@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from workbench.errors import UserError
-from workbench.session import asking, query
+from workbench.session import query, readable_file
 from workbench.session.encode import MAX_ARRAY, array_bytes, decode_view
 from workbench.session.places import summarise
 from workbench.session.reader import SessionReader
@@ -195,7 +195,7 @@ def test_views_and_triggers_are_not_opened(session: Path) -> None:
 
 
 def test_a_table_that_never_ends(session: Path, monkeypatch) -> None:
-    monkeypatch.setattr(asking, "PATIENCE", 0.3)
+    monkeypatch.setattr(readable_file, "TIME_LIMIT", 0.3)
     change(
         session,
         "DROP TABLE step",
@@ -206,7 +206,7 @@ def test_a_table_that_never_ends(session: Path, monkeypatch) -> None:
 
 
 def test_a_question_that_takes_too_long_is_given_up(session: Path, monkeypatch) -> None:
-    monkeypatch.setattr(asking, "PATIENCE", 0.2)
+    monkeypatch.setattr(readable_file, "TIME_LIMIT", 0.2)
     with SessionReader(session) as reader:
         monkeypatch.setattr(
             query,

@@ -283,9 +283,9 @@ def test_the_fingerprint_comes_later(own_folders: Path) -> None:
         step = writer.add_step("predict", {})
         writer.start(step, INFO)
         assert reader.step(step).fingerprint == ""
-        writer.identify(known, time.time() + 1)
+        writer.set_fingerprint(known, time.time() + 1)
         assert reader.step(step).fingerprint == ""  # an earlier row may be of other weights
-        writer.identify(known, since)
+        writer.set_fingerprint(known, since)
         assert reader.step(step).fingerprint == "f" * 64
         assert reader.model() == known
 

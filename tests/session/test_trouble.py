@@ -17,10 +17,11 @@ import pytest
 from workbench.edits import Entry, Scale, SetTo
 from workbench.errors import UserError
 from workbench.session import format as session_format
-from workbench.session import opening, schema, writer
+from workbench.session import opening, schema, writable_file
 from workbench.session.reader import SessionReader
 from workbench.session.submission import read_edits
-from workbench.session.writer import CannotWrite, SessionMoved, SessionWriter
+from workbench.session.writable_file import CannotWrite, SessionMoved
+from workbench.session.writer import SessionWriter
 from workbench.views import AnyView, Lines, Series
 
 
@@ -48,7 +49,8 @@ def test_a_full_disk(session: Path) -> None:
 LIMITED = """
 import resource, sys, signal
 from tests.session.test_trouble import large
-from workbench.session.writer import CannotWrite, SessionWriter
+from workbench.session.writable_file import CannotWrite
+from workbench.session.writer import SessionWriter
 writer = SessionWriter(sys.argv[1])
 step = writer.add_step("predict", {})
 resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, resource.RLIM_INFINITY))
@@ -148,7 +150,7 @@ def two_versions(monkeypatch) -> Iterator[None]:
     def stars(db) -> None:
         db.execute("ALTER TABLE step ADD COLUMN stars INTEGER DEFAULT 0")
 
-    for module in (session_format, opening, writer):
+    for module in (session_format, opening, writable_file):
         monkeypatch.setattr(module, "SCHEMA_VERSION", NEXT)
     yield
     schema.migrations._migrations[:] = known
@@ -243,7 +245,7 @@ def test_a_file_that_takes_its_place_is_left_alone(session: Path, own_folders: P
         shutil.move(other, session)
         old.finish(step, "done")
         assert old.recovered
-        assert not opening.journal(session).exists()
+        assert not opening.wal_path(session).exists()
         with pytest.raises(SessionMoved, match="was replaced by another file"):
             old.add_step("predict", {})
         with SessionReader(session) as reader:

@@ -25,7 +25,6 @@ from workbench.session.writer import SessionWriter
 from workbench.settings import Settings
 from workbench.tui.app import WorkbenchApp
 from workbench.views import Heatmap, Lines, Scalars, Series, Table, TokenRow, Tokens, to_builtins
-from workbench.worker.place import WorkerSpec
 from workbench.worker.protocol import (
     Attach,
     Cancel,
@@ -41,6 +40,7 @@ from workbench.worker.protocol import (
     Submitted,
     WorkerStatus,
 )
+from workbench.worker.worker_files import WorkerSpec
 
 INFO = ModelInfo(
     name="SmolLM2-135M-Instruct (from Q4_1)", ref="default", fingerprint="abcdef012345",

@@ -12,7 +12,7 @@ from workbench.errors import UserError
 from workbench.report import Progress
 from workbench.settings import Settings
 from workbench.tui.app import WorkbenchApp
-from workbench.worker.place import WorkerSpec
+from workbench.worker.worker_files import WorkerSpec
 
 
 async def asked(pilot, *keys):

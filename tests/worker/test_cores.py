@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.worker.conftest import Open, until
-from workbench.worker.cores import SLEEPING, allowed_cores
+from workbench.worker.cores import PASSIVE_WAIT, allowed_cores
 
 
 def tree(root: Path, groups: str, **files: str) -> Path:
@@ -62,14 +62,14 @@ def test_so_does_the_affinity() -> None:
 @pytest.mark.parametrize("own", ["", "ACTIVE"])
 async def test_the_model_process_sleeps_while_it_waits(worker: Open, monkeypatch: pytest.MonkeyPatch, own: str) -> None:
     """Without anything in the user's environment; what is there counts."""
-    for name in SLEEPING:
+    for name in PASSIVE_WAIT:
         monkeypatch.delenv(name, raising=False)
     if own:
         monkeypatch.setenv("OMP_WAIT_POLICY", own)
     status = await until(await worker(), lambda status: status.stage == "ready")
     environment = Path(f"/proc/{status.model_pid}/environ").read_text().split("\0")
     assert f"OMP_WAIT_POLICY={own or 'PASSIVE'}" in environment
-    assert (f"GOMP_SPINCOUNT={SLEEPING['GOMP_SPINCOUNT']}" in environment) == (not own)
+    assert (f"GOMP_SPINCOUNT={PASSIVE_WAIT['GOMP_SPINCOUNT']}" in environment) == (not own)
     assert os.sched_getscheduler(status.model_pid) == os.SCHED_BATCH
     assert os.sched_getscheduler(status.pid) == os.SCHED_OTHER
     assert os.getpriority(os.PRIO_PROCESS, status.model_pid) == os.getpriority(os.PRIO_PROCESS, 0)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from workbench.session.submission import submission
+from workbench.session.submission import make_submission
 from workbench.worker.jobs import Job, Jobs
 
 
 def step(number: int, long: bool = False) -> Job:
-    asked = submission("sweep" if long else "predict", {}, [])
-    return Job(asked, session="s", step=number)
+    submission = make_submission("sweep" if long else "predict", {}, [])
+    return Job(submission, session="s", step=number)
 
 
 def peek(slot: str, client: object = None) -> Job:
-    return Job(submission("predict", {}, []), client=client, peek=1, slot=slot)
+    return Job(make_submission("predict", {}, []), client=client, peek=1, slot=slot)
 
 
 def numbers(jobs: list[Job]) -> list[int]:
@@ -70,8 +70,8 @@ def test_when_the_process_is_gone_what_had_not_begun_waits_again_in_order() -> N
         jobs.add(step(number))
     inside = jobs.next_to_send()
     inside[0].state = "running"
-    inside[2].told = True  # cancelled before it began
+    inside[2].end_reported = True  # cancelled before it began
     jobs.add(step(5))
-    assert numbers(jobs.process_gone()) == [1, 2]
+    assert numbers(jobs.process_ended()) == [1, 2]
     assert numbers(list(jobs)) == [3, 5]
     assert all(job.state == "queued" for job in jobs)

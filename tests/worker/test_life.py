@@ -25,9 +25,9 @@ from workbench.worker import client as fronts
 from workbench.worker import main as control_main
 from workbench.worker import start
 from workbench.worker.client import WorkerSpec, connect, list_workers, log_path, run_step, stop_workers
-from workbench.worker.place import Place, place_of
 from workbench.worker.protocol import Attach, Done, Hello, Refused, Request, Status, Stop, Welcome, WorkerStatus
 from workbench.worker.wire import LENGTH, decode, encode, read_frame
+from workbench.worker.worker_files import WorkerFiles, worker_files
 
 
 async def test_stages_and_seconds_left(worker: Open) -> None:
@@ -107,10 +107,10 @@ async def test_sigterm_ends_it_cleanly(worker: Open, session: str) -> None:
     os.kill(status.pid, signal.SIGTERM)
     async with asyncio.timeout(10):
         await client.closed.wait()
-    assert await asyncio.to_thread(start.wait_gone, place_of(WorkerSpec("fake")))
+    assert await asyncio.to_thread(start.wait_gone, worker_files(WorkerSpec("fake")))
     assert row(session, step).status == "cancelled"
     assert "Traceback" not in log_path(WorkerSpec("fake")).read_text()
-    assert not place_of(WorkerSpec("fake")).socket.exists()
+    assert not worker_files(WorkerSpec("fake")).socket.exists()
 
 
 async def test_kill_9_of_the_control_process(worker: Open, session: str, own_folders: Path) -> None:
@@ -189,7 +189,7 @@ def listening(path: Path, mode: int = 0o600) -> socket.socket:
 
 
 async def test_a_stale_socket_is_replaced(worker: Open) -> None:
-    path = place_of(WorkerSpec("fake")).socket
+    path = worker_files(WorkerSpec("fake")).socket
     listening(path).close()
     assert path.exists()
     client = await worker()
@@ -198,7 +198,7 @@ async def test_a_stale_socket_is_replaced(worker: Open) -> None:
 
 @pytest.mark.parametrize("how", ["mode", "owner", "file"])
 async def test_a_foreign_socket_is_refused(own_folders: Path, how: str) -> None:
-    path = place_of(WorkerSpec("fake")).socket
+    path = worker_files(WorkerSpec("fake")).socket
     if how == "file":
         path.write_text("no socket")
     else:
@@ -222,8 +222,8 @@ async def test_a_foreign_folder_is_refused(own_folders: Path) -> None:
 
 
 async def test_another_users_worker_is_refused(own_folders: Path, monkeypatch) -> None:
-    found = listening(place_of(WorkerSpec("fake")).socket)
-    monkeypatch.setattr("workbench.worker.place.peer_uid", lambda _: 12345)
+    found = listening(worker_files(WorkerSpec("fake")).socket)
+    monkeypatch.setattr("workbench.worker.worker_files.peer_uid", lambda _: 12345)
     with pytest.raises(UserError, match="another user"):
         await connect(WorkerSpec("fake"))
     found.close()
@@ -235,14 +235,14 @@ async def test_another_users_worker_is_refused(own_folders: Path, monkeypatch) -
 class OldWorker:
     """Speaks only what never changes, as version 0.0.1."""
 
-    def __init__(self, place: Place, busy: bool) -> None:
-        self.place, self.busy = place, busy
+    def __init__(self, files: WorkerFiles, busy: bool) -> None:
+        self.files, self.busy = files, busy
         self.stopped = asyncio.Event()
 
     async def __aenter__(self) -> OldWorker:
-        self.life = self.place.life_lock.open("a+")
+        self.life = self.files.life_lock.open("a+")
         fcntl.flock(self.life, fcntl.LOCK_EX)
-        self.server = await asyncio.start_unix_server(self.serve, sock=listening(self.place.socket))
+        self.server = await asyncio.start_unix_server(self.serve, sock=listening(self.files.socket))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -267,7 +267,7 @@ class OldWorker:
             await writer.drain()
             if isinstance(message, Stop) and not self.busy:
                 self.server.close()
-                self.place.socket.unlink()
+                self.files.socket.unlink()
                 self.life.close()
                 self.stopped.set()
                 break
@@ -275,14 +275,14 @@ class OldWorker:
 
 
 async def test_an_idle_worker_of_another_version_is_replaced(worker: Open) -> None:
-    async with OldWorker(place_of(WorkerSpec("fake")), busy=False) as old:
+    async with OldWorker(worker_files(WorkerSpec("fake")), busy=False) as old:
         client = await worker()
         assert old.stopped.is_set()
         assert client.welcome.version != "0.0.1"
 
 
 async def test_a_busy_worker_of_another_version_is_a_sentence(worker: Open) -> None:
-    async with OldWorker(place_of(WorkerSpec("fake")), busy=True):
+    async with OldWorker(worker_files(WorkerSpec("fake")), busy=True):
         with pytest.raises(UserError, match=f"another version .0.0.1, process {os.getpid()}. is at work"):
             await worker()
         assert [status.version for status in await asyncio.to_thread(list_workers)] == ["0.0.1"]
@@ -340,7 +340,7 @@ async def test_pings_are_answered_beside_a_long_write(worker: Open, session: str
 async def test_a_front_that_does_not_read_delays_nobody(worker: Open, session: str) -> None:
     client = await worker()
     await until(client, lambda status: status.stage == "ready")
-    _, writer = await asyncio.open_unix_connection(str(place_of(WorkerSpec("fake")).socket), limit=1024)
+    _, writer = await asyncio.open_unix_connection(str(worker_files(WorkerSpec("fake")).socket), limit=1024)
     writer.write(encode(Hello(id=1)) + encode(Attach(id=2, session=session)))
     writer.write(b"".join(encode(Status(id=number)) for number in range(3, 100_003)))
     step = await run_step(client, ask_for(session, "batches:20:0.02"))
@@ -355,7 +355,7 @@ async def test_a_front_that_does_not_read_delays_nobody(worker: Open, session: s
 async def test_garbage_on_the_socket_closes_that_line_only(worker: Open, session: str) -> None:
     client = await worker()
     for data in (b"\xff" * 100, b"GET / HTTP/1.1\r\n\r\n", encode(Status())[:-1]):
-        reader, writer = await asyncio.open_unix_connection(str(place_of(WorkerSpec("fake")).socket))
+        reader, writer = await asyncio.open_unix_connection(str(worker_files(WorkerSpec("fake")).socket))
         writer.write(data)
         writer.write_eof()
         await asyncio.wait_for(reader.read(), 5)
@@ -368,27 +368,29 @@ async def test_garbage_on_the_socket_closes_that_line_only(worker: Open, session
 
 
 def test_the_log_stays_small(own_folders: Path, monkeypatch) -> None:
-    place = Place(own_folders / "run" / "x.sock")
-    place.log.write_text("a\n" * 100)
-    control_main.rotate(place)
-    assert place.log.stat().st_size == 200
+    files = WorkerFiles(own_folders / "run" / "x.sock")
+    files.log.write_text("a\n" * 100)
+    control_main.rotate(files)
+    assert files.log.stat().st_size == 200
     monkeypatch.setattr(control_main, "MAX_LOG", 100)
-    with place.log.open("a") as output:
-        control_main.rotate(place)
+    with files.log.open("a") as output:
+        control_main.rotate(files)
         output.write("next")
-    assert place.log.read_text() == "next"
-    assert place.log.with_suffix(".log.1").stat().st_size == 100
+    assert files.log.read_text() == "next"
+    assert files.log.with_suffix(".log.1").stat().st_size == 100
 
 
 def test_folders_are_named_the_same_from_anywhere(own_folders: Path, monkeypatch) -> None:
     (own_folders / "model").mkdir()
     monkeypatch.chdir(own_folders)
     assert (
-        place_of(WorkerSpec("./model")) == place_of(WorkerSpec("model")) == place_of(WorkerSpec(f"{own_folders}/model"))
+        worker_files(WorkerSpec("./model"))
+        == worker_files(WorkerSpec("model"))
+        == worker_files(WorkerSpec(f"{own_folders}/model"))
     )
     assert WorkerSpec("org/name").canonical().model == "org/name"
     assert WorkerSpec("").canonical() == WorkerSpec()
-    assert place_of(WorkerSpec("org/name")) != place_of(WorkerSpec("org/name", dtype="float16"))
+    assert worker_files(WorkerSpec("org/name")) != worker_files(WorkerSpec("org/name", dtype="float16"))
 
 
 @pytest.mark.parametrize("module", ["workbench.worker.control", "workbench.worker.main", "workbench.worker.client"])

@@ -19,7 +19,7 @@ from tests.conftest import wait_until
 from tests.session.test_locks import any_tool
 from tests.worker.conftest import Open, ask_for, row, until, until_row
 from workbench.errors import UserError
-from workbench.session.opening import journal
+from workbench.session.opening import wal_path
 from workbench.session.reader import SessionReader
 from workbench.session.writer import SessionWriter
 from workbench.worker import client as fronts
@@ -36,7 +36,7 @@ async def run_step(client: fronts.WorkerClient, submit: Submit) -> int:
 async def at_rest(session: str) -> None:
     """The worker has let go of the session: its log is in the file."""
     await asyncio.to_thread(
-        wait_until, lambda: not journal(Path(session)).exists() or not journal(Path(session)).stat().st_size
+        wait_until, lambda: not wal_path(Path(session)).exists() or not wal_path(Path(session)).stat().st_size
     )
 
 
@@ -63,7 +63,7 @@ async def test_the_basket_costs_no_finished_step(worker: Open, session: str) -> 
     await client.request(Pin(session=session, unit="L1.N2"))
     units = Submit(session=session, experiment="activations", params={"prompt": "x", "units": "basket"})
     await run_step(client, units)
-    log = journal(Path(session))
+    log = wal_path(Path(session))
     before = os.stat(log).st_ino
     assert any_tool(Path(session)) == 2
     assert os.stat(log).st_ino == before, "another program deleted the log of a session that is written"
@@ -91,11 +91,11 @@ with socket.socket(socket.AF_UNIX) as line:
 
 async def test_a_front_that_leaves_right_after_asking_leaves_no_ghost(worker: Open, session: str) -> None:
     from workbench.worker.client import WorkerSpec
-    from workbench.worker.place import place_of
+    from workbench.worker.worker_files import worker_files
 
     client = await worker()
     await until(client, lambda status: status.stage == "ready")
-    place = place_of(WorkerSpec("fake")).socket
+    place = worker_files(WorkerSpec("fake")).socket
     for number in range(12):
         _, writer = await asyncio.open_unix_connection(str(place))
         writer.write(encode(ask_for(session, f"{number}")))

@@ -1,4 +1,5 @@
-"""Artifacts: what a step makes and later steps use. One file a kind; files that begin with _ hold what kinds share.
+"""Artifacts: what a step makes and later steps use. One file for each kind; files that begin with _ are
+shared by kinds.
 
 `kinds()` finds them by their `KIND`: adding one is adding a file. Small artifacts (directions, prompt sets) lie in the
 session file, once, by their hash; large ones in a folder of their own, written whole or not at all: in the cache where
@@ -29,7 +30,7 @@ def kinds() -> dict[str, Kind]:
         for file in pkgutil.iter_modules(__path__)
         if not file.name.startswith("_")
     )
-    return {kind.name: kind for kind in sorted((module.KIND for module in modules), key=lambda each: each.name)}
+    return {kind.name: kind for kind in sorted((module.KIND for module in modules), key=lambda kind: kind.name)}
 
 
 def list_artifacts() -> list[Artifact]:
@@ -37,20 +38,26 @@ def list_artifacts() -> list[Artifact]:
     return [artifact for kind in kinds().values() for artifact in kind.listed()]
 
 
-def find_artifact(known: Sequence[Artifact], name: str, kind: str = "") -> Artifact:
-    """One of `known` by its name (`@` before it or not). Raises UserError naming the ones there are.
+def find_artifact(artifacts: Sequence[Artifact], name: str, kind: str = "") -> Artifact:
+    """One of `artifacts` by its name (with or without `@`).
 
-    Also where the name stands for one thing here and for another there.
+    Raises UserError: for a name that none has, listing the names, and for a name of different artifacts.
     """
-    plain = name.removeprefix("@")
-    among = [each for each in known if each.name and kind in ("", each.kind)]
-    named = [each for each in among if each.name == plain]
-    if len({each.kind for each in named}) > 1:
-        raise UserError(f"{plain!r} is a {' and a '.join(each.kind for each in named)}: say which with --kind")
-    if not named:
-        there = ", ".join(dict.fromkeys(each.name for each in among))
-        raise UserError(f"there is no artifact {plain!r}: " + (f"there are {there}" if there else "none is stored yet"))
-    if len({each.hash for each in named}) > 1:
-        places = ", ".join(dict.fromkeys(each.path for each in named))
-        raise UserError(f"{plain!r} is another {named[0].kind} in each of {places}: name a session with --session")
-    return named[0]
+    bare_name = name.removeprefix("@")
+    candidates = [artifact for artifact in artifacts if artifact.name and kind in ("", artifact.kind)]
+    matches = [artifact for artifact in candidates if artifact.name == bare_name]
+    if len({artifact.kind for artifact in matches}) > 1:
+        raise UserError(
+            f"{bare_name!r} is a {' and a '.join(artifact.kind for artifact in matches)}: say which with --kind"
+        )
+    if not matches:
+        names = ", ".join(dict.fromkeys(artifact.name for artifact in candidates))
+        raise UserError(
+            f"there is no artifact {bare_name!r}: " + (f"there are {names}" if names else "none is stored yet")
+        )
+    if len({artifact.hash for artifact in matches}) > 1:
+        places = ", ".join(dict.fromkeys(artifact.path for artifact in matches))
+        raise UserError(
+            f"{bare_name!r} is another {matches[0].kind} in each of {places}: name a session with --session"
+        )
+    return matches[0]

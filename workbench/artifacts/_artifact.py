@@ -51,9 +51,9 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
         """SHA-256 of kind, spec and array, hex: the same content has the same hash in every session."""
         digest = hashlib.sha256(msgspec.json.encode([self.kind, self.spec], order="sorted"))
         if self.array is not None:
-            plain = np.ascontiguousarray(self.array, dtype=self.array.dtype.newbyteorder("<"))
-            digest.update(f"{plain.dtype.name}{plain.shape}".encode())
-            digest.update(plain.tobytes())
+            little_endian = np.ascontiguousarray(self.array, dtype=self.array.dtype.newbyteorder("<"))
+            digest.update(f"{little_endian.dtype.name}{little_endian.shape}".encode())
+            digest.update(little_endian.tobytes())
         return digest.hexdigest()
 
 
@@ -68,10 +68,10 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Facts = list[tuple[str, str]]
-"""what there is to say of an artifact: names and values, to be read"""
+"""what a user sees of an artifact: names and values"""
 
 
-def _nothing() -> int:
+def _prune_nothing() -> int:
     return 0
 
 
@@ -85,7 +85,7 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """deletes one that was listed. Raises UserError, also where it is being written"""
     facts: Callable[[Artifact, Content | None], Facts]
     """what it holds; the content is given where it lies in a session. Raises UserError"""
-    prune: Callable[[], int] = _nothing
+    prune: Callable[[], int] = _prune_nothing
     """deletes what killed builds left in the user's folders; the bytes freed"""
     in_session: bool = False
     """small enough to lie in the session file; a session only remembers the others"""

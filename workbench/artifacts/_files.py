@@ -21,7 +21,7 @@ def file_named(folder: Path, suffixes: Sequence[str], name: str) -> Path | None:
 
 def list_files(kind: str, folder: Path, suffixes: Sequence[str], hash_of: Callable[[Path], str]) -> list[Artifact]:
     """Newest first; a file for which `hash_of` raises UserError has that sentence as its problem."""
-    listed = []
+    artifacts = []
     for file in files_in(folder, suffixes):
         stat = file.stat()
         digest = problem = ""
@@ -29,7 +29,7 @@ def list_files(kind: str, folder: Path, suffixes: Sequence[str], hash_of: Callab
             digest = hash_of(file)
         except UserError as error:
             problem = str(error)
-        listed.append(
+        artifacts.append(
             Artifact(
                 kind=kind,
                 name=file.stem,
@@ -40,7 +40,7 @@ def list_files(kind: str, folder: Path, suffixes: Sequence[str], hash_of: Callab
                 problem=problem,
             )
         )
-    return sorted(listed, key=lambda each: -each.created)
+    return sorted(artifacts, key=lambda artifact: -artifact.created)
 
 
 def remove_file(artifact: Artifact) -> None:

@@ -29,38 +29,38 @@ def write_folder(root: Path, artifact: Artifact, write: Callable[[Path], None]) 
     Returns it with hash, size, time and path. Raises UserError where the name is taken, or being built, and what
     `write` raises; then nothing is left.
     """
-    place = root / artifact.name
+    target = root / artifact.name
     building = root / f".{artifact.name}.building"
-    taken = UserError(f"there is a {artifact.kind} {artifact.name!r} already: choose another name, or remove it")
-    if place.exists():
-        raise taken
+    name_taken = UserError(f"there is a {artifact.kind} {artifact.name!r} already: choose another name, or remove it")
+    if target.exists():
+        raise name_taken
     building.mkdir(parents=True, exist_ok=True)
     with FolderLock(building):
         try:
             for path in building.iterdir():
                 _delete(path)  # what a killed build left
             write(building)
-            whole = msgspec.structs.replace(
-                artifact, hash=_content_hash(building), bytes=size_of(building), created=time.time(), path=str(place)
+            written = msgspec.structs.replace(
+                artifact, hash=_content_hash(building), bytes=size_of(building), created=time.time(), path=str(target)
             )
-            write_whole(building / HEAD, msgspec.json.format(msgspec.json.encode(whole)))
+            write_whole(building / HEAD, msgspec.json.format(msgspec.json.encode(written)))
             _sync(building)
-            if place.exists():  # another build was faster
-                raise taken
-            building.rename(place)
+            if target.exists():  # another build was faster
+                raise name_taken
+            building.rename(target)
             sync_folder(root)
         except OSError as error:
             shutil.rmtree(building, ignore_errors=True)
-            raise UserError(f"{place} cannot be written: {error.strerror}") from None
+            raise UserError(f"{target} cannot be written: {error.strerror}") from None
         except BaseException:
             shutil.rmtree(building, ignore_errors=True)
             raise
-    return whole
+    return written
 
 
 def list_folders(root: Path, kind: str) -> list[Artifact]:
     """The artifacts of `root`, newest first; one that can't be read has a `problem`."""
-    listed = []
+    artifacts = []
     for folder in sorted(root.iterdir()) if root.is_dir() else []:
         if folder.name.startswith(".") or not (folder / HEAD).is_file():
             continue
@@ -70,8 +70,8 @@ def list_folders(root: Path, kind: str) -> list[Artifact]:
         except (OSError, msgspec.DecodeError) as error:
             problem = f"{folder / HEAD} cannot be read: {error}"
             artifact = Artifact(kind=kind, name=folder.name, hash="", path=str(folder), problem=problem)
-        listed.append(artifact)
-    return sorted(listed, key=lambda each: -each.created)
+        artifacts.append(artifact)
+    return sorted(artifacts, key=lambda artifact: -artifact.created)
 
 
 def remove_folder(artifact: Artifact) -> None:
@@ -116,8 +116,8 @@ def _content_hash(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in _files(folder):
         with open(path, "rb") as stream:
-            inside = hashlib.file_digest(stream, "sha256").hexdigest()
-        digest.update(f"{path.relative_to(folder)}\0{inside}\0".encode())
+            file_hash = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest.update(f"{path.relative_to(folder)}\0{file_hash}\0".encode())
     return digest.hexdigest()
 
 

@@ -102,15 +102,15 @@ def read_direction(name: str) -> Direction:
     """A direction from its file. Raises UserError where there is none, naming the ones there are."""
     file = direction_file(name)
     if file is None:
-        there = sorted({file.stem for file in files_in(directions_dir(), SUFFIXES)})
-        known = f"there are {', '.join('@' + each for each in there)}" if there else "there is none yet"
-        raise UserError(f"there is no direction @{name} in {directions_dir()}: {known}")
-    return _checked(name, file)
+        names = sorted({file.stem for file in files_in(directions_dir(), SUFFIXES)})
+        hint = f"there are {', '.join('@' + name for name in names)}" if names else "there is none yet"
+        raise UserError(f"there is no direction @{name} in {directions_dir()}: {hint}")
+    return _read_checked(name, file)
 
 
-def _checked(name: str, file: Path) -> Direction:
+def _read_checked(name: str, file: Path) -> Direction:
     """Raises UserError for a file that holds none."""
-    vector = _read(file)
+    vector = _read_vector(file)
     if vector.ndim != 1:
         raise UserError(f"{file} has shape {vector.shape}: a direction is one vector of numbers")
     if not np.isfinite(vector).all() or not vector.any():
@@ -119,31 +119,31 @@ def _checked(name: str, file: Path) -> Direction:
 
 
 def keep_direction(name: str, file: Path, d_model: int | None = None) -> Path:
-    """Copies a direction's file to where `@name` is looked for; gives its place there.
+    """Copies a direction's file to where `@name` is looked for, and returns its path there.
 
     Raises UserError for a file that holds no direction, and for a name that stands for another one already.
     """
     if not _NAME.fullmatch(name) or NEURON_WEIGHTS.fullmatch(name):
         raise UserError(f"{name!r} is no name for a direction: letters, digits, _ . - after a letter, as in @refusal")
-    vector = _checked(name, file).numbers
+    vector = _read_checked(name, file).numbers
     if d_model is not None and len(vector) != d_model:
         raise UserError(f"{file} has {len(vector)} numbers: this model's directions have {d_model}")
-    there = direction_file(name)
-    if there is not None:
-        if np.array_equal(_read(there), vector):
-            return there
-        raise UserError(f"@{name} is another direction already ({there}): choose another name, or remove it")
+    existing = direction_file(name)
+    if existing is not None:
+        if np.array_equal(_read_vector(existing), vector):
+            return existing
+        raise UserError(f"@{name} is another direction already ({existing}): choose another name, or remove it")
     folder = directions_dir()
     folder.mkdir(parents=True, exist_ok=True)
-    kept = folder / f"{name}{file.suffix if file.suffix == '.safetensors' else '.npy'}"
-    if kept.suffix == ".npy":
-        np.save(kept, vector)
+    target = folder / f"{name}{file.suffix if file.suffix == '.safetensors' else '.npy'}"
+    if target.suffix == ".npy":
+        np.save(target, vector)
     else:
-        shutil.copyfile(file, kept)  # with what it says of its prompts
-    return kept
+        shutil.copyfile(file, target)  # with what it says of its prompts
+    return target
 
 
-def _read(file: Path) -> np.ndarray:
+def _read_vector(file: Path) -> np.ndarray:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
@@ -178,7 +178,7 @@ def _facts(artifact: Artifact, content: Content | None) -> Facts:
 
 KIND = Kind(
     name=NAME,
-    listed=lambda: list_files(NAME, directions_dir(), SUFFIXES, lambda file: _checked(file.stem, file).hash),
+    listed=lambda: list_files(NAME, directions_dir(), SUFFIXES, lambda file: _read_checked(file.stem, file).hash),
     remove=remove_file,
     facts=_facts,
     in_session=True,

@@ -46,16 +46,16 @@ def read_set(name: str) -> list[PromptRow]:
     """A set of the data folder by its name. Raises UserError where there is none, naming the ones there are."""
     file = file_named(prompts_dir(), SUFFIXES, name)
     if file is None:
-        there = [f"@{file.stem}" for file in files_in(prompts_dir(), SUFFIXES)]
-        known = f"there are {', '.join(there)}" if there else "there is none yet"
-        raise UserError(f"there is no prompt set @{name} in {prompts_dir()}: {known}")
+        names = [f"@{file.stem}" for file in files_in(prompts_dir(), SUFFIXES)]
+        hint = f"there are {', '.join(names)}" if names else "there is none yet"
+        raise UserError(f"there is no prompt set @{name} in {prompts_dir()}: {hint}")
     return read_prompts(file)
 
 
 def _facts(artifact: Artifact, content: Content | None) -> Facts:
     rows = rows_of(content) if content else read_set(artifact.name)
     facts = [("prompts", count(len(rows)))]
-    facts += [(f"prompt {at}", row.prompt) for at, row in enumerate(rows[:SHOWN], 1)]
+    facts += [(f"prompt {number}", row.prompt) for number, row in enumerate(rows[:SHOWN], 1)]
     return facts
 
 

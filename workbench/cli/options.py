@@ -43,7 +43,7 @@ def from_group(name: str, value: Any) -> Any:
 def worker_spec(settings: Settings, model: str | None, device: str | None, dtype: str | None) -> WorkerSpec:
     """The worker that is meant. Raises UserError for a device or dtype that has no such name."""
     from workbench.settings import Settings as SettingsType
-    from workbench.worker.place import WorkerSpec  # the client would bring numpy before the first paint
+    from workbench.worker.worker_files import WorkerSpec  # the client would bring numpy before the first paint
 
     flags = {
         "model": from_group("model", model) or settings.model,

@@ -19,7 +19,7 @@ from workbench.params import make_params
 from workbench.session.places import new_session_path
 from workbench.settings import Settings
 from workbench.worker import protocol
-from workbench.worker.place import WorkerSpec
+from workbench.worker.worker_files import WorkerSpec
 
 PROMPT = "The capital of France is"
 NEURON = "L24.N1005"

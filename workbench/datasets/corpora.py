@@ -5,7 +5,8 @@
     FOLDER          every text file in it
     org/name        a data set of the Hugging Face hub, streamed (org/name:config for one of several)
 
-A corpus' hash stands for the text of its documents in their order; for a streamed one for its address and revision.
+A corpus' hash is that of the text of its documents in their order; of a streamed one, that of its address and first
+documents.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
 
 @dataclass(frozen=True)
 class Corpus:
-    """Documents, in order, from the first, as often as wanted."""
+    """Documents in order; can be read from the first as often as needed."""
 
     info: CorpusInfo
     texts: Iterable[str]
@@ -42,23 +43,23 @@ class Corpus:
 
     def documents(self) -> Iterator[tuple[int, str]]:
         """Number and text of each document."""
-        which, n = self.shard
-        return ((number, text) for number, text in enumerate(self.texts) if number % n == which)
+        remainder, divisor = self.shard
+        return ((number, text) for number, text in enumerate(self.texts) if number % divisor == remainder)
 
 
 def open_corpus(spec: str) -> Corpus:
     """The corpus that `--corpus` names. Raises UserError for what is no text, too long a line, or empty."""
     spec = spec.strip()
     if spec in ("", "stdlib"):
-        return _held(
+        return _in_memory(
             "stdlib", "stdlib", standard_library(), "docstrings and documentation of the Python standard library"
         )
     path = Path(spec).expanduser()
     if path.is_dir():
-        return _held(path.resolve().name, str(path.resolve()), _folder(path), "")
+        return _in_memory(path.resolve().name, str(path.resolve()), _folder(path), "")
     if path.exists():
         texts = _jsonl(path) if path.suffix in (".jsonl", ".ndjson") else pieces(_read_text(path))
-        return _held(path.stem, str(path.resolve()), texts, "")
+        return _in_memory(path.stem, str(path.resolve()), texts, "")
     if _HUB_ID.fullmatch(spec) and not spec.startswith("."):
         return _hub(spec)
     raise UserError(
@@ -67,24 +68,24 @@ def open_corpus(spec: str) -> Corpus:
     )
 
 
-def _held(name: str, spec: str, texts: Iterable[str], note: str) -> Corpus:
+def _in_memory(name: str, spec: str, texts: Iterable[str], note: str) -> Corpus:
     """A corpus that fits in memory as text, hashed."""
-    kept = [text for text in texts if text.strip()]
-    if not kept:
+    documents = [text for text in texts if text.strip()]
+    if not documents:
         raise UserError(f"the corpus {spec} is empty: there is no text in it")
     digest = hashlib.sha256()
-    for text in kept:
-        raw = text.encode("utf-8", "surrogatepass")
-        digest.update(len(raw).to_bytes(8, "little") + raw)
+    for text in documents:
+        encoded = text.encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(8, "little") + encoded)
     info = CorpusInfo(
         name=name,
         spec=spec,
         hash=digest.hexdigest(),
-        documents=len(kept),
-        characters=sum(map(len, kept)),
+        documents=len(documents),
+        characters=sum(map(len, documents)),
         note=note,
     )
-    return Corpus(info, kept)
+    return Corpus(info, documents)
 
 
 # --- files ---------------------------------------------------------------------------------------------
@@ -122,10 +123,10 @@ def _jsonl(path: Path) -> Iterator[str]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            value = json.loads(line)
         except json.JSONDecodeError:
             raise UserError(f'{path}, line {count(number)}: not JSON; each line is an object with a "text"') from None
-        text = row.get("text") if isinstance(row, dict) else row
+        text = value.get("text") if isinstance(value, dict) else value
         if not isinstance(text, str):
             raise UserError(f'{path}, line {count(number)}: there is no "text" in it; each line needs one')
         yield text
@@ -140,16 +141,16 @@ def _folder(folder: Path) -> Iterator[str]:
     if not files:
         raise UserError(f"the folder {folder} is empty: there is no file in it")
     problem: UserError | None = None
-    found = False
-    for path in sorted(files, key=lambda path: hashlib.sha256(str(path.relative_to(folder)).encode()).digest()):
+    has_text = False
+    for file in sorted(files, key=lambda file: hashlib.sha256(str(file.relative_to(folder)).encode()).digest()):
         try:
-            texts = list(_jsonl(path)) if path.suffix in (".jsonl", ".ndjson") else list(pieces(_read_text(path)))
+            texts = list(_jsonl(file)) if file.suffix in (".jsonl", ".ndjson") else list(pieces(_read_text(file)))
         except UserError as error:
             problem = error
             continue
-        found = found or any(text.strip() for text in texts)
+        has_text = has_text or any(text.strip() for text in texts)
         yield from texts
-    if problem and not found:
+    if problem and not has_text:
         raise UserError(f"there is no text in the folder {folder}: {problem}")
 
 
@@ -179,18 +180,18 @@ class _Streamed:
         except UserError:
             raise
         except Exception as error:  # the hub, its cache and every data set's own code may fail in any way
-            said = str(error).strip().splitlines()
+            lines = str(error).strip().splitlines()
             raise UserError(
-                f"the data set {self.spec} cannot be read from the hub: {said[0] if said else type(error).__name__}"
+                f"the data set {self.spec} cannot be read from the hub: {lines[0] if lines else type(error).__name__}"
             ) from None
 
 
 def _hub(spec: str) -> Corpus:
     """Streamed; its identity is its address and its first documents, since the whole is not read before."""
     texts = _Streamed(spec)
-    first = list(islice(texts, 16))
-    if not first:
+    first_texts = list(islice(texts, 16))
+    if not first_texts:
         raise UserError(f"the data set {spec} has no text: its rows need a column named text")
-    digest = hashlib.sha256("\0".join([spec, *first]).encode("utf-8", "surrogatepass")).hexdigest()
+    digest = hashlib.sha256("\0".join([spec, *first_texts]).encode("utf-8", "surrogatepass")).hexdigest()
     name = spec.partition(":")[0].rpartition("/")[2]
     return Corpus(CorpusInfo(name=name, spec=spec, hash=digest, documents=0, note="streamed from the hub"), texts)

@@ -34,11 +34,11 @@ def read_prompts(path: Path) -> list[PromptRow]:
         raise UserError(f"the prompts in {path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text: byte {error.start} cannot be read") from None
-    lines = [(at, line) for at, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1) if line.strip()]
+    lines = [(number, line) for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1) if line.strip()]
     if not lines:
         raise UserError(f"there is no prompt in {path}: write one on each line")
     if path.suffix == ".jsonl" or lines[0][1].lstrip().startswith("{"):
-        return [_row(path, at, line) for at, line in lines]
+        return [_row(path, number, line) for number, line in lines]
     return [PromptRow(line) for _, line in lines]
 
 
@@ -48,15 +48,15 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
     foil: str = ""
 
 
-def _row(path: Path, at: int, line: str) -> PromptRow:
+def _row(path: Path, number: int, line: str) -> PromptRow:
     try:
-        found = msgspec.json.decode(line, type=_Line)
+        fields = msgspec.json.decode(line, type=_Line)
     except msgspec.DecodeError as error:
         problem = safe(str(error)).replace("Object", "the object")
         raise UserError(
-            f'{path}, line {at}: {problem}; a line is {{"prompt": "…", "answer": "…", "foil": "…"}}, '
+            f'{path}, line {number}: {problem}; a line is {{"prompt": "…", "answer": "…", "foil": "…"}}, '
             "and only prompt is required"
         ) from None
-    if not found.prompt:
-        raise UserError(f"{path}, line {at}: the prompt is empty")
-    return PromptRow(found.prompt, found.answer, found.foil)
+    if not fields.prompt:
+        raise UserError(f"{path}, line {number}: the prompt is empty")
+    return PromptRow(fields.prompt, fields.answer, fields.foil)

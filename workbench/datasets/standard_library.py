@@ -29,11 +29,11 @@ def standard_library() -> list[str]:
     """
     file = _cache_file()
     try:
-        kept = json.loads(file.read_bytes())
+        cached = json.loads(file.read_bytes())
     except (OSError, ValueError):
-        kept = None
-    if isinstance(kept, list) and kept and all(isinstance(text, str) for text in kept):
-        return kept
+        cached = None
+    if isinstance(cached, list) and cached and all(isinstance(text, str) for text in cached):
+        return cached
     documents = {piece for text in _texts() for piece in pieces(text)}
     ordered = sorted(documents, key=lambda text: hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
     cache_bytes(file, json.dumps(ordered).encode())

@@ -16,7 +16,7 @@ from workbench.session.format import MAX_JSON
 
 
 def put_uses(connection: sqlite3.Connection, step: int, uses: Sequence[Use]) -> None:
-    """What a step used or made; an artifact that is there already is not stored again. Raises UserError."""
+    """Stores what a step used or made; an artifact that the file has already is not stored again. Raises UserError."""
     for use in uses:
         digest = _put(connection, step, use)
         connection.execute(
@@ -26,13 +26,13 @@ def put_uses(connection: sqlite3.Connection, step: int, uses: Sequence[Use]) -> 
 
 
 def name_of(connection: sqlite3.Connection, digest: str) -> str:
-    """What an artifact is called in this session; empty for one that has no name, or is not here."""
+    """An artifact's name in this session; empty for one that has none, or that the session does not have."""
     row = connection.execute("SELECT name FROM artifact WHERE hash = ?", (digest,)).fetchone()
     return str(row[0]) if row else ""
 
 
 def remove_name(connection: sqlite3.Connection, kind: str, name: str) -> int:
-    """The name goes; so do the bytes, unless a step uses them. Gives the bytes freed. Raises UserError for no such."""
+    """Removes a name, and the bytes unless a step uses them. Returns the bytes freed. Raises UserError."""
     row = connection.execute("SELECT hash FROM artifact WHERE kind = ? AND name = ?", (kind, name)).fetchone()
     if row is None:
         raise UserError(f"there is no {kind} {name!r} in this session")
@@ -41,7 +41,7 @@ def remove_name(connection: sqlite3.Connection, kind: str, name: str) -> int:
 
 
 def prune(connection: sqlite3.Connection) -> int:
-    """Deletes what has no name and is used by no step; the bytes freed."""
+    """Deletes what has no name and is used by no step. Returns the bytes freed."""
     unused = connection.execute(
         "SELECT hash, array, bytes FROM artifact"
         " WHERE name = '' AND NOT EXISTS (SELECT 1 FROM step_artifact WHERE step_artifact.hash = artifact.hash)"
@@ -55,8 +55,8 @@ def prune(connection: sqlite3.Connection) -> int:
 
 def _put(connection: sqlite3.Connection, step: int, use: Use) -> str:
     content, digest = use.content, use.content.hash
-    there = connection.execute("SELECT 1 FROM artifact WHERE hash = ?", (digest,)).fetchone() is not None
-    if not there:
+    stored = connection.execute("SELECT 1 FROM artifact WHERE hash = ?", (digest,)).fetchone() is not None
+    if not stored:
         spec = msgspec.json.encode(content.spec)
         if len(spec) > MAX_JSON:
             raise UserError(f"the {content.kind} {use.name!r} is too large to be kept in a session")

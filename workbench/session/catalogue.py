@@ -14,21 +14,21 @@ from workbench.session.reader import SessionReader
 
 def all_artifacts(sessions: Iterable[Path]) -> list[Artifact]:
     """Those in folders, with the step that made them where one of the sessions knows it, then those in sessions."""
-    inside: list[Artifact] = []
+    in_sessions: list[Artifact] = []
     origins: dict[tuple[str, str], Artifact] = {}
     for path in sessions:
         for artifact in session_artifacts(path):
             if kinds()[artifact.kind].in_session:
-                inside.append(artifact)
+                in_sessions.append(artifact)
             else:
                 origins[artifact.kind, artifact.name] = artifact  # of several revisions the first: it comes last
-    folders = []
+    in_folders = []
     for artifact in list_artifacts():
         origin = origins.get((artifact.kind, artifact.name))
         if origin is not None and not artifact.session:
             artifact = msgspec.structs.replace(artifact, session=origin.session, step=origin.step)
-        folders.append(artifact)
-    return folders + inside
+        in_folders.append(artifact)
+    return in_folders + in_sessions
 
 
 def session_artifacts(path: Path) -> list[Artifact]:

@@ -19,34 +19,36 @@ def resolve_directions(names: Iterable[str], session: str, again: int | None = N
     `session` is the path of a session, of one that is not there yet, or empty. With `again`, a step of it that is run
     again, names stand for what that step recorded. Raises UserError for a name that stands for nothing.
     """
-    named = list(names)
-    if not named or not session or not os.path.exists(session):
-        return {name: read_direction(name) for name in named}
+    unresolved = list(names)
+    if not unresolved or not session or not os.path.exists(session):
+        return {name: read_direction(name) for name in unresolved}
     with SessionReader(session) as reader:
-        recorded = {use.name: use.hash for use in reader.artifacts_of(again) if use.kind == kind.NAME} if again else {}
-        return {name: _resolved(name, reader, recorded.get(name)) for name in named}
+        recorded_hashes = (
+            {use.name: use.hash for use in reader.artifacts_of(again) if use.kind == kind.NAME} if again else {}
+        )
+        return {name: _resolve(name, reader, recorded_hashes.get(name)) for name in unresolved}
 
 
-def _resolved(name: str, reader: SessionReader, recorded: str | None) -> Direction:
-    named = reader.artifact_named(kind.NAME, name)
-    chosen = recorded or named
-    if chosen is None:
+def _resolve(name: str, reader: SessionReader, recorded_hash: str | None) -> Direction:
+    current_hash = reader.artifact_named(kind.NAME, name)
+    digest = recorded_hash or current_hash
+    if digest is None:
         try:
             return read_direction(name)
         except UserError as error:
-            there = [f"@{row.name}" for row in reader.artifacts() if row.kind == kind.NAME and row.name]
-            raise UserError(f"{error}; in the session: {', '.join(there)}") from None if there else error
-    own = from_content(name, reader.content(chosen))
+            stored_names = [f"@{row.name}" for row in reader.artifacts() if row.kind == kind.NAME and row.name]
+            raise UserError(f"{error}; in the session: {', '.join(stored_names)}") from None if stored_names else error
+    direction = from_content(name, reader.content(digest))
     remark = ""
-    if named is not None and named != chosen:
+    if current_hash is not None and current_hash != digest:
         remark = f"@{name} is the direction that the step recorded: in this session the name stands for another by now"
-    elif _file_hash(name) not in (None, chosen):
-        whose = "the step" if recorded else "this session"
+    elif _file_hash(name) not in (None, digest):
+        owner = "the step" if recorded_hash else "this session"
         remark = (
-            f"@{name} is the direction that {whose} recorded: the file {direction_file(name)} holds another by now; "
+            f"@{name} is the direction that {owner} recorded: the file {direction_file(name)} holds another by now; "
             f"`workbench artifacts rm @{name} --session {reader.path}` takes the name off the recorded one"
         )
-    return msgspec.structs.replace(own, remark=remark, takes_name=recorded is None)
+    return msgspec.structs.replace(direction, remark=remark, takes_name=recorded_hash is None)
 
 
 def _file_hash(name: str) -> str | None:

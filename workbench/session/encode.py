@@ -86,9 +86,9 @@ def encode_views(views: Mapping[str, AnyView], keys: set[str] | None = None) -> 
         used: dict[str, EncodedArray] = {}
 
         def store(array: np.ndarray, used: dict[str, EncodedArray] = used) -> dict[str, Any]:
-            kept = encode_array(array)
-            used[kept.hash] = kept
-            return {"$array": kept.hash, "dtype": kept.dtype, "shape": kept.shape}
+            encoded_array = encode_array(array)
+            used[encoded_array.hash] = encoded_array
+            return {"$array": encoded_array.hash, "dtype": encoded_array.dtype, "shape": encoded_array.shape}
 
         spec = msgspec.json.encode(to_builtins(view, store))
         if len(spec) > MAX_JSON or sum(len(array.data) for array in used.values()) > MAX_VIEW_ARRAYS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 APPLICATION_ID = 0x574B424E
-"""`WKBN`, in the SQLite header: tells our files from other databases"""
+"""`WKBN`, in the SQLite header: distinguishes our files from other databases"""
 
 SCHEMA_VERSION = 3
 """`PRAGMA user_version`: the number of migrations applied"""

@@ -1,4 +1,4 @@
-"""Opening a session file to look: never writes it, and says in a sentence why it can't be read.
+"""Opening a session file to read: never writes it, and says in a sentence why it can't be read.
 
 The file itself is opened through SQLite alone. POSIX drops every lock that a process holds on a file as soon as that
 process closes *any* descriptor of it: one `open(path).close()` beside a connection, and another program takes itself
@@ -22,130 +22,130 @@ from workbench.session.file_system import is_network
 from workbench.session.format import APPLICATION_ID, MAX_JSON, SCHEMA_VERSION, TABLES
 
 TRIES = 5
-"""readings of a file that is written meanwhile, before one gives up"""
+"""attempts to read a file that is written meanwhile"""
 
 HEADER = 100
 """bytes of an SQLite file's header"""
 
-DAMAGE = (sqlite3.Error, UnicodeDecodeError, OverflowError)
+DAMAGE_ERRORS = (sqlite3.Error, UnicodeDecodeError, OverflowError)
 """what Python's sqlite3 raises for a damaged file; it fails to decode its own complaints about one"""
 
 
-class Identity(msgspec.Struct, frozen=True):
-    """Which file it is, whatever its name."""
+class FileIdentity(msgspec.Struct, frozen=True):
+    """A file's identity, whatever its name."""
 
     device: int
     inode: int
 
 
-class State(msgspec.Struct, frozen=True):
-    """A session file and its journals: another one where somebody wrote it, or opened it to write."""
+class FileState(msgspec.Struct, frozen=True):
+    """A session file and its journals: differs once somebody has written it, or opened it to write."""
 
-    identity: Identity
+    identity: FileIdentity
     size: int
     mtime_ns: int
-    wal: Identity | None
-    rollback: Identity | None
+    wal: FileIdentity | None
+    rollback: FileIdentity | None
 
     def may_have_changed(self, path: Path) -> bool:
-        """Whether the state is another one now, or the file is gone."""
+        """Whether the state differs now, or the file is gone."""
         try:
             return state_of(path) != self
         except OSError:
             return True
 
 
-class Opened(msgspec.Struct):
+class OpenedFile(msgspec.Struct):
     connection: sqlite3.Connection
-    frozen: bool
+    immutable: bool
     """read as a file that nobody writes (`immutable=1`): without locks, so `state` has to be the same after a read"""
-    state: State
+    state: FileState
     notice: str
     """what the reader should know, for example that the newest steps may be missing"""
 
 
-def identify(path: Path) -> Identity | None:
+def file_identity(path: Path) -> FileIdentity | None:
     """None where there is no file now."""
     try:
         status = os.stat(path)
     except OSError:
         return None
-    return Identity(status.st_dev, status.st_ino)
+    return FileIdentity(status.st_dev, status.st_ino)
 
 
-def state_of(path: Path) -> State:
+def state_of(path: Path) -> FileState:
     """Without opening it. Raises OSError where it is gone."""
     status = os.stat(path)
     return _state(path, status)
 
 
-def _state(path: Path, status: os.stat_result) -> State:
-    return State(
-        Identity(status.st_dev, status.st_ino),
+def _state(path: Path, status: os.stat_result) -> FileState:
+    return FileState(
+        FileIdentity(status.st_dev, status.st_ino),
         status.st_size,
         status.st_mtime_ns,
-        identify(journal(path)),
-        identify(rollback_journal(path)),
+        file_identity(wal_path(path)),
+        file_identity(rollback_journal_path(path)),
     )
 
 
-def journal(path: Path) -> Path:
+def wal_path(path: Path) -> Path:
     """SQLite's write-ahead file beside the session."""
     return path.with_name(path.name + "-wal")
 
 
-def rollback_journal(path: Path) -> Path:
+def rollback_journal_path(path: Path) -> Path:
     """SQLite's journal of a write under way, where there is no write-ahead file."""
     return path.with_name(path.name + "-journal")
 
 
-def open_to_read(path: Path) -> Opened:
+def open_to_read(path: Path) -> OpenedFile:
     """Raises UserError for a file that is missing, foreign, newer, damaged or not ours to read."""
     for _ in range(TRIES):
         state = check_regular(path)
         try:
             return _open(path, state)
-        except UserError as sentence:
+        except UserError as error:
             if not state.may_have_changed(path):
                 raise
-            problem = sentence  # somebody began to write it meanwhile: then it is read under SQLite's locks
+            problem = error  # somebody began to write it meanwhile: then it is read under SQLite's locks
     raise problem
 
 
-def _open(path: Path, state: State) -> Opened:
+def _open(path: Path, state: FileState) -> OpenedFile:
     # With no journal beside it nobody writes it, and a file in WAL mode makes SQLite write two files even to look.
     # On a network another machine's journal may not show yet: there SQLite's locks decide.
-    frozen = state.wal is None and state.rollback is None and not is_network(path)
+    immutable = state.wal is None and state.rollback is None and not is_network(path)
     notice = ""
     try:
-        connection = _connect(path, frozen)
+        connection = _connect(path, immutable)
         try:
-            _touch(connection)
+            _probe(connection)
         except sqlite3.OperationalError as error:
             connection.close()
-            if frozen or state.rollback or _is_busy(error):
+            if immutable or state.rollback or _is_busy(error):
                 raise
             # A read-only folder: SQLite can't make its shared memory there.
-            frozen = True
+            immutable = True
             if state.wal:
                 notice = "its newest steps may not show: they are in a journal beside it that cannot be read from here"
-            connection = _connect(path, frozen)
-            _touch(connection)
+            connection = _connect(path, immutable)
+            _probe(connection)
         try:
             check_ours(connection, path)
             check_whole(connection, path)
         except BaseException:
             connection.close()
             raise
-    except DAMAGE as error:
+    except DAMAGE_ERRORS as error:
         raise explain(error, path) from None
-    if not frozen:
+    if not immutable:
         # From its first read on, the connection's locks keep others from deleting the log that it reads.
-        state = msgspec.structs.replace(state, wal=identify(journal(path)))
-    return Opened(connection, frozen, state, notice)
+        state = msgspec.structs.replace(state, wal=file_identity(wal_path(path)))
+    return OpenedFile(connection, immutable, state, notice)
 
 
-def check_regular(path: Path) -> State:
+def check_regular(path: Path) -> FileState:
     """The file's state. Raises UserError for what can't be an SQLite file, without opening it."""
     try:
         status = path.stat()
@@ -167,10 +167,10 @@ def check_regular(path: Path) -> State:
     return _state(path, status)
 
 
-def _connect(path: Path, frozen: bool) -> sqlite3.Connection:
-    frozen_too = "&immutable=1" if frozen else ""
+def _connect(path: Path, immutable: bool) -> sqlite3.Connection:
+    immutable_option = "&immutable=1" if immutable else ""
     connection = sqlite3.connect(
-        f"file:{quote(str(path))}?mode=ro{frozen_too}",
+        f"file:{quote(str(path))}?mode=ro{immutable_option}",
         uri=True,
         isolation_level=None,
         check_same_thread=False,
@@ -181,7 +181,7 @@ def _connect(path: Path, frozen: bool) -> sqlite3.Connection:
     return connection
 
 
-def _touch(connection: sqlite3.Connection) -> None:
+def _probe(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
@@ -214,7 +214,7 @@ def check_whole(connection: sqlite3.Connection, path: Path) -> None:
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         (page_size,) = connection.execute("PRAGMA page_size").fetchone()
         size = path.stat().st_size
-        wal = journal(path)
+        wal = wal_path(path)
         if size < pages * page_size and not (wal.exists() and wal.stat().st_size):
             raise UserError(f"{path} was cut short: {size:,} of {pages * page_size:,} bytes are there")
     except OSError as error:
@@ -228,36 +228,36 @@ def _is_busy(error: sqlite3.Error) -> bool:
 
 
 def _is_cut_short(path: Path) -> bool:
-    """Whether the file has fewer pages than its header says: then SQLite reads it only if told not to mind."""
+    """Whether the file has fewer pages than its header says: then SQLite reads it only with writable_schema on."""
     try:
-        with closing(_connect(path, frozen=True)) as connection:
+        with closing(_connect(path, immutable=True)) as connection:
             try:
-                _touch(connection)
+                _probe(connection)
             except sqlite3.DatabaseError:
                 connection.execute("PRAGMA writable_schema = ON")
                 connection.execute("PRAGMA page_count").fetchone()
                 return True
-    except DAMAGE:
+    except DAMAGE_ERRORS:
         pass
     return False
 
 
 def explain(error: Exception, path: Path) -> UserError:
     """SQLite's complaint as a sentence."""
-    text = str(error) if isinstance(error, sqlite3.Error) else "its entries make no sense"
-    if "not a database" in text:
+    complaint = str(error) if isinstance(error, sqlite3.Error) else "its entries make no sense"
+    if "not a database" in complaint:
         return UserError(f"{path} is not a session: it is no SQLite file")
-    if "malformed" in text and _is_cut_short(path):
+    if "malformed" in complaint and _is_cut_short(path):
         return UserError(f"{path} was cut short: it has fewer bytes than its header says")
     if isinstance(error, sqlite3.Error) and _is_busy(error):
         return UserError(f"{path} is being written and did not become free within two seconds: try again")
-    if "interrupted" in text:
+    if "interrupted" in complaint:
         return UserError(f"{path} takes too long to read: it is damaged, or not made by the workbench")
-    if "readonly" in text or "unable to open" in text:
+    if "readonly" in complaint or "unable to open" in complaint:
         return UserError(
-            f"{path} cannot be read as it is ({text}): its last write was cut short, "
+            f"{path} cannot be read as it is ({complaint}): its last write was cut short, "
             "and it is repaired when a worker opens it in a folder that can be written"
         )
-    if "too big" in text:
+    if "too big" in complaint:
         return UserError(f"{path} holds an entry larger than any of ours: it is damaged, or not made by the workbench")
-    return UserError(f"{path} is damaged: {text}")
+    return UserError(f"{path} is damaged: {complaint}")

@@ -1,4 +1,4 @@
-"""Who runs a step: enough to tell, later and without asking it, that the process is gone."""
+"""Which process runs a step: enough to know, later and without asking it, that the process is gone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import msgspec
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """A process, told apart from every later one that gets its number."""
+    """A process, distinct from every later one that gets its number."""
 
     host: str
     boot: str
@@ -28,8 +28,8 @@ class Owner(msgspec.Struct, frozen=True):
 @cache
 def _boot() -> str:
     if sys.platform == "darwin":
-        return _answer_of("sysctl", "-n", "kern.bootsessionuuid")
-    return _text_of("/proc/sys/kernel/random/boot_id")
+        return _command_output("sysctl", "-n", "kern.bootsessionuuid")
+    return _read_text("/proc/sys/kernel/random/boot_id")
 
 
 @cache
@@ -40,24 +40,24 @@ def _namespace() -> str:
         return ""
 
 
-def _started(pid: int) -> str:
+def _start_time(pid: int) -> str:
     """Empty where no such process runs; a dead one that nobody has waited for does not run."""
     if sys.platform == "darwin":
-        state, _, started = _answer_of("ps", "-o", "stat=,lstart=", "-p", str(pid)).partition(" ")
+        state, _, started = _command_output("ps", "-o", "stat=,lstart=", "-p", str(pid)).partition(" ")
         return "" if state.startswith("Z") else started.strip()
     # The name (field 2) is in brackets and may hold spaces; state is field 3, start time field 22.
-    fields = _text_of(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    fields = _read_text(f"/proc/{pid}/stat").rpartition(")")[2].split()
     return "" if len(fields) < 20 or fields[0] in "ZX" else fields[19]
 
 
-def _text_of(path: str) -> str:
+def _read_text(path: str) -> str:
     try:
         return Path(path).read_text().strip()
     except OSError:
         return ""
 
 
-def _answer_of(*command: str) -> str:
+def _command_output(*command: str) -> str:
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=5, check=False).stdout.strip()
     except (OSError, subprocess.SubprocessError):
@@ -66,7 +66,7 @@ def _answer_of(*command: str) -> str:
 
 def this_process() -> Owner:
     pid = os.getpid()
-    return Owner(platform.node(), _boot(), _namespace(), pid, _started(pid))
+    return Owner(platform.node(), _boot(), _namespace(), pid, _start_time(pid))
 
 
 def may_run(stored: object) -> bool:
@@ -78,11 +78,11 @@ def may_run(stored: object) -> bool:
 
 
 def is_gone(owner: Owner) -> bool:
-    """True where the process surely runs no more; False where it runs, or where that can't be told from here."""
+    """True where the process surely runs no more; False where it runs, or where this machine can't know."""
     if owner.host != platform.node():
         return False
     if owner.boot != _boot():
         return True
     if owner.namespace != _namespace():
         return False
-    return _started(owner.pid) != owner.started
+    return _start_time(owner.pid) != owner.started

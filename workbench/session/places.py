@@ -25,29 +25,29 @@ def new_session_path(stem: str | None = None) -> Path:
     return free_path(folder / ((stem or time.strftime("%Y-%m-%d")) + SUFFIX))
 
 
-def free_path(wanted: Path) -> Path:
-    """`wanted`, or the first of `wanted-2`, `wanted-3`, … that is not taken."""
-    path, number = wanted, 1
-    while path.exists():
+def free_path(path: Path) -> Path:
+    """`path`, or the first of `path-2`, `path-3`, … that is not taken."""
+    free, number = path, 1
+    while free.exists():
         number += 1
-        path = wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
-    return path
+        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return free
 
 
 def list_sessions() -> list[SessionSummary]:
     """The sessions of every folder that Home lists, newest change first; unreadable ones say why."""
-    found: list[tuple[float, Path]] = []
+    files: list[tuple[float, Path]] = []
     for folder in paths.session_dirs():
         try:
             with os.scandir(folder) as entries:
-                found += [
+                files += [
                     (entry.stat().st_mtime, Path(entry.path))
                     for entry in entries
                     if entry.name.endswith(SUFFIX) and entry.is_file()
                 ]
         except OSError:
             continue  # a folder that isn't there holds no sessions
-    return [summarise(path) for _, path in sorted(found, reverse=True)[:MAX_LISTED]]
+    return [summarise(path) for _, path in sorted(files, reverse=True)[:MAX_LISTED]]
 
 
 def summarise(path: Path) -> SessionSummary:

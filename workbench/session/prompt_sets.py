@@ -14,10 +14,10 @@ from workbench.experiments import experiments
 from workbench.params import PROMPT_SET, fields
 
 REFERENCE = "$artifact"
-"""in the place of the rows: {"$artifact": hash}"""
+"""in place of the rows: {"$artifact": hash}"""
 
 
-def without_rows(
+def extract_prompt_sets(
     experiment: str, params: Mapping[str, Any], names: Mapping[str, str]
 ) -> tuple[dict[str, Any], list[Use]]:
     """Parameters as they are stored, and the sets that are stored beside them; `names` are the sets' by parameter.
@@ -38,7 +38,7 @@ def without_rows(
     return stored, uses
 
 
-def with_rows(params: Any, load: Callable[[str], Content]) -> Any:
+def restore_prompt_sets(params: Any, load: Callable[[str], Content]) -> Any:
     """Stored parameters with the rows in their places; `load` gives an artifact by its hash."""
     if not isinstance(params, dict):
         return params

@@ -1,4 +1,4 @@
-"""The questions a reader asks. Texts are cut and typed here: a crafted file is no trusted source."""
+"""The statements that a reader executes. Texts are cut and typed here: a crafted file is no trusted source."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ TREE = f"SELECT id, {_integer('parent')} FROM step WHERE id > ? ORDER BY id"
 ROW = f"SELECT {', '.join(_ROW.values())} FROM step WHERE id = ?"
 LAST_OF = "SELECT id FROM step WHERE experiment = ? ORDER BY status = 'failed', id DESC LIMIT 1"
 
-_SAID = " || ' ' || ".join(
+_SEARCHED_TEXT = " || ' ' || ".join(
     [
         *(
             f"coalesce({name}, '')"
@@ -62,10 +62,10 @@ _SAID = " || ' ' || ".join(
 )
 
 
-def find(words: int) -> str:
-    """The steps that say each of so many words, as patterns for LIKE."""
-    every = " AND ".join(["said LIKE ? ESCAPE '\\'"] * words)
-    return f"SELECT id FROM (SELECT id, {_SAID} AS said FROM step) WHERE {every} ORDER BY id"
+def find(count: int) -> str:
+    """The steps whose text matches each of `count` patterns of LIKE."""
+    conditions = " AND ".join(["searched LIKE ? ESCAPE '\\'"] * count)
+    return f"SELECT id FROM (SELECT id, {_SEARCHED_TEXT} AS searched FROM step) WHERE {conditions} ORDER BY id"
 
 
 OPEN_STEPS = f"""

@@ -10,7 +10,7 @@ from workbench.model_info import ModelInfo
 from workbench.report import NextStep, Progress
 
 Status = Literal["queued", "running", "done", "cancelled", "failed", "lost"]
-LOST = "the process that ran it ended before it was done: run it again"
+LOST_ERROR = "the process that ran it ended before it was done: run it again"
 FINISHED: frozenset[str] = frozenset({"done", "cancelled", "failed", "lost"})
 
 

@@ -21,8 +21,8 @@ def exists(connection: sqlite3.Connection, table: str, number: int) -> bool:
 def bump(connection: sqlite3.Connection, step: int) -> int:
     """A new revision of the step."""
     connection.execute("UPDATE step SET revision = revision + 1 WHERE id = ?", (step,))
-    found = connection.execute("SELECT revision FROM step WHERE id = ?", (step,)).fetchone()
-    return int(found[0]) if found else 0
+    row = connection.execute("SELECT revision FROM step WHERE id = ?", (step,)).fetchone()
+    return int(row[0]) if row else 0
 
 
 def set_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
@@ -31,14 +31,14 @@ def set_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
 
 def put_update(connection: sqlite3.Connection, step: int, update: Update) -> None:
     """The parts of an update that are there."""
-    new: dict[str, str] = {} if update.headline is None else {"headline": update.headline}
-    for name in ("scalars", "progress", "remarks", "next_steps"):
-        value = getattr(update, name)
+    columns: dict[str, str] = {} if update.headline is None else {"headline": update.headline}
+    for column in ("scalars", "progress", "remarks", "next_steps"):
+        value = getattr(update, column)
         if value is not None:
-            new[name] = msgspec.json.encode(value).decode()
-    if new:
-        columns = ", ".join(f"{name} = ?" for name in new)
-        connection.execute(f"UPDATE step SET {columns} WHERE id = ?", (*new.values(), step))
+            columns[column] = msgspec.json.encode(value).decode()
+    if columns:
+        assignments = ", ".join(f"{column} = ?" for column in columns)
+        connection.execute(f"UPDATE step SET {assignments} WHERE id = ?", (*columns.values(), step))
     if update.views:
         put_views(connection, step, update.views)
 
@@ -56,26 +56,26 @@ def put_views(connection: sqlite3.Connection, step: int, encoded: EncodedViews) 
     """Views in place of those of the same key; arrays that nothing uses any more go."""
     for array in encoded.arrays.values():
         put_array(connection, array)
-    unused: set[str] = set()
+    maybe_unused: set[str] = set()
     for view in encoded.views:
-        place = (step, view.key)
-        before = connection.execute("SELECT hash FROM view_array WHERE step = ? AND key = ?", place).fetchall()
-        unused.update(row[0] for row in before)
-        connection.execute("DELETE FROM view_array WHERE step = ? AND key = ?", place)
+        view_key = (step, view.key)
+        previous = connection.execute("SELECT hash FROM view_array WHERE step = ? AND key = ?", view_key).fetchall()
+        maybe_unused.update(row[0] for row in previous)
+        connection.execute("DELETE FROM view_array WHERE step = ? AND key = ?", view_key)
         connection.executemany(
-            "INSERT INTO view_array (step, key, hash) VALUES (?, ?, ?)", [(*place, name) for name in view.arrays]
+            "INSERT INTO view_array (step, key, hash) VALUES (?, ?, ?)", [(*view_key, name) for name in view.arrays]
         )
         connection.execute(
             "INSERT INTO view (step, key, position, kind, title, final, revision, spec) VALUES (?, ?, ?, ?, ?, 0, 1, ?)"
             " ON CONFLICT (step, key) DO UPDATE SET position = excluded.position, kind = excluded.kind,"
             " title = excluded.title, spec = excluded.spec, revision = view.revision + 1",
-            (*place, view.position, view.kind, view.title, view.spec.decode()),
+            (*view_key, view.position, view.kind, view.title, view.spec.decode()),
         )
-    drop_unused(connection, unused)
+    drop_unused(connection, maybe_unused)
 
 
 def put_array(connection: sqlite3.Connection, array: EncodedArray) -> None:
-    added = connection.execute(
+    cursor = connection.execute(
         "INSERT OR IGNORE INTO array (hash, dtype, shape, bytes, preview) VALUES (?, ?, ?, ?, ?)",
         (
             array.hash,
@@ -85,7 +85,7 @@ def put_array(connection: sqlite3.Connection, array: EncodedArray) -> None:
             array.preview,
         ),
     )
-    if added.rowcount:
+    if cursor.rowcount:
         connection.executemany(
             "INSERT INTO array_chunk (hash, number, data) VALUES (?, ?, ?)",
             (
@@ -97,22 +97,22 @@ def put_array(connection: sqlite3.Connection, array: EncodedArray) -> None:
 
 def drop_unused(connection: sqlite3.Connection, hashes: Iterable[str]) -> None:
     """Deletes those of the arrays that no view and no artifact uses."""
-    for name in hashes:
-        used = "SELECT 1 FROM view_array WHERE hash = ?1 UNION ALL SELECT 1 FROM artifact WHERE array = ?1 LIMIT 1"
-        if connection.execute(used, (name,)).fetchone() is None:
-            connection.execute("DELETE FROM array_chunk WHERE hash = ?", (name,))
-            connection.execute("DELETE FROM array WHERE hash = ?", (name,))
+    for digest in hashes:
+        uses = "SELECT 1 FROM view_array WHERE hash = ?1 UNION ALL SELECT 1 FROM artifact WHERE array = ?1 LIMIT 1"
+        if connection.execute(uses, (digest,)).fetchone() is None:
+            connection.execute("DELETE FROM array_chunk WHERE hash = ?", (digest,))
+            connection.execute("DELETE FROM array WHERE hash = ?", (digest,))
 
 
 def model_row(connection: sqlite3.Connection, info: ModelInfo) -> int:
     """The row of this model, made if there is none."""
-    text = msgspec.json.encode(info).decode()
-    found = connection.execute("SELECT id FROM model WHERE info = ? ORDER BY id DESC", (text,)).fetchone()
-    if found:
-        return int(found[0])
+    encoded = msgspec.json.encode(info).decode()
+    row = connection.execute("SELECT id FROM model WHERE info = ? ORDER BY id DESC", (encoded,)).fetchone()
+    if row:
+        return int(row[0])
     cursor = connection.execute(
         "INSERT INTO model (name, ref, fingerprint, device, dtype, info, created) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (info.name, info.ref, info.fingerprint, info.device, info.dtype, text, time.time()),
+        (info.name, info.ref, info.fingerprint, info.device, info.dtype, encoded, time.time()),
     )
     return int(cursor.lastrowid or 0)
 

@@ -1,7 +1,7 @@
-"""A run as it is asked for, checked and written out: the same from every front.
+"""A run as the user submits it, checked and completed: the same from every front.
 
-The worker makes one of each request, the Python API of each call. `basket` and `basket:NAME` are the session's pins by
-then, so that the log says what was meant.
+The worker makes one of each request, the Python API of each call. `basket` and `basket:NAME` are replaced by the
+session's pins, so that the log says what was meant.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     long: bool
     """interactive work goes between its batches"""
     directions: dict[str, Direction] = {}
-    """by the names that edits and parameters have for them"""
+    """by the names that edits and parameters use for them"""
     names: dict[str, str] = {}
     """what prompt sets among the parameters are called, by parameter"""
 
 
-def submission(
+def make_submission(
     name: str,
     params: Mapping[str, Any],
     edits: Sequence[Edit],
@@ -58,31 +58,31 @@ def submission(
     """A run of the experiment `name`; `session` is the path of the file whose basket and directions are meant, if any.
 
     `names` are those of prompt sets, by parameter. With `again`, a step that is run again, names of directions stand
-    for what it recorded; a part of a step has the `directions` that the step came with. Raises UserError for what could
+    for what it recorded; a part of a step uses the `directions` of its step. Raises UserError for what could
     never run: parameters, sets and names that stand for nothing, edits that contradict each other.
     """
-    asked = experiment(name)
-    values = make_params(asked.params, _without_baskets(name, params, session))
-    stack = without_baskets(edits, session)
-    if stack and not asked.takes_edits:
+    definition = experiment(name)
+    values = make_params(definition.params, _expand_param_baskets(name, params, session))
+    stack = expand_baskets(edits, session)
+    if stack and not definition.takes_edits:
         raise UserError(f"{name} takes no edits: run it without them")
     if info:
         check_stack(stack, info)
     else:
         for edit in stack:
-            if "*" not in edit.units:  # what a star means only the model tells
+            if "*" not in edit.units:  # only a model says which units a star means
                 parse_units(edit.units)
-    named = direction_names(stack, _units(asked.params, params_builtins(values)))
-    resolved = resolve_directions(named, session, again) if directions is None else directions
-    python = any(isinstance(edit, Function) for edit in stack)
+    used_directions = direction_names(stack, _units(definition.params, params_builtins(values)))
+    resolved = resolve_directions(used_directions, session, again) if directions is None else directions
+    has_functions = any(isinstance(edit, Function) for edit in stack)
     return Submission(
         experiment=name,
         params=params_builtins(values),
         edits=stack,
         seed=seed,
-        command="" if python else command_line(name, values, stack, model=model, seed=seed, names=names),
-        long=asked.is_long(values),
-        directions={each: resolved[each] for each in named if each in resolved},
+        command="" if has_functions else command_line(name, values, stack, model=model, seed=seed, names=names),
+        long=definition.is_long(values),
+        directions={direction: resolved[direction] for direction in used_directions if direction in resolved},
         names=dict(names or {}),
     )
 
@@ -92,7 +92,7 @@ def _units(params: type[Params], values: Mapping[str, Any]) -> list[str]:
     return [values[field.name] for field in fields(params) if field.kind.units]
 
 
-def without_baskets(edits: Sequence[Edit], session: str) -> list[Edit]:
+def expand_baskets(edits: Sequence[Edit], session: str) -> list[Edit]:
     """Edits with `basket` and `basket:NAME` as the units that are pinned in the session's file.
 
     Raises GrammarError for a set that has none, naming the ones there are.
@@ -106,14 +106,16 @@ def without_baskets(edits: Sequence[Edit], session: str) -> list[Edit]:
     ]
 
 
-def _without_baskets(name: str, params: Mapping[str, Any], session: str) -> dict[str, Any]:
+def _expand_param_baskets(name: str, params: Mapping[str, Any], session: str) -> dict[str, Any]:
     """The same for the parameters that name units."""
-    units = [field.name for field in fields(experiment(name).params) if field.kind.units]
-    naming = {key: params[key] for key in units if isinstance(params.get(key), str) and names_sets(params[key])}
-    if not naming:
+    unit_params = [field.name for field in fields(experiment(name).params) if field.kind.units]
+    set_texts = {
+        key: params[key] for key in unit_params if isinstance(params.get(key), str) and names_sets(params[key])
+    }
+    if not set_texts:
         return dict(params)
     pins = _pins(session)
-    return {**params, **{key: expand_sets(text, pins) for key, text in naming.items()}}
+    return {**params, **{key: expand_sets(text, pins) for key, text in set_texts.items()}}
 
 
 def _pins(session: str) -> list[tuple[str, str]]:

@@ -38,11 +38,11 @@ def _read_set(text: str, session: Path | str) -> tuple[str, list[PromptRow]]:
     if not os.path.exists(session):
         return name, read_set(name)
     with SessionReader(session) as reader:
-        stored = reader.artifact_named(NAME, name)
-        if stored is not None:
-            return name, rows_of(reader.content(stored))
-        there = [f"@{row.name}" for row in reader.artifacts() if row.kind == NAME and row.name]
+        digest = reader.artifact_named(NAME, name)
+        if digest is not None:
+            return name, rows_of(reader.content(digest))
+        stored_names = [f"@{row.name}" for row in reader.artifacts() if row.kind == NAME and row.name]
     try:
         return name, read_set(name)
     except UserError as error:
-        raise UserError(f"{error}; in the session: {', '.join(there)}") from None if there else error
+        raise UserError(f"{error}; in the session: {', '.join(stored_names)}") from None if stored_names else error

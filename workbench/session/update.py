@@ -1,4 +1,4 @@
-"""What a step has to say since the last time: the unit in which results travel and are written."""
+"""What is new in a step since its last update: the unit in which results travel and are written."""
 
 from __future__ import annotations
 
@@ -40,6 +40,6 @@ def _merged_views(first: EncodedViews | None, second: EncodedViews | None) -> En
     if first is None or second is None:
         return first or second
     by_key = {view.key: view for view in (*first.views, *second.views)}
-    used = {name for view in by_key.values() for name in view.arrays}
-    arrays = {name: array for name, array in {**first.arrays, **second.arrays}.items() if name in used}
+    used_hashes = {digest for view in by_key.values() for digest in view.arrays}
+    arrays = {digest: array for digest, array in {**first.arrays, **second.arrays}.items() if digest in used_hashes}
     return EncodedViews(list(by_key.values()), arrays)

@@ -1,4 +1,4 @@
-"""A front's line to a worker: starts one where there is none, asks, and hears events. No torch."""
+"""A front's connection to a worker: starts one where there is none, sends requests, receives events. No torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ import msgspec
 from workbench.errors import UserError
 from workbench.session.reader import SessionReader
 from workbench.session.records import FINISHED
-from workbench.worker.place import Place, WorkerSpec, check_peer, check_socket, package_version, place_of
 from workbench.worker.protocol import (
     PROTOCOL_VERSION,
     Changed,
@@ -34,11 +33,19 @@ from workbench.worker.protocol import (
 )
 from workbench.worker.start import ask, scan, start_worker, wait_gone
 from workbench.worker.wire import FrameError, decode, encode, read_frame
+from workbench.worker.worker_files import (
+    WorkerFiles,
+    WorkerSpec,
+    check_peer,
+    check_socket,
+    package_version,
+    worker_files,
+)
 
 __all__ = ["WorkerClient", "WorkerSpec", "connect", "list_workers", "log_path", "run_step", "stop_workers"]
 
 POLL = 0.5
-"""seconds between two looks at a session, where a hint was lost"""
+"""seconds between two readings of a session, in case an event was lost"""
 NO_WORKER = "the worker is gone: what it had finished is in the session; run it again to start another"
 
 
@@ -46,7 +53,7 @@ class WorkerClient:
     """A connection.
 
     Attributes: `status`, the last WorkerStatus; `on_event`, called in the event loop with each WorkerStatus and
-    Changed; `closed`, set when the line is broken, whoever broke it.
+    Changed; `closed`, set when the connection has ended, whoever ended it.
     """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -108,18 +115,18 @@ class WorkerClient:
                 message: Message = decode(await read_frame(self._reader), Reply)
                 if isinstance(message, WorkerStatus):
                     self.status = message
-                waiting = self._waiting.get(message.id)
-                if waiting and not waiting.done():
-                    waiting.set_result(message)
+                request = self._waiting.get(message.id)
+                if request and not request.done():
+                    request.set_result(message)
                 if isinstance(message, WorkerStatus | Changed) and self.on_event:
                     self.on_event(message)
         except (EOFError, OSError, FrameError):
-            pass  # whoever waits hears it below
+            pass  # those who wait get the error below
         finally:
             self.closed.set()
-            for waiting in self._waiting.values():
-                if not waiting.done():
-                    waiting.set_exception(UserError(NO_WORKER))
+            for request in self._waiting.values():
+                if not request.done():
+                    request.set_exception(UserError(NO_WORKER))
             self._writer.close()
 
 
@@ -129,32 +136,32 @@ async def connect(
     start: bool = True,
     options: Sequence[str] = (),
 ) -> WorkerClient:
-    """A line to the worker for `spec`; without one it is started, unless `start` is False.
+    """A connection to the worker for `spec`; one is started where none runs, unless `start` is False.
 
     `options` are further arguments of a control process that has to be started (tests give another lab).
-    Raises UserError: no worker and none wanted, a socket that is not ours, a busy worker of another version.
+    Raises UserError: no worker, and none is to be started, a socket that is not ours, a busy worker of another version.
     """
-    place = await asyncio.to_thread(place_of, spec)
-    found = await _dial(place, client)
-    if found and _other_version(found):
-        await _replace(found, place)
-        found = None
-    if found:
-        return found
+    files = await asyncio.to_thread(worker_files, spec)
+    connection = await _dial(files, client)
+    if connection and _other_version(connection):
+        await _replace(connection, files)
+        connection = None
+    if connection:
+        return connection
     if not start:
         raise UserError(f"no worker runs for the model {spec.model!r}")
     await asyncio.to_thread(start_worker, spec, options)
-    found = await _dial(place, client)
-    if not found:
-        raise UserError(f"the worker was started and is gone again: see {place.log}")
-    return found
+    connection = await _dial(files, client)
+    if not connection:
+        raise UserError(f"the worker was started and is gone again: see {files.log}")
+    return connection
 
 
-async def _dial(place: Place, client: str) -> WorkerClient | None:
-    if not check_socket(place.socket):
+async def _dial(files: WorkerFiles, client: str) -> WorkerClient | None:
+    if not check_socket(files.socket):
         return None
     try:
-        reader, writer = await asyncio.open_unix_connection(str(place.socket))
+        reader, writer = await asyncio.open_unix_connection(str(files.socket))
     except OSError:
         return None
     peer: socket.socket = writer.get_extra_info("socket")
@@ -163,33 +170,33 @@ async def _dial(place: Place, client: str) -> WorkerClient | None:
     except UserError:
         writer.close()
         raise
-    line = WorkerClient(reader, writer)
+    connection = WorkerClient(reader, writer)
     try:
-        line.welcome = await line.request(Hello(version=package_version(), client=client))
-        line.status = await line.request(Status())
+        connection.welcome = await connection.request(Hello(version=package_version(), client=client))
+        connection.status = await connection.request(Status())
     except UserError:
-        await line.close()
+        await connection.close()
         return None
-    return line
+    return connection
 
 
-def _other_version(line: WorkerClient) -> bool:
-    return (line.welcome.protocol, line.welcome.version) != (PROTOCOL_VERSION, package_version())
+def _other_version(connection: WorkerClient) -> bool:
+    return (connection.welcome.protocol, connection.welcome.version) != (PROTOCOL_VERSION, package_version())
 
 
-async def _replace(line: WorkerClient, place: Place) -> None:
+async def _replace(connection: WorkerClient, files: WorkerFiles) -> None:
     """Asks a worker of another version to go. Raises UserError where it is busy."""
-    pid, version = line.welcome.pid, line.welcome.version or "unknown"
+    pid, version = connection.welcome.pid, connection.welcome.version or "unknown"
     try:
-        await line.request(Stop(when="idle"))
+        await connection.request(Stop(when="idle"))
     except UserError:
         raise UserError(
             f"a worker of another version ({version}, process {pid}) is at work: "
             f"wait until it is done, or stop it with `workbench stop {pid}`"
         ) from None
     finally:
-        await line.close()
-    if not await asyncio.to_thread(wait_gone, place):
+        await connection.close()
+    if not await asyncio.to_thread(wait_gone, files):
         raise UserError(f"the worker of version {version} (process {pid}) does not end: end it with `kill {pid}`")
 
 
@@ -202,43 +209,43 @@ async def run_step(client: WorkerClient, submit: Submit, on_change: Callable[[in
     `on_change` is called with the number when the session has news of the step. Raises UserError where the
     worker refuses, and where it is gone before the step is over.
     """
-    news = asyncio.Event()
-    before = client.on_event
+    changed = asyncio.Event()
+    previous_listener = client.on_event
 
-    def hear(event: WorkerStatus | Changed) -> None:
+    def notify(event: WorkerStatus | Changed) -> None:
         if isinstance(event, Changed):
-            news.set()
-        if before:
-            before(event)
+            changed.set()
+        if previous_listener:
+            previous_listener(event)
 
-    client.on_event = hear
+    client.on_event = notify
     try:
         step = (await client.request(submit)).step
         with SessionReader(submit.session) as reader:
-            await _follow(client, reader, step, news, on_change)
+            await _follow(client, reader, step, changed, on_change)
         return step
     finally:
-        client.on_event = before
+        client.on_event = previous_listener
 
 
 async def _follow(
     client: WorkerClient,
     reader: SessionReader,
     step: int,
-    news: asyncio.Event,
+    changed: asyncio.Event,
     on_change: Callable[[int], None] | None,
 ) -> None:
-    seen = -1
-    version = -1
+    seen_revision = -1
+    seen_version = -1
     while True:
-        gone = client.closed.is_set()  # before looking: what it wrote last counts
-        news.clear()
-        now = reader.data_version()
-        if now != version:
-            version = now
+        worker_gone = client.closed.is_set()  # before looking: what it wrote last counts
+        changed.clear()
+        version = reader.data_version()
+        if version != seen_version:
+            seen_version = version
             row = reader.row(step)
-            if row and row.revision != seen:
-                seen = row.revision
+            if row and row.revision != seen_revision:
+                seen_revision = row.revision
                 if on_change:
                     on_change(step)
                 if row.status in FINISHED - {"lost"}:
@@ -249,9 +256,9 @@ async def _follow(
                     f"step {step} is over, but {unwritten.reason}; its result is kept in the worker's memory, and is "
                     f"written as soon as that is possible"
                 )
-        if gone:
+        if worker_gone:
             raise UserError(f"the worker ended before step {step} was done: {NO_WORKER.partition(': ')[2]}")
-        waits = [asyncio.ensure_future(news.wait()), asyncio.ensure_future(client.closed.wait())]
+        waits = [asyncio.ensure_future(changed.wait()), asyncio.ensure_future(client.closed.wait())]
         try:
             await asyncio.wait(waits, timeout=POLL, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -276,31 +283,31 @@ async def stop_workers(pid: int | None = None, when: Literal["now", "idle"] = "n
 
 
 def _stop(pid: int | None, when: Literal["now", "idle"]) -> list[int]:
-    chosen = [(place, welcome.pid) for place, welcome, _ in scan() if pid in (None, welcome.pid)]
-    if pid is not None and not chosen:
+    targets = [(files, welcome.pid) for files, welcome, _ in scan() if pid in (None, welcome.pid)]
+    if pid is not None and not targets:
         raise UserError(f"there is no worker with the process number {pid}: `workbench ps` lists them")
-    for place, number in chosen:
-        match ask(place, Stop(when=when)):
+    for files, worker_pid in targets:
+        match ask(files, Stop(when=when)):
             case [Refused(reason=reason)]:
                 raise UserError(reason)
-        if not wait_gone(place):
-            raise UserError(f"the worker {number} does not end: end it with `kill {number}`")
-    return [number for _, number in chosen]
+        if not wait_gone(files):
+            raise UserError(f"the worker {worker_pid} does not end: end it with `kill {worker_pid}`")
+    return [worker_pid for _, worker_pid in targets]
 
 
 def log_path(spec: WorkerSpec | None = None, pid: int | None = None) -> Path:
     """A worker's log: of `spec`, of the process `pid`, or the one written last. Raises UserError if there is none."""
     if spec is not None:
-        wanted = place_of(spec).log
-        if wanted.exists():
-            return wanted
+        path = worker_files(spec).log
+        if path.exists():
+            return path
         raise UserError(f"no worker for the model {spec.model!r} has written a log yet")
     if pid is not None:
-        for place, welcome, _ in scan():
+        for files, welcome, _ in scan():
             if welcome.pid == pid:
-                return place.log
+                return files.log
         raise UserError(f"there is no worker with the process number {pid}: `workbench ps` lists them")
-    logs = sorted(place_of(WorkerSpec()).socket.parent.glob("*.log"), key=lambda log: log.stat().st_mtime)
+    logs = sorted(worker_files(WorkerSpec()).socket.parent.glob("*.log"), key=lambda log: log.stat().st_mtime)
     if not logs:
         raise UserError("no worker has written a log yet")
     return logs[-1]

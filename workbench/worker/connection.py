@@ -24,7 +24,7 @@ Handler = Callable[["Connection", Message], Awaitable[Message | None]]
 """the answer to a request, or None where it comes later; raises UserError to refuse"""
 
 
-class _Head(msgspec.Struct):
+class _RequestHead(msgspec.Struct):
     """What can be read of a request that this version does not know."""
 
     id: int = 0
@@ -42,7 +42,7 @@ class Connection:
         self._status: WorkerStatus | None = None
         self._changes: dict[tuple[str, int], int] = {}
         self._wake = asyncio.Event()
-        self._room = asyncio.Event()
+        self._backlog_room = asyncio.Event()
         self._requests: asyncio.Queue[Message] = asyncio.Queue(MAX_BACKLOG)
         self._current: asyncio.Task[None] | None = None
         self.greeted = False
@@ -60,7 +60,7 @@ class Connection:
             for result in await asyncio.gather(*tasks, return_exceptions=True):
                 if isinstance(result, Exception) and not isinstance(result, EOFError | OSError | FrameError):
                     log.error("a connection ended on a defect", exc_info=result)
-            await self.settled()
+            await self.request_done()
             self._writer.close()
 
     # --- to the front -----------------------------------------------------------------------------------
@@ -74,19 +74,19 @@ class Connection:
         self._answers.append(LENGTH.pack(len(body)) + body)
         self._wake.set()
 
-    def tell_status(self, status: WorkerStatus) -> None:
+    def send_status(self, status: WorkerStatus) -> None:
         """The newest one only."""
         self._status = status
         self._wake.set()
 
-    def tell_change(self, session: str, step: int, revision: int) -> None:
+    def send_change(self, session: str, step: int, revision: int) -> None:
         """Of a session it follows, by its real path."""
-        given = self.sessions.get(session)
-        if given is not None:
-            self._changes[given, step] = revision
+        session_as_submitted = self.sessions.get(session)
+        if session_as_submitted is not None:
+            self._changes[session_as_submitted, step] = revision
             self._wake.set()
 
-    async def settled(self) -> None:
+    async def request_done(self) -> None:
         """Until the request under way is done: what a request does in several parts is never cut between them."""
         if self._current:
             await asyncio.wait([self._current])
@@ -103,8 +103,8 @@ class Connection:
     async def _read(self) -> None:
         while True:
             while len(self._answers) > MAX_BACKLOG:
-                self._room.clear()
-                await self._room.wait()
+                self._backlog_room.clear()
+                await self._backlog_room.wait()
             body = await read_frame(self._reader, MAX_REQUEST)
             try:
                 message: Message = msgspec.msgpack.decode(body, type=Request)
@@ -118,7 +118,7 @@ class Connection:
 
     def _refuse_unknown(self, body: bytes, error: Exception) -> None:
         try:
-            head = msgspec.msgpack.decode(body, type=_Head)
+            head = msgspec.msgpack.decode(body, type=_RequestHead)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             raise FrameError("the front sent what is no message") from None
         self.answer(Refused(id=head.id, reason=f"this worker does not understand the request {head.type!r}: {error}"))
@@ -131,11 +131,11 @@ class Connection:
     async def _respond(self, request: Message) -> None:
         try:
             answer = await self._handle(self, request)
-        except UserError as sentence:
-            answer = Refused(reason=str(sentence))
-        except Exception as error:
+        except UserError as error:
+            answer = Refused(reason=str(error))
+        except Exception as defect:
             log.exception("a request failed")
-            answer = Refused(reason=f"the worker stopped at a defect ({type(error).__name__}): see workbench logs")
+            answer = Refused(reason=f"the worker stopped at a defect ({type(defect).__name__}): see workbench logs")
         if answer is not None:
             answer.id = request.id
             self.answer(answer)
@@ -147,7 +147,7 @@ class Connection:
             while self._answers:
                 self._writer.write(self._answers.popleft())
                 await self._writer.drain()
-                self._room.set()
+                self._backlog_room.set()
             if self._status:
                 status, self._status = self._status, None
                 self._writer.write(encode(status))

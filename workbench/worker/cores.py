@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-SLEEPING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
+PASSIVE_WAIT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
 """the first for LLVM's OpenMP (macOS), the second for GNU's, whose threads look a thousand times (microseconds) before
 they sleep; read when torch is imported, so they are set before"""
 
@@ -29,27 +29,27 @@ def allowed_cores(root: Path = Path("/")) -> int:
 
 def _quotas(root: Path) -> Iterator[float]:
     """Of this process' control groups and those around them, in cores (cgroup v2 and v1)."""
-    for line in _lines(root / "proc/self/cgroup"):
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
+    for line in _read_lines(root / "proc/self/cgroup"):
+        _, _, controllers_and_path = line.partition(":")
+        controllers, _, path = controllers_and_path.partition(":")
         if not controllers:
-            top = root / "sys/fs/cgroup"
+            root_group = root / "sys/fs/cgroup"
         elif "cpu" in controllers.split(","):
-            top = root / "sys/fs/cgroup/cpu"
+            root_group = root / "sys/fs/cgroup/cpu"
         else:
             continue
-        group = top / path.lstrip("/")
+        group = root_group / path.lstrip("/")
         # In a container the group's own path may not be visible: then the top is its group.
         for folder in [group, *group.parents]:
             yield from _quota(folder)
-            if folder == top:
+            if folder == root_group:
                 break
 
 
 def _quota(folder: Path) -> Iterator[float]:
-    words = " ".join(_lines(folder / "cpu.max")).split()
+    words = " ".join(_read_lines(folder / "cpu.max")).split()
     if not words:
-        words = [*_lines(folder / "cpu.cfs_quota_us"), *_lines(folder / "cpu.cfs_period_us")]
+        words = [*_read_lines(folder / "cpu.cfs_quota_us"), *_read_lines(folder / "cpu.cfs_period_us")]
     try:
         quota, period = (float(word) for word in words)
     except ValueError:  # "max", or nothing is said
@@ -58,14 +58,14 @@ def _quota(folder: Path) -> Iterator[float]:
         yield quota / period
 
 
-def _lines(file: Path) -> list[str]:
+def _read_lines(file: Path) -> list[str]:
     try:
         return file.read_text().splitlines()
     except OSError:
         return []
 
 
-def yield_to_keys() -> None:
+def use_batch_scheduling() -> None:
     """This process' threads never take the core from one that is answering a key; their share of it stays whole.
 
     A lower priority would do that too, and would leave a tenth of the speed beside busy neighbours.
@@ -79,4 +79,4 @@ def yield_to_keys() -> None:
 
 def model_environment() -> dict[str, str]:
     """The environment of a model process; where the user has set how threads wait, that counts."""
-    return dict(os.environ) if set(SLEEPING) & set(os.environ) else {**os.environ, **SLEEPING}
+    return dict(os.environ) if set(PASSIVE_WAIT) & set(os.environ) else {**os.environ, **PASSIVE_WAIT}

@@ -55,11 +55,11 @@ OpenEngine = Callable[[str, str, str, "Progress"], Engine]
 """model, device, dtype, tell"""
 
 
-def named(place: str) -> OpenEngine:
+def engine_factory(reference: str) -> OpenEngine:
     """The function behind `module:function`."""
-    module, _, function = place.partition(":")
-    found: OpenEngine = getattr(importlib.import_module(module), function)
-    return found
+    module, _, function = reference.partition(":")
+    factory: OpenEngine = getattr(importlib.import_module(module), function)
+    return factory
 
 
 class LabEngine:
@@ -125,9 +125,9 @@ def open_lab_engine(model: str, device: str, dtype: str, tell: Progress) -> Engi
     from workbench.lab.model import load_lab
 
     lab = load_lab(source, device, dtype, tell)
-    known = fingerprint_cached(source)
-    if known:
-        lab.set_fingerprint(known)
+    cached_fingerprint = fingerprint_cached(source)
+    if cached_fingerprint:
+        lab.set_fingerprint(cached_fingerprint)
     return LabEngine(source, lab)
 
 
@@ -141,15 +141,15 @@ def limit_threads() -> None:
 
 def versions() -> dict[str, str]:
     """Of all that can change a number: another number of threads adds up in another order."""
-    found = {"python": platform.python_version(), "system": f"{sys.platform} {platform.machine()}"}
+    versions = {"python": platform.python_version(), "system": f"{sys.platform} {platform.machine()}"}
     if "torch" in sys.modules:
-        found["threads"] = str(sys.modules["torch"].get_num_threads())
-    for name in ("workbench-lm", "torch", "transformers", "transformer_lens", "numpy"):
+        versions["threads"] = str(sys.modules["torch"].get_num_threads())
+    for package in ("workbench-lm", "torch", "transformers", "transformer_lens", "numpy"):
         try:
-            found[name] = version(name)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def internal_error(error: BaseException) -> str:

@@ -9,7 +9,7 @@ import msgspec
 
 from workbench import paths
 from workbench.files import cache_bytes
-from workbench.worker.place import WorkerSpec
+from workbench.worker.worker_files import WorkerSpec
 
 STAGES = ("starting", "finding", "downloading", "converting", "importing", "loading")
 
@@ -24,31 +24,33 @@ class Estimates:
 
     def begin(self) -> None:
         """A model process starts."""
-        self._took: dict[str, float] = {}
+        self._elapsed: dict[str, float] = {}
         self._stage = STAGES[0]
-        self._since = time.monotonic()
+        self._stage_began = time.monotonic()
 
     def enter(self, stage: str) -> None:
         if stage != self._stage:
             now = time.monotonic()
-            self._took[self._stage] = self._took.get(self._stage, 0.0) + now - self._since
-            self._stage, self._since = stage, now
+            self._elapsed[self._stage] = self._elapsed.get(self._stage, 0.0) + now - self._stage_began
+            self._stage, self._stage_began = stage, now
 
     def seconds_left(self) -> float | None:
         """None where it has never been measured, or takes longer than ever."""
         if not self._last or self._stage not in STAGES:
             return None
-        spent = self._took.get(self._stage, 0.0) + time.monotonic() - self._since
-        here = self._last.get(self._stage, 0.0) - spent
-        after = sum(self._last.get(stage, 0.0) for stage in STAGES[STAGES.index(self._stage) + 1 :])
-        left = max(here, 0.0) + after
-        return left if left > 0.5 else None
+        spent = self._elapsed.get(self._stage, 0.0) + time.monotonic() - self._stage_began
+        stage_left = self._last.get(self._stage, 0.0) - spent
+        later_stages = sum(self._last.get(stage, 0.0) for stage in STAGES[STAGES.index(self._stage) + 1 :])
+        total = max(stage_left, 0.0) + later_stages
+        return total if total > 0.5 else None
 
     def ready(self) -> None:
         """Remembers how long each stage took."""
         self.enter("ready")
         # A download or conversion is not what the next start has before it.
-        self._last = {stage: took for stage, took in self._took.items() if stage not in ("downloading", "converting")}
+        self._last = {
+            stage: seconds for stage, seconds in self._elapsed.items() if stage not in ("downloading", "converting")
+        }
         cache_bytes(self._file, msgspec.json.encode(self._last))
 
 

@@ -24,15 +24,15 @@ class Part:
 
     step: asyncio.Task[int]
     """gives its number in the session once its row is there"""
-    over: bool = False
+    ended: bool = False
 
 
 @dataclass(eq=False)
 class Job:
-    asked: Submission
+    submission: Submission
     session: str = ""
     """its real path; empty for a peek"""
-    named: str = ""
+    session_as_submitted: str = ""
     """the session as the front named it"""
     step: int = 0
     client: Any = None
@@ -44,8 +44,8 @@ class Job:
     cancelling: bool = False
     parts: dict[int, Part] = field(default_factory=dict)
     """steps under it, by number"""
-    told: bool = False
-    """its end has been told already: cancelled, or replaced, before it began"""
+    end_reported: bool = False
+    """its end was reported already: cancelled, or replaced, before it began"""
     number: int = field(default_factory=count(1).__next__)
 
 
@@ -55,22 +55,22 @@ class Jobs:
     def __init__(self) -> None:
         self._interactive: deque[Job] = deque()
         self._long: deque[Job] = deque()
-        self._inside: dict[int, Job] = {}
+        self._in_process: dict[int, Job] = {}
 
     def __iter__(self) -> Iterator[Job]:
-        yield from self._inside.values()
+        yield from self._in_process.values()
         yield from self._interactive
         yield from self._long
 
     def __len__(self) -> int:
-        return len(self._inside) + len(self._interactive) + len(self._long)
+        return len(self._in_process) + len(self._interactive) + len(self._long)
 
     @property
     def running(self) -> list[Job]:
-        return [job for job in self._inside.values() if job.state == "running"]
+        return [job for job in self._in_process.values() if job.state == "running"]
 
     def add(self, job: Job) -> list[Job]:
-        """Queues a job. A peek takes the place of one of its slot that has not begun; that one is given back."""
+        """Queues a job. Returns the peek that it replaces: one of its slot that has not begun."""
         replaced = []
         if job.peek is not None:
             replaced = [
@@ -78,38 +78,38 @@ class Jobs:
                 for other in self
                 if other.peek is not None
                 and other.state != "running"
-                and not other.told
+                and not other.end_reported
                 and (other.client, other.slot) == (job.client, job.slot)
             ]
-        (self._long if job.asked.long else self._interactive).append(job)
+        (self._long if job.submission.long else self._interactive).append(job)
         return replaced
 
     def next_to_send(self) -> list[Job]:
         """Jobs that the model process gets now; they count as sent."""
-        if not self._inside:
+        if not self._in_process:
             queue = self._interactive or self._long
-            chosen = [queue.popleft()] if queue else []
-        elif next(iter(self._inside.values())).asked.long:
-            chosen = list(self._interactive)
+            jobs = [queue.popleft()] if queue else []
+        elif next(iter(self._in_process.values())).submission.long:
+            jobs = list(self._interactive)
             self._interactive.clear()
         else:
-            chosen = []
-        for job in chosen:
+            jobs = []
+        for job in jobs:
             job.state = "sent"
-            self._inside[job.number] = job
-        return chosen
+            self._in_process[job.number] = job
+        return jobs
 
-    def inside(self, number: int) -> Job | None:
+    def in_process(self, number: int) -> Job | None:
         """A job in the model process by its number."""
-        return self._inside.get(number)
+        return self._in_process.get(number)
 
     def find(self, session: str, step: int) -> Job | None:
         """A step that runs or waits."""
-        return next((job for job in self if not job.told and (job.session, job.step) == (session, step)), None)
+        return next((job for job in self if not job.end_reported and (job.session, job.step) == (session, step)), None)
 
     def remove(self, job: Job) -> None:
-        """It is over, or shall not begin."""
-        self._inside.pop(job.number, None)
+        """The job is over, or shall not begin."""
+        self._in_process.pop(job.number, None)
         for queue in (self._interactive, self._long):
             if job in queue:
                 queue.remove(job)
@@ -117,12 +117,12 @@ class Jobs:
     def of_client(self, client: Any) -> list[Job]:
         return [job for job in self if job.client is client]
 
-    def process_gone(self) -> list[Job]:
-        """The model process is gone: the jobs it ran. What it had not begun waits again, in its old order."""
-        ran = self.running
-        again = [job for job in self._inside.values() if job.state == "sent" and not job.told]
-        self._inside.clear()
-        for job in reversed(again):
+    def process_ended(self) -> list[Job]:
+        """The model process is gone: returns the jobs it ran. Those it had not begun wait again, in their old order."""
+        running = self.running
+        unstarted = [job for job in self._in_process.values() if job.state == "sent" and not job.end_reported]
+        self._in_process.clear()
+        for job in reversed(unstarted):
             job.state = "queued"
-            (self._long if job.asked.long else self._interactive).appendleft(job)
-        return ran
+            (self._long if job.submission.long else self._interactive).appendleft(job)
+        return running

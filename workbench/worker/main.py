@@ -1,4 +1,4 @@
-"""The control process from its start to its end: one per place, a private socket, a log that stays small.
+"""The control process from its start to its end: one for each WorkerSpec, a private socket, a log that stays small.
 
 python -m workbench.worker.main --model M --device D --dtype T
 """
@@ -21,9 +21,9 @@ from workbench.errors import UserError
 from workbench.worker import requests
 from workbench.worker.connection import Connection
 from workbench.worker.control import Control
-from workbench.worker.place import Place, WorkerSpec, check_peer, check_socket, place_of
 from workbench.worker.protocol import Message
 from workbench.worker.supervisor import DEFAULT_LAB
+from workbench.worker.worker_files import WorkerFiles, WorkerSpec, check_peer, check_socket, worker_files
 
 log = logging.getLogger("workbench.control")
 
@@ -33,41 +33,41 @@ MAX_LOG = 2 << 20
 
 def main() -> None:
     """The entry of `python -m workbench.worker.main`."""
-    arguments = argparse.ArgumentParser(prog="workbench.worker.main")
-    arguments.add_argument("--model", default="default")
-    arguments.add_argument("--device", default="auto")
-    arguments.add_argument("--dtype", default="auto")
-    arguments.add_argument("--lab", default=DEFAULT_LAB, help="module:function that opens the engine")
-    arguments.add_argument("--idle-seconds", type=float, help="instead of the settings' idle_minutes")
-    arguments.add_argument("--cancel-seconds", type=float, default=10.0)
-    given = arguments.parse_args()
+    parser = argparse.ArgumentParser(prog="workbench.worker.main")
+    parser.add_argument("--model", default="default")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--lab", default=DEFAULT_LAB, help="module:function that opens the engine")
+    parser.add_argument("--idle-seconds", type=float, help="instead of the settings' idle_minutes")
+    parser.add_argument("--cancel-seconds", type=float, default=10.0)
+    options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s control %(process)d %(levelname)s %(message)s")
     os.umask(0o077)
     # A result must reach the session while another thread of ours works: threads take turns often.
     sys.setswitchinterval(0.001)
     try:
-        idle = given.idle_seconds if given.idle_seconds is not None else settings.load().idle_minutes * 60
-        spec = WorkerSpec(given.model, given.device, given.dtype).canonical()
-        place = place_of(spec)
-        life = _alone(place)
-        if life is None:
+        idle = options.idle_seconds if options.idle_seconds is not None else settings.load().idle_minutes * 60
+        spec = WorkerSpec(options.model, options.device, options.dtype).canonical()
+        files = worker_files(spec)
+        life_lock = _take_life_lock(files)
+        if life_lock is None:
             log.info("another worker has this place")
             return
-        with life:
-            listening = _bind(place)
+        with life_lock:
+            listening = _bind(files)
             try:
-                asyncio.run(_run(spec, place, listening, given.lab, idle, given.cancel_seconds))
+                asyncio.run(_run(spec, files, listening, options.lab, idle, options.cancel_seconds))
             finally:
                 with suppress(FileNotFoundError):
-                    place.socket.unlink()
-    except UserError as sentence:
-        log.error("%s", sentence)
+                    files.socket.unlink()
+    except UserError as error:
+        log.error("%s", error)
         sys.exit(2)
 
 
-def _alone(place: Place) -> IO[str] | None:
+def _take_life_lock(files: WorkerFiles) -> IO[str] | None:
     """The lock that this worker holds for its life; None where another lives."""
-    file = place.life_lock.open("a+")
+    file = files.life_lock.open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -76,30 +76,30 @@ def _alone(place: Place) -> IO[str] | None:
     return file
 
 
-def _bind(place: Place) -> socket.socket:
+def _bind(files: WorkerFiles) -> socket.socket:
     """The socket. One that a dead worker left goes: who holds the life lock is the only one to put it there."""
-    if check_socket(place.socket):
-        place.socket.unlink()
+    if check_socket(files.socket):
+        files.socket.unlink()
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        listening.bind(str(place.socket))
+        listening.bind(str(files.socket))
     except OSError as error:
         raise UserError(
-            f"no socket can be made at {place.socket}: {error}; set WORKBENCH_RUNTIME to a shorter path on a local disk"
+            f"no socket can be made at {files.socket}: {error}; set WORKBENCH_RUNTIME to a shorter path on a local disk"
         ) from None
     listening.listen(64)
     return listening
 
 
 async def _run(
-    spec: WorkerSpec, place: Place, listening: socket.socket, lab: str, idle: float, cancel_seconds: float
+    spec: WorkerSpec, files: WorkerFiles, listening: socket.socket, lab: str, idle: float, cancel_seconds: float
 ) -> None:
     loop = asyncio.get_running_loop()
     control = Control(spec, lab, idle, cancel_seconds)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(number, control.stopped.set)
+    for signal_number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(signal_number, control.stopped.set)
     control.supervisor.start()
-    control.keeper.prepare()
+    control.writer_thread.prepare()
 
     async def answer(front: Connection, message: Message) -> Message | None:
         return await requests.handle(control, front, message)
@@ -107,14 +107,14 @@ async def _run(
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             check_peer(writer.get_extra_info("socket"))
-        except UserError as sentence:
-            log.warning("%s", sentence)
+        except UserError as error:
+            log.warning("%s", error)
             writer.close()
             return
         await control.serve(Connection(reader, writer, answer))
 
     server = await asyncio.start_unix_server(serve, sock=listening)
-    tasks = [loop.create_task(control.watch()), loop.create_task(_watch_log(place))]
+    tasks = [loop.create_task(control.watch()), loop.create_task(_watch_log(files))]
     log.info("worker %d for %s on %s in %s", os.getpid(), spec.model, spec.device, spec.dtype)
     try:
         await control.stopped.wait()
@@ -128,19 +128,19 @@ async def _run(
         assert not heavy, f"the control process imported {heavy}"
 
 
-async def _watch_log(place: Place) -> None:
+async def _watch_log(files: WorkerFiles) -> None:
     while True:
         await asyncio.sleep(30)
-        rotate(place)
+        rotate(files)
 
 
-def rotate(place: Place) -> None:
+def rotate(files: WorkerFiles) -> None:
     """Standard output of both processes goes to the log: it is copied and emptied, never moved."""
     try:
-        if place.log.stat().st_size <= MAX_LOG:
+        if files.log.stat().st_size <= MAX_LOG:
             return
-        with place.log.open("r+b") as file:
-            place.log.with_suffix(".log.1").write_bytes(file.read()[-MAX_LOG:])
+        with files.log.open("r+b") as file:
+            files.log.with_suffix(".log.1").write_bytes(file.read()[-MAX_LOG:])
             file.truncate(0)
     except OSError as error:
         log.warning("the log could not be shortened: %s", error)

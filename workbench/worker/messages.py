@@ -1,4 +1,4 @@
-"""What control process and model process say to each other. Both are of one version: this may change freely."""
+"""The messages between control process and model process. Both are of one version: this may change freely."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from workbench.edits import Edit
 from workbench.model_info import ModelInfo
 from workbench.report import NextStep, Progress
 from workbench.session.encode import EncodedArray, EncodedView, EncodedViews
+from workbench.session.records import Status
 from workbench.session.update import Update
 
 
@@ -33,7 +34,7 @@ class Run(PipeMessage):
     edits: list[Edit]
     seed: int = 0
     directions: dict[str, Direction] = {}
-    """by the names that edits and parameters have for them"""
+    """by the names that edits and parameters use for them"""
     peek: int | None = None
     slot: str = ""
 
@@ -177,10 +178,10 @@ class Published(PipeMessage):
 
 
 class Ended(PipeMessage):
-    """The job is over. What a step had left to say was published before."""
+    """The job is over. All results of a step were published before."""
 
     job: int
-    status: str
+    status: Status
     error: str
     memory: int
 

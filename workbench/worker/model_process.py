@@ -22,9 +22,10 @@ import numpy as np
 
 from workbench.errors import Cancelled, UserError
 from workbench.report import Report
+from workbench.session.records import Status
 from workbench.views import to_builtins
 from workbench.worker import engine as engines
-from workbench.worker.cores import yield_to_keys
+from workbench.worker.cores import use_batch_scheduling
 from workbench.worker.engine import Engine
 from workbench.worker.messages import (
     Answered,
@@ -44,8 +45,8 @@ from workbench.worker.wire import Pipe, PipeClosed
 
 log = logging.getLogger("workbench.model")
 
-_LOOK = 0.02
-"""seconds between two looks for a cancel inside a pass"""
+_CANCEL_POLL_SECONDS = 0.02
+"""seconds between two checks for a cancel within a pass"""
 
 
 class Runner:
@@ -57,7 +58,7 @@ class Runner:
         self._waiting: deque[Run] = deque()
         self._dropped: set[int] = set()
         self._depth = 0
-        self._looked = 0.0
+        self._last_poll = 0.0
 
     def run(self) -> None:
         """Until the control process is gone (PipeClosed)."""
@@ -76,12 +77,13 @@ class Runner:
 
     def _run_job(self, job: Run) -> None:
         outer_check = self._engine.cancel_check
-        status, error = "done", ""
+        status: Status = "done"
+        error = ""
         self._depth += 1
         try:
             self._check(job.job)
             self._pipe.send(Started(job=job.job))
-            self._engine.cancel_check = lambda: self._look(job.job)
+            self._engine.cancel_check = lambda: self._poll_cancel(job.job)
             if job.peek is None:
                 self._run_step(job)
             else:
@@ -90,8 +92,8 @@ class Runner:
             status = "cancelled"
         except PipeClosed:
             raise
-        except UserError as sentence:
-            status, error = "failed", str(sentence)
+        except UserError as problem:
+            status, error = "failed", str(problem)
         except Exception as defect:
             log.exception("%s failed", job.experiment)
             status, error = "failed", engines.internal_error(defect)
@@ -123,8 +125,8 @@ class Runner:
             answer.views = [to_builtins(view, _array_in_message) for view in report.views.values()]
         except Cancelled:
             answer.replaced = True
-        except UserError as sentence:
-            answer.error = str(sentence)
+        except UserError as problem:
+            answer.error = str(problem)
         except Exception as defect:
             log.exception("the peek %s failed", job.experiment)
             answer.error = engines.internal_error(defect)
@@ -136,10 +138,10 @@ class Runner:
         if job in self._dropped:
             raise Cancelled
 
-    def _look(self, job: int) -> None:
+    def _poll_cancel(self, job: int) -> None:
         now = time.monotonic()
-        if now - self._looked >= _LOOK:
-            self._looked = now
+        if now - self._last_poll >= _CANCEL_POLL_SECONDS:
+            self._last_poll = now
             self._check(job)
 
     def _give_turn(self) -> None:
@@ -152,14 +154,14 @@ class Runner:
 
 
 def _array_in_message(array: np.ndarray) -> dict[str, Any]:
-    plain = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    return {"dtype": plain.dtype.name, "shape": list(array.shape), "data": plain.tobytes()}
+    little_endian = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    return {"dtype": little_endian.dtype.name, "shape": list(array.shape), "data": little_endian.tobytes()}
 
 
-def _end_with(end: socket.socket) -> None:
+def _exit_with_control(end: socket.socket) -> None:
     """Ends this process when the control process is gone, whatever the main thread does."""
     poll = select.poll()
-    poll.register(end, 0)  # hang-up is always told
+    poll.register(end, 0)  # hang-up is always reported
     poll.poll()
     os._exit(0)
 
@@ -172,31 +174,31 @@ def _identify(pipe: Pipe[ToModel], engine: Engine) -> None:
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser()
     for name in ("model", "device", "dtype", "lab"):
-        arguments.add_argument(f"--{name}", required=True)
-    arguments.add_argument("--fd", type=int, required=True)
-    given = arguments.parse_args()
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--fd", type=int, required=True)
+    options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s model %(process)d %(levelname)s %(message)s")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end = socket.socket(fileno=given.fd)
-    threading.Thread(target=_end_with, args=(end,), daemon=True).start()
+    end = socket.socket(fileno=options.fd)
+    threading.Thread(target=_exit_with_control, args=(end,), daemon=True).start()
     pipe: Pipe[ToModel] = Pipe(end, ToModel)
 
-    def tell(stage: str, detail: str, fraction: float | None, seconds_left: float | None) -> None:
+    def send_stage(stage: str, detail: str, fraction: float | None, seconds_left: float | None) -> None:
         pipe.send(Stage(stage=stage, detail=detail, fraction=fraction, seconds_left=seconds_left))
 
     try:
-        engine = engines.named(given.lab)(given.model, given.device, given.dtype, tell)
-    except UserError as sentence:
-        pipe.send(LoadFailed(reason=str(sentence)))
+        engine = engines.engine_factory(options.lab)(options.model, options.device, options.dtype, send_stage)
+    except UserError as problem:
+        pipe.send(LoadFailed(reason=str(problem)))
         sys.exit(1)
     except Exception as defect:
         log.exception("the model can't be loaded")
         pipe.send(LoadFailed(reason=f"the model could not be loaded: {engines.internal_error(defect)}"))
         sys.exit(1)
     if engine.info.device == "cpu":
-        yield_to_keys()
+        use_batch_scheduling()
     pipe.send(Ready(info=engine.info, versions=engines.versions(), memory=engine.memory()))
     if not engine.info.fingerprint:
         threading.Thread(target=_identify, args=(pipe, engine), daemon=True).start()

@@ -42,16 +42,16 @@ class ModelPipe(asyncio.BufferedProtocol):
 
     def buffer_updated(self, count: int) -> None:
         try:
-            found = self._parser.received(count)
+            message = self._parser.received(count)
         except FrameError as error:
             self.close()
             self._on_error(error)
             return
-        if found:
-            self._on_message(*found)
+        if message:
+            self._on_message(*message)
 
     def send(self, message: ToModel) -> None:
-        """Never blocks; lost if the model process is gone, which is told elsewhere."""
+        """Never blocks; lost if the model process is gone, which is reported elsewhere."""
         if self._transport and not self._transport.is_closing():
             self._transport.write(encode(message))
 

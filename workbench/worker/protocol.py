@@ -160,9 +160,9 @@ class WorkerStatus(Message, kw_only=True):
     model_pid: int = 0
     version: str = ""
     model: str = ""
-    """what was asked for"""
+    """as requested"""
     device: str = ""
-    """what was asked for; `info` says what it became"""
+    """as requested; `info` has the actual one"""
     dtype: str = ""
     stage: str = "starting"
     """starting, finding, downloading, converting, importing, loading, ready, busy, restarting, failed, stopping"""

@@ -8,11 +8,10 @@ from typing import Any
 
 from workbench.edits import check_stack_name
 from workbench.errors import UserError
-from workbench.session.submission import Submission, submission
+from workbench.session.submission import Submission, make_submission
 from workbench.worker.connection import Connection
 from workbench.worker.control import Control
 from workbench.worker.jobs import Job
-from workbench.worker.place import package_version
 from workbench.worker.protocol import (
     Attach,
     Cancel,
@@ -31,6 +30,7 @@ from workbench.worker.protocol import (
     Submitted,
     Welcome,
 )
+from workbench.worker.worker_files import package_version
 
 
 async def handle(control: Control, front: Connection, message: Message) -> Message | None:
@@ -40,7 +40,7 @@ async def handle(control: Control, front: Connection, message: Message) -> Messa
     match message:
         case Hello():
             front.greeted = True
-            front.tell_status(control.status())
+            front.send_status(control.status())
             return Welcome(version=package_version(), pid=os.getpid())
         case Status():
             return control.status()
@@ -56,28 +56,30 @@ async def handle(control: Control, front: Connection, message: Message) -> Messa
         case Attach():
             return await _attach(control, front, message)
         case Note():
-            session = _session(message.session)
-            await control.keeper.do(session, lambda writer: writer.note(message.text, message.step))
-            _changed(control, session, message.step or 0)
+            session = _real_path(message.session)
+            await control.writer_thread.do(session, lambda writer: writer.note(message.text, message.step))
+            _announce_change(control, session, message.step or 0)
         case Pin():
-            session = _session(message.session)
-            await control.keeper.do(session, lambda writer: writer.pin(message.unit, message.name, message.remove))
-            _changed(control, session, 0)
+            session = _real_path(message.session)
+            await control.writer_thread.do(
+                session, lambda writer: writer.pin(message.unit, message.name, message.remove)
+            )
+            _announce_change(control, session, 0)
         case KeepStack():
             check_stack_name(message.name)
-            session = _session(message.session)
-            await control.keeper.do(
+            session = _real_path(message.session)
+            await control.writer_thread.do(
                 session, lambda writer: writer.keep_stack(message.name, message.entries, message.remove)
             )
-            _changed(control, session, 0)
+            _announce_change(control, session, 0)
         case RemoveArtifact():
-            session = _session(message.session)
-            await control.keeper.do(session, lambda writer: writer.remove_artifact(message.kind, message.name))
-            _changed(control, session, 0)
+            session = _real_path(message.session)
+            await control.writer_thread.do(session, lambda writer: writer.remove_artifact(message.kind, message.name))
+            _announce_change(control, session, 0)
         case Rename():
-            session = _session(message.session)
-            await control.keeper.do(session, lambda writer: writer.rename(message.title))
-            _changed(control, session, 0)
+            session = _real_path(message.session)
+            await control.writer_thread.do(session, lambda writer: writer.rename(message.title))
+            _announce_change(control, session, 0)
     return Done()
 
 
@@ -91,8 +93,8 @@ def _stop(control: Control, message: Stop) -> Message:
 async def _submit(control: Control, front: Connection, message: Submit) -> Message:
     if control.stopped.is_set():
         raise UserError("the worker is stopping: run it again to start another")
-    session = _session(message.session)
-    asked = await _asked(
+    session = _real_path(message.session)
+    submission = await _checked_submission(
         control,
         message,
         session=session,
@@ -101,22 +103,22 @@ async def _submit(control: Control, front: Connection, message: Submit) -> Messa
         again=message.parent if message.again else None,
     )
     front.sessions.setdefault(session, message.session)
-    step = await control.keeper.add_step(
-        session, asked, expected=message.expected, parent=message.parent, origin=message.origin
+    step = await control.writer_thread.add_step(
+        session, submission, expected=message.expected, parent=message.parent, origin=message.origin
     )
-    control.enqueue(Job(asked, session=session, named=message.session, step=step))
+    control.enqueue(Job(submission, session=session, session_as_submitted=message.session, step=step))
     return Submitted(session=message.session, step=step)
 
 
 async def _peek(control: Control, front: Connection, message: Peek) -> None:
-    asked = await _asked(control, message, session=message.session, again=message.step)
-    control.enqueue(Job(asked, client=front, peek=message.id, slot=message.slot))
+    submission = await _checked_submission(control, message, session=message.session, again=message.step)
+    control.enqueue(Job(submission, client=front, peek=message.id, slot=message.slot))
 
 
-async def _asked(control: Control, message: Submit | Peek, **more: Any) -> Submission:
-    """What is asked, checked. Raises UserError for what could never run."""
+async def _checked_submission(control: Control, message: Submit | Peek, **more: Any) -> Submission:
+    """The request as a checked submission. Raises UserError for what could never run."""
     return await asyncio.to_thread(
-        submission,
+        make_submission,
         message.experiment,
         message.params,
         message.edits,
@@ -127,7 +129,7 @@ async def _asked(control: Control, message: Submit | Peek, **more: Any) -> Submi
 
 
 def _cancel(control: Control, message: Cancel) -> Message:
-    job = control.jobs.find(_session(message.session), message.step)
+    job = control.jobs.find(_real_path(message.session), message.step)
     if job is None:
         raise UserError(f"step {message.step} does not run here, and does not wait")
     control.cancel(job)
@@ -135,19 +137,19 @@ def _cancel(control: Control, message: Cancel) -> Message:
 
 
 async def _attach(control: Control, front: Connection, message: Attach) -> Message:
-    session = _session(message.session)
+    session = _real_path(message.session)
     front.sessions[session] = message.session
-    await control.keeper.mark_lost(session)
+    await control.writer_thread.mark_lost(session)
     return Done()
 
 
-def _session(path: str) -> str:
+def _real_path(path: str) -> str:
     """One name for one file."""
     if not os.path.isabs(path) or "\0" in path:
         raise UserError(f"a session is named by its absolute path, and {path!r} is none")
     return os.path.realpath(path)
 
 
-def _changed(control: Control, session: str, step: int) -> None:
+def _announce_change(control: Control, session: str, step: int) -> None:
     for connection in control.connections:
-        connection.tell_change(session, step, 0)
+        connection.send_change(session, step, 0)

@@ -1,4 +1,4 @@
-"""Where a running job's report goes: progress, cancel, partial views and the others' turn, all in one place."""
+"""Where a running job's report goes: sends progress and partial views, checks for cancel, lets waiting jobs run."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class StepSink:
         return StepSink(self._job, self._send, self._check, self._give_turn, self._parts)
 
     def done(self, report: Report) -> None:
-        """The part is over: what it has left to say is published."""
+        """The part is over: what is not published yet is published."""
         self.publish(report)
         self._send(PartEnded(job=self._job, part=self._part), [])
 
@@ -78,10 +78,10 @@ class StepSink:
                 continue
             views += encoded.views
             arrays.update(encoded.arrays)
-        held = {name for names in self._arrays.values() for name in names}
-        new = [array for array in arrays.values() if array.hash not in held]
+        stored_hashes = {digest for hashes in self._arrays.values() for digest in hashes}
+        new_arrays = [array for array in arrays.values() if array.hash not in stored_hashes]
         self._arrays.update({view.key: view.arrays for view in views})
-        after = [*(view.spec for view in views), *(array.data for array in new)]
+        buffers = [*(view.spec for view in views), *(array.data for array in new_arrays)]
         message = Published(
             job=self._job,
             part=self._part,
@@ -91,14 +91,14 @@ class StepSink:
             remarks=report.notes,
             next_steps=report.next_steps,
             views=[ViewHead(view.key, view.position, view.kind, view.title, view.arrays) for view in views],
-            arrays=[ArrayHead(array.hash, array.dtype, array.shape, array.preview) for array in new],
+            arrays=[ArrayHead(array.hash, array.dtype, array.shape, array.preview) for array in new_arrays],
             artifacts=[
                 ArtifactHead(use.content.kind, use.name, use.content.spec, use.content.fingerprint, use.role)
                 for use in report.artifacts[self._artifacts :]
             ],
-            after=tuple(len(part) for part in after),
+            after=tuple(len(buffer) for buffer in buffers),
         )
-        self._send(message, after)
+        self._send(message, buffers)
         self._artifacts = len(report.artifacts)
         self._published = time.monotonic()
         if problem:
@@ -106,7 +106,7 @@ class StepSink:
 
 
 class PeekSink:
-    """Of a peek: nothing is told before the end."""
+    """Of a peek: nothing is sent before the end."""
 
     def __init__(self, check: Callable[[], None]) -> None:
         self._check = check

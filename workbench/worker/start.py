@@ -16,9 +16,16 @@ from pathlib import Path
 import msgspec
 
 from workbench.errors import UserError
-from workbench.worker.place import Place, WorkerSpec, all_places, check_peer, check_socket, place_of
 from workbench.worker.protocol import Done, Hello, Message, Refused, Status, Stop, Welcome, WorkerStatus
 from workbench.worker.wire import FrameError, Parser, encode
+from workbench.worker.worker_files import (
+    WorkerFiles,
+    WorkerSpec,
+    all_worker_files,
+    check_peer,
+    check_socket,
+    worker_files,
+)
 
 START_SECONDS = 60.0
 """how long a control process may take until it answers; a cold network disk is slow"""
@@ -32,112 +39,112 @@ def start_worker(spec: WorkerSpec, options: Sequence[str] = ()) -> None:
 
     Idle workers on the same device are asked to go first: two models rarely fit.
     """
-    place = place_of(spec)
-    with _lock(place):
-        if _answers(place):
+    files = worker_files(spec)
+    with _lock(files):
+        if _answers(files):
             return
-        stop_idle_on(spec.device, except_for=place)
-        process = _spawn(spec.canonical(), place, options)
+        stop_idle_on(spec.device, except_for=files)
+        process = _spawn(spec.canonical(), files, options)
         # A zombie would look alive to those who ask whether the worker is.
         threading.Thread(target=process.wait, daemon=True, name="reaper").start()
         end = time.monotonic() + START_SECONDS
-        while not _answers(place):
+        while not _answers(files):
             if process.returncode is not None:
-                raise UserError(f"the worker could not be started: {last_line(place.log)}")
+                raise UserError(f"the worker could not be started: {last_line(files.log)}")
             if time.monotonic() > end:
-                raise UserError(f"the worker did not answer within {START_SECONDS:g} s: see {place.log}")
+                raise UserError(f"the worker did not answer within {START_SECONDS:g} s: see {files.log}")
             time.sleep(0.01)
 
 
-def ask(place: Place, *messages: Message) -> list[_Answer] | None:
-    """Answers of the worker at a place; None where none answers. Blocks for a few seconds at most.
+def ask(files: WorkerFiles, *messages: Message) -> list[_Answer] | None:
+    """Answers of the worker with these files; None where none answers. Blocks for a few seconds at most.
 
     Raises UserError where the socket is not ours alone.
     """
-    if not check_socket(place.socket):
+    if not check_socket(files.socket):
         return None
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(ANSWER_SECONDS)
         try:
-            connection.connect(str(place.socket))
+            connection.connect(str(files.socket))
             check_peer(connection)
             connection.sendall(
                 b"".join(
                     encode(msgspec.structs.replace(message, id=number)) for number, message in enumerate(messages, 1)
                 )
             )
-            return list(_answers_of(connection, len(messages)))
+            return list(_receive_answers(connection, len(messages)))
         except (OSError, FrameError, EOFError):
             return None
 
 
-def _answers_of(connection: socket.socket, wanted: int) -> Iterator[_Answer]:
+def _receive_answers(connection: socket.socket, remaining: int) -> Iterator[_Answer]:
     parser: Parser[_Answer] = Parser(_Answer)
-    while wanted:
+    while remaining:
         count = connection.recv_into(parser.room())
         if not count:
             raise EOFError
-        found = parser.received(count)
-        if found and found[0].id:  # events have none
-            wanted -= 1
-            yield found[0]
+        received = parser.received(count)
+        if received and received[0].id:  # events have none
+            remaining -= 1
+            yield received[0]
 
 
-def _answers(place: Place) -> bool:
-    return ask(place, Status()) is not None
+def _answers(files: WorkerFiles) -> bool:
+    return ask(files, Status()) is not None
 
 
-def scan() -> list[tuple[Place, Welcome, WorkerStatus]]:
+def scan() -> list[tuple[WorkerFiles, Welcome, WorkerStatus]]:
     """The workers that answer, of whatever version; a socket of someone else is passed over."""
-    found = []
-    for place in all_places():
+    workers = []
+    for files in all_worker_files():
         try:
-            answers = ask(place, Hello(client="list"), Status())
+            answers = ask(files, Hello(client="list"), Status())
         except UserError:
             continue
         match answers:
             case [Welcome() as welcome, WorkerStatus() as status]:
-                found.append((place, welcome, status))
-    return found
+                workers.append((files, welcome, status))
+    return workers
 
 
-def stop_idle_on(device: str, except_for: Place) -> None:
+def stop_idle_on(device: str, except_for: WorkerFiles) -> None:
     """Asks workers on a device to go, where they are idle, and waits until they are gone."""
-    for place, _, status in scan():
-        theirs = status.info.device if status.info else status.device
-        same = "auto" in (device, theirs) or device == theirs
-        if place != except_for and same and not status.jobs:
-            match ask(place, Stop(when="idle")):
+    for files, _, status in scan():
+        worker_device = status.info.device if status.info else status.device
+        same_device = "auto" in (device, worker_device) or device == worker_device
+        if files != except_for and same_device and not status.jobs:
+            match ask(files, Stop(when="idle")):
                 case [Done()]:
-                    wait_gone(place)
+                    wait_gone(files)
 
 
-def wait_gone(place: Place, seconds: float = 15.0) -> bool:
+def wait_gone(files: WorkerFiles, seconds: float = 15.0) -> bool:
     """Whether the worker's life ended within `seconds`."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if not lives(place):
+        if not is_running(files):
             return True
         time.sleep(0.02)
     return False
 
 
-def lives(place: Place) -> bool:
-    """Whether a worker holds the place, also one that does not answer any more."""
+def is_running(files: WorkerFiles) -> bool:
+    """Whether a worker of these files lives, also one that does not answer any more."""
     try:
-        with place.life_lock.open("a+") as file:
+        with files.life_lock.open("a+") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return True
     return False
 
 
-def _spawn(spec: WorkerSpec, place: Place, options: Sequence[str]) -> subprocess.Popen[bytes]:
+def _spawn(spec: WorkerSpec, files: WorkerFiles, options: Sequence[str]) -> subprocess.Popen[bytes]:
     environment = dict(os.environ)
     for name in ("WORKBENCH_RUNTIME", "WORKBENCH_DATA", "WORKBENCH_CACHE", "WORKBENCH_CONFIG"):
         if environment.get(name):
             environment[name] = os.path.abspath(environment[name])
-    with place.log.open("ab") as output:
+    with files.log.open("ab") as output:
         return subprocess.Popen(
             [
                 *(sys.executable, "-m", "workbench.worker.main"),
@@ -156,8 +163,8 @@ def _spawn(spec: WorkerSpec, place: Place, options: Sequence[str]) -> subprocess
 
 
 @contextmanager
-def _lock(place: Place) -> Iterator[None]:
-    with place.start_lock.open("a+") as file:
+def _lock(files: WorkerFiles) -> Iterator[None]:
+    with files.start_lock.open("a+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
@@ -14,8 +15,8 @@ from workbench.errors import UserError
 from workbench.worker.cores import model_environment
 from workbench.worker.messages import FromModel, LoadFailed, ToModel
 from workbench.worker.pipe import ModelPipe
-from workbench.worker.place import WorkerSpec
 from workbench.worker.wire import FrameError
+from workbench.worker.worker_files import WorkerSpec
 
 log = logging.getLogger("workbench.supervisor")
 
@@ -23,7 +24,7 @@ DEFAULT_LAB = "workbench.worker.engine:open_lab_engine"
 """what the model process opens; a name, so that nothing of it is imported here"""
 
 MAX_DEATHS = 3
-WITHIN = 300.0
+DEATHS_WITHIN_SECONDS = 300.0
 """seconds: after MAX_DEATHS in this time the model process is not started again unasked"""
 
 
@@ -51,7 +52,7 @@ class Supervisor:
         self._load_failed = ""
         self._killed_for = ""
         self._stopping = False
-        self._life: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int:
@@ -60,15 +61,24 @@ class Supervisor:
         return process.pid if process and process.returncode is None else 0
 
     @property
+    def resident_memory(self) -> int:
+        """Bytes of memory that the process holds; 0 where the system does not say."""
+        try:
+            with open(f"/proc/{self.pid}/statm") as file:
+                return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        except (OSError, ValueError, IndexError):
+            return 0
+
+    @property
     def alive(self) -> bool:
         """Whether a model process runs or is being started."""
-        return self._life is not None and not self._life.done()
+        return self._task is not None and not self._task.done()
 
     def start(self) -> None:
         """Starts the model process, forgetting earlier deaths."""
         if not self.alive and not self._stopping:
             self._deaths.clear()
-            self._life = asyncio.get_running_loop().create_task(self._live())
+            self._task = asyncio.get_running_loop().create_task(self._run_until_stopped())
 
     def send(self, message: ToModel) -> None:
         if self._pipe:
@@ -87,14 +97,14 @@ class Supervisor:
         process = self._process
         if process and process.returncode is None:
             process.kill()
-        if self._life:
-            await asyncio.wait([self._life], timeout=5)
+        if self._task:
+            await asyncio.wait([self._task], timeout=5)
 
-    async def _live(self) -> None:
+    async def _run_until_stopped(self) -> None:
         while True:
             self._load_failed = self._killed_for = ""
             try:
-                code = await self._run_once()
+                exit_code = await self._run_once()
             except (OSError, UserError) as error:
                 self._on_gone(f"the model process could not be started: {error}", False)
                 return
@@ -103,13 +113,13 @@ class Supervisor:
             if self._load_failed:
                 self._on_gone(self._load_failed, False)
                 return
-            reason = self._killed_for or _died(code)
+            reason = self._killed_for or _exit_reason(exit_code)
             log.error("%s", reason)
             if not self._killed_for:
                 now = time.monotonic()
-                self._deaths = [death for death in self._deaths if now - death < WITHIN] + [now]
+                self._deaths = [death for death in self._deaths if now - death < DEATHS_WITHIN_SECONDS] + [now]
             if len(self._deaths) >= MAX_DEATHS:
-                minutes = WITHIN / 60
+                minutes = DEATHS_WITHIN_SECONDS / 60
                 self._on_gone(
                     f"the model process ended {MAX_DEATHS} times within {minutes:g} minutes (last: {reason}); "
                     "run something to try once more, workbench logs has the details",
@@ -137,15 +147,15 @@ class Supervisor:
         finally:
             theirs.close()
         ours.setblocking(False)
-        self._pipe = await ModelPipe.open(ours, self._message, self._nonsense)
-        code = await self._process.wait()
+        self._pipe = await ModelPipe.open(ours, self._message, self._protocol_error)
+        exit_code = await self._process.wait()
         try:
             # What it sent last lies in the socket still; a child of its own may hold the other end open.
             await asyncio.wait_for(self._pipe.ended.wait(), 2)
         except TimeoutError:
             self._pipe.close()
         self._pipe = None
-        return code
+        return exit_code
 
     def _message(self, message: FromModel, after: memoryview) -> None:
         if isinstance(message, LoadFailed):
@@ -153,18 +163,18 @@ class Supervisor:
         else:
             self._on_message(message, after)
 
-    def _nonsense(self, error: FrameError) -> None:
+    def _protocol_error(self, error: FrameError) -> None:
         self.kill(f"the model process was stopped: {error}")
 
 
-def _died(code: int) -> str:
+def _exit_reason(exit_code: int) -> str:
     """How a process ended, in plain words."""
-    if code >= 0:
-        return f"the model process ended by itself (exit code {code})"
-    if code == -signal.SIGKILL:
+    if exit_code >= 0:
+        return f"the model process ended by itself (exit code {exit_code})"
+    if exit_code == -signal.SIGKILL:
         return "the model process was killed (signal 9): most often the system does that when memory runs out"
     try:
-        name = signal.Signals(-code).name
+        name = signal.Signals(-exit_code).name
     except ValueError:
-        name = f"signal {-code}"
+        name = f"signal {-exit_code}"
     return f"the model process crashed in native code or was ended from outside ({name})"

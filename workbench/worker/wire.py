@@ -110,12 +110,12 @@ class Parser(Generic[M]):
                 self._stage = "after"
                 self._expect(size)
             else:
-                found, after = self._message, self._buffer
+                message, after = self._message, self._buffer
                 self._message = None
                 self._stage = "length"
                 self._expect(LENGTH.size)
-                assert found is not None
-                return found, after
+                assert message is not None
+                return message, after
         return None
 
 
@@ -147,10 +147,10 @@ class Pipe(Generic[M]):
 
     def receive(self, wait: bool) -> list[M]:
         """What has arrived; with `wait` at least one message."""
-        found: list[M] = []
+        messages: list[M] = []
         while True:
-            if not (wait and not found) and not select.select([self._socket], [], [], 0)[0]:
-                return found
+            if not (wait and not messages) and not select.select([self._socket], [], [], 0)[0]:
+                return messages
             try:
                 count = self._socket.recv_into(self._parser.room())
             except ConnectionError:
@@ -159,4 +159,4 @@ class Pipe(Generic[M]):
                 raise PipeClosed
             message = self._parser.received(count)
             if message:
-                found.append(message[0])
+                messages.append(message[0])

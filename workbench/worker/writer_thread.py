@@ -21,16 +21,17 @@ from workbench.session.reader import SessionReader
 from workbench.session.records import Status
 from workbench.session.submission import Submission
 from workbench.session.update import Update
-from workbench.session.writer import SessionMoved, SessionWriter
+from workbench.session.writable_file import SessionMoved
+from workbench.session.writer import SessionWriter
 
 T = TypeVar("T")
-log = logging.getLogger("workbench.keeper")
+log = logging.getLogger("workbench.writer_thread")
 
-REST = 3.0
+IDLE_SECONDS = 3.0
 """seconds without work after which a session is closed: checkpointed, one file, free for others"""
-RETRY = 1.0
+RETRY_SECONDS = 1.0
 """seconds between two tries to write what could not be written"""
-LOCK_WAIT = REST + 2.0
+LOCK_WAIT_SECONDS = IDLE_SECONDS + 2.0
 """seconds to wait for another worker to let go of a session"""
 
 OnChange = Callable[[str, int, int], None]
@@ -38,8 +39,8 @@ OnChange = Callable[[str, int, int], None]
 
 
 @dataclass
-class _Waiting:
-    """What is to be written for one step."""
+class _PendingWrite:
+    """What is to be written of one step."""
 
     update: Update = field(default_factory=Update)
     start: tuple[ModelInfo | None, dict[str, str], float] | None = None
@@ -47,17 +48,17 @@ class _Waiting:
     status: Status | None = None
     error: str = ""
     at: float = field(default_factory=time.time)
-    told: bool = False
+    failure_recorded: bool = False
     """the step's row says that its result could not be written"""
 
-    def then(self, later: _Waiting) -> _Waiting:
-        return _Waiting(
+    def merged(self, later: _PendingWrite) -> _PendingWrite:
+        return _PendingWrite(
             update=self.update.merged(later.update),
             start=self.start or later.start,
             status=self.status or later.status,
             error=self.error or later.error,
             at=self.at if self.status else later.at,
-            told=self.told or later.told,
+            failure_recorded=self.failure_recorded or later.failure_recorded,
         )
 
 
@@ -67,7 +68,7 @@ class _Session:
     used: float = 0.0
 
 
-class Keeper:
+class WriterThread:
     """Sessions are named by their real path. Methods are called from the event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, on_change: OnChange) -> None:
@@ -75,13 +76,13 @@ class Keeper:
         self._on_change = on_change
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._guard = threading.Lock()
-        self._waiting: dict[tuple[str, int], _Waiting] = {}
-        self._open: dict[str, _Session] = {}
+        self._pending: dict[tuple[str, int], _PendingWrite] = {}
+        self._sessions: dict[str, _Session] = {}
         self._active: dict[str, set[int]] = {}
         self._moved: dict[str, UserError] = {}
         self._failing: dict[str, str] = {}
         self._closed = False
-        self._thread = threading.Thread(target=self._work, name="keeper", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="session writer", daemon=True)
         self._thread.start()
 
     @property
@@ -93,12 +94,12 @@ class Keeper:
     def unwritten(self) -> list[tuple[str, int, str]]:
         """Session, step and reason of every step that is over and not in its file."""
         with self._guard:
-            waiting = list(self._waiting.items())
+            pending = list(self._pending.items())
         failing = dict(self._failing)  # as it is now: the thread takes out what it could write after all
         return [
             (session, step, failing[session])
-            for (session, step), news in waiting
-            if news.status is not None and session in failing
+            for (session, step), write in pending
+            if write.status is not None and session in failing
         ]
 
     async def do(self, session: str, work: Callable[[SessionWriter], T]) -> T:
@@ -106,18 +107,18 @@ class Keeper:
         return await self._call(lambda: self._on_writer(session, work, new=True))
 
     async def add_step(
-        self, session: str, asked: Submission, *, expected: str = "", parent: int | None = None, origin: str
+        self, session: str, submission: Submission, *, expected: str = "", parent: int | None = None, origin: str
     ) -> int:
         """A queued step; its number. The session stays open until the step is over. Raises UserError."""
 
         def add() -> int:
             step = self._on_writer(
                 session,
-                lambda writer: writer.submit(asked, expected=expected, parent=parent, origin=origin),
+                lambda writer: writer.submit(submission, expected=expected, parent=parent, origin=origin),
                 new=True,
             )
             self._active.setdefault(session, set()).add(step)
-            self._tell(session, step, 1)
+            self._notify(session, step, 1)
             return step
 
         return await self._call(add)
@@ -126,7 +127,7 @@ class Keeper:
         """Steps of processes that are gone become `lost`; a session without such steps is not written."""
 
         def mark() -> None:
-            if session not in self._open:
+            if session not in self._sessions:
                 if not os.path.exists(session):
                     return
                 with SessionReader(session) as reader:
@@ -146,17 +147,17 @@ class Keeper:
         status: Status | None = None,
         error: str = "",
     ) -> None:
-        """Write a step's news soon; what waits for the same step is merged."""
-        news = _Waiting(update or Update(), start, status, error)
+        """Write an update of a step soon; what waits for the same step is merged with it."""
+        write = _PendingWrite(update or Update(), start, status, error)
         key = (session, step)
         with self._guard:
-            before = self._waiting.get(key)
-            self._waiting[key] = before.then(news) if before else news
-        if before is None:
-            self._queue.put(lambda: self._write_waiting(key))
+            earlier = self._pending.get(key)
+            self._pending[key] = earlier.merged(write) if earlier else write
+        if earlier is None:
+            self._queue.put(lambda: self._write_pending(key))
 
     def prepare(self) -> None:
-        """Import what the first request needs, before it comes."""
+        """Import what the first request needs, ahead of it."""
         self._queue.put(_prepare)
 
     def settle(self, sessions: list[str]) -> None:
@@ -164,12 +165,12 @@ class Keeper:
 
         def settle() -> None:
             for session in sessions:
-                if session not in self._open and os.path.exists(session) and os.path.exists(f"{session}-wal"):
+                if session not in self._sessions and os.path.exists(session) and os.path.exists(f"{session}-wal"):
                     try:
                         self._on_writer(session, _nothing)
                         self._close(session)
-                    except UserError as sentence:
-                        log.info("%s", sentence)
+                    except UserError as error:
+                        log.info("%s", error)
 
         self._queue.put(settle)
 
@@ -178,7 +179,7 @@ class Keeper:
         self._closed = True
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join, patience)
-        for (session, step), _ in self._waiting.items():
+        for (session, step), _ in self._pending.items():
             log.error("the result of step %d of %s could not be written and is lost", step, session)
 
     # --- on the thread ---------------------------------------------------------------------------------
@@ -187,7 +188,7 @@ class Keeper:
         retry_at = 0.0
         while True:
             try:
-                work = self._queue.get(timeout=RETRY if self._waiting or self._open else None)
+                work = self._queue.get(timeout=RETRY_SECONDS if self._pending or self._sessions else None)
             except queue.Empty:
                 pass
             else:
@@ -199,13 +200,13 @@ class Keeper:
                     log.exception("a piece of writing failed")
             now = time.monotonic()
             if self._failing and now >= retry_at:
-                retry_at = now + RETRY
-                for key in list(self._waiting):
-                    self._write_waiting(key)
-            self._rest(now)
-        for key in list(self._waiting):
-            self._write_waiting(key)
-        for session in list(self._open):
+                retry_at = now + RETRY_SECONDS
+                for key in list(self._pending):
+                    self._write_pending(key)
+            self._close_idle(now)
+        for key in list(self._pending):
+            self._write_pending(key)
+        for session in list(self._sessions):
             self._close(session)
 
     async def _call(self, work: Callable[[], T]) -> T:
@@ -232,7 +233,7 @@ class Keeper:
             raise
         except Exception as defect:
             log.exception("%s can't be written", session)
-            if session in self._open:
+            if session in self._sessions:
                 self._close(session)
             raise UserError(
                 f"{session} can't be written: the worker met a defect in it or in itself "
@@ -240,69 +241,69 @@ class Keeper:
             ) from defect
 
     def _writer(self, session: str, new: bool = False) -> SessionWriter:
-        moved = self._moved.get(session)
-        if moved and new:
+        moved_error = self._moved.get(session)
+        if moved_error and new:
             if not os.path.exists(session):
-                raise moved
+                raise moved_error
             del self._moved[session]
-        found = self._open.get(session)
-        if found is None:
-            found = self._open[session] = _Session(SessionWriter(session, wait=LOCK_WAIT))
-            for step in found.writer.mark_lost(known=self._active.get(session, set())):
-                self._tell(session, step, 0)
-        found.used = time.monotonic()
-        return found.writer
+        open_session = self._sessions.get(session)
+        if open_session is None:
+            open_session = self._sessions[session] = _Session(SessionWriter(session, wait=LOCK_WAIT_SECONDS))
+            for step in open_session.writer.mark_lost(active=self._active.get(session, set())):
+                self._notify(session, step, 0)
+        open_session.used = time.monotonic()
+        return open_session.writer
 
-    def _write_waiting(self, key: tuple[str, int]) -> None:
+    def _write_pending(self, key: tuple[str, int]) -> None:
         session, step = key
         with self._guard:
-            waiting = self._waiting.pop(key, None)
-        if waiting is None:
+            write = self._pending.pop(key, None)
+        if write is None:
             return
 
         def apply(writer: SessionWriter) -> int:
-            if waiting.start:
-                writer.start(step, *waiting.start)
-                waiting.start = None
-            return writer.apply(step, waiting.update, waiting.status, waiting.error, waiting.at)
+            if write.start:
+                writer.start(step, *write.start)
+                write.start = None
+            return writer.apply(step, write.update, write.status, write.error, write.at)
 
         try:
             revision = self._on_writer(session, apply)
-        except UserError as sentence:
-            self._failed(key, waiting, str(sentence))
+        except UserError as error:
+            self._keep_for_retry(key, write, str(error))
             return
-        if not any(other == session for other, _ in self._waiting):
+        if not any(other == session for other, _ in self._pending):
             self._failing.pop(session, None)
-        if waiting.status:
+        if write.status:
             self._active.get(session, set()).discard(step)
-        self._tell(session, step, revision)
+        self._notify(session, step, revision)
 
-    def _failed(self, key: tuple[str, int], waiting: _Waiting, sentence: str) -> None:
+    def _keep_for_retry(self, key: tuple[str, int], write: _PendingWrite, reason: str) -> None:
         """Keeps what could not be written, for the next try, and lets the step's row say so if that much fits."""
         session, step = key
         if session not in self._failing:
-            log.error("%s", sentence)
-        self._failing[session] = sentence
-        if waiting.status and not waiting.told:
-            note = f"{sentence}; the result is kept in memory and is written when that is over"
+            log.error("%s", reason)
+        self._failing[session] = reason
+        if write.status and not write.failure_recorded:
+            error = f"{reason}; the result is kept in memory and is written when that is over"
             try:
-                revision = self._on_writer(session, lambda writer: writer.apply(step, Update(), "failed", note))
-                self._tell(session, step, revision)
-                waiting.told = True
-            except UserError as second:
-                log.info("%s", second)
+                revision = self._on_writer(session, lambda writer: writer.apply(step, Update(), "failed", error))
+                self._notify(session, step, revision)
+                write.failure_recorded = True
+            except UserError as problem:
+                log.info("%s", problem)
         with self._guard:
-            later = self._waiting.get(key)
-            self._waiting[key] = waiting.then(later) if later else waiting
+            later = self._pending.get(key)
+            self._pending[key] = write.merged(later) if later else write
 
-    def _rest(self, now: float) -> None:
-        for session, found in list(self._open.items()):
-            busy = self._active.get(session) or any(other == session for other, _ in self._waiting)
-            if not busy and now - found.used >= REST:
+    def _close_idle(self, now: float) -> None:
+        for session, open_session in list(self._sessions.items()):
+            busy = self._active.get(session) or any(pending_session == session for pending_session, _ in self._pending)
+            if not busy and now - open_session.used >= IDLE_SECONDS:
                 self._close(session)
 
     def _close(self, session: str) -> None:
-        writer = self._open.pop(session).writer
+        writer = self._sessions.pop(session).writer
         if writer.recovered:
             self._moved[session] = SessionMoved(writer.path, writer.recovered)
         try:
@@ -310,7 +311,7 @@ class Keeper:
         except Exception:
             log.exception("%s could not be closed", session)
 
-    def _tell(self, session: str, step: int, revision: int) -> None:
+    def _notify(self, session: str, step: int, revision: int) -> None:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._on_change, session, step, revision)
 

@@ -1,6 +1,6 @@
-"""Asking a session file: opened again where it has changed, one transaction a question, nothing trusted.
+"""A session file, open to read: opened again where it has changed, one transaction for each read, nothing trusted.
 
-What questions there are is the reader's business (`reader.py`); this is how one is asked.
+What is read is the business of `reader.py`; this is how.
 """
 
 from __future__ import annotations
@@ -18,42 +18,42 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 import msgspec
 
 from workbench.errors import UserError
-from workbench.session.opening import DAMAGE, TRIES, Opened, explain, identify, journal, open_to_read
+from workbench.session.opening import DAMAGE_ERRORS, TRIES, OpenedFile, explain, file_identity, open_to_read, wal_path
 
 T = TypeVar("T")
 P = ParamSpec("P")
-A = TypeVar("A", bound="Asking")
+F = TypeVar("F", bound="ReadableFile")
 
-PATIENCE = 10.0
-"""seconds one call may take: a crafted file must not hang the one who looks"""
+TIME_LIMIT = 10.0
+"""seconds that one call may take: a crafted file must not hang its reader"""
 
 
-def asked(
-    question: Callable[Concatenate[A, P], T],
-) -> Callable[Concatenate[A, P], T]:
-    """A question to the file as it is now: opened again where that is needed, and asked again where it changed."""
+def fresh_read(
+    read: Callable[Concatenate[F, P], T],
+) -> Callable[Concatenate[F, P], T]:
+    """Makes a method read the file as it is now: opened again where needed, read again where it changed meanwhile."""
 
-    @wraps(question)
-    def ask(self: A, /, *args: P.args, **kwargs: P.kwargs) -> T:
+    @wraps(read)
+    def read_fresh(self: F, /, *args: P.args, **kwargs: P.kwargs) -> T:
         with self._lock:
             for _ in range(TRIES):
-                self._renew()
+                self._reopen_if_stale()
                 opened = self._opened
                 try:
-                    answer = question(self, *args, **kwargs)
+                    answer = read(self, *args, **kwargs)
                 except UserError:
-                    if not (opened.frozen and opened.state.may_have_changed(self.path)):
+                    if not (opened.immutable and opened.state.may_have_changed(self.path)):
                         raise
                 else:
-                    if not (opened.frozen and opened.state.may_have_changed(self.path)):
+                    if not (opened.immutable and opened.state.may_have_changed(self.path)):
                         return answer
             raise UserError(f"{self.path} is being written and did not rest while it was read: try again")
 
-    return ask
+    return read_fresh
 
 
-class Asking:
-    """A session file, open to look.
+class ReadableFile:
+    """A session file, open to read.
 
     Attributes: `path`; `notice`, a sentence where not all of it can be seen, else empty.
     """
@@ -79,15 +79,15 @@ class Asking:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @asked
-    def select(self, question: str, values: Sequence[Any] = (), since: int = 1) -> list[tuple[Any, ...]]:
-        """The rows that answer a question of `query.py`; none in a file of an older schema than `since`."""
+    @fresh_read
+    def select(self, statement: str, values: Sequence[Any] = (), since: int = 1) -> list[tuple[Any, ...]]:
+        """The rows of a statement of `query.py`; none in a file of an older schema than `since`."""
         with self._read() as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            rows = connection.execute(question, values).fetchall() if version >= since else []
-        return [plain(row) for row in rows]
+            rows = connection.execute(statement, values).fetchall() if version >= since else []
+        return [decode_texts(row) for row in rows]
 
-    def _open(self) -> Opened:
+    def _open(self) -> OpenedFile:
         opened = open_to_read(self.path)
         opened.connection.set_progress_handler(lambda: time.monotonic() > self._deadline, 100_000)
         return opened
@@ -97,29 +97,29 @@ class Asking:
         """One transaction: what is read inside belongs together."""
         connection = self._opened.connection
         try:
-            self._deadline = time.monotonic() + PATIENCE
+            self._deadline = time.monotonic() + TIME_LIMIT
             connection.execute("BEGIN")
             yield connection
-        except DAMAGE as error:
+        except DAMAGE_ERRORS as error:
             raise explain(error, self.path) from None
         finally:
             self._deadline = math.inf
             _end(connection)
 
-    def _renew(self) -> None:
-        """Opens the file again where what is open is not, or may not be, what is written now."""
+    def _reopen_if_stale(self) -> None:
+        """Opens the file again where the connection does not, or may not, see what is written now."""
         opened = self._opened
-        now = identify(self.path)
-        if now is None:
+        identity = file_identity(self.path)
+        if identity is None:
             raise UserError(f"{self.path} was moved or deleted while it was open")
-        if now != opened.state.identity:
+        if identity != opened.state.identity:
             raise UserError(f"{self.path} was replaced by another file while it was open: open it again")
-        if opened.frozen:
-            old = opened.state.may_have_changed(self.path)
+        if opened.immutable:
+            stale = opened.state.may_have_changed(self.path)
         else:
             # Somebody deleted the write-ahead log in spite of our lock: what is written since is in another one.
-            old = identify(journal(self.path)) != opened.state.wal
-        if old:
+            stale = file_identity(wal_path(self.path)) != opened.state.wal
+        if stale:
             self._generation += 1
             self._opened = self._open()
             opened.connection.close()
@@ -137,8 +137,8 @@ class Asking:
             raise UserError(f"{self.path} is damaged: {what} cannot be read ({error})") from None
 
 
-def plain(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Texts come as bytes."""
+def decode_texts(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A row with its texts, which come as bytes, as strings."""
     return tuple(value.decode("utf-8", "replace") if isinstance(value, bytes) else value for value in values)
 
 
@@ -151,5 +151,5 @@ def _end(connection: sqlite3.Connection) -> None:
     try:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-    except DAMAGE:
+    except DAMAGE_ERRORS:
         pass  # the read has failed already, with its own sentence

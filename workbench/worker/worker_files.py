@@ -1,4 +1,4 @@
-"""Where a worker is found: one short name for model, device, precision, environment and version."""
+"""Which worker, and its files: their name stands for model, device, precision, environment and version."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def package_version() -> str:
 
 
 class WorkerSpec(msgspec.Struct, frozen=True):
-    """Which worker is wanted."""
+    """Which worker: a model on a device in a precision."""
 
     model: str = "default"
     """hub id, folder, or `default`"""
@@ -49,7 +49,7 @@ class WorkerSpec(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, model=model)
 
 
-class Place(msgspec.Struct, frozen=True):
+class WorkerFiles(msgspec.Struct, frozen=True):
     """A worker's files in the runtime folder."""
 
     socket: Path
@@ -69,28 +69,28 @@ class Place(msgspec.Struct, frozen=True):
         return self.socket.with_suffix(".life")
 
 
-def place_of(spec: WorkerSpec) -> Place:
-    """Raises UserError where the runtime folder is not ours alone."""
-    wanted = spec.canonical()
-    name = paths.short_hash(wanted.model, wanted.device, wanted.dtype, sys.prefix, package_version())
-    return Place(paths.runtime_dir() / f"{name}.sock")
+def worker_files(spec: WorkerSpec) -> WorkerFiles:
+    """The files of the worker for `spec`. Raises UserError where the runtime folder is not ours alone."""
+    canonical = spec.canonical()
+    name = paths.short_hash(canonical.model, canonical.device, canonical.dtype, sys.prefix, package_version())
+    return WorkerFiles(paths.runtime_dir() / f"{name}.sock")
 
 
-def all_places() -> list[Place]:
-    """Every worker's place, of whatever version, alive or not."""
-    return [Place(found) for found in sorted(paths.runtime_dir().glob("*.sock"))]
+def all_worker_files() -> list[WorkerFiles]:
+    """Those of every worker, of whatever version, alive or not."""
+    return [WorkerFiles(socket_path) for socket_path in sorted(paths.runtime_dir().glob("*.sock"))]
 
 
 def check_socket(path: Path) -> bool:
     """False where there is none. Raises UserError where it is not a socket of ours alone."""
     try:
-        found = path.lstat()
+        status = path.lstat()
     except FileNotFoundError:
         return False
-    if not stat.S_ISSOCK(found.st_mode):
+    if not stat.S_ISSOCK(status.st_mode):
         raise UserError(f"{path} should be a worker's socket and is something else: remove it")
-    if found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise UserError(f"the socket {path} is not yours alone (owner {found.st_uid}): remove it, or ask its owner to")
+    if status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise UserError(f"the socket {path} is not yours alone (owner {status.st_uid}): remove it, or ask its owner to")
     return True
 
 
@@ -99,8 +99,8 @@ def peer_uid(connection: socket.socket) -> int:
     if sys.platform == "darwin":
         # struct xucred: version, uid, …; SOL_LOCAL is 0, LOCAL_PEERCRED is 1.
         return int(struct.unpack_from("=II", connection.getsockopt(0, 1, 76))[1])
-    data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    return int(struct.unpack("3i", data)[1])
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return int(struct.unpack("3i", credentials)[1])
 
 
 def check_peer(connection: socket.socket) -> None:
