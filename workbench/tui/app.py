@@ -48,7 +48,7 @@ _SCREENS = frozenset({"help", "palette", "edits", "timeline", "neurons", "why"})
 _CANCELLING = "cancelling step"
 
 
-def _foreign(step: int) -> str:
+def _not_our_step(step: int) -> str:
     return f"step {step} was not asked from here: Ctrl+C again cancels it, whoever waits for it"
 
 
@@ -87,8 +87,8 @@ class WorkbenchApp(App[int]):
         self.feed = Feed(self._session_changed)
         self.feed.path = session.absolute() if session else None
         self.link = Link(spec, self._worker_changed, self._hinted, connect) if spec else None
-        self._lost_told = 0
-        self._asked: set[tuple[str, int]] = set()
+        self._losses_reported = 0
+        self._own_steps: set[tuple[str, int]] = set()
         """the steps that were asked from this terminal: session and number"""
         self._pages: dict[str, Page] = {}
 
@@ -145,17 +145,17 @@ class WorkbenchApp(App[int]):
     def _tick(self) -> None:
         """Seconds left count down while something is under way."""
         if not ready(self.link) or self.running:
-            self._tell_page()
+            self._update_page()
 
     # --- screens ---
 
     def page(self, name: str) -> Any:
         """The screen of this name: one of each, made when first needed, kept from then on."""
-        found = self._pages.get(name)
-        if found is None:
-            found = self._pages[name] = make_page(name)
-            self.install_screen(found, name)
-        return found
+        page = self._pages.get(name)
+        if page is None:
+            page = self._pages[name] = make_page(name)
+            self.install_screen(page, name)
+        return page
 
     @property
     def _background_screens(self) -> list[Screen[Any]]:
@@ -186,7 +186,7 @@ class WorkbenchApp(App[int]):
         if page.typing:
             if not page.close_ask():
                 await page.leave_field()
-        elif page.said():
+        elif page.notice_sentence():
             page.say("")
         elif not page.leave() and len(self.screen_stack) > 1:
             self.pop_screen()
@@ -232,8 +232,8 @@ class WorkbenchApp(App[int]):
     # --- the worker ---
 
     def _worker_changed(self) -> None:
-        if self.link and self.link.lost > self._lost_told and self.is_running:
-            self._lost_told = self.link.lost
+        if self.link and self.link.lost > self._losses_reported and self.is_running:
+            self._losses_reported = self.link.lost
             self.page_now.say(
                 "the worker is gone; another one is being started. What was finished is in the session, "
                 "and a step that ran can be run again"
@@ -241,9 +241,9 @@ class WorkbenchApp(App[int]):
         if self.link and self.link.status and self.link.status.info:
             self.model_info = self.link.status.info
         if self.is_running and self.begun:
-            self._tell_page()
+            self._update_page()
 
-    def _tell_page(self) -> None:
+    def _update_page(self) -> None:
         """The worker is another; a screen that is only being built looks for itself when it is."""
         if self.page_now.is_mounted:
             self.page_now.worker_changed()
@@ -283,7 +283,7 @@ class WorkbenchApp(App[int]):
             parent=parent, again=again, names=dict(names or {}), origin="tui",
         )  # fmt: skip
         answer = await self.request(submit)
-        self._asked.add((session, answer.step))
+        self._own_steps.add((session, answer.step))
         self.feed.hint()
         return int(answer.step)
 
@@ -330,15 +330,15 @@ class WorkbenchApp(App[int]):
         if page.cancel_own():
             return
         path = str(self.feed.path)
-        jobs = sorted(self._jobs(), key=lambda job: ((path, job.step) not in self._asked, job.state != "running"))
+        jobs = sorted(self._jobs(), key=lambda job: ((path, job.step) not in self._own_steps, job.state != "running"))
         if not jobs:
             page.say("nothing is running here; q leaves" if self.link else "nothing runs in a replay; q leaves")
             return
         step = jobs[0].step
-        if (path, step) in self._asked or page.said() == _foreign(step):
+        if (path, step) in self._own_steps or page.notice_sentence() == _not_our_step(step):
             await self.cancel(step)
         else:
-            page.say(_foreign(step))
+            page.say(_not_our_step(step))
 
     async def cancel(self, step: int) -> None:
         from workbench.worker.protocol import Cancel
@@ -391,12 +391,12 @@ class WorkbenchApp(App[int]):
     async def _read_session(self) -> None:
         steps = [job.step for job in self._jobs() if job.state == "running"]
 
-        def look(reader: SessionReader) -> tuple[str, ModelInfo | None, list[str], StepRecord | None]:
+        def read(reader: SessionReader) -> tuple[str, ModelInfo | None, list[str], StepRecord | None]:
             running = reader.step(steps[0]) if steps else None
             return reader.title, reader.model(), [pin.unit for pin in reader.pins()], running
 
         try:
-            title, info, pins, running = await self.feed.read(look)
+            title, info, pins, running = await self.feed.read(read)
         except NothingYet:
             self.running = None
         except UserError:
@@ -405,7 +405,7 @@ class WorkbenchApp(App[int]):
         else:
             self.session_title, self.pins = shorten(title, 40), pins
             self.running = running if running and running.status == "running" else None
-            if self.running is None and self.page_now.said().startswith(_CANCELLING):
+            if self.running is None and self.page_now.notice_sentence().startswith(_CANCELLING):
                 self.page_now.say("")
             self.model_info = self.model_info or info
         self.page_now.refresh_frame()
@@ -426,7 +426,7 @@ class WorkbenchApp(App[int]):
 
     def remember_prompt(self, prompt: str) -> None:
         home: Home = self.page("home")
-        home.prompt_is(prompt)
+        home.use_prompt(prompt)
 
     def look_at(self, step: int) -> None:
         """To this step's place in the timeline."""

@@ -82,13 +82,13 @@ class Feed:
             except TimeoutError:
                 pass
             self._hinted.clear()
-            seen = await self._look()
+            seen = await self._check()
             if seen != self._seen:
                 self._seen = seen
                 self._on_change()
             await asyncio.sleep(_QUIET)
 
-    async def _look(self) -> tuple[Path | None, int | None, str]:
+    async def _check(self) -> tuple[Path | None, int | None, str]:
         path = self.path
         try:
             version: int | None = await self.read(lambda reader: reader.data_version())

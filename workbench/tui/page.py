@@ -74,7 +74,7 @@ class Page(Screen[None]):
     def session_changed(self) -> None:
         """The session file has something new, or is another one."""
 
-    def view_here(self) -> tuple[str, ShownView | None] | None:
+    def view_under_cursor(self) -> tuple[str, ShownView | None] | None:
         """A name for a file and the view under the cursor, on screens without a result's pane."""
         return None
 
@@ -120,7 +120,7 @@ class Page(Screen[None]):
         for notice in self.query(Notice):
             notice.say(sentence, bad)
 
-    def said(self) -> str:
+    def notice_sentence(self) -> str:
         """The sentence that stands there."""
         return next((notice.sentence for notice in self.query(Notice)), "")
 
@@ -134,9 +134,9 @@ class Page(Screen[None]):
             self._troubles[reader] = sentence
             if sentence != before:
                 self.say(sentence, bad=True)
-        elif before and self.said() == before:
-            left = next(iter(self._troubles.values()), "")
-            self.say(left, bad=bool(left))
+        elif before and self.notice_sentence() == before:
+            remaining = next(iter(self._troubles.values()), "")
+            self.say(remaining, bad=bool(remaining))
 
     def hear_of_session(self) -> None:
         """The session file has something new, is another one, can't be read, or can be again."""
@@ -168,18 +168,18 @@ class Page(Screen[None]):
 
     def keys_now(self) -> list[tuple[str, str]]:
         """Keys that work here and now, the focused pane's first, the way to all of them last."""
-        inside = self.typing
-        found: dict[str, str] = {label: key for key, label in self.field_keys()} if inside else {}
-        last: list[tuple[str, str]] = []
+        typing = self.typing
+        key_of_label: dict[str, str] = {label: key for key, label in self.field_keys()} if typing else {}
+        help_key: list[tuple[str, str]] = []
         for key, active in self.active_bindings.items():  # the focused widget's first, the app's last
             label = active.binding.description
-            if not (active.binding.show and active.enabled and label) or (inside and prints(key)):
+            if not (active.binding.show and active.enabled and label) or (typing and prints(key)):
                 continue
             if active.binding.id == "help":
-                last = last or [(key_word(key), label)]
+                help_key = help_key or [(key_word(key), label)]
             else:
-                found.setdefault(label, key_word(key))
-        return [(key, label) for label, key in found.items()] + last
+                key_of_label.setdefault(label, key_word(key))
+        return [(key, label) for label, key in key_of_label.items()] + help_key
 
     def field_keys(self) -> list[tuple[str, str]]:
         """What is worth saying first while a field is typed in."""

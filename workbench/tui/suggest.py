@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from workbench.tui.page import Page
 
 
-def unit_goes_on(page: Page) -> Callable[[str], str]:
+def unit_suggester(page: Page) -> Callable[[str], str]:
     """For a field of units: the likeliest way to go on, or nothing."""
     return lambda text: next(iter(completions(page, text, 1)), "")
 

@@ -36,8 +36,8 @@ def model_name(link: Link | None) -> str:
     status = link.status
     if status and status.info:
         return safe(status.info.name)
-    asked = status.model if status else link.spec.model
-    return "the default model" if asked in ("", "default") else safe(asked)
+    requested = status.model if status else link.spec.model
+    return "the default model" if requested in ("", "default") else safe(requested)
 
 
 def stage(link: Link) -> str:

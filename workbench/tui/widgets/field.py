@@ -72,24 +72,28 @@ class Field(Input, inherit_bindings=False):
     """
     # Textual's own for text, without those of a scrolling container, which one line has no use for.
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(one for one in Input.BINDINGS if not isinstance(one, Binding) or one.action != "delete_left_all"),
+        *(
+            binding
+            for binding in Input.BINDINGS
+            if not isinstance(binding, Binding) or binding.action != "delete_left_all"
+        ),
         *keys.FIELD,
     ]
     virtual_size = Reactive(Size(0, 0))
     """how wide what is typed is: it moves nothing else, so no key lays out the screen, as a widget's own would"""
 
-    def __init__(self, value: str = "", *, goes_on: Callable[[str], str] | None = None, **given: Any) -> None:
-        self._goes_on = goes_on
+    def __init__(self, value: str = "", *, suggest: Callable[[str], str] | None = None, **options: Any) -> None:
+        self._suggest = suggest
         """the likeliest way to go on from a text, as a whole text, or nothing: shown behind the cursor; → takes it"""
-        self.followed: Callable[[], None] = lambda: None
+        self.on_text_change: Callable[[], None] = lambda: None
         """called in the same turn as a change, so that what follows the text is painted in the same frame"""
-        super().__init__(value, select_on_focus=False, compact=True, **given)
+        super().__init__(value, select_on_focus=False, compact=True, **options)
         self.cursor_blink = False
 
     def watch_value(self, value: str) -> None:
         # Textual's own suggesters answer in a later turn, which is a second repaint at every key.
-        self._suggestion = self._goes_on(value) if self._goes_on and value else ""
-        self.followed()
+        self._suggestion = self._suggest(value) if self._suggest and value else ""
+        self.on_text_change()
 
     def fill(self, text: str) -> None:
         """Another text, with the cursor at its end."""

@@ -169,8 +169,8 @@ class Rule(Widget):
 
     DEFAULT_CSS = "Rule { height: 1; }"
 
-    def __init__(self, words: str = "", **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, words: str = "", **options: Any) -> None:
+        super().__init__(**options)
         self._words = words
 
     def update(self, words: str) -> None:

@@ -33,8 +33,8 @@ _SAMPLE = 20_000
 
 def default_columns(index: NeuronIndex) -> list[str]:
     """What the list opens with, most useful first; those that don't fit are left out from the right."""
-    wanted = WITH_DATA if index.has_data else WEIGHTS_ONLY
-    return [name for name in wanted if name in index.columns or (name == SHAPE and index.has_data)]
+    names = WITH_DATA if index.has_data else WEIGHTS_ONLY
+    return [name for name in names if name in index.columns or (name == SHAPE and index.has_data)]
 
 
 class Decimals:
@@ -71,7 +71,7 @@ class Decimals:
         return fit(whole.rjust(self.before) + tail.ljust(self.cells - self.before), self.cells)
 
 
-class Shown:
+class ShownColumn:
     """One column as it is drawn: title, width, and a neuron's cell."""
 
     def __init__(self, index: NeuronIndex, name: str, column: IndexColumn | None) -> None:
@@ -133,12 +133,12 @@ class Row:
         self.sorted_by, self.descending = sorted_by, descending
         info = index.info
         self.unit_cells = len(f"L{info.n_layers - 1}.N{info.d_mlp - 1}")
-        self.shown: list[Shown] = []
+        self.shown: list[ShownColumn] = []
         used = 2 + self.unit_cells
         for name in names:
             if name != SHAPE and name not in columns:
                 continue
-            column = Shown(index, name, columns.get(name))
+            column = ShownColumn(index, name, columns.get(name))
             if used + _GAP + column.cells > cells:
                 continue
             self.shown.append(column)
@@ -179,10 +179,10 @@ class Row:
         line.append(fit(f"L{layer}.N{at}", self.unit_cells), colors.plain)
         for column in self.shown:
             line.append(" " * _GAP)
-            line.append(column.cell(neuron), self._look(column, colors))
+            line.append(column.cell(neuron), self._style(column, colors))
         return line
 
-    def _look(self, column: Shown, colors: Ink) -> Style:
+    def _style(self, column: ShownColumn, colors: Ink) -> Style:
         if column.column is None:
             return colors.accent
         return colors.plain if column.name == self.sorted_by or not column.right else colors.quiet

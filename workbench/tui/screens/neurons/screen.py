@@ -15,14 +15,14 @@ from textual.widget import Widget
 from workbench.errors import UserError
 from workbench.text import count, safe
 from workbench.tui import keys
-from workbench.tui.screens.neurons import offer, wants
-from workbench.tui.screens.neurons.bench import Bench
+from workbench.tui.screens.neurons import input_requests, offer
 from workbench.tui.screens.neurons.browse import Browse
 from workbench.tui.screens.neurons.card_pane import CardPane
 from workbench.tui.screens.neurons.chooser import Chooser
+from workbench.tui.screens.neurons.index_choice import IndexChoice
 from workbench.tui.screens.neurons.parts import NeuronsPage
-from workbench.tui.screens.neurons.shelf import Shelf
-from workbench.tui.widgets.ask import Ask, Wanted
+from workbench.tui.screens.neurons.state import NeuronsState
+from workbench.tui.widgets.ask import Ask, InputRequest
 from workbench.tui.widgets.frame import key_word
 from workbench.tui.widgets.line_list import LineList
 from workbench.tui.widgets.neuron_list import NeuronHeader, NeuronList
@@ -31,7 +31,7 @@ from workbench.tui.widgets.words import Words
 if TYPE_CHECKING:
     from workbench.tui.theme import Ink
 
-LOOK = 1.0
+INDEX_POLL = 1.0
 """seconds between two looks for a newer revision of the index"""
 _OPENING = frozenset({"filter", "sort", "scale", "pin_set", "write", "note", "choose_index"})
 _ON_A_NEURON = frozenset({"zero", "scale", "pin", "pin_set", "tails", "note", "export", "card", "mark", "scroll_card"})
@@ -77,9 +77,9 @@ class Neurons(NeuronsPage):
     def __init__(self) -> None:
         super().__init__()
         self.browse = Browse()
-        self.shelf = Shelf()
-        self.bench = Bench(self)
-        self._looking = False
+        self.index_choice = IndexChoice()
+        self.state = NeuronsState(self)
+        self._checking = False
         self._goal = ""
         """a neuron to go to as soon as there is an index"""
 
@@ -92,7 +92,7 @@ class Neurons(NeuronsPage):
                 yield NeuronHeader()
                 yield NeuronList()
                 yield Words(id="empty")
-            yield CardPane(self.browse, self.bench, id="right")
+            yield CardPane(self.browse, self.state, id="right")
         yield Ask()
 
     @property
@@ -125,11 +125,11 @@ class Neurons(NeuronsPage):
         return self.pane.chooser if self.has_class("choosing") else self.listing
 
     def on_mount(self) -> None:
-        self.listing.jump_wanted = self._jump_wanted
-        self.listing.followed = lambda: self.pane.follow(self.neuron)
+        self.listing.on_jump = self._ask_address
+        self.listing.on_cursor_moved = lambda: self.pane.follow(self.neuron)
         self.listing.focus()
         self._arrange_panes()
-        self.set_interval(LOOK, self._look_again)
+        self.set_interval(INDEX_POLL, self._check_index)
 
     def on_resize(self) -> None:
         self._arrange_panes()
@@ -140,25 +140,25 @@ class Neurons(NeuronsPage):
     # --- the index ---
 
     def worker_changed(self) -> None:
-        self._look_again()
-        self.bench.worker_changed()
+        self._check_index()
+        self.state.worker_changed()
 
     def session_changed(self) -> None:
-        self.bench.session_changed()
+        self.state.session_changed()
 
     def session_swapped(self) -> None:
-        self.bench.session_swapped()
+        self.state.session_swapped()
 
-    def _look_again(self) -> None:
-        if not self._looking and self.is_attached and self.app.screen is self:
-            self._looking = True
-            self.run_worker(self._look(), group="index")
+    def _check_index(self) -> None:
+        if not self._checking and self.is_attached and self.app.screen is self:
+            self._checking = True
+            self.run_worker(self._open_newer_index(), group="index")
 
-    async def _look(self) -> None:
+    async def _open_newer_index(self) -> None:
         try:
-            fresh = await asyncio.to_thread(self.shelf.look, self.workbench.model_info)
+            fresh = await asyncio.to_thread(self.index_choice.open_newer, self.workbench.model_info)
         finally:
-            self._looking = False
+            self._checking = False
         if fresh is not None:
             neuron = self.neuron
             self.browse.open(fresh)
@@ -170,13 +170,13 @@ class Neurons(NeuronsPage):
                 except UserError as error:
                     self.say(str(error), bad=True)
         elif self.browse.index is None:
-            if not self.shelf.problem:
-                self.bench.build_weights()
+            if not self.index_choice.problem:
+                self.state.build_weights()
             self._show_empty()
 
     def index_grew(self) -> None:
         """A step has written to an index."""
-        self._look_again()
+        self._check_index()
         if self.browse.index is None:
             self._show_empty()
         else:
@@ -190,10 +190,10 @@ class Neurons(NeuronsPage):
     def _show_empty(self) -> None:
         """There is no index to browse: why, what is being done about it, what can be."""
         self.add_class("nothing")
-        words, building = safe(self.shelf.problem or offer.NO_INDEX, newlines=True), self.bench.building()
+        words, building = safe(self.index_choice.problem or offer.NO_INDEX, newlines=True), self.state.building()
         more = f"\n\n{building}" if building else ""
-        self.query_one("#empty", Words).tell(lambda colors: Text.assemble((words, colors.plain), (more, colors.second)))
-        self.query_one("#status", Words).tell(lambda colors: Text())
+        self.query_one("#empty", Words).show(lambda colors: Text.assemble((words, colors.plain), (more, colors.second)))
+        self.query_one("#status", Words).show(lambda colors: Text())
 
     def _show_list(self, keep: int | None = None) -> None:
         """The list anew: after another filter, order or revision."""
@@ -203,11 +203,11 @@ class Neurons(NeuronsPage):
         passing = len(browse.ids)
         self.set_class(not passing, "nothing")
         lines = self.listing
-        lines.marks, lines.pinned = browse.marks, self.bench.pinned()
+        lines.marks, lines.pinned = browse.marks, self.state.pinned()
         lines.names, lines.sorted_by, lines.descending = browse.names, browse.order_by, browse.descending
         lines.show(browse.index, browse.columns, browse.ids, keep)
         if not passing:
-            self.query_one("#empty", Words).tell(self._nothing_passes)
+            self.query_one("#empty", Words).show(self._nothing_passes)
         self._show_status()
         self.refresh_frame()
         self.pane.neuron = None
@@ -229,7 +229,7 @@ class Neurons(NeuronsPage):
         return lines.append("change the filter", colors.plain)
 
     def _show_status(self) -> None:
-        self.query_one("#status", Words).tell(self._status)
+        self.query_one("#status", Words).show(self._status)
 
     def _status(self, colors: Ink) -> Text:
         """The line under the top one: filter, how many of how many, order, marks."""
@@ -248,10 +248,10 @@ class Neurons(NeuronsPage):
         if browse.marks:
             line.append(f" · {len(browse.marks)} marked", colors.second)
         if browse.index is not None and not browse.index.has_data:
-            words = self.bench.building() or offer.WEIGHTS_ONLY
+            words = self.state.building() or offer.WEIGHTS_ONLY
             line.append(f" · {words}", colors.second)
-        elif self.shelf.problem:
-            line.append(f" · {safe(self.shelf.problem)}", colors.bad)
+        elif self.index_choice.problem:
+            line.append(f" · {safe(self.index_choice.problem)}", colors.bad)
         line.truncate(max(10, self.size.width - 2), overflow="ellipsis")
         return line
 
@@ -268,15 +268,17 @@ class Neurons(NeuronsPage):
 
     def keys_now(self) -> list[tuple[str, str]]:
         """Without an index its key comes first."""
-        found = super().keys_now()
+        shown_keys = super().keys_now()
         if self.browse.index is None or not self.browse.index.has_data:
-            key = next((key for key, one in self.active_bindings.items() if one.binding.id == "neurons.index"), "")
-            found[:0] = [(key_word(key), "index")] if key and not self.typing else []
-        return found
+            key = next(
+                (key for key, active in self.active_bindings.items() if active.binding.id == "neurons.index"), ""
+            )
+            shown_keys[:0] = [(key_word(key), "index")] if key and not self.typing else []
+        return shown_keys
 
     def action_filter(self) -> None:
         if self.browse.index is not None:
-            self.asking.ask(wants.a_filter(self.browse, self.browse.index, self._filter))
+            self.asking.ask(input_requests.filter_request(self.browse, self.browse.index, self._filter))
 
     def _filter(self, text: str) -> None:
         neuron = self.neuron
@@ -289,7 +291,7 @@ class Neurons(NeuronsPage):
 
     def action_sort(self) -> None:
         if self.browse.index is not None:
-            self.asking.ask(wants.an_order(self.browse, self._sort))
+            self.asking.ask(input_requests.sort_request(self.browse, self._sort))
 
     def _sort(self, column: str) -> None:
         browse, neuron = self.browse, self.neuron
@@ -303,9 +305,9 @@ class Neurons(NeuronsPage):
         self.browse.sort(self.browse.order_by, not self.browse.descending)
         self._show_list()
 
-    def _jump_wanted(self) -> None:
+    def _ask_address(self) -> None:
         if self.browse.index is not None:
-            self.asking.ask(wants.an_address(self.browse.index, self._jump, self._jump_to_first))
+            self.asking.ask(input_requests.address_request(self.browse.index, self._jump, self._jump_to_first))
 
     def _jump_to_first(self) -> None:
         self.asking.close()
@@ -322,7 +324,7 @@ class Neurons(NeuronsPage):
         if self.browse.index is None:
             self._goal = unit  # once there is a list
         else:
-            self._jump(wants.neuron_id(self.browse.index, unit))
+            self._jump(input_requests.neuron_id(self.browse.index, unit))
 
     @on(NeuronList.Marked)
     def _marked(self) -> None:
@@ -379,11 +381,11 @@ class Neurons(NeuronsPage):
 
     def action_compare(self) -> None:
         marks = sorted(self.browse.marks)
-        here = self.neuron
+        cursor_neuron = self.neuron
         if len(marks) == 2:
             pair = (marks[0], marks[1])
-        elif len(marks) == 1 and here is not None and here != marks[0]:
-            pair = (marks[0], here)
+        elif len(marks) == 1 and cursor_neuron is not None and cursor_neuron != marks[0]:
+            pair = (marks[0], cursor_neuron)
         else:
             self.say("two neurons are compared: mark both with Space, or mark one and stand on the other")
             return
@@ -420,50 +422,50 @@ class Neurons(NeuronsPage):
 
     def action_write(self) -> None:
         hint = "the text to show neurons on"
-        self.asking.ask(Wanted("your text", self.bench.use_text, self.bench.text, hint, anew=True))
+        self.asking.ask(InputRequest("your text", self.state.use_text, self.state.text, hint, select=True))
 
     def action_zero(self) -> None:
         if self.neuron is not None:
             self._show_card()
-            self.bench.edit(self.neuron, "=0")
+            self.state.edit(self.neuron, "=0")
 
     def action_scale(self) -> None:
         neuron = self.neuron
         if neuron is not None:
             address = self.browse.address(neuron)
-            self.asking.ask(wants.a_factor(address, lambda change: self.bench.edit(neuron, change)))
+            self.asking.ask(input_requests.factor_request(address, lambda change: self.state.edit(neuron, change)))
 
     def action_pin(self) -> None:
         if self.neuron is not None:
-            self.bench.pin([self.neuron], "")
+            self.state.pin([self.neuron], "")
 
     def action_pin_set(self) -> None:
         targets = self.targets()
         if not targets:
             return
         label = f"pin {len(targets)} marked to" if len(targets) > 1 else f"pin {self.browse.address(targets[0])} to"
-        done = lambda name: self.bench.pin(targets, name)  # noqa: E731
-        self.asking.ask(wants.a_set(label, self.bench.set_names(), done))
+        done = lambda name: self.state.pin(targets, name)  # noqa: E731
+        self.asking.ask(input_requests.set_request(label, self.state.set_names(), done))
 
     def action_basket(self) -> None:
         self.workbench.show("basket")
 
     def action_unusual(self) -> None:
-        self.bench.unusual()
+        self.state.unusual()
 
     def action_note(self) -> None:
         if self.neuron is not None:
             address = self.browse.address(self.neuron)
-            self.asking.ask(Wanted(f"note on {address}", lambda text: self.bench.note(address, text.strip())))
+            self.asking.ask(InputRequest(f"note on {address}", lambda text: self.state.note(address, text.strip())))
 
     def action_export(self) -> None:
         if self.neuron is not None:
-            self.bench.export(self.pane.read_card(self.neuron))
+            self.state.export(self.pane.read_card(self.neuron))
 
     def action_choose_index(self) -> None:
-        self.bench.choose_index()
+        self.state.choose_index()
 
     @on(LineList.Opened)
     def _opened(self, event: LineList.Opened) -> None:
         if isinstance(event.source, NeuronList) and self.neuron is not None:
-            self.bench.open_elsewhere(self.neuron)
+            self.state.open_elsewhere(self.neuron)

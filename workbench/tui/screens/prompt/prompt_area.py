@@ -31,17 +31,21 @@ class PromptArea(TextArea, inherit_bindings=False):
     # Textual's own for text, without those of a scrolling container, since the text is wrapped, and without F6 and F7,
     # which lead to other screens from anywhere.
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(one for one in TextArea.BINDINGS if not isinstance(one, Binding) or one.key not in ("f6", "f7")),
+        *(
+            binding
+            for binding in TextArea.BINDINGS
+            if not isinstance(binding, Binding) or binding.key not in ("f6", "f7")
+        ),
         *keys.WRITE,
     ]
 
     class Submitted(Message):
         """Enter was pressed, by hand."""
 
-    def __init__(self, **given: Any) -> None:
+    def __init__(self, **options: Any) -> None:
         super().__init__(
             soft_wrap=True, tab_behavior="focus", show_line_numbers=False, compact=True, highlight_cursor_line=False,
-            placeholder="the text the model reads", **given,
+            placeholder="the text the model reads", **options,
         )  # fmt: skip
         self.cursor_blink = False
 

@@ -27,8 +27,8 @@ class StepList(LineList):
 
     DEFAULT_CSS = "StepList { height: 1fr; min-height: 3; }"
 
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self.steps = Tree([])
         self.marked: int | None = None
         """the step to compare with"""
@@ -94,9 +94,9 @@ class StepList(LineList):
             after, words = self._parents[-1][0] if self._parents else 0, self._words
             fresh = await feed.read(lambda reader: reader.tree(after))
             self._parents += fresh
-            found = await feed.read(lambda reader: reader.find(words)) if words else None
-            kept = None if found is None else set(found)
-            parents = [one for one in self._parents if kept is None or one[0] in kept]
+            matching = await feed.read(lambda reader: reader.find(words)) if words else None
+            kept = None if matching is None else set(matching)
+            parents = [(step, parent) for step, parent in self._parents if kept is None or step in kept]
             if [step for step, _ in parents] != self.steps.history or not self._parents:
                 current, tree = self.current, Tree(parents)
                 self.steps = tree
@@ -174,13 +174,13 @@ class StepList(LineList):
         what = self._what(row)
         text.append(fit(safe(what), what_cells) + "  ", colors.second if row.edits else colors.quiet)
         rest = max(0, room - what_cells - 2)
-        found = _outcome(row, colors)
+        outcome = _outcome(row, colors)
         aside = _aside(row, colors)
         # What was expected, or noted, is seen even where the sentence has to be cut for it.
-        found.truncate(max(rest - min(aside.cell_len, rest // 3), rest - aside.cell_len), overflow="ellipsis")
-        found.append_text(aside)
-        found.truncate(rest, overflow="ellipsis")
-        text.append_text(found)
+        outcome.truncate(max(rest - min(aside.cell_len, rest // 3), rest - aside.cell_len), overflow="ellipsis")
+        outcome.append_text(aside)
+        outcome.truncate(rest, overflow="ellipsis")
+        text.append_text(outcome)
         text.append(" " * max(1, cells - width(text.plain) - _TOOK - 1))
         text.append(fit(seconds(row.seconds) if row.seconds is not None else "", _TOOK, right=True), colors.quiet)
         return text if width(text.plain) <= cells else Text(shorten(text.plain, cells))
@@ -189,8 +189,8 @@ class StepList(LineList):
         """What it was done to; the prompt is left out where it is that of the step above it in the tree."""
         above = self._rows.get(row.parent) if row.parent is not None else None
         repeated = bool(row.edits) and above is not None and above.label == row.label
-        asked = f"'{row.label}'" if row.label and not repeated else ""
-        return " ".join(filter(None, [asked, f"+ {row.edits}" if row.edits else ""]))
+        label = f"'{row.label}'" if row.label and not repeated else ""
+        return " ".join(filter(None, [label, f"+ {row.edits}" if row.edits else ""]))
 
 
 def _aside(row: StepRow, colors: Any) -> Text:
@@ -211,10 +211,10 @@ def _outcome(row: StepRow, colors: Any) -> Text:
     if row.status in ("queued", "running"):
         return Text(f"{row.status} ", colors.second) + headline
     style = colors.second if row.status == "cancelled" else colors.bad
-    said = Text(row.status, style)
+    outcome = Text(row.status, style)
     if row.error:
-        said.append(f": {safe(row.error)}", colors.plain)
-    return said.append("  ") + headline
+        outcome.append(f": {safe(row.error)}", colors.plain)
+    return outcome.append("  ") + headline
 
 
 def steps_words(tree: Tree, total: int) -> str:

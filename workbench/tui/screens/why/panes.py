@@ -92,10 +92,10 @@ class Panes(Horizontal):
         for kind in (Units.NEURONS, Units.HEADS):
             listing = self.list_of(kind)
             listing.fill(finding.units(kind), chosen, finding.pins, finding.is_probability)
-            self.query_one(f"#head-{kind}", Words).tell(partial(listing.header, listing.size.width))
+            self.query_one(f"#head-{kind}", Words).show(partial(listing.header, listing.size.width))
             self._foot(kind, self._counted(finding, kind))
         self.where.show(finding.view(Units.WHERE, Heatmap))
-        self.query_one("#head-where", Words).tell(_where)
+        self.query_one("#head-where", Words).show(_where)
         self._show_place()
 
     @on(Where.Moved)
@@ -103,7 +103,7 @@ class Panes(Horizontal):
         self._foot("where", self.where.words() or self._coming("where"))
 
     def _foot(self, kind: str, words: str) -> None:
-        self.query_one(f"#foot-{kind}", Words).tell(
+        self.query_one(f"#foot-{kind}", Words).show(
             lambda colors: Text(words, colors.quiet, no_wrap=True, overflow="ellipsis")
         )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from workbench.errors import UserError
 from workbench.index.completion import Completion, complete
 from workbench.text import count
-from workbench.tui.widgets.ask import Wanted
+from workbench.tui.widgets.ask import InputRequest
 from workbench.units import Neuron, parse_unit
 
 if TYPE_CHECKING:
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 ADDRESS = "address"
 
 
-def a_filter(browse: Browse, index: NeuronIndex, done: Callable[[str], None]) -> Wanted:
+def filter_request(browse: Browse, index: NeuronIndex, done: Callable[[str], None]) -> InputRequest:
     """Says how many would pass while it is typed."""
 
-    def ways(typed: str) -> list[Completion]:
+    def completions(typed: str) -> list[Completion]:
         return complete(typed, index, browse.named_sets)
 
     def check(typed: str) -> str:
@@ -30,20 +30,20 @@ def a_filter(browse: Browse, index: NeuronIndex, done: Callable[[str], None]) ->
 
     text = browse.query.text
     hint = "layer 10-20 kurtosis>50 fires:' May'   Tab completes"
-    return Wanted("filter", done, text + " " if text else "", hint, ways, check)
+    return InputRequest("filter", done, text + " " if text else "", hint, completions, check)
 
 
-def an_order(browse: Browse, done: Callable[[str], None]) -> Wanted:
+def sort_request(browse: Browse, done: Callable[[str], None]) -> InputRequest:
     """`done` gets a column's name, empty for the order by address."""
     names = [(ADDRESS, "L0.N0 first")]
     names += [(name, column.help or column.title) for name, column in browse.columns.items()]
 
-    def ways(typed: str) -> list[Completion]:
+    def completions(typed: str) -> list[Completion]:
         typed = typed.lower()
-        found = [one for one in names if typed in one[0].lower()]
-        found = found or [one for one in names if typed in one[1].lower()]
-        found.sort(key=lambda one: not one[0].lower().startswith(typed))
-        return [Completion(name, name, about) for name, about in found]
+        matches = [(name, about) for name, about in names if typed in name.lower()]
+        matches = matches or [(name, about) for name, about in names if typed in about.lower()]
+        matches.sort(key=lambda match: not match[0].lower().startswith(typed))
+        return [Completion(name, name, about) for name, about in matches]
 
     def chosen(name: str) -> None:
         if name != ADDRESS and name not in browse.columns:
@@ -51,10 +51,10 @@ def an_order(browse: Browse, done: Callable[[str], None]) -> Wanted:
         done("" if name == ADDRESS else name)
 
     hint = "type or choose; S turns the order round"
-    return Wanted("sort by", chosen, hint=hint, complete=ways, must_choose=True)
+    return InputRequest("sort by", chosen, hint=hint, complete=completions, must_choose=True)
 
 
-def an_address(index: NeuronIndex, done: Callable[[int], None], first: Callable[[], None]) -> Wanted:
+def address_request(index: NeuronIndex, done: Callable[[int], None], first: Callable[[], None]) -> InputRequest:
     """`first` is called for a second g, as vim's users type it."""
 
     def check(typed: str) -> str:
@@ -62,20 +62,20 @@ def an_address(index: NeuronIndex, done: Callable[[int], None], first: Callable[
             first()
         return ""
 
-    return Wanted(
+    return InputRequest(
         "go to", lambda typed: done(neuron_id(index, typed)), hint="L12.N345; g for the first line", check=check
     )
 
 
 def neuron_id(index: NeuronIndex, unit: str) -> int:
     """Raises UserError for what is no neuron of this model."""
-    found = parse_unit(unit, index.info)
-    if not isinstance(found, Neuron):
-        raise UserError(f"{found} is no neuron: write one like L12.N345")
-    return found.layer * index.info.d_mlp + found.index
+    parsed = parse_unit(unit, index.info)
+    if not isinstance(parsed, Neuron):
+        raise UserError(f"{parsed} is no neuron: write one like L12.N345")
+    return parsed.layer * index.info.d_mlp + parsed.index
 
 
-def a_factor(address: str, done: Callable[[str], None]) -> Wanted:
+def factor_request(address: str, done: Callable[[str], None]) -> InputRequest:
     """`done` gets `*=2`."""
 
     def chosen(typed: str) -> None:
@@ -85,11 +85,11 @@ def a_factor(address: str, done: Callable[[str], None]) -> Wanted:
             raise UserError("a number is expected: 2 doubles the activation, −1 turns its sign") from None
         done(f"*={factor!r}".removesuffix(".0"))
 
-    return Wanted(f"multiply {address} by", chosen, hint="2 doubles it, −1 turns its sign, 0 switches it off")
+    return InputRequest(f"multiply {address} by", chosen, hint="2 doubles it, −1 turns its sign, 0 switches it off")
 
 
-def a_set(label: str, known: list[str], done: Callable[[str], None]) -> Wanted:
-    def ways(typed: str) -> list[Completion]:
-        return [Completion(name, name) for name in known if name.startswith(typed)]
+def set_request(label: str, set_names: list[str], done: Callable[[str], None]) -> InputRequest:
+    def completions(typed: str) -> list[Completion]:
+        return [Completion(name, name) for name in set_names if name.startswith(typed)]
 
-    return Wanted(label, lambda name: done(name.strip()), "", "a set's name", ways)
+    return InputRequest(label, lambda name: done(name.strip()), "", "a set's name", completions)
