@@ -8,10 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
-from textual.app import App
 from textual.binding import BindingType
-from textual.screen import Screen
-from textual.widget import Widget
 from textual.worker import WorkerFailed
 
 from workbench.errors import UserError
@@ -23,10 +20,11 @@ from workbench.tui.feed import Feed, NothingYet
 from workbench.tui.latest import SOON
 from workbench.tui.leaving import leave_on_signals
 from workbench.tui.link import Connect, Link, connect_worker
+from workbench.tui.navigation import Navigation
 from workbench.tui.page import Page
-from workbench.tui.pages import make_page, page_of
+from workbench.tui.pages import page_of
 from workbench.tui.theme import ink, use_theme
-from workbench.tui.worker_words import equipment, model_name, progress_words, ready, stage, trouble
+from workbench.tui.worker_words import model_name, ready, worker_line
 
 if TYPE_CHECKING:
     from workbench.edits import Edit
@@ -43,8 +41,6 @@ if TYPE_CHECKING:
     from workbench.worker.protocol import Message
 
 
-_SCREENS = frozenset({"help", "palette", "edits", "timeline", "neurons", "why"})
-"""actions that lead to the screen of their name"""
 _CANCELLING = "cancelling step"
 
 
@@ -52,7 +48,7 @@ def _not_our_step(step: int) -> str:
     return f"step {step} was not asked from here: Ctrl+C again cancels it, whoever waits for it"
 
 
-class WorkbenchApp(App[int]):
+class WorkbenchApp(Navigation):
     """Without `spec` it is a replay: one session, no worker, no model."""
 
     TITLE = "Workbench"
@@ -90,7 +86,6 @@ class WorkbenchApp(App[int]):
         self._losses_reported = 0
         self._own_steps: set[tuple[str, int]] = set()
         """the steps that were asked from this terminal: session and number"""
-        self._pages: dict[str, Page] = {}
 
     # --- start and end ---
 
@@ -146,88 +141,6 @@ class WorkbenchApp(App[int]):
         """Seconds left count down while something is under way."""
         if not ready(self.link) or self.running:
             self._update_page()
-
-    # --- screens ---
-
-    def page(self, name: str) -> Any:
-        """The screen of this name: one of each, made when first needed, kept from then on."""
-        page = self._pages.get(name)
-        if page is None:
-            page = self._pages[name] = make_page(name)
-            self.install_screen(page, name)
-        return page
-
-    @property
-    def _background_screens(self) -> list[Screen[Any]]:
-        """None: a page covers the terminal. Textual would draw the page anew for every change of the one below it."""
-        return []
-
-    def show(self, name: str) -> Any:
-        """To this screen; where it lies under others, back to it."""
-        page = self.page(name)
-        if page in self.screen_stack:
-            while self.screen is not page:
-                self.pop_screen()
-        else:
-            self.push_screen(page)
-        return page
-
-    @property
-    def page_now(self) -> Page:
-        """The screen that is seen."""
-        return self.screen  # type: ignore[return-value]
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """On the screen that a key leads to, the key would do nothing."""
-        return action not in _SCREENS or not self.screen_stack or self.screen is not self._pages.get(action)
-
-    async def action_back(self) -> None:
-        page = self.page_now
-        if page.typing:
-            if not page.close_ask():
-                await page.leave_field()
-        elif page.notice_sentence():
-            page.say("")
-        elif not page.leave() and len(self.screen_stack) > 1:
-            self.pop_screen()
-
-    def action_help(self) -> None:
-        self.help_on(self.page_now)
-
-    def help_on(self, page: Page) -> None:
-        self.page("help").describe(page)
-        self.show("help")
-
-    def action_palette(self) -> None:
-        self.page("palette").come_from(self.page_now)
-        self.show("palette")
-
-    def action_edits(self) -> None:
-        self.show("edits")
-
-    def action_timeline(self) -> None:
-        self.show("timeline")
-
-    def action_neurons(self) -> None:
-        self.show("neurons")
-
-    def action_why(self) -> None:
-        self.show("why")
-
-    def use_setting(self, theme: str) -> None:
-        """A theme by the word the settings have for it."""
-        use_theme(self, theme)
-
-    def refresh_css(self, animate: bool = True) -> None:
-        """Another theme, for every page: Textual leaves those that lie in no stack just now in the colours of the one
-        before, and does not draw lines anew that are of our own making."""
-        super().refresh_css(animate=animate)
-        for page in self._pages.values():
-            if page.is_mounted and page not in self.screen_stack:
-                self.stylesheet.update(page, animate=animate)
-        for screen in self.screen_stack[-1:]:  # at the start there is none yet
-            for widget in screen.walk_children(Widget, with_self=True):
-                widget.refresh()
 
     # --- the worker ---
 
@@ -289,24 +202,7 @@ class WorkbenchApp(App[int]):
 
     def worker_words(self) -> Text:
         """The lower line: what is the matter, what runs, or that all is well."""
-        colors = ink(self)
-        if self.link is None:
-            return Text("replay, no model", colors.second)
-        if trouble(self.link):
-            return Text(f"{stage(self.link)} (F2: try again)", colors.bad)
-        running = self.running
-        if running is not None:
-            import time
-
-            how_far = progress_words(running.progress, time.time())
-            name = f"step {running.id} {safe(running.experiment)}"
-            return Text(f"{name}: {how_far}" if how_far else f"{name} runs", colors.second)
-        words = [stage(self.link)]
-        if queued := sum(job.state == "queued" for job in self._jobs()):
-            words.append(f"{queued} queued")
-        if more := equipment(self.link):
-            words.append(more)
-        return Text(" · ".join(words), colors.quiet if ready(self.link) else colors.second)
+        return worker_line(self.link, self.running, self._jobs(), ink(self))
 
     def subject(self, edits: bool = True, session: bool = True) -> Text:
         """The top line's right: session, edits, model."""

@@ -145,7 +145,7 @@ class Browse:
         total = self.index.info.n_neurons if self.index else 0
         return f"{count(len(self.ids))} of {count(total)}" if self.query.terms else f"{count(total)} neurons"
 
-    def blame(self) -> list[TermCount]:
+    def costliest_terms(self) -> list[TermCount]:
         """Where nothing passes: what each term takes, the one that takes most first."""
         if self.index is None or not self.query.terms:
             return []

@@ -1,18 +1,22 @@
-"""What the Neurons screen asks for in its line: a filter, an order, an address, a factor."""
+"""What the Neurons screen asks for in its line: a filter, an order, an address, a factor, an index."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.errors import UserError
 from workbench.index.completion import Completion, complete
 from workbench.text import count
+from workbench.tui.screens.neurons.offer import Offer, offers
+from workbench.tui.screens.neurons.steps import index_choices
 from workbench.tui.widgets.ask import InputRequest
 from workbench.units import Neuron, parse_unit
 
 if TYPE_CHECKING:
     from workbench.index.reader import NeuronIndex
+    from workbench.index.store import IndexInfo
     from workbench.tui.screens.neurons.browse import Browse
 
 ADDRESS = "address"
@@ -93,3 +97,24 @@ def set_request(label: str, set_names: list[str], done: Callable[[str], None]) -
         return [Completion(name, name) for name in set_names if name.startswith(typed)]
 
     return InputRequest(label, lambda name: done(name.strip()), "", "a set's name", completions)
+
+
+def index_request(
+    indexes: Sequence[IndexInfo], rate: float | None, browse: Callable[[Path], None], build: Callable[[Offer], None]
+) -> InputRequest:
+    """Indexes to browse, and ones to build; `rate` is of the model, in tokens/s."""
+    choices = index_choices(indexes, offers(rate))
+
+    def completions(typed: str) -> list[Completion]:
+        return [choice for choice in choices if typed.lower() in choice.shown.lower()]
+
+    def chosen(text: str) -> None:
+        if text.startswith("/"):
+            browse(Path(text))
+            return
+        offer = next((offer for offer in offers() if offer.label == text), None)
+        if offer is None:
+            raise UserError("choose an index with ↓ and Enter")
+        build(offer)
+
+    return InputRequest("index", chosen, hint="choose with ↓", complete=completions, must_choose=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
@@ -18,10 +19,10 @@ from workbench.tui import keys
 from workbench.tui.screens.neurons import input_requests, offer
 from workbench.tui.screens.neurons.browse import Browse
 from workbench.tui.screens.neurons.card_pane import CardPane
-from workbench.tui.screens.neurons.chooser import Chooser
 from workbench.tui.screens.neurons.index_choice import IndexChoice
-from workbench.tui.screens.neurons.parts import NeuronsPage
+from workbench.tui.screens.neurons.list_page import NeuronListPage
 from workbench.tui.screens.neurons.state import NeuronsState
+from workbench.tui.screens.neurons.status import nothing_passes, status_line
 from workbench.tui.widgets.ask import Ask, InputRequest
 from workbench.tui.widgets.frame import key_word
 from workbench.tui.widgets.line_list import LineList
@@ -40,7 +41,7 @@ SIDE_BY_SIDE = 100
 """cells from which list and card stand beside each other"""
 
 
-class Neurons(NeuronsPage):
+class Neurons(NeuronListPage):
     NAME = "Neurons"
     ABOUT = (
         "Every neuron of the model, with everything the index knows of the one under the cursor beside it. / filters "
@@ -80,8 +81,6 @@ class Neurons(NeuronsPage):
         self.index_choice = IndexChoice()
         self.state = NeuronsState(self)
         self._checking = False
-        self._goal = ""
-        """a neuron to go to as soon as there is an index"""
 
     # --- what is on it ---
 
@@ -94,22 +93,6 @@ class Neurons(NeuronsPage):
                 yield Words(id="empty")
             yield CardPane(self.browse, self.state, id="right")
         yield Ask()
-
-    @property
-    def listing(self) -> NeuronList:
-        return self.query_one(NeuronList)
-
-    @property
-    def pane(self) -> CardPane:
-        return self.query_one(CardPane)
-
-    @property
-    def asking(self) -> Ask:
-        return self.query_one(Ask)
-
-    @property
-    def neuron(self) -> int | None:
-        return self.listing.neuron
 
     def details(self) -> str:
         index = self.browse.index
@@ -162,7 +145,7 @@ class Neurons(NeuronsPage):
         if fresh is not None:
             neuron = self.neuron
             self.browse.open(fresh)
-            self._show_list(neuron)
+            self.show_list(neuron)
             if self._goal:
                 goal, self._goal = self._goal, ""
                 try:
@@ -184,7 +167,7 @@ class Neurons(NeuronsPage):
 
     def refill(self) -> None:
         """The list anew, from its top: after a ranking."""
-        self._show_list()
+        self.show_list()
         self.listing.move_to(0)
 
     def _show_empty(self) -> None:
@@ -195,7 +178,7 @@ class Neurons(NeuronsPage):
         self.query_one("#empty", Words).show(lambda colors: Text.assemble((words, colors.plain), (more, colors.second)))
         self.query_one("#status", Words).show(lambda colors: Text())
 
-    def _show_list(self, keep: int | None = None) -> None:
+    def show_list(self, keep: int | None = None) -> None:
         """The list anew: after another filter, order or revision."""
         self.say("")
         browse = self.browse
@@ -207,55 +190,20 @@ class Neurons(NeuronsPage):
         lines.names, lines.sorted_by, lines.descending = browse.names, browse.order_by, browse.descending
         lines.show(browse.index, browse.columns, browse.ids, keep)
         if not passing:
-            self.query_one("#empty", Words).show(self._nothing_passes)
+            self.query_one("#empty", Words).show(partial(nothing_passes, browse))
         self._show_status()
         self.refresh_frame()
         self.pane.neuron = None
         self.pane.follow(self.neuron)
 
-    def _nothing_passes(self, colors: Ink) -> Text:
-        lines = Text(no_wrap=True).append("No neuron passes this filter.\n\n", colors.strong)
-        blame = self.browse.blame()
-        for at, term in enumerate(blame):
-            lines.append(f"  {safe(term.text)}", colors.plain)
-            lines.append(
-                f"   {count(term.alone)} pass it alone, {count(term.without)} pass all the others", colors.quiet
-            )
-            lines.append("  ← takes the most away\n" if not at and len(blame) > 1 else "\n", colors.second)
-        relaxed = self.browse.relaxed()
-        lines.append("\nR  ", colors.strong)
-        lines.append(f"browse {safe(relaxed)!r} instead" if relaxed else "browse all neurons instead", colors.plain)
-        lines.append("\n/  ", colors.strong)
-        return lines.append("change the filter", colors.plain)
-
     def _show_status(self) -> None:
         self.query_one("#status", Words).show(self._status)
 
     def _status(self, colors: Ink) -> Text:
-        """The line under the top one: filter, how many of how many, order, marks."""
-        browse = self.browse
-        line = Text(no_wrap=True)
-        if browse.query.terms:
-            line.append("filter: ", colors.quiet)
-            line.append(safe(browse.query.text.strip()), colors.accent)
-            line.append("   ", colors.quiet)
-        line.append(browse.words(), colors.plain)
-        column = browse.columns.get(browse.order_by)
-        if column is not None:
-            ways = ("largest", "smallest") if column.kind not in ("category", "token") else ("z to a", "a to z")
-            way = ways[0] if browse.descending else ways[1]
-            line.append(f" · by {safe(column.title)}, {way} first", colors.quiet)
-        if browse.marks:
-            line.append(f" · {len(browse.marks)} marked", colors.second)
-        if browse.index is not None and not browse.index.has_data:
-            words = self.state.building() or offer.WEIGHTS_ONLY
-            line.append(f" · {words}", colors.second)
-        elif self.index_choice.problem:
-            line.append(f" · {safe(self.index_choice.problem)}", colors.bad)
-        line.truncate(max(10, self.size.width - 2), overflow="ellipsis")
-        return line
+        building, problem = self.state.building(), self.index_choice.problem
+        return status_line(self.browse, building, problem, self.size.width, colors)
 
-    # --- keys: the list ---
+    # --- keys: which are offered ---
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys that open the line come before everything else, so that what is typed next is typed into it; and where
@@ -276,75 +224,9 @@ class Neurons(NeuronsPage):
             shown_keys[:0] = [(key_word(key), "index")] if key and not self.typing else []
         return shown_keys
 
-    def action_filter(self) -> None:
-        if self.browse.index is not None:
-            self.asking.ask(input_requests.filter_request(self.browse, self.browse.index, self._filter))
-
-    def _filter(self, text: str) -> None:
-        neuron = self.neuron
-        self.browse.filter(text.strip())
-        self._show_list(neuron)
-
-    def action_relax(self) -> None:
-        if self.browse.index is not None and self.browse.query.terms:
-            self._filter(self.browse.relaxed())
-
-    def action_sort(self) -> None:
-        if self.browse.index is not None:
-            self.asking.ask(input_requests.sort_request(self.browse, self._sort))
-
-    def _sort(self, column: str) -> None:
-        browse, neuron = self.browse, self.neuron
-        numeric = bool(column) and browse.columns[column].kind not in ("category", "token")
-        browse.sort(column, not browse.descending if column == browse.order_by else numeric)
-        self._show_list()
-        if not column and neuron is not None:
-            self.listing.go_to(neuron)
-
-    def action_reverse(self) -> None:
-        self.browse.sort(self.browse.order_by, not self.browse.descending)
-        self._show_list()
-
-    def _ask_address(self) -> None:
-        if self.browse.index is not None:
-            self.asking.ask(input_requests.address_request(self.browse.index, self._jump, self._jump_to_first))
-
-    def _jump_to_first(self) -> None:
-        self.asking.close()
-        self.listing.action_edge(-1)
-
-    def _jump(self, neuron: int) -> None:
-        if not self.listing.go_to(neuron):
-            self._filter("")
-            self.listing.go_to(neuron)
-            self.say(f"{self.browse.address(neuron)} does not pass the filter, so the filter was taken off")
-
-    def go_to(self, unit: str) -> None:
-        """The cursor to this neuron, from another screen. Raises UserError for what is no neuron here."""
-        if self.browse.index is None:
-            self._goal = unit  # once there is a list
-        else:
-            self._jump(input_requests.neuron_id(self.browse.index, unit))
-
     @on(NeuronList.Marked)
     def _marked(self) -> None:
         self._show_status()
-
-    def action_columns(self) -> None:
-        if self.browse.index is None:
-            return
-        chooser = self.pane.chooser
-        chooser.room_for(self.listing.row.names if self.listing.row else [])
-        chooser.fill(self.browse.columns, self.browse.names, bool(self.browse.index.has_data))
-        self.add_class("choosing")
-        self.pane.add_class("choosing")
-        chooser.focus()
-
-    @on(Chooser.Chosen)
-    def _columns_chosen(self, event: Chooser.Chosen) -> None:
-        self.browse.choose(event.names)
-        self.listing.use_columns(self.browse.names, self.browse.order_by, self.browse.descending)
-        self.pane.chooser.room_for(self.listing.row.names if self.listing.row else [])
 
     # --- keys: the card ---
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,17 +15,19 @@ from workbench.text import count
 from workbench.tui.latest import Following, Latest
 from workbench.tui.screens.neurons import steps
 from workbench.tui.screens.neurons.export import write_card
-from workbench.tui.screens.neurons.offer import offers
+from workbench.tui.screens.neurons.input_requests import index_request
 from workbench.tui.screens.neurons.your_text import Change, OnText, from_peek, from_step
-from workbench.tui.widgets.ask import InputRequest
 from workbench.tui.worker_words import progress_words, ready, stage
 from workbench.units import Neuron, check_set_name, parse_units
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from workbench.index.card import Card
     from workbench.session.reader import SessionReader
     from workbench.session.records import StepRecord
     from workbench.tui.context import Context
+    from workbench.tui.screens.neurons.offer import Offer
     from workbench.tui.screens.neurons.parts import NeuronsPage
     from workbench.views import AnyView
 
@@ -287,24 +288,17 @@ class NeuronsState:
 
     def choose_index(self) -> None:
         """Other indexes of this model, and ones that could be built."""
-        choices = steps.index_choices(self.screen.index_choice.available(self.app.model_info), offers(self.rate()))
+        indexes = self.screen.index_choice.available(self.app.model_info)
+        self.screen.asking.ask(index_request(indexes, self.rate(), self._browse_index, self._build_index))
 
-        def complete(typed: str) -> list[Any]:
-            return [choice for choice in choices if typed.lower() in choice.shown.lower()]
+    def _browse_index(self, folder: Path) -> None:
+        self.screen.index_choice.chosen = folder
+        self.screen.index_grew()
 
-        def done(chosen: str) -> None:
-            if chosen.startswith("/"):
-                self.screen.index_choice.chosen = Path(chosen)
-                self.screen.index_grew()
-                return
-            offer = next((choice for choice in offers() if choice.label == chosen), None)
-            if offer is None:
-                raise UserError("choose an index with ↓ and Enter")
-            self.screen.index_choice.chosen = None
-            self.screen.say("the index is being built; it can be browsed while it grows, Ctrl+C stops and keeps it")
-            self._run_reporting(self._submit("index", "index", offer.params))
-
-        self.screen.asking.ask(InputRequest("index", done, hint="choose with ↓", complete=complete, must_choose=True))
+    def _build_index(self, offer: Offer) -> None:
+        self.screen.index_choice.chosen = None
+        self.screen.say("the index is being built; it can be browsed while it grows, Ctrl+C stops and keeps it")
+        self._run_reporting(self._submit("index", "index", offer.params))
 
     def rate(self) -> float | None:
         """Tokens/s of the index that is open, where it says."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,11 +14,22 @@ from textual.widget import Widget
 from textual.worker import Worker
 
 from workbench.errors import UserError
-from workbench.params import PROMPT_SET, TEXT, WHOLE_NUMBER, Field
-from workbench.text import number, safe, shorten
+from workbench.params import PROMPT_SET, Field
+from workbench.text import safe, shorten
 from workbench.tui.page import Page
 from workbench.tui.pages import page_of
 from workbench.tui.screens.run.form import Form
+from workbench.tui.screens.run.parameters import (
+    EXPECT,
+    SEED,
+    checked_params,
+    cost_of,
+    experiments_of,
+    fields_of,
+    invitation,
+    read_prompt_sets,
+    read_seed,
+)
 from workbench.tui.widgets.choice import Choice
 from workbench.tui.widgets.frame import Rule
 from workbench.tui.widgets.result import ResultPane
@@ -27,19 +37,9 @@ from workbench.tui.widgets.words import marked
 from workbench.tui.worker_words import ready, stage, trouble
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from workbench.experiment import Experiment
     from workbench.report import NextStep
     from workbench.session.records import StepRecord
-    from workbench.tui.theme import Ink
-
-EXPECT = Field(
-    name="expect", kind=TEXT, default="", example="Paris, clearly",
-    help="what you expect, written before the result: the timeline shows both",
-)  # fmt: skip
-SEED = Field(name="seed", kind=WHOLE_NUMBER, default=0, help="for what is random: sampling, controls", more=True)
-"""what every run takes beside the experiment's own parameters"""
 
 
 class Runner(Page):
@@ -124,7 +124,7 @@ class Runner(Page):
 
     async def _build(self) -> None:
         """The form of the experiment, filled with `_form_values`."""
-        shown = await asyncio.to_thread(_experiments_of, self.SCREEN)
+        shown = await asyncio.to_thread(experiments_of, self.SCREEN)
         choice = self.query_one("#experiments", Choice)
         choice.words = list(shown)
         choice.value = self.experiment if self.experiment in shown else choice.words[0]
@@ -133,7 +133,7 @@ class Runner(Page):
         values, self._form_values = self._form_values, {}
         await self.form.show(self._form_fields(shown[choice.value]), values)
         if self.result.step is None and not self._pending:
-            self.result.show_message(partial(_invitation, shown[choice.value]))
+            self.result.show_message(partial(invitation, shown[choice.value]))
         self._say_rule()
 
     def _form_fields(self, experiment: Experiment) -> list[Field]:
@@ -184,19 +184,9 @@ class Runner(Page):
         info = self.workbench.model_info
         if info is None or not self._ready.is_set():
             return ""
-        from workbench.cost import cost_line
-        from workbench.experiments import experiment
-        from workbench.params import read_params
-
-        fields = _fields_of(self.experiment)
         typed = {name: text for name, text in self.form.values().items() if name not in (EXPECT.name, SEED.name)}
-        if any(typed.get(field.name) for field in fields if field.kind is PROMPT_SET):
-            return ""  # the set's file is read only when the experiment runs
-        try:
-            params = read_params(experiment(self.experiment).params, {**self.screen_values(fields, False), **typed})
-        except UserError:
-            return ""
-        return cost_line(self.experiment, params, info)
+        screen_values = self.screen_values(fields_of(self.experiment), False)
+        return cost_of(self.experiment, typed, screen_values, info)
 
     # --- its keys ---
 
@@ -256,7 +246,7 @@ class Runner(Page):
         self.experiment = step.experiment
         self.form.clear()
         try:
-            self.take_screen_values(await asyncio.to_thread(_fields_of, step.experiment), params)
+            self.take_screen_values(await asyncio.to_thread(fields_of, step.experiment), params)
             self._form_values = {**self._form_values, **params}
             if step.edits is not None:
                 from workbench.edits import parse_edits
@@ -292,16 +282,16 @@ class Runner(Page):
         workbench = self.workbench
         try:
             typed: dict[str, Any] = dict(self.form.values())
-            expected, seed = typed.pop(EXPECT.name, ""), _seed(typed.pop(SEED.name, "0"))
-            fields = await asyncio.to_thread(_fields_of, self.experiment)
+            expected, seed = typed.pop(EXPECT.name, ""), read_seed(typed.pop(SEED.name, "0"))
+            fields = await asyncio.to_thread(fields_of, self.experiment)
             sets = [field.name for field in fields if field.kind is PROMPT_SET]
             names: dict[str, str] = {}
             if any(map(typed.get, sets)):
                 session = workbench.session_path()
-                typed, names = await asyncio.to_thread(_with_sets, self.experiment, typed, session)
+                typed, names = await asyncio.to_thread(read_prompt_sets, self.experiment, typed, session)
             rows = {name: row_values[name] for name in sets if row_values.get(name)}
             values = self.screen_values(fields, bool(rows) or any(map(typed.get, sets)))
-            params, self._about = await asyncio.to_thread(_checked, self.experiment, {**values, **typed, **rows})
+            params, self._about = await asyncio.to_thread(checked_params, self.experiment, {**values, **typed, **rows})
             self._say_pending()
             self.result.focus()
             step = await workbench.submit(
@@ -364,54 +354,3 @@ class Runner(Page):
 
     def shown(self, event: ResultPane.Shown) -> None:
         """The pane shows something newer."""
-
-
-def _invitation(experiment: Experiment, colors: Ink) -> Text:
-    text = Text.assemble(
-        (f"Enter runs {experiment.name}", colors.strong),
-        (f": {experiment.summary[:1].lower()}{experiment.summary[1:]}.", colors.plain),
-    )
-    rest = experiment.help.partition("\n")[2].strip()
-    if rest:
-        text.append("\n\n" + re.sub(r"(?<!\n)\n(?!\n)", " ", rest), colors.quiet)
-    return text
-
-
-def _experiments_of(page: str) -> dict[str, Experiment]:
-    """The experiments that can be run from this screen."""
-    from workbench.experiments import experiments
-    from workbench.tui.pages import runs_on
-
-    return {name: experiment for name, experiment in experiments().items() if runs_on(experiment) == page}
-
-
-def _fields_of(name: str) -> tuple[Field, ...]:
-    from workbench.experiments import experiment
-    from workbench.params import fields
-
-    return fields(experiment(name).params)
-
-
-def _checked(name: str, values: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """Parameters as plain data, and what they are about. Raises UserError naming the field."""
-    from workbench.experiments import experiment
-    from workbench.params import label_of, params_builtins, read_params
-
-    params = experiment(name).params
-    checked = params_builtins(read_params(params, values))
-    return checked, label_of(params, checked)
-
-
-def _with_sets(name: str, typed: dict[str, Any], session: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """What was typed with the rows of prompt sets, and their names. Raises UserError."""
-    from workbench.experiments import experiment
-    from workbench.session.typed_sets import read_sets
-
-    return read_sets(experiment(name).params, typed, session)
-
-
-def _seed(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise UserError(f"seed: a whole number is expected, such as {number(1)}, not {text!r}") from None

@@ -14,13 +14,11 @@ from textual.widgets import Input
 from workbench.errors import UserError
 from workbench.tui import keys
 from workbench.tui.keeping import copy_view, save_view
-from workbench.tui.page import Page
 from workbench.tui.screens.why import below, words
-from workbench.tui.screens.why.fields import EXAMPLE, QuestionFields
-from workbench.tui.screens.why.foil import foil_request
+from workbench.tui.screens.why.fields import QuestionFields
 from workbench.tui.screens.why.invite import REPLAY, Invite
 from workbench.tui.screens.why.panes import Panes
-from workbench.tui.screens.why.state import WhyState
+from workbench.tui.screens.why.question_page import QuestionPage
 from workbench.tui.screens.why.unit_list import UnitList
 from workbench.tui.screens.why.where import Where
 from workbench.tui.theme import ink
@@ -32,8 +30,6 @@ from workbench.tui.widgets.words import Words
 from workbench.views import Histogram
 
 if TYPE_CHECKING:
-    from workbench.report import NextStep
-    from workbench.session.records import StepRecord
     from workbench.tui.screens.why.finding import Finding
     from workbench.tui.widgets.result.snapshot import ShownView
 
@@ -44,7 +40,7 @@ TALL = 46
 """lines from which the controls have a histogram"""
 
 
-class Why(Page):
+class Why(QuestionPage):
     NAME = "Why"
     ABOUT = (
         "Why does it say that? From a prompt and an answer to the few neurons that make it. The line on top adds up "
@@ -70,14 +66,6 @@ class Why(Page):
     """
     BINDINGS: ClassVar[list[BindingType]] = list(keys.WHY)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.state = WhyState(self, self.show_finding, self.question_submitted)
-        self._branch_of: int | None = None
-        """the step that the next question is a branch of"""
-        self._deferred: tuple[dict[str, Any], int | None, bool] | None = None
-        """what another screen wants here, until this one is mounted: parameters, parent, whether to ask at once"""
-
     # --- what is on it ---
 
     def body(self) -> ComposeResult:
@@ -96,18 +84,6 @@ class Why(Page):
         if finding is None:
             return super().heading()
         return words.heading(finding, app.edits.words(), app.link is None, self.size.width, ink(self.app))
-
-    @property
-    def panes(self) -> Panes:
-        return self.query_one(Panes)
-
-    @property
-    def fields(self) -> QuestionFields:
-        return self.query_one(QuestionFields)
-
-    @property
-    def asking(self) -> Ask:
-        return self.query_one(Ask)
 
     def rest(self) -> Widget | None:
         if self.has_class("empty"):
@@ -129,15 +105,6 @@ class Why(Page):
             self.add_class("empty", "asking")
             self._offer_example()
             self.state.reread()
-
-    def _offer_example(self) -> None:
-        """The fields of a first question: what was asked last elsewhere, else an example that has an answer."""
-        if self.workbench.link is None:
-            self.remove_class("asking")
-            return
-        prompt = self.workbench.page("home").values.get("prompt", "") or EXAMPLE["prompt"]
-        self.fields.fill({"prompt": prompt, "answer": EXAMPLE["answer"] if prompt == EXAMPLE["prompt"] else ""})
-        self.fields.focus_first()
 
     def on_resize(self) -> None:
         self._arrange()
@@ -216,61 +183,6 @@ class Why(Page):
         if self.has_class("empty"):
             self.query_one(Invite).restate()
 
-    # --- from other screens ---
-
-    def ask(self, step: NextStep, parent: int | None) -> None:
-        """This question, at once."""
-        if step.edits is not None:
-            from workbench.edits import parse_edits
-
-            try:
-                self.workbench.edits.use(parse_edits(step.edits, self.workbench.model_info))
-            except UserError as error:
-                self.say(str(error), bad=True)
-                return
-        self._load_when_mounted(step.params, parent, True)
-
-    def fill(self, record: StepRecord) -> None:
-        """A question as it was in this step, which is shown; what is asked next is a branch of it."""
-        self._load_when_mounted(record.params, record.id, False)
-
-    def show_step(self, step: int) -> None:
-        """A step of the session, to look at."""
-        self._load_when_mounted({}, step, False)
-
-    def _load_when_mounted(self, params: dict[str, Any], parent: int | None, ask: bool) -> None:
-        if self.is_mounted:
-            self._load(params, parent, ask)
-        else:
-            self._deferred = (params, parent, ask)
-
-    def _load(self, params: dict[str, Any], parent: int | None, ask: bool) -> None:
-        self._deferred = None
-        if params:
-            self.fields.fill(params)
-        if ask:
-            self.set_class(self.state.finding is None, "empty")
-            self.remove_class("asking")
-            self.state.ask({**params}, self.workbench.edits.on(), parent)
-            self.show_finding()
-            return
-        self.remove_class("empty")
-        self.state.show(parent)
-        self._branch_of = parent if params else None
-        if params and self.workbench.link is not None:
-            self.add_class("asking")
-            self.say(f"as in step {parent}: change what you like, Enter asks it as a branch of that step")
-            self.fields.focus_first()
-        else:
-            self.remove_class("asking")
-            self._leave_fields()
-
-    def question_submitted(self) -> None:
-        """The question is in the session."""
-        self._branch_of = None
-        self.remove_class("asking", "empty")
-        self.call_after_refresh(self._to_neurons)
-
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "enter" and not self.has_class("asking"):
             return False
@@ -279,15 +191,6 @@ class Why(Page):
         return super().check_action(action, parameters)
 
     # --- keys: moving ---
-
-    def _to_neurons(self) -> None:
-        """The fields are hidden and the panes are there: Textual has given the keys to whichever lay nearest."""
-        if not self.has_class("asking"):
-            self.set_focus(self.panes.list_of("neurons"))
-
-    def _leave_fields(self) -> None:
-        if not self.has_class("asking"):
-            self.set_focus(self.rest())
 
     async def leave_field(self) -> None:
         if self.asking.is_open:
@@ -308,15 +211,6 @@ class Why(Page):
             self.action_write()
         else:
             self.set_focus(self.panes.next(by))
-
-    def action_write(self) -> None:
-        if self.workbench.link is None:
-            self.say(REPLAY, bad=True)
-            return
-        self.add_class("asking")
-        if self.state.finding is not None:
-            self.fields.fill(self.state.finding.params)
-        self.fields.focus_first()
 
     @on(LineList.Opened)
     def _opened(self, event: LineList.Opened) -> None:
@@ -348,28 +242,6 @@ class Why(Page):
         elif finding is not None:
             step = NextStep(label="", experiment=experiment, params={**finding.question, **more}, edits=edits)
             self.workbench.ask(step, parent=finding.record.id)
-
-    # --- keys: asking ---
-
-    @on(QuestionFields.Submitted)
-    def action_enter(self) -> None:
-        if self.has_class("asking"):
-            base = self.workbench.edits.on()
-            self.state.ask(self.fields.values(), base, self._branch_of)
-            self.show_finding()
-
-    def action_again(self) -> None:
-        self.state.again()
-
-    def action_foil(self) -> None:
-        finding = self.state.finding
-        if finding is not None and not self.has_class("asking"):
-            self.asking.ask(foil_request(finding, self._use_foil))
-
-    def _use_foil(self, foil: str) -> None:
-        finding = self.state.finding
-        if finding is not None:
-            self.state.ask({**finding.params, "foil": foil}, finding.base(), finding.record.id, finding.record.seed)
 
     def cancel_own(self) -> bool:
         if self.state.take_back():
