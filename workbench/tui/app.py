@@ -17,7 +17,7 @@ from workbench.tui import keys
 from workbench.tui.context import Context
 from workbench.tui.edit_stack import EditStack
 from workbench.tui.feed import Feed, NothingYet
-from workbench.tui.latest import SOON
+from workbench.tui.latest import FIRST_RETRY
 from workbench.tui.leaving import leave_on_signals
 from workbench.tui.link import Connect, Link, connect_worker
 from workbench.tui.navigation import Navigation
@@ -282,7 +282,7 @@ class WorkbenchApp(Navigation):
             return
         self.run_worker(self._read_session(), group="session", exclusive=True)
         if self.page_now.is_mounted:
-            self.page_now.hear_of_session()
+            self.page_now.check_session()
 
     async def _read_session(self) -> None:
         steps = [job.step for job in self._jobs() if job.state == "running"]
@@ -297,7 +297,7 @@ class WorkbenchApp(Navigation):
             self.running = None
         except UserError:
             self.running = None  # the feed keeps the sentence, and the screens show it
-            self.set_timer(SOON, self._read_again)
+            self.set_timer(FIRST_RETRY, self._read_again)
         else:
             self.session_title, self.pins = shorten(title, 40), pins
             self.running = running if running and running.status == "running" else None
@@ -324,7 +324,7 @@ class WorkbenchApp(Navigation):
         home: Home = self.page("home")
         home.use_prompt(prompt)
 
-    def look_at(self, step: int) -> None:
+    def show_in_timeline(self, step: int) -> None:
         """To this step's place in the timeline."""
         timeline: Timeline = self.show("timeline")
         timeline.go_to(step)

@@ -90,7 +90,7 @@ class Context(Protocol):
     def ask(self, step: NextStep, parent: int | None = None) -> None:
         """Runs this on the screen that shows its answer."""
 
-    def look_at(self, step: int) -> None:
+    def show_in_timeline(self, step: int) -> None:
         """To this step's place in the timeline."""
 
     def help_on(self, page: Any) -> None:

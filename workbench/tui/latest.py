@@ -11,7 +11,7 @@ from textual.widget import Widget
 from workbench.errors import UserError
 from workbench.tui.feed import NothingYet
 
-SOON, SELDOM = 0.25, 4.0
+FIRST_RETRY, LONGEST_RETRY = 0.25, 4.0
 """seconds until what could not be read is tried again: first, doubled each time, and at the most"""
 
 
@@ -64,7 +64,7 @@ class Following(Latest):
 
     def __init__(self, owner: Widget, work: Callable[[], Awaitable[None]], failed: Callable[[str], None]) -> None:
         super().__init__(owner, work, failed)
-        self._wait = SOON
+        self._wait = FIRST_RETRY
         self._timer: Timer | None = None
         """runs while it fails"""
 
@@ -79,8 +79,8 @@ class Following(Latest):
         except UserError as error:
             self._failed(str(error))
             self._timer = self._owner.set_timer(self._wait, self.ask)
-            self._wait = min(SELDOM, self._wait * 2)
+            self._wait = min(LONGEST_RETRY, self._wait * 2)
             return
         if waiting is not None:
-            self._wait = SOON
+            self._wait = FIRST_RETRY
             self._failed("")

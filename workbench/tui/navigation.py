@@ -73,7 +73,7 @@ class Navigation(App[int]):
         self.show("help")
 
     def action_palette(self) -> None:
-        self.page("palette").come_from(self.page_now)
+        self.page("palette").set_caller(self.page_now)
         self.show("palette")
 
     def action_edits(self) -> None:

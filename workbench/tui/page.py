@@ -64,7 +64,7 @@ class Page(Screen[None]):
         """What follows the screen's name in the top line."""
         return ""
 
-    def rest(self) -> Widget | None:
+    def default_focus(self) -> Widget | None:
         """Where the focus goes when a field is left."""
         return None
 
@@ -87,7 +87,7 @@ class Page(Screen[None]):
 
     async def leave_field(self) -> None:
         """Esc inside of a field."""
-        place = self.rest()
+        place = self.default_focus()
         if place is not None:
             place.focus()
 
@@ -138,7 +138,7 @@ class Page(Screen[None]):
             remaining = next(iter(self._troubles.values()), "")
             self.say(remaining, bad=bool(remaining))
 
-    def hear_of_session(self) -> None:
+    def check_session(self) -> None:
         """The session file has something new, is another one, can't be read, or can be again."""
         self.trouble(self.workbench.feed, self.workbench.feed.problem)
         self.session_changed()
@@ -157,7 +157,7 @@ class Page(Screen[None]):
 
     def _take_keys(self) -> None:
         """Where nothing has the focus, the place where it rests gets it: no key waits for a Tab."""
-        place = self.rest()
+        place = self.default_focus()
         if self.focused is None and place is not None and place.focusable:
             self.set_focus(place)
             self.refresh_frame()
@@ -193,7 +193,7 @@ class Page(Screen[None]):
 
     def on_screen_resume(self) -> None:
         self.worker_changed()
-        self.hear_of_session()
+        self.check_session()
         self.refresh_frame()
 
 

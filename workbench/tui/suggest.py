@@ -15,7 +15,7 @@ def unit_suggester(page: Page) -> Callable[[str], str]:
     return lambda text: next(iter(completions(page, text, 1)), "")
 
 
-def completions(page: Page, text: str, most: int) -> list[str]:
+def completions(page: Page, text: str, limit: int) -> list[str]:
     """Whole texts that go on from `text`, most useful first."""
     from itertools import islice
 
@@ -27,4 +27,4 @@ def completions(page: Page, text: str, most: int) -> list[str]:
     term = text.replace(",", " ").split(" ")[-1]
     before = text[: len(text) - len(term)]
     offered: Iterable[str] = complete(text, info, page.workbench.known_units())
-    return [before + term + word[len(term) :] for word in islice(offered, most) if len(word) > len(term)]
+    return [before + term + word[len(term) :] for word in islice(offered, limit) if len(word) > len(term)]

@@ -25,7 +25,7 @@ from workbench.tui.widgets.words import MakeText, Words
 if TYPE_CHECKING:
     from workbench.tui.page import Page
 
-MOST = 7
+SHOWN_AT_ONCE = 7
 """completions shown at once"""
 
 
@@ -80,16 +80,16 @@ class Completions(Widget):
     def render(self) -> Text:
         colors = ink(self.app)
         lines = [self._make_text(colors)] if self._make_text else []
-        first = max(0, min(self.cursor - MOST // 2, len(self.items) - MOST))
+        first = max(0, min(self.cursor - SHOWN_AT_ONCE // 2, len(self.items) - SHOWN_AT_ONCE))
         names = max((width(completion.shown) for completion in self.items), default=0)
-        for at, completion in enumerate(self.items[first : first + MOST], first):
+        for at, completion in enumerate(self.items[first : first + SHOWN_AT_ONCE], first):
             under_cursor = at == self.cursor
             line = Text.assemble(
                 ("▌ " if under_cursor else "  ", colors.accent),
                 (fit(safe(completion.shown), min(names, 40)), colors.strong if under_cursor else colors.plain),
                 (f"  {safe(completion.help)}" if completion.help else "", colors.quiet),
             )
-            if at == first + MOST - 1 and first + MOST < len(self.items):
+            if at == first + SHOWN_AT_ONCE - 1 and first + SHOWN_AT_ONCE < len(self.items):
                 line.append("  …", colors.quiet)
             line.truncate(self.size.width or 80, overflow="ellipsis")
             lines.append(line)
@@ -170,7 +170,7 @@ class Ask(Vertical):
         self.request = None
         self.remove_class("open")
         page: Page = self.screen  # type: ignore[assignment]
-        page.set_focus(page.rest())
+        page.set_focus(page.default_focus())
         page.refresh_frame()
 
     @on(Input.Changed)

@@ -72,16 +72,16 @@ class Choice(Widget, can_focus=True):
         if self._natural_width() <= cells or self.value not in self.words:
             return 0, len(self.words)
         first = self.words.index(self.value)
-        last, left = first + 1, cells - len(self.value) - 12
+        last, cells_left = first + 1, cells - len(self.value) - 12
         while True:
-            before = len(self.words[first - 1]) + 3 if first else left + 1
-            after = len(self.words[last]) + 3 if last < len(self.words) else left + 1
-            if min(before, after) > left:
+            before = len(self.words[first - 1]) + 3 if first else cells_left + 1
+            after = len(self.words[last]) + 3 if last < len(self.words) else cells_left + 1
+            if min(before, after) > cells_left:
                 return first, last
-            if before <= left:
-                first, left = first - 1, left - before
+            if before <= cells_left:
+                first, cells_left = first - 1, cells_left - before
             else:
-                last, left = last + 1, left - after
+                last, cells_left = last + 1, cells_left - after
 
     def get_content_width(self, container: Size, viewport: Size) -> int:
         return self._natural_width()

@@ -85,9 +85,9 @@ def _grammar(nothing: bool, colors: Ink) -> Text:
     text = Text()
     if nothing:
         text.append("Nothing is edited: experiments show the model as it is.\n\n", colors.plain)
-    wide = 2 + max(len(example) for example, _ in _GRAMMAR)
+    example_cells = 2 + max(len(example) for example, _ in _GRAMMAR)
     for example, meaning in _GRAMMAR:
-        text.append(fit(example, wide), colors.accent)
+        text.append(fit(example, example_cells), colors.accent)
         text.append(meaning + "\n", colors.quiet)
     return text
 

@@ -87,14 +87,14 @@ class Help(Page):
         first = min(20, max(width(line.keys) for line in lines) + 2)
         last = max(width(line.name) for line in lines) + 2
         for line in lines:
-            taken = fit(line.keys, max(first, width(line.keys) + 2))  # rather out of line than cut
-            text.append("  " + taken, colors.accent)
-            room = cells - 2 - width(taken) - last
-            tip, *more = wrap(line.does, room)
+            key_text = fit(line.keys, max(first, width(line.keys) + 2))  # rather out of line than cut
+            text.append("  " + key_text, colors.accent)
+            room = cells - 2 - width(key_text) - last
+            tip, *further = wrap(line.does, room)
             text.append(fit(tip, room), colors.plain)
             text.append(f"  {line.name}\n", colors.quiet)
-            for part in more:
-                text.append(" " * (2 + width(taken)) + part + "\n", colors.plain)
+            for part in further:
+                text.append(" " * (2 + width(key_text)) + part + "\n", colors.plain)
 
 
 def _units() -> str:

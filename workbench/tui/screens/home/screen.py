@@ -112,7 +112,7 @@ class Home(Page):
     def field_keys(self) -> list[tuple[str, str]]:
         return [("Enter", "ask"), ("Tab", "fill in"), ("F2", "commands"), ("Esc", "keys")]
 
-    def rest(self) -> Widget:
+    def default_focus(self) -> Widget:
         return self.query_one(Questions)
 
     def on_mount(self) -> None:
@@ -173,7 +173,7 @@ class Home(Page):
             if under != line.under_cursor:
                 line.under_cursor = under
                 line.refresh()
-                if under and self.rest().max_scroll_y:
+                if under and self.default_focus().max_scroll_y:
                     line.scroll_visible(animate=False)
         if self.sessions.active != self._in_sessions:
             self.sessions.active = self._in_sessions
@@ -288,14 +288,14 @@ class Home(Page):
 
     def _to_sessions(self) -> None:
         self._in_sessions = True
-        self.rest().focus()
+        self.default_focus().focus()
         self._mark()
 
     async def _close_blanks(self) -> None:
         for line in self._lines:
             if line.is_open:
                 if isinstance(self.focused, BlankField):
-                    self.rest().focus()
+                    self.default_focus().focus()
                 await line.close()
                 self._align()  # what was filled in stands in the other questions too
 
@@ -306,7 +306,7 @@ class Home(Page):
 
     async def leave_field(self) -> None:
         await self._close_blanks()
-        self.rest().focus()
+        self.default_focus().focus()
 
     def leave(self) -> bool:
         if self._filter.value:

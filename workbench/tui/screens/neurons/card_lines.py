@@ -81,13 +81,13 @@ def card_lines(
 def labelled(label: str, parts: Iterable[tuple[str, Style]], cells: int, colors: Ink, label_cells: int = LABEL) -> Text:
     """`label       text text`, cut at `cells`; parts that do not fit whole are left out, the last one shown cut."""
     line = Text(no_wrap=True).append(fit(label, label_cells - 1) + " ", colors.quiet)
-    left = cells - label_cells
+    cells_left = cells - label_cells
     for text, style in parts:
-        if width(text) > left:
-            line.append(shorten(text, left), style)
+        if width(text) > cells_left:
+            line.append(shorten(text, cells_left), style)
             break
         line.append(text, style)
-        left -= width(text)
+        cells_left -= width(text)
     return line
 
 
@@ -130,17 +130,17 @@ def _examples(card: Card, cells: int, both_tails: bool, spare: int, colors: Ink)
     tails = [("top", card.high), ("lowest", card.low)][:: -1 if negative else 1]
     (name, first), (other, second) = tails
     room = max(3, spare)
-    most = room if not both_tails else min(len(first), max(3, room // 2))
+    first_count = room if not both_tails else min(len(first), max(3, room // 2))
     lines = [
         _tail_head(name, first, cells, colors),
-        *(example_line(example, cells, colors) for example in first[:most]),
+        *(example_line(example, cells, colors) for example in first[:first_count]),
     ]
     if not first:
         lines.append(Text(no_wrap=True).append("  none in this corpus", colors.quiet))
     if not second:
         return lines
     if both_tails:
-        shown = second[: max(3, room - most)]
+        shown = second[: max(3, room - first_count)]
         return [
             *lines,
             _tail_head(other, shown, cells, colors),
@@ -203,16 +203,16 @@ def _flow(label: str, texts: Sequence[str], cells: int, colors: Ink) -> list[Tex
     """Short texts one after the other, on as many lines as they need."""
     lines: list[Text] = []
     line = Text(no_wrap=True).append(fit(label, LABEL), colors.quiet)
-    left = cells - LABEL
+    cells_left = cells - LABEL
     first = True
     for text in texts:
         gap = 0 if first else 3
-        if width(text) + gap > left and not first:
+        if width(text) + gap > cells_left and not first:
             lines.append(line)
-            line, left, gap = Text(" " * LABEL, no_wrap=True), cells - LABEL, 0
+            line, cells_left, gap = Text(" " * LABEL, no_wrap=True), cells - LABEL, 0
         line.append(" · " if gap else "", colors.quiet)
-        line.append(shorten(text, left - gap), colors.plain)
-        left -= width(text) + gap
+        line.append(shorten(text, cells_left - gap), colors.plain)
+        cells_left -= width(text) + gap
         first = False
     if not first:
         lines.append(line)

@@ -96,9 +96,9 @@ class CardPane(Vertical):
         if neuron is None or self.browse.index is None or not self.display:
             return
         self._shown_at = time.monotonic()
-        fresh = neuron != self.neuron
+        is_new = neuron != self.neuron
         self.neuron = neuron
-        self.refill(fresh)
+        self.refill(is_new)
         if not self.compared:
             self.state.follow(neuron)
 

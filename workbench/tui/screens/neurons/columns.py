@@ -50,8 +50,8 @@ class Decimals:
             high = float(np.nanmax(values)) if len(values) and not np.isnan(values).all() else 0.0
             low = float(np.nanmin(values)) if len(values) and not np.isnan(values).all() else 0.0
         largest = max(abs(high), abs(low)) if math.isfinite(high) and math.isfinite(low) else 1e6
-        whole = len(f"{min(largest, 999_999):,.0f}") if largest >= 1 else 0
-        self.before = whole + (low < 0)
+        integer_digits = len(f"{min(largest, 999_999):,.0f}") if largest >= 1 else 0
+        self.before = integer_digits + (low < 0)
         self.cells = max(2, self.before + (1 + self.decimals if self.decimals else 0))
 
     def show(self, value: float) -> str:
@@ -66,9 +66,9 @@ class Decimals:
             shown = text.replace("0.", ".", 1)  # `.00`: not nothing, but less than is shown
         if value < 0 and shown != "0":
             shown = MINUS + shown
-        whole, _, rest = shown.partition(".")
-        tail = f".{rest}" if rest else ""
-        return fit(whole.rjust(self.before) + tail.ljust(self.cells - self.before), self.cells)
+        integer, _, fraction = shown.partition(".")
+        tail = f".{fraction}" if fraction else ""
+        return fit(integer.rjust(self.before) + tail.ljust(self.cells - self.before), self.cells)
 
 
 class ShownColumn:
@@ -108,8 +108,8 @@ def shape(counts: np.ndarray | None, cells: int) -> str:
     """A distribution in one row: log counts of the bins between the first and the last that hold any."""
     if counts is None or not counts.any():
         return ""
-    held = np.flatnonzero(counts)
-    part = np.asarray(counts[held[0] : held[-1] + 1], np.float64)
+    filled = np.flatnonzero(counts)
+    part = np.asarray(counts[filled[0] : filled[-1] + 1], np.float64)
     edges = np.linspace(0, len(part), cells + 1)
     heights = [part[int(a) : max(int(a) + 1, int(b))].sum() for a, b in itertools.pairwise(edges)]
     logs = np.log1p(heights)

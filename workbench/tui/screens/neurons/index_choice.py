@@ -44,13 +44,13 @@ class IndexChoice:
         if current is not None and current.folder == folder and not current.changed():
             return None
         try:
-            fresh = NeuronIndex.open(folder)
+            index = NeuronIndex.open(folder)
         except UserError as error:
             self.problem = str(error)
             return None
         self.problem = ""
-        self.index = fresh
-        return fresh
+        self.index = index
+        return index
 
     def _folder(self, model: ModelInfo | None) -> Path | None:
         if self.chosen is not None:

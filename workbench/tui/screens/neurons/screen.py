@@ -139,12 +139,12 @@ class Neurons(NeuronListPage):
 
     async def _open_newer_index(self) -> None:
         try:
-            fresh = await asyncio.to_thread(self.index_choice.open_newer, self.workbench.model_info)
+            newer_index = await asyncio.to_thread(self.index_choice.open_newer, self.workbench.model_info)
         finally:
             self._checking = False
-        if fresh is not None:
+        if newer_index is not None:
             neuron = self.neuron
-            self.browse.open(fresh)
+            self.browse.open(newer_index)
             self.show_list(neuron)
             if self._goal:
                 goal, self._goal = self._goal, ""
@@ -174,8 +174,10 @@ class Neurons(NeuronListPage):
         """There is no index to browse: why, what is being done about it, what can be."""
         self.add_class("nothing")
         words, building = safe(self.index_choice.problem or offer.NO_INDEX, newlines=True), self.state.building()
-        more = f"\n\n{building}" if building else ""
-        self.query_one("#empty", Words).show(lambda colors: Text.assemble((words, colors.plain), (more, colors.second)))
+        progress = f"\n\n{building}" if building else ""
+        self.query_one("#empty", Words).show(
+            lambda colors: Text.assemble((words, colors.plain), (progress, colors.second))
+        )
         self.query_one("#status", Words).show(lambda colors: Text())
 
     def show_list(self, keep: int | None = None) -> None:

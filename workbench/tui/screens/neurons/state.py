@@ -158,9 +158,9 @@ class NeuronsState:
             return pins, [note.text for note in reader.notes() if note.step is None], answers
 
         pins, notes, answers = await self.app.feed.read(read)
-        fresh = pins != self._pins
+        pins_changed = pins != self._pins
         self._pins, self._notes = pins, notes
-        if fresh:
+        if pins_changed:
             self.screen.browse.sets = self.sets()
             self.screen.listing.pinned = self.pinned()
             self.screen.listing.forget_all()
@@ -322,9 +322,9 @@ class NeuronsState:
             if remove or (address, name) not in self._pins:
                 await self.app.request(Pin(session=session, unit=address, name=name, remove=remove))
         self.app.feed.hint()
-        where = f"the set {name}" if name else "the basket"
-        what = addresses[0] if len(addresses) == 1 else f"{len(addresses)} neurons"
-        self.screen.say(f"{what} {'taken out of' if remove else 'put into'} {where}")
+        set_words = f"the set {name}" if name else "the basket"
+        pinned = addresses[0] if len(addresses) == 1 else f"{len(addresses)} neurons"
+        self.screen.say(f"{pinned} {'taken out of' if remove else 'put into'} {set_words}")
 
     def note(self, address: str, text: str) -> None:
         if not text:

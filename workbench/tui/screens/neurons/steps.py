@@ -36,9 +36,11 @@ def index_choices(available: Sequence[IndexInfo], offers: Sequence[Offer]) -> li
     """Indexes to browse, then ones to build."""
     choices = []
     for info in available:
-        what = f"{count(info.tokens)} tokens, {count(info.documents)} documents" if info.kind == "data" else "weights"
+        contents = (
+            f"{count(info.tokens)} tokens, {count(info.documents)} documents" if info.kind == "data" else "weights"
+        )
         state = info.problem or ("" if info.complete or info.kind != "data" else "unfinished, ")
         choices.append(
-            Completion(info.path, f"browse {info.corpus or 'weights alone'}", f"{state}{what}, {size(info.bytes)}")
+            Completion(info.path, f"browse {info.corpus or 'weights alone'}", f"{state}{contents}, {size(info.bytes)}")
         )
     return [*choices, *(Completion(offer.label, f"build {offer.label}", offer.help) for offer in offers)]

@@ -52,7 +52,7 @@ class Palette(Page):
 
     def __init__(self) -> None:
         super().__init__()
-        self._from: Page = self
+        self._caller: Page = self
         self._all: list[Command] = []
 
     def body(self) -> ComposeResult:
@@ -68,8 +68,8 @@ class Palette(Page):
     def rest(self) -> Widget:
         return self.lines
 
-    def come_from(self, page: Page) -> None:
-        self._from = page
+    def set_caller(self, page: Page) -> None:
+        self._caller = page
         if self.is_mounted:
             self._fill()
 
@@ -78,7 +78,7 @@ class Palette(Page):
         self._fill()
 
     def _fill(self) -> None:
-        self._all = commands(self.workbench, self._from)
+        self._all = commands(self.workbench, self._caller)
         field = self.query_one("#words", Field)
         field.value = ""
         field.focus()

@@ -79,10 +79,10 @@ class Form(ItemGrid):
     class Submitted(Message):
         """Enter in one of the fields."""
 
-    def __init__(self, most: int) -> None:
-        """`most` fields are shown at once, the others under "more"."""
+    def __init__(self, shown_at_first: int) -> None:
+        """`shown_at_first` fields are shown at once, the others under "more"."""
         super().__init__(min_column_width=34, stretch_height=False)
-        self._most = most
+        self._shown_at_first = shown_at_first
         self.more = False
         self._fields: list[Field] = []
 
@@ -101,7 +101,7 @@ class Form(ItemGrid):
 
     def _hidden(self, field: Field) -> bool:
         first = [field for field in self._fields if not field.more and field.kind is not PROMPT_SET]
-        return field not in first[: self._most]
+        return field not in first[: self._shown_at_first]
 
     @property
     def has_more(self) -> bool:

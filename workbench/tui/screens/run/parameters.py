@@ -31,9 +31,9 @@ def invitation(experiment: Experiment, colors: Ink) -> Text:
         (f"Enter runs {experiment.name}", colors.strong),
         (f": {experiment.summary[:1].lower()}{experiment.summary[1:]}.", colors.plain),
     )
-    rest = experiment.help.partition("\n")[2].strip()
-    if rest:
-        text.append("\n\n" + re.sub(r"(?<!\n)\n(?!\n)", " ", rest), colors.quiet)
+    explanation = experiment.help.partition("\n")[2].strip()
+    if explanation:
+        text.append("\n\n" + re.sub(r"(?<!\n)\n(?!\n)", " ", explanation), colors.quiet)
     return text
 
 

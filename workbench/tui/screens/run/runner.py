@@ -120,7 +120,7 @@ class Runner(Page):
     async def on_mount(self) -> None:
         await self._build()
         self._ready.set()
-        self._say_rule()
+        self._update_rule()
 
     async def _build(self) -> None:
         """The form of the experiment, filled with `_form_values`."""
@@ -134,7 +134,7 @@ class Runner(Page):
         await self.form.show(self._form_fields(shown[choice.value]), values)
         if self.result.step is None and not self._pending:
             self.result.show_message(partial(invitation, shown[choice.value]))
-        self._say_rule()
+        self._update_rule()
 
     def _form_fields(self, experiment: Experiment) -> list[Field]:
         """The experiment's own, then what every run takes."""
@@ -168,9 +168,9 @@ class Runner(Page):
 
     def on_descendant_focus(self) -> None:
         super().on_descendant_focus()
-        self._say_rule()
+        self._update_rule()
 
-    def _say_rule(self) -> None:
+    def _update_rule(self) -> None:
         self.query_one("#form-rule", Rule).update(self.form.help_of(self.focused) or self._rule_words())
 
     def _rule_words(self) -> str:
@@ -325,8 +325,8 @@ class Runner(Page):
         elif link and not ready(link):
             words = f"queued: {stage(link)} · Ctrl+C takes it back"
         about = f" '{shorten(safe(self._about), 60)}'" if self._about else ""
-        what = f"{self.experiment}{about}\n"
-        self.result.show_message(lambda colors: Text.assemble((what, colors.strong), (words, colors.second)))
+        title = f"{self.experiment}{about}\n"
+        self.result.show_message(lambda colors: Text.assemble((title, colors.strong), (words, colors.second)))
 
     def cancel_own(self) -> bool:
         if self._pending:

@@ -111,7 +111,7 @@ class Timeline(Page):
 
     def on_mount(self) -> None:
         self._filter.on_text_change = lambda: self.lines.narrow(self._filter.value)
-        self._say_nothing()
+        self._update_empty()
         self.lines.reread()
 
     def on_resize(self) -> None:
@@ -124,7 +124,7 @@ class Timeline(Page):
         if self.is_mounted:
             self.lines.reread()
             self.result.reread()
-            self._say_nothing()
+            self._update_empty()
             self.refresh_frame()
 
     def session_swapped(self) -> None:
@@ -133,7 +133,7 @@ class Timeline(Page):
             self.show_all()
             self.lines.restart()
 
-    def _say_nothing(self) -> None:
+    def _update_empty(self) -> None:
         """An empty timeline says how it gets its first step."""
         empty = not self.lines.count and self.workbench.feed.path is None
         if self.query_one("#nothing").display is not empty:
@@ -162,7 +162,7 @@ class Timeline(Page):
         # A held key goes through the list without waiting for results that nobody sees.
         wait = _FOLLOW if self.result.step is not None else 0.001
         self._following = self.set_timer(wait, lambda: self.result.show(self.lines.current))
-        self._say_nothing()
+        self._update_empty()
         self.refresh_frame()  # it counts the steps
 
     @on(StepList.Opened)

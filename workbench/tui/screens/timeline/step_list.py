@@ -92,8 +92,8 @@ class StepList(LineList):
         if self._stale:
             self._stale = False
             after, words = self._parents[-1][0] if self._parents else 0, self._words
-            fresh = await feed.read(lambda reader: reader.tree(after))
-            self._parents += fresh
+            new_steps = await feed.read(lambda reader: reader.tree(after))
+            self._parents += new_steps
             matching = await feed.read(lambda reader: reader.find(words)) if words else None
             kept = None if matching is None else set(matching)
             parents = [(step, parent) for step, parent in self._parents if kept is None or step in kept]
@@ -170,22 +170,25 @@ class StepList(LineList):
         name_cells = max(13, min(20, cells // 5)) - width(self.steps.branch[index])
         text.append(fit(safe(row.experiment), max(8, name_cells)) + " ", colors.plain)
         room = cells - width(text.plain) - _TOOK - 2
-        what_cells = max(8, min(36, room * 2 // 5))
-        what = self._what(row)
-        text.append(fit(safe(what), what_cells) + "  ", colors.second if row.edits else colors.quiet)
-        rest = max(0, room - what_cells - 2)
+        target_cells = max(8, min(36, room * 2 // 5))
+        target = self._target_words(row)
+        text.append(fit(safe(target), target_cells) + "  ", colors.second if row.edits else colors.quiet)
+        outcome_cells = max(0, room - target_cells - 2)
         outcome = _outcome(row, colors)
         aside = _aside(row, colors)
         # What was expected, or noted, is seen even where the sentence has to be cut for it.
-        outcome.truncate(max(rest - min(aside.cell_len, rest // 3), rest - aside.cell_len), overflow="ellipsis")
+        outcome.truncate(
+            max(outcome_cells - min(aside.cell_len, outcome_cells // 3), outcome_cells - aside.cell_len),
+            overflow="ellipsis",
+        )
         outcome.append_text(aside)
-        outcome.truncate(rest, overflow="ellipsis")
+        outcome.truncate(outcome_cells, overflow="ellipsis")
         text.append_text(outcome)
         text.append(" " * max(1, cells - width(text.plain) - _TOOK - 1))
         text.append(fit(seconds(row.seconds) if row.seconds is not None else "", _TOOK, right=True), colors.quiet)
         return text if width(text.plain) <= cells else Text(shorten(text.plain, cells))
 
-    def _what(self, row: StepRow) -> str:
+    def _target_words(self, row: StepRow) -> str:
         """What it was done to; the prompt is left out where it is that of the step above it in the tree."""
         above = self._rows.get(row.parent) if row.parent is not None else None
         repeated = bool(row.edits) and above is not None and above.label == row.label

@@ -24,8 +24,10 @@ BESIDE = 96
 _GAP = 4
 
 
-def lines_below(finding: Finding, state: WhyState, link: Link | None, cells: int, most: int, colors: Ink) -> list[Text]:
-    """At most `most` lines: what matters least goes first."""
+def lines_below(
+    finding: Finding, state: WhyState, link: Link | None, cells: int, max_lines: int, colors: Ink
+) -> list[Text]:
+    """At most `max_lines` lines: what matters least goes first."""
     record, trial = finding.record, state.trial
     lines: list[Text] = []
     if record.error:
@@ -44,20 +46,20 @@ def lines_below(finding: Finding, state: WhyState, link: Link | None, cells: int
     tokens = trial_tokens(trial.snapshot) if trial else []
     roles = {likely.token: likely.role for likely in finding.likely_tokens}
     tokens = [likely._replace(role=roles.get(likely.token, "")) for likely in tokens] or finding.likely_tokens
-    left = most - len(lines)
+    lines_left = max_lines - len(lines)
     if cells >= BESIDE and levels:
         half = (cells - _GAP) * 60 // 100
-        drawn = level_lines(levels, finding.quantity, finding.is_probability, half, left - 1, colors)
-        beside = token_lines(tokens, cells - half - _GAP, min(11, left - 1), colors)
-        return [*lines, Text(""), *_side_by_side(drawn, beside, half)][:most]
+        drawn = level_lines(levels, finding.quantity, finding.is_probability, half, lines_left - 1, colors)
+        beside = token_lines(tokens, cells - half - _GAP, min(11, lines_left - 1), colors)
+        return [*lines, Text(""), *_side_by_side(drawn, beside, half)][:max_lines]
     rows = 1 + bool(state.off and tokens and tokens[0].edited is not None)
-    drawn = level_lines(levels, finding.quantity, finding.is_probability, cells, left - rows, colors)
+    drawn = level_lines(levels, finding.quantity, finding.is_probability, cells, lines_left - rows, colors)
     lines += drawn
-    if tokens and most - len(lines) >= rows:
+    if tokens and max_lines - len(lines) >= rows:
         lines.append(token_row("next", tokens, False, cells, colors))
         if rows == 2:
             lines.append(token_row("off", tokens, True, cells, colors))
-    return lines[:most]
+    return lines[:max_lines]
 
 
 def _sentence_lines(finding: Finding, state: WhyState, trial: Trial | None, cells: int, colors: Ink) -> list[Text]:

@@ -146,8 +146,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     def counted(self, kind: str) -> tuple[int | None, int | None]:
         """How many units of a kind there are, and how many of them are beyond chance; None before that is known."""
         scalars = self.record.scalars
-        every, beyond = _number(scalars.get(kind)), _number(scalars.get(Units.beyond(kind)))
-        return None if every is None else int(every), None if beyond is None else int(beyond)
+        total, beyond = _number(scalars.get(kind)), _number(scalars.get(Units.beyond(kind)))
+        return None if total is None else int(total), None if beyond is None else int(beyond)
 
     @property
     def likely_tokens(self) -> list[LikelyToken]:
@@ -184,8 +184,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         for role, row in zip(roles, self.records(Verdict.VIEW), strict=False):
             value = _number(row.get(Verdict.LEFT))
             if value is not None:
-                many = role in (Verdict.RANDOM, Verdict.SAME_DISTANCE)
-                n = str(row.get(Verdict.WHICH) or "") if many else ""
+                is_group = role in (Verdict.RANDOM, Verdict.SAME_DISTANCE)
+                n = str(row.get(Verdict.WHICH) or "") if is_group else ""
                 ends = (_number(row.get(Verdict.LOW)), _number(row.get(Verdict.HIGH)))
                 levels.append(Level(role, str(row.get(Verdict.WHAT)), value, *ends, n=n))
         return sorted(levels, key=lambda level: level.role == Verdict.OTHER_ANSWER)
@@ -251,9 +251,9 @@ def read_finding(reader: SessionReader, step: int, before: Finding | None) -> Fi
     for child in sorted(rows, reverse=True):
         if rows[child].experiment == TRIAL:
             previous = snapshots.get(child)
-            fresh = previous if previous and previous.finished else read_step(reader, child, _views(previous))
-            if (units := _switched_off(fresh.record, snapshot.record)) is not None:
-                trials.append(Trial(units, fresh))
+            child_snapshot = previous if previous and previous.finished else read_step(reader, child, _views(previous))
+            if (units := _switched_off(child_snapshot.record, snapshot.record)) is not None:
+                trials.append(Trial(units, child_snapshot))
     pins: set[str] = set()
     for pin in reader.pins():
         try:
@@ -311,8 +311,8 @@ def _likely(table: Table | None) -> list[LikelyToken]:
 
 
 def _line(unit: str, row: dict[str, Any]) -> UnitLine:
-    estimate, exact, left = (_number(row.get(key)) for key in (Units.ESTIMATE, Units.EXACT, Units.LEFT))
-    return UnitLine(unit, estimate, exact, left, row.get(Units.BEYOND) == Units.YES)
+    estimate, exact, remaining = (_number(row.get(key)) for key in (Units.ESTIMATE, Units.EXACT, Units.LEFT))
+    return UnitLine(unit, estimate, exact, remaining, row.get(Units.BEYOND) == Units.YES)
 
 
 def _unit(value: Any) -> str:

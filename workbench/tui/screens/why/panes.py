@@ -109,11 +109,11 @@ class Panes(Horizontal):
 
     def _counted(self, finding: Finding, kind: str) -> str:
         """`46,080; ! 9 beyond what chance gives`."""
-        every, beyond = finding.counted(kind)
-        if every is None:
+        total, beyond = finding.counted(kind)
+        if total is None:
             return self._coming(kind)
         mark = "! " if beyond else ""
-        return count(every) + ("" if beyond is None else f"; {mark}{count(beyond)} beyond what chance gives")
+        return count(total) + ("" if beyond is None else f"; {mark}{count(beyond)} beyond what chance gives")
 
     def _coming(self, kind: str) -> str:
         """Why a pane is empty."""

@@ -119,7 +119,7 @@ class QuestionPage(Page):
 
     def _leave_fields(self) -> None:
         if not self.has_class("asking"):
-            self.set_focus(self.rest())
+            self.set_focus(self.default_focus())
 
     def _to_neurons(self) -> None:
         """The fields are hidden and the panes are there: Textual has given the keys to whichever lay nearest."""

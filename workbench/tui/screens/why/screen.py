@@ -153,10 +153,10 @@ class Why(QuestionPage):
             cells = self.size.width - 4
             self.query_one("#direct", Words).show(lambda colors: words.direct_line(finding, cells, colors))
             self.query_one("#rule", Rule).update(f"effects: {finding.effects}" if finding.effects else "")
-            most = max(6, (self.size.height - 6) // 2)
+            max_lines = max(6, (self.size.height - 6) // 2)
             self.query_one("#verdict", Words).show(
                 lambda colors: Text("\n", no_wrap=True).join(
-                    below.lines_below(finding, state, link, cells, most, colors)
+                    below.lines_below(finding, state, link, cells, max_lines, colors)
                 )
             )
             controls = finding.view("controls", Histogram)
@@ -232,7 +232,7 @@ class Why(QuestionPage):
         if place is not None:
             self._ask_elsewhere("predict", {}, [f"L{place[0]}.resid_pre[{place[1]}]=0"])
 
-    def _ask_elsewhere(self, experiment: str, more: dict[str, Any], edits: list[str] | None = None) -> None:
+    def _ask_elsewhere(self, experiment: str, params: dict[str, Any], edits: list[str] | None = None) -> None:
         """A step under this one, on the Prompt screen."""
         from workbench.report import NextStep
 
@@ -240,7 +240,7 @@ class Why(QuestionPage):
         if self.workbench.link is None:
             self.say(REPLAY, bad=True)
         elif finding is not None:
-            step = NextStep(label="", experiment=experiment, params={**finding.question, **more}, edits=edits)
+            step = NextStep(label="", experiment=experiment, params={**finding.question, **params}, edits=edits)
             self.workbench.ask(step, parent=finding.record.id)
 
     def cancel_own(self) -> bool:
@@ -259,10 +259,10 @@ class Why(QuestionPage):
         if self.state.finding is None:
             return
         if not self.state.chosen:
-            ways = (
+            hint = (
                 "Space chooses the unit under the cursor, 0 switches it off" if self.panes.unit else "no unit is known"
             )
-            self.say(f"nothing is picked yet: {ways}")
+            self.say(f"nothing is picked yet: {hint}")
             return
         self.say("")
         self.state.toggle()

@@ -35,7 +35,7 @@ class WhyState:
         """the chosen units are switched off: the trial is shown"""
         self.pending = False
         """a question is on its way to the worker"""
-        self._fresh = True
+        self._session_unread = True
         """the session was not looked into yet: its newest question is shown, if it has one"""
         self._user_set: list[str] | None = None
         """the user's own set; None is what the search picked"""
@@ -75,7 +75,7 @@ class WhyState:
     def show(self, step: int | None) -> None:
         """This step from now on, with nothing switched off."""
         self.step, self.finding, self.off, self._user_set = step, None, False, None
-        self._fresh = step is None
+        self._session_unread = step is None
         self.reread()
 
     def reread(self) -> None:
@@ -85,7 +85,7 @@ class WhyState:
     async def _read(self) -> None:
         before, step = self.finding, self.step
         live = self.app.link is not None
-        adopt = self._fresh or not self.screen.typing  # a step from elsewhere does not interrupt typing
+        adopt = self._session_unread or not self.screen.typing  # a step from elsewhere does not interrupt typing
 
         def read(reader: SessionReader) -> Finding | None:
             shown_step = reader.last_of(EXPERIMENT) if step is None and adopt else step
@@ -101,7 +101,7 @@ class WhyState:
         if step != self.step:
             self.reread()
             return
-        self._fresh = False
+        self._session_unread = False
         if finding is not None:
             self.step = finding.record.id
         if finding != before or finding is None:

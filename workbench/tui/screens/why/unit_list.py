@@ -72,8 +72,8 @@ class UnitList(OneOfLists):
         text.append(fit(_signed(unit_line.estimate), _FIGURE - 1, right=True) + " → ", colors.quiet)
         text.append(fit(_signed(unit_line.exact), _FIGURE - 1), colors.plain)
         if cells >= self._names + _LEAST:
-            left = probability(unit_line.remaining) if self.is_probability else number(unit_line.remaining)
-            text.append(fit(left, 8, right=True), colors.quiet)
+            remaining = probability(unit_line.remaining) if self.is_probability else number(unit_line.remaining)
+            text.append(fit(remaining, 8, right=True), colors.quiet)
         return text.append("  p" if unit_line.unit in self.pins else "", colors.accent)
 
 

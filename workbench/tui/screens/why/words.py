@@ -64,21 +64,21 @@ def sentence(record: StepRecord, is_noise: bool, cells: int, colors: Ink) -> lis
     for part in (f" ·{after}", after):
         headline = headline.replace(part, "", 1)
     strong = " · ".join(headline.split(" · ")[: 2 if is_noise else 1])
-    lines, left = [], len(strong)
-    whole = re.sub(r"' ([^']*)'", "'\u00a0\\1'", headline)  # no line ends inside of a token
-    for part in (line.replace("\u00a0", " ") for line in wrap(whole, cells)):
-        line = Text(no_wrap=True).append(part[: max(0, left)], colors.strong)
-        lines.append(line.append(part[max(0, left) :], colors.plain))
-        left -= len(part) + 1
+    lines, strong_left = [], len(strong)
+    unbroken = re.sub(r"' ([^']*)'", "'\u00a0\\1'", headline)  # no line ends inside of a token
+    for part in (line.replace("\u00a0", " ") for line in wrap(unbroken, cells)):
+        line = Text(no_wrap=True).append(part[: max(0, strong_left)], colors.strong)
+        lines.append(line.append(part[max(0, strong_left) :], colors.plain))
+        strong_left -= len(part) + 1
     return lines
 
 
 def level_lines(
-    levels: Sequence[Level], quantity: str, is_probability: bool, cells: int, most: int, colors: Ink
+    levels: Sequence[Level], quantity: str, is_probability: bool, cells: int, max_lines: int, colors: Ink
 ) -> list[Text]:
     """A line each, on one axis: a point, or the median with its 5 to 95 % band. The axis below names both ends."""
-    shown = list(levels)[: max(0, most - 1)]
-    if not shown or most < 3:
+    shown = list(levels)[: max(0, max_lines - 1)]
+    if not shown or max_lines < 3:
         return []
     names = [safe(f"{_LEVELS.get(level.role, level.name)} {level.n}".strip()) for level in shown]
     name_cells = min(_NAME_MOST, max(map(width, names)), cells // 2)
@@ -117,9 +117,9 @@ def level_lines(
     return lines
 
 
-def token_lines(tokens: Sequence[LikelyToken], cells: int, most: int, colors: Ink) -> list[Text]:
+def token_lines(tokens: Sequence[LikelyToken], cells: int, max_lines: int, colors: Ink) -> list[Text]:
     """A line a token with bars; with units off both probabilities, what moved in another colour."""
-    shown = sorted(tokens, key=lambda likely: -max(likely.p, likely.edited or 0.0))[: max(0, most - 1)]
+    shown = sorted(tokens, key=lambda likely: -max(likely.p, likely.edited or 0.0))[: max(0, max_lines - 1)]
     if not shown:
         return []
     off = any(likely.edited is not None for likely in shown)
@@ -193,8 +193,8 @@ def invitation(cost: str, size: int, waits: str, cells: int, colors: Ink) -> Tex
         for line, part in enumerate(wrap(words.format(size=size), max(20, cells - 5))):
             text.append(f"  {at}  " if not line else "     ", colors.accent)
             text.append(part + "\n", colors.plain)
-    takes = f"{safe(cost)} · " if cost else ""
-    text.append(f"\n{takes}each table is there as soon as it is known, Ctrl+C keeps what there is\n", colors.quiet)
+    cost_words = f"{safe(cost)} · " if cost else ""
+    text.append(f"\n{cost_words}each table is there as soon as it is known, Ctrl+C keeps what there is\n", colors.quiet)
     if waits:
         text.append(f"{safe(waits)}\n", colors.second)
     text.append("\nothers to try: ", colors.quiet)
