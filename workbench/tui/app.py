@@ -75,7 +75,7 @@ class WorkbenchApp(Navigation):
         self.begun = False
         """the first screen is painted: from now on there is time for the rest"""
         self.at_first_paint: Callable[[], object] = lambda: None
-        """what the program adds to it; a test's process goes on after the app, and its garbage has to go"""
+        """called once after the first paint; `run` freezes the garbage collector there, which no test should"""
         self.session_title = session.stem if session else ""
         self.model_info: ModelInfo | None = None
         self.running: StepRecord | None = None
@@ -85,7 +85,7 @@ class WorkbenchApp(Navigation):
         self.link = Link(spec, self._worker_changed, self._hinted, connect) if spec else None
         self._losses_reported = 0
         self._own_steps: set[tuple[str, int]] = set()
-        """the steps that were asked from this terminal: session and number"""
+        """the steps that this terminal submitted: session and number"""
 
     # --- start and end ---
 
@@ -157,7 +157,7 @@ class WorkbenchApp(Navigation):
             self._update_page()
 
     def _update_page(self) -> None:
-        """The worker is another; a screen that is only being built looks for itself when it is."""
+        """The worker's state has changed. A page that is not mounted yet reads it when it is."""
         if self.page_now.is_mounted:
             self.page_now.worker_changed()
             self.page_now.refresh_frame()
@@ -218,9 +218,9 @@ class WorkbenchApp(Navigation):
         return [job for job in status.jobs if job.session == str(self.feed.path)] if status else []
 
     async def action_cancel(self) -> None:
-        """Ctrl+C: what is looked at if it runs, else what was asked here, what runs first, then what waits.
+        """Ctrl+C: cancels what the page shows if that runs, else a step of this terminal, a running one first.
 
-        What another terminal asked, or this one before its line dropped, takes a second Ctrl+C.
+        A step of another terminal, or of this one before its connection broke, takes a second Ctrl+C.
         """
         page = self.page_now
         if page.cancel_own():

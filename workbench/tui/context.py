@@ -82,7 +82,7 @@ class Context(Protocol):
         """The screen of this name."""
 
     def show(self, name: str) -> Any:
-        """To this screen; where it lies under others, back to it."""
+        """Shows this screen; where it is below others in the stack, they are popped."""
 
     def pop_screen(self) -> Any:
         """Back to the screen below."""
@@ -99,7 +99,7 @@ class Context(Protocol):
     # --- what is known ---
 
     def remember_prompt(self, prompt: str) -> None:
-        """It is in every question from now on."""
+        """Fills this prompt into every question from now on."""
 
     def known_units(self) -> list[str]:
         """Units worth offering: pins, then what was edited."""
@@ -108,7 +108,7 @@ class Context(Protocol):
         """The top line's right: session, edits, model."""
 
     def use_setting(self, theme: str) -> None:
-        """A theme by the word the settings have for it."""
+        """Sets the theme by its name in the settings."""
 
     async def action_cancel(self) -> None:
         """What Ctrl+C does."""

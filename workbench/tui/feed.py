@@ -17,7 +17,7 @@ T = TypeVar("T")
 POLL = 0.5
 """seconds between looks at `PRAGMA data_version`; hints of the worker come sooner"""
 _QUIET = 0.05
-"""seconds between looks at the most, however many hints come"""
+"""seconds between two looks at least, however many hints come"""
 
 
 class NothingYet(UserError):  # noqa: N818 - a sentence for the user, as its base

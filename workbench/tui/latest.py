@@ -58,8 +58,9 @@ class Latest:
 
 
 class Following(Latest):
-    """Reads of a session, which may fail for a moment and say no when they can be done again: while one fails it is
-    tried again by itself. `failed("")` is called when it works again, so that its sentence stands only while it is so.
+    """Reads a session file, which can fail for a moment: a failed read is tried again by itself.
+
+    `failed("")` is called when it works again, so that the error is shown only while it is true.
     """
 
     def __init__(self, owner: Widget, work: Callable[[], Awaitable[None]], failed: Callable[[str], None]) -> None:
@@ -75,7 +76,7 @@ class Following(Latest):
         try:
             await self._work()
         except NothingYet:
-            pass  # the feed tells when there is a file
+            pass  # Feed.on_change is called when there is a file
         except UserError as error:
             self._failed(str(error))
             self._timer = self._owner.set_timer(self._wait, self.ask)

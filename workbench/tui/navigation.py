@@ -37,7 +37,7 @@ class Navigation(App[int]):
         return []
 
     def show(self, name: str) -> Any:
-        """To this screen; where it lies under others, back to it."""
+        """Shows this screen; where it is below others in the stack, they are popped."""
         page = self.page(name)
         if page in self.screen_stack:
             while self.screen is not page:
@@ -52,7 +52,7 @@ class Navigation(App[int]):
         return self.screen  # type: ignore[return-value]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """On the screen that a key leads to, the key would do nothing."""
+        """A key that leads to the screen already shown is not offered."""
         return action not in _SCREENS or not self.screen_stack or self.screen is not self._pages.get(action)
 
     async def action_back(self) -> None:
@@ -89,12 +89,12 @@ class Navigation(App[int]):
         self.show("why")
 
     def use_setting(self, theme: str) -> None:
-        """A theme by the word the settings have for it."""
+        """Sets the theme by its name in the settings."""
         use_theme(self, theme)
 
     def refresh_css(self, animate: bool = True) -> None:
-        """Another theme, for every page: Textual leaves those that lie in no stack just now in the colours of the one
-        before, and does not draw lines anew that are of our own making."""
+        """Applies another theme to every page: Textual does not restyle pages outside of the screen stack, and does not
+        redraw lines that our widgets render themselves."""
         super().refresh_css(animate=animate)
         for page in self._pages.values():
             if page.is_mounted and page not in self.screen_stack:

@@ -1,4 +1,4 @@
-"""What every screen has: the frame, a sentence in place, and ways to hear of the worker and the session."""
+"""What every screen has: the frame, a sentence in place, and calls when the worker or the session changes."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Page(Screen[None]):
         return None
 
     def worker_changed(self) -> None:
-        """The worker's state is another one."""
+        """The worker's state has changed."""
 
     def session_changed(self) -> None:
         """The session file has something new, or is another one."""
@@ -79,7 +79,7 @@ class Page(Screen[None]):
         return None
 
     def session_swapped(self) -> None:
-        """Another session is looked at from now on: what was kept of the old one goes."""
+        """Another session was opened: drop what was kept of the old one."""
 
     def cancel_own(self) -> bool:
         """Ctrl+C: True if the screen had something of its own to cancel."""
@@ -116,18 +116,18 @@ class Page(Screen[None]):
             self.focus_previous()
 
     def say(self, sentence: str, bad: bool = False) -> None:
-        """One sentence in place; empty takes it away."""
+        """Shows a sentence above the lower line; an empty one removes it."""
         for notice in self.query(Notice):
             notice.say(sentence, bad)
 
     def notice_sentence(self) -> str:
-        """The sentence that stands there."""
+        """The sentence that `say` shows now, or nothing."""
         return next((notice.sentence for notice in self.query(Notice)), "")
 
     def trouble(self, reader: object, sentence: str) -> None:
-        """Why `reader` can't read what it should; empty as soon as it can: the sentence stands only while it is true.
+        """Shows why `reader` can't read what it should; an empty sentence, that it can again, removes that.
 
-        Said once: where Esc takes it away, it stays away until there is another one.
+        Each sentence is shown once: where Esc removes it, it stays away until there is another one.
         """
         before = self._troubles.pop(reader, "")
         if sentence:
@@ -149,14 +149,14 @@ class Page(Screen[None]):
         return self.focused is not None and self.focused.check_consume_key("a", "a")
 
     def refresh_frame(self) -> None:
-        if self.is_mounted:  # while it is being built there is nothing yet to speak of
+        if self.is_mounted:  # before that there are no lines to refresh
             for line in self.query(FrameLine):
                 line.restate()
-            if self.focused is None:  # what takes the keys may have come, or come back, a moment ago
+            if self.focused is None:  # the widget that takes keys may have been shown only now
                 self.call_after_refresh(self._take_keys)
 
     def _take_keys(self) -> None:
-        """Where nothing has the focus, the place where it rests gets it: no key waits for a Tab."""
+        """Where nothing has the focus, `default_focus` gets it, so that keys work without a Tab first."""
         place = self.default_focus()
         if self.focused is None and place is not None and place.focusable:
             self.set_focus(place)
@@ -182,7 +182,7 @@ class Page(Screen[None]):
         return [(key, label) for label, key in key_of_label.items()] + help_key
 
     def field_keys(self) -> list[tuple[str, str]]:
-        """What is worth saying first while a field is typed in."""
+        """The keys to name first while a field has the focus."""
         return [("Esc", "leave the field")]
 
     def on_descendant_focus(self) -> None:

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 def unit_suggester(page: Page) -> Callable[[str], str]:
-    """For a field of units: the likeliest way to go on, or nothing."""
+    """For a field of units: the likeliest completion of a text, or nothing."""
     return lambda text: next(iter(completions(page, text, 1)), "")
 
 
 def completions(page: Page, text: str, limit: int) -> list[str]:
-    """Whole texts that go on from `text`, most useful first."""
+    """Completions of `text`, as whole texts, most useful first."""
     from itertools import islice
 
     from workbench.units import complete

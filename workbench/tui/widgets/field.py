@@ -84,7 +84,7 @@ class Field(Input, inherit_bindings=False):
 
     def __init__(self, value: str = "", *, suggest: Callable[[str], str] | None = None, **options: Any) -> None:
         self._suggest = suggest
-        """the likeliest way to go on from a text, as a whole text, or nothing: shown behind the cursor; → takes it"""
+        """the likeliest completion of a text, as a whole text, or nothing: shown behind the cursor; → takes it"""
         self.on_text_change: Callable[[], None] = lambda: None
         """called in the same turn as a change, so that what follows the text is painted in the same frame"""
         super().__init__(value, select_on_focus=False, compact=True, **options)

@@ -119,7 +119,7 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
         return self.count > 0
 
     def move_to(self, index: int, notify: bool = True) -> None:
-        """The cursor to this line, scrolled into view."""
+        """Moves the cursor to this line, scrolled into view; `notify` posts Moved."""
         index = max(0, min(index, self.count - 1))
         if index == self.cursor or not self.count:
             return

@@ -60,7 +60,7 @@ class NeuronList(LineList):
         self.on_cursor_moved: Callable[[], None] = lambda: None
         """called in the same turn as a move, so that what follows the cursor is painted in the same frame"""
         self.on_jump: Callable[[], None] = lambda: None
-        """an address is to be typed; in the same turn, so that what is typed next goes there"""
+        """called in the same turn as its key, so that the next keys go into the field that it opens"""
 
     @property
     def neuron(self) -> int | None:

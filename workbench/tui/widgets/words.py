@@ -1,4 +1,4 @@
-"""Words in the theme's colours: kept is how they are said, so that another theme says them anew."""
+"""Text in the theme's colours: a widget keeps the function that makes it, and calls that again for another theme."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MakeText = Callable[[Ink], Text]
 
 
 class Words(Static):
-    """A Static whose text is made whenever the theme is another one. `show` is its `update`."""
+    """A Static whose text is made again when the theme changes. `show` takes the place of `update`."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__("", **options)
@@ -25,10 +25,10 @@ class Words(Static):
         self._ink: Ink | None = None
 
     def show(self, make_text: MakeText, layout: bool = True) -> None:
-        """Say this from now on. `layout` is False where the widget's size does not hang on it."""
+        """Shows this text from now on. `layout` is False where the widget's size does not depend on it."""
         self._make_text, self._ink = make_text, ink(self.app)
         text = make_text(self._ink)
-        if self._shown is None or not same_text(text, self._shown):  # what says nothing new repaints nothing
+        if self._shown is None or not same_text(text, self._shown):  # the same text repaints nothing
             self._shown = text
             self.update(text, layout=layout)
 

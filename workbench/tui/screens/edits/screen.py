@@ -195,11 +195,11 @@ class Edits(Page):
         return completions(self, text, 12)
 
     def _typed(self) -> None:
-        """While typing: the ways to go on; errors wait for Enter."""
+        """While typing: the completions; errors wait for Enter."""
         texts = self._completions(self.field.value)
         words = shorten("→ takes " + "  ".join(texts), max(10, self.size.width - 4)) if texts else ""
         under = self.query_one("#under", Words)
-        # A long error's room is given back; no key lays out else.
+        # Lay out only to shrink after a long error, not at every key.
         under.show(lambda colors: Text(words, colors.quiet), layout=under.size.height > 2)
 
     @on(Input.Submitted, "#edit")

@@ -34,12 +34,12 @@ class QuestionLine(Horizontal):
         """cells from the left where what it is about begins; 0 hides it"""
         self.under_cursor = False
         self._suggest = suggest
-        """the ways to go on in a blank for units"""
+        """completes a unit in a blank for units"""
         self._open = False
         self._aligned: tuple[object, ...] = ()
 
     def align(self, about_at: int) -> None:
-        """Where what it is about begins; drawn anew if anything is another than before."""
+        """Sets the column where the explanation begins; redraws only if something has changed."""
         self.about_at = about_at
         alignment = (about_at, *map(self.value, self.question.examples))
         if alignment != self._aligned:
@@ -144,7 +144,7 @@ class BlankField(Field):
 
 
 def _share(room: int, widths: list[int]) -> list[int]:
-    """How many of `room` cells each gets: the short ones what they want, the long ones the rest alike."""
+    """How many of `room` cells each gets: the short ones their width, the long ones equal shares of the rest."""
     shares: dict[int, Any] = {}
     remaining = max(0, room)
     for at in sorted(range(len(widths)), key=lambda at: widths[at]):

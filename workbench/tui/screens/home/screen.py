@@ -141,7 +141,7 @@ class Home(Page):
         self._mark()
 
     def _fill_sessions(self, sessions: list[SessionSummary]) -> None:
-        """These, as far as they have the words that are typed; where there is none, why."""
+        """Lists those that contain the typed words; where there are none, says why."""
         self.sessions.fill(sessions, "" if self._typed_prompt else self._filter.value)
         empty = self.query_one("#sessions-empty", Static)
         empty.display = not self.sessions.count

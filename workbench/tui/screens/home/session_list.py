@@ -62,7 +62,7 @@ class SessionList(LineList):
         style = colors.bad if session.problem else colors.quiet
         text.append(fit(safe(middle), max(0, room - path_cells - 3)), style)
         if path_cells:
-            # The end of a path tells more than its beginning.
+            # The end of a path matters more than its beginning.
             tail = path if width(path) <= path_cells else "…" + path[-(path_cells - 1) :]
             text.append(f"  {fit(tail, path_cells, right=True)} ", colors.quiet)
         return Text(shorten(text.plain, cells)) if width(text.plain) > cells else text

@@ -118,7 +118,7 @@ def _heading(card: Card, cells: int, colors: Ink) -> list[Text]:
 
 
 def _percentile(value: float | None) -> str:
-    """`p32`, `p99.8`: within the layer; a decimal only near the ends, where it tells something."""
+    """`p32`, `p99.8`: within the layer; a decimal only near the ends, where it matters."""
     if value is None or np.isnan(value):
         return ""
     return f"p{value:.0f}" if 5 <= value < 95 else "p100" if value >= 99.95 else f"p{trim(f'{value:.1f}') or 0}"

@@ -165,7 +165,7 @@ class CardPane(Vertical):
             on_text, change = self.state.on_text(neuron), self.state.change(neuron)
             words = (self.state.text, on_text, self.state.waiting(), change)
             lines += text_lines(*words, cells, ink(self.app), label)
-        # It never shrinks while one moves: another height lays out and repaints the whole screen.
+        # It never shrinks while the cursor moves: another height lays out and repaints the whole screen.
         self._text_rows = max(self._text_rows, len(lines))
         pane.styles.height = self._text_rows
         pane.show(lines)

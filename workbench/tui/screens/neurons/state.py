@@ -67,7 +67,7 @@ class NeuronsState:
         """(unit, set name)"""
         self._notes: list[str] = []
         self._built: set[str] = set()
-        """fingerprints of models whose weights we had read"""
+        """fingerprints of models for which an index of the weights was requested"""
         self._running: StepRecord | None = None
         """an index that is being built"""
 

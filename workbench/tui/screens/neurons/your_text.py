@@ -35,7 +35,7 @@ class OnText(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What an edit of the neuron did, as far as it is known."""
+    """What is known so far of the effect of an edit of the neuron."""
 
     edit: str
     status: str

@@ -130,7 +130,7 @@ class Prompt(Runner):
 
     @on(TextArea.Changed)
     def _follow(self) -> None:
-        """The line of tokens is of what is written."""
+        """Updates the line of tokens to the text."""
         if self.is_mounted:
             self.query_one(TokenLine).follow("" if self.has_class("low") else self.area.text, self.chat)
 

@@ -42,7 +42,7 @@ class TokenLine(Widget):
     def __init__(self) -> None:
         super().__init__()
         self._current: tuple[str, bool] | None = None
-        """text and chat; None while there is nothing to ask, or nobody"""
+        """text and chat template; None while there is no text or no worker"""
         self._requested: tuple[str, bool] | None = None
         self._timer: Timer | None = None
         self._split: Split | None = None

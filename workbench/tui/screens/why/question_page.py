@@ -37,7 +37,7 @@ class QuestionPage(Page):
 
     @abstractmethod
     def show_finding(self) -> None:
-        """Draws the finding as it is now."""
+        """Draws the finding, or the invitation where there is none."""
 
     @property
     def panes(self) -> Panes:

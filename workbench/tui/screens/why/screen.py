@@ -131,7 +131,7 @@ class Why(QuestionPage):
     # --- showing ---
 
     def show_finding(self) -> None:
-        """What is known has changed, or how it is to be shown."""
+        """Draws the finding, or the invitation where there is none."""
         if not self.is_mounted:
             return
         finding, state, link = self.state.finding, self.state, self.workbench.link
@@ -170,7 +170,7 @@ class Why(QuestionPage):
         self.refresh_frame()
 
     def _offer_correction(self, finding: Finding) -> None:
-        """A question that could not be answered: its fields, to change it."""
+        """Opens the fields of a question that could not be answered, so that it can be changed."""
         bare = finding.snapshot.finished and not finding.snapshot.views
         if bare is self.has_class("bare"):
             return

@@ -106,7 +106,7 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
         self._reading.ask()
 
     def restate(self) -> None:
-        """The worker's state is another one: only the words change."""
+        """The worker's state has changed: only the words are redrawn."""
         if self.snapshot is not None and not self.snapshot.finished:
             self._words(self.snapshot)
 
