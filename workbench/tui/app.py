@@ -84,7 +84,7 @@ class WorkbenchApp(Navigation):
         self.feed.path = session.absolute() if session else None
         self.link = Link(spec, self._worker_changed, self._hinted, connect) if spec else None
         self._losses_reported = 0
-        self._own_steps: set[tuple[str, int]] = set()
+        self._submitted_steps: set[tuple[str, int]] = set()
         """the steps that this terminal submitted: session and number"""
 
     # --- start and end ---
@@ -145,8 +145,8 @@ class WorkbenchApp(Navigation):
     # --- the worker ---
 
     def _worker_changed(self) -> None:
-        if self.link and self.link.lost > self._losses_reported and self.is_running:
-            self._losses_reported = self.link.lost
+        if self.link and self.link.disconnections > self._losses_reported and self.is_running:
+            self._losses_reported = self.link.disconnections
             self.page_now.say(
                 "the worker is gone; another one is being started. What was finished is in the session, "
                 "and a step that ran can be run again"
@@ -196,7 +196,7 @@ class WorkbenchApp(Navigation):
             parent=parent, again=again, names=dict(names or {}), origin="tui",
         )  # fmt: skip
         answer = await self.request(submit)
-        self._own_steps.add((session, answer.step))
+        self._submitted_steps.add((session, answer.step))
         self.feed.hint()
         return int(answer.step)
 
@@ -223,15 +223,17 @@ class WorkbenchApp(Navigation):
         A step of another terminal, or of this one before its connection broke, takes a second Ctrl+C.
         """
         page = self.page_now
-        if page.cancel_own():
+        if page.cancel_page_work():
             return
         path = str(self.feed.path)
-        jobs = sorted(self._jobs(), key=lambda job: ((path, job.step) not in self._own_steps, job.state != "running"))
+        jobs = sorted(
+            self._jobs(), key=lambda job: ((path, job.step) not in self._submitted_steps, job.state != "running")
+        )
         if not jobs:
             page.say("nothing is running here; q leaves" if self.link else "nothing runs in a replay; q leaves")
             return
         step = jobs[0].step
-        if (path, step) in self._own_steps or page.notice_sentence() == _not_our_step(step):
+        if (path, step) in self._submitted_steps or page.notice_sentence() == _not_our_step(step):
             await self.cancel(step)
         else:
             page.say(_not_our_step(step))
@@ -309,7 +311,7 @@ class WorkbenchApp(Navigation):
     def _read_again(self) -> None:
         self.run_worker(self._read_session(), group="session", exclusive=True)
 
-    def known_units(self) -> list[str]:
+    def suggested_units(self) -> list[str]:
         """Units worth offering: pins, then what was edited."""
         return list(dict.fromkeys([*self.pins, *(entry.edit.units for entry in reversed(self.edits.entries))]))
 

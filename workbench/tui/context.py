@@ -101,7 +101,7 @@ class Context(Protocol):
     def remember_prompt(self, prompt: str) -> None:
         """Fills this prompt into every question from now on."""
 
-    def known_units(self) -> list[str]:
+    def suggested_units(self) -> list[str]:
         """Units worth offering: pins, then what was edited."""
 
     def subject(self, edits: bool = True, session: bool = True) -> Text:

@@ -41,7 +41,7 @@ class Link:
         """when it came, on the monotonic clock: seconds left count down from there"""
         self.problem = ""
         """why there is no worker, as a sentence; empty while there is one or one is on its way"""
-        self.lost = 0
+        self.disconnections = 0
         """how often the line broke"""
         self._session: Path | None = None
         self._on_status, self._on_hint = on_status, on_hint
@@ -76,7 +76,7 @@ class Link:
                 await self._attach()
             await client.closed.wait()
             self._client, self.status = None, None
-            self.lost += 1
+            self.disconnections += 1
             deaths = [at for at in deaths if time.monotonic() - at < 60] + [time.monotonic()]
             if len(deaths) >= DEATH_LIMIT:
                 self._fail(f"the worker went away {DEATH_LIMIT} times within a minute: `workbench logs` says why")

@@ -81,7 +81,7 @@ class Page(Screen[None]):
     def session_swapped(self) -> None:
         """Another session was opened: drop what was kept of the old one."""
 
-    def cancel_own(self) -> bool:
+    def cancel_page_work(self) -> bool:
         """Ctrl+C: True if the screen had something of its own to cancel."""
         return False
 

@@ -26,5 +26,5 @@ def completions(page: Page, text: str, limit: int) -> list[str]:
         return []
     term = text.replace(",", " ").split(" ")[-1]
     before = text[: len(text) - len(term)]
-    offered: Iterable[str] = complete(text, info, page.workbench.known_units())
+    offered: Iterable[str] = complete(text, info, page.workbench.suggested_units())
     return [before + term + word[len(term) :] for word in islice(offered, limit) if len(word) > len(term)]

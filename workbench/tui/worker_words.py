@@ -53,7 +53,7 @@ def stage(link: Link) -> str:
         return "no worker"
     status = link.status
     if status is None:
-        return "reconnecting to the worker" if link.lost else _STAGES["starting"]
+        return "reconnecting to the worker" if link.disconnections else _STAGES["starting"]
     if status.stage == "failed":
         return "the model did not load"
     if status.stage in READY:

@@ -41,7 +41,7 @@ def _picture(character: str) -> str:
     return "␡" if code == 0x7F else "�"
 
 
-async def own_key(widget: Widget, event: Key) -> bool:
+async def run_own_binding(widget: Widget, event: Key) -> bool:
     """Does what the focused `widget` itself binds to a key that prints nothing, in its turn; whether it did.
 
     Textual lets such a key wander up to the app first: in a burst of keys, as a slow line brings them, a backspace
@@ -108,7 +108,7 @@ class Field(Input, inherit_bindings=False):
         return cell_len(pictured(self.value[:position]))
 
     async def _on_key(self, event: Key) -> None:
-        await own_key(self, event)
+        await run_own_binding(self, event)
 
     def _on_paste(self, event: Paste) -> None:
         text = event.text.replace("\r\n", "\n").replace("\r", "\n")

@@ -160,15 +160,15 @@ class Row:
         parts = [(UNIT, fit(UNIT, self.unit_cells), False)]
         parts += [(column.name, column.header(), column.right) for column in self.shown]
         for at, (name, title, right) in enumerate(parts):
-            sorted_here = name == self.sorted_by
+            is_sorted = name == self.sorted_by
             gap = _GAP if at else 0
-            if sorted_here:  # the arrow may stand in the gap, so that it takes nothing from the title
+            if is_sorted:  # the arrow may stand in the gap, so that it takes nothing from the title
                 arrow = "↓" if self.descending else "↑"
                 before = 1 if right and width(title.strip()) == width(title) else 0
                 cells, gap = width(title) + before, gap - before
                 title = fit(f"{shorten(title.strip(), cells - 1)}{arrow}", cells, right)
             line.append(" " * gap)
-            line.append(title, colors.accent if sorted_here else colors.quiet)
+            line.append(title, colors.accent if is_sorted else colors.quiet)
         return line
 
     def draw(self, neuron: int, sign: str, colors: Ink) -> Text:

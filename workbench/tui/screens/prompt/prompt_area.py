@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.widgets import TextArea
 
 from workbench.tui import keys
-from workbench.tui.widgets.field import own_key, pictured
+from workbench.tui.widgets.field import pictured, run_own_binding
 
 
 class PromptArea(TextArea, inherit_bindings=False):
@@ -59,7 +59,7 @@ class PromptArea(TextArea, inherit_bindings=False):
             self.move_cursor(self.document.end)
 
     async def _on_key(self, event: Key) -> None:
-        await own_key(self, event)  # Enter among them: TextArea would break the line
+        await run_own_binding(self, event)  # Enter among them: TextArea would break the line
 
     async def _on_paste(self, event: Paste) -> None:
         event.prevent_default()

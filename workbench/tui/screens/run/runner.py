@@ -328,7 +328,7 @@ class Runner(Page):
         title = f"{self.experiment}{about}\n"
         self.result.show_message(lambda colors: Text.assemble((title, colors.strong), (words, colors.second)))
 
-    def cancel_own(self) -> bool:
+    def cancel_page_work(self) -> bool:
         if self._pending:
             self._pending.cancel()
             self._pending = None

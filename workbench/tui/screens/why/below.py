@@ -8,7 +8,7 @@ from rich.text import Text
 
 from workbench.result_keys import Answer
 from workbench.text import fit, safe, shorten, width
-from workbench.tui.screens.why.finding import OWN_SET, Level, trial_tokens
+from workbench.tui.screens.why.finding import USER_SET, Level, trial_tokens
 from workbench.tui.screens.why.words import level_lines, running_line, sentence, token_lines, token_row
 from workbench.tui.widgets.result.words import edits_text, status_line
 
@@ -40,7 +40,7 @@ def lines_below(
         words = f"asked under {safe(edits_text(record))}: what is called clean here is with them"
         lines.append(Text(shorten(words, cells), colors.second, no_wrap=True))
     lines += _sentence_lines(finding, state, trial, cells, colors)
-    levels = [*finding.levels, *_own_level(finding, state, trial)]
+    levels = [*finding.levels, *_user_set_level(finding, state, trial)]
     if levels and (hint := _hint(state, cells, colors)):
         lines.append(hint)
     tokens = trial_tokens(trial.snapshot) if trial else []
@@ -91,14 +91,14 @@ def _hint(state: WhyState, cells: int, colors: Ink) -> Text | None:
     return Text(shorten(f"{words} · a: the pick again", cells), colors.second, no_wrap=True)
 
 
-def _own_level(finding: Finding, state: WhyState, trial: Trial | None) -> list[Level]:
+def _user_set_level(finding: Finding, state: WhyState, trial: Trial | None) -> list[Level]:
     """What the user's own set leaves of the answer."""
     if trial is None or state.is_pick:
         return []
     name = Answer.PROBABILITY_EDITED if finding.is_probability else Answer.DIFFERENCE_EDITED
     value = trial.snapshot.record.scalars.get(name)
     n = len(state.chosen)
-    return [] if value is None else [Level(OWN_SET, f"your {n} unit{'s' * (n != 1)} (0)", value)]
+    return [] if value is None else [Level(USER_SET, f"your {n} unit{'s' * (n != 1)} (0)", value)]
 
 
 def _side_by_side(left: list[Text], right: list[Text], cells: int) -> list[Text]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 V = TypeVar("V", Bars, Heatmap, Histogram, Table)
 EXPERIMENT = "why"
-OWN_SET = "own_set"
+USER_SET = "own_set"
 """the role of what the user's own set leaves of the answer"""
 TRIAL = "predict"
 """what shows the model with units switched off"""
@@ -61,7 +61,7 @@ class Level(NamedTuple):
     """What is left of the answer under something; `low` and `high` (5 and 95 %) where that is many."""
 
     role: str
-    """a row of `Verdict`, or OWN_SET"""
+    """a row of `Verdict`, or USER_SET"""
     name: str
     value: float
     low: float | None = None

@@ -243,7 +243,7 @@ class Why(QuestionPage):
             step = NextStep(label="", experiment=experiment, params={**finding.question, **params}, edits=edits)
             self.workbench.ask(step, parent=finding.record.id)
 
-    def cancel_own(self) -> bool:
+    def cancel_page_work(self) -> bool:
         if self.state.take_back():
             self.say("taken back before it was asked")
             self.show_finding()

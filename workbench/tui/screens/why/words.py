@@ -13,7 +13,7 @@ from workbench.drawing.layout import wrap
 from workbench.drawing.scale import signed_number
 from workbench.result_keys import Direct, NextToken, Stages, Verdict
 from workbench.text import fit, number, probability, quoted, safe, seconds, shorten, show_token, width
-from workbench.tui.screens.why.finding import OWN_SET, Finding, Level, LikelyToken
+from workbench.tui.screens.why.finding import USER_SET, Finding, Level, LikelyToken
 from workbench.tui.widgets.result.words import bar
 from workbench.tui.worker_words import progress_words
 from workbench.views import Bars
@@ -95,7 +95,7 @@ def level_lines(
 
     lines = []
     for level, name, figure in zip(shown, names, figures, strict=True):
-        highlighted = level.role in (Verdict.PICKED, OWN_SET)
+        highlighted = level.role in (Verdict.PICKED, USER_SET)
         style = colors.second if highlighted else colors.plain
         line = Text(no_wrap=True).append(fit(name, name_cells), style if highlighted else colors.quiet)
         line.append(f"  {fit(figure, figure_cells, right=True)}  ", style)
