@@ -161,6 +161,6 @@ async def test_it_has_a_form_on_the_screen_that_it_belongs_to(loudness: None) ->
     async with app.run_test(size=(120, 40)) as pilot:
         prompt = app.show("prompt")
         await until(pilot, lambda: any("loudness" in choice.words for choice in prompt.query("#experiments")))
-        prompt.query_one("#experiments").set("loudness", told=True)
+        prompt.query_one("#experiments").set("loudness", notify=True)
         await until(pilot, lambda: "Enter runs loudness" in screen(app))
         assert [field.field.name for field in prompt.form.fields] == ["who", "expect"]

@@ -129,13 +129,13 @@ async def test_a_read_that_fails_twice_is_a_sentence_only_while_it_fails(name, s
         monkeypatch.setattr(type(app.screen), "say", lambda page, sentence, bad=False: (
             told.append(sentence), say(page, sentence, bad))[1])  # fmt: skip
         if name == "why":
-            app.screen.desk.step = None
+            app.screen.state.step = None
         app.screen.session_changed()
         if name == "compare":
             app.screen._reads.ask()
         await until(pilot, lambda: not left[0] and SENTENCE not in screen(app), "mended by itself")
         await quiet(pilot)
-        assert stays in screen(app) and not app.screen.said()
+        assert stays in screen(app) and not app.screen.notice_sentence()
         assert SENTENCE in told or name in ("timeline", "compare"), "the result's pane says it in its own place"
 
 

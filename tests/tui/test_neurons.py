@@ -157,7 +157,7 @@ async def test_jumping_out_of_a_filter_takes_it_off() -> None:
         await typed(pilot, "L2.N3")
         await pilot.press("enter")
         assert page.neuron == 83
-        assert "does not pass the filter" in page.said()
+        assert "does not pass the filter" in page.notice_sentence()
 
 
 async def test_columns_are_chosen_and_moved() -> None:
@@ -180,7 +180,7 @@ async def test_marks_filter_and_two_are_compared() -> None:
     index = make_index()
     async with neurons(NeuronClient(index)) as (pilot, page):
         await pilot.press("v")
-        assert "mark both with Space" in page.said()
+        assert "mark both with Space" in page.notice_sentence()
         await pilot.press("space", "j", "space")
         assert page.browse.marks == {0, 2}
         await until(pilot, lambda: "2 marked" in screen(pilot.app), "the count of marks")
@@ -239,7 +239,7 @@ async def test_zero_shows_clean_and_edited_beside_controls(own_folders: Path) ->
         await until(pilot, lambda: client.asked(Submit), "the step")
         (message,) = client.asked(Submit)
         assert (message.experiment, [str(edit) for edit in message.edits]) == ("predict", ["L0.N1=0"])
-        assert message.params["prompt"] == page.bench.text and message.params["controls"] == 64
+        assert message.params["prompt"] == page.state.text and message.params["controls"] == 64
         await until(pilot, lambda: "KL .318" in screen(pilot.app), "the sentence")
         text = screen(pilot.app)
         assert "clean        ' Paris' .771" in text
@@ -307,7 +307,7 @@ async def test_a_note_is_on_the_card(own_folders: Path) -> None:
         await pilot.press("enter")
         await until(pilot, lambda: client.asked(Note), "the note")
         assert client.asked(Note)[0].text == "L0.N0: fires on [w]"
-        await until(pilot, lambda: page.bench.notes_on("L0.N0"), "the note read back")
+        await until(pilot, lambda: page.state.notes_on("L0.N0"), "the note read back")
 
 
 async def test_export_writes_the_card(own_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,7 +315,7 @@ async def test_export_writes_the_card(own_folders: Path, monkeypatch: pytest.Mon
     index = make_index()
     async with neurons(NeuronClient(index)) as (pilot, page):
         await pilot.press("j", "x")
-        await until(pilot, lambda: "the card is in" in page.said(), "the sentence")
+        await until(pilot, lambda: "the card is in" in page.notice_sentence(), "the sentence")
     assert "top examples" in (own_folders / "L0.N1.txt").read_text()
     data = json.loads((own_folders / "L0.N1.json").read_text())
     assert data["unit"] == "L0.N1" and len(data["high"]) == 4 and sum(data["histogram"]) > 0

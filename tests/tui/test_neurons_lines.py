@@ -19,7 +19,7 @@ from workbench.index.reader import NeuronIndex
 from workbench.text import width
 from workbench.tui.screens.neurons import plot
 from workbench.tui.screens.neurons.browse import Browse
-from workbench.tui.screens.neurons.card_lines import Here, card_lines
+from workbench.tui.screens.neurons.card_lines import NeuronContext, card_lines
 from workbench.tui.screens.neurons.columns import Decimals, Row, default_columns, shape
 from workbench.tui.screens.neurons.examples import example_line
 from workbench.tui.screens.neurons.export import Plain
@@ -102,11 +102,11 @@ def test_peaks_stand_under_each_other() -> None:
 @pytest.mark.parametrize("cells", [30, 38, 47, 78, 110])
 @pytest.mark.parametrize("both", [False, True])
 def test_every_card_fits_its_width_and_says_n(index: NeuronIndex, cells: int, both: bool) -> None:
-    here = Here(np.array([0.0, 1.0, -2.0]), ("a", " b", "\n"), ("a [note]",), ("months",))
+    context = NeuronContext(np.array([0.0, 1.0, -2.0]), ("a", " b", "\n"), ("a [note]",), ("months",))
     for neuron in range(0, 120, 7):
         card = index.card(*divmod(neuron, 40))
         for rows in (12, 36, 56):
-            lines = card_lines(card, cells, both, here, PLAIN, rows)
+            lines = card_lines(card, cells, both, context, PLAIN, rows)
             assert max(width(line.plain) for line in lines) <= cells
             text = "\n".join(line.plain for line in lines)
             assert "n 10,000" in text and "±" in text and "a [note]" in text

@@ -165,11 +165,11 @@ async def test_an_empty_prompt_and_a_wrong_size_are_sentences():
     client = WhyClient()
     async with opened(client) as (pilot, page):
         await pilot.press("ctrl+u", "enter")
-        await until(pilot, lambda: "a prompt is needed" in page.said(), "the sentence")
+        await until(pilot, lambda: "a prompt is needed" in page.notice_sentence(), "the sentence")
         page.fields.field("prompt").fill("Once")
         page.fields.field("size").fill("0")
         await pilot.press("enter")
-        await until(pilot, lambda: "size" in page.said() and ">= 1" in page.said(), "the bounds")
+        await until(pilot, lambda: "size" in page.notice_sentence() and ">= 1" in page.notice_sentence(), "the bounds")
         assert not client.submitted
 
 
@@ -209,7 +209,7 @@ async def test_space_chooses_what_zero_switches_off_and_a_brings_the_pick_back()
         assert [str(edit) for edit in client.last("predict").edits] == ["L24.N963, L29.N511, L23.H4[1-]=0"]
         await pilot.press("a")
         await until(pilot, lambda: "● L29.N385" in screen(pilot.app), "the pick again")
-        assert page.desk.is_pick and not page.desk.off
+        assert page.state.is_pick and not page.state.off
 
 
 async def test_under_edits_it_says_so_and_what_is_switched_off_comes_on_top():
@@ -245,10 +245,10 @@ async def test_p_pins_and_unpins_the_unit_under_the_cursor():
         await answered(pilot, page)
         await until(pilot, lambda: "● L24.N963" in screen(pilot.app), "the neurons")
         await pilot.press("j", "p")
-        await until(pilot, lambda: "L24.N963" in page.desk.finding.pins, "the pin")
+        await until(pilot, lambda: "L24.N963" in page.state.finding.pins, "the pin")
         await until(pilot, lambda: line_with(pilot.app, "● L24.N963")[:46].rstrip().endswith("p"), "its mark")
         await pilot.press("p")
-        await until(pilot, lambda: not page.desk.finding.pins, "no pin")
+        await until(pilot, lambda: not page.state.finding.pins, "no pin")
         pins = [message for message in client.requests if isinstance(message, Pin)]
         assert [(pin.unit, pin.remove) for pin in pins] == [("L24.N963", False), ("L24.N963", True)]
 
@@ -261,7 +261,7 @@ async def test_c_offers_the_likeliest_tokens_as_foils_and_takes_any():
         await until(pilot, lambda: "three neurons off" in screen(pilot.app), "the sentence")
         await pilot.press("c")
         await until(pilot, lambda: page.asking.is_open, "the line")
-        offered = [one.text for one in page.asking.ways.found]
+        offered = [one.text for one in page.asking.completions.items]
         assert offered == [" the", " Lyon", ""], "not the answer; the last is none"
         await pilot.press("down", "enter")
         await until(pilot, lambda: "foil ' Lyon' .004" in screen(pilot.app), "the question with the foil")
@@ -343,11 +343,11 @@ async def test_a_replay_shows_everything_and_says_what_needs_a_model(terminal):
         await pilot.press("0")
         await until(pilot, lambda: "KL 1.44" in screen(pilot.app), "what was tried then")
         await pilot.press("space", "0")
-        await until(pilot, lambda: "these were not switched off in it" in page.said(), "the sentence")
-        assert not page.desk.off
+        await until(pilot, lambda: "these were not switched off in it" in page.notice_sentence(), "the sentence")
+        assert not page.state.off
         for key in ("p", "r", "i"):
             await pilot.press("escape", key)
-            await until(pilot, lambda: "this is a replay" in page.said(), f"the sentence for {key}")
+            await until(pilot, lambda: "this is a replay" in page.notice_sentence(), f"the sentence for {key}")
         await pilot.press("x")
         await until(pilot, lambda: isinstance(pilot.app.screen, Save), "saving needs no model")
 
@@ -359,7 +359,7 @@ async def test_of_several_questions_it_opens_on_the_newest_that_did_not_fail(ter
         add(writer, "queued", error="answer and foil are the same token")
     async with opened(None, path) as (pilot, page):
         await until(pilot, lambda: 'after "The opposite of hot is"' in screen(pilot.app), "the second")
-        assert page.desk.step == 2
+        assert page.state.step == 2
 
 
 async def test_a_replay_without_a_question_says_so(tour):
@@ -404,7 +404,7 @@ async def test_r_asks_the_same_again_as_a_branch():
         await until(pilot, lambda: len(client.submitted) == 2, "again")
         first, second = client.submitted
         assert second.params == first.params and second.parent == 1
-        await until(pilot, lambda: page.desk.step == 2 and page.desk.finding, "the new step")
+        await until(pilot, lambda: page.state.step == 2 and page.state.finding, "the new step")
 
 
 async def test_another_session_is_another_question(terminal):
@@ -422,6 +422,6 @@ async def test_another_session_is_another_question(terminal):
 async def test_hostile_text_reaches_no_terminal(terminal):
     path = session(terminal / "sessions" / "old.db", prompt="\x1b]0;owned\x07 \u202e")
     async with opened(None, path) as (pilot, page):
-        await until(pilot, lambda: page.desk.finding, "the step")
+        await until(pilot, lambda: page.state.finding, "the step")
         await until(pilot, lambda: "\\x1b]0;owned" in screen(pilot.app), "the escapes, visible")
         assert "\x1b" not in screen(pilot.app) and "\u202e" not in screen(pilot.app)

@@ -210,7 +210,7 @@ async def opened(
 
 async def answered(pilot: Pilot[Any], page: Why) -> None:
     """The question is in the session, and what the file has is shown."""
-    await until(pilot, lambda: page.desk.finding and not page.has_class("empty"), "the answer")
+    await until(pilot, lambda: page.state.finding and not page.has_class("empty"), "the answer")
 
 
 def without_keys(writer: SessionWriter, step: int) -> None:

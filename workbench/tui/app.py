@@ -8,10 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
-from textual.app import App
 from textual.binding import BindingType
-from textual.screen import Screen
-from textual.widget import Widget
 from textual.worker import WorkerFailed
 
 from workbench.errors import UserError
@@ -20,13 +17,14 @@ from workbench.tui import keys
 from workbench.tui.context import Context
 from workbench.tui.edit_stack import EditStack
 from workbench.tui.feed import Feed, NothingYet
-from workbench.tui.latest import SOON
+from workbench.tui.latest import FIRST_RETRY
 from workbench.tui.leaving import leave_on_signals
 from workbench.tui.link import Connect, Link, connect_worker
+from workbench.tui.navigation import Navigation
 from workbench.tui.page import Page
-from workbench.tui.pages import make_page, page_of
+from workbench.tui.pages import page_of
 from workbench.tui.theme import ink, use_theme
-from workbench.tui.worker_words import equipment, model_name, progress_words, ready, stage, trouble
+from workbench.tui.worker_words import model_name, ready, worker_line
 
 if TYPE_CHECKING:
     from workbench.edits import Edit
@@ -43,16 +41,14 @@ if TYPE_CHECKING:
     from workbench.worker.protocol import Message
 
 
-_SCREENS = frozenset({"help", "palette", "edits", "timeline", "neurons", "why"})
-"""actions that lead to the screen of their name"""
 _CANCELLING = "cancelling step"
 
 
-def _foreign(step: int) -> str:
+def _not_our_step(step: int) -> str:
     return f"step {step} was not asked from here: Ctrl+C again cancels it, whoever waits for it"
 
 
-class WorkbenchApp(App[int]):
+class WorkbenchApp(Navigation):
     """Without `spec` it is a replay: one session, no worker, no model."""
 
     TITLE = "Workbench"
@@ -79,7 +75,7 @@ class WorkbenchApp(App[int]):
         self.begun = False
         """the first screen is painted: from now on there is time for the rest"""
         self.at_first_paint: Callable[[], object] = lambda: None
-        """what the program adds to it; a test's process goes on after the app, and its garbage has to go"""
+        """called once after the first paint; `run` freezes the garbage collector there, which no test should"""
         self.session_title = session.stem if session else ""
         self.model_info: ModelInfo | None = None
         self.running: StepRecord | None = None
@@ -87,10 +83,9 @@ class WorkbenchApp(App[int]):
         self.feed = Feed(self._session_changed)
         self.feed.path = session.absolute() if session else None
         self.link = Link(spec, self._worker_changed, self._hinted, connect) if spec else None
-        self._lost_told = 0
-        self._asked: set[tuple[str, int]] = set()
-        """the steps that were asked from this terminal: session and number"""
-        self._pages: dict[str, Page] = {}
+        self._losses_reported = 0
+        self._submitted_steps: set[tuple[str, int]] = set()
+        """the steps that this terminal submitted: session and number"""
 
     # --- start and end ---
 
@@ -145,95 +140,13 @@ class WorkbenchApp(App[int]):
     def _tick(self) -> None:
         """Seconds left count down while something is under way."""
         if not ready(self.link) or self.running:
-            self._tell_page()
-
-    # --- screens ---
-
-    def page(self, name: str) -> Any:
-        """The screen of this name: one of each, made when first needed, kept from then on."""
-        found = self._pages.get(name)
-        if found is None:
-            found = self._pages[name] = make_page(name)
-            self.install_screen(found, name)
-        return found
-
-    @property
-    def _background_screens(self) -> list[Screen[Any]]:
-        """None: a page covers the terminal. Textual would draw the page anew for every change of the one below it."""
-        return []
-
-    def show(self, name: str) -> Any:
-        """To this screen; where it lies under others, back to it."""
-        page = self.page(name)
-        if page in self.screen_stack:
-            while self.screen is not page:
-                self.pop_screen()
-        else:
-            self.push_screen(page)
-        return page
-
-    @property
-    def page_now(self) -> Page:
-        """The screen that is seen."""
-        return self.screen  # type: ignore[return-value]
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """On the screen that a key leads to, the key would do nothing."""
-        return action not in _SCREENS or not self.screen_stack or self.screen is not self._pages.get(action)
-
-    async def action_back(self) -> None:
-        page = self.page_now
-        if page.typing:
-            if not page.close_ask():
-                await page.leave_field()
-        elif page.said():
-            page.say("")
-        elif not page.leave() and len(self.screen_stack) > 1:
-            self.pop_screen()
-
-    def action_help(self) -> None:
-        self.help_on(self.page_now)
-
-    def help_on(self, page: Page) -> None:
-        self.page("help").describe(page)
-        self.show("help")
-
-    def action_palette(self) -> None:
-        self.page("palette").come_from(self.page_now)
-        self.show("palette")
-
-    def action_edits(self) -> None:
-        self.show("edits")
-
-    def action_timeline(self) -> None:
-        self.show("timeline")
-
-    def action_neurons(self) -> None:
-        self.show("neurons")
-
-    def action_why(self) -> None:
-        self.show("why")
-
-    def use_setting(self, theme: str) -> None:
-        """A theme by the word the settings have for it."""
-        use_theme(self, theme)
-
-    def refresh_css(self, animate: bool = True) -> None:
-        """Another theme, for every page: Textual leaves those that lie in no stack just now in the colours of the one
-        before, and does not draw lines anew that are of our own making."""
-        super().refresh_css(animate=animate)
-        for page in self._pages.values():
-            if page.is_mounted and page not in self.screen_stack:
-                self.stylesheet.update(page, animate=animate)
-        for screen in self.screen_stack[-1:]:  # at the start there is none yet
-            for widget in screen.walk_children(Widget, with_self=True):
-                widget.refresh()
+            self._update_page()
 
     # --- the worker ---
 
     def _worker_changed(self) -> None:
-        if self.link and self.link.lost > self._lost_told and self.is_running:
-            self._lost_told = self.link.lost
+        if self.link and self.link.disconnections > self._losses_reported and self.is_running:
+            self._losses_reported = self.link.disconnections
             self.page_now.say(
                 "the worker is gone; another one is being started. What was finished is in the session, "
                 "and a step that ran can be run again"
@@ -241,10 +154,10 @@ class WorkbenchApp(App[int]):
         if self.link and self.link.status and self.link.status.info:
             self.model_info = self.link.status.info
         if self.is_running and self.begun:
-            self._tell_page()
+            self._update_page()
 
-    def _tell_page(self) -> None:
-        """The worker is another; a screen that is only being built looks for itself when it is."""
+    def _update_page(self) -> None:
+        """The worker's state has changed. A page that is not mounted yet reads it when it is."""
         if self.page_now.is_mounted:
             self.page_now.worker_changed()
             self.page_now.refresh_frame()
@@ -283,30 +196,13 @@ class WorkbenchApp(App[int]):
             parent=parent, again=again, names=dict(names or {}), origin="tui",
         )  # fmt: skip
         answer = await self.request(submit)
-        self._asked.add((session, answer.step))
+        self._submitted_steps.add((session, answer.step))
         self.feed.hint()
         return int(answer.step)
 
     def worker_words(self) -> Text:
         """The lower line: what is the matter, what runs, or that all is well."""
-        colors = ink(self)
-        if self.link is None:
-            return Text("replay, no model", colors.second)
-        if trouble(self.link):
-            return Text(f"{stage(self.link)} (F2: try again)", colors.bad)
-        running = self.running
-        if running is not None:
-            import time
-
-            how_far = progress_words(running.progress, time.time())
-            name = f"step {running.id} {safe(running.experiment)}"
-            return Text(f"{name}: {how_far}" if how_far else f"{name} runs", colors.second)
-        words = [stage(self.link)]
-        if queued := sum(job.state == "queued" for job in self._jobs()):
-            words.append(f"{queued} queued")
-        if more := equipment(self.link):
-            words.append(more)
-        return Text(" · ".join(words), colors.quiet if ready(self.link) else colors.second)
+        return worker_line(self.link, self.running, self._jobs(), ink(self))
 
     def subject(self, edits: bool = True, session: bool = True) -> Text:
         """The top line's right: session, edits, model."""
@@ -322,23 +218,25 @@ class WorkbenchApp(App[int]):
         return [job for job in status.jobs if job.session == str(self.feed.path)] if status else []
 
     async def action_cancel(self) -> None:
-        """Ctrl+C: what is looked at if it runs, else what was asked here, what runs first, then what waits.
+        """Ctrl+C: cancels what the page shows if that runs, else a step of this terminal, a running one first.
 
-        What another terminal asked, or this one before its line dropped, takes a second Ctrl+C.
+        A step of another terminal, or of this one before its connection broke, takes a second Ctrl+C.
         """
         page = self.page_now
-        if page.cancel_own():
+        if page.cancel_page_work():
             return
         path = str(self.feed.path)
-        jobs = sorted(self._jobs(), key=lambda job: ((path, job.step) not in self._asked, job.state != "running"))
+        jobs = sorted(
+            self._jobs(), key=lambda job: ((path, job.step) not in self._submitted_steps, job.state != "running")
+        )
         if not jobs:
             page.say("nothing is running here; q leaves" if self.link else "nothing runs in a replay; q leaves")
             return
         step = jobs[0].step
-        if (path, step) in self._asked or page.said() == _foreign(step):
+        if (path, step) in self._submitted_steps or page.notice_sentence() == _not_our_step(step):
             await self.cancel(step)
         else:
-            page.say(_foreign(step))
+            page.say(_not_our_step(step))
 
     async def cancel(self, step: int) -> None:
         from workbench.worker.protocol import Cancel
@@ -386,26 +284,26 @@ class WorkbenchApp(App[int]):
             return
         self.run_worker(self._read_session(), group="session", exclusive=True)
         if self.page_now.is_mounted:
-            self.page_now.hear_of_session()
+            self.page_now.check_session()
 
     async def _read_session(self) -> None:
         steps = [job.step for job in self._jobs() if job.state == "running"]
 
-        def look(reader: SessionReader) -> tuple[str, ModelInfo | None, list[str], StepRecord | None]:
+        def read(reader: SessionReader) -> tuple[str, ModelInfo | None, list[str], StepRecord | None]:
             running = reader.step(steps[0]) if steps else None
             return reader.title, reader.model(), [pin.unit for pin in reader.pins()], running
 
         try:
-            title, info, pins, running = await self.feed.read(look)
+            title, info, pins, running = await self.feed.read(read)
         except NothingYet:
             self.running = None
         except UserError:
             self.running = None  # the feed keeps the sentence, and the screens show it
-            self.set_timer(SOON, self._read_again)
+            self.set_timer(FIRST_RETRY, self._read_again)
         else:
             self.session_title, self.pins = shorten(title, 40), pins
             self.running = running if running and running.status == "running" else None
-            if self.running is None and self.page_now.said().startswith(_CANCELLING):
+            if self.running is None and self.page_now.notice_sentence().startswith(_CANCELLING):
                 self.page_now.say("")
             self.model_info = self.model_info or info
         self.page_now.refresh_frame()
@@ -413,7 +311,7 @@ class WorkbenchApp(App[int]):
     def _read_again(self) -> None:
         self.run_worker(self._read_session(), group="session", exclusive=True)
 
-    def known_units(self) -> list[str]:
+    def suggested_units(self) -> list[str]:
         """Units worth offering: pins, then what was edited."""
         return list(dict.fromkeys([*self.pins, *(entry.edit.units for entry in reversed(self.edits.entries))]))
 
@@ -426,9 +324,9 @@ class WorkbenchApp(App[int]):
 
     def remember_prompt(self, prompt: str) -> None:
         home: Home = self.page("home")
-        home.prompt_is(prompt)
+        home.use_prompt(prompt)
 
-    def look_at(self, step: int) -> None:
+    def show_in_timeline(self, step: int) -> None:
         """To this step's place in the timeline."""
         timeline: Timeline = self.show("timeline")
         timeline.go_to(step)

@@ -82,7 +82,7 @@ class Context(Protocol):
         """The screen of this name."""
 
     def show(self, name: str) -> Any:
-        """To this screen; where it lies under others, back to it."""
+        """Shows this screen; where it is below others in the stack, they are popped."""
 
     def pop_screen(self) -> Any:
         """Back to the screen below."""
@@ -90,7 +90,7 @@ class Context(Protocol):
     def ask(self, step: NextStep, parent: int | None = None) -> None:
         """Runs this on the screen that shows its answer."""
 
-    def look_at(self, step: int) -> None:
+    def show_in_timeline(self, step: int) -> None:
         """To this step's place in the timeline."""
 
     def help_on(self, page: Any) -> None:
@@ -99,16 +99,16 @@ class Context(Protocol):
     # --- what is known ---
 
     def remember_prompt(self, prompt: str) -> None:
-        """It is in every question from now on."""
+        """Fills this prompt into every question from now on."""
 
-    def known_units(self) -> list[str]:
+    def suggested_units(self) -> list[str]:
         """Units worth offering: pins, then what was edited."""
 
     def subject(self, edits: bool = True, session: bool = True) -> Text:
         """The top line's right: session, edits, model."""
 
     def use_setting(self, theme: str) -> None:
-        """A theme by the word the settings have for it."""
+        """Sets the theme by its name in the settings."""
 
     async def action_cancel(self) -> None:
         """What Ctrl+C does."""

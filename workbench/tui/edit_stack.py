@@ -32,9 +32,9 @@ class EditStack:
     def append(self, entries: Sequence[Entry]) -> None:
         """These on top; an edit that is there already keeps its place and is switched as it is here."""
         for entry in entries:
-            known = [one.edit for one in self.entries]
-            if entry.edit in known:
-                self.entries[known.index(entry.edit)] = entry
+            edits = [other.edit for other in self.entries]
+            if entry.edit in edits:
+                self.entries[edits.index(entry.edit)] = entry
             else:
                 self.entries.append(entry)
 

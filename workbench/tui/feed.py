@@ -17,7 +17,7 @@ T = TypeVar("T")
 POLL = 0.5
 """seconds between looks at `PRAGMA data_version`; hints of the worker come sooner"""
 _QUIET = 0.05
-"""seconds between looks at the most, however many hints come"""
+"""seconds between two looks at least, however many hints come"""
 
 
 class NothingYet(UserError):  # noqa: N818 - a sentence for the user, as its base
@@ -82,13 +82,13 @@ class Feed:
             except TimeoutError:
                 pass
             self._hinted.clear()
-            seen = await self._look()
+            seen = await self._check()
             if seen != self._seen:
                 self._seen = seen
                 self._on_change()
             await asyncio.sleep(_QUIET)
 
-    async def _look(self) -> tuple[Path | None, int | None, str]:
+    async def _check(self) -> tuple[Path | None, int | None, str]:
         path = self.path
         try:
             version: int | None = await self.read(lambda reader: reader.data_version())

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 def shown_by(page: Page) -> tuple[str, ShownView | None]:
     """A name for the file, and the view under the cursor of the page's result; the screen's name without one."""
-    if here := page.view_here():
-        return here
+    if named_view := page.view_under_cursor():
+        return named_view
     panes: list[Any] = list(page.query("ResultPane"))  # by its name: the pane's own keys come through here
     pane = next((pane for pane in panes if pane.has_focus), panes[0] if panes else None)
     if pane is None or pane.snapshot is None:

@@ -11,8 +11,10 @@ from textual.binding import Binding
 from workbench.errors import UserError
 
 
-def _key(name: str, keys: str, action: str, label: str, tip: str, show: bool = False, first: bool = False) -> Binding:
-    return Binding(keys, action, label, show=show, priority=first, tooltip=tip, id=name)
+def _key(
+    name: str, keys: str, action: str, label: str, tip: str, show: bool = False, priority: bool = False
+) -> Binding:
+    return Binding(keys, action, label, show=show, priority=priority, tooltip=tip, id=name)
 
 
 APP = [
@@ -23,7 +25,7 @@ APP = [
     _key("neurons", "n,f6", "neurons", "neurons", "all neurons of the model, with a card for the one under the cursor"),
     _key("why", "W,f7", "why", "why", "why does it say that: what makes an answer, switched off, against chance"),
     _key("back", "escape", "back", "back", "leave the field, then the screen; every screen keeps its place"),
-    _key("cancel", "ctrl+c", "cancel", "cancel", "cancel what runs, keep what there is; never quits", first=True),
+    _key("cancel", "ctrl+c", "cancel", "cancel", "cancel what runs, keep what there is; never quits", priority=True),
     _key("quit", "q,ctrl+q", "quit", "quit", "leave; the worker goes on with what it has to do"),
 ]
 
@@ -163,13 +165,13 @@ EDIT_LIST = [
 ]
 
 STACKS = [
-    _key("stacks.use", "enter", "wanted('use')", "use", "this stack in place of the edits above", show=True),
-    _key("stacks.append", "a,plus", "wanted('append')", "append", "its edits after those that are there", show=True),
-    _key("stacks.delete", "x,delete", "wanted('delete')", "delete", "take this stack out of the session", show=True),
+    _key("stacks.use", "enter", "request('use')", "use", "this stack in place of the edits above", show=True),
+    _key("stacks.append", "a,plus", "request('append')", "append", "its edits after those that are there", show=True),
+    _key("stacks.delete", "x,delete", "request('delete')", "delete", "take this stack out of the session", show=True),
 ]
 
 NEURON_LIST = [
-    _key("neurons.jump", "g", "jump", "go to", "to an address, L12.N345; gg to the first line", first=True),
+    _key("neurons.jump", "g", "jump", "go to", "to an address, L12.N345; gg to the first line", priority=True),
     _key("neurons.mark", "space", "mark", "mark", "mark this neuron (in:marked filters, v compares two)"),
 ]
 
@@ -181,12 +183,12 @@ NEURONS = [
         "filter",
         "kurtosis>50 family=prediction …",
         show=True,
-        first=True,
+        priority=True,
     ),
-    _key("neurons.sort", "s", "sort", "sort", "the order: choose a column", show=True, first=True),
+    _key("neurons.sort", "s", "sort", "sort", "the order: choose a column", show=True, priority=True),
     _key("neurons.reverse", "S", "reverse", "reverse", "the order, the other way round"),
     _key("neurons.zero", "0", "zero", "zero it", "switch this neuron off on your text, beside random ones", show=True),
-    _key("neurons.scale", "asterisk", "scale", "scale it", "multiply its activation on your text", first=True),
+    _key("neurons.scale", "asterisk", "scale", "scale it", "multiply its activation on your text", priority=True),
     _key("neurons.pin", "p", "pin", "pin", "into the basket, or out of it: every experiment takes basket:", show=True),
     _key(
         "neurons.pin-set",
@@ -194,7 +196,7 @@ NEURONS = [
         "pin_set",
         "pin to a set",
         "the marked neurons, or this one",
-        first=True,
+        priority=True,
     ),
     _key("neurons.basket", "B", "basket", "basket", "all pins by set"),
     _key(
@@ -204,15 +206,15 @@ NEURONS = [
         "your text",
         "the text to show neurons on",
         show=True,
-        first=True,
+        priority=True,
     ),
     _key("neurons.unusual", "u", "unusual", "on my text", "rank all neurons by how unusual they are on your text"),
     _key("neurons.tails", "b", "tails", "both tails", "the lowest examples as fully as the highest"),
     _key("neurons.columns", "c", "columns", "columns", "which columns the list has"),
     _key("neurons.compare", "v", "compare", "compare", "two marked neurons (or the marked one and this) side by side"),
-    _key("neurons.note", "n", "note", "note", "write a note on this neuron", first=True),
+    _key("neurons.note", "n", "note", "note", "write a note on this neuron", priority=True),
     _key("neurons.export", "x", "export", "export", "write the card to a file"),
-    _key("neurons.index", "I", "choose_index", "index", "build an index, or browse another one", first=True),
+    _key("neurons.index", "I", "choose_index", "index", "build an index, or browse another one", priority=True),
     _key("neurons.relax", "R", "relax", "relax", "drop the filter's term that takes the most away"),
     _key(
         "neurons.card",
@@ -310,8 +312,8 @@ def check(keymap: dict[str, str]) -> None:
     """Raises UserError for a name that no key has."""
     import difflib
 
-    known = names()
+    key_names = names()
     for name in keymap:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 3, 0.5) or known[:6]
+        if name not in key_names:
+            near = difflib.get_close_matches(name, key_names, 3, 0.5) or key_names[:6]
             raise UserError(f"the settings name a key {name!r} that there is not: there are {', '.join(near)} …")

@@ -11,7 +11,7 @@ from textual.widget import Widget
 from workbench.errors import UserError
 from workbench.tui.feed import NothingYet
 
-SOON, SELDOM = 0.25, 4.0
+FIRST_RETRY, LONGEST_RETRY = 0.25, 4.0
 """seconds until what could not be read is tried again: first, doubled each time, and at the most"""
 
 
@@ -58,13 +58,14 @@ class Latest:
 
 
 class Following(Latest):
-    """Reads of a session, which may fail for a moment and say no when they can be done again: while one fails it is
-    tried again by itself. `failed("")` is called when it works again, so that its sentence stands only while it is so.
+    """Reads a session file, which can fail for a moment: a failed read is tried again by itself.
+
+    `failed("")` is called when it works again, so that the error is shown only while it is true.
     """
 
     def __init__(self, owner: Widget, work: Callable[[], Awaitable[None]], failed: Callable[[str], None]) -> None:
         super().__init__(owner, work, failed)
-        self._wait = SOON
+        self._wait = FIRST_RETRY
         self._timer: Timer | None = None
         """runs while it fails"""
 
@@ -75,12 +76,12 @@ class Following(Latest):
         try:
             await self._work()
         except NothingYet:
-            pass  # the feed tells when there is a file
+            pass  # Feed.on_change is called when there is a file
         except UserError as error:
             self._failed(str(error))
             self._timer = self._owner.set_timer(self._wait, self.ask)
-            self._wait = min(SELDOM, self._wait * 2)
+            self._wait = min(LONGEST_RETRY, self._wait * 2)
             return
         if waiting is not None:
-            self._wait = SOON
+            self._wait = FIRST_RETRY
             self._failed("")

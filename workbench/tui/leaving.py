@@ -14,7 +14,7 @@ from typing import Any
 
 from textual.app import App
 
-PATIENCE = 5.0
+EXIT_TIMEOUT = 5.0
 """seconds that leaving may take: a terminal that stopped reading must not hold the process"""
 
 
@@ -23,9 +23,9 @@ def leave_on_signals(app: App[Any]) -> Callable[[], None]:
     loop = asyncio.get_running_loop()
 
     def leave(number: int, frame: FrameType | None) -> None:
-        if _gone():
-            _let_go()
-        watchdog = threading.Timer(PATIENCE, os._exit, (128 + number,))
+        if _terminal_is_gone():
+            _redirect_to_null()
+        watchdog = threading.Timer(EXIT_TIMEOUT, os._exit, (128 + number,))
         watchdog.daemon = True
         watchdog.start()
         loop.call_soon_threadsafe(app.exit, 128 + number)
@@ -41,7 +41,7 @@ def leave_on_signals(app: App[Any]) -> Callable[[], None]:
     return restore
 
 
-def _gone() -> bool:
+def _terminal_is_gone() -> bool:
     """The other end of the terminal was closed."""
     try:
         termios.tcgetattr(sys.__stdin__.fileno() if sys.__stdin__ else 0)
@@ -54,7 +54,7 @@ def _gone() -> bool:
     return False
 
 
-def _let_go() -> None:
+def _redirect_to_null() -> None:
     """Textual's writing thread dies of the first failed write, and those who write to it then wait for ever."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from workbench.worker.protocol import Message, WorkerStatus
 
 Connect = Callable[["WorkerSpec"], Awaitable["WorkerClient"]]
-LIMIT = 3
+DEATH_LIMIT = 3
 """a worker that dies this often within a minute of its start is not started again unasked"""
 
 
@@ -41,7 +41,7 @@ class Link:
         """when it came, on the monotonic clock: seconds left count down from there"""
         self.problem = ""
         """why there is no worker, as a sentence; empty while there is one or one is on its way"""
-        self.lost = 0
+        self.disconnections = 0
         """how often the line broke"""
         self._session: Path | None = None
         self._on_status, self._on_hint = on_status, on_hint
@@ -70,16 +70,16 @@ class Link:
                 continue
             self._client = client
             client.on_event = self._event
-            self._take(client.status)
+            self._set_status(client.status)
             self._settled.set()
             if self._session:
                 await self._attach()
             await client.closed.wait()
             self._client, self.status = None, None
-            self.lost += 1
+            self.disconnections += 1
             deaths = [at for at in deaths if time.monotonic() - at < 60] + [time.monotonic()]
-            if len(deaths) >= LIMIT:
-                self._fail(f"the worker went away {LIMIT} times within a minute: `workbench logs` says why")
+            if len(deaths) >= DEATH_LIMIT:
+                self._fail(f"the worker went away {DEATH_LIMIT} times within a minute: `workbench logs` says why")
                 await self._wait_for_retry()
                 deaths.clear()
 
@@ -126,11 +126,11 @@ class Link:
         from workbench.worker.protocol import Changed, WorkerStatus
 
         if isinstance(event, WorkerStatus):
-            self._take(event)
+            self._set_status(event)
         elif isinstance(event, Changed):
             self._on_hint(event.session, event.step)
 
-    def _take(self, status: WorkerStatus | None) -> None:
+    def _set_status(self, status: WorkerStatus | None) -> None:
         self.status, self.status_at = status, time.monotonic()
         self._on_status()
 

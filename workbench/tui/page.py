@@ -1,4 +1,4 @@
-"""What every screen has: the frame, a sentence in place, and ways to hear of the worker and the session."""
+"""What every screen has: the frame, a sentence in place, and calls when the worker or the session changes."""
 
 from __future__ import annotations
 
@@ -64,30 +64,30 @@ class Page(Screen[None]):
         """What follows the screen's name in the top line."""
         return ""
 
-    def rest(self) -> Widget | None:
+    def default_focus(self) -> Widget | None:
         """Where the focus goes when a field is left."""
         return None
 
     def worker_changed(self) -> None:
-        """The worker's state is another one."""
+        """The worker's state has changed."""
 
     def session_changed(self) -> None:
         """The session file has something new, or is another one."""
 
-    def view_here(self) -> tuple[str, ShownView | None] | None:
+    def view_under_cursor(self) -> tuple[str, ShownView | None] | None:
         """A name for a file and the view under the cursor, on screens without a result's pane."""
         return None
 
     def session_swapped(self) -> None:
-        """Another session is looked at from now on: what was kept of the old one goes."""
+        """Another session was opened: drop what was kept of the old one."""
 
-    def cancel_own(self) -> bool:
+    def cancel_page_work(self) -> bool:
         """Ctrl+C: True if the screen had something of its own to cancel."""
         return False
 
     async def leave_field(self) -> None:
         """Esc inside of a field."""
-        place = self.rest()
+        place = self.default_focus()
         if place is not None:
             place.focus()
 
@@ -116,29 +116,29 @@ class Page(Screen[None]):
             self.focus_previous()
 
     def say(self, sentence: str, bad: bool = False) -> None:
-        """One sentence in place; empty takes it away."""
+        """Shows a sentence above the lower line; an empty one removes it."""
         for notice in self.query(Notice):
             notice.say(sentence, bad)
 
-    def said(self) -> str:
-        """The sentence that stands there."""
+    def notice_sentence(self) -> str:
+        """The sentence that `say` shows now, or nothing."""
         return next((notice.sentence for notice in self.query(Notice)), "")
 
     def trouble(self, reader: object, sentence: str) -> None:
-        """Why `reader` can't read what it should; empty as soon as it can: the sentence stands only while it is true.
+        """Shows why `reader` can't read what it should; an empty sentence, that it can again, removes that.
 
-        Said once: where Esc takes it away, it stays away until there is another one.
+        Each sentence is shown once: where Esc removes it, it stays away until there is another one.
         """
         before = self._troubles.pop(reader, "")
         if sentence:
             self._troubles[reader] = sentence
             if sentence != before:
                 self.say(sentence, bad=True)
-        elif before and self.said() == before:
-            left = next(iter(self._troubles.values()), "")
-            self.say(left, bad=bool(left))
+        elif before and self.notice_sentence() == before:
+            remaining = next(iter(self._troubles.values()), "")
+            self.say(remaining, bad=bool(remaining))
 
-    def hear_of_session(self) -> None:
+    def check_session(self) -> None:
         """The session file has something new, is another one, can't be read, or can be again."""
         self.trouble(self.workbench.feed, self.workbench.feed.problem)
         self.session_changed()
@@ -149,15 +149,15 @@ class Page(Screen[None]):
         return self.focused is not None and self.focused.check_consume_key("a", "a")
 
     def refresh_frame(self) -> None:
-        if self.is_mounted:  # while it is being built there is nothing yet to speak of
+        if self.is_mounted:  # before that there are no lines to refresh
             for line in self.query(FrameLine):
                 line.restate()
-            if self.focused is None:  # what takes the keys may have come, or come back, a moment ago
+            if self.focused is None:  # the widget that takes keys may have been shown only now
                 self.call_after_refresh(self._take_keys)
 
     def _take_keys(self) -> None:
-        """Where nothing has the focus, the place where it rests gets it: no key waits for a Tab."""
-        place = self.rest()
+        """Where nothing has the focus, `default_focus` gets it, so that keys work without a Tab first."""
+        place = self.default_focus()
         if self.focused is None and place is not None and place.focusable:
             self.set_focus(place)
             self.refresh_frame()
@@ -168,21 +168,21 @@ class Page(Screen[None]):
 
     def keys_now(self) -> list[tuple[str, str]]:
         """Keys that work here and now, the focused pane's first, the way to all of them last."""
-        inside = self.typing
-        found: dict[str, str] = {label: key for key, label in self.field_keys()} if inside else {}
-        last: list[tuple[str, str]] = []
+        typing = self.typing
+        key_of_label: dict[str, str] = {label: key for key, label in self.field_keys()} if typing else {}
+        help_key: list[tuple[str, str]] = []
         for key, active in self.active_bindings.items():  # the focused widget's first, the app's last
             label = active.binding.description
-            if not (active.binding.show and active.enabled and label) or (inside and prints(key)):
+            if not (active.binding.show and active.enabled and label) or (typing and prints(key)):
                 continue
             if active.binding.id == "help":
-                last = last or [(key_word(key), label)]
+                help_key = help_key or [(key_word(key), label)]
             else:
-                found.setdefault(label, key_word(key))
-        return [(key, label) for label, key in found.items()] + last
+                key_of_label.setdefault(label, key_word(key))
+        return [(key, label) for label, key in key_of_label.items()] + help_key
 
     def field_keys(self) -> list[tuple[str, str]]:
-        """What is worth saying first while a field is typed in."""
+        """The keys to name first while a field has the focus."""
         return [("Esc", "leave the field")]
 
     def on_descendant_focus(self) -> None:
@@ -193,7 +193,7 @@ class Page(Screen[None]):
 
     def on_screen_resume(self) -> None:
         self.worker_changed()
-        self.hear_of_session()
+        self.check_session()
         self.refresh_frame()
 
 

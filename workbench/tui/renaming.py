@@ -16,19 +16,19 @@ LONGEST = 100
 
 async def rename_session(page: Page, path: str, title: str) -> None:
     """Asks for the title of the session at `path`, which is `title` so far."""
-    from workbench.tui.widgets.ask import Ask, Wanted
+    from workbench.tui.widgets.ask import Ask, InputRequest
 
     def done(typed: str) -> None:
-        wanted = " ".join(typed.split())
-        if not 0 < len(wanted) <= LONGEST:
+        new_title = " ".join(typed.split())
+        if not 0 < len(new_title) <= LONGEST:
             raise UserError(f"a title is 1 to {LONGEST} characters long")
-        page.run_worker(_send(page, path, wanted), group="rename")
+        page.run_worker(_send(page, path, new_title), group="rename")
 
     asks = list(page.query(Ask))
     if not asks:
         asks = [Ask()]
         await page.mount(asks[0])
-    asks[0].ask(Wanted("title of the session", done, title, "a few words", anew=True))
+    asks[0].ask(InputRequest("title of the session", done, title, "a few words", select=True))
 
 
 async def _send(page: Page, path: str, title: str) -> None:

@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from workbench.tui.page import Page
 
 
-def unit_goes_on(page: Page) -> Callable[[str], str]:
-    """For a field of units: the likeliest way to go on, or nothing."""
+def unit_suggester(page: Page) -> Callable[[str], str]:
+    """For a field of units: the likeliest completion of a text, or nothing."""
     return lambda text: next(iter(completions(page, text, 1)), "")
 
 
-def completions(page: Page, text: str, most: int) -> list[str]:
-    """Whole texts that go on from `text`, most useful first."""
+def completions(page: Page, text: str, limit: int) -> list[str]:
+    """Completions of `text`, as whole texts, most useful first."""
     from itertools import islice
 
     from workbench.units import complete
@@ -26,5 +26,5 @@ def completions(page: Page, text: str, most: int) -> list[str]:
         return []
     term = text.replace(",", " ").split(" ")[-1]
     before = text[: len(text) - len(term)]
-    offered: Iterable[str] = complete(text, info, page.workbench.known_units())
-    return [before + term + word[len(term) :] for word in islice(offered, most) if len(word) > len(term)]
+    offered: Iterable[str] = complete(text, info, page.workbench.suggested_units())
+    return [before + term + word[len(term) :] for word in islice(offered, limit) if len(word) > len(term)]

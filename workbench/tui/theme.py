@@ -105,14 +105,16 @@ SIXTEEN = Theme(
 _BY_SETTING = {"dark": DARK, "light": LIGHT, "ansi": SIXTEEN}
 
 
-def use_theme(app: App[int], wanted: str) -> None:
+def use_theme(app: App[int], setting: str) -> None:
     """The settings' theme; the terminal's own sixteen colours where it has no more, or where none are wanted."""
     for theme in (DARK, LIGHT, SIXTEEN):
         app.register_theme(theme)
     few = app.console.color_system in (None, "standard", "windows") or bool(os.environ.get("NO_COLOR"))
-    app.theme = SIXTEEN.name if few else _BY_SETTING[wanted].name
+    app.theme = SIXTEEN.name if few else _BY_SETTING[setting].name
     # Textual chose its filters before it knew the theme; without colours nothing is left but the terminal's own.
-    app._filters = [one for one in app._filters if not isinstance(one, Monochrome | NoColor | Ascii)]
+    app._filters = [
+        line_filter for line_filter in app._filters if not isinstance(line_filter, Monochrome | NoColor | Ascii)
+    ]
     if app.no_color:
         app._filters.append(NoColor())
     if plain_ascii():
@@ -121,10 +123,10 @@ def use_theme(app: App[int], wanted: str) -> None:
 
 def plain_ascii() -> bool:
     """The terminal says that it can't show more than ASCII (or the user does: WORKBENCH_ASCII=1)."""
-    if given := os.environ.get("WORKBENCH_ASCII"):
-        return given != "0"
-    named = os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE") or os.environ.get("LANG") or "C.UTF-8"
-    return "utf" not in named.lower() or os.environ.get("TERM") in ("vt100", "vt220", "dumb")
+    if setting := os.environ.get("WORKBENCH_ASCII"):
+        return setting != "0"
+    locale = os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE") or os.environ.get("LANG") or "C.UTF-8"
+    return "utf" not in locale.lower() or os.environ.get("TERM") in ("vt100", "vt220", "dumb")
 
 
 _GROUPS = {
@@ -216,12 +218,12 @@ class Ink:
 
 def ink(app: App[Any]) -> Ink:
     """The Ink of the app's current theme."""
-    found: tuple[str, Ink] | None = getattr(app, "_ink", None)
-    if found is None or found[0] != app.theme:
+    cached: tuple[str, Ink] | None = getattr(app, "_ink", None)
+    if cached is None or cached[0] != app.theme:
         # Made from the theme itself: `app.theme_variables` are those of the theme before until the CSS is read anew.
-        found = (app.theme, Ink(app.get_css_variables(), app.native_ansi_color))
-        app._ink = found  # type: ignore[attr-defined]
-    return found[1]
+        cached = (app.theme, Ink(app.get_css_variables(), app.native_ansi_color))
+        app._ink = cached  # type: ignore[attr-defined]
+    return cached[1]
 
 
 def drawing_style(app: App[Any]) -> Style:

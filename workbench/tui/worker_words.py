@@ -5,11 +5,18 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from rich.text import Text
+
 from workbench.text import count, number, safe, seconds, size
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from workbench.report import Progress
+    from workbench.session.records import StepRecord
     from workbench.tui.link import Link
+    from workbench.tui.theme import Ink
+    from workbench.worker.protocol import JobState
 
 _STAGES = {
     "starting": "starting the worker",
@@ -36,8 +43,8 @@ def model_name(link: Link | None) -> str:
     status = link.status
     if status and status.info:
         return safe(status.info.name)
-    asked = status.model if status else link.spec.model
-    return "the default model" if asked in ("", "default") else safe(asked)
+    requested = status.model if status else link.spec.model
+    return "the default model" if requested in ("", "default") else safe(requested)
 
 
 def stage(link: Link) -> str:
@@ -46,7 +53,7 @@ def stage(link: Link) -> str:
         return "no worker"
     status = link.status
     if status is None:
-        return "reconnecting to the worker" if link.lost else _STAGES["starting"]
+        return "reconnecting to the worker" if link.disconnections else _STAGES["starting"]
     if status.stage == "failed":
         return "the model did not load"
     if status.stage in READY:
@@ -101,3 +108,21 @@ def progress_words(progress: Progress, now: float) -> str:
         if progress.total and progress.total > progress.done:
             words += f", {seconds(max(0.1, (progress.total - progress.done) / rate))} left"
     return safe(words.rstrip())
+
+
+def worker_line(link: Link | None, running: StepRecord | None, jobs: Sequence[JobState], colors: Ink) -> Text:
+    """What is the matter, what runs, or that all is well."""
+    if link is None:
+        return Text("replay, no model", colors.second)
+    if trouble(link):
+        return Text(f"{stage(link)} (F2: try again)", colors.bad)
+    if running is not None:
+        how_far = progress_words(running.progress, time.time())
+        name = f"step {running.id} {safe(running.experiment)}"
+        return Text(f"{name}: {how_far}" if how_far else f"{name} runs", colors.second)
+    words = [stage(link)]
+    if queued := sum(job.state == "queued" for job in jobs):
+        words.append(f"{queued} queued")
+    if more := equipment(link):
+        words.append(more)
+    return Text(" · ".join(words), colors.quiet if ready(link) else colors.second)

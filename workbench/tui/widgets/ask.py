@@ -1,4 +1,4 @@
-"""One line to type into, above the lower one: a filter, an address, a factor; with ways to go on and what is wrong."""
+"""One line to type into, above the lower one: a filter, an address, a factor; with completions and errors."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from workbench.text import fit, safe, shorten, width
 from workbench.tui import keys
 from workbench.tui.theme import ink
 from workbench.tui.widgets.field import Field
-from workbench.tui.widgets.words import Say, Words
+from workbench.tui.widgets.words import MakeText, Words
 
 if TYPE_CHECKING:
     from workbench.tui.page import Page
 
-MOST = 7
+SHOWN_AT_ONCE = 7
 """completions shown at once"""
 
 
@@ -37,8 +37,8 @@ def _silence(text: str) -> str:
     return ""
 
 
-class Wanted(NamedTuple):
-    """What is asked for. `done` may raise UserError: then the line stays open and says so."""
+class InputRequest(NamedTuple):
+    """What the user is asked to type. `done` is called with it; its UserError is shown, and the line stays open."""
 
     label: str
     done: Callable[[str], None]
@@ -49,47 +49,47 @@ class Wanted(NamedTuple):
     """words about what is typed so far; raises GrammarError"""
     must_choose: bool = False
     """Enter takes the completion under the cursor, not what is typed"""
-    anew: bool = False
+    select: bool = False
     """the first key typed replaces `value`"""
 
 
-def _indented(words: str, look: str) -> Say:
-    return lambda colors: Text("  " + words, getattr(colors, look))
+def _indented(words: str, style_name: str) -> MakeText:
+    return lambda colors: Text("  " + words, getattr(colors, style_name))
 
 
-class Ways(Widget):
-    """Ways to go on, and above them the caret or the words."""
+class Completions(Widget):
+    """The completions, and above them the caret or the words about what is typed."""
 
-    DEFAULT_CSS = "Ways { height: auto; }"
+    DEFAULT_CSS = "Completions { height: auto; }"
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[Completion] = []
+        self.items: list[Completion] = []
         self.cursor = 0
-        self._say: Say | None = None
+        self._make_text: MakeText | None = None
 
-    def show(self, say: Say | None, found: Sequence[Completion]) -> None:
-        self._say, self.found, self.cursor = say, list(found), 0
+    def show(self, make_text: MakeText | None, items: Sequence[Completion]) -> None:
+        self._make_text, self.items, self.cursor = make_text, list(items), 0
         self.refresh(layout=True)
 
     def move(self, by: int) -> None:
-        if self.found:
-            self.cursor = max(0, min(self.cursor + by, len(self.found) - 1))
+        if self.items:
+            self.cursor = max(0, min(self.cursor + by, len(self.items) - 1))
             self.refresh()
 
     def render(self) -> Text:
         colors = ink(self.app)
-        lines = [self._say(colors)] if self._say else []
-        first = max(0, min(self.cursor - MOST // 2, len(self.found) - MOST))
-        names = max((width(one.shown) for one in self.found), default=0)
-        for at, one in enumerate(self.found[first : first + MOST], first):
-            here = at == self.cursor
+        lines = [self._make_text(colors)] if self._make_text else []
+        first = max(0, min(self.cursor - SHOWN_AT_ONCE // 2, len(self.items) - SHOWN_AT_ONCE))
+        names = max((width(completion.shown) for completion in self.items), default=0)
+        for at, completion in enumerate(self.items[first : first + SHOWN_AT_ONCE], first):
+            under_cursor = at == self.cursor
             line = Text.assemble(
-                ("▌ " if here else "  ", colors.accent),
-                (fit(safe(one.shown), min(names, 40)), colors.strong if here else colors.plain),
-                (f"  {safe(one.help)}" if one.help else "", colors.quiet),
+                ("▌ " if under_cursor else "  ", colors.accent),
+                (fit(safe(completion.shown), min(names, 40)), colors.strong if under_cursor else colors.plain),
+                (f"  {safe(completion.help)}" if completion.help else "", colors.quiet),
             )
-            if at == first + MOST - 1 and first + MOST < len(self.found):
+            if at == first + SHOWN_AT_ONCE - 1 and first + SHOWN_AT_ONCE < len(self.items):
                 line.append("  …", colors.quiet)
             line.truncate(self.size.width or 80, overflow="ellipsis")
             lines.append(line)
@@ -97,8 +97,8 @@ class Ways(Widget):
 
 
 class AskField(Field):
-    """Over a slow line many keys come at once. Those that were given to the field before an Enter had closed it go on
-    to what has the focus then, before any that came later: nobody waits for a screen."""
+    """Over a slow line many keys come at once. Keys that Textual had already queued for this field when an Enter closed
+    it are forwarded to the widget that has the focus then, before any later key."""
 
     async def _on_key(self, event: Key) -> None:
         ask: Ask = self.parent.parent  # type: ignore[union-attr, assignment]
@@ -116,7 +116,7 @@ class AskField(Field):
 
 
 class Ask(Vertical):
-    """Hidden until something is wanted; Enter answers, Esc leaves."""
+    """Hidden until there is a request; Enter answers, Esc leaves."""
 
     DEFAULT_CSS = """
     Ask { height: auto; dock: bottom; margin-bottom: 1; padding: 0 1; display: none; background: $background; }
@@ -127,118 +127,118 @@ class Ask(Vertical):
     """
     BINDINGS: ClassVar[list[BindingType]] = list(keys.ASK)
 
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**given)
-        self.wanted: Wanted | None = None
-        self._looked = ""
-        """what was typed when the ways to go on were last looked for"""
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.request: InputRequest | None = None
+        self._completed_for = ""
+        """what was typed when the completions were last computed"""
 
     def compose(self) -> ComposeResult:
         with Horizontal():
             yield Words(id="label")
             yield AskField()
-        yield Ways()
+        yield Completions()
 
     @property
     def field(self) -> Field:
         return self.query_one(Field)
 
     @property
-    def ways(self) -> Ways:
-        return self.query_one(Ways)
+    def completions(self) -> Completions:
+        return self.query_one(Completions)
 
     @property
     def is_open(self) -> bool:
-        return self.wanted is not None
+        return self.request is not None
 
-    def ask(self, wanted: Wanted) -> None:
-        """Open the line for this."""
-        self.wanted = wanted
-        self.query_one("#label", Words).tell(lambda colors: Text(wanted.label + " ", colors.strong))
-        self.field.placeholder = wanted.hint
+    def ask(self, request: InputRequest) -> None:
+        """Open the line for this request."""
+        self.request = request
+        self.query_one("#label", Words).show(lambda colors: Text(request.label + " ", colors.strong))
+        self.field.placeholder = request.hint
         with self.field.prevent(Input.Changed):
-            self.field.value = wanted.value
-        self.field.cursor_position = len(wanted.value)
-        if wanted.anew:
+            self.field.value = request.value
+        self.field.cursor_position = len(request.value)
+        if request.select:
             self.field.select_all()
         self.add_class("open")
         self.screen.set_focus(self.field)  # at once: `focus()` would leave the next key where it was
-        self._look()
+        self._update()
 
     def close(self) -> None:
-        """The focus goes back to where it rests."""
-        self.wanted = None
+        """Also returns the focus to the screen's main widget."""
+        self.request = None
         self.remove_class("open")
         page: Page = self.screen  # type: ignore[assignment]
-        page.set_focus(page.rest())
+        page.set_focus(page.default_focus())
         page.refresh_frame()
 
     @on(Input.Changed)
     def _changed(self, event: Input.Changed) -> None:
         event.stop()
-        self._look()
+        self._update()
 
-    def _look(self) -> None:
-        """What is typed so far: right or wrong, and ways to go on."""
-        if self.wanted is None:
+    def _update(self) -> None:
+        """Checks what is typed so far, and shows the result and the completions."""
+        if self.request is None:
             return
-        typed = self._looked = self.field.value
-        found = self.wanted.complete(typed[: self.field.cursor_position])
-        say: Say | None = None
+        typed = self._completed_for = self.field.value
+        items = self.request.complete(typed[: self.field.cursor_position])
+        make_text: MakeText | None = None
         try:
-            if words := safe(self.wanted.check(typed)).strip():
-                say = _indented(words, "quiet")
+            if words := safe(self.request.check(typed)).strip():
+                make_text = _indented(words, "quiet")
         except GrammarError as error:
             unfinished = error.position >= len(typed) - len(typed.split(" ")[-1])
-            say = None if unfinished and found else self.pointing(error, "quiet" if unfinished else "bad")
+            make_text = None if unfinished and items else self.pointing(error, "quiet" if unfinished else "bad")
         except UserError as error:
-            say = _indented(safe(str(error)), "bad")
-        if self.wanted is not None:  # the check may have been the answer
-            had, page = bool(self.ways.found), self.screen
-            self.ways.show(say, found)
-            if had is not bool(found):  # keys for choosing come or go
+            make_text = _indented(safe(str(error)), "bad")
+        if self.request is not None:  # the check may have been the answer
+            had_items, page = bool(self.completions.items), self.screen
+            self.completions.show(make_text, items)
+            if had_items is not bool(items):  # keys for choosing come or go
                 page.refresh_frame()  # type: ignore[attr-defined]
 
-    def pointing(self, error: GrammarError, look: str) -> Say:
+    def pointing(self, error: GrammarError, style_name: str) -> MakeText:
         """The caret under the character, with the problem beside it."""
-        before = width(self.wanted.label if self.wanted else "") + 1 + error.position
+        before = width(self.request.label if self.request else "") + 1 + error.position
         room = max(20, self.size.width - 2)
         problem = safe(error.problem)
         text = " " * before + "^ " + problem
         if width(text) > room:  # the words get a line of their own
             text = f"{' ' * min(before, room - 1)}^\n  {shorten(problem, room - 2)}"
-        return lambda colors: Text(text, getattr(colors, look), no_wrap=True)
+        return lambda colors: Text(text, getattr(colors, style_name), no_wrap=True)
 
     def submit(self) -> None:
         """Enter: the answer, as it stands in the field."""
-        wanted = self.wanted
-        if wanted is None:
+        request = self.request
+        if request is None:
             return
         value = self.field.value
-        if value != self._looked:
-            self._look()
-        if wanted.must_choose and self.ways.found:
-            value = self.ways.found[self.ways.cursor].text
+        if value != self._completed_for:
+            self._update()
+        if request.must_choose and self.completions.items:
+            value = self.completions.items[self.completions.cursor].text
         try:
-            wanted.done(value)
+            request.done(value)
         except GrammarError as error:
-            self.ways.show(self.pointing(error, "bad"), [])
+            self.completions.show(self.pointing(error, "bad"), [])
         except UserError as error:
-            self.ways.show(_indented(safe(str(error)), "bad"), [])
+            self.completions.show(_indented(safe(str(error)), "bad"), [])
         else:
-            if self.wanted is wanted:
+            if self.request is request:
                 self.close()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return bool(self.ways.found)
+        return bool(self.completions.items)
 
     def action_complete(self) -> None:
-        """Take the way to go on that is under the cursor."""
-        if self.ways.found:
-            chosen = self.ways.found[self.ways.cursor].text
+        """Take the completion under the cursor."""
+        if self.completions.items:
+            chosen = self.completions.items[self.completions.cursor].text
             rest = self.field.value[self.field.cursor_position :]
             self.field.value = chosen + rest
             self.field.cursor_position = len(chosen)
 
     def action_choose(self, by: int) -> None:
-        self.ways.move(by)
+        self.completions.move(by)

@@ -31,22 +31,22 @@ class Choice(Widget, can_focus=True):
         def control(self) -> Choice:
             return self.choice
 
-    def __init__(self, words: Sequence[str], value: str, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, words: Sequence[str], value: str, **options: Any) -> None:
+        super().__init__(**options)
         self.words = list(words)
         self.value = value
 
-    def set(self, value: str, told: bool = False) -> None:
+    def set(self, value: str, notify: bool = False) -> None:
         """The chosen word."""
         if value in self.words and value != self.value:
             self.value = value
             self.refresh(layout=True)
-            if told:
+            if notify:
                 self.post_message(self.Changed(self, value))
 
     def action_turn(self, by: int) -> None:
         at = self.words.index(self.value) if self.value in self.words else 0
-        self.set(self.words[(at + by) % len(self.words)], told=True)
+        self.set(self.words[(at + by) % len(self.words)], notify=True)
 
     def on_click(self, event: Click) -> None:
         self.action_turn(1)
@@ -69,22 +69,22 @@ class Choice(Widget, can_focus=True):
 
     def _window(self, cells: int) -> tuple[int, int]:
         """Which words are shown: the chosen one, and its neighbours for as long as there is room."""
-        if self._wanted() <= cells or self.value not in self.words:
+        if self._natural_width() <= cells or self.value not in self.words:
             return 0, len(self.words)
         first = self.words.index(self.value)
-        last, left = first + 1, cells - len(self.value) - 12
+        last, cells_left = first + 1, cells - len(self.value) - 12
         while True:
-            before = len(self.words[first - 1]) + 3 if first else left + 1
-            after = len(self.words[last]) + 3 if last < len(self.words) else left + 1
-            if min(before, after) > left:
+            before = len(self.words[first - 1]) + 3 if first else cells_left + 1
+            after = len(self.words[last]) + 3 if last < len(self.words) else cells_left + 1
+            if min(before, after) > cells_left:
                 return first, last
-            if before <= left:
-                first, left = first - 1, left - before
+            if before <= cells_left:
+                first, cells_left = first - 1, cells_left - before
             else:
-                last, left = last + 1, left - after
+                last, cells_left = last + 1, cells_left - after
 
     def get_content_width(self, container: Size, viewport: Size) -> int:
-        return self._wanted()
+        return self._natural_width()
 
-    def _wanted(self) -> int:
+    def _natural_width(self) -> int:
         return sum(len(word) + 3 for word in self.words) + 4

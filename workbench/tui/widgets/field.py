@@ -41,7 +41,7 @@ def _picture(character: str) -> str:
     return "␡" if code == 0x7F else "�"
 
 
-async def own_key(widget: Widget, event: Key) -> bool:
+async def run_own_binding(widget: Widget, event: Key) -> bool:
     """Does what the focused `widget` itself binds to a key that prints nothing, in its turn; whether it did.
 
     Textual lets such a key wander up to the app first: in a burst of keys, as a slow line brings them, a backspace
@@ -72,24 +72,28 @@ class Field(Input, inherit_bindings=False):
     """
     # Textual's own for text, without those of a scrolling container, which one line has no use for.
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(one for one in Input.BINDINGS if not isinstance(one, Binding) or one.action != "delete_left_all"),
+        *(
+            binding
+            for binding in Input.BINDINGS
+            if not isinstance(binding, Binding) or binding.action != "delete_left_all"
+        ),
         *keys.FIELD,
     ]
     virtual_size = Reactive(Size(0, 0))
     """how wide what is typed is: it moves nothing else, so no key lays out the screen, as a widget's own would"""
 
-    def __init__(self, value: str = "", *, goes_on: Callable[[str], str] | None = None, **given: Any) -> None:
-        self._goes_on = goes_on
-        """the likeliest way to go on from a text, as a whole text, or nothing: shown behind the cursor; → takes it"""
-        self.followed: Callable[[], None] = lambda: None
+    def __init__(self, value: str = "", *, suggest: Callable[[str], str] | None = None, **options: Any) -> None:
+        self._suggest = suggest
+        """the likeliest completion of a text, as a whole text, or nothing: shown behind the cursor; → takes it"""
+        self.on_text_change: Callable[[], None] = lambda: None
         """called in the same turn as a change, so that what follows the text is painted in the same frame"""
-        super().__init__(value, select_on_focus=False, compact=True, **given)
+        super().__init__(value, select_on_focus=False, compact=True, **options)
         self.cursor_blink = False
 
     def watch_value(self, value: str) -> None:
         # Textual's own suggesters answer in a later turn, which is a second repaint at every key.
-        self._suggestion = self._goes_on(value) if self._goes_on and value else ""
-        self.followed()
+        self._suggestion = self._suggest(value) if self._suggest and value else ""
+        self.on_text_change()
 
     def fill(self, text: str) -> None:
         """Another text, with the cursor at its end."""
@@ -104,7 +108,7 @@ class Field(Input, inherit_bindings=False):
         return cell_len(pictured(self.value[:position]))
 
     async def _on_key(self, event: Key) -> None:
-        await own_key(self, event)
+        await run_own_binding(self, event)
 
     def _on_paste(self, event: Paste) -> None:
         text = event.text.replace("\r\n", "\n").replace("\r", "\n")

@@ -12,7 +12,7 @@ from workbench.tui.theme import ink
 
 
 class Framed(Protocol):
-    """A screen that says what the frame's lines tell."""
+    """A screen, as far as the frame's lines need it."""
 
     def heading(self) -> tuple[Text, Text]:
         """The top line's left and right."""
@@ -73,7 +73,7 @@ class FrameLine(Widget):
         self._line: Text | None = None
 
     def restate(self) -> None:
-        """Something that it may speak of has changed."""
+        """Redraws the line if its text has changed."""
         line = self.words()
         if self._line is None or (line.plain, line.spans) != (self._line.plain, self._line.spans):
             self.refresh()
@@ -169,8 +169,8 @@ class Rule(Widget):
 
     DEFAULT_CSS = "Rule { height: 1; }"
 
-    def __init__(self, words: str = "", **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, words: str = "", **options: Any) -> None:
+        super().__init__(**options)
         self._words = words
 
     def update(self, words: str) -> None:

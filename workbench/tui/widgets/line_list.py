@@ -41,8 +41,8 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
     class Opened(Moved):
         """Enter, or a click on the line under the cursor."""
 
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self.cursor = 0
         self.count = 0
         self._strips: dict[tuple[int, int, bool], Strip] = {}
@@ -118,8 +118,8 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
         """An empty list has nowhere to go and nothing to open."""
         return self.count > 0
 
-    def move_to(self, index: int, told: bool = True) -> None:
-        """The cursor to this line, scrolled into view."""
+    def move_to(self, index: int, notify: bool = True) -> None:
+        """Moves the cursor to this line, scrolled into view; `notify` posts Moved."""
         index = max(0, min(index, self.count - 1))
         if index == self.cursor or not self.count:
             return
@@ -127,7 +127,7 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
         self._refresh_line(before)
         self._refresh_line(index)
         self.show_cursor()
-        if told:
+        if notify:
             self.post_message(self.Moved(self, index))
 
     def show_cursor(self) -> None:

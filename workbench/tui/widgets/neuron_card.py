@@ -30,8 +30,8 @@ class NeuronCard(ScrollView, can_focus=True, inherit_bindings=False):
     class Resized(Message):
         """The lines have to be laid out for another width."""
 
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self._width = 0
         self._base: Style | None = None
         self.lines: list[Text] = []

@@ -26,8 +26,8 @@ class NeuronHeader(Widget):
 
     DEFAULT_CSS = "NeuronHeader { height: 1; }"
 
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self.row: Row | None = None
 
     def show(self, row: Row) -> None:
@@ -46,8 +46,8 @@ class NeuronList(LineList):
     class Marked(Message):
         """A mark was set or taken away."""
 
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self.index: NeuronIndex | None = None
         self.columns: Mapping[str, IndexColumn] = {}
         self.ids = np.zeros(0, np.int32)
@@ -57,10 +57,10 @@ class NeuronList(LineList):
         self.names: list[str] = []
         self.sorted_by, self.descending = "", False
         self.row: Row | None = None
-        self.followed: Callable[[], None] = lambda: None
+        self.on_cursor_moved: Callable[[], None] = lambda: None
         """called in the same turn as a move, so that what follows the cursor is painted in the same frame"""
-        self.jump_wanted: Callable[[], None] = lambda: None
-        """an address is to be typed; in the same turn, so that what is typed next goes there"""
+        self.on_jump: Callable[[], None] = lambda: None
+        """called in the same turn as its key, so that the next keys go into the field that it opens"""
 
     @property
     def neuron(self) -> int | None:
@@ -74,8 +74,8 @@ class NeuronList(LineList):
         self.index, self.columns, self.ids = index, columns, ids
         cursor, row = None, self.cursor - self.scroll_offset.y
         if keep is not None:
-            found = np.flatnonzero(ids == keep)
-            cursor = int(found[0]) if len(found) else min(self.cursor, max(0, len(ids) - 1))
+            matches = np.flatnonzero(ids == keep)
+            cursor = int(matches[0]) if len(matches) else min(self.cursor, max(0, len(ids) - 1))
         self._lay_out()
         self.set_count(len(ids), cursor)
         if cursor is not None and 0 <= row < self.size.height:  # on the same line of the screen as before
@@ -109,7 +109,7 @@ class NeuronList(LineList):
         return self.index is not None if action == "jump" else super().check_action(action, parameters)
 
     def action_jump(self) -> None:
-        self.jump_wanted()
+        self.on_jump()
 
     def action_mark(self) -> None:
         """Mark the neuron under the cursor, or take its mark away; the cursor moves on."""
@@ -120,18 +120,18 @@ class NeuronList(LineList):
         self.move_to(self.cursor + 1)
         self.post_message(self.Marked())
 
-    def move_to(self, index: int, told: bool = True) -> None:
+    def move_to(self, index: int, notify: bool = True) -> None:
         before = self.cursor
-        super().move_to(index, told)
-        if told and self.cursor != before:
-            self.followed()
+        super().move_to(index, notify)
+        if notify and self.cursor != before:
+            self.on_cursor_moved()
 
     def go_to(self, neuron: int) -> bool:
         """The cursor to this neuron; False where it is not in the list."""
-        found = np.flatnonzero(self.ids == neuron)
-        if not len(found):
+        matches = np.flatnonzero(self.ids == neuron)
+        if not len(matches):
             return False
-        self.move_to(int(found[0]))
+        self.move_to(int(matches[0]))
         return True
 
     def on_resize(self) -> None:

@@ -28,9 +28,9 @@ def strip_of(text: Text, cells: int, base: Style) -> Strip:
         at = end
     if at < len(plain):
         segments.append(Segment(plain[at:], ground))
-    taken = width(plain)
-    if taken < cells:
-        segments.append(Segment(" " * (cells - taken), base))
+    text_cells = width(plain)
+    if text_cells < cells:
+        segments.append(Segment(" " * (cells - text_cells), base))
         return Strip(segments, cells)
-    strip = Strip(segments, taken)
-    return strip if taken == cells else strip.crop(0, cells)
+    strip = Strip(segments, text_cells)
+    return strip if text_cells == cells else strip.crop(0, cells)

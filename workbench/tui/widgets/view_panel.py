@@ -29,8 +29,8 @@ class ViewPanel(Widget):
 
     DEFAULT_CSS = "ViewPanel { height: auto; width: 1fr; }"
 
-    def __init__(self, lines: int | None = None, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, lines: int | None = None, **options: Any) -> None:
+        super().__init__(**options)
         self._lines = lines
         """as many at most"""
         self.view: AnyView | None = None
@@ -47,14 +47,14 @@ class ViewPanel(Widget):
     @property
     def drawn(self) -> bool:
         """What is seen is the newest."""
-        return not self._drawing.busy and self._drawn == self._wanted()
+        return not self._drawing.busy and self._drawn == self._drawing_key()
 
-    def _wanted(self) -> tuple[object, ...]:
+    def _drawing_key(self) -> tuple[object, ...]:
         return (id(self.view), self._problem, self.size.width, self.app.theme)
 
     async def _draw(self) -> None:
-        wanted, cells, view = self._wanted(), self.size.width, self.view
-        if wanted == self._drawn or cells == 0:
+        key, cells, view = self._drawing_key(), self.size.width, self.view
+        if key == self._drawn or cells == 0:
             return
         if view is None or self._problem:
             problem = safe(self._problem, newlines=True)
@@ -65,7 +65,7 @@ class ViewPanel(Widget):
                 _DRAWING, _drawing, view, cells, self._lines, drawing_style(self.app), self.app.console
             )
         height = len(self._strips)
-        self._strips, self._drawn = strips, wanted
+        self._strips, self._drawn = strips, key
         self.refresh(layout=len(strips) != height)
 
     def _failed(self, sentence: str) -> None:

@@ -1,4 +1,4 @@
-"""Words in the theme's colours: kept is how they are said, so that another theme says them anew."""
+"""Text in the theme's colours: a widget keeps the function that makes it, and calls that again for another theme."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from textual.widgets import Static
 from workbench.text import safe
 from workbench.tui.theme import Ink, ink
 
-Say = Callable[[Ink], Text]
+MakeText = Callable[[Ink], Text]
 """makes the words with the colours there are now: a Text that is kept would keep the theme it was made in"""
 
 
 class Words(Static):
-    """A Static whose text is made whenever the theme is another one. `tell` is its `update`."""
+    """A Static whose text is made again when the theme changes. `show` takes the place of `update`."""
 
-    def __init__(self, **given: Any) -> None:
-        super().__init__("", **given)
-        self._say: Say = lambda colors: Text()
-        self._said: Text | None = None
+    def __init__(self, **options: Any) -> None:
+        super().__init__("", **options)
+        self._make_text: MakeText = lambda colors: Text()
+        self._shown: Text | None = None
         self._ink: Ink | None = None
 
-    def tell(self, say: Say, layout: bool = True) -> None:
-        """Say this from now on. `layout` is False where the widget's size does not hang on it."""
-        self._say, self._ink = say, ink(self.app)
-        said = say(self._ink)
-        if self._said is None or not same_text(said, self._said):  # what says nothing new repaints nothing
-            self._said = said
-            self.update(said, layout=layout)
+    def show(self, make_text: MakeText, layout: bool = True) -> None:
+        """Shows this text from now on. `layout` is False where the widget's size does not depend on it."""
+        self._make_text, self._ink = make_text, ink(self.app)
+        text = make_text(self._ink)
+        if self._shown is None or not same_text(text, self._shown):  # the same text repaints nothing
+            self._shown = text
+            self.update(text, layout=layout)
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
         if self._ink is not None and self._ink is not ink(self.app):
-            self.tell(self._say)
+            self.show(self._make_text)
 
 
-def same_text(one: Text, other: Text) -> bool:
+def same_text(text: Text, other: Text) -> bool:
     """Nothing that is seen differs."""
-    return one.plain == other.plain and one.spans == other.spans and one.style == other.style
+    return text.plain == other.plain and text.spans == other.spans and text.style == other.style
 
 
 def marked(sentence: str, colors: Ink) -> Text:

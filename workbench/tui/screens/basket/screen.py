@@ -20,7 +20,7 @@ from workbench.tui.latest import Following
 from workbench.tui.page import Page
 from workbench.tui.suggest import completions
 from workbench.tui.theme import ink
-from workbench.tui.widgets.ask import Ask, Wanted
+from workbench.tui.widgets.ask import Ask, InputRequest
 from workbench.tui.widgets.line_list import LineList
 from workbench.units import Neuron, check_set_name, parse_unit, parse_units
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 class Pins(LineList):
     """One line a pin, sets one after the other."""
 
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self.pins: list[PinRow] = []
         self.notes: list[str] = []
 
@@ -90,32 +90,32 @@ class Basket(Page):
         self._reads.ask()
 
     async def _read(self) -> None:
-        def look(reader: SessionReader) -> tuple[list[PinRow], list[str]]:
+        def read(reader: SessionReader) -> tuple[list[PinRow], list[str]]:
             return reader.pins(), [note.text for note in reader.notes() if note.step is None]
 
         try:
-            pins, notes = await self.workbench.feed.read(look)
+            pins, notes = await self.workbench.feed.read(read)
         except NothingYet:
             pins, notes = [], []
         self.pins.fill(pins, notes)
         self.query_one("#nothing-pinned").display = not pins
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in ("remove", "switch_off", "move_to_set") and self._here is None:
+        if action in ("remove", "switch_off", "move_to_set") and self._current_pin is None:
             return False
         return super().check_action(action, parameters)
 
     @property
-    def _here(self) -> PinRow | None:
+    def _current_pin(self) -> PinRow | None:
         return self.pins.pins[self.pins.cursor] if self.pins.pins else None
 
     def action_remove(self) -> None:
-        if pin := self._here:
+        if pin := self._current_pin:
             self.run_worker(self._send([pin.unit], pin.name, True))
 
     def action_add(self) -> None:
         """Any units, into the set under the cursor."""
-        page, name = self, self._here.name if self._here else ""
+        page, name = self, self._current_pin.name if self._current_pin else ""
 
         def done(text: str) -> None:
             units = [str(unit) for unit in parse_units(text, page.workbench.model_info)]
@@ -123,28 +123,28 @@ class Basket(Page):
                 raise UserError("name the units: L5.H3, L12.N345, @name")
             page.run_worker(page._send(units, name, False))
 
-        def ways(text: str) -> list[Completion]:
-            return [Completion(one, one) for one in completions(page, text, 7)]
+        def unit_completions(text: str) -> list[Completion]:
+            return [Completion(completed, completed) for completed in completions(page, text, 7)]
 
-        into = f"pin to {name or 'the basket'}"
-        self.query_one(Ask).ask(Wanted(into, done, "", "L5.H3, L12.N345", ways))
+        label = f"pin to {name or 'the basket'}"
+        self.query_one(Ask).ask(InputRequest(label, done, "", "L5.H3, L12.N345", unit_completions))
 
     def action_switch_off(self) -> None:
         """The whole set into the edit stack."""
-        if pin := self._here:
+        if pin := self._current_pin:
             text = f"basket:{pin.name}=0" if pin.name else "basket=0"
             self.workbench.edits.add(text, self.workbench.model_info)
             self.refresh_frame()
             self.say(f"{text} is on for every experiment: e shows the edits")
 
     def action_move_to_set(self) -> None:
-        if pin := self._here:
+        if pin := self._current_pin:
 
             def done(name: str) -> None:
                 check_set_name(name.strip())
                 self.run_worker(self._send([pin.unit], name.strip(), False))
 
-            self.query_one(Ask).ask(Wanted(f"{pin.unit} into the set", done, "", "a name"))
+            self.query_one(Ask).ask(InputRequest(f"{pin.unit} into the set", done, "", "a name"))
 
     async def leave_field(self) -> None:
         self.query_one(Ask).close()
@@ -162,7 +162,7 @@ class Basket(Page):
 
     @on(LineList.Opened)
     def _opened(self) -> None:
-        pin = self._here
+        pin = self._current_pin
         if pin is None:
             return
         if isinstance(parse_unit(pin.unit), Neuron):

@@ -15,7 +15,7 @@ def differences(first: StepRecord, second: StepRecord) -> list[str]:
     """`edits: none → L24.N88=0`, one for each thing that is not the same in both."""
     from workbench.tui.widgets.result.words import edits_text
 
-    found = []
+    lines = []
     pairs: list[tuple[str, Any, Any]] = [("experiment", first.experiment, second.experiment)]
     names = dict.fromkeys([*first.params, *second.params])
     pairs += [(name, first.params.get(name), second.params.get(name)) for name in names]
@@ -23,10 +23,10 @@ def differences(first: StepRecord, second: StepRecord) -> list[str]:
     pairs.append(("seed", first.seed, second.seed))
     pairs.append(("model", first.model and first.model.name, second.model and second.model.name))
     pairs.append(("weights", first.fingerprint[:12], second.fingerprint[:12]))
-    for name, one, other in pairs:
-        if one != other and not (name == "weights" and not (one and other)):
-            found.append(f"{name}: {_short(one)} → {_short(other)}")
-    return found
+    for name, first_value, second_value in pairs:
+        if first_value != second_value and not (name == "weights" and not (first_value and second_value)):
+            lines.append(f"{name}: {_short(first_value)} → {_short(second_value)}")
+    return lines
 
 
 def _short(value: Any) -> str:
@@ -38,11 +38,13 @@ def _short(value: Any) -> str:
 def scalars_table(first: StepRecord, second: StepRecord) -> Table | None:
     """Numbers that both steps have; None where they share none."""
     rows: list[list[Any]] = []
-    for name, one in first.scalars.items():
-        other = second.scalars.get(name)
+    for name, first_value in first.scalars.items():
+        second_value = second.scalars.get(name)
         if name in second.scalars:
-            known = one is not None and other is not None and math.isfinite(one) and math.isfinite(other)
-            rows.append([name.replace("_", " "), one, other, other - one if known else None])  # type: ignore[operator]
+            both = first_value is not None and second_value is not None
+            finite = both and math.isfinite(first_value) and math.isfinite(second_value)  # type: ignore[arg-type]
+            difference = second_value - first_value if finite else None  # type: ignore[operator]
+            rows.append([name.replace("_", " "), first_value, second_value, difference])
     if not rows:
         return None
     return Table(

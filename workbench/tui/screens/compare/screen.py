@@ -38,7 +38,7 @@ class Compare(Page):
     def __init__(self) -> None:
         super().__init__()
         self._steps = (0, 0)
-        self._reads = Following(self, self._tell, lambda sentence: self.trouble(self._reads, sentence))
+        self._reads = Following(self, self._show_differences, lambda sentence: self.trouble(self._reads, sentence))
 
     def body(self) -> ComposeResult:
         yield Words(id="what")
@@ -56,7 +56,7 @@ class Compare(Page):
     def rest(self) -> Widget:
         return self.query_one("#first")
 
-    def of(self, first: int, second: int) -> None:
+    def show_steps(self, first: int, second: int) -> None:
         """These two, the earlier one first."""
         self._steps = (first, second)
         if self.is_mounted:
@@ -78,13 +78,15 @@ class Compare(Page):
         self.refresh_frame()
         self._reads.ask()
 
-    async def _tell(self) -> None:
-        one, other = self._steps
-        first, second = await self.workbench.feed.read(lambda reader: (reader.step(one), reader.step(other)))
-        found = differences(first, second)
+    async def _show_differences(self) -> None:
+        first_step, second_step = self._steps
+        first, second = await self.workbench.feed.read(
+            lambda reader: (reader.step(first_step), reader.step(second_step))
+        )
+        lines = differences(first, second)
         alike = "asked alike: same experiment, parameters, edits, seed and model"
-        said = "\n".join(safe(line) for line in found) or alike
-        self.query_one("#what", Words).tell(lambda colors: Text(said, colors.plain if found else colors.quiet))
+        text = "\n".join(safe(line) for line in lines) or alike
+        self.query_one("#what", Words).show(lambda colors: Text(text, colors.plain if lines else colors.quiet))
         table = scalars_table(first, second)
         self.query_one("#numbers").display = table is not None
         self.query_one(ViewPanel).show(table)

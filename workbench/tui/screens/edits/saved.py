@@ -23,15 +23,15 @@ class StackList(OneOfLists):
     DEFAULT_CSS = "StackList { height: auto; max-height: 30%; min-height: 1; }"
     BINDINGS: ClassVar[list[BindingType]] = list(keys.STACKS)
 
-    class Wanted(Message):
+    class Requested(Message):
         """Something is to be done with the stack of this name."""
 
         def __init__(self, name: str, action: str) -> None:
             super().__init__()
             self.name, self.action = name, action
 
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self.stacks: list[tuple[str, tuple[Entry, ...]]] = []
 
     def fill(self, stacks: dict[str, tuple[Entry, ...]]) -> None:
@@ -47,7 +47,7 @@ class StackList(OneOfLists):
         edits = "; ".join(str(entry.edit) for entry in entries)
         return text.append(fit(safe(edits), max(0, cells - text.cell_len)), colors.quiet)
 
-    def action_wanted(self, action: str) -> None:
+    def action_request(self, action: str) -> None:
         """`use`, `append` or `delete` the stack under the cursor."""
         if self.stacks:
-            self.post_message(self.Wanted(self.stacks[self.cursor][0], action))
+            self.post_message(self.Requested(self.stacks[self.cursor][0], action))

@@ -23,7 +23,7 @@ from workbench.tui.page import Page
 from workbench.tui.screens.edits.saved import StackList
 from workbench.tui.suggest import completions
 from workbench.tui.theme import ink
-from workbench.tui.widgets.ask import Ask, Wanted
+from workbench.tui.widgets.ask import Ask, InputRequest
 from workbench.tui.widgets.field import Field, pictured
 from workbench.tui.widgets.frame import Rule
 from workbench.tui.widgets.line_list import LineList
@@ -85,9 +85,9 @@ def _grammar(nothing: bool, colors: Ink) -> Text:
     text = Text()
     if nothing:
         text.append("Nothing is edited: experiments show the model as it is.\n\n", colors.plain)
-    wide = 2 + max(len(example) for example, _ in _GRAMMAR)
+    example_cells = 2 + max(len(example) for example, _ in _GRAMMAR)
     for example, meaning in _GRAMMAR:
-        text.append(fit(example, wide), colors.accent)
+        text.append(fit(example, example_cells), colors.accent)
         text.append(meaning + "\n", colors.quiet)
     return text
 
@@ -123,7 +123,7 @@ class Edits(Page):
             yield Static("add")
             yield Field(
                 id="edit",
-                goes_on=lambda text: next(iter(self._ways(text)), ""),
+                suggest=lambda text: next(iter(self._completions(text)), ""),
                 placeholder="UNITS=VALUE or UNITS*=FACTOR",
             )
         yield Words(id="under")
@@ -164,7 +164,7 @@ class Edits(Page):
         return f" · {len(self.workbench.edits.on())} of {len(entries)} on" if entries else " · none yet"
 
     def on_mount(self) -> None:
-        self.field.followed = self._typed
+        self.field.on_text_change = self._typed
         self._fill()
 
     def on_screen_resume(self) -> None:
@@ -181,12 +181,12 @@ class Edits(Page):
         self.stacks.display = self.query_one("#saved-rule").display = bool(self.saved)
         if self.stacks.has_focus and not self.saved:
             self.lines.focus()
-        self.query_one("#grammar", Words).tell(partial(_grammar, not entries))
+        self.query_one("#grammar", Words).show(partial(_grammar, not entries))
         self.refresh_frame()
 
     # --- adding ---
 
-    def _ways(self, text: str) -> list[str]:
+    def _completions(self, text: str) -> list[str]:
         """Whole texts that go on from `text`: units, and saved stacks by name."""
         part = text.rpartition(";")[2].lstrip()
         if part and (STACK.startswith(part) or part.startswith(STACK)):
@@ -195,12 +195,12 @@ class Edits(Page):
         return completions(self, text, 12)
 
     def _typed(self) -> None:
-        """While typing: the ways to go on; errors wait for Enter."""
-        found = self._ways(self.field.value)
-        words = shorten("→ takes " + "  ".join(found), max(10, self.size.width - 4)) if found else ""
+        """While typing: the completions; errors wait for Enter."""
+        texts = self._completions(self.field.value)
+        words = shorten("→ takes " + "  ".join(texts), max(10, self.size.width - 4)) if texts else ""
         under = self.query_one("#under", Words)
-        # A long error's room is given back; no key lays out else.
-        under.tell(lambda colors: Text(words, colors.quiet), layout=under.size.height > 2)
+        # Lay out only to shrink after a long error, not at every key.
+        under.show(lambda colors: Text(words, colors.quiet), layout=under.size.height > 2)
 
     @on(Input.Submitted, "#edit")
     def _add(self, event: Input.Submitted) -> None:
@@ -226,7 +226,7 @@ class Edits(Page):
         if self.field.scroll_offset.x == 0:
             column = width(pictured(typed[:at]))
         caret, problem = " " * (len("add") + 1 + column) + "^ \n", safe(error.problem)
-        self.query_one("#under", Words).tell(lambda colors: Text.assemble((caret, colors.bad), (problem, colors.plain)))
+        self.query_one("#under", Words).show(lambda colors: Text.assemble((caret, colors.bad), (problem, colors.plain)))
 
     # --- changing ---
 
@@ -291,13 +291,13 @@ class Edits(Page):
         def done(name: str) -> None:
             check_stack_name(name.strip())
             entries = list(self.workbench.edits.entries)
-            said = f"saved: --edit {STACK}{name.strip()} applies it from a shell"
-            self.run_worker(self._keep(name.strip(), entries, False, said), group="keep")
+            sentence = f"saved: --edit {STACK}{name.strip()} applies it from a shell"
+            self.run_worker(self._keep(name.strip(), entries, False, sentence), group="keep")
 
-        self.query_one(Ask).ask(Wanted("save the stack as", done, self._saved_as, "a name", anew=True))
+        self.query_one(Ask).ask(InputRequest("save the stack as", done, self._saved_as, "a name", select=True))
 
-    @on(StackList.Wanted)
-    def _wanted(self, event: StackList.Wanted) -> None:
+    @on(StackList.Requested)
+    def _stack_requested(self, event: StackList.Requested) -> None:
         edits, entries = self.workbench.edits, self.saved.get(event.name, ())
         if event.action == "delete":
             text = f"deleted {event.name}; s saves what is above under this name again"
@@ -310,7 +310,7 @@ class Edits(Page):
         self._fill()
         self.say(f"{STACK}{event.name} {'is the stack now' if event.action == 'use' else 'is appended'}")
 
-    async def _keep(self, name: str, entries: list[Entry], remove: bool, said: str) -> None:
+    async def _keep(self, name: str, entries: list[Entry], remove: bool, sentence: str) -> None:
         from workbench.worker.protocol import KeepStack
 
         app = self.workbench
@@ -320,5 +320,5 @@ class Edits(Page):
             self.say(str(error), bad=True)
             return
         self._saved_as = "" if remove else name
-        self.say(said)
+        self.say(sentence)
         app.feed.hint()

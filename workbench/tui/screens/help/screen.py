@@ -13,7 +13,7 @@ from textual.widget import Widget
 from workbench.text import fit, width
 from workbench.tui import keys
 from workbench.tui.page import Page
-from workbench.tui.screens.help.here import Group, KeyLine, keys_here
+from workbench.tui.screens.help.active_keys import Group, KeyLine, active_keys
 from workbench.tui.theme import Ink
 from workbench.tui.widgets.words import Words
 
@@ -33,7 +33,7 @@ class Help(Page):
 
     def __init__(self) -> None:
         super().__init__()
-        self._of: Page = self
+        self._described: Page = self
         self._typing = False
         """it was called from inside a field"""
         self._groups: list[Group] = []
@@ -43,30 +43,30 @@ class Help(Page):
             yield Words(id="text")
 
     def details(self) -> str:
-        return f" · {self._of.NAME}"
+        return f" · {self._described.NAME}"
 
     def rest(self) -> Widget:
         return self.query_one(Scroller)
 
     def describe(self, page: Page) -> None:
         """`page` as it is now, before this one covers it."""
-        self._of, self._typing, self._groups = page, page.typing, keys_here(page)
+        self._described, self._typing, self._groups = page, page.typing, active_keys(page)
         if self.is_mounted:
-            self._tell()
+            self._show_text()
 
     def on_mount(self) -> None:
-        self._tell()
+        self._show_text()
 
     def on_resize(self) -> None:
-        self._tell()
+        self._show_text()
 
-    def _tell(self) -> None:
+    def _show_text(self) -> None:
         self.query_one(Scroller).scroll_home(animate=False)
-        self.query_one("#text", Words).tell(self._text)
+        self.query_one("#text", Words).show(self._text)
 
     def _text(self, colors: Ink) -> Text:
         text = Text()
-        text.append(self._of.ABOUT + "\n", colors.plain)
+        text.append(self._described.ABOUT + "\n", colors.plain)
         if self._typing:
             text.append(
                 "\nA field takes every letter for itself: Esc leaves it, then letters are keys.\n", colors.plain
@@ -87,14 +87,14 @@ class Help(Page):
         first = min(20, max(width(line.keys) for line in lines) + 2)
         last = max(width(line.name) for line in lines) + 2
         for line in lines:
-            taken = fit(line.keys, max(first, width(line.keys) + 2))  # rather out of line than cut
-            text.append("  " + taken, colors.accent)
-            room = cells - 2 - width(taken) - last
-            tip, *more = wrap(line.does, room)
+            key_text = fit(line.keys, max(first, width(line.keys) + 2))  # rather out of line than cut
+            text.append("  " + key_text, colors.accent)
+            room = cells - 2 - width(key_text) - last
+            tip, *further = wrap(line.does, room)
             text.append(fit(tip, room), colors.plain)
             text.append(f"  {line.name}\n", colors.quiet)
-            for part in more:
-                text.append(" " * (2 + width(taken)) + part + "\n", colors.plain)
+            for part in further:
+                text.append(" " * (2 + width(key_text)) + part + "\n", colors.plain)
 
 
 def _units() -> str:

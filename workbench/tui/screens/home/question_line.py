@@ -25,7 +25,7 @@ class QuestionLine(Horizontal):
     QuestionLine Field { width: auto; min-width: 2; }
     """
 
-    def __init__(self, question: Question, values: dict[str, str], goes_on: Callable[[str], str]) -> None:
+    def __init__(self, question: Question, values: dict[str, str], suggest: Callable[[str], str]) -> None:
         super().__init__()
         self.question = question
         self.values = values
@@ -33,17 +33,17 @@ class QuestionLine(Horizontal):
         self.about_at = 0
         """cells from the left where what it is about begins; 0 hides it"""
         self.under_cursor = False
-        self._goes_on = goes_on
-        """the ways to go on in a blank for units"""
+        self._suggest = suggest
+        """completes a unit in a blank for units"""
         self._open = False
         self._aligned: tuple[object, ...] = ()
 
     def align(self, about_at: int) -> None:
-        """Where what it is about begins; drawn anew if anything is another than before."""
+        """Sets the column where the explanation begins; redraws only if something has changed."""
         self.about_at = about_at
-        now = (about_at, *map(self.value, self.question.examples))
-        if now != self._aligned:
-            self._aligned = now
+        alignment = (about_at, *map(self.value, self.question.examples))
+        if alignment != self._aligned:
+            self._aligned = alignment
             self.refresh()
 
     @property
@@ -105,7 +105,7 @@ class QuestionLine(Horizontal):
         for at, part in enumerate(BLANK.split(self.question.sentence)):
             if at % 2:
                 kind = next(blank.kind for blank in self.question.blanks if blank.name == part)
-                field = BlankField(part, self.value(part), self._goes_on if kind.units else None)
+                field = BlankField(part, self.value(part), self._suggest if kind.units else None)
                 # The field that is typed in may grow into what the others and the words leave.
                 field.styles.max_width = max(limits[at // 2], room - sum(limits) + limits[at // 2])
                 yield Piece("⟨", "quiet")
@@ -127,27 +127,27 @@ class QuestionLine(Horizontal):
 class Piece(Words):
     """What stands between the blanks."""
 
-    def __init__(self, text: str, look: str) -> None:
+    def __init__(self, text: str, style_name: str) -> None:
         super().__init__()
-        self._text, self._look = text, look
+        self._text, self._style_name = text, style_name
 
     def on_mount(self) -> None:
-        self.tell(lambda colors: Text(self._text, getattr(colors, self._look)))
+        self.show(lambda colors: Text(self._text, getattr(colors, self._style_name)))
 
 
 class BlankField(Field):
     """A blank that is being filled."""
 
-    def __init__(self, blank: str, value: str, goes_on: Callable[[str], str] | None) -> None:
-        super().__init__(value, goes_on=goes_on)
+    def __init__(self, blank: str, value: str, suggest: Callable[[str], str] | None) -> None:
+        super().__init__(value, suggest=suggest)
         self.blank = blank
 
 
-def _share(room: int, wanted: list[int]) -> list[int]:
-    """How many of `room` cells each gets: the short ones what they want, the long ones the rest alike."""
-    given: dict[int, Any] = {}
-    left = max(0, room)
-    for at in sorted(range(len(wanted)), key=lambda at: wanted[at]):
-        given[at] = min(wanted[at], left // (len(wanted) - len(given)))
-        left -= given[at]
-    return [given[at] for at in range(len(wanted))]
+def _share(room: int, widths: list[int]) -> list[int]:
+    """How many of `room` cells each gets: the short ones their width, the long ones equal shares of the rest."""
+    shares: dict[int, Any] = {}
+    remaining = max(0, room)
+    for at in sorted(range(len(widths)), key=lambda at: widths[at]):
+        shares[at] = min(widths[at], remaining // (len(widths) - len(shares)))
+        remaining -= shares[at]
+    return [shares[at] for at in range(len(widths))]

@@ -22,7 +22,7 @@ from workbench.tui.page import Page
 from workbench.tui.renaming import rename_session
 from workbench.tui.screens.home.question_line import BlankField, QuestionLine
 from workbench.tui.screens.home.session_list import SessionList
-from workbench.tui.suggest import unit_goes_on
+from workbench.tui.suggest import unit_suggester
 from workbench.tui.theme import ink
 from workbench.tui.widgets.field import Field
 from workbench.tui.widgets.frame import Rule
@@ -53,7 +53,7 @@ class Home(Page):
     #ask { height: 1; margin: 1 0 1 0; padding: 0 2; }
     #ask Static { width: auto; text-style: bold; }
     #filter { width: 1fr; margin-left: 2; }
-    #ask #found { width: 20; color: $quiet; text-style: none; text-align: right; }
+    #ask #matches { width: 20; color: $quiet; text-style: none; text-align: right; }
     Questions { height: auto; max-height: 60%; overflow-y: auto; scrollbar-size: 1 1; }
     #sessions-rule { margin: 1 0 0 0; padding: 0 2; }
     #sessions-empty { height: auto; padding: 0 2; color: $quiet; }
@@ -68,7 +68,7 @@ class Home(Page):
         self._before_typing: str | None = None
         self._cursor = 0
         self._in_sessions = False
-        self._lines = [QuestionLine(question, self.values, unit_goes_on(self)) for question in QUESTIONS.values()]
+        self._lines = [QuestionLine(question, self.values, unit_suggester(self)) for question in QUESTIONS.values()]
         self._shown = list(self._lines)
         self._sessions_read = Following(
             self, self._read_sessions, lambda sentence: self.trouble(self._sessions_read, sentence)
@@ -80,7 +80,7 @@ class Home(Page):
         with Horizontal(id="ask"):
             yield Static("What do you want to know?")
             yield Field(id="filter", placeholder="type words to narrow the list")
-            yield Static("", id="found")
+            yield Static("", id="matches")
         with Questions():
             yield from self._lines
         yield Rule("sessions", id="sessions-rule")
@@ -112,11 +112,11 @@ class Home(Page):
     def field_keys(self) -> list[tuple[str, str]]:
         return [("Enter", "ask"), ("Tab", "fill in"), ("F2", "commands"), ("Esc", "keys")]
 
-    def rest(self) -> Widget:
+    def default_focus(self) -> Widget:
         return self.query_one(Questions)
 
     def on_mount(self) -> None:
-        self._filter.followed = self._narrow
+        self._filter.on_text_change = self._narrow
         self._mark()
 
     def on_resize(self) -> None:
@@ -141,7 +141,7 @@ class Home(Page):
         self._mark()
 
     def _fill_sessions(self, sessions: list[SessionSummary]) -> None:
-        """These, as far as they have the words that are typed; where there is none, why."""
+        """Lists those that contain the typed words; where there are none, says why."""
         self.sessions.fill(sessions, "" if self._typed_prompt else self._filter.value)
         empty = self.query_one("#sessions-empty", Static)
         empty.display = not self.sessions.count
@@ -173,7 +173,7 @@ class Home(Page):
             if under != line.under_cursor:
                 line.under_cursor = under
                 line.refresh()
-                if under and self.rest().max_scroll_y:
+                if under and self.default_focus().max_scroll_y:
                     line.scroll_visible(animate=False)
         if self.sessions.active != self._in_sessions:
             self.sessions.active = self._in_sessions
@@ -225,8 +225,8 @@ class Home(Page):
         self._cursor = self._shown.index(chosen) if chosen in self._shown else 0
         self._in_sessions = False
         self._fill_sessions(self.sessions.sessions)
-        found = f"{len(self._shown)} of {len(self._lines)}" if words else ""
-        self.query_one("#found", Static).update(Text(found if fitting else "taken as the prompt"), layout=False)
+        matches = f"{len(self._shown)} of {len(self._lines)}" if words else ""
+        self.query_one("#matches", Static).update(Text(matches if fitting else "taken as the prompt"), layout=False)
         self._align()
         self._mark()
 
@@ -288,14 +288,14 @@ class Home(Page):
 
     def _to_sessions(self) -> None:
         self._in_sessions = True
-        self.rest().focus()
+        self.default_focus().focus()
         self._mark()
 
     async def _close_blanks(self) -> None:
         for line in self._lines:
             if line.is_open:
                 if isinstance(self.focused, BlankField):
-                    self.rest().focus()
+                    self.default_focus().focus()
                 await line.close()
                 self._align()  # what was filled in stands in the other questions too
 
@@ -306,7 +306,7 @@ class Home(Page):
 
     async def leave_field(self) -> None:
         await self._close_blanks()
-        self.rest().focus()
+        self.default_focus().focus()
 
     def leave(self) -> bool:
         if self._filter.value:
@@ -379,13 +379,13 @@ class Home(Page):
         self.workbench.new_session()
         self.say("the next question begins a new session")
 
-    def prompt_is(self, prompt: str) -> None:
+    def use_prompt(self, prompt: str) -> None:
         """What was last asked elsewhere fills the blanks here."""
         if prompt:
             self.values["prompt"] = prompt
             self._align()
 
-    def unit_is(self, unit: str) -> None:
+    def use_unit(self, unit: str) -> None:
         """A unit that this model has, where the example's is out of its range."""
         self.values.setdefault("unit", unit)
         self._align()

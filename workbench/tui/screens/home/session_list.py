@@ -22,8 +22,8 @@ class SessionList(LineList):
 
     DEFAULT_CSS = "SessionList { height: 1fr; min-height: 2; }"
 
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self.sessions: list[SessionSummary] = []
         self.active = False
         self.shown: list[SessionSummary] = []
@@ -35,11 +35,13 @@ class SessionList(LineList):
         """These sessions, narrowed to those whose title, path or last result holds every word."""
         chosen = self.shown[self.cursor].path if self.cursor < len(self.shown) else ""
         self.sessions, before = sessions, self.shown
-        wanted = words.lower().split()
+        lowered = words.lower().split()
         self.shown = [
-            one for one in sessions if all(word in f"{one.title} {one.path} {one.last}".lower() for word in wanted)
+            session
+            for session in sessions
+            if all(word in f"{session.title} {session.path} {session.last}".lower() for word in lowered)
         ]
-        places = {one.path: at for at, one in enumerate(self.shown)}
+        places = {session.path: at for at, session in enumerate(self.shown)}
         if self.shown != before:
             self.set_count(len(self.shown), places.get(chosen, 0))
 
@@ -60,7 +62,7 @@ class SessionList(LineList):
         style = colors.bad if session.problem else colors.quiet
         text.append(fit(safe(middle), max(0, room - path_cells - 3)), style)
         if path_cells:
-            # The end of a path tells more than its beginning.
+            # The end of a path matters more than its beginning.
             tail = path if width(path) <= path_cells else "…" + path[-(path_cells - 1) :]
             text.append(f"  {fit(tail, path_cells, right=True)} ", colors.quiet)
         return Text(shorten(text.plain, cells)) if width(text.plain) > cells else text
@@ -68,9 +70,9 @@ class SessionList(LineList):
 
 def short_path(path: str) -> str:
     """A path as one would type it here: `./sessions/tour.db`, `~/…`."""
-    here, home = os.getcwd(), str(Path.home())
-    if path.startswith(here + os.sep):
-        path = "." + path.removeprefix(here)
+    working_folder, home = os.getcwd(), str(Path.home())
+    if path.startswith(working_folder + os.sep):
+        path = "." + path.removeprefix(working_folder)
     elif path.startswith(home + os.sep):
         path = "~" + path.removeprefix(home)
     return safe(path)

@@ -83,11 +83,11 @@ class Browse:
         parsed = self.parse(text)
         passing = parsed.run(self.index, self.named_sets, self.extra)
         share = parsed.shares(self.index)
-        self._bring(SHARE, share)
+        self._bring_column(SHARE, share)
         self.query = parsed
         self._arrange(passing)
 
-    def _bring(self, name: str, values: np.ndarray | None) -> None:
+    def _bring_column(self, name: str, values: np.ndarray | None) -> None:
         """The share of a `fires:` term is a column as long as the term stands, and the order to begin with."""
         from workbench.index.catalogue import IndexColumn
 
@@ -145,18 +145,18 @@ class Browse:
         total = self.index.info.n_neurons if self.index else 0
         return f"{count(len(self.ids))} of {count(total)}" if self.query.terms else f"{count(total)} neurons"
 
-    def blame(self) -> list[TermCount]:
+    def costliest_terms(self) -> list[TermCount]:
         """Where nothing passes: what each term takes, the one that takes most first."""
         if self.index is None or not self.query.terms:
             return []
-        found = self.query.explain(self.index, self.named_sets, self.extra)
-        return sorted(found, key=lambda term: -term.without)
+        counts = self.query.explain(self.index, self.named_sets, self.extra)
+        return sorted(counts, key=lambda term: -term.without)
 
     def relaxed(self) -> str:
         """The filter without the term that takes the most away."""
         assert self.index is not None
-        found = self.query.explain(self.index, self.named_sets, self.extra)
-        worst = max(range(len(found)), key=lambda at: found[at].without)
+        counts = self.query.explain(self.index, self.named_sets, self.extra)
+        worst = max(range(len(counts)), key=lambda at: counts[at].without)
         return self.query.without(worst)
 
     def address(self, neuron: int) -> str:

@@ -40,7 +40,7 @@ _WEIGHTS = (
 )
 
 
-class Here(NamedTuple):
+class NeuronContext(NamedTuple):
     """What the screen knows beyond the index: this prompt's activations, notes, what the neuron is pinned in."""
 
     values: np.ndarray | None = None
@@ -50,10 +50,12 @@ class Here(NamedTuple):
     pins: tuple[str, ...] = ()
 
 
-NOWHERE = Here()
+NO_CONTEXT = NeuronContext()
 
 
-def card_lines(card: Card, cells: int, both_tails: bool, here: Here, colors: Ink, rows: int = 0) -> list[Text]:
+def card_lines(
+    card: Card, cells: int, both_tails: bool, context: NeuronContext, colors: Ink, rows: int = 0
+) -> list[Text]:
     """All sections, most telling first. `rows` are seen without scrolling: spare ones go to examples and the plot."""
     head = _heading(card, cells, colors)
     rest = [
@@ -61,31 +63,31 @@ def card_lines(card: Card, cells: int, both_tails: bool, here: Here, colors: Ink
         *_neighbours(card, cells, colors),
         *_signs(card, cells, colors),
         *_weights(card, cells, colors),
-        *_notes(here, cells, colors),
+        *_notes(context, cells, colors),
     ]
     if not card.n_tokens:
         return [*head, *rest]
     figures = [_figure(card, name, words) for name, words in _STATISTICS if name in card.stats]
     rest = [*_flow("in its layer", figures, cells, colors), *rest]
-    marked = here.values is not None
+    marked = context.values is not None
     spare = rows - len(head) - len(rest) - (_PLOT_ROWS + 2 + marked) - 2
     both_tails = both_tails or spare >= _ROOM_FOR_BOTH
-    wanted = len(card.high) + (len(card.low) + 1 if both_tails else 0)
-    higher = max(0, min(6, spare - min(wanted, _ROOM_FOR_BOTH)))
-    counts = _distribution(card, cells, here, _PLOT_ROWS + higher, colors)
+    example_lines = len(card.high) + (len(card.low) + 1 if both_tails else 0)
+    higher = max(0, min(6, spare - min(example_lines, _ROOM_FOR_BOTH)))
+    counts = _distribution(card, cells, context, _PLOT_ROWS + higher, colors)
     return [*head, *_examples(card, cells, both_tails, max(0, spare - higher), colors), *counts, *rest]
 
 
 def labelled(label: str, parts: Iterable[tuple[str, Style]], cells: int, colors: Ink, label_cells: int = LABEL) -> Text:
     """`label       text text`, cut at `cells`; parts that do not fit whole are left out, the last one shown cut."""
     line = Text(no_wrap=True).append(fit(label, label_cells - 1) + " ", colors.quiet)
-    left = cells - label_cells
+    cells_left = cells - label_cells
     for text, style in parts:
-        if width(text) > left:
-            line.append(shorten(text, left), style)
+        if width(text) > cells_left:
+            line.append(shorten(text, cells_left), style)
             break
         line.append(text, style)
-        left -= width(text)
+        cells_left -= width(text)
     return line
 
 
@@ -116,7 +118,7 @@ def _heading(card: Card, cells: int, colors: Ink) -> list[Text]:
 
 
 def _percentile(value: float | None) -> str:
-    """`p32`, `p99.8`: within the layer; a decimal only near the ends, where it tells something."""
+    """`p32`, `p99.8`: within the layer; a decimal only near the ends, where it matters."""
     if value is None or np.isnan(value):
         return ""
     return f"p{value:.0f}" if 5 <= value < 95 else "p100" if value >= 99.95 else f"p{trim(f'{value:.1f}') or 0}"
@@ -128,15 +130,22 @@ def _examples(card: Card, cells: int, both_tails: bool, spare: int, colors: Ink)
     tails = [("top", card.high), ("lowest", card.low)][:: -1 if negative else 1]
     (name, first), (other, second) = tails
     room = max(3, spare)
-    most = room if not both_tails else min(len(first), max(3, room // 2))
-    lines = [_tail_head(name, first, cells, colors), *(example_line(one, cells, colors) for one in first[:most])]
+    first_count = room if not both_tails else min(len(first), max(3, room // 2))
+    lines = [
+        _tail_head(name, first, cells, colors),
+        *(example_line(example, cells, colors) for example in first[:first_count]),
+    ]
     if not first:
         lines.append(Text(no_wrap=True).append("  none in this corpus", colors.quiet))
     if not second:
         return lines
     if both_tails:
-        shown = second[: max(3, room - most)]
-        return [*lines, _tail_head(other, shown, cells, colors), *(example_line(one, cells, colors) for one in shown)]
+        shown = second[: max(3, room - first_count)]
+        return [
+            *lines,
+            _tail_head(other, shown, cells, colors),
+            *(example_line(example, cells, colors) for example in shown),
+        ]
     peak = second[0]
     line = Text(no_wrap=True).append(fit("highest" if negative else "lowest", LABEL), colors.quiet)
     line.append(f"{number(peak.value)} at {show_token(peak.tokens[peak.peak])}", colors.plain)
@@ -148,9 +157,9 @@ def _tail_head(name: str, examples: Sequence[Example], cells: int, colors: Ink) 
     return two_sides(head, f"peak {number(examples[0].value)}" if examples else "", cells, colors.quiet)
 
 
-def _distribution(card: Card, cells: int, here: Here, rows: int, colors: Ink) -> list[Text]:
+def _distribution(card: Card, cells: int, context: NeuronContext, rows: int, colors: Ink) -> list[Text]:
     plot_cells = max(16, min(cells // 2, 48)) if cells >= 44 else max(12, cells - 22)
-    drawn = plot.histogram(card.histogram, card.edges, plot_cells, rows, here.values)
+    drawn = plot.histogram(card.histogram, card.edges, plot_cells, rows, context.values)
     head = Text(no_wrap=True).append(f"log counts of {count(card.n_sampled)}", colors.quiet)
     right = [
         f"n {count(card.n_tokens)} tokens",
@@ -158,7 +167,7 @@ def _distribution(card: Card, cells: int, here: Here, rows: int, colors: Ink) ->
         f"mean {number(card.mean)} ± {number(card.se, 2)}",
         f">0 {share(card.stats.get('positive'))}",
     ]
-    lines = [two_sides(head, _this_prompt(here), cells, colors.accent)]
+    lines = [two_sides(head, _this_prompt(context), cells, colors.accent)]
     for at, row in enumerate(drawn.rows):
         line = Text(no_wrap=True).append(row.ljust(plot_cells), colors.accent)
         if at < len(right):
@@ -178,11 +187,11 @@ def share(value: float | None) -> str:
     return f"{number(per_cent, 2)} %"
 
 
-def _this_prompt(here: Here) -> str:
-    if here.values is None or not len(here.values):
+def _this_prompt(context: NeuronContext) -> str:
+    if context.values is None or not len(context.values):
         return ""
-    at = int(np.argmax(np.abs(here.values[1:])) + 1) if len(here.values) > 1 else 0
-    return f"▲ here {number(float(here.values[at]))} at {show_token(here.tokens[at])}"
+    at = int(np.argmax(np.abs(context.values[1:])) + 1) if len(context.values) > 1 else 0
+    return f"▲ here {number(float(context.values[at]))} at {show_token(context.tokens[at])}"
 
 
 def _figure(card: Card, name: str, words: str) -> str:
@@ -194,16 +203,16 @@ def _flow(label: str, texts: Sequence[str], cells: int, colors: Ink) -> list[Tex
     """Short texts one after the other, on as many lines as they need."""
     lines: list[Text] = []
     line = Text(no_wrap=True).append(fit(label, LABEL), colors.quiet)
-    left = cells - LABEL
+    cells_left = cells - LABEL
     first = True
     for text in texts:
         gap = 0 if first else 3
-        if width(text) + gap > left and not first:
+        if width(text) + gap > cells_left and not first:
             lines.append(line)
-            line, left, gap = Text(" " * LABEL, no_wrap=True), cells - LABEL, 0
+            line, cells_left, gap = Text(" " * LABEL, no_wrap=True), cells - LABEL, 0
         line.append(" · " if gap else "", colors.quiet)
-        line.append(shorten(text, left - gap), colors.plain)
-        left -= width(text) + gap
+        line.append(shorten(text, cells_left - gap), colors.plain)
+        cells_left -= width(text) + gap
         first = False
     if not first:
         lines.append(line)
@@ -230,8 +239,8 @@ def _effects(card: Card, cells: int, colors: Ink) -> list[Text]:
 
 def _neighbours(card: Card, cells: int, colors: Ink) -> list[Text]:
     lines = []
-    for label, found in (("reads like", card.neighbours_in), ("writes like", card.neighbours_out)):
-        texts = [f"{unit} {number(cosine, 2)}" for unit, cosine in found]
+    for label, neighbours in (("reads like", card.neighbours_in), ("writes like", card.neighbours_out)):
+        texts = [f"{unit} {number(cosine, 2)}" for unit, cosine in neighbours]
         if texts:
             lines += _flow(label, texts, cells, colors)[:1]
     return lines
@@ -262,8 +271,8 @@ def _weights(card: Card, cells: int, colors: Ink) -> list[Text]:
     return _flow("weights", texts, cells, colors)
 
 
-def _notes(here: Here, cells: int, colors: Ink) -> list[Text]:
-    lines = _flow("pinned in", [safe(name) or "the basket" for name in here.pins], cells, colors)
-    for at, note in enumerate(here.notes):
+def _notes(context: NeuronContext, cells: int, colors: Ink) -> list[Text]:
+    lines = _flow("pinned in", [safe(name) or "the basket" for name in context.pins], cells, colors)
+    for at, note in enumerate(context.notes):
         lines.append(labelled("notes" if not at else "", [(safe(note), colors.plain)], cells, colors))
     return lines

@@ -12,7 +12,7 @@ from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 
 from workbench.errors import UserError
-from workbench.tui.screens.neurons.card_lines import NOWHERE, Here, card_lines
+from workbench.tui.screens.neurons.card_lines import NO_CONTEXT, NeuronContext, card_lines
 from workbench.tui.screens.neurons.chooser import Chooser
 from workbench.tui.screens.neurons.your_text import text_lines
 from workbench.tui.theme import Ink, ink
@@ -20,8 +20,8 @@ from workbench.tui.widgets.neuron_card import NeuronCard
 
 if TYPE_CHECKING:
     from workbench.index.card import Card
-    from workbench.tui.screens.neurons.bench import Bench
     from workbench.tui.screens.neurons.browse import Browse
+    from workbench.tui.screens.neurons.state import NeuronsState
 
 FOLLOW = 0.125
 """seconds: while the cursor moves the card follows at most eight times a second, and settles on release"""
@@ -42,15 +42,15 @@ class CardPane(Vertical):
     CardPane.choosing #your-text { display: none; }
     """
 
-    def __init__(self, browse: Browse, bench: Bench, **given: Any) -> None:
-        super().__init__(**given)
-        self.browse, self.bench = browse, bench
+    def __init__(self, browse: Browse, state: NeuronsState, **options: Any) -> None:
+        super().__init__(**options)
+        self.browse, self.state = browse, state
         self.both_tails = False
         self.compared: tuple[int, int] | None = None
         self.neuron: int | None = None
         """whose card is shown"""
         self._text_rows = 0
-        self._wanted: int | None = None
+        self._cursor_neuron: int | None = None
         self._shown_at = 0.0
         self._timer: Timer | None = None
         self._ink: Ink | None = None
@@ -80,7 +80,7 @@ class CardPane(Vertical):
 
     def follow(self, neuron: int | None) -> None:
         """The cursor is on this neuron now: its card at once, or in a moment where one was shown just before."""
-        self._wanted = neuron
+        self._cursor_neuron = neuron
         if self._timer is not None:
             self._timer.stop()
             self._timer = None
@@ -92,15 +92,15 @@ class CardPane(Vertical):
 
     def settle(self) -> None:
         """The card of the neuron that was asked for last."""
-        neuron = self._wanted
+        neuron = self._cursor_neuron
         if neuron is None or self.browse.index is None or not self.display:
             return
         self._shown_at = time.monotonic()
-        fresh = neuron != self.neuron
+        is_new = neuron != self.neuron
         self.neuron = neuron
-        self.refill(fresh)
+        self.refill(is_new)
         if not self.compared:
-            self.bench.follow(neuron)
+            self.state.follow(neuron)
 
     def compare(self, pair: tuple[int, int] | None) -> None:
         """These two side by side; None: the one under the cursor again."""
@@ -108,7 +108,7 @@ class CardPane(Vertical):
         self._text_rows = 0
         self.set_class(pair is not None, "two")
         if pair:
-            self.bench.follow(*pair)
+            self.state.follow(*pair)
         self.call_after_refresh(self.refill, True)
 
     # --- drawing ---
@@ -138,20 +138,20 @@ class CardPane(Vertical):
     def _lines(self, neuron: int, card: NeuronCard) -> list[Text]:
         colors = ink(self.app)
         try:
-            found = self.read_card(neuron)
+            contents = self.read_card(neuron)
         except UserError as error:
             return [Text(no_wrap=True).append(part, colors.bad) for part in str(error).splitlines()]
         cells = (card.size.width or 48) - 1
-        return card_lines(found, cells, self.both_tails, self._here(neuron), colors, card.size.height)
+        return card_lines(contents, cells, self.both_tails, self._neuron_context(neuron), colors, card.size.height)
 
-    def _here(self, neuron: int) -> Here:
-        on_text = self.bench.on_text(neuron)
+    def _neuron_context(self, neuron: int) -> NeuronContext:
+        on_text = self.state.on_text(neuron)
         address = self.browse.address(neuron)
-        notes, pins = self.bench.notes_on(address), self.bench.pins_of(address)
+        notes, pins = self.state.notes_on(address), self.state.pins_of(address)
         if on_text is None and not notes and not pins:
-            return NOWHERE
+            return NO_CONTEXT
         values, tokens = (on_text.values, on_text.tokens) if on_text else (None, ())
-        return Here(values, tokens, notes, pins)
+        return NeuronContext(values, tokens, notes, pins)
 
     def show_text(self) -> None:
         """The neuron on your text, beneath the card; both where two are compared."""
@@ -162,10 +162,10 @@ class CardPane(Vertical):
             if neuron is None:
                 return
             label = self.browse.address(neuron) if self.compared else "your text"
-            on_text, change = self.bench.on_text(neuron), self.bench.change(neuron)
-            words = (self.bench.text, on_text, self.bench.waiting(), change)
+            on_text, change = self.state.on_text(neuron), self.state.change(neuron)
+            words = (self.state.text, on_text, self.state.waiting(), change)
             lines += text_lines(*words, cells, ink(self.app), label)
-        # It never shrinks while one moves: another height lays out and repaints the whole screen.
+        # It never shrinks while the cursor moves: another height lays out and repaints the whole screen.
         self._text_rows = max(self._text_rows, len(lines))
         pane.styles.height = self._text_rows
         pane.show(lines)

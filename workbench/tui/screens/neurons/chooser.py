@@ -31,8 +31,8 @@ class Chooser(LineList):
             super().__init__()
             self.names = names
 
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self.shown: list[str] = []
         self.others: list[str] = []
         self.helps: dict[str, str] = {}
@@ -74,7 +74,7 @@ class Chooser(LineList):
         else:
             self.others.remove(name)
             self.shown.append(name)
-        self._tell(name)
+        self._notify_chosen(name)
 
     def action_open(self) -> None:
         self.action_switch()
@@ -85,9 +85,9 @@ class Chooser(LineList):
             at = self.shown.index(name)
             to = max(0, min(at + by, len(self.shown) - 1))
             self.shown.insert(to, self.shown.pop(at))
-            self._tell(name)
+            self._notify_chosen(name)
 
-    def _tell(self, name: str) -> None:
+    def _notify_chosen(self, name: str) -> None:
         self.forget_all()
-        self.move_to(self._all.index(name), told=False)
+        self.move_to(self._all.index(name), notify=False)
         self.post_message(self.Chosen(list(self.shown)))

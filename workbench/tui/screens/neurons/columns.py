@@ -33,8 +33,8 @@ _SAMPLE = 20_000
 
 def default_columns(index: NeuronIndex) -> list[str]:
     """What the list opens with, most useful first; those that don't fit are left out from the right."""
-    wanted = WITH_DATA if index.has_data else WEIGHTS_ONLY
-    return [name for name in wanted if name in index.columns or (name == SHAPE and index.has_data)]
+    names = WITH_DATA if index.has_data else WEIGHTS_ONLY
+    return [name for name in names if name in index.columns or (name == SHAPE and index.has_data)]
 
 
 class Decimals:
@@ -50,8 +50,8 @@ class Decimals:
             high = float(np.nanmax(values)) if len(values) and not np.isnan(values).all() else 0.0
             low = float(np.nanmin(values)) if len(values) and not np.isnan(values).all() else 0.0
         largest = max(abs(high), abs(low)) if math.isfinite(high) and math.isfinite(low) else 1e6
-        whole = len(f"{min(largest, 999_999):,.0f}") if largest >= 1 else 0
-        self.before = whole + (low < 0)
+        integer_digits = len(f"{min(largest, 999_999):,.0f}") if largest >= 1 else 0
+        self.before = integer_digits + (low < 0)
         self.cells = max(2, self.before + (1 + self.decimals if self.decimals else 0))
 
     def show(self, value: float) -> str:
@@ -66,12 +66,12 @@ class Decimals:
             shown = text.replace("0.", ".", 1)  # `.00`: not nothing, but less than is shown
         if value < 0 and shown != "0":
             shown = MINUS + shown
-        whole, _, rest = shown.partition(".")
-        tail = f".{rest}" if rest else ""
-        return fit(whole.rjust(self.before) + tail.ljust(self.cells - self.before), self.cells)
+        integer, _, fraction = shown.partition(".")
+        tail = f".{fraction}" if fraction else ""
+        return fit(integer.rjust(self.before) + tail.ljust(self.cells - self.before), self.cells)
 
 
-class Shown:
+class ShownColumn:
     """One column as it is drawn: title, width, and a neuron's cell."""
 
     def __init__(self, index: NeuronIndex, name: str, column: IndexColumn | None) -> None:
@@ -108,8 +108,8 @@ def shape(counts: np.ndarray | None, cells: int) -> str:
     """A distribution in one row: log counts of the bins between the first and the last that hold any."""
     if counts is None or not counts.any():
         return ""
-    held = np.flatnonzero(counts)
-    part = np.asarray(counts[held[0] : held[-1] + 1], np.float64)
+    filled = np.flatnonzero(counts)
+    part = np.asarray(counts[filled[0] : filled[-1] + 1], np.float64)
     edges = np.linspace(0, len(part), cells + 1)
     heights = [part[int(a) : max(int(a) + 1, int(b))].sum() for a, b in itertools.pairwise(edges)]
     logs = np.log1p(heights)
@@ -133,12 +133,12 @@ class Row:
         self.sorted_by, self.descending = sorted_by, descending
         info = index.info
         self.unit_cells = len(f"L{info.n_layers - 1}.N{info.d_mlp - 1}")
-        self.shown: list[Shown] = []
+        self.shown: list[ShownColumn] = []
         used = 2 + self.unit_cells
         for name in names:
             if name != SHAPE and name not in columns:
                 continue
-            column = Shown(index, name, columns.get(name))
+            column = ShownColumn(index, name, columns.get(name))
             if used + _GAP + column.cells > cells:
                 continue
             self.shown.append(column)
@@ -160,15 +160,15 @@ class Row:
         parts = [(UNIT, fit(UNIT, self.unit_cells), False)]
         parts += [(column.name, column.header(), column.right) for column in self.shown]
         for at, (name, title, right) in enumerate(parts):
-            sorted_here = name == self.sorted_by
+            is_sorted = name == self.sorted_by
             gap = _GAP if at else 0
-            if sorted_here:  # the arrow may stand in the gap, so that it takes nothing from the title
+            if is_sorted:  # the arrow may stand in the gap, so that it takes nothing from the title
                 arrow = "↓" if self.descending else "↑"
                 before = 1 if right and width(title.strip()) == width(title) else 0
                 cells, gap = width(title) + before, gap - before
                 title = fit(f"{shorten(title.strip(), cells - 1)}{arrow}", cells, right)
             line.append(" " * gap)
-            line.append(title, colors.accent if sorted_here else colors.quiet)
+            line.append(title, colors.accent if is_sorted else colors.quiet)
         return line
 
     def draw(self, neuron: int, sign: str, colors: Ink) -> Text:
@@ -179,10 +179,10 @@ class Row:
         line.append(fit(f"L{layer}.N{at}", self.unit_cells), colors.plain)
         for column in self.shown:
             line.append(" " * _GAP)
-            line.append(column.cell(neuron), self._look(column, colors))
+            line.append(column.cell(neuron), self._style(column, colors))
         return line
 
-    def _look(self, column: Shown, colors: Ink) -> Style:
+    def _style(self, column: ShownColumn, colors: Ink) -> Style:
         if column.column is None:
             return colors.accent
         return colors.plain if column.name == self.sorted_by or not column.right else colors.quiet

@@ -31,42 +31,42 @@ def example_line(example: Example, cells: int, colors: Ink, value_cells: int = 7
     before_cells = int(room * _BEFORE)
     tokens = [running(token) for token in example.tokens]
     peak = tokens[example.peak].strip() or tokens[example.peak]
-    lead = " " if tokens[example.peak].startswith(" ") and peak != tokens[example.peak] else ""
+    space = " " if tokens[example.peak].startswith(" ") and peak != tokens[example.peak] else ""
     line = Text("  ", no_wrap=True)
-    line.append_text(_before(tokens[: example.peak], lead, before_cells, example, colors))
+    line.append_text(_before(tokens[: example.peak], space, before_cells, example, colors))
     peak = shorten(peak, room - before_cells - 2)
     line.append(f"[{peak}]", colors.accent + colors.strong)
-    left = room - before_cells - width(peak) - 2
+    cells_left = room - before_cells - width(peak) - 2
     values = example.values
     for at in range(example.peak + 1, len(tokens)):
-        if left <= 0:
+        if cells_left <= 0:
             break
-        whole = width(tokens[at]) < left or (width(tokens[at]) == left and at == len(tokens) - 1)
-        text = tokens[at] if whole else shorten(tokens[at] + "…", left)
+        fits = width(tokens[at]) < cells_left or (width(tokens[at]) == cells_left and at == len(tokens) - 1)
+        text = tokens[at] if fits else shorten(tokens[at] + "…", cells_left)
         line.append(text, colors.plain if _strong(values[at], example.value) else colors.quiet)
-        left -= width(text)
-        if not whole:
+        cells_left -= width(text)
+        if not fits:
             break
-    line.append(" " * max(0, left))
+    line.append(" " * max(0, cells_left))
     line.append(fit(number(example.value), value_cells, right=True), colors.plain)
     return line
 
 
-def _before(tokens: list[str], lead: str, cells: int, example: Example, colors: Ink) -> Text:
+def _before(tokens: list[str], space: str, cells: int, example: Example, colors: Ink) -> Text:
     """What stands in front of the peak, cut at its left end, padded there where it is short."""
-    parts: list[tuple[str, bool]] = [(lead, False)]
-    left = cells - len(lead)
+    parts: list[tuple[str, bool]] = [(space, False)]
+    cells_left = cells - len(space)
     for at in range(len(tokens) - 1, -1, -1):
-        if left <= 0:
+        if cells_left <= 0:
             break
         text = tokens[at]
-        if width(text) > left or (at > 0 and width(text) == left):
-            while text and width(text) > left - 1:
+        if width(text) > cells_left or (at > 0 and width(text) == cells_left):
+            while text and width(text) > cells_left - 1:
                 text = text[1:]
             text = "…" + text
         parts.append((text, _strong(example.values[at], example.value)))
-        left -= width(text)
-    line = Text(" " * max(0, left))
+        cells_left -= width(text)
+    line = Text(" " * max(0, cells_left))
     for text, strong in reversed(parts):
         line.append(text, colors.plain if strong else colors.quiet)
     return line

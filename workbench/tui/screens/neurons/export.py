@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.style import Style
 
 from workbench.errors import UserError
-from workbench.tui.screens.neurons.card_lines import Here, card_lines
+from workbench.tui.screens.neurons.card_lines import NeuronContext, card_lines
 from workbench.views import to_builtins
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Plain:
 def write_card(card: Card, notes: tuple[str, ...] = (), folder: Path | None = None) -> str:
     """`UNIT.txt` and `UNIT.json` in the working folder; their names. Raises UserError where that can't be written."""
     folder = folder or Path.cwd()
-    lines = card_lines(card, _CELLS, True, Here(notes=notes), Plain(), 60)  # type: ignore[arg-type]
+    lines = card_lines(card, _CELLS, True, NeuronContext(notes=notes), Plain(), 60)  # type: ignore[arg-type]
     head = (
         f"{card.corpus}, {card.n_tokens:,} tokens, {card.n_documents:,} documents" if card.n_tokens else "weights alone"
     )
@@ -48,7 +48,7 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
+        return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
+        return [_finite(item) for item in value]
     return value

@@ -23,17 +23,17 @@ class Offer(NamedTuple):
 
 def offers(rate: float | None = None) -> list[Offer]:
     """Small first. `rate` in tokens/s is this model's own, where an index has been built already."""
-    found = [Offer(WEIGHTS, {"tokens": 0}, "within a minute: what each promotes, norms, neighbours; no text is read")]
+    choices = [Offer(WEIGHTS, {"tokens": 0}, "within a minute: what each promotes, norms, neighbours; no text is read")]
     for tokens in (20_000, 300_000, 1_000_000):
         cost = seconds(tokens / (rate or TOKENS_PER_SECOND))
-        found.append(
+        choices.append(
             Offer(
                 f"{count(tokens)} tokens of the standard library",
                 {"corpus": "stdlib", "tokens": tokens, "explain": True},
                 f"about {cost}{'' if rate else ' on two cores, less on a GPU'}; browsable while it grows",
             )
         )
-    return found
+    return choices
 
 
 WEIGHTS_ONLY = "weights alone: what each neuron promotes, norms, neighbours. I builds an index of what it fires on"

@@ -9,7 +9,7 @@ from workbench.tui.page import Page
 
 if TYPE_CHECKING:
     from workbench.tui.screens.neurons.browse import Browse
-    from workbench.tui.screens.neurons.shelf import Shelf
+    from workbench.tui.screens.neurons.index_choice import IndexChoice
     from workbench.tui.widgets.ask import Ask
     from workbench.tui.widgets.neuron_list import NeuronList
 
@@ -26,7 +26,7 @@ class Pane(Protocol):
 
 class NeuronsPage(Page):
     browse: Browse
-    shelf: Shelf
+    index_choice: IndexChoice
 
     @property
     @abstractmethod

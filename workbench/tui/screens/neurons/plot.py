@@ -26,8 +26,8 @@ def columns_of(counts: np.ndarray, edges: np.ndarray, columns: int) -> tuple[np.
 
     Bins keep their own scale (signed-log bins stay so): a column is some bins, or a bin some columns.
     """
-    held = np.flatnonzero(counts)
-    first, last = (int(held[0]), int(held[-1]) + 1) if held.size else (0, len(counts))
+    filled = np.flatnonzero(counts)
+    first, last = (int(filled[0]), int(filled[-1]) + 1) if filled.size else (0, len(counts))
     if last - first < columns:  # few bins: show their surroundings rather than stretching them
         first = max(0, min(first - (columns - (last - first)) // 2, len(counts) - columns))
         last = min(len(counts), first + columns)
@@ -71,14 +71,14 @@ def _axis(borders: np.ndarray, cells: int) -> str:
     if not finite.size:
         return ""
     line = [" "] * cells
-    taken = np.zeros(cells + 2, bool)
+    occupied = np.zeros(cells + 2, bool)
 
     def put(place: int, text: str) -> None:
         start = max(0, min(place - len(text) // 2, cells - len(text)))
-        if start < 0 or taken[start : start + len(text) + 1].any():
+        if start < 0 or occupied[start : start + len(text) + 1].any():
             return
         line[start : start + len(text)] = text
-        taken[start : start + len(text) + 1] = True
+        occupied[start : start + len(text) + 1] = True
 
     if borders[0] < 0 < borders[-1]:
         put(_place(borders, cells, 0.0), "0")

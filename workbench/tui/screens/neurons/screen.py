@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
@@ -15,14 +16,14 @@ from textual.widget import Widget
 from workbench.errors import UserError
 from workbench.text import count, safe
 from workbench.tui import keys
-from workbench.tui.screens.neurons import offer, wants
-from workbench.tui.screens.neurons.bench import Bench
+from workbench.tui.screens.neurons import input_requests, offer
 from workbench.tui.screens.neurons.browse import Browse
 from workbench.tui.screens.neurons.card_pane import CardPane
-from workbench.tui.screens.neurons.chooser import Chooser
-from workbench.tui.screens.neurons.parts import NeuronsPage
-from workbench.tui.screens.neurons.shelf import Shelf
-from workbench.tui.widgets.ask import Ask, Wanted
+from workbench.tui.screens.neurons.index_choice import IndexChoice
+from workbench.tui.screens.neurons.list_page import NeuronListPage
+from workbench.tui.screens.neurons.state import NeuronsState
+from workbench.tui.screens.neurons.status import nothing_passes, status_line
+from workbench.tui.widgets.ask import Ask, InputRequest
 from workbench.tui.widgets.frame import key_word
 from workbench.tui.widgets.line_list import LineList
 from workbench.tui.widgets.neuron_list import NeuronHeader, NeuronList
@@ -31,7 +32,7 @@ from workbench.tui.widgets.words import Words
 if TYPE_CHECKING:
     from workbench.tui.theme import Ink
 
-LOOK = 1.0
+INDEX_POLL = 1.0
 """seconds between two looks for a newer revision of the index"""
 _OPENING = frozenset({"filter", "sort", "scale", "pin_set", "write", "note", "choose_index"})
 _ON_A_NEURON = frozenset({"zero", "scale", "pin", "pin_set", "tails", "note", "export", "card", "mark", "scroll_card"})
@@ -40,7 +41,7 @@ SIDE_BY_SIDE = 100
 """cells from which list and card stand beside each other"""
 
 
-class Neurons(NeuronsPage):
+class Neurons(NeuronListPage):
     NAME = "Neurons"
     ABOUT = (
         "Every neuron of the model, with everything the index knows of the one under the cursor beside it. / filters "
@@ -77,11 +78,9 @@ class Neurons(NeuronsPage):
     def __init__(self) -> None:
         super().__init__()
         self.browse = Browse()
-        self.shelf = Shelf()
-        self.bench = Bench(self)
-        self._looking = False
-        self._goal = ""
-        """a neuron to go to as soon as there is an index"""
+        self.index_choice = IndexChoice()
+        self.state = NeuronsState(self)
+        self._checking = False
 
     # --- what is on it ---
 
@@ -92,24 +91,8 @@ class Neurons(NeuronsPage):
                 yield NeuronHeader()
                 yield NeuronList()
                 yield Words(id="empty")
-            yield CardPane(self.browse, self.bench, id="right")
+            yield CardPane(self.browse, self.state, id="right")
         yield Ask()
-
-    @property
-    def listing(self) -> NeuronList:
-        return self.query_one(NeuronList)
-
-    @property
-    def pane(self) -> CardPane:
-        return self.query_one(CardPane)
-
-    @property
-    def asking(self) -> Ask:
-        return self.query_one(Ask)
-
-    @property
-    def neuron(self) -> int | None:
-        return self.listing.neuron
 
     def details(self) -> str:
         index = self.browse.index
@@ -125,11 +108,11 @@ class Neurons(NeuronsPage):
         return self.pane.chooser if self.has_class("choosing") else self.listing
 
     def on_mount(self) -> None:
-        self.listing.jump_wanted = self._jump_wanted
-        self.listing.followed = lambda: self.pane.follow(self.neuron)
+        self.listing.on_jump = self._ask_address
+        self.listing.on_cursor_moved = lambda: self.pane.follow(self.neuron)
         self.listing.focus()
         self._arrange_panes()
-        self.set_interval(LOOK, self._look_again)
+        self.set_interval(INDEX_POLL, self._check_index)
 
     def on_resize(self) -> None:
         self._arrange_panes()
@@ -140,29 +123,29 @@ class Neurons(NeuronsPage):
     # --- the index ---
 
     def worker_changed(self) -> None:
-        self._look_again()
-        self.bench.worker_changed()
+        self._check_index()
+        self.state.worker_changed()
 
     def session_changed(self) -> None:
-        self.bench.session_changed()
+        self.state.session_changed()
 
     def session_swapped(self) -> None:
-        self.bench.session_swapped()
+        self.state.session_swapped()
 
-    def _look_again(self) -> None:
-        if not self._looking and self.is_attached and self.app.screen is self:
-            self._looking = True
-            self.run_worker(self._look(), group="index")
+    def _check_index(self) -> None:
+        if not self._checking and self.is_attached and self.app.screen is self:
+            self._checking = True
+            self.run_worker(self._open_newer_index(), group="index")
 
-    async def _look(self) -> None:
+    async def _open_newer_index(self) -> None:
         try:
-            fresh = await asyncio.to_thread(self.shelf.look, self.workbench.model_info)
+            newer_index = await asyncio.to_thread(self.index_choice.open_newer, self.workbench.model_info)
         finally:
-            self._looking = False
-        if fresh is not None:
+            self._checking = False
+        if newer_index is not None:
             neuron = self.neuron
-            self.browse.open(fresh)
-            self._show_list(neuron)
+            self.browse.open(newer_index)
+            self.show_list(neuron)
             if self._goal:
                 goal, self._goal = self._goal, ""
                 try:
@@ -170,13 +153,13 @@ class Neurons(NeuronsPage):
                 except UserError as error:
                     self.say(str(error), bad=True)
         elif self.browse.index is None:
-            if not self.shelf.problem:
-                self.bench.build_weights()
+            if not self.index_choice.problem:
+                self.state.build_weights()
             self._show_empty()
 
     def index_grew(self) -> None:
         """A step has written to an index."""
-        self._look_again()
+        self._check_index()
         if self.browse.index is None:
             self._show_empty()
         else:
@@ -184,18 +167,20 @@ class Neurons(NeuronsPage):
 
     def refill(self) -> None:
         """The list anew, from its top: after a ranking."""
-        self._show_list()
+        self.show_list()
         self.listing.move_to(0)
 
     def _show_empty(self) -> None:
         """There is no index to browse: why, what is being done about it, what can be."""
         self.add_class("nothing")
-        words, building = safe(self.shelf.problem or offer.NO_INDEX, newlines=True), self.bench.building()
-        more = f"\n\n{building}" if building else ""
-        self.query_one("#empty", Words).tell(lambda colors: Text.assemble((words, colors.plain), (more, colors.second)))
-        self.query_one("#status", Words).tell(lambda colors: Text())
+        words, building = safe(self.index_choice.problem or offer.NO_INDEX, newlines=True), self.state.building()
+        progress = f"\n\n{building}" if building else ""
+        self.query_one("#empty", Words).show(
+            lambda colors: Text.assemble((words, colors.plain), (progress, colors.second))
+        )
+        self.query_one("#status", Words).show(lambda colors: Text())
 
-    def _show_list(self, keep: int | None = None) -> None:
+    def show_list(self, keep: int | None = None) -> None:
         """The list anew: after another filter, order or revision."""
         self.say("")
         browse = self.browse
@@ -203,59 +188,24 @@ class Neurons(NeuronsPage):
         passing = len(browse.ids)
         self.set_class(not passing, "nothing")
         lines = self.listing
-        lines.marks, lines.pinned = browse.marks, self.bench.pinned()
+        lines.marks, lines.pinned = browse.marks, self.state.pinned()
         lines.names, lines.sorted_by, lines.descending = browse.names, browse.order_by, browse.descending
         lines.show(browse.index, browse.columns, browse.ids, keep)
         if not passing:
-            self.query_one("#empty", Words).tell(self._nothing_passes)
+            self.query_one("#empty", Words).show(partial(nothing_passes, browse))
         self._show_status()
         self.refresh_frame()
         self.pane.neuron = None
         self.pane.follow(self.neuron)
 
-    def _nothing_passes(self, colors: Ink) -> Text:
-        lines = Text(no_wrap=True).append("No neuron passes this filter.\n\n", colors.strong)
-        blame = self.browse.blame()
-        for at, term in enumerate(blame):
-            lines.append(f"  {safe(term.text)}", colors.plain)
-            lines.append(
-                f"   {count(term.alone)} pass it alone, {count(term.without)} pass all the others", colors.quiet
-            )
-            lines.append("  ← takes the most away\n" if not at and len(blame) > 1 else "\n", colors.second)
-        relaxed = self.browse.relaxed()
-        lines.append("\nR  ", colors.strong)
-        lines.append(f"browse {safe(relaxed)!r} instead" if relaxed else "browse all neurons instead", colors.plain)
-        lines.append("\n/  ", colors.strong)
-        return lines.append("change the filter", colors.plain)
-
     def _show_status(self) -> None:
-        self.query_one("#status", Words).tell(self._status)
+        self.query_one("#status", Words).show(self._status)
 
     def _status(self, colors: Ink) -> Text:
-        """The line under the top one: filter, how many of how many, order, marks."""
-        browse = self.browse
-        line = Text(no_wrap=True)
-        if browse.query.terms:
-            line.append("filter: ", colors.quiet)
-            line.append(safe(browse.query.text.strip()), colors.accent)
-            line.append("   ", colors.quiet)
-        line.append(browse.words(), colors.plain)
-        column = browse.columns.get(browse.order_by)
-        if column is not None:
-            ways = ("largest", "smallest") if column.kind not in ("category", "token") else ("z to a", "a to z")
-            way = ways[0] if browse.descending else ways[1]
-            line.append(f" · by {safe(column.title)}, {way} first", colors.quiet)
-        if browse.marks:
-            line.append(f" · {len(browse.marks)} marked", colors.second)
-        if browse.index is not None and not browse.index.has_data:
-            words = self.bench.building() or offer.WEIGHTS_ONLY
-            line.append(f" · {words}", colors.second)
-        elif self.shelf.problem:
-            line.append(f" · {safe(self.shelf.problem)}", colors.bad)
-        line.truncate(max(10, self.size.width - 2), overflow="ellipsis")
-        return line
+        building, problem = self.state.building(), self.index_choice.problem
+        return status_line(self.browse, building, problem, self.size.width, colors)
 
-    # --- keys: the list ---
+    # --- keys: which are offered ---
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys that open the line come before everything else, so that what is typed next is typed into it; and where
@@ -268,81 +218,17 @@ class Neurons(NeuronsPage):
 
     def keys_now(self) -> list[tuple[str, str]]:
         """Without an index its key comes first."""
-        found = super().keys_now()
+        shown_keys = super().keys_now()
         if self.browse.index is None or not self.browse.index.has_data:
-            key = next((key for key, one in self.active_bindings.items() if one.binding.id == "neurons.index"), "")
-            found[:0] = [(key_word(key), "index")] if key and not self.typing else []
-        return found
-
-    def action_filter(self) -> None:
-        if self.browse.index is not None:
-            self.asking.ask(wants.a_filter(self.browse, self.browse.index, self._filter))
-
-    def _filter(self, text: str) -> None:
-        neuron = self.neuron
-        self.browse.filter(text.strip())
-        self._show_list(neuron)
-
-    def action_relax(self) -> None:
-        if self.browse.index is not None and self.browse.query.terms:
-            self._filter(self.browse.relaxed())
-
-    def action_sort(self) -> None:
-        if self.browse.index is not None:
-            self.asking.ask(wants.an_order(self.browse, self._sort))
-
-    def _sort(self, column: str) -> None:
-        browse, neuron = self.browse, self.neuron
-        numeric = bool(column) and browse.columns[column].kind not in ("category", "token")
-        browse.sort(column, not browse.descending if column == browse.order_by else numeric)
-        self._show_list()
-        if not column and neuron is not None:
-            self.listing.go_to(neuron)
-
-    def action_reverse(self) -> None:
-        self.browse.sort(self.browse.order_by, not self.browse.descending)
-        self._show_list()
-
-    def _jump_wanted(self) -> None:
-        if self.browse.index is not None:
-            self.asking.ask(wants.an_address(self.browse.index, self._jump, self._jump_to_first))
-
-    def _jump_to_first(self) -> None:
-        self.asking.close()
-        self.listing.action_edge(-1)
-
-    def _jump(self, neuron: int) -> None:
-        if not self.listing.go_to(neuron):
-            self._filter("")
-            self.listing.go_to(neuron)
-            self.say(f"{self.browse.address(neuron)} does not pass the filter, so the filter was taken off")
-
-    def go_to(self, unit: str) -> None:
-        """The cursor to this neuron, from another screen. Raises UserError for what is no neuron here."""
-        if self.browse.index is None:
-            self._goal = unit  # once there is a list
-        else:
-            self._jump(wants.neuron_id(self.browse.index, unit))
+            key = next(
+                (key for key, active in self.active_bindings.items() if active.binding.id == "neurons.index"), ""
+            )
+            shown_keys[:0] = [(key_word(key), "index")] if key and not self.typing else []
+        return shown_keys
 
     @on(NeuronList.Marked)
     def _marked(self) -> None:
         self._show_status()
-
-    def action_columns(self) -> None:
-        if self.browse.index is None:
-            return
-        chooser = self.pane.chooser
-        chooser.room_for(self.listing.row.names if self.listing.row else [])
-        chooser.fill(self.browse.columns, self.browse.names, bool(self.browse.index.has_data))
-        self.add_class("choosing")
-        self.pane.add_class("choosing")
-        chooser.focus()
-
-    @on(Chooser.Chosen)
-    def _columns_chosen(self, event: Chooser.Chosen) -> None:
-        self.browse.choose(event.names)
-        self.listing.use_columns(self.browse.names, self.browse.order_by, self.browse.descending)
-        self.pane.chooser.room_for(self.listing.row.names if self.listing.row else [])
 
     # --- keys: the card ---
 
@@ -379,11 +265,11 @@ class Neurons(NeuronsPage):
 
     def action_compare(self) -> None:
         marks = sorted(self.browse.marks)
-        here = self.neuron
+        cursor_neuron = self.neuron
         if len(marks) == 2:
             pair = (marks[0], marks[1])
-        elif len(marks) == 1 and here is not None and here != marks[0]:
-            pair = (marks[0], here)
+        elif len(marks) == 1 and cursor_neuron is not None and cursor_neuron != marks[0]:
+            pair = (marks[0], cursor_neuron)
         else:
             self.say("two neurons are compared: mark both with Space, or mark one and stand on the other")
             return
@@ -420,50 +306,50 @@ class Neurons(NeuronsPage):
 
     def action_write(self) -> None:
         hint = "the text to show neurons on"
-        self.asking.ask(Wanted("your text", self.bench.use_text, self.bench.text, hint, anew=True))
+        self.asking.ask(InputRequest("your text", self.state.use_text, self.state.text, hint, select=True))
 
     def action_zero(self) -> None:
         if self.neuron is not None:
             self._show_card()
-            self.bench.edit(self.neuron, "=0")
+            self.state.edit(self.neuron, "=0")
 
     def action_scale(self) -> None:
         neuron = self.neuron
         if neuron is not None:
             address = self.browse.address(neuron)
-            self.asking.ask(wants.a_factor(address, lambda change: self.bench.edit(neuron, change)))
+            self.asking.ask(input_requests.factor_request(address, lambda change: self.state.edit(neuron, change)))
 
     def action_pin(self) -> None:
         if self.neuron is not None:
-            self.bench.pin([self.neuron], "")
+            self.state.pin([self.neuron], "")
 
     def action_pin_set(self) -> None:
         targets = self.targets()
         if not targets:
             return
         label = f"pin {len(targets)} marked to" if len(targets) > 1 else f"pin {self.browse.address(targets[0])} to"
-        done = lambda name: self.bench.pin(targets, name)  # noqa: E731
-        self.asking.ask(wants.a_set(label, self.bench.set_names(), done))
+        done = lambda name: self.state.pin(targets, name)  # noqa: E731
+        self.asking.ask(input_requests.set_request(label, self.state.set_names(), done))
 
     def action_basket(self) -> None:
         self.workbench.show("basket")
 
     def action_unusual(self) -> None:
-        self.bench.unusual()
+        self.state.unusual()
 
     def action_note(self) -> None:
         if self.neuron is not None:
             address = self.browse.address(self.neuron)
-            self.asking.ask(Wanted(f"note on {address}", lambda text: self.bench.note(address, text.strip())))
+            self.asking.ask(InputRequest(f"note on {address}", lambda text: self.state.note(address, text.strip())))
 
     def action_export(self) -> None:
         if self.neuron is not None:
-            self.bench.export(self.pane.read_card(self.neuron))
+            self.state.export(self.pane.read_card(self.neuron))
 
     def action_choose_index(self) -> None:
-        self.bench.choose_index()
+        self.state.choose_index()
 
     @on(LineList.Opened)
     def _opened(self, event: LineList.Opened) -> None:
         if isinstance(event.source, NeuronList) and self.neuron is not None:
-            self.bench.open_elsewhere(self.neuron)
+            self.state.open_elsewhere(self.neuron)

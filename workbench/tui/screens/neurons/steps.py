@@ -32,13 +32,15 @@ def ranking_column(views: Mapping[str, AnyView], index: NeuronIndex) -> IndexCol
     return IndexColumn(name=UNUSUAL, title=UNUSUAL, help=view.y_label, kind="number", values=values)
 
 
-def index_choices(there: Sequence[IndexInfo], offered: Sequence[Offer]) -> list[Completion]:
+def index_choices(available: Sequence[IndexInfo], offers: Sequence[Offer]) -> list[Completion]:
     """Indexes to browse, then ones to build."""
-    found = []
-    for info in there:
-        what = f"{count(info.tokens)} tokens, {count(info.documents)} documents" if info.kind == "data" else "weights"
-        state = info.problem or ("" if info.complete or info.kind != "data" else "unfinished, ")
-        found.append(
-            Completion(info.path, f"browse {info.corpus or 'weights alone'}", f"{state}{what}, {size(info.bytes)}")
+    choices = []
+    for info in available:
+        contents = (
+            f"{count(info.tokens)} tokens, {count(info.documents)} documents" if info.kind == "data" else "weights"
         )
-    return [*found, *(Completion(offer.label, f"build {offer.label}", offer.help) for offer in offered)]
+        state = info.problem or ("" if info.complete or info.kind != "data" else "unfinished, ")
+        choices.append(
+            Completion(info.path, f"browse {info.corpus or 'weights alone'}", f"{state}{contents}, {size(info.bytes)}")
+        )
+    return [*choices, *(Completion(offer.label, f"build {offer.label}", offer.help) for offer in offers)]

@@ -35,7 +35,7 @@ class OnText(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What an edit of the neuron did, as far as it is known."""
+    """What is known so far of the effect of an edit of the neuron."""
 
     edit: str
     status: str
@@ -120,9 +120,9 @@ def _strip(on_text: OnText, cells: int, colors: Ink, label: str) -> list[Text]:
     for at, token in enumerate(on_text.tokens):
         word = running(token)
         if at in fires:
-            bare = word.strip() or word
-            lead = " " if word.startswith(" ") and bare != word else ""
-            pieces.append((at, f"{lead}[{bare}]"))
+            stripped = word.strip() or word
+            space = " " if word.startswith(" ") and stripped != word else ""
+            pieces.append((at, f"{space}[{stripped}]"))
         else:
             pieces.append((at, word))
     first = 0

@@ -25,15 +25,15 @@ class Command(NamedTuple):
 
 def commands(app: Context, page: Page) -> list[Command]:
     """`page` is the screen that the palette was called from."""
-    found: list[Command] = []
+    entries: list[Command] = []
     if app.link is not None:
-        found += _questions(app)
-        found += [
+        entries += _questions(app)
+        entries += [
             Command("home", "questions and sessions", "Esc", lambda: app.show("home")),
             Command("prompt", "one text, one experiment", "", lambda: app.show("prompt")),
             Command("run", "experiments without a prompt: index, neuron, find-neuron", "", lambda: app.show("run")),
         ]
-    found += [
+    entries += [
         Command("timeline", "the steps of this session", "t", lambda: app.show("timeline")),
         Command("neurons", "all of them, with a card for the one under the cursor", "n", lambda: app.show("neurons")),
         Command("why", "the units that make an answer, against chance", "W", lambda: app.show("why")),
@@ -44,7 +44,7 @@ def commands(app: Context, page: Page) -> list[Command]:
         Command("copy the view", "the terminal's clipboard and a file", "y", lambda: copy_view(page)),
     ]
     if app.link is not None:
-        found += [
+        entries += [
             Command("new session", "what is asked next begins a new file", "", app.new_session),
             Command("rename the session", "its title; the file stays where it is", "", partial(_rename, app)),
             Command("cancel", "what runs in this session", "Ctrl+C", app.action_cancel),
@@ -52,9 +52,9 @@ def commands(app: Context, page: Page) -> list[Command]:
         ]
     for name in ("dark", "light", "ansi"):
         about = "until you leave; the settings file keeps it"
-        found.append(Command(f"theme {name}", about, "", partial(app.use_setting, name)))
-    found.append(Command("quit", "the worker goes on with what it has to do", "q", app.action_quit))
-    return found
+        entries.append(Command(f"theme {name}", about, "", partial(app.use_setting, name)))
+    entries.append(Command("quit", "the worker goes on with what it has to do", "q", app.action_quit))
+    return entries
 
 
 async def _rename(app: Context) -> None:
@@ -66,7 +66,7 @@ async def _rename(app: Context) -> None:
 
 def _questions(app: Context) -> list[Command]:
     values: dict[str, str] = app.page("home").values
-    found = []
+    entries = []
     for question in QUESTIONS.values():
 
         def ask(question: Any = question) -> None:
@@ -75,5 +75,5 @@ def _questions(app: Context) -> list[Command]:
             except UserError as error:
                 app.page_now.say(str(error), bad=True)
 
-        found.append(Command(question.filled(values), question.about, "", ask))
-    return found
+        entries.append(Command(question.filled(values), question.about, "", ask))
+    return entries

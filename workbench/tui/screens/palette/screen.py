@@ -32,7 +32,7 @@ class CommandList(LineList):
 
     def line(self, index: int, cells: int) -> Text:
         colors, command = ink(self.app), self.commands[index]
-        longest = max(width(safe(one.words)) for one in self.commands)
+        longest = max(width(safe(other.words)) for other in self.commands)
         words_cells = max(20, min(longest, cells - 34))
         text = Text.assemble((fit(safe(command.words), words_cells), colors.plain))
         text.append("   " + fit(command.about, max(0, cells - words_cells - 12)), colors.quiet)
@@ -52,13 +52,13 @@ class Palette(Page):
 
     def __init__(self) -> None:
         super().__init__()
-        self._from: Page = self
+        self._caller: Page = self
         self._all: list[Command] = []
 
     def body(self) -> ComposeResult:
         with Horizontal(id="row"):
             yield Field(id="words", placeholder="words of a question or a command")
-            yield Static("", id="found")
+            yield Static("", id="matches")
         yield CommandList()
 
     @property
@@ -68,17 +68,17 @@ class Palette(Page):
     def rest(self) -> Widget:
         return self.lines
 
-    def come_from(self, page: Page) -> None:
-        self._from = page
+    def set_caller(self, page: Page) -> None:
+        self._caller = page
         if self.is_mounted:
             self._fill()
 
     def on_mount(self) -> None:
-        self.query_one("#words", Field).followed = self._narrow
+        self.query_one("#words", Field).on_text_change = self._narrow
         self._fill()
 
     def _fill(self) -> None:
-        self._all = commands(self.workbench, self._from)
+        self._all = commands(self.workbench, self._caller)
         field = self.query_one("#words", Field)
         field.value = ""
         field.focus()
@@ -88,13 +88,13 @@ class Palette(Page):
         words = re.findall(r"\w[\w-]*", self.query_one("#words", Field).value.lower())
 
         def fits(command: Command) -> bool:
-            known = re.findall(r"\w[\w-]*", f"{command.words} {command.about}".lower())
-            return all(any(own.startswith(word) for own in known) for word in words)
+            command_words = re.findall(r"\w[\w-]*", f"{command.words} {command.about}".lower())
+            return all(any(command_word.startswith(word) for command_word in command_words) for word in words)
 
         self.lines.commands = [command for command in self._all if fits(command)]
         self.lines.set_count(len(self.lines.commands), 0)
-        found = f"{self.lines.count} of {len(self._all)}" if words else ""
-        self.query_one("#found", Static).update(Text(found), layout=False)
+        matches = f"{self.lines.count} of {len(self._all)}" if words else ""
+        self.query_one("#matches", Static).update(Text(matches), layout=False)
 
     def action_move(self, by: int) -> None:
         self.lines.action_move(by)

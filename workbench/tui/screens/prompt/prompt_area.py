@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.widgets import TextArea
 
 from workbench.tui import keys
-from workbench.tui.widgets.field import own_key, pictured
+from workbench.tui.widgets.field import pictured, run_own_binding
 
 
 class PromptArea(TextArea, inherit_bindings=False):
@@ -31,17 +31,21 @@ class PromptArea(TextArea, inherit_bindings=False):
     # Textual's own for text, without those of a scrolling container, since the text is wrapped, and without F6 and F7,
     # which lead to other screens from anywhere.
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(one for one in TextArea.BINDINGS if not isinstance(one, Binding) or one.key not in ("f6", "f7")),
+        *(
+            binding
+            for binding in TextArea.BINDINGS
+            if not isinstance(binding, Binding) or binding.key not in ("f6", "f7")
+        ),
         *keys.WRITE,
     ]
 
     class Submitted(Message):
         """Enter was pressed, by hand."""
 
-    def __init__(self, **given: Any) -> None:
+    def __init__(self, **options: Any) -> None:
         super().__init__(
             soft_wrap=True, tab_behavior="focus", show_line_numbers=False, compact=True, highlight_cursor_line=False,
-            placeholder="the text the model reads", **given,
+            placeholder="the text the model reads", **options,
         )  # fmt: skip
         self.cursor_blink = False
 
@@ -55,7 +59,7 @@ class PromptArea(TextArea, inherit_bindings=False):
             self.move_cursor(self.document.end)
 
     async def _on_key(self, event: Key) -> None:
-        await own_key(self, event)  # Enter among them: TextArea would break the line
+        await run_own_binding(self, event)  # Enter among them: TextArea would break the line
 
     async def _on_paste(self, event: Paste) -> None:
         event.prevent_default()

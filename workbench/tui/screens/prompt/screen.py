@@ -13,7 +13,7 @@ from textual.widgets import TextArea
 from workbench.params import PROMPT, TEMPLATE, Field
 from workbench.text import safe
 from workbench.tui import keys
-from workbench.tui.screens.prompt.look import Look
+from workbench.tui.screens.prompt.lens_preview import LensPreview
 from workbench.tui.screens.prompt.prompt_area import PromptArea
 from workbench.tui.screens.prompt.token_line import TokenLine
 from workbench.tui.screens.run.runner import Runner
@@ -49,7 +49,7 @@ class Prompt(Runner):
         self.chat = False
         self._base: tuple[str, int] | None = None
         """the prompt that is being investigated, and the step that began with it: variations hang there"""
-        self._look = Look(self)
+        self._lens_preview = LensPreview(self)
 
     def above(self) -> Iterable[Widget]:
         return (PromptArea(id="prompt"), TokenLine())
@@ -61,27 +61,27 @@ class Prompt(Runner):
     def details(self) -> str:
         words = [f" · chat template {'on' if self.chat else 'off'}"]
         snapshot = self.result.snapshot if self.is_mounted else None
-        if snapshot is not None and (found := tokenization(snapshot)):
-            words.append(found)
+        if snapshot is not None and (tokenized := tokenization(snapshot)):
+            words.append(tokenized)
         return " · ".join(words)
 
     # --- the text and the template are the screen's own ---
 
-    def in_form(self, own: Sequence[Field]) -> list[Field]:
-        text = _text_field(own)
-        return [field for field in own if field is not text and field.kind is not TEMPLATE]
+    def in_form(self, fields: Sequence[Field]) -> list[Field]:
+        text = _text_field(fields)
+        return [field for field in fields if field is not text and field.kind is not TEMPLATE]
 
-    def own_values(self, own: Sequence[Field], prompt_set: bool) -> dict[str, Any]:
-        values: dict[str, Any] = {field.name: self.chat for field in own if field.kind is TEMPLATE}
+    def screen_values(self, fields: Sequence[Field], prompt_set: bool) -> dict[str, Any]:
+        values: dict[str, Any] = {field.name: self.chat for field in fields if field.kind is TEMPLATE}
         if not prompt_set:
-            values[_text_field(own).name] = self.area.text
+            values[_text_field(fields).name] = self.area.text
         return values
 
-    def take_values(self, own: Sequence[Field], params: dict[str, Any]) -> None:
-        prompt = params.pop(_text_field(own).name, "")
+    def take_screen_values(self, fields: Sequence[Field], params: dict[str, Any]) -> None:
+        prompt = params.pop(_text_field(fields).name, "")
         self.area.set_text(prompt if isinstance(prompt, str) else "")
         self.chat = False
-        for field in own:
+        for field in fields:
             if field.kind is TEMPLATE:
                 self.chat = bool(params.pop(field.name, False))
         self._follow()
@@ -130,17 +130,17 @@ class Prompt(Runner):
 
     @on(TextArea.Changed)
     def _follow(self) -> None:
-        """The line of tokens is of what is written."""
+        """Updates the line of tokens to the text."""
         if self.is_mounted:
             self.query_one(TokenLine).follow("" if self.has_class("low") else self.area.text, self.chat)
 
     def shown(self, event: ResultPane.Shown) -> None:
-        self._look.after(event.snapshot)
+        self._lens_preview.after(event.snapshot)
 
 
-def _text_field(own: Sequence[Field]) -> Field:
+def _text_field(fields: Sequence[Field]) -> Field:
     """The parameter that the large field is for: the first prompt."""
-    return next(field for field in own if field.kind is PROMPT)
+    return next(field for field in fields if field.kind is PROMPT)
 
 
 def tokenization(snapshot: Snapshot) -> str:

@@ -28,9 +28,9 @@ LONGEST = 200_000
 class Split(NamedTuple):
     """A text as tokens."""
 
-    said: str
+    summary: str
     """`5 tokens, no BOS`"""
-    own: tuple[str, ...]
+    tokens: tuple[str, ...]
     """the text's own tokens, without BOS and template"""
 
 
@@ -41,9 +41,9 @@ class TokenLine(Widget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._wanted: tuple[str, bool] | None = None
-        """text and chat; None while there is nothing to ask, or nobody"""
-        self._asked: tuple[str, bool] | None = None
+        self._current: tuple[str, bool] | None = None
+        """text and chat template; None while there is no text or no worker"""
+        self._requested: tuple[str, bool] | None = None
         self._timer: Timer | None = None
         self._split: Split | None = None
 
@@ -51,21 +51,21 @@ class TokenLine(Widget):
         """This is the text now. Cheap, and to be called whenever it or the worker may have changed."""
         app: Context = self.app  # type: ignore[assignment]
         if not (text and len(text) <= LONGEST and app.link and app.link.connected and ready(app.link)):
-            self._wanted = self._asked = None
+            self._current = self._requested = None
             self._show(None)
             return
-        if self._wanted == (text, chat):
+        if self._current == (text, chat):
             return
-        self._wanted = (text, chat)
+        self._current = (text, chat)
         if self._timer:
             self._timer.stop()
         self._timer = self.set_timer(PAUSE, self._ask)
 
     def _ask(self) -> None:
         self._timer = None
-        if self._wanted is not None and self._wanted != self._asked:
-            self._asked = self._wanted
-            self.run_worker(self._peek(*self._wanted), group=SLOT, exclusive=True)
+        if self._current is not None and self._current != self._requested:
+            self._requested = self._current
+            self.run_worker(self._peek(*self._current), group=SLOT, exclusive=True)
 
     async def _peek(self, text: str, chat: bool) -> None:
         from workbench.worker.protocol import Peek
@@ -79,7 +79,7 @@ class TokenLine(Widget):
         else:
             if answer.replaced:
                 return
-        if self._wanted is not None:
+        if self._current is not None:
             self._show(split)
 
     def _show(self, split: Split | None) -> None:
@@ -91,9 +91,11 @@ class TokenLine(Widget):
         if self._split is None:
             return Text("")
         cells = self.size.width
-        own = "·".join(show_token(token)[1:-1] for token in self._split.own[-cells:])
-        said = shorten(self._split.said, cells - min(width(own), cells // 2) - 3)
-        return Text(f"{said}   {shorten_left(own, cells - width(said) - 3)}", ink(self.app).quiet, no_wrap=True)
+        tokens = "·".join(show_token(token)[1:-1] for token in self._split.tokens[-cells:])
+        summary = shorten(self._split.summary, cells - min(width(tokens), cells // 2) - 3)
+        return Text(
+            f"{summary}   {shorten_left(tokens, cells - width(summary) - 3)}", ink(self.app).quiet, no_wrap=True
+        )
 
 
 def _split(answer: PeekAnswer) -> Split | None:
@@ -105,5 +107,5 @@ def _split(answer: PeekAnswer) -> Split | None:
     if table is None:
         return None
     rows = table.records()
-    own = tuple(str(row.get(TokenIds.TOKEN)) for row in rows if row.get(TokenIds.ORIGIN) == TokenIds.TEXT)
-    return Split(safe(table.tokenization), own)
+    tokens = tuple(str(row.get(TokenIds.TOKEN)) for row in rows if row.get(TokenIds.ORIGIN) == TokenIds.TEXT)
+    return Split(safe(table.tokenization), tokens)

@@ -13,7 +13,7 @@ from textual.widgets import Input, Static
 
 from workbench.params import PROMPT_SET
 from workbench.text import safe
-from workbench.tui.suggest import unit_goes_on
+from workbench.tui.suggest import unit_suggester
 from workbench.tui.widgets.choice import Choice
 from workbench.tui.widgets.field import Field as TextField
 
@@ -64,8 +64,8 @@ def _input(field: Field, value: str, page: Page) -> Choice | TextField:
         return Choice(("off", "on"), value or field.kind.write(field.default))
     if field.choices:
         return Choice(field.choices, value or field.kind.write(field.default))
-    goes_on = unit_goes_on(page) if field.kind.units else None
-    return TextField(value, goes_on=goes_on, placeholder=_placeholder(field))
+    suggest = unit_suggester(page) if field.kind.units else None
+    return TextField(value, suggest=suggest, placeholder=_placeholder(field))
 
 
 class Form(ItemGrid):
@@ -79,10 +79,10 @@ class Form(ItemGrid):
     class Submitted(Message):
         """Enter in one of the fields."""
 
-    def __init__(self, most: int) -> None:
-        """`most` fields are shown at once, the others under "more"."""
+    def __init__(self, shown_at_first: int) -> None:
+        """`shown_at_first` fields are shown at once, the others under "more"."""
         super().__init__(min_column_width=34, stretch_height=False)
-        self._most = most
+        self._shown_at_first = shown_at_first
         self.more = False
         self._fields: list[Field] = []
 
@@ -92,8 +92,8 @@ class Form(ItemGrid):
         self._fields = fields
         page: Page = self.screen  # type: ignore[assignment]
         shown = [field for field in fields if self.more or not self._hidden(field)]
-        given = {field.name: field.kind.write(values[field.name]) for field in fields if field.name in values}
-        filled = {**typed, **given}
+        new_values = {field.name: field.kind.write(values[field.name]) for field in fields if field.name in values}
+        filled = {**typed, **new_values}
         with self.app.batch_update():
             await self.remove_children()
             await self.mount_all(FormField(field, filled.get(field.name, ""), page) for field in shown)
@@ -101,7 +101,7 @@ class Form(ItemGrid):
 
     def _hidden(self, field: Field) -> bool:
         first = [field for field in self._fields if not field.more and field.kind is not PROMPT_SET]
-        return field not in first[: self._most]
+        return field not in first[: self._shown_at_first]
 
     @property
     def has_more(self) -> bool:
@@ -114,9 +114,9 @@ class Form(ItemGrid):
     def values(self) -> dict[str, str]:
         """What was typed, by parameter; what was left alone is not in it."""
         return {
-            each.field.name: each.value
-            for each in self.fields
-            if each.value and each.value != each.field.kind.write(each.field.default)
+            field.field.name: field.value
+            for field in self.fields
+            if field.value and field.value != field.field.kind.write(field.field.default)
         }
 
     def enter(self) -> None:

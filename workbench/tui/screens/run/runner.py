@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,11 +14,22 @@ from textual.widget import Widget
 from textual.worker import Worker
 
 from workbench.errors import UserError
-from workbench.params import PROMPT_SET, TEXT, WHOLE_NUMBER, Field
-from workbench.text import number, safe, shorten
+from workbench.params import PROMPT_SET, Field
+from workbench.text import safe, shorten
 from workbench.tui.page import Page
 from workbench.tui.pages import page_of
 from workbench.tui.screens.run.form import Form
+from workbench.tui.screens.run.parameters import (
+    EXPECT,
+    SEED,
+    checked_params,
+    cost_of,
+    experiments_of,
+    fields_of,
+    invitation,
+    read_prompt_sets,
+    read_seed,
+)
 from workbench.tui.widgets.choice import Choice
 from workbench.tui.widgets.frame import Rule
 from workbench.tui.widgets.result import ResultPane
@@ -27,19 +37,9 @@ from workbench.tui.widgets.words import marked
 from workbench.tui.worker_words import ready, stage, trouble
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from workbench.experiment import Experiment
     from workbench.report import NextStep
     from workbench.session.records import StepRecord
-    from workbench.tui.theme import Ink
-
-EXPECT = Field(
-    name="expect", kind=TEXT, default="", example="Paris, clearly",
-    help="what you expect, written before the result: the timeline shows both",
-)  # fmt: skip
-SEED = Field(name="seed", kind=WHOLE_NUMBER, default=0, help="for what is random: sampling, controls", more=True)
-"""what every run takes beside the experiment's own parameters"""
 
 
 class Runner(Page):
@@ -62,9 +62,9 @@ class Runner(Page):
         self.experiment = self.FIRST
         self._about = ""
         """what the shown result was asked about"""
-        self._forked: int | None = None
-        """the step whose parameters were taken over: the next run is its branch"""
-        self._given: dict[str, Any] = {}
+        self._forked_from: int | None = None
+        """the step whose parameters are in the form: the next run is its branch"""
+        self._form_values: dict[str, Any] = {}
         """values for the form, until it is built"""
         self._pending: Worker[None] | None = None
         self._ready = asyncio.Event()
@@ -82,24 +82,24 @@ class Runner(Page):
         """What stands above the experiments."""
         return ()
 
-    def in_form(self, own: Sequence[Field]) -> list[Field]:
-        """Of an experiment's `own` parameters those that the form asks for; the others the screen asks for itself."""
-        return list(own)
+    def in_form(self, fields: Sequence[Field]) -> list[Field]:
+        """Those of an experiment's parameters that the form asks for; the screen itself asks for the others."""
+        return list(fields)
 
-    def own_values(self, own: Sequence[Field], prompt_set: bool) -> dict[str, Any]:
-        """Values of the parameters that the screen asks for itself; `prompt_set`: a set of prompts is given too."""
+    def screen_values(self, fields: Sequence[Field], prompt_set: bool) -> dict[str, Any]:
+        """Values of the parameters that the screen itself asks for. `prompt_set`: there is a set of prompts too."""
         return {}
 
-    def take_values(self, own: Sequence[Field], params: dict[str, Any]) -> None:
-        """Shows, and takes out of `params`, what the screen asks for itself."""
+    def take_screen_values(self, fields: Sequence[Field], params: dict[str, Any]) -> None:
+        """Shows the values that the screen itself asks for, and removes them from `params`."""
 
     def parent_of_run(self) -> int | None:
-        """The step that what is run now hangs under."""
-        return self._forked
+        """The parent of the step that is run next."""
+        return self._forked_from
 
     def submitted(self, step: int) -> None:
-        """What was asked is step `step` of the session now."""
-        self._forked = None
+        """Called when the worker has made step `step` of a run."""
+        self._forked_from = None
 
     # --- what it says ---
 
@@ -120,28 +120,33 @@ class Runner(Page):
     async def on_mount(self) -> None:
         await self._build()
         self._ready.set()
-        self._say_rule()
+        self._update_rule()
 
     async def _build(self) -> None:
-        """The form of the experiment, filled with what was given."""
-        shown = await asyncio.to_thread(_experiments_of, self.SCREEN)
+        """The form of the experiment, filled with `_form_values`."""
+        shown = await asyncio.to_thread(experiments_of, self.SCREEN)
         choice = self.query_one("#experiments", Choice)
         choice.words = list(shown)
         choice.value = self.experiment if self.experiment in shown else choice.words[0]
         self.experiment = choice.value
         choice.refresh(layout=True)
-        given, self._given = self._given, {}
-        await self.form.show(self._form_fields(shown[choice.value]), given)
+        values, self._form_values = self._form_values, {}
+        await self.form.show(self._form_fields(shown[choice.value]), values)
         if self.result.step is None and not self._pending:
-            self.result.say(partial(_invitation, shown[choice.value]))
-        self._say_rule()
+            self.result.show_message(partial(invitation, shown[choice.value]))
+        self._update_rule()
 
     def _form_fields(self, experiment: Experiment) -> list[Field]:
         """The experiment's own, then what every run takes."""
         from workbench.params import fields
 
-        own = self.in_form(fields(experiment.params))
-        return [*(field for field in own if not field.more), EXPECT, *(field for field in own if field.more), SEED]
+        form_fields = self.in_form(fields(experiment.params))
+        return [
+            *(field for field in form_fields if not field.more),
+            EXPECT,
+            *(field for field in form_fields if field.more),
+            SEED,
+        ]
 
     def on_resize(self) -> None:
         self.set_class(self.size.height >= 30, "tall")
@@ -157,15 +162,15 @@ class Runner(Page):
             self.result.reread()
 
     def session_swapped(self) -> None:
-        self._forked = None
+        self._forked_from = None
         if self.is_mounted:
             self.result.show(None)
 
     def on_descendant_focus(self) -> None:
         super().on_descendant_focus()
-        self._say_rule()
+        self._update_rule()
 
-    def _say_rule(self) -> None:
+    def _update_rule(self) -> None:
         self.query_one("#form-rule", Rule).update(self.form.help_of(self.focused) or self._rule_words())
 
     def _rule_words(self) -> str:
@@ -179,19 +184,9 @@ class Runner(Page):
         info = self.workbench.model_info
         if info is None or not self._ready.is_set():
             return ""
-        from workbench.cost import cost_line
-        from workbench.experiments import experiment
-        from workbench.params import read_params
-
-        own = _fields_of(self.experiment)
         typed = {name: text for name, text in self.form.values().items() if name not in (EXPECT.name, SEED.name)}
-        if any(typed.get(field.name) for field in own if field.kind is PROMPT_SET):
-            return ""  # its file is read when it is run
-        try:
-            params = read_params(experiment(self.experiment).params, {**self.own_values(own, False), **typed})
-        except UserError:
-            return ""
-        return cost_line(self.experiment, params, info)
+        screen_values = self.screen_values(fields_of(self.experiment), False)
+        return cost_of(self.experiment, typed, screen_values, info)
 
     # --- its keys ---
 
@@ -214,7 +209,7 @@ class Runner(Page):
     async def _turned(self, event: Choice.Changed) -> None:
         event.stop()
         self.experiment = event.value
-        self._forked = None
+        self._forked_from = None
         self.result.show(None)
         await self._build()
         self.refresh_frame()
@@ -227,7 +222,7 @@ class Runner(Page):
 
     def ask(self, step: NextStep, parent: int | None) -> None:
         """This experiment with these parameters, at once."""
-        self.run_worker(self._take(step, parent, True), group="take", exclusive=True)
+        self.run_worker(self._load(step, parent, True), group="take", exclusive=True)
 
     def fill(self, record: StepRecord) -> None:
         """The fields as they were in this step; what is run next is forked from it."""
@@ -240,63 +235,63 @@ class Runner(Page):
             self.workbench.edits.use(from_builtins(record.edits, as_type=list[Edit]))
         except ValueError:
             self.say(f"the edits of step {record.id} can't be taken over: they came from a notebook", bad=True)
-        self._given = {SEED.name: record.seed} if record.seed else {}
-        self.run_worker(self._take(step, record.id, False), group="take", exclusive=True)
+        self._form_values = {SEED.name: record.seed} if record.seed else {}
+        self.run_worker(self._load(step, record.id, False), group="take", exclusive=True)
 
-    async def _take(self, step: NextStep, parent: int | None, run: bool) -> None:
+    async def _load(self, step: NextStep, parent: int | None, run: bool) -> None:
         await self._ready.wait()
         if run:
-            self.result.focus()  # a key that comes now is none of the question's text
+            self.result.focus()  # a key pressed from now on is not part of the question's text
         params = dict(step.params)
         self.experiment = step.experiment
         self.form.clear()
         try:
-            self.take_values(await asyncio.to_thread(_fields_of, step.experiment), params)
-            self._given = {**self._given, **params}
+            self.take_screen_values(await asyncio.to_thread(fields_of, step.experiment), params)
+            self._form_values = {**self._form_values, **params}
             if step.edits is not None:
                 from workbench.edits import parse_edits
 
                 self.workbench.edits.use(parse_edits(step.edits, self.workbench.model_info))
             await self._build()
         except UserError as error:
-            self.result.say(partial(marked, str(error)))
+            self.result.show_message(partial(marked, str(error)))
             return
         self.refresh_frame()
         if run:
             self._submit(parent, params)
         else:
-            self._forked = parent
+            self._forked_from = parent
             self.filled(parent)
             self.say(f"as in step {parent}: change what you like, Enter runs it as a branch of that step")
             self.action_write()
 
     def filled(self, step: int | None) -> None:
-        """The fields are those of the step that is forked."""
+        """Called when the fields hold the parameters of step `step`, which is forked."""
 
     def action_run(self) -> None:
         self._submit(None, {})
 
-    def _submit(self, parent: int | None, given: dict[str, Any]) -> None:
-        """`given` are values that no field can hold: the rows of a set of prompts."""
+    def _submit(self, parent: int | None, row_values: dict[str, Any]) -> None:
+        """`row_values` are values that no field can hold: the rows of a set of prompts."""
         if self._pending:
             self._pending.cancel()
         self.say("")
-        self._pending = self.run_worker(self._send(parent, given), group="send", exclusive=True)
+        self._pending = self.run_worker(self._send(parent, row_values), group="send", exclusive=True)
 
-    async def _send(self, parent: int | None, given: dict[str, Any]) -> None:
+    async def _send(self, parent: int | None, row_values: dict[str, Any]) -> None:
         workbench = self.workbench
         try:
             typed: dict[str, Any] = dict(self.form.values())
-            expected, seed = typed.pop(EXPECT.name, ""), _seed(typed.pop(SEED.name, "0"))
-            own = await asyncio.to_thread(_fields_of, self.experiment)
-            sets = [field.name for field in own if field.kind is PROMPT_SET]
+            expected, seed = typed.pop(EXPECT.name, ""), read_seed(typed.pop(SEED.name, "0"))
+            fields = await asyncio.to_thread(fields_of, self.experiment)
+            sets = [field.name for field in fields if field.kind is PROMPT_SET]
             names: dict[str, str] = {}
             if any(map(typed.get, sets)):
                 session = workbench.session_path()
-                typed, names = await asyncio.to_thread(_with_sets, self.experiment, typed, session)
-            rows = {name: given[name] for name in sets if given.get(name)}
-            values = self.own_values(own, bool(rows) or any(map(typed.get, sets)))
-            params, self._about = await asyncio.to_thread(_checked, self.experiment, {**values, **typed, **rows})
+                typed, names = await asyncio.to_thread(read_prompt_sets, self.experiment, typed, session)
+            rows = {name: row_values[name] for name in sets if row_values.get(name)}
+            values = self.screen_values(fields, bool(rows) or any(map(typed.get, sets)))
+            params, self._about = await asyncio.to_thread(checked_params, self.experiment, {**values, **typed, **rows})
             self._say_pending()
             self.result.focus()
             step = await workbench.submit(
@@ -310,7 +305,7 @@ class Runner(Page):
             )
         except UserError as error:
             self._pending = None
-            self.result.say(partial(marked, str(error)))
+            self.result.show_message(partial(marked, str(error)))
             return
         finally:
             self._pending = None
@@ -330,14 +325,14 @@ class Runner(Page):
         elif link and not ready(link):
             words = f"queued: {stage(link)} · Ctrl+C takes it back"
         about = f" '{shorten(safe(self._about), 60)}'" if self._about else ""
-        what = f"{self.experiment}{about}\n"
-        self.result.say(lambda colors: Text.assemble((what, colors.strong), (words, colors.second)))
+        title = f"{self.experiment}{about}\n"
+        self.result.show_message(lambda colors: Text.assemble((title, colors.strong), (words, colors.second)))
 
-    def cancel_own(self) -> bool:
+    def cancel_page_work(self) -> bool:
         if self._pending:
             self._pending.cancel()
             self._pending = None
-            self.result.say(lambda colors: Text("taken back before it was asked", colors.second))
+            self.result.show_message(lambda colors: Text("taken back before it was asked", colors.second))
             return True
         snapshot = self.result.snapshot
         if snapshot is not None and not snapshot.finished:
@@ -359,54 +354,3 @@ class Runner(Page):
 
     def shown(self, event: ResultPane.Shown) -> None:
         """The pane shows something newer."""
-
-
-def _invitation(experiment: Experiment, colors: Ink) -> Text:
-    text = Text.assemble(
-        (f"Enter runs {experiment.name}", colors.strong),
-        (f": {experiment.summary[:1].lower()}{experiment.summary[1:]}.", colors.plain),
-    )
-    rest = experiment.help.partition("\n")[2].strip()
-    if rest:
-        text.append("\n\n" + re.sub(r"(?<!\n)\n(?!\n)", " ", rest), colors.quiet)
-    return text
-
-
-def _experiments_of(page: str) -> dict[str, Experiment]:
-    """The experiments that can be run from this screen."""
-    from workbench.experiments import experiments
-    from workbench.tui.pages import runs_on
-
-    return {name: each for name, each in experiments().items() if runs_on(each) == page}
-
-
-def _fields_of(name: str) -> tuple[Field, ...]:
-    from workbench.experiments import experiment
-    from workbench.params import fields
-
-    return fields(experiment(name).params)
-
-
-def _checked(name: str, values: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """Parameters as plain data, and what they are about. Raises UserError naming the field."""
-    from workbench.experiments import experiment
-    from workbench.params import label_of, params_builtins, read_params
-
-    params = experiment(name).params
-    checked = params_builtins(read_params(params, values))
-    return checked, label_of(params, checked)
-
-
-def _with_sets(name: str, typed: dict[str, Any], session: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """What was typed with the rows of prompt sets, and their names. Raises UserError."""
-    from workbench.experiments import experiment
-    from workbench.session.typed_sets import read_sets
-
-    return read_sets(experiment(name).params, typed, session)
-
-
-def _seed(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise UserError(f"seed: a whole number is expected, such as {number(1)}, not {text!r}") from None

@@ -47,7 +47,7 @@ class Save(Page):
         self._shown: ShownView | None = None
         self._stem = "workbench"
         self._svg = ""
-        self._asked: Path | None = None
+        self._overwrite_path: Path | None = None
         """a file that is there already, and whose overwriting was asked about"""
 
     def body(self) -> ComposeResult:
@@ -97,7 +97,7 @@ class Save(Page):
         field.fill(str(path))
         field.focus()
         words = f"in {safe(str(Path.cwd()))}; Enter writes it, Shift+Tab and ← → choose the format"
-        self.query_one("#wherein", Words).tell(lambda colors: Text(words, colors.quiet))
+        self.query_one("#wherein", Words).show(lambda colors: Text(words, colors.quiet))
 
     @property
     def _format(self) -> str:
@@ -114,12 +114,12 @@ class Save(Page):
         path = Path(event.value or free_path(self._stem, ENDINGS[self._format]))
         try:
             text = await asyncio.to_thread(self._text, self._format)
-            written = await asyncio.to_thread(write, path, text, self._asked == path)
+            written = await asyncio.to_thread(write, path, text, self._overwrite_path == path)
         except UserError as error:
-            self._asked = path
+            self._overwrite_path = path
             self.say(str(error), bad=True)
             return
-        self._asked = None
+        self._overwrite_path = None
         self.app.pop_screen()
         self.workbench.page_now.say(f"saved as {written}")
 

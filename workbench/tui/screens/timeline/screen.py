@@ -69,7 +69,7 @@ class Timeline(Page):
         super().__init__()
         self._goal: int | None = None
         """a step to go to as soon as it is there"""
-        self._noted: int | None = None
+        self._note_step: int | None = None
         self._following: Timer | None = None
 
     def body(self) -> ComposeResult:
@@ -110,8 +110,8 @@ class Timeline(Page):
         return self.lines
 
     def on_mount(self) -> None:
-        self._filter.followed = lambda: self.lines.narrow(self._filter.value)
-        self._say_nothing()
+        self._filter.on_text_change = lambda: self.lines.narrow(self._filter.value)
+        self._update_empty()
         self.lines.reread()
 
     def on_resize(self) -> None:
@@ -124,7 +124,7 @@ class Timeline(Page):
         if self.is_mounted:
             self.lines.reread()
             self.result.reread()
-            self._say_nothing()
+            self._update_empty()
             self.refresh_frame()
 
     def session_swapped(self) -> None:
@@ -133,7 +133,7 @@ class Timeline(Page):
             self.show_all()
             self.lines.restart()
 
-    def _say_nothing(self) -> None:
+    def _update_empty(self) -> None:
         """An empty timeline says how it gets its first step."""
         empty = not self.lines.count and self.workbench.feed.path is None
         if self.query_one("#nothing").display is not empty:
@@ -156,13 +156,13 @@ class Timeline(Page):
         tree = self.lines.steps
         if self._goal is not None and self._goal in tree.place:
             goal, self._goal = self._goal, None
-            self.lines.move_to(tree.place[goal], told=False)
+            self.lines.move_to(tree.place[goal], notify=False)
         if self._following:
             self._following.stop()
         # A held key goes through the list without waiting for results that nobody sees.
         wait = _FOLLOW if self.result.step is not None else 0.001
         self._following = self.set_timer(wait, lambda: self.result.show(self.lines.current))
-        self._say_nothing()
+        self._update_empty()
         self.refresh_frame()  # it counts the steps
 
     @on(StepList.Opened)
@@ -238,7 +238,7 @@ class Timeline(Page):
         if self.workbench.link is None:
             self.say("this is a replay: notes are written in the workbench itself", bad=True)
         elif self.lines.current is not None:
-            self._noted = self.lines.current
+            self._note_step = self.lines.current
             self.query_one("#note").add_class("shown")
             self.query_one("#note Field", Field).focus()
 
@@ -247,9 +247,9 @@ class Timeline(Page):
         from workbench.worker.protocol import Note
 
         if event.value.strip() and await self._request(
-            Note(session=str(self.workbench.feed.path), step=self._noted, text=event.value.strip())
+            Note(session=str(self.workbench.feed.path), step=self._note_step, text=event.value.strip())
         ):
-            self.say(f"noted on step {self._noted}")
+            self.say(f"noted on step {self._note_step}")
         event.input.value = ""
         await self.leave_field()
 
@@ -325,7 +325,7 @@ class Timeline(Page):
                 first = row.parent if row and row.parent else 0
             self.say("")
             if first:
-                self.workbench.show("compare").of(min(first, step), max(first, step))
+                self.workbench.show("compare").show_steps(min(first, step), max(first, step))
         lines.forget_all()
 
     async def action_copy(self) -> None:

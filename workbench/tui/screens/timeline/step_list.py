@@ -27,8 +27,8 @@ class StepList(LineList):
 
     DEFAULT_CSS = "StepList { height: 1fr; min-height: 3; }"
 
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self.steps = Tree([])
         self.marked: int | None = None
         """the step to compare with"""
@@ -92,11 +92,11 @@ class StepList(LineList):
         if self._stale:
             self._stale = False
             after, words = self._parents[-1][0] if self._parents else 0, self._words
-            fresh = await feed.read(lambda reader: reader.tree(after))
-            self._parents += fresh
-            found = await feed.read(lambda reader: reader.find(words)) if words else None
-            kept = None if found is None else set(found)
-            parents = [one for one in self._parents if kept is None or one[0] in kept]
+            new_steps = await feed.read(lambda reader: reader.tree(after))
+            self._parents += new_steps
+            matching = await feed.read(lambda reader: reader.find(words)) if words else None
+            kept = None if matching is None else set(matching)
+            parents = [(step, parent) for step, parent in self._parents if kept is None or step in kept]
             if [step for step, _ in parents] != self.steps.history or not self._parents:
                 current, tree = self.current, Tree(parents)
                 self.steps = tree
@@ -170,27 +170,30 @@ class StepList(LineList):
         name_cells = max(13, min(20, cells // 5)) - width(self.steps.branch[index])
         text.append(fit(safe(row.experiment), max(8, name_cells)) + " ", colors.plain)
         room = cells - width(text.plain) - _TOOK - 2
-        what_cells = max(8, min(36, room * 2 // 5))
-        what = self._what(row)
-        text.append(fit(safe(what), what_cells) + "  ", colors.second if row.edits else colors.quiet)
-        rest = max(0, room - what_cells - 2)
-        found = _outcome(row, colors)
+        target_cells = max(8, min(36, room * 2 // 5))
+        target = self._target_words(row)
+        text.append(fit(safe(target), target_cells) + "  ", colors.second if row.edits else colors.quiet)
+        outcome_cells = max(0, room - target_cells - 2)
+        outcome = _outcome(row, colors)
         aside = _aside(row, colors)
         # What was expected, or noted, is seen even where the sentence has to be cut for it.
-        found.truncate(max(rest - min(aside.cell_len, rest // 3), rest - aside.cell_len), overflow="ellipsis")
-        found.append_text(aside)
-        found.truncate(rest, overflow="ellipsis")
-        text.append_text(found)
+        outcome.truncate(
+            max(outcome_cells - min(aside.cell_len, outcome_cells // 3), outcome_cells - aside.cell_len),
+            overflow="ellipsis",
+        )
+        outcome.append_text(aside)
+        outcome.truncate(outcome_cells, overflow="ellipsis")
+        text.append_text(outcome)
         text.append(" " * max(1, cells - width(text.plain) - _TOOK - 1))
         text.append(fit(seconds(row.seconds) if row.seconds is not None else "", _TOOK, right=True), colors.quiet)
         return text if width(text.plain) <= cells else Text(shorten(text.plain, cells))
 
-    def _what(self, row: StepRow) -> str:
+    def _target_words(self, row: StepRow) -> str:
         """What it was done to; the prompt is left out where it is that of the step above it in the tree."""
         above = self._rows.get(row.parent) if row.parent is not None else None
         repeated = bool(row.edits) and above is not None and above.label == row.label
-        asked = f"'{row.label}'" if row.label and not repeated else ""
-        return " ".join(filter(None, [asked, f"+ {row.edits}" if row.edits else ""]))
+        label = f"'{row.label}'" if row.label and not repeated else ""
+        return " ".join(filter(None, [label, f"+ {row.edits}" if row.edits else ""]))
 
 
 def _aside(row: StepRow, colors: Any) -> Text:
@@ -211,10 +214,10 @@ def _outcome(row: StepRow, colors: Any) -> Text:
     if row.status in ("queued", "running"):
         return Text(f"{row.status} ", colors.second) + headline
     style = colors.second if row.status == "cancelled" else colors.bad
-    said = Text(row.status, style)
+    outcome = Text(row.status, style)
     if row.error:
-        said.append(f": {safe(row.error)}", colors.plain)
-    return said.append("  ") + headline
+        outcome.append(f": {safe(row.error)}", colors.plain)
+    return outcome.append("  ") + headline
 
 
 def steps_words(tree: Tree, total: int) -> str:

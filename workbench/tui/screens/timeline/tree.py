@@ -12,11 +12,11 @@ class Tree:
     """`order` is depth first, children by number; `branch[at]` is what is drawn before the step at this place."""
 
     def __init__(self, parents: Sequence[tuple[int, int | None]]) -> None:
-        known = {step for step, _ in parents}
+        steps = {step for step, _ in parents}
         children: dict[int | None, list[int]] = {}
         for step, parent in parents:
             # A parent comes before its children; anything else is no tree, and stands at the root.
-            root = parent is None or parent not in known or parent >= step
+            root = parent is None or parent not in steps or parent >= step
             children.setdefault(None if root else parent, []).append(step)
         self.order: list[int] = []
         self.branch: list[str] = []
@@ -25,14 +25,16 @@ class Tree:
             step, before, below = waiting.pop()
             self.order.append(step)
             self.branch.append(before)
-            own = children.get(step, [])
-            for child in reversed(own):
-                last = child == own[-1]
+            siblings = children.get(step, [])
+            for child in reversed(siblings):
+                last = child == siblings[-1]
                 deep = len(below) >= 2 * _DEEPEST
                 next_below = below if deep else below + ("  " if last else "│ ")
                 waiting.append((child, below + ("└ " if last else "├ "), next_below))
         self.place = {step: at for at, step in enumerate(self.order)}
-        self.forks = sum(len(own) for parent, own in children.items() if parent is not None and len(own) > 1)
+        self.forks = sum(
+            len(siblings) for parent, siblings in children.items() if parent is not None and len(siblings) > 1
+        )
         self.newest = parents[len(parents) - 1][0] if parents else 0
         self.history = [step for step, _ in parents]
         """as it happened"""

@@ -68,12 +68,12 @@ class QuestionFields(Vertical):
 
     def values(self) -> dict[str, Any]:
         """What is asked, as parameters; an empty field is left to its default."""
-        given: dict[str, Any] = {name: value for name in _ABOUT if (value := self.field(name).value)}
-        if "size" in given:
-            given["size"] = given["size"].strip()
+        params: dict[str, Any] = {name: value for name in _ABOUT if (value := self.field(name).value)}
+        if "size" in params:
+            params["size"] = params["size"].strip()
         if self.query_one("#chat", Choice).value == "on":
-            given["chat"] = True
-        return given
+            params["chat"] = True
+        return params
 
     def focus_first(self) -> None:
         """Where there is something to type."""

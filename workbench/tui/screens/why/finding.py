@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 V = TypeVar("V", Bars, Heatmap, Histogram, Table)
 EXPERIMENT = "why"
-OWN_SET = "own_set"
+USER_SET = "own_set"
 """the role of what the user's own set leaves of the answer"""
 TRIAL = "predict"
 """what shows the model with units switched off"""
@@ -39,7 +39,7 @@ class UnitLine(NamedTuple):
     unit: str
     estimate: float | None = None
     exact: float | None = None
-    then: float | None = None
+    remaining: float | None = None
     """what is left of the answer"""
     beyond: bool = False
     """further out than other answers have any unit"""
@@ -47,13 +47,13 @@ class UnitLine(NamedTuple):
     """its place in the pick, from 1"""
 
 
-class Likely(NamedTuple):
+class LikelyToken(NamedTuple):
     """A next token."""
 
     token: str
     p: float
     edited: float | None = None
-    asked: str = ""
+    role: str = ""
     """`NextToken.ANSWER`, `NextToken.FOIL` or empty"""
 
 
@@ -61,7 +61,7 @@ class Level(NamedTuple):
     """What is left of the answer under something; `low` and `high` (5 and 95 %) where that is many."""
 
     role: str
-    """a row of `Verdict`, or OWN_SET"""
+    """a row of `Verdict`, or USER_SET"""
     name: str
     value: float
     low: float | None = None
@@ -99,12 +99,12 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         return {name: self.params[name] for name in names if self.params.get(name)}
 
     def shown(self, key: str) -> ShownView | None:
-        return next((one for one in self.snapshot.views if one.key == key), None)
+        return next((shown for shown in self.snapshot.views if shown.key == key), None)
 
     def view(self, key: str, kind: type[V]) -> V | None:
         """The view of this key, where it is there and whole."""
-        found = self.shown(key)
-        view = found.view if found else None
+        shown = self.shown(key)
+        view = shown.view if shown else None
         return view if isinstance(view, kind) and not mismatch(view) else None
 
     def records(self, key: str) -> list[dict[str, Any]]:
@@ -129,7 +129,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
     def units(self, kind: str) -> list[UnitLine]:
         """`Units.NEURONS` (those that were picked on top) or `Units.HEADS`, the largest effect first."""
-        known: dict[str, UnitLine] = {}
+        others: dict[str, UnitLine] = {}
         picked: dict[str, UnitLine] = {}
         for row in self.records(Picked.VIEW) if kind == Units.NEURONS else ():
             if unit := _unit(row.get(Units.UNIT)):
@@ -140,23 +140,23 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
                 if unit in picked:
                     picked[unit] = line._replace(picked=picked[unit].picked)
                 else:
-                    known[unit] = line
-        return [*picked.values(), *known.values()]
+                    others[unit] = line
+        return [*picked.values(), *others.values()]
 
     def counted(self, kind: str) -> tuple[int | None, int | None]:
         """How many units of a kind there are, and how many of them are beyond chance; None before that is known."""
         scalars = self.record.scalars
-        every, beyond = _number(scalars.get(kind)), _number(scalars.get(Units.beyond(kind)))
-        return None if every is None else int(every), None if beyond is None else int(beyond)
+        total, beyond = _number(scalars.get(kind)), _number(scalars.get(Units.beyond(kind)))
+        return None if total is None else int(total), None if beyond is None else int(beyond)
 
     @property
-    def likely(self) -> list[Likely]:
+    def likely_tokens(self) -> list[LikelyToken]:
         """The likeliest next tokens with nothing off; answer and foil are among them."""
         return _likely(self.view(NextToken.VIEW, Table))
 
-    def asked(self, what: str) -> Likely | None:
+    def token_as(self, role: str) -> LikelyToken | None:
         """The answer or the foil as a token; None before it is known."""
-        return next((token for token in self.likely if token.asked == what), None)
+        return next((token for token in self.likely_tokens if token.role == role), None)
 
     @property
     def quantity(self) -> str:
@@ -184,8 +184,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         for role, row in zip(roles, self.records(Verdict.VIEW), strict=False):
             value = _number(row.get(Verdict.LEFT))
             if value is not None:
-                many = role in (Verdict.RANDOM, Verdict.SAME_DISTANCE)
-                n = str(row.get(Verdict.WHICH) or "") if many else ""
+                is_group = role in (Verdict.RANDOM, Verdict.SAME_DISTANCE)
+                n = str(row.get(Verdict.WHICH) or "") if is_group else ""
                 ends = (_number(row.get(Verdict.LOW)), _number(row.get(Verdict.HIGH)))
                 levels.append(Level(role, str(row.get(Verdict.WHAT)), value, *ends, n=n))
         return sorted(levels, key=lambda level: level.role == Verdict.OTHER_ANSWER)
@@ -213,8 +213,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
     def trial(self, units: list[str]) -> Trial | None:
         """The newest step in which exactly these are off."""
-        wanted = frozenset(units)
-        return next((one for one in self.trials if one.units == wanted), None)
+        unit_set = frozenset(units)
+        return next((trial for trial in self.trials if trial.units == unit_set), None)
 
     @property
     def shell_line(self) -> str:
@@ -226,34 +226,34 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
             return command
         if words[:3] != ["workbench", "run", EXPERIMENT]:
             return command
-        given, rest = {}, []
+        values, rest = {}, []
         at = 3
         while at < len(words):
             if words[at] in ("--prompt", "--answer") and at + 1 < len(words) and not words[at + 1].startswith("-"):
-                given[words[at]] = words[at + 1]
+                values[words[at]] = words[at + 1]
                 at += 2
             else:
                 rest.append(words[at])
                 at += 1
-        if "--prompt" not in given:
+        if "--prompt" not in values:
             return command
-        return shlex.join(["workbench", EXPERIMENT, given.pop("--prompt"), *given.values(), *rest])
+        return shlex.join(["workbench", EXPERIMENT, values.pop("--prompt"), *values.values(), *rest])
 
 
 def read_finding(reader: SessionReader, step: int, before: Finding | None) -> Finding:
     """The step as it is now, with what was tried on it; what has not changed is taken from `before`."""
     same = before if before is not None and before.record.id == step else None
     snapshot = read_step(reader, step, _views(same.snapshot if same else None))
-    known = {one.snapshot.record.id: one.snapshot for one in same.trials} if same else {}
+    snapshots = {trial.snapshot.record.id: trial.snapshot for trial in same.trials} if same else {}
     children = [child for child, parent in reader.tree(step) if parent == step]
     rows = reader.rows_of(children[-_TRIALS:])
     trials = []
     for child in sorted(rows, reverse=True):
         if rows[child].experiment == TRIAL:
-            had = known.get(child)
-            fresh = had if had and had.finished else read_step(reader, child, _views(had))
-            if (units := _switched_off(fresh.record, snapshot.record)) is not None:
-                trials.append(Trial(units, fresh))
+            previous = snapshots.get(child)
+            child_snapshot = previous if previous and previous.finished else read_step(reader, child, _views(previous))
+            if (units := _switched_off(child_snapshot.record, snapshot.record)) is not None:
+                trials.append(Trial(units, child_snapshot))
     pins: set[str] = set()
     for pin in reader.pins():
         try:
@@ -267,13 +267,13 @@ def _views(snapshot: Snapshot | None) -> Mapping[str, ShownView]:
     return {shown.key: shown for shown in snapshot.views} if snapshot else {}
 
 
-def _switched_off(trial: StepRecord, asked: StepRecord) -> frozenset[str] | None:
-    """The units that a step has off beside the edits of `asked`; None for a step that is something else."""
+def _switched_off(trial: StepRecord, question: StepRecord) -> frozenset[str] | None:
+    """The units that a step has off beside the edits of `question`; None for a step that is something else."""
     try:
-        edits, base = _edits(trial), _edits(asked)
+        edits, base = _edits(trial), _edits(question)
     except UserError:
         return None
-    if trial.params.get("prompt") != asked.params.get("prompt") or edits[: len(base)] != base:
+    if trial.params.get("prompt") != question.params.get("prompt") or edits[: len(base)] != base:
         return None
     off: set[str] = set()
     for edit in edits[len(base) :]:
@@ -294,25 +294,25 @@ def _edits(record: StepRecord) -> list[Edit]:
     return edits
 
 
-def trial_tokens(snapshot: Snapshot) -> list[Likely]:
+def trial_tokens(snapshot: Snapshot) -> list[LikelyToken]:
     """The likeliest next tokens of a trial, clean beside edited, clean order."""
     table = next((shown.view for shown in snapshot.views if shown.key == NextToken.VIEW), None)
     return _likely(table if isinstance(table, Table) and not mismatch(table) else None)
 
 
-def _likely(table: Table | None) -> list[Likely]:
+def _likely(table: Table | None) -> list[LikelyToken]:
     tokens = []
     for row in table.records() if table is not None else ():
         token, p = row.get(NextToken.TOKEN), _number(row.get(NextToken.PROBABILITY))
         if isinstance(token, str) and p is not None:
-            edited, asked = _number(row.get(NextToken.PROBABILITY_EDITED)), str(row.get(NextToken.ASKED) or "")
-            tokens.append(Likely(token, p, edited, asked))
+            edited, role = _number(row.get(NextToken.PROBABILITY_EDITED)), str(row.get(NextToken.ASKED) or "")
+            tokens.append(LikelyToken(token, p, edited, role))
     return tokens
 
 
 def _line(unit: str, row: dict[str, Any]) -> UnitLine:
-    estimate, exact, left = (_number(row.get(key)) for key in (Units.ESTIMATE, Units.EXACT, Units.LEFT))
-    return UnitLine(unit, estimate, exact, left, row.get(Units.BEYOND) == Units.YES)
+    estimate, exact, remaining = (_number(row.get(key)) for key in (Units.ESTIMATE, Units.EXACT, Units.LEFT))
+    return UnitLine(unit, estimate, exact, remaining, row.get(Units.BEYOND) == Units.YES)
 
 
 def _unit(value: Any) -> str:

@@ -9,7 +9,7 @@ from workbench.errors import UserError
 from workbench.index.completion import Completion
 from workbench.result_keys import NextToken
 from workbench.text import probability, show_token
-from workbench.tui.widgets.ask import Wanted
+from workbench.tui.widgets.ask import InputRequest
 
 if TYPE_CHECKING:
     from workbench.tui.screens.why.finding import Finding
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 _NONE = "no foil"
 
 
-def a_foil(finding: Finding, done: Callable[[str], None]) -> Wanted:
+def foil_request(finding: Finding, done: Callable[[str], None]) -> InputRequest:
     """`done` gets the token, empty for none."""
-    answer = finding.asked(NextToken.ANSWER)
+    answer = finding.token_as(NextToken.ANSWER)
 
-    def ways(typed: str) -> list[Completion]:
-        wanted = typed.strip().lower()
-        found = [
-            Completion(one.token, show_token(one.token), probability(one.p))
-            for one in finding.likely
-            if wanted in one.token.lower() and one.asked != NextToken.ANSWER
+    def completions(typed: str) -> list[Completion]:
+        text = typed.strip().lower()
+        matches = [
+            Completion(likely.token, show_token(likely.token), probability(likely.p))
+            for likely in finding.likely_tokens
+            if text in likely.token.lower() and likely.role != NextToken.ANSWER
         ]
         if not typed:
-            return [*found, Completion("", _NONE, "explain the answer's probability, not a difference")]
-        exact = next((one for one in found if one.text == typed), None)
+            return [*matches, Completion("", _NONE, "explain the answer's probability, not a difference")]
+        exact = next((completion for completion in matches if completion.text == typed), None)
         first = exact or Completion(typed, show_token(typed), "as typed; most tokens begin with a space")
-        return [first, *(one for one in found if one is not exact)]
+        return [first, *(completion for completion in matches if completion is not exact)]
 
     def chosen(foil: str) -> None:
         if answer is not None and foil == answer.token:
@@ -42,4 +42,4 @@ def a_foil(finding: Finding, done: Callable[[str], None]) -> Wanted:
         done(foil)
 
     hint = "another token to compare the answer with; it is asked again with it"
-    return Wanted("foil", chosen, hint=hint, complete=ways, must_choose=True)
+    return InputRequest("foil", chosen, hint=hint, complete=completions, must_choose=True)

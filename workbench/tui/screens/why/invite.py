@@ -16,8 +16,8 @@ from workbench.tui.worker_words import ready, stage, trouble
 
 if TYPE_CHECKING:
     from workbench.tui.context import Context
-    from workbench.tui.screens.why.desk import Desk
     from workbench.tui.screens.why.fields import QuestionFields
+    from workbench.tui.screens.why.state import WhyState
     from workbench.tui.theme import Ink
 
 REPLAY = "this is a replay, without worker or model: `workbench` alone opens one"
@@ -28,9 +28,9 @@ class Invite(Words):
 
     DEFAULT_CSS = "Invite { display: none; height: 1fr; padding: 0 2; }"
 
-    def __init__(self, desk: Desk, fields: Callable[[], QuestionFields]) -> None:
+    def __init__(self, state: WhyState, fields: Callable[[], QuestionFields]) -> None:
         super().__init__()
-        self._desk, self._fields = desk, fields
+        self._state, self._fields = state, fields
         self._cost = ""
         self._costs = Latest(self, self._price, lambda sentence: None)
 
@@ -39,7 +39,7 @@ class Invite(Words):
         return self.app  # type: ignore[return-value]
 
     def restate(self) -> None:
-        self.tell(self._words)
+        self.show(self._words)
         self._costs.ask()
 
     def _words(self, colors: Ink) -> Text:
@@ -49,7 +49,7 @@ class Invite(Words):
         waits = trouble(link)
         if not waits and not ready(link):
             waits = f"{stage(link)}: what is asked now waits for it"
-        if self._desk.pending:
+        if self._state.pending:
             return Text(f"asking{f' · {waits}' if waits else ''} · Ctrl+C takes it back", colors.second)
         size = self._fields().field("size").value
         picked = int(size) if size.isdecimal() else 5
@@ -64,4 +64,4 @@ class Invite(Words):
             cost = await asyncio.to_thread(cost_line, EXPERIMENT, self._fields().values(), info)
             if cost != self._cost:
                 self._cost = cost
-                self.tell(self._words)
+                self.show(self._words)

@@ -92,10 +92,10 @@ class Panes(Horizontal):
         for kind in (Units.NEURONS, Units.HEADS):
             listing = self.list_of(kind)
             listing.fill(finding.units(kind), chosen, finding.pins, finding.is_probability)
-            self.query_one(f"#head-{kind}", Words).tell(partial(listing.header, listing.size.width))
+            self.query_one(f"#head-{kind}", Words).show(partial(listing.header, listing.size.width))
             self._foot(kind, self._counted(finding, kind))
         self.where.show(finding.view(Units.WHERE, Heatmap))
-        self.query_one("#head-where", Words).tell(_where)
+        self.query_one("#head-where", Words).show(_where)
         self._show_place()
 
     @on(Where.Moved)
@@ -103,17 +103,17 @@ class Panes(Horizontal):
         self._foot("where", self.where.words() or self._coming("where"))
 
     def _foot(self, kind: str, words: str) -> None:
-        self.query_one(f"#foot-{kind}", Words).tell(
+        self.query_one(f"#foot-{kind}", Words).show(
             lambda colors: Text(words, colors.quiet, no_wrap=True, overflow="ellipsis")
         )
 
     def _counted(self, finding: Finding, kind: str) -> str:
         """`46,080; ! 9 beyond what chance gives`."""
-        every, beyond = finding.counted(kind)
-        if every is None:
+        total, beyond = finding.counted(kind)
+        if total is None:
             return self._coming(kind)
         mark = "! " if beyond else ""
-        return count(every) + ("" if beyond is None else f"; {mark}{count(beyond)} beyond what chance gives")
+        return count(total) + ("" if beyond is None else f"; {mark}{count(beyond)} beyond what chance gives")
 
     def _coming(self, kind: str) -> str:
         """Why a pane is empty."""

@@ -14,13 +14,11 @@ from textual.widgets import Input
 from workbench.errors import UserError
 from workbench.tui import keys
 from workbench.tui.keeping import copy_view, save_view
-from workbench.tui.page import Page
 from workbench.tui.screens.why import below, words
-from workbench.tui.screens.why.desk import Desk
-from workbench.tui.screens.why.fields import EXAMPLE, QuestionFields
-from workbench.tui.screens.why.foil import a_foil
+from workbench.tui.screens.why.fields import QuestionFields
 from workbench.tui.screens.why.invite import REPLAY, Invite
 from workbench.tui.screens.why.panes import Panes
+from workbench.tui.screens.why.question_page import QuestionPage
 from workbench.tui.screens.why.unit_list import UnitList
 from workbench.tui.screens.why.where import Where
 from workbench.tui.theme import ink
@@ -32,8 +30,6 @@ from workbench.tui.widgets.words import Words
 from workbench.views import Histogram
 
 if TYPE_CHECKING:
-    from workbench.report import NextStep
-    from workbench.session.records import StepRecord
     from workbench.tui.screens.why.finding import Finding
     from workbench.tui.widgets.result.snapshot import ShownView
 
@@ -44,7 +40,7 @@ TALL = 46
 """lines from which the controls have a histogram"""
 
 
-class Why(Page):
+class Why(QuestionPage):
     NAME = "Why"
     ABOUT = (
         "Why does it say that? From a prompt and an answer to the few neurons that make it. The line on top adds up "
@@ -70,19 +66,11 @@ class Why(Page):
     """
     BINDINGS: ClassVar[list[BindingType]] = list(keys.WHY)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.desk = Desk(self, self.found, self.asked)
-        self._branch_of: int | None = None
-        """the step that the next question is a branch of"""
-        self._next: tuple[dict[str, Any], int | None, bool] | None = None
-        """what another screen wants here, until this one is mounted: parameters, parent, whether to ask at once"""
-
     # --- what is on it ---
 
     def body(self) -> ComposeResult:
         yield QuestionFields()
-        yield Invite(self.desk, lambda: self.fields)
+        yield Invite(self.state, lambda: self.fields)
         yield Words(id="direct")
         yield Panes()
         yield Rule("", id="rule")
@@ -92,22 +80,10 @@ class Why(Page):
         yield Ask()
 
     def heading(self) -> tuple[Text, Text]:
-        app, finding = self.workbench, self.desk.finding
+        app, finding = self.workbench, self.state.finding
         if finding is None:
             return super().heading()
         return words.heading(finding, app.edits.words(), app.link is None, self.size.width, ink(self.app))
-
-    @property
-    def panes(self) -> Panes:
-        return self.query_one(Panes)
-
-    @property
-    def fields(self) -> QuestionFields:
-        return self.query_one(QuestionFields)
-
-    @property
-    def asking(self) -> Ask:
-        return self.query_one(Ask)
 
     def rest(self) -> Widget | None:
         if self.has_class("empty"):
@@ -123,25 +99,16 @@ class Why(Page):
 
     def on_mount(self) -> None:
         self._arrange()
-        if self._next is not None:
-            self._take(*self._next)
+        if self._deferred is not None:
+            self._load(*self._deferred)
         else:
             self.add_class("empty", "asking")
             self._offer_example()
-            self.desk.reread()
-
-    def _offer_example(self) -> None:
-        """The fields of a first question: what was asked last elsewhere, else an example that has an answer."""
-        if self.workbench.link is None:
-            self.remove_class("asking")
-            return
-        prompt = self.workbench.page("home").values.get("prompt", "") or EXAMPLE["prompt"]
-        self.fields.fill({"prompt": prompt, "answer": EXAMPLE["answer"] if prompt == EXAMPLE["prompt"] else ""})
-        self.fields.focus_first()
+            self.state.reread()
 
     def on_resize(self) -> None:
         self._arrange()
-        self.call_after_refresh(self.found)
+        self.call_after_refresh(self.show_finding)
 
     def _arrange(self) -> None:
         self.panes.set_class(self.size.width < WIDE, "narrow")
@@ -150,58 +117,60 @@ class Why(Page):
 
     def worker_changed(self) -> None:
         if self.is_mounted:
-            self.found()
+            self.show_finding()
 
     def session_changed(self) -> None:
         if self.is_mounted:
-            self.desk.reread()
+            self.state.reread()
 
     def session_swapped(self) -> None:
         self._branch_of = None
         if self.is_mounted:
-            self.desk.show(None)
+            self.state.show(None)
 
     # --- showing ---
 
-    def found(self) -> None:
-        """What is known has changed, or how it is to be shown."""
+    def show_finding(self) -> None:
+        """Draws the finding, or the invitation where there is none."""
         if not self.is_mounted:
             return
-        finding, desk, link = self.desk.finding, self.desk, self.workbench.link
+        finding, state, link = self.state.finding, self.state, self.workbench.link
         if finding is not None and not finding.is_readable:
-            self.desk.step = self.desk.finding = None
+            self.state.step = self.state.finding = None
             self.workbench.show("timeline").say(f"step {finding.record.id} is of an older version: plain tables, here")
             return
         empty = finding is None
         if empty is not self.has_class("empty"):
             self.set_class(empty, "empty")
-            if finding is not None and not desk.pending and self._branch_of is None:
+            if finding is not None and not state.pending and self._branch_of is None:
                 self.remove_class("asking")
                 self.call_after_refresh(self._to_neurons)
         if finding is None:
             self.query_one(Invite).restate()
         else:
-            self._mend(finding)
-            self.panes.show(finding, frozenset(desk.chosen))
+            self._offer_correction(finding)
+            self.panes.show(finding, frozenset(state.chosen))
             cells = self.size.width - 4
-            self.query_one("#direct", Words).tell(lambda colors: words.direct_line(finding, cells, colors))
+            self.query_one("#direct", Words).show(lambda colors: words.direct_line(finding, cells, colors))
             self.query_one("#rule", Rule).update(f"effects: {finding.effects}" if finding.effects else "")
-            most = max(6, (self.size.height - 6) // 2)
-            self.query_one("#verdict", Words).tell(
-                lambda colors: Text("\n", no_wrap=True).join(below.below(finding, desk, link, cells, most, colors))
+            max_lines = max(6, (self.size.height - 6) // 2)
+            self.query_one("#verdict", Words).show(
+                lambda colors: Text("\n", no_wrap=True).join(
+                    below.lines_below(finding, state, link, cells, max_lines, colors)
+                )
             )
             controls = finding.view("controls", Histogram)
             self.set_class(controls is not None, "judged")
             if controls is not None and self.has_class("tall"):
                 self.query_one("#histogram", ViewPanel).show(controls)
-            made = words.made_words(finding.record)
-            self.query_one("#shell", Words).tell(
-                lambda colors: below.foot(finding.record, finding.shell_line, made, cells, colors)
+            provenance = words.provenance_words(finding.record)
+            self.query_one("#shell", Words).show(
+                lambda colors: below.foot(finding.record, finding.shell_line, provenance, cells, colors)
             )
         self.refresh_frame()
 
-    def _mend(self, finding: Finding) -> None:
-        """A question that could not be answered: its fields, to change it."""
+    def _offer_correction(self, finding: Finding) -> None:
+        """Opens the fields of a question that could not be answered, so that it can be changed."""
         bare = finding.snapshot.finished and not finding.snapshot.views
         if bare is self.has_class("bare"):
             return
@@ -214,78 +183,14 @@ class Why(Page):
         if self.has_class("empty"):
             self.query_one(Invite).restate()
 
-    # --- from other screens ---
-
-    def ask(self, step: NextStep, parent: int | None) -> None:
-        """This question, at once."""
-        if step.edits is not None:
-            from workbench.edits import parse_edits
-
-            try:
-                self.workbench.edits.use(parse_edits(step.edits, self.workbench.model_info))
-            except UserError as error:
-                self.say(str(error), bad=True)
-                return
-        self._wanted(step.params, parent, True)
-
-    def fill(self, record: StepRecord) -> None:
-        """A question as it was in this step, which is shown; what is asked next is a branch of it."""
-        self._wanted(record.params, record.id, False)
-
-    def show_step(self, step: int) -> None:
-        """A step of the session, to look at."""
-        self._wanted({}, step, False)
-
-    def _wanted(self, params: dict[str, Any], parent: int | None, ask: bool) -> None:
-        if self.is_mounted:
-            self._take(params, parent, ask)
-        else:
-            self._next = (params, parent, ask)
-
-    def _take(self, params: dict[str, Any], parent: int | None, ask: bool) -> None:
-        self._next = None
-        if params:
-            self.fields.fill(params)
-        if ask:
-            self.set_class(self.desk.finding is None, "empty")
-            self.remove_class("asking")
-            self.desk.ask({**params}, self.workbench.edits.on(), parent)
-            self.found()
-            return
-        self.remove_class("empty")
-        self.desk.show(parent)
-        self._branch_of = parent if params else None
-        if params and self.workbench.link is not None:
-            self.add_class("asking")
-            self.say(f"as in step {parent}: change what you like, Enter asks it as a branch of that step")
-            self.fields.focus_first()
-        else:
-            self.remove_class("asking")
-            self._leave_fields()
-
-    def asked(self) -> None:
-        """The question is in the session."""
-        self._branch_of = None
-        self.remove_class("asking", "empty")
-        self.call_after_refresh(self._to_neurons)
-
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "enter" and not self.has_class("asking"):
             return False
-        if action in _ON_A_FINDING and self.desk.finding is None:
+        if action in _ON_A_FINDING and self.state.finding is None:
             return False
         return super().check_action(action, parameters)
 
     # --- keys: moving ---
-
-    def _to_neurons(self) -> None:
-        """The fields are hidden and the panes are there: Textual has given the keys to whichever lay nearest."""
-        if not self.has_class("asking"):
-            self.set_focus(self.panes.list_of("neurons"))
-
-    def _leave_fields(self) -> None:
-        if not self.has_class("asking"):
-            self.set_focus(self.rest())
 
     async def leave_field(self) -> None:
         if self.asking.is_open:
@@ -307,18 +212,9 @@ class Why(Page):
         else:
             self.set_focus(self.panes.next(by))
 
-    def action_write(self) -> None:
-        if self.workbench.link is None:
-            self.say(REPLAY, bad=True)
-            return
-        self.add_class("asking")
-        if self.desk.finding is not None:
-            self.fields.fill(self.desk.finding.params)
-        self.fields.focus_first()
-
     @on(LineList.Opened)
     def _opened(self, event: LineList.Opened) -> None:
-        listing, finding = event.source, self.desk.finding
+        listing, finding = event.source, self.state.finding
         if not isinstance(listing, UnitList) or listing.current is None or finding is None:
             return
         unit = listing.current.unit
@@ -336,45 +232,23 @@ class Why(Page):
         if place is not None:
             self._ask_elsewhere("predict", {}, [f"L{place[0]}.resid_pre[{place[1]}]=0"])
 
-    def _ask_elsewhere(self, experiment: str, more: dict[str, Any], edits: list[str] | None = None) -> None:
+    def _ask_elsewhere(self, experiment: str, params: dict[str, Any], edits: list[str] | None = None) -> None:
         """A step under this one, on the Prompt screen."""
         from workbench.report import NextStep
 
-        finding = self.desk.finding
+        finding = self.state.finding
         if self.workbench.link is None:
             self.say(REPLAY, bad=True)
         elif finding is not None:
-            step = NextStep(label="", experiment=experiment, params={**finding.question, **more}, edits=edits)
+            step = NextStep(label="", experiment=experiment, params={**finding.question, **params}, edits=edits)
             self.workbench.ask(step, parent=finding.record.id)
 
-    # --- keys: asking ---
-
-    @on(QuestionFields.Submitted)
-    def action_enter(self) -> None:
-        if self.has_class("asking"):
-            base = self.workbench.edits.on()
-            self.desk.ask(self.fields.values(), base, self._branch_of)
-            self.found()
-
-    def action_again(self) -> None:
-        self.desk.again()
-
-    def action_foil(self) -> None:
-        finding = self.desk.finding
-        if finding is not None and not self.has_class("asking"):
-            self.asking.ask(a_foil(finding, self._use_foil))
-
-    def _use_foil(self, foil: str) -> None:
-        finding = self.desk.finding
-        if finding is not None:
-            self.desk.ask({**finding.params, "foil": foil}, finding.base(), finding.record.id, finding.record.seed)
-
-    def cancel_own(self) -> bool:
-        if self.desk.take_back():
+    def cancel_page_work(self) -> bool:
+        if self.state.take_back():
             self.say("taken back before it was asked")
-            self.found()
+            self.show_finding()
             return True
-        step = self.desk.running
+        step = self.state.running
         if step is not None:
             self.run_worker(self.workbench.cancel(step))
         return step is not None
@@ -382,41 +256,41 @@ class Why(Page):
     # --- keys: units ---
 
     def action_switch(self) -> None:
-        if self.desk.finding is None:
+        if self.state.finding is None:
             return
-        if not self.desk.chosen:
-            ways = (
+        if not self.state.chosen:
+            hint = (
                 "Space chooses the unit under the cursor, 0 switches it off" if self.panes.unit else "no unit is known"
             )
-            self.say(f"nothing is picked yet: {ways}")
+            self.say(f"nothing is picked yet: {hint}")
             return
         self.say("")
-        self.desk.toggle()
-        self.found()
+        self.state.toggle()
+        self.show_finding()
 
     def action_choose(self) -> None:
         if not self.panes.unit:
             self.say("units are chosen in the lists of neurons and heads: Tab goes there")
             return
         self.say("")
-        self.desk.flip(self.panes.unit)
-        self.found()
+        self.state.flip(self.panes.unit)
+        self.show_finding()
 
     def action_use_pick(self) -> None:
-        self.desk.use_pick()
-        self.found()
+        self.state.use_pick()
+        self.show_finding()
 
     def action_pin(self) -> None:
         if self.panes.unit:
-            self.desk.pin(self.panes.unit)
+            self.state.pin(self.panes.unit)
         else:
             self.say("units are pinned in the lists of neurons and heads: Tab goes there")
 
     # --- keeping ---
 
-    def view_here(self) -> tuple[str, ShownView | None] | None:
+    def view_under_cursor(self) -> tuple[str, ShownView | None] | None:
         """The focused pane's view."""
-        finding = self.desk.finding
+        finding = self.state.finding
         if finding is None:
             return None
         kind = (self.panes.focused.id if self.panes.focused else None) or "verdict"

@@ -43,14 +43,14 @@ class UnitList(OneOfLists):
         self, units: Sequence[UnitLine], chosen: frozenset[str], pins: frozenset[str], is_probability: bool
     ) -> None:
         """The cursor stays on its unit, or on the first until it is moved."""
-        now = (list(units), chosen, pins, is_probability)
-        if now == (self.units, self.chosen, self.pins, self.is_probability):
+        contents = (list(units), chosen, pins, is_probability)
+        if contents == (self.units, self.chosen, self.pins, self.is_probability):
             return
-        here = self.current.unit if self.current and self.cursor else None
-        self.units, self.chosen, self.pins, self.is_probability = now
-        self._names = max([7, *(width(one.unit) for one in self.units)])
-        places = {one.unit: at for at, one in enumerate(self.units)}
-        self.set_count(len(self.units), places.get(here, 0) if here else 0)
+        cursor_unit = self.current.unit if self.current and self.cursor else None
+        self.units, self.chosen, self.pins, self.is_probability = contents
+        self._names = max([7, *(width(unit_line.unit) for unit_line in self.units)])
+        places = {unit_line.unit: at for at, unit_line in enumerate(self.units)}
+        self.set_count(len(self.units), places.get(cursor_unit, 0) if cursor_unit else 0)
 
     def header(self, cells: int, colors: Ink) -> Text:
         """Names of the columns, where they stand."""
@@ -63,18 +63,18 @@ class UnitList(OneOfLists):
         return text
 
     def line(self, index: int, cells: int) -> Text:
-        colors, one = ink(self.app), self.units[index]
-        inside = one.unit in self.chosen
+        colors, unit_line = ink(self.app), self.units[index]
+        inside = unit_line.unit in self.chosen
         text = Text(no_wrap=True).append("● " if inside else "  ", colors.second)
-        look = colors.strong if one.beyond or one.picked else colors.plain
-        text.append(fit(one.unit, self._names), look)
-        text.append("!" if one.beyond else " ", colors.second)
-        text.append(fit(_signed(one.estimate), _FIGURE - 1, right=True) + " → ", colors.quiet)
-        text.append(fit(_signed(one.exact), _FIGURE - 1), colors.plain)
+        style = colors.strong if unit_line.beyond or unit_line.picked else colors.plain
+        text.append(fit(unit_line.unit, self._names), style)
+        text.append("!" if unit_line.beyond else " ", colors.second)
+        text.append(fit(_signed(unit_line.estimate), _FIGURE - 1, right=True) + " → ", colors.quiet)
+        text.append(fit(_signed(unit_line.exact), _FIGURE - 1), colors.plain)
         if cells >= self._names + _LEAST:
-            left = probability(one.then) if self.is_probability else number(one.then)
-            text.append(fit(left, 8, right=True), colors.quiet)
-        return text.append("  p" if one.unit in self.pins else "", colors.accent)
+            remaining = probability(unit_line.remaining) if self.is_probability else number(unit_line.remaining)
+            text.append(fit(remaining, 8, right=True), colors.quiet)
+        return text.append("  p" if unit_line.unit in self.pins else "", colors.accent)
 
 
 def _signed(value: float | None) -> str:

@@ -41,16 +41,16 @@ class Where(Widget, can_focus=True):
         self.view: Heatmap | None = None
         self._row, self._column = 0, 0
         """the cursor: a row and a column of the view"""
-        self._moved = False
+        self._moved_by_user = False
         """by hand; until then the cursor is on the strongest place"""
 
     def show(self, view: Heatmap | None) -> None:
         if view is self.view:
             return
         if self.view is None or view is None or view.values.shape != self.view.values.shape:
-            self._moved = False
+            self._moved_by_user = False
         self.view = view
-        if not self._moved and view is not None and view.values.size:
+        if not self._moved_by_user and view is not None and view.values.size:
             flat = int(np.argmax(np.abs(np.nan_to_num(view.values))))
             self._row, self._column = divmod(flat, view.values.shape[1])
         self.refresh()
@@ -126,7 +126,7 @@ class Where(Widget, can_focus=True):
 
     def _go(self, row: int, column: int) -> None:
         if (row, column) != (self._row, self._column):
-            self._row, self._column, self._moved = row, column, True
+            self._row, self._column, self._moved_by_user = row, column, True
             self.refresh()
             self.post_message(self.Moved())
 

@@ -13,7 +13,7 @@ from workbench.drawing.layout import wrap
 from workbench.drawing.scale import signed_number
 from workbench.result_keys import Direct, NextToken, Stages, Verdict
 from workbench.text import fit, number, probability, quoted, safe, seconds, shorten, show_token, width
-from workbench.tui.screens.why.finding import OWN_SET, Finding, Level, Likely
+from workbench.tui.screens.why.finding import USER_SET, Finding, Level, LikelyToken
 from workbench.tui.widgets.result.words import bar
 from workbench.tui.worker_words import progress_words
 from workbench.views import Bars
@@ -59,33 +59,33 @@ def running_line(record: StepRecord, cells: int, colors: Ink) -> Text:
 
 def sentence(record: StepRecord, is_noise: bool, cells: int, colors: Ink) -> list[Text]:
     """The finding, its first part strong (two where it is noise); the prompt stands in the heading already."""
-    said = safe(record.headline)
+    headline = safe(record.headline)
     after = f" after {quoted(str(record.params.get('prompt', '')))}"
     for part in (f" ·{after}", after):
-        said = said.replace(part, "", 1)
-    strong = " · ".join(said.split(" · ")[: 2 if is_noise else 1])
-    lines, left = [], len(strong)
-    whole = re.sub(r"' ([^']*)'", "'\u00a0\\1'", said)  # no line ends inside of a token
-    for part in (line.replace("\u00a0", " ") for line in wrap(whole, cells)):
-        line = Text(no_wrap=True).append(part[: max(0, left)], colors.strong)
-        lines.append(line.append(part[max(0, left) :], colors.plain))
-        left -= len(part) + 1
+        headline = headline.replace(part, "", 1)
+    strong = " · ".join(headline.split(" · ")[: 2 if is_noise else 1])
+    lines, strong_left = [], len(strong)
+    unbroken = re.sub(r"' ([^']*)'", "'\u00a0\\1'", headline)  # no line ends inside of a token
+    for part in (line.replace("\u00a0", " ") for line in wrap(unbroken, cells)):
+        line = Text(no_wrap=True).append(part[: max(0, strong_left)], colors.strong)
+        lines.append(line.append(part[max(0, strong_left) :], colors.plain))
+        strong_left -= len(part) + 1
     return lines
 
 
 def level_lines(
-    levels: Sequence[Level], quantity: str, is_probability: bool, cells: int, most: int, colors: Ink
+    levels: Sequence[Level], quantity: str, is_probability: bool, cells: int, max_lines: int, colors: Ink
 ) -> list[Text]:
     """A line each, on one axis: a point, or the median with its 5 to 95 % band. The axis below names both ends."""
-    shown = list(levels)[: max(0, most - 1)]
-    if not shown or most < 3:
+    shown = list(levels)[: max(0, max_lines - 1)]
+    if not shown or max_lines < 3:
         return []
-    names = [safe(f"{_LEVELS.get(one.role, one.name)} {one.n}".strip()) for one in shown]
+    names = [safe(f"{_LEVELS.get(level.role, level.name)} {level.n}".strip()) for level in shown]
     name_cells = min(_NAME_MOST, max(map(width, names)), cells // 2)
-    figures = [probability(one.value) if is_probability else number(one.value) for one in shown]
+    figures = [probability(level.value) if is_probability else number(level.value) for level in shown]
     figure_cells = max(map(width, figures))
     axis = cells - name_cells - figure_cells - 4
-    values = [value for one in shown for value in (one.value, one.low, one.high) if value is not None]
+    values = [value for level in shown for value in (level.value, level.low, level.high) if value is not None]
     low, high = min(values), max(values)
     low = 0.0 if is_probability else low
     span = (high - low) or 1.0
@@ -94,19 +94,19 @@ def level_lines(
         return max(0, min(axis - 1, round((value - low) / span * (axis - 1))))
 
     lines = []
-    for one, name, figure in zip(shown, names, figures, strict=True):
-        own = one.role in (Verdict.PICKED, OWN_SET)
-        look = colors.second if own else colors.plain
-        line = Text(no_wrap=True).append(fit(name, name_cells), look if own else colors.quiet)
-        line.append(f"  {fit(figure, figure_cells, right=True)}  ", look)
+    for level, name, figure in zip(shown, names, figures, strict=True):
+        highlighted = level.role in (Verdict.PICKED, USER_SET)
+        style = colors.second if highlighted else colors.plain
+        line = Text(no_wrap=True).append(fit(name, name_cells), style if highlighted else colors.quiet)
+        line.append(f"  {fit(figure, figure_cells, right=True)}  ", style)
         if axis >= _AXIS_LEAST:
             track = [" "] * axis
-            if one.low is not None and one.high is not None:
-                for at in range(place(one.low), place(one.high) + 1):
+            if level.low is not None and level.high is not None:
+                for at in range(place(level.low), place(level.high) + 1):
                     track[at] = "─"
-                track[place(one.low)], track[place(one.high)] = "├", "┤"
-            track[place(one.value)] = "●"
-            line.append("".join(track).rstrip(), look)
+                track[place(level.low)], track[place(level.high)] = "├", "┤"
+            track[place(level.value)] = "●"
+            line.append("".join(track).rstrip(), style)
         lines.append(line)
     if axis >= _AXIS_LEAST:
         ends = [probability(end) if is_probability else number(end) for end in (low, high)]
@@ -117,28 +117,28 @@ def level_lines(
     return lines
 
 
-def token_lines(tokens: Sequence[Likely], cells: int, most: int, colors: Ink) -> list[Text]:
+def token_lines(tokens: Sequence[LikelyToken], cells: int, max_lines: int, colors: Ink) -> list[Text]:
     """A line a token with bars; with units off both probabilities, what moved in another colour."""
-    shown = sorted(tokens, key=lambda one: -max(one.p, one.edited or 0.0))[: max(0, most - 1)]
+    shown = sorted(tokens, key=lambda likely: -max(likely.p, likely.edited or 0.0))[: max(0, max_lines - 1)]
     if not shown:
         return []
-    off = any(one.edited is not None for one in shown)
-    names = [show_token(one.token) for one in shown]
+    off = any(likely.edited is not None for likely in shown)
+    names = [show_token(likely.token) for likely in shown]
     name_cells = min(max(map(width, names)), cells // 3)
-    top = max(max(one.p, one.edited or 0.0) for one in shown) or 1.0
+    top = max(max(likely.p, likely.edited or 0.0) for likely in shown) or 1.0
     head = Text(no_wrap=True).append(fit("next token", name_cells + 4), colors.quiet)
     head.append("    on" + ("    off" if off else ""), colors.quiet)
     lines = [head]
-    for one, name in zip(shown, names, strict=True):
-        mark = {NextToken.ANSWER: "▸ ", NextToken.FOIL: "○ "}.get(one.asked, "  ")
+    for likely, name in zip(shown, names, strict=True):
+        mark = {NextToken.ANSWER: "▸ ", NextToken.FOIL: "○ "}.get(likely.role, "  ")
         line = Text(no_wrap=True).append(mark, colors.accent)
-        line.append(fit(name, name_cells), colors.strong if one.asked else colors.plain)
-        line.append(fit(probability(one.p), 8, right=True), colors.quiet if off else colors.plain)
-        value = one.p
+        line.append(fit(name, name_cells), colors.strong if likely.role else colors.plain)
+        line.append(fit(probability(likely.p), 8, right=True), colors.quiet if off else colors.plain)
+        value = likely.p
         if off:
-            value = one.edited or 0.0
-            moved = abs(value - one.p) > 0.1 * max(value, one.p)
-            line.append(fit(probability(one.edited), 7, right=True), colors.second if moved else colors.plain)
+            value = likely.edited or 0.0
+            moved = abs(value - likely.p) > 0.1 * max(value, likely.p)
+            line.append(fit(probability(likely.edited), 7, right=True), colors.second if moved else colors.plain)
         room = cells - width(line.plain) - 2
         if room >= 6:
             line.append("  " + "▇" * round(value / top * room), colors.second if off else colors.accent)
@@ -146,22 +146,24 @@ def token_lines(tokens: Sequence[Likely], cells: int, most: int, colors: Ink) ->
     return lines
 
 
-def token_row(name: str, tokens: Sequence[Likely], edited: bool, cells: int, colors: Ink) -> Text:
+def token_row(name: str, tokens: Sequence[LikelyToken], edited: bool, cells: int, colors: Ink) -> Text:
     """The likeliest next tokens on one line, where there is no room for more."""
     line = Text(no_wrap=True).append(fit(name, 6), colors.second if edited else colors.quiet)
     if edited:
-        tokens = sorted((one for one in tokens if one.edited is not None), key=lambda one: -(one.edited or 0))
-    for one in tokens:
-        value = one.edited if edited else one.p
-        piece = f"{show_token(one.token)} {probability(value)}  "
+        tokens = sorted(
+            (likely for likely in tokens if likely.edited is not None), key=lambda likely: -(likely.edited or 0)
+        )
+    for likely in tokens:
+        value = likely.edited if edited else likely.p
+        piece = f"{show_token(likely.token)} {probability(value)}  "
         if width(line.plain) + width(piece) - 2 > cells:
             break
-        moved = edited and abs((value or 0) - one.p) > 0.1 * max(value or 0, one.p)
+        moved = edited and abs((value or 0) - likely.p) > 0.1 * max(value or 0, likely.p)
         line.append(piece, colors.second if moved else colors.plain)
     return line
 
 
-def made_words(record: StepRecord) -> str:
+def provenance_words(record: StepRecord) -> str:
     """`step 3 · 48 s · cpu float32 · seed 0`."""
     parts = [f"step {record.id}"]
     if record.started is not None and record.finished is not None:
@@ -177,7 +179,7 @@ _WORK = (
     "the {size} neurons that lower the answer most when they are off together, also ones that hide behind each other",
     "the same for random ones of their kinds, and picked for other answers: what chance gives",
 )
-_OTHERS = (
+_EXAMPLE_QUESTIONS = (
     ("The opposite of hot is", " cold"),
     ("Monday, Tuesday, Wednesday,", " Thursday"),
     ("The Eiffel Tower is in the city of", " Paris"),
@@ -191,12 +193,12 @@ def invitation(cost: str, size: int, waits: str, cells: int, colors: Ink) -> Tex
         for line, part in enumerate(wrap(words.format(size=size), max(20, cells - 5))):
             text.append(f"  {at}  " if not line else "     ", colors.accent)
             text.append(part + "\n", colors.plain)
-    takes = f"{safe(cost)} · " if cost else ""
-    text.append(f"\n{takes}each table is there as soon as it is known, Ctrl+C keeps what there is\n", colors.quiet)
+    cost_words = f"{safe(cost)} · " if cost else ""
+    text.append(f"\n{cost_words}each table is there as soon as it is known, Ctrl+C keeps what there is\n", colors.quiet)
     if waits:
         text.append(f"{safe(waits)}\n", colors.second)
     text.append("\nothers to try: ", colors.quiet)
-    for at, (prompt, answer) in enumerate(_OTHERS):
+    for at, (prompt, answer) in enumerate(_EXAMPLE_QUESTIONS):
         text.append(" · " if at else "", colors.quiet).append(prompt, colors.plain)
         text.append(f" {show_token(answer)}", colors.accent)
     return text
@@ -204,7 +206,7 @@ def invitation(cost: str, size: int, waits: str, cells: int, colors: Ink) -> Tex
 
 def heading(finding: Finding, edits: str, replay: bool, cells: int, colors: Ink) -> tuple[Text, Text]:
     """The top line's ends: the question, and the clean values. `edits`: how many are on."""
-    answer, foil, params = finding.asked(NextToken.ANSWER), finding.asked(NextToken.FOIL), finding.params
+    answer, foil, params = finding.token_as(NextToken.ANSWER), finding.token_as(NextToken.FOIL), finding.params
     left = Text().append("Why ", colors.strong)
     name = answer.token if answer else str(params.get("answer") or "")
     left.append(safe(show_token(name)) if name else "the likeliest token", colors.accent)

@@ -16,7 +16,7 @@ from workbench.tui.keeping import copy_view, save_view
 from workbench.tui.latest import Following
 from workbench.tui.widgets.result.section import Heading, Section
 from workbench.tui.widgets.result.words import foot, head
-from workbench.tui.widgets.words import Say, Words, marked
+from workbench.tui.widgets.words import MakeText, Words, marked
 
 if TYPE_CHECKING:
     from workbench.report import NextStep
@@ -48,11 +48,11 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
             super().__init__()
             self.snapshot = snapshot
 
-    def __init__(self, empty: str = "", brief: bool = False, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, empty: str = "", brief: bool = False, **options: Any) -> None:
+        super().__init__(**options)
         self.step: int | None = None
         self.snapshot: Snapshot | None = None
-        self._empty: Say = lambda colors: Text(empty)
+        self._empty: MakeText = lambda colors: Text(empty)
         self._brief = brief
         """without what stands below the views"""
         self._cursor = 0
@@ -95,10 +95,10 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
             self._beside = shown
             await self._build(self.snapshot.views)
 
-    def say(self, say: Say) -> None:
+    def show_message(self, make_text: MakeText) -> None:
         """Words instead of a step."""
         self.step, self.snapshot, self._beside = None, None, None
-        self._empty = say
+        self._empty = make_text
         self.reread()
 
     def reread(self) -> None:
@@ -106,7 +106,7 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
         self._reading.ask()
 
     def restate(self) -> None:
-        """The worker's state is another one: only the words change."""
+        """The worker's state has changed: only the words are redrawn."""
         if self.snapshot is not None and not self.snapshot.finished:
             self._words(self.snapshot)
 
@@ -118,8 +118,8 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
         from workbench.tui.widgets.result.snapshot import read_step
 
         before = self.snapshot
-        known = {shown.key: shown for shown in before.views} if before else {}
-        snapshot = await self.workbench.feed.read(lambda reader: read_step(reader, step, known))
+        previous = {shown.key: shown for shown in before.views} if before else {}
+        snapshot = await self.workbench.feed.read(lambda reader: read_step(reader, step, previous))
         if step != self.step:
             return
         if before is None or before.record != snapshot.record or before.notes != snapshot.notes:
@@ -132,21 +132,21 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
 
     def _failed(self, sentence: str) -> None:
         if sentence:
-            self.query_one("#head", Words).tell(lambda colors: marked(sentence, colors))
+            self.query_one("#head", Words).show(lambda colors: marked(sentence, colors))
         elif self.snapshot is not None:
             self._words(self.snapshot)
 
     async def _clear(self) -> None:
         self._built = []
         await self.query(Section).remove()
-        self.query_one("#head", Words).tell(self._empty)
-        self.query_one("#foot", Words).tell(lambda colors: Text())
+        self.query_one("#head", Words).show(self._empty)
+        self.query_one("#foot", Words).show(lambda colors: Text())
 
     def _words(self, snapshot: Snapshot) -> None:
         link = self.workbench.link
-        self.query_one("#head", Words).tell(lambda colors: head(snapshot, link, colors))
+        self.query_one("#head", Words).show(lambda colors: head(snapshot, link, colors))
         if not self._brief:
-            self.query_one("#foot", Words).tell(lambda colors: foot(snapshot, colors, link is None))
+            self.query_one("#foot", Words).show(lambda colors: foot(snapshot, colors, link is None))
 
     async def _build(self, views: tuple[ShownView, ...]) -> None:
         """Sections for these views; the ones that are there stay, so that nothing jumps."""

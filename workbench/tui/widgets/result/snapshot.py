@@ -40,14 +40,14 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         return self.record.status in FINISHED
 
 
-def read_step(reader: SessionReader, step: int, known: Mapping[str, ShownView]) -> Snapshot:
-    """The step as it is now; views that have not changed are taken from `known`. Raises UserError."""
+def read_step(reader: SessionReader, step: int, previous: Mapping[str, ShownView]) -> Snapshot:
+    """The step as it is now; views that have not changed are taken from `previous`. Raises UserError."""
     record = reader.step(step)
     views = []
     for row in reader.views(step):
-        had = known.get(row.key)
-        if had is not None and had.revision == row.revision:
-            views.append(had)
+        previous_view = previous.get(row.key)
+        if previous_view is not None and previous_view.revision == row.revision:
+            views.append(previous_view)
             continue
         view, problem = None, ""
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,17 +15,19 @@ from workbench.text import count
 from workbench.tui.latest import Following, Latest
 from workbench.tui.screens.neurons import steps
 from workbench.tui.screens.neurons.export import write_card
-from workbench.tui.screens.neurons.offer import offers
+from workbench.tui.screens.neurons.input_requests import index_request
 from workbench.tui.screens.neurons.your_text import Change, OnText, from_peek, from_step
-from workbench.tui.widgets.ask import Wanted
 from workbench.tui.worker_words import progress_words, ready, stage
 from workbench.units import Neuron, check_set_name, parse_units
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from workbench.index.card import Card
     from workbench.session.reader import SessionReader
     from workbench.session.records import StepRecord
     from workbench.tui.context import Context
+    from workbench.tui.screens.neurons.offer import Offer
     from workbench.tui.screens.neurons.parts import NeuronsPage
     from workbench.views import AnyView
 
@@ -38,7 +39,7 @@ _SHOWN = frozenset({NextToken.VIEW, Ranking.VIEW})
 _CONTROLS = 64
 
 
-class Asked(NamedTuple):
+class PendingStep(NamedTuple):
     """A step of ours whose answer the screen waits for."""
 
     step: int
@@ -48,25 +49,25 @@ class Asked(NamedTuple):
     edit: str = ""
 
 
-class Bench:
+class NeuronsState:
     """Belongs to one screen. Everything the session has is read anew when it changes."""
 
     def __init__(self, screen: NeuronsPage) -> None:
         self.screen = screen
         self.text = "The capital of France is"
         self._texts: OrderedDict[tuple[str, int], OnText] = OrderedDict()
-        self._wanted: tuple[int, ...] = ()
+        self._followed: tuple[int, ...] = ()
         """neurons to show on your text now"""
         self._peek_problem = ""
         self._peeks = Latest(screen, self._peek, self._peek_failed)
         self._reads = Following(screen, self._read, lambda sentence: screen.trouble(self, sentence))
-        self._asked: list[Asked] = []
+        self._pending: list[PendingStep] = []
         self._changes: dict[tuple[str, int], Change] = {}
         self._pins: list[tuple[str, str]] = []
         """(unit, set name)"""
         self._notes: list[str] = []
         self._built: set[str] = set()
-        """fingerprints of models whose weights we had read"""
+        """fingerprints of models for which an index of the weights was requested"""
         self._running: StepRecord | None = None
         """an index that is being built"""
 
@@ -106,16 +107,16 @@ class Bench:
     def sets(self) -> dict[str, np.ndarray]:
         """Neurons of every named set; `basket` is the one without a name."""
         index = self.screen.browse.index
-        found: dict[str, set[int]] = {}
+        neurons_of_set: dict[str, set[int]] = {}
         for unit, name in self._pins if index else []:
             assert index is not None
             try:
                 units = parse_units(unit, index.info)
             except UserError:
                 continue  # of another model
-            ids = {one.layer * index.info.d_mlp + one.index for one in units if isinstance(one, Neuron)}
-            found.setdefault(name or BASKET, set()).update(ids)
-        return {name: np.array(sorted(ids), np.int32) for name, ids in found.items()}
+            ids = {neuron.layer * index.info.d_mlp + neuron.index for neuron in units if isinstance(neuron, Neuron)}
+            neurons_of_set.setdefault(name or BASKET, set()).update(ids)
+        return {name: np.array(sorted(ids), np.int32) for name, ids in neurons_of_set.items()}
 
     def set_names(self) -> list[str]:
         return sorted({name for _, name in self._pins if name})
@@ -131,7 +132,7 @@ class Bench:
     # --- hearing of worker and session ---
 
     def worker_changed(self) -> None:
-        if self._wanted and ready(self.app.link):
+        if self._followed and ready(self.app.link):
             self._peek_problem = ""
             self._peeks.ask()
 
@@ -139,50 +140,50 @@ class Bench:
         self._reads.ask()
 
     def session_swapped(self) -> None:
-        self._asked.clear()
+        self._pending.clear()
         self._changes.clear()
         self._pins, self._notes, self._running = [], [], None
 
     async def _read(self) -> None:
         """Pins, notes and what became of our steps."""
-        asked = list(self._asked)
+        pending_steps = list(self._pending)
 
-        def look(reader: SessionReader) -> tuple[list[tuple[str, str]], list[str], list[Any]]:
-            found = []
-            for one in asked:
-                step = reader.step(one.step)
-                rows = [row for row in reader.views(one.step) if row.key in _SHOWN]
-                found.append((one, step, {row.key: reader.load_view(row) for row in rows}))
+        def read(reader: SessionReader) -> tuple[list[tuple[str, str]], list[str], list[Any]]:
+            answers = []
+            for pending in pending_steps:
+                step = reader.step(pending.step)
+                rows = [row for row in reader.views(pending.step) if row.key in _SHOWN]
+                answers.append((pending, step, {row.key: reader.load_view(row) for row in rows}))
             pins = [(pin.unit, pin.name) for pin in reader.pins()]
-            return pins, [note.text for note in reader.notes() if note.step is None], found
+            return pins, [note.text for note in reader.notes() if note.step is None], answers
 
-        pins, notes, found = await self.app.feed.read(look)
-        fresh = pins != self._pins
+        pins, notes, answers = await self.app.feed.read(read)
+        pins_changed = pins != self._pins
         self._pins, self._notes = pins, notes
-        if fresh:
+        if pins_changed:
             self.screen.browse.sets = self.sets()
             self.screen.listing.pinned = self.pinned()
             self.screen.listing.forget_all()
-        for one, step, views in found:
-            self._answered(one, step, views)
+        for pending, step, views in answers:
+            self._take_answer(pending, step, views)
         self.screen.pane.refill()
 
-    def _answered(self, asked: Asked, step: StepRecord, views: Mapping[str, AnyView]) -> None:
+    def _take_answer(self, pending: PendingStep, step: StepRecord, views: Mapping[str, AnyView]) -> None:
         from workbench.session.records import FINISHED
 
         finished = step.status in FINISHED
-        if asked.kind == "edit":
+        if pending.kind == "edit":
             text = str(step.params.get("prompt", ""))
-            self._changes[(text, asked.neuron)] = from_step(step, views, asked.edit)
-        elif asked.kind == "index":
+            self._changes[(text, pending.neuron)] = from_step(step, views, pending.edit)
+        elif pending.kind == "index":
             self._running = None if finished else step
             if finished and step.error:
                 self.screen.say(step.error, bad=True)
             self.screen.index_grew()
         elif finished:
             self._ranked(step, views)
-        if finished and asked in self._asked:
-            self._asked.remove(asked)
+        if finished and pending in self._pending:
+            self._pending.remove(pending)
 
     def _ranked(self, step: StepRecord, views: Mapping[str, AnyView]) -> None:
         """`unusual` has answered: its ranking becomes a column, and the order."""
@@ -199,7 +200,7 @@ class Bench:
 
     def follow(self, *neurons: int) -> None:
         """The card has settled on this neuron, or on the two that are compared."""
-        self._wanted = neurons
+        self._followed = neurons
         if any(self.on_text(neuron) is None for neuron in neurons) and ready(self.app.link):
             self._peeks.ask()
 
@@ -216,7 +217,7 @@ class Bench:
         from workbench.worker.protocol import Peek
 
         text = self.text
-        neuron = next((one for one in self._wanted if (text, one) not in self._texts), None)
+        neuron = next((followed for followed in self._followed if (text, followed) not in self._texts), None)
         if neuron is None:
             return
         address = self.screen.browse.address(neuron)
@@ -224,13 +225,13 @@ class Bench:
         answer = await self.app.request(message)
         if answer.replaced:
             return
-        found = from_peek(answer)
-        if found is not None:
-            self._texts[(text, neuron)] = found
+        on_text = from_peek(answer)
+        if on_text is not None:
+            self._texts[(text, neuron)] = on_text
             while len(self._texts) > _REMEMBERED:
                 self._texts.popitem(last=False)
         self._peek_problem = ""
-        if neuron in self._wanted:
+        if neuron in self._followed:
             self.screen.pane.refill()
         self._peeks.ask()
 
@@ -240,8 +241,8 @@ class Bench:
 
     # --- steps ---
 
-    def _do(self, work: Any) -> None:
-        """Runs what needs the worker; what is wrong is said in place."""
+    def _run_reporting(self, work: Any) -> None:
+        """Runs `work`, which needs the worker; its UserError is shown on the screen."""
 
         async def guarded() -> None:
             try:
@@ -249,15 +250,15 @@ class Bench:
             except UserError as error:
                 self.screen.say(str(error), bad=True)
 
-        self.screen.run_worker(guarded(), group="bench")
+        self.screen.run_worker(guarded(), group="state")
 
     async def _submit(
-        self, kind: str, experiment: str, params: dict[str, Any], edits: Sequence[str] = (), **more: Any
+        self, kind: str, experiment: str, params: dict[str, Any], edits: Sequence[str] = (), **step_fields: Any
     ) -> int:
         from workbench.edits import parse_edits
 
         step: int = await self.app.submit(experiment, params, parse_edits(edits, self.app.model_info))
-        self._asked.append(Asked(step, kind, **more))
+        self._pending.append(PendingStep(step, kind, **step_fields))
         return step
 
     def edit(self, neuron: int, change: str) -> None:
@@ -266,7 +267,7 @@ class Bench:
         self._changes[(self.text, neuron)] = Change(text, "queued")
         self.screen.pane.show_text()
         params = {"prompt": self.text, "controls": _CONTROLS}
-        self._do(self._submit("edit", "predict", params, [text], neuron=neuron, edit=text))
+        self._run_reporting(self._submit("edit", "predict", params, [text], neuron=neuron, edit=text))
 
     def unusual(self) -> None:
         """Rank all neurons by how unusual they are on your text."""
@@ -275,7 +276,7 @@ class Bench:
             self.screen.say("what is unusual is measured against an index: I builds one")
             return
         self.screen.say(f"ranking {count(index.info.n_neurons)} neurons by how unusual they are on your text")
-        self._do(self._submit("unusual", "unusual", {"prompt": self.text}))
+        self._run_reporting(self._submit("unusual", "unusual", {"prompt": self.text}))
 
     def build_weights(self) -> None:
         """Where a model is ready and nothing is known of its neurons yet; once for each model."""
@@ -283,28 +284,21 @@ class Bench:
         if not ready(link) or info is None or not info.fingerprint or info.fingerprint in self._built:
             return
         self._built.add(info.fingerprint)
-        self._do(self._submit("index", "index", {"tokens": 0}))
+        self._run_reporting(self._submit("index", "index", {"tokens": 0}))
 
     def choose_index(self) -> None:
         """Other indexes of this model, and ones that could be built."""
-        choices = steps.index_choices(self.screen.shelf.there(self.app.model_info), offers(self.rate()))
+        indexes = self.screen.index_choice.available(self.app.model_info)
+        self.screen.asking.ask(index_request(indexes, self.rate(), self._browse_index, self._build_index))
 
-        def ways(typed: str) -> list[Any]:
-            return [one for one in choices if typed.lower() in one.shown.lower()]
+    def _browse_index(self, folder: Path) -> None:
+        self.screen.index_choice.chosen = folder
+        self.screen.index_grew()
 
-        def done(chosen: str) -> None:
-            if chosen.startswith("/"):
-                self.screen.shelf.chosen = Path(chosen)
-                self.screen.index_grew()
-                return
-            wanted = next((one for one in offers() if one.label == chosen), None)
-            if wanted is None:
-                raise UserError("choose an index with ↓ and Enter")
-            self.screen.shelf.chosen = None
-            self.screen.say("the index is being built; it can be browsed while it grows, Ctrl+C stops and keeps it")
-            self._do(self._submit("index", "index", wanted.params))
-
-        self.screen.asking.ask(Wanted("index", done, hint="choose with ↓", complete=ways, must_choose=True))
+    def _build_index(self, offer: Offer) -> None:
+        self.screen.index_choice.chosen = None
+        self.screen.say("the index is being built; it can be browsed while it grows, Ctrl+C stops and keeps it")
+        self._run_reporting(self._submit("index", "index", offer.params))
 
     def rate(self) -> float | None:
         """Tokens/s of the index that is open, where it says."""
@@ -317,25 +311,25 @@ class Bench:
     def pin(self, neurons: Sequence[int], name: str) -> None:
         """Into the set; one that is in it already goes out."""
         check_set_name(name)
-        self._do(self._pin([self.screen.browse.address(neuron) for neuron in neurons], name))
+        self._run_reporting(self._pin([self.screen.browse.address(neuron) for neuron in neurons], name))
 
     async def _pin(self, addresses: Sequence[str], name: str) -> None:
         from workbench.worker.protocol import Pin
 
         session = str(self.app.session_path())
-        out = len(addresses) == 1 and (addresses[0], name) in self._pins
+        remove = len(addresses) == 1 and (addresses[0], name) in self._pins
         for address in addresses:
-            if out or (address, name) not in self._pins:
-                await self.app.request(Pin(session=session, unit=address, name=name, remove=out))
+            if remove or (address, name) not in self._pins:
+                await self.app.request(Pin(session=session, unit=address, name=name, remove=remove))
         self.app.feed.hint()
-        where = f"the set {name}" if name else "the basket"
-        what = addresses[0] if len(addresses) == 1 else f"{len(addresses)} neurons"
-        self.screen.say(f"{what} {'taken out of' if out else 'put into'} {where}")
+        set_words = f"the set {name}" if name else "the basket"
+        pinned = addresses[0] if len(addresses) == 1 else f"{len(addresses)} neurons"
+        self.screen.say(f"{pinned} {'taken out of' if remove else 'put into'} {set_words}")
 
     def note(self, address: str, text: str) -> None:
         if not text:
             raise UserError("an empty note says nothing: write one, or leave with Esc")
-        self._do(self._note(address, text))
+        self._run_reporting(self._note(address, text))
 
     async def _note(self, address: str, text: str) -> None:
         from workbench.worker.protocol import Note
@@ -359,4 +353,4 @@ class Bench:
             paths = await asyncio.to_thread(write_card, card, self.notes_on(card.unit))
             self.screen.say(f"the card is in {paths}")
 
-        self._do(write())
+        self._run_reporting(write())

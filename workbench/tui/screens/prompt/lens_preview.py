@@ -1,4 +1,4 @@
-"""A look at the logit lens beside a prediction: asked as a peek, so it is not logged; a next step keeps it."""
+"""A preview of the logit lens beside a prediction: a peek, so it is not logged; a next step logs it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SLOT = "prompt-lens"
 KEY = "look:lens"
 
 
-class Look:
+class LensPreview:
     """After a finished prediction of one prompt, where there is room for a second view and a worker to ask."""
 
     def __init__(self, page: Runner) -> None:
@@ -26,11 +26,11 @@ class Look:
         app = page.workbench
         if record.id == self._step or not snapshot.finished or record.status != "done":
             return
-        wanted = record.experiment == "predict" and not record.params.get("prompts")
-        if not (wanted and page.result.is_wide and app.link and app.link.connected):
+        applies = record.experiment == "predict" and not record.params.get("prompts")
+        if not (applies and page.result.is_wide and app.link and app.link.connected):
             return
         self._step = record.id
-        page.run_worker(self._peek(snapshot), group="look", exclusive=True)
+        page.run_worker(self._peek(snapshot), group="lens-preview", exclusive=True)
 
     async def _peek(self, snapshot: Snapshot) -> None:
         from workbench.edits import Edit
@@ -40,16 +40,16 @@ class Look:
         from workbench.worker.protocol import Peek
 
         record = snapshot.record
-        given = {name: record.params[name] for name in ("prompt", "chat", "answer") if record.params.get(name)}
+        params = {name: record.params[name] for name in ("prompt", "chat", "answer") if record.params.get(name)}
         try:
             edits: Any = from_builtins(record.edits, as_type=list[Edit])
             session = str(self._page.workbench.session_path())
             answer = await self._page.workbench.request(
-                Peek(slot=SLOT, experiment="logit-lens", params=given, edits=edits, session=session, step=record.id)
+                Peek(slot=SLOT, experiment="logit-lens", params=params, edits=edits, session=session, step=record.id)
             )
             views = [] if answer.replaced else peek_views(answer)
         except (UserError, ValueError):
-            return  # a look that can't be had is no trouble: the result stands
+            return  # without a preview the result is still complete
         result = self._page.result
         if views and result.step == record.id:
             lines = max(12, result.size.height - 14)

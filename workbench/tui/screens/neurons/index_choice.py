@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from workbench.model_info import ModelInfo
 
 
-class Shelf:
+class IndexChoice:
     """Looks into the folder of indexes; every method may touch the disk, so call them in a thread."""
 
     def __init__(self) -> None:
@@ -23,15 +23,17 @@ class Shelf:
         self.problem = ""
         """why an index that is there is not shown"""
 
-    def there(self, model: ModelInfo | None) -> list[IndexInfo]:
+    def available(self, model: ModelInfo | None) -> list[IndexInfo]:
         """Indexes of this model (all where it is not known yet), the one to open first in front, damaged ones last."""
         from workbench.index.store import list_indexes
 
-        wanted = model.fingerprint if model else ""
-        found = [info for info in list_indexes() if not wanted or info.problem or info.fingerprint == wanted]
-        return sorted(found, key=lambda info: (info.problem != "", info.kind != "data", -info.tokens, -info.created))
+        fingerprint = model.fingerprint if model else ""
+        indexes = [
+            info for info in list_indexes() if not fingerprint or info.problem or info.fingerprint == fingerprint
+        ]
+        return sorted(indexes, key=lambda info: (info.problem != "", info.kind != "data", -info.tokens, -info.created))
 
-    def look(self, model: ModelInfo | None) -> NeuronIndex | None:
+    def open_newer(self, model: ModelInfo | None) -> NeuronIndex | None:
         """The index to show now, opened; None where it is the one that is shown already, or there is none."""
         from workbench.index.reader import NeuronIndex
 
@@ -42,19 +44,19 @@ class Shelf:
         if current is not None and current.folder == folder and not current.changed():
             return None
         try:
-            fresh = NeuronIndex.open(folder)
+            index = NeuronIndex.open(folder)
         except UserError as error:
             self.problem = str(error)
             return None
         self.problem = ""
-        self.index = fresh
-        return fresh
+        self.index = index
+        return index
 
     def _folder(self, model: ModelInfo | None) -> Path | None:
         if self.chosen is not None:
             return self.chosen
-        found = self.there(model)
-        whole = [info for info in found if not info.problem]
-        if found and not whole:
-            self.problem = found[0].problem
-        return Path(whole[0].path) if whole else None
+        indexes = self.available(model)
+        readable = [info for info in indexes if not info.problem]
+        if indexes and not readable:
+            self.problem = indexes[0].problem
+        return Path(readable[0].path) if readable else None

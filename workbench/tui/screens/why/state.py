@@ -23,21 +23,21 @@ CONTROLS = 64
 """matched controls of a trial"""
 
 
-class Desk:
-    """Belongs to one screen. What is shown is what the file says; here is only which step, and what is switched off."""
+class WhyState:
+    """Belongs to one screen. Results are in the session file; this holds only the step and the units switched off."""
 
-    def __init__(self, screen: Page, changed: Callable[[], None], asked: Callable[[], None]) -> None:
-        """`changed` is called when something else is to be shown, `asked` when a question has become a step."""
-        self.screen, self._changed, self._is_asked = screen, changed, asked
+    def __init__(self, screen: Page, changed: Callable[[], None], submitted: Callable[[], None]) -> None:
+        """`changed` is called when something else is to be shown, `submitted` when a question has become a step."""
+        self.screen, self._changed, self._submitted = screen, changed, submitted
         self.step: int | None = None
         self.finding: Finding | None = None
         self.off = False
         """the chosen units are switched off: the trial is shown"""
         self.pending = False
         """a question is on its way to the worker"""
-        self._fresh = True
+        self._session_unread = True
         """the session was not looked into yet: its newest question is shown, if it has one"""
-        self._own: list[str] | None = None
+        self._user_set: list[str] | None = None
         """the user's own set; None is what the search picked"""
         self._sending: Worker[None] | None = None
         self._reads = Following(screen, self._read, lambda sentence: screen.trouble(self, sentence))
@@ -49,8 +49,8 @@ class Desk:
     @property
     def chosen(self) -> list[str]:
         """What 0 switches off."""
-        if self._own is not None:
-            return self._own
+        if self._user_set is not None:
+            return self._user_set
         return list(self.finding.picked) if self.finding else []
 
     @property
@@ -74,8 +74,8 @@ class Desk:
 
     def show(self, step: int | None) -> None:
         """This step from now on, with nothing switched off."""
-        self.step, self.finding, self.off, self._own = step, None, False, None
-        self._fresh = step is None
+        self.step, self.finding, self.off, self._user_set = step, None, False, None
+        self._session_unread = step is None
         self.reread()
 
     def reread(self) -> None:
@@ -85,33 +85,33 @@ class Desk:
     async def _read(self) -> None:
         before, step = self.finding, self.step
         live = self.app.link is not None
-        adopt = self._fresh or not self.screen.typing  # nobody's typing is taken away by a step from elsewhere
+        adopt = self._session_unread or not self.screen.typing  # a step from elsewhere does not interrupt typing
 
-        def look(reader: SessionReader) -> Finding | None:
-            asked = reader.last_of(EXPERIMENT) if step is None and adopt else step
-            finding = None if asked is None else read_finding(reader, asked, before)
+        def read(reader: SessionReader) -> Finding | None:
+            shown_step = reader.last_of(EXPERIMENT) if step is None and adopt else step
+            finding = None if shown_step is None else read_finding(reader, shown_step, before)
             if step is None and live and finding is not None and not finding.is_readable:
                 return None  # opened for what is asked next; the Timeline leads to what an old session has
             return finding
 
         try:
-            found = await self.app.feed.read(look)
+            finding = await self.app.feed.read(read)
         except NothingYet:
-            found = None
+            finding = None
         if step != self.step:
             self.reread()
             return
-        self._fresh = False
-        if found is not None:
-            self.step = found.record.id
-        if found != before or found is None:
-            self.finding = found
+        self._session_unread = False
+        if finding is not None:
+            self.step = finding.record.id
+        if finding != before or finding is None:
+            self.finding = finding
             self._changed()
 
     # --- asking ---
 
-    def _do(self, work: Coroutine[Any, Any, None], group: str) -> Worker[None]:
-        """Runs what needs the worker; what is wrong is said in place."""
+    def _run_reporting(self, work: Coroutine[Any, Any, None], group: str) -> Worker[None]:
+        """Runs `work`, which needs the worker; its UserError is shown on the screen."""
 
         async def guarded() -> None:
             try:
@@ -130,7 +130,7 @@ class Desk:
         """A new step with this question; the screen shows it from its first view on."""
         self.pending = True
         self.screen.say("")
-        self._sending = self._do(self._ask(params, edits, parent, seed), "ask")
+        self._sending = self._run_reporting(self._ask(params, edits, parent, seed), "ask")
 
     async def _ask(self, params: dict[str, Any], edits: Sequence[Edit], parent: int | None, seed: int) -> None:
         checked = await asyncio.to_thread(_checked, params)
@@ -138,7 +138,7 @@ class Desk:
         self.pending = False
         self.app.remember_prompt(checked["prompt"])
         self.show(step)
-        self._is_asked()
+        self._submitted()
 
     def take_back(self) -> bool:
         """A question that has not reached the worker; True if there was one."""
@@ -161,15 +161,15 @@ class Desk:
 
     def flip(self, unit: str) -> None:
         """Into the set that 0 switches off, or out of it."""
-        own = list(self.chosen)
-        if unit in own:
-            own.remove(unit)
+        chosen = list(self.chosen)
+        if unit in chosen:
+            chosen.remove(unit)
         else:
-            own.append(unit)
-        self._own, self.off = own, False
+            chosen.append(unit)
+        self._user_set, self.off = chosen, False
 
     def use_pick(self) -> None:
-        self._own, self.off = None, False
+        self._user_set, self.off = None, False
 
     def toggle(self) -> None:
         """The chosen units off, as a logged step, or on again; what was tried before is shown at once."""
@@ -177,25 +177,25 @@ class Desk:
         if self.off or finding is None:
             self.off = False
             return
-        known = finding.trial(self.chosen)
-        if known is not None and known.snapshot.record.status in ("done", "running", "queued"):
+        trial = finding.trial(self.chosen)
+        if trial is not None and trial.snapshot.record.status in ("done", "running", "queued"):
             self.off = True
         elif self.app.link is None:
             self.screen.say("this is a replay, and these were not switched off in it: `workbench` alone has a model")
         else:
             self.off = True
-            self._do(self._try(finding, list(self.chosen)), "try")
+            self._run_reporting(self._try(finding, list(self.chosen)), "try")
 
     async def _try(self, finding: Finding, units: list[str]) -> None:
         from workbench.edits import parse_edits
 
         try:
-            given = {
+            params = {
                 name: finding.params[name] for name in ("prompt", "answer", "foil", "chat") if finding.params[name]
             }
             edits = [*finding.base(), *parse_edits([finding.off_text(units)], self.app.model_info)]
             record = finding.record
-            await self.app.submit(TRIAL, {**given, "controls": CONTROLS}, edits, seed=record.seed, parent=record.id)
+            await self.app.submit(TRIAL, {**params, "controls": CONTROLS}, edits, seed=record.seed, parent=record.id)
         except UserError:
             self.off = False
             self._changed()
@@ -206,15 +206,15 @@ class Desk:
 
     def pin(self, unit: str) -> None:
         """Into the basket, or out of it."""
-        self._do(self._pin(unit), "pin")
+        self._run_reporting(self._pin(unit), "pin")
 
     async def _pin(self, unit: str) -> None:
         from workbench.worker.protocol import Pin
 
-        out = self.finding is not None and unit in self.finding.pins
-        await self.app.request(Pin(session=str(self.app.session_path()), unit=unit, remove=out))
+        remove = self.finding is not None and unit in self.finding.pins
+        await self.app.request(Pin(session=str(self.app.session_path()), unit=unit, remove=remove))
         self.app.feed.hint()
-        self.screen.say(f"{unit} {'taken out of' if out else 'put into'} the basket")
+        self.screen.say(f"{unit} {'taken out of' if remove else 'put into'} the basket")
 
 
 def _checked(params: dict[str, Any]) -> dict[str, Any]:
@@ -222,7 +222,7 @@ def _checked(params: dict[str, Any]) -> dict[str, Any]:
     from workbench.experiments import experiment
     from workbench.params import make_params, params_builtins
 
-    made = make_params(experiment(EXPERIMENT).params, params)
-    if not made.prompt:
+    checked = make_params(experiment(EXPERIMENT).params, params)
+    if not checked.prompt:
         raise UserError("a prompt is needed: the text the model reads, for example 'The capital of France is'")
-    return params_builtins(made)
+    return params_builtins(checked)
