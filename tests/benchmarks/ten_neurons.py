@@ -56,7 +56,7 @@ def main(tokens: int) -> int:
         unit, rule = parse_unit(name, lab.info), neurons.read_rule(index, text)
         pair = (unit, rule_direction(index, rule, unit))
         found = neurons.try_rule(lab, index, rule, [pair], "", tokens, RANDOM, Report(_Silent()))
-        one = found.tried[0]
+        one = found.scores[0]
         goes = "" if one.direction > 0 else " (goes low)"
         print(
             f"| {name} | {words}{goes} | `{text}` | {one.auc:.3f} ({one.low:.3f}–{one.high:.3f}) | "

@@ -132,7 +132,7 @@ def sweep_passes(info: ModelInfo, tokens: float, n: int | None, others: int) -> 
 
 def estimates(target: Target) -> Sweep:
     """Every unit, by one backward pass for each of the two metrics."""
-    found = target.study.attribute([target.metric, target.metric.unlevelled])
+    found = target.study.attribute([target.metric, target.metric.unsaturated])
     return {kind: Units(kind, _of(found, kind, 0), _of(found, kind, 1)) for kind in KINDS}
 
 
@@ -149,9 +149,9 @@ def exact_effects(target: Target, units: Units, n: int, report: Report, stage: s
     else:
         make = Neuron if units.kind == "neurons" else Head
         plans = [study.off([make(layer, index)]) for layer, index in chosen]
-    clean = study.value(target.metric.unlevelled)
+    clean = study.value(target.metric.unsaturated)
     for results in study.track(plans, report, "units", stage):
-        values, unlevelled = results.value(target.metric), results.value(target.metric.unlevelled)
+        values, unlevelled = results.value(target.metric), results.value(target.metric.unsaturated)
         for at, own, other in zip(results.indices, values, unlevelled, strict=True):
             units.exact[chosen[at]] = own - target.clean
             units.exact_unlevelled[chosen[at]] = other - clean
@@ -165,7 +165,7 @@ def other_answers(study: Study, metric: Metric, n: int, seed: int) -> list[Metri
     random = np.random.default_rng(seed)
     n = min(n, len(pool) // 2)
     answers = random.choice(pool, size=2 * n, replace=False)
-    return [metric.instead(int(answer), int(foil)) for answer, foil in zip(answers[:n], answers[n:], strict=True)]
+    return [metric.for_tokens(int(answer), int(foil)) for answer, foil in zip(answers[:n], answers[n:], strict=True)]
 
 
 def measure_chance(target: Target, sweep: Sweep, n: int, seed: int, report: Report) -> None:

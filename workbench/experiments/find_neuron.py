@@ -114,7 +114,7 @@ def candidates(index: NeuronIndex, rule: Rule, n: int) -> list[tuple[Neuron, int
 
 
 def _tell(index: NeuronIndex, params: Params, found: HeldOut, named: bool, report: Report) -> None:
-    order = sorted(found.tried, key=lambda one: -one.auc)
+    order = sorted(found.scores, key=lambda one: -one.auc)
     rows: list[list[Any]] = []
     for one in order:
         card = index.card(one.neuron.layer, one.neuron.index)

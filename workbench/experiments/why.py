@@ -87,7 +87,7 @@ class Case:
     @property
     def picked_by(self) -> str:
         """What the search lowers, with its unit."""
-        metric = self.target.metric.unlevelled
+        metric = self.target.metric.unsaturated
         return f"{'logit difference' if metric.kind == 'difference' else 'log-odds'}, {metric.unit}"
 
     @property
@@ -227,7 +227,7 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     with report.part("sweep", swept, lab.plain_edits) as part:
         units = sweep.sweep_into(lab, target, swept, part, shown=lambda: _show(report, part))["neurons"]
         _show(report, part)
-    metric = target.metric.unlevelled
+    metric = target.metric.unsaturated
     found = search(target.study, metric, params.size, report, Stages.SEARCH)
     case = _case(target, found, units, params)
     _tell(case, report, after)

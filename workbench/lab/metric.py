@@ -10,7 +10,7 @@ import msgspec
 class Metric(msgspec.Struct, frozen=True):
     """One number of the last position's logits (METHODS 8).
 
-    kind: `log-prob` of the answer, nats; `log-odds`, log p/(1 − p) of it, which does not level off where the answer is
+    kind: `log-prob` of the answer, nats; `log-odds`, log p/(1 − p) of it, which does not saturate where the answer is
     nearly certain; `difference` of its logit and the foil's; `logit` of the answer minus the mean over the vocabulary.
     """
 
@@ -30,12 +30,12 @@ class Metric(msgspec.Struct, frozen=True):
         return self if self.kind == "difference" else Metric("logit", self.answer)
 
     @property
-    def unlevelled(self) -> Metric:
-        """The same question where it does not level off: the difference, or the log-odds."""
+    def unsaturated(self) -> Metric:
+        """The same question where it does not saturate: the difference, or the log-odds."""
         return self if self.kind == "difference" else Metric("log-odds", self.answer)
 
-    def instead(self, answer: int, foil: int) -> Metric:
-        """The unlevelled question asked for other tokens; `foil` counts only where there was one."""
+    def for_tokens(self, answer: int, foil: int) -> Metric:
+        """The unsaturated question asked for other tokens; `foil` counts only where there was one."""
         if self.kind == "difference":
             return Metric("difference", answer, foil)
         return Metric("log-odds", answer, without=self.answer)

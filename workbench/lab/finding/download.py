@@ -11,7 +11,7 @@ import urllib.request
 from pathlib import Path
 
 from workbench.errors import UserError
-from workbench.lab.progress import Meter, Progress
+from workbench.lab.progress import Meter, StageListener
 
 BLOCK = 1 << 20
 _ATTEMPTS = 5
@@ -31,16 +31,16 @@ def sha256_of(file: Path) -> str:
 
 def check_sha256(file: Path, expected: str, what: str) -> None:
     """Removes the file and raises UserError where its content is not the expected one."""
-    found = sha256_of(file)
-    if found != expected:
+    actual = sha256_of(file)
+    if actual != expected:
         file.unlink()
         raise UserError(
-            f"{what} has the wrong checksum (SHA-256 {found[:12]}…, expected {expected[:12]}…) and was removed: "
+            f"{what} has the wrong checksum (SHA-256 {actual[:12]}…, expected {expected[:12]}…) and was removed: "
             f"start again; if it stays wrong, the package index or a proxy serves another file"
         )
 
 
-def fetch(url: str, target: Path, size: int, what: str, progress: Progress) -> None:
+def fetch(url: str, target: Path, size: int, what: str, progress: StageListener) -> None:
     """Download `url` to `target` through `target.part`; a part that is there is gone on with.
 
     `size` in bytes is known beforehand: more is never read. Raises DownloadRefused where the address can't be
@@ -94,6 +94,6 @@ def _certificates() -> ssl.SSLContext:
     """The system's certificates and those that the user's other tools were given."""
     context = ssl.create_default_context()
     for name in ("PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        if (given := os.environ.get(name)) and Path(given).is_file():
-            context.load_verify_locations(given)
+        if (path := os.environ.get(name)) and Path(path).is_file():
+            context.load_verify_locations(path)
     return context

@@ -13,7 +13,7 @@ import torch
 
 
 @dataclass(frozen=True)
-class Entered:
+class NewEntries:
     """Entries that a block put into a layer's lists: where, and from which row."""
 
     series: torch.Tensor
@@ -52,7 +52,7 @@ class TopLists:
         """float32 [series]: 1 or −1."""
         return torch.tensor(self._signs, dtype=torch.float32, device=device)
 
-    def offer(self, layer: int, scores: torch.Tensor, documents: torch.Tensor) -> Entered:
+    def offer(self, layer: int, scores: torch.Tensor, documents: torch.Tensor) -> NewEntries:
         """Offer each row's best to a layer's lists; `scores` float32 [row, series, neuron], `documents` int32 [row].
 
         Positions of what entered are still to be written by the caller.
@@ -77,11 +77,11 @@ class TopLists:
                 taken.append(self._enter(lists, owners, place[turns], row[turns], offered[turns], documents))
             changed = torch.unique_consecutive(place)
             self._lowest[layer].view(-1)[changed] = lists[changed].amin(dim=1)
-        entered = torch.cat(taken, dim=1)
+        entries = torch.cat(taken, dim=1)
         if len(taken) > 2:
-            entered = entered[:, _last_of_each(entered[0] * lists.shape[1] + entered[1])]
-        place, slot, row = entered
-        return Entered(series=place // width, neuron=place % width, slot=slot, row=row, score=lists[place, slot])
+            entries = entries[:, _last_of_each(entries[0] * lists.shape[1] + entries[1])]
+        place, slot, row = entries
+        return NewEntries(series=place // width, neuron=place % width, slot=slot, row=row, score=lists[place, slot])
 
     @staticmethod
     def _enter(
@@ -98,9 +98,9 @@ class TopLists:
         """
         document = documents[row]
         present = owners[place] == document[:, None]
-        held = lists[place]
-        slot = torch.where(present.any(dim=1), present.view(torch.uint8).argmax(dim=1), held.argmin(dim=1))
-        accepted = (score > held.gather(1, slot[:, None])[:, 0]).nonzero()[:, 0]
+        held_scores = lists[place]
+        slot = torch.where(present.any(dim=1), present.view(torch.uint8).argmax(dim=1), held_scores.argmin(dim=1))
+        accepted = (score > held_scores.gather(1, slot[:, None])[:, 0]).nonzero()[:, 0]
         place, slot = place[accepted], slot[accepted]
         lists[place, slot] = score[accepted]
         owners[place, slot] = document[accepted]
