@@ -208,8 +208,8 @@ class _Computed(Change):
         numbers.copy_(computed.expand_as(numbers))
 
 
-def _at(values: torch.Tensor, stretch: Stretch, like: torch.Tensor) -> torch.Tensor:
-    return values.to(like.dtype)[stretch.position : stretch.position + stretch.n]
+def _at(values: torch.Tensor, stretch: Stretch, numbers: torch.Tensor) -> torch.Tensor:
+    return values.to(numbers.dtype)[stretch.position : stretch.position + stretch.n]
 
 
 def same_fill(changes: Sequence[Change]) -> bool:

@@ -76,10 +76,10 @@ def _in_order(key: str) -> list[str | int]:
 
 def _missing(name: str, missing: list[str], unexpected: list[str]) -> str:
     problem = f"{name} can't be loaded as it is: {_tensors(len(missing))} no weights in the checkpoint"
-    for prefix, by in _WRAPPERS.items():
+    for prefix, wrapper in _WRAPPERS.items():
         if set(missing) & {key.replace(prefix, "") for key in unexpected if prefix in key}:
             return (
-                f"{problem}, because {by} has put {prefix!r} into their names there "
+                f"{problem}, because {wrapper} has put {prefix!r} into their names there "
                 f"({next(key for key in unexpected if prefix in key)}): save the model again without the wrapper, "
                 f"or take {prefix!r} out of the names in the safetensors files"
             )

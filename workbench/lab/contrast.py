@@ -63,8 +63,8 @@ def compared_states(model: Model, contrast: Contrast) -> torch.Tensor:
     for batch in batches(prompts, rows_at_once(model, max(map(len, prompts)), "forward"), model=model):
         with batch:
             passed = run_forward(model, batch.rows, capture=[contrast.site], keep=None)
-            at = torch.tensor([len(prompt) + contrast.position for prompt in batch.rows])
-            vectors.append(passed.captured[contrast.site][torch.arange(len(at)), at].cpu().double())
+            positions = torch.tensor([len(prompt) + contrast.position for prompt in batch.rows])
+            vectors.append(passed.captured[contrast.site][torch.arange(len(positions)), positions].cpu().double())
     return torch.cat(vectors)
 
 

@@ -46,12 +46,12 @@ class JobWeights:
         """What is known of the prompts behind a direction, as its file says it; empty for none."""
         return self._directions[name].contrast if name in self._directions else {}
 
-    def _weight(self, neuron: str, part: str) -> np.ndarray:
+    def _weight(self, neuron: str, side: str) -> np.ndarray:
         info = self._model.info
         unit = parse_unit(neuron, info)
         assert isinstance(unit, Neuron)
-        if part == "gate" and not info.gated_mlp:
+        if side == "gate" and not info.gated_mlp:
             raise UserError(f"{info.name} has no gates: its neurons have @{unit}.in and @{unit}.out")
         mlp = self._model.bridge.blocks[unit.layer].mlp
-        row = mlp.W_out[unit.index] if part == "out" else getattr(mlp, f"W_{part}")[:, unit.index]
+        row = mlp.W_out[unit.index] if side == "out" else getattr(mlp, f"W_{side}")[:, unit.index]
         return np.asarray(row.detach().float().cpu().numpy())

@@ -72,9 +72,9 @@ class FrozenNorm:
         self.bias = zero.double()
         self.centred = bool(torch.allclose(module((PROBE * ones)[None])[0], zero, atol=1e-3))
         self.gain = ((module((PROBE * probe)[None])[0] - zero) * probe).double()
-        shaped, out = self(at), module(at[None])[0].double() - self.bias
+        shaped, output = self(at), module(at[None])[0].double() - self.bias
         size = shaped @ shaped
-        self.gain *= (shaped @ out) / size if size > 0 else 1  # of an input of zeros nothing is made at any scale
+        self.gain *= (shaped @ output) / size if size > 0 else 1  # of an input of zeros nothing is made at any scale
 
     def __call__(self, vectors: torch.Tensor) -> torch.Tensor:
         """What parts [..., d_model] of the input become, without the bias; float64."""

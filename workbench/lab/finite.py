@@ -52,12 +52,14 @@ def explain(hf: Any, sites: SiteMap, rerun: Rerun, edited: bool) -> NotFinite:
         logits = rerun(_recording_first_invalid(sites, invalid_sites))
     dtype = str(hf.dtype).removeprefix("torch.")
     if invalid_sites:
-        where = f"from {invalid_sites[0]} on"
+        location = f"from {invalid_sites[0]} on"
     else:
-        where = "in this batch, though alone they are" if all_valid(logits) else "in the final norm or the unembedding"
+        location = (
+            "in this batch, though alone they are" if all_valid(logits) else "in the final norm or the unembedding"
+        )
     invalid = _invalid_parameters(hf)
     under = "under these edits " if edited and not invalid else ""
-    message = f"{under}the model's numbers are not finite {where} (NaN or infinite, in {dtype})"
+    message = f"{under}the model's numbers are not finite {location} (NaN or infinite, in {dtype})"
     if invalid:
         more = f" and {len(invalid) - 1} more" if len(invalid) > 1 else ""
         message = f"{message}; the weights themselves hold such numbers ({invalid[0]}{more})"

@@ -58,11 +58,11 @@ def estimate(checkpoint: Checkpoint, device: str, dtype: str) -> Need:
 
 def _number(checkpoint: Checkpoint, *names: str) -> int:
     """The first of these fields that the config (or its text part) has; 0 where none."""
-    text = checkpoint.config.get("text_config")
-    for place in (checkpoint.config, text if isinstance(text, dict) else {}):
+    text_config = checkpoint.config.get("text_config")
+    for config in (checkpoint.config, text_config if isinstance(text_config, dict) else {}):
         for name in names:
-            if isinstance(place.get(name), int):
-                return int(place[name])
+            if isinstance(config.get(name), int):
+                return int(config[name])
     return 0
 
 
@@ -77,9 +77,9 @@ def check_fits(checkpoint: Checkpoint, device: str, dtype: str) -> Need:
 
 def too_large(checkpoint: Checkpoint, need: Need, free: int, device: str, dtype: str, held: list[Holder]) -> str:
     """The sentence for a model that does not fit: what it needs, what is free, who holds the rest, what to do."""
-    where = "memory" if device == "cpu" else f"the memory of {device}"
+    memory_name = "memory" if device == "cpu" else f"the memory of {device}"
     text = (
-        f"{checkpoint.folder.name} needs {size(need.total)} of {where} in {dtype} "
+        f"{checkpoint.folder.name} needs {size(need.total)} of {memory_name} in {dtype} "
         f"({size(need.weights)} of weights, the rest to work in), and {size(free)} are free"
     )
     if held:
@@ -147,7 +147,7 @@ def _cgroups() -> list[Path]:
             top = root / "memory" if kinds else root
             own_group = top / path.lstrip("/")
             # In a container the path is the host's, and its own group is the top.
-            return [top, *(place for place in (own_group, *own_group.parents) if top in place.parents)]
+            return [top, *(group for group in (own_group, *own_group.parents) if top in group.parents)]
     return []
 
 

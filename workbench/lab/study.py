@@ -184,17 +184,20 @@ class Study:
         """
         random = torch.Generator().manual_seed(seed)
         moved: list[tuple[Site, torch.Tensor]] = []
-        for out in sorted({Site(site.layer, ADDED_AS[site.name]) for site in plan.changes}):
-            delta = self.activations([out], plan.at_layer(out.layer))[out] - self.activations([out])[out]
-            moved.append((out, delta.float().norm(dim=-1, keepdim=True)))
+        for output_site in sorted({Site(site.layer, ADDED_AS[site.name]) for site in plan.changes}):
+            delta = (
+                self.activations([output_site], plan.at_layer(output_site.layer))[output_site]
+                - self.activations([output_site])[output_site]
+            )
+            moved.append((output_site, delta.float().norm(dim=-1, keepdim=True)))
         plans = []
         for _ in range(n):
             changes: dict[Site, tuple[Change, ...]] = {}
-            for out, lengths in moved:
+            for output_site, lengths in moved:
                 noise = torch.randn(len(lengths), self._model.info.d_model, generator=random).to(lengths.device)
                 shift = lengths * noise / noise.norm(dim=-1, keepdim=True)
                 positions = Positions("range", 0, len(self.prompt) - 1)
-                changes[out] = (AddByPosition(out, Whole(), positions, shift),)
+                changes[output_site] = (AddByPosition(output_site, Whole(), positions, shift),)
             plans.append(Plan(changes))
         return plans
 

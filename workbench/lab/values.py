@@ -41,13 +41,13 @@ class Values:
         """`@name` as stored, float32 [d_model], on the model's device."""
         return torch.from_numpy(self._weights.direction(name)).to(self._model.hf.device)
 
-    def check(self, what: str, amount: float) -> None:
+    def check(self, label: str, amount: float) -> None:
         """Raises UserError for a number that the model's own type cannot hold."""
         dtype = self._model.hf.dtype
         limit = torch.finfo(dtype).max
         if not abs(amount) <= limit:
             name = str(dtype).removeprefix("torch.")
-            raise UserError(f"{what} is beyond what {name} can hold (±{limit:.1e}): take a smaller number")
+            raise UserError(f"{label} is beyond what {name} can hold (±{limit:.1e}): take a smaller number")
 
     def mean(self, site: Site) -> torch.Tensor:
         """The site's mean over the fixed text, in float64, rounded to float32 [width]."""

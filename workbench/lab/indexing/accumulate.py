@@ -78,7 +78,7 @@ class Accumulators:
         """float32 [row, layer, neuron] of the block that was fed"""
 
     def begin_block(self, block: Block, features: list[np.ndarray]) -> BlockTensors:
-        """Bookkeeping for a block; `features` by half as in OnDevice."""
+        """Bookkeeping for a block; `features` by half as in BlockTensors."""
         sampled = block.sampled(self.settings.sample)
         rows, _ = np.nonzero(sampled)
         self.row_sums = torch.empty(len(block.lengths), self.info.n_layers, self.info.d_mlp, device=self.device)

@@ -165,7 +165,7 @@ def try_rule(
         values = np.concatenate(parts[neuron.layer])
         column = int(np.flatnonzero(columns[neuron.layer] == neuron.index)[0])
         n_own = sum(other.layer == neuron.layer for other in chosen)
-        random = [auc(values[:, at], label) for at in range(n_own, values.shape[1])]
+        random = [auc(values[:, random_column], label) for random_column in range(n_own, values.shape[1])]
         better = np.maximum(random, 1 - np.asarray(random))
         own_values = direction * values[:, column]
         low, high = bootstrap(partial(auc, own_values, label), document, generator)

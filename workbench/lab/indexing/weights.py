@@ -112,7 +112,7 @@ def layer_columns(model: Model, layer: int, unembed: torch.Tensor) -> dict[str, 
         columns["w_gate"] = weights.w_gate.norm(dim=1)
         columns["cos_gate"] = torch.cosine_similarity(weights.w_gate, w_out, dim=1)
     inverse = 1 / unembed.norm(dim=1).clamp_min(torch.finfo(torch.float32).tiny)
-    parts = [_vocabulary(unembed, inverse, w_out[at : at + NEURONS]) for at in range(0, len(w_out), NEURONS)]
+    parts = [_vocabulary(unembed, inverse, w_out[start : start + NEURONS]) for start in range(0, len(w_out), NEURONS)]
     return columns | {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -182,26 +182,26 @@ class Neighbours:
         self.values = torch.full(shape, -torch.inf, device=vectors.device)
         self.ids = torch.full(shape, -1, dtype=torch.int64, device=vectors.device)
 
-    def add(self, a: int) -> None:
-        """Look at all pairs of neurons of layer `a` and of it and the later ones."""
-        for b in range(a, len(self._unit)):
-            cosine = self._unit[a] @ self._unit[b].T
-            if a == b:
+    def add(self, layer: int) -> None:
+        """Compare all pairs of neurons within `layer`, and between it and the later ones."""
+        for later_layer in range(layer, len(self._unit)):
+            cosine = self._unit[layer] @ self._unit[later_layer].T
+            if layer == later_layer:
                 cosine.fill_diagonal_(-torch.inf)
-            self._offer(a, b, cosine)
-            if a != b:
-                self._offer(b, a, cosine.T)
+            self._offer(layer, later_layer, cosine)
+            if layer != later_layer:
+                self._offer(later_layer, layer, cosine.T)
 
-    def _offer(self, to: int, of: int, cosine: torch.Tensor) -> None:
-        """Cosines [neuron of `to`, neuron of `of`]; only rows where one is near enough are sorted."""
+    def _offer(self, layer: int, other_layer: int, cosine: torch.Tensor) -> None:
+        """Cosines [neuron of `layer`, neuron of `other_layer`]; only rows where one is near enough are sorted."""
         m = cosine.shape[1]
-        rows = (cosine.amax(dim=1) > self.values[to, :, -1]).nonzero()[:, 0]
+        rows = (cosine.amax(dim=1) > self.values[layer, :, -1]).nonzero()[:, 0]
         values, ids = largest(cosine[rows].contiguous(), min(self._k, m))
-        values = torch.cat([self.values[to, rows], values], dim=1)
-        ids = torch.cat([self.ids[to, rows], ids + of * m], dim=1)
-        best, at = values.topk(self._k, dim=1)
-        self.values[to, rows] = best
-        self.ids[to, rows] = ids.gather(1, at)
+        values = torch.cat([self.values[layer, rows], values], dim=1)
+        ids = torch.cat([self.ids[layer, rows], ids + other_layer * m], dim=1)
+        best, top = values.topk(self._k, dim=1)
+        self.values[layer, rows] = best
+        self.ids[layer, rows] = ids.gather(1, top)
 
 
 def stacked(model: Model, name: str) -> torch.Tensor:
