@@ -9,7 +9,7 @@ from typing import Any
 from workbench import cost as costs
 from workbench.artifacts.direction import Direction
 from workbench.errors import Cancelled, UserError
-from workbench.experiments import experiment
+from workbench.experiments import experiment as experiment_named
 from workbench.lab.batches import is_out_of_memory
 from workbench.lab.editing import AnyEdit
 from workbench.lab.model import Lab
@@ -31,23 +31,23 @@ def execute(
 
     Raises UserError (unknown name, bad parameters, edits that don't fit the model, memory) and Cancelled.
     """
-    found = experiment(experiment_name)
-    if edits and not found.takes_edits:
-        raise UserError(f"{found.name} takes no edits: run it without them")
-    values = make_params(found.params, params)
+    experiment = experiment_named(experiment_name)
+    if edits and not experiment.takes_edits:
+        raise UserError(f"{experiment.name} takes no edits: run it without them")
+    values = make_params(experiment.params, params)
     job = lab.job(edits, seed, report, directions)
-    for remark in [*lab.remarks, *(each.remark for each in (directions or {}).values() if each.remark)]:
+    for remark in [*lab.remarks, *(direction.remark for direction in (directions or {}).values() if direction.remark)]:
         report.note(remark)
     try:
-        cost = costs.cost_of(found.name, values, lab.info)
+        cost = costs.cost_of(experiment.name, values, lab.info)
         if cost is not None:
             if costs.FORWARD not in costs.rates(lab.info):
                 costs.remember(lab.info, costs.FORWARD, *timed_pass(lab.model))
-            report.expect(costs.cost_line(found.name, values, lab.info))
+            report.expect(costs.cost_line(experiment.name, values, lab.info))
         began = time.perf_counter()
-        found.run(job, values, report)
+        experiment.run(job, values, report)
         if cost is not None and cost.typical:
-            costs.remember(lab.info, found.name, cost.work, time.perf_counter() - began)
+            costs.remember(lab.info, experiment.name, cost.work, time.perf_counter() - began)
     except (UserError, Cancelled):
         raise
     except Exception as error:

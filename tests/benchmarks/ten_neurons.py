@@ -56,7 +56,7 @@ def main(tokens: int) -> int:
         unit, rule = parse_unit(name, lab.info), neurons.read_rule(index, text)
         pair = (unit, rule_direction(index, rule, unit))
         result = neurons.try_rule(lab, index, rule, [pair], "", tokens, RANDOM, Report(_Silent()))
-        tried = result.tried[0]
+        tried = result.scores[0]
         goes = "" if tried.direction > 0 else " (goes low)"
         print(
             f"| {name} | {words}{goes} | `{text}` | {tried.auc:.3f} ({tried.low:.3f}–{tried.high:.3f}) | "

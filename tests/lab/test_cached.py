@@ -74,7 +74,7 @@ def opened() -> str:
 def test_a_whole_one_is_ready_and_opens(home: Path) -> None:
     assert listed() == opened() == ""
     assert hub.cached(REF) == home / "snapshots" / SHA
-    assert cached.look("org/another") is None
+    assert cached.find_cached("org/another") is None
 
 
 def one_shard_gone(home: Path) -> str:
@@ -154,6 +154,6 @@ def test_a_folder_that_is_offered_opens(home: Path) -> None:
 
 def test_a_download_without_any_file_is_nothing(home: Path) -> None:
     shutil.rmtree(home / "snapshots")
-    assert cached.look(REF) is None
+    assert cached.find_cached(REF) is None
     assert REF not in [entry.ref for entry in list_models()]
     assert f"{REF} is not in the hub's cache here" in opened()

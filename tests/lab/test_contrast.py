@@ -13,7 +13,7 @@ from workbench.artifacts.direction import directions_dir, keep_direction
 from workbench.edits import parse_edits
 from workbench.errors import UserError
 from workbench.execute import execute
-from workbench.lab.contrast import Contrast, mean_difference, states
+from workbench.lab.contrast import Contrast, compared_states, mean_difference
 from workbench.lab.controls import further_controls
 from workbench.session.directions import resolve_directions
 from workbench.units import Site
@@ -29,7 +29,7 @@ def lab():
 
 
 def difference(lab):
-    found = states(lab.model, Contrast(tuple(POSITIVE), tuple(NEGATIVE), SITE))
+    found = compared_states(lab.model, Contrast(tuple(POSITIVE), tuple(NEGATIVE), SITE))
     return mean_difference(found, np.arange(8) < 4).float().numpy()
 
 
@@ -43,7 +43,7 @@ def write(folder, vector, **metadata):
 
 def test_the_states_are_those_at_each_prompts_last_token(lab):
     for position in (-1, -2):
-        found = states(lab.model, Contrast(tuple(POSITIVE), tuple(NEGATIVE), SITE, position))
+        found = compared_states(lab.model, Contrast(tuple(POSITIVE), tuple(NEGATIVE), SITE, position))
         for row, text in zip(found, [*POSITIVE, *NEGATIVE], strict=True):
             ids = torch.from_numpy(lab.prompt(text).ids)[None]
             wanted = plain("llama").read(ids, 1, "resid_post")[0, position]
@@ -67,7 +67,7 @@ def test_each_kind_of_control_is_drawn_and_has_the_directions_length(lab):
             np.testing.assert_allclose(vectors.norm(dim=1).numpy(), wanted, rtol=1e-5)
             assert len({tuple(one.tolist()) for one in vectors}) > 8
     # Shuffled differences lie where the prompts' states do, isotropic ones anywhere.
-    found = states(lab.model, Contrast(tuple(POSITIVE), tuple(NEGATIVE), SITE))
+    found = compared_states(lab.model, Contrast(tuple(POSITIVE), tuple(NEGATIVE), SITE))
     span = torch.linalg.qr((found - found.mean(0)).T)[0][:, :7].float()
     for controls, inside in ((shuffled, True), (isotropic, False)):
         vector = controls.plans[0].changes[SITE][0].values

@@ -25,7 +25,7 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: "NVIDIA Test")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (9, 0))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda name: (int(str(name)[-1]) * 1000, 10_000))
-    monkeypatch.setattr(module, "_why_not", lambda *_: None)
+    monkeypatch.setattr(module, "_compute_problem", lambda *_: None)
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_with_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     assert usable_devices() == ["cuda:0", "cuda:1", "cpu"]
     with pytest.raises(UserError, match=r"there is no cuda:2: --device takes auto, cuda:0, cuda:1, cpu"):
         pick_device("cuda:2")
-    monkeypatch.setattr(module, "_why_not", lambda name, *_: "no kernel image" if name == "cuda:1" else None)
+    monkeypatch.setattr(module, "_compute_problem", lambda name, *_: "no kernel image" if name == "cuda:1" else None)
     assert pick_device() == "cuda:0"
     assert gpu_problem() == "NVIDIA Test: no kernel image"
     with pytest.raises(UserError, match="cuda:1 can't be used: no kernel image"):
@@ -93,14 +93,14 @@ def test_the_dtype_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert usable_dtypes("cpu")[0] == "float32"
     with pytest.raises(UserError, match="there is no dtype 'int8' here: --dtype takes auto, float32, bf"):
         pick_dtype("int8", "cpu", checkpoint("float32"))
-    monkeypatch.setattr(module, "_why_not", lambda *_: "not implemented for Half")
+    monkeypatch.setattr(module, "_compute_problem", lambda *_: "not implemented for Half")
     with pytest.raises(UserError, match=r"cpu can't compute in float16: not implemented for Half. Take float32"):
         pick_dtype("float16", "cpu", checkpoint("float32"))
 
 
 def test_a_device_that_fails_says_why() -> None:
-    assert module._why_not("cpu") is None
-    assert module._why_not("cuda:99")
+    assert module._compute_problem("cpu") is None
+    assert module._compute_problem("cuda:99")
 
 
 @pytest.mark.parametrize(

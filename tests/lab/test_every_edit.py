@@ -12,7 +12,7 @@ from tests.tiny import ARCHITECTURES, tiny_model
 from workbench import paths
 from workbench.edits import parse_edits
 from workbench.errors import UserError
-from workbench.lab.applying import Pass
+from workbench.lab.applying import PassLayout
 from workbench.lab.directions import JobWeights
 from workbench.lab.finding.source import ModelSource
 from workbench.lab.generate import generate
@@ -258,9 +258,9 @@ def test_padding_on_the_left_moves_nothing(pair):
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     for text in ("L1.N7[2-3]=3", "L1.H2[last]=0", "L1.resid_pre[1-]=resample"):
         plan = lab.plan(parse_edits([text], lab.info))
-        run = Pass(tuple(map(len, prompts)), lab.info.n_heads, 0, tuple(pads))
+        run = PassLayout(tuple(map(len, prompts)), lab.info.n_heads, 0, tuple(pads))
         placed = {"attention_mask": mask, "position_ids": positions}
-        padded = run_pass(lab.model, ids, [plan], run, placed=placed).logits
+        padded = run_pass(lab.model, ids, [plan], run, padding_args=placed).logits
         for row, prompt in enumerate(prompts):
             alone = lab.forward(prompt, plan).logits[0]
             assert torch.allclose(padded[row, pads[row] :], alone, atol=1e-4), text

@@ -14,7 +14,7 @@ from workbench.errors import UserError
 from workbench.execute import execute
 from workbench.lab import metrics
 from workbench.lab.continuation import Continuation, Row
-from workbench.lab.finite import NotFinite, first_wrong, whole
+from workbench.lab.finite import NotFinite, all_valid, first_invalid
 from workbench.lab.generate import continue_all, generate
 from workbench.lab.indexing import heldout
 from workbench.lab.indexing.build import IndexBuild, default_settings
@@ -191,11 +191,11 @@ def test_the_unembedding_alone(tmp_path):
 
 def test_what_is_an_answer():
     fine = torch.tensor([[1.0, -torch.inf, 2.0], [0.0, 0.0, -torch.inf]])
-    assert whole(fine)
+    assert all_valid(fine)
     for wrong in (torch.nan, torch.inf):
-        assert not whole(torch.tensor([[1.0, 2.0], [wrong, 2.0]]))
-        assert first_wrong(torch.tensor([[1.0, 2.0], [wrong, 2.0]])) == 1
-    assert not whole(torch.full((1, 3), -torch.inf))
+        assert not all_valid(torch.tensor([[1.0, 2.0], [wrong, 2.0]]))
+        assert first_invalid(torch.tensor([[1.0, 2.0], [wrong, 2.0]])) == 1
+    assert not all_valid(torch.full((1, 3), -torch.inf))
 
 
 def test_tokens_that_are_ruled_out_count_nothing():
@@ -310,7 +310,7 @@ def test_a_rule_is_not_tried_on_numbers_that_are_none(unindexable):
             report=new_report(),
         )
 
-    assert tried(unindexable, 0).tried
+    assert tried(unindexable, 0).scores
     with pytest.raises(UserError, match=rf"^on document \d of the corpus: {WRONG}"):
         tried(unindexable, 1)
 

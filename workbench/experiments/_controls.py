@@ -48,7 +48,7 @@ def kl_of_prompts(
     """
     from workbench.lab.batches import batches
 
-    for batch in batches(prompts, len(prompts), lab.report, lab.model, each=0):
+    for batch in batches(prompts, len(prompts), lab.report, lab.model, progress_per_row=0):
         with batch:
             clean, edited = lab.forward(batch.rows, logits=keep), lab.forward(batch.rows, plan, logits=keep)
             kls = edited.kl_from(clean) if keep == "all" else list(edited.last_kl_from(clean)[:, None])

@@ -114,7 +114,7 @@ def candidates(index: NeuronIndex, rule: Rule, n: int) -> list[tuple[Neuron, int
 
 
 def _add_views(index: NeuronIndex, params: Params, held_out: HeldOut, named: bool, report: Report) -> None:
-    order = sorted(held_out.tried, key=lambda tried: -tried.auc)
+    order = sorted(held_out.scores, key=lambda tried: -tried.auc)
     rows: list[list[Any]] = []
     for tried in order:
         card = index.card(tried.neuron.layer, tried.neuron.index)

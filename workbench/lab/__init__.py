@@ -14,7 +14,7 @@ experiment's `run(lab, params, report)` gets: `lab.info`, `lab.edits`, `lab.seed
     editing.py      edits to plans of changes            applying.py      plans to hooks on activations
     values.py       means, resamples, patches            directions.py    named directions
     forward.py      prompts through the model            clean.py         clean passes, kept
-    generate.py     many rows, token by token            continuation.py  what they have said
+    generate.py     many rows, token by token            continuation.py  what was generated
     trace.py        a prompt kept block by block         study.py         what its parts do
     attribution.py  gradient estimates                   dla.py           direct logit attribution
     controls.py     matched random controls of an edit   contrast.py      the prompts behind a direction

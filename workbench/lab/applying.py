@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import torch
 
-from workbench.lab.changes import Change, Fill, Rows, Stretch, alike
+from workbench.lab.changes import Change, Fill, Rows, Stretch, same_fill
 from workbench.lab.editing import Plan
 from workbench.lab.parts import Entries
 from workbench.units import Site
@@ -23,8 +23,8 @@ Hook = Callable[[torch.Tensor, Any], torch.Tensor | None]
 
 
 @dataclass(frozen=True)
-class Pass:
-    """What hooks have to know of the pass they act in."""
+class PassLayout:
+    """Where the prompts lie in a pass: what hooks have to know of it."""
 
     lengths: tuple[int, ...]
     """tokens of each row's prompt"""
@@ -35,7 +35,7 @@ class Pass:
     """columns of padding on the left of each row; empty where there is none"""
 
 
-def edit_hooks(plans: Sequence[Plan], run: Pass) -> dict[Site, Hook]:
+def edit_hooks(plans: Sequence[Plan], layout: PassLayout) -> dict[Site, Hook]:
     """Hooks by site. One plan is for every row of the batch; several are one for each row."""
     # resid_mid comes last: it is built from what edits of resid_pre and attn_out left.
     sites = sorted({site for plan in plans for site in plan.changes}, key=lambda site: site.name == "resid_mid")
@@ -43,29 +43,29 @@ def edit_hooks(plans: Sequence[Plan], run: Pass) -> dict[Site, Hook]:
     for site in sites:
         if site.name == "resid_mid":
             pre, added = Site(site.layer, "resid_pre"), Site(site.layer, "attn_out")
-            keep = _Kept()
-            hooks[pre] = _then(hooks.get(pre), keep.hook)
-            hooks[added] = _then(hooks.get(added), _mid_hook(site, plans, keep, run))
+            block_input = _BlockInput()
+            hooks[pre] = _chain(hooks.get(pre), block_input.hook)
+            hooks[added] = _chain(hooks.get(added), _mid_hook(site, plans, block_input, layout))
         else:
-            hooks[site] = _site_hook(site, plans, run)
+            hooks[site] = _site_hook(site, plans, layout)
     return hooks
 
 
-def _site_hook(site: Site, plans: Sequence[Plan], run: Pass) -> Hook:
+def _site_hook(site: Site, plans: Sequence[Plan], layout: PassLayout) -> Hook:
     def hook(activation: torch.Tensor, hook: Any = None) -> torch.Tensor:
-        return _apply(activation, site, plans, run)
+        return _apply(activation, site, plans, layout)
 
     return hook
 
 
-def _apply(activation: torch.Tensor, site: Site, plans: Sequence[Plan], run: Pass) -> torch.Tensor:
+def _apply(activation: torch.Tensor, site: Site, plans: Sequence[Plan], layout: PassLayout) -> torch.Tensor:
     """The plans' changes on a copy of `activation`."""
     edited = activation.clone(memory_format=torch.contiguous_format)
-    if len(plans) > 1 and _set_at_once(edited, site, plans, run):
+    if len(plans) > 1 and _set_at_once(edited, site, plans, layout):
         return edited
     for plan, rows in _rows_by_plan(plans):
         for change in plan.changes.get(site, ()):
-            _apply_change(edited[rows], change, plan.skip_first, _first_columns(run, rows), run)
+            _apply_change(edited[rows], change, plan.skip_first, _extents(layout, rows), layout)
     return edited
 
 
@@ -75,60 +75,60 @@ def _rows_by_plan(plans: Sequence[Plan]) -> Iterator[tuple[Plan, slice]]:
         yield plans[0], slice(None)
         return
     first = 0
-    for _, same in groupby(plans, id):
-        end = first + len(list(same))
+    for _, same_plan in groupby(plans, id):
+        end = first + len(list(same_plan))
         yield plans[first], slice(first, end)
         first = end
 
 
-def _set_at_once(edited: torch.Tensor, site: Site, plans: Sequence[Plan], run: Pass) -> bool:
+def _set_at_once(edited: torch.Tensor, site: Site, plans: Sequence[Plan], layout: PassLayout) -> bool:
     """Writes rows that differ only in which units they set, in one operation; False where they differ in more."""
     changes = [(row, change) for row, plan in enumerate(plans) for change in plan.changes.get(site, ())]
-    if len(set(run.lengths)) > 1 or run.padding or any(plan.skip_first for plan in plans):
+    if len(set(layout.lengths)) > 1 or layout.padding or any(plan.skip_first for plan in plans):
         return False
     first = changes[0][1]
     part = first.part
-    if not isinstance(first, Fill) or not isinstance(part, Entries) or not alike([change for _, change in changes]):
+    if not isinstance(first, Fill) or not isinstance(part, Entries) or not same_fill([change for _, change in changes]):
         return False
     pairs = [(row, index) for row, change in changes for index in cast(Entries, change.part).indices]
     rows, indices = torch.tensor(pairs, device=edited.device).T
-    column, n, _ = _span(first, run.lengths[0], -run.start, False, edited.shape[1])
-    part.view(edited, run.n_heads).narrow(1, column, n)[rows, :, indices] = first.value
+    column, n, _ = _span(first, layout.lengths[0], -layout.start, False, edited.shape[1])
+    part.view(edited, layout.n_heads).narrow(1, column, n)[rows, :, indices] = first.value
     return True
 
 
-def _first_columns(run: Pass, rows: slice) -> list[tuple[int, int]]:
+def _extents(layout: PassLayout, rows: slice) -> list[tuple[int, int]]:
     """For each row: its prompt's length, and the column of its position 0 (negative behind a cached prefix)."""
-    padding = run.padding or (0,) * len(run.lengths)
-    return [(length, pad - run.start) for length, pad in zip(run.lengths[rows], padding[rows], strict=True)]
+    padding = layout.padding or (0,) * len(layout.lengths)
+    return [(length, pad - layout.start) for length, pad in zip(layout.lengths[rows], padding[rows], strict=True)]
 
 
 def _apply_change(
-    rows: torch.Tensor, change: Change, skip_first: bool, where: Sequence[tuple[int, int]], run: Pass
+    rows: torch.Tensor, change: Change, skip_first: bool, extents: Sequence[tuple[int, int]], layout: PassLayout
 ) -> None:
     """Changes `rows`, a part of our own copy, in place at the positions that the edit names."""
     axis = change.part.position_axis
-    first_columns = tuple(zero for _, zero in where)
-    bound = change.bound(rows, Rows(first_columns, run.start, bool(run.padding)), run.n_heads)
-    spans = [_span(change, length, zero, skip_first, rows.shape[axis]) for length, zero in where]
+    first_columns = tuple(zero_column for _, zero_column in extents)
+    bound = change.bound(rows, Rows(first_columns, layout.start, bool(layout.padding)), layout.n_heads)
+    spans = [_span(change, length, zero_column, skip_first, rows.shape[axis]) for length, zero_column in extents]
     # Rows that are changed alike at the same columns are changed at once.
     groups = [(slice(None), spans[0])] if len(set(spans)) == 1 else [(slice(n, n + 1), s) for n, s in enumerate(spans)]
     for chosen, (column, n, position) in groups:
         if n > 0:
             write = partial(bound.write, stretch=Stretch(chosen, column, n, position))
-            change.part.change(rows[chosen].narrow(axis, column, n), write, run.n_heads)
+            change.part.change(rows[chosen].narrow(axis, column, n), write, layout.n_heads)
 
 
-def _span(change: Change, length: int, zero: int, skip_first: bool, columns: int) -> tuple[int, int, int]:
-    """First column, how many, and the first column's position; `zero` is the column of position 0."""
+def _span(change: Change, length: int, zero_column: int, skip_first: bool, columns: int) -> tuple[int, int, int]:
+    """First column, how many, and the first column's position; `zero_column` is the column of position 0."""
     first, end = change.span(length)
-    first = max(first, 1 if skip_first else 0, -zero)
-    low = min(first + zero, columns)
-    high = columns if end is None else min(max(end + zero, low), columns)
-    return low, high - low, low - zero
+    first = max(first, 1 if skip_first else 0, -zero_column)
+    low = min(first + zero_column, columns)
+    high = columns if end is None else min(max(end + zero_column, low), columns)
+    return low, high - low, low - zero_column
 
 
-class _Kept:
+class _BlockInput:
     """The stream at a block's input, kept until attention's output comes."""
 
     def __init__(self) -> None:
@@ -138,26 +138,26 @@ class _Kept:
         self.value = activation
 
 
-def _mid_hook(site: Site, plans: Sequence[Plan], keep: _Kept, run: Pass) -> Hook:
+def _mid_hook(site: Site, plans: Sequence[Plan], block_input: _BlockInput, layout: PassLayout) -> Hook:
     """An edit of resid_mid as a change of what attention adds (METHODS 0)."""
 
     def hook(attn_out: torch.Tensor, hook: Any = None) -> torch.Tensor:
-        assert keep.value is not None
-        middle = keep.value + attn_out
-        edited = _apply(middle, site, plans, run)
-        keep.value = None
+        assert block_input.value is not None
+        middle = block_input.value + attn_out
+        edited = _apply(middle, site, plans, layout)
+        block_input.value = None
         return attn_out + (edited - middle)
 
     return hook
 
 
-def _then(first: Hook | None, second: Hook) -> Hook:
+def _chain(first: Hook | None, second: Hook) -> Hook:
     if first is None:
         return second
 
     def hook(activation: torch.Tensor, hook: Any = None) -> torch.Tensor | None:
-        changed = first(activation, hook)
-        again = second(activation if changed is None else changed, hook)
-        return changed if again is None else again
+        after_first = first(activation, hook)
+        after_second = second(activation if after_first is None else after_first, hook)
+        return after_first if after_second is None else after_second
 
     return hook

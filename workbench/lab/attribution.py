@@ -30,11 +30,11 @@ def value(metric: Metric, logits: torch.Tensor) -> torch.Tensor:
         return metrics.log_probs(logits)[:, metric.answer]
     answer = logits[:, metric.answer].float()
     if metric.kind == "log-odds":
-        others = torch.ones(logits.shape[-1], dtype=torch.bool, device=logits.device)
-        others[metric.answer] = False
+        other_tokens = torch.ones(logits.shape[-1], dtype=torch.bool, device=logits.device)
+        other_tokens[metric.answer] = False
         if metric.without is not None:
-            others[metric.without] = False
-        return answer - torch.logsumexp(logits.float().masked_fill(~others, -torch.inf), -1)
+            other_tokens[metric.without] = False
+        return answer - torch.logsumexp(logits.float().masked_fill(~other_tokens, -torch.inf), -1)
     if metric.kind == "difference":
         assert metric.foil is not None
         return answer - logits[:, metric.foil].float()
@@ -67,50 +67,52 @@ def joined(parts: Sequence[Attribution]) -> Attribution:
     )
 
 
-def attribute(model: Model, trace: Trace, asked: Sequence[tuple[Metric, Plan]]) -> Attribution:
+def attribute(model: Model, trace: Trace, questions: Sequence[tuple[Metric, Plan]]) -> Attribution:
     """Estimates for every unit: a row for each metric and the edits that are on for it, beside the trace's own.
 
     One forward and one backward pass of as many copies of the prompt.
     """
-    rows = len(asked)
+    rows = len(questions)
     info, n_layers = model.info, model.info.n_layers
     first = first_counted(len(trace.prompt))
-    kept: dict[Site, torch.Tensor] = {}
+    activations: dict[Site, torch.Tensor] = {}
     with torch.enable_grad():
         stream = trace.starts[0].stream.detach().expand(rows, -1, -1).clone().requires_grad_()
-        watch, plans = _watch(model, kept), [plan for _, plan in asked]
+        watch, plans = _watch(model, activations), [plan for _, plan in questions]
         logits = run_from(model, trace, 0, plans, stream=stream, watch=watch, gradients=torch.enable_grad).last
         assert logits is not None
-        total = torch.stack([value(metric, logits[row : row + 1])[0] for row, (metric, _) in enumerate(asked)]).sum()
-        sites = list(kept)
-        gradients = torch.autograd.grad(total, [kept[site] for site in sites])
+        total = torch.stack(
+            [value(metric, logits[row : row + 1])[0] for row, (metric, _) in enumerate(questions)]
+        ).sum()
+        sites = list(activations)
+        gradients = torch.autograd.grad(total, [activations[site] for site in sites])
     neurons = np.zeros((rows, n_layers, info.d_mlp), np.float32)
     heads = np.zeros((rows, n_layers, info.n_heads), np.float32)
-    where = np.full((rows, n_layers, len(trace.prompt)), np.nan, np.float32)
+    by_position = np.full((rows, n_layers, len(trace.prompt)), np.nan, np.float32)
     with torch.no_grad():
         for site, gradient in zip(sites, gradients, strict=True):
-            product = -(kept[site].detach() * gradient).float()[:, first:]
+            product = -(activations[site].detach() * gradient).float()[:, first:]
             if site.name == "mlp_post":
                 neurons[:, site.layer] = product.sum(1).cpu().numpy()
             elif site.name == "z":
                 by_head = product.reshape(rows, product.shape[1], info.n_heads, -1)
                 heads[:, site.layer] = by_head.sum((1, 3)).cpu().numpy()
             else:
-                where[:, site.layer, first:] = product.sum(-1).cpu().numpy()
+                by_position[:, site.layer, first:] = product.sum(-1).cpu().numpy()
     if not (np.isfinite(neurons).all() and np.isfinite(heads).all()):
         raise UserError(f"the gradients are NaN or infinite in {info.dtype}, though the logits are not: {OTHER_DTYPE}")
-    return Attribution(neurons, heads, where)
+    return Attribution(neurons, heads, by_position)
 
 
-def _watch(model: Model, kept: dict[Site, torch.Tensor]) -> dict[Site, Hook]:
+def _watch(model: Model, activations: dict[Site, torch.Tensor]) -> dict[Site, Hook]:
     """Hooks that keep the tensors themselves (no copies) at the sites that are attributed: gradients reach them."""
 
-    def keeping(site: Site) -> Hook:
+    def keep_hook(site: Site) -> Hook:
         def hook(activation: torch.Tensor, hook: object = None) -> torch.Tensor:
-            kept[site] = activation
+            activations[site] = activation
             return activation  # what the model goes on with: it may have been reshaped for the hook
 
         return hook
 
     sites = [Site(layer, name) for layer in range(model.info.n_layers) for name in ("resid_pre", "mlp_post", "z")]
-    return {site: keeping(site) for site in sites}
+    return {site: keep_hook(site) for site in sites}

@@ -1,4 +1,4 @@
-"""How many rows go through the model at once, and batches that halve when the memory ends, and go on.
+"""How many rows go through the model at once, and batches that halve when memory runs out.
 
     for batch in report.track(batches(rows, size, report, model), "prompts", total=len(rows)):
         with batch:
@@ -49,12 +49,12 @@ def tokens_at_once(device: str, work: Work) -> int:
 def rows_at_once(model: Model, length: int, work: Work) -> int:
     """How many rows of `length` tokens go through the model together: by time, and by the free memory."""
     info = model.info
-    most = max(1, tokens_at_once(info.device, work) // max(1, length))
+    limit = max(1, tokens_at_once(info.device, work) // max(1, length))
     if work == "generation":
-        most = min(most, GENERATED_ROWS[info.device != "cpu"])
+        limit = min(limit, GENERATED_ROWS[info.device != "cpu"])
     fits = int(SHARE * free_memory(info.device)) // (_token_bytes(model, length, work) * max(1, length))
     # Where memory is the limit, powers of two: a little more or less of it gives the same shapes, and the same bits.
-    return most if fits >= most else 1 << max(0, fits.bit_length() - 1)
+    return limit if fits >= limit else 1 << max(0, fits.bit_length() - 1)
 
 
 def _token_bytes(model: Model, length: int, work: Work) -> int:
@@ -78,8 +78,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that a device's or the machine's memory is full."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    said = str(error)
-    return isinstance(error, RuntimeError) and ("out of memory" in said or "not enough memory" in said)
+    message = str(error)
+    return isinstance(error, RuntimeError) and ("out of memory" in message or "not enough memory" in message)
 
 
 class Batch(Generic[T]):
@@ -108,12 +108,12 @@ class Batch(Generic[T]):
 
 
 def batches(
-    rows: Sequence[T], size: int, report: Report | None = None, model: Model | None = None, each: int = 1
+    rows: Sequence[T], size: int, report: Report | None = None, model: Model | None = None, progress_per_row: int = 1
 ) -> Iterator[Batch[T]]:
     """`rows` in batches of at most `size`, which halves whenever one runs out of memory.
 
-    With a report, halving is noted and its progress counts `each` for a row (`report.track` itself counts one for each
-    batch; with 0 nothing is counted). The clean passes that `model` keeps are let go when the memory ends.
+    With a report, halving is noted and its progress counts `progress_per_row` for a row (`report.track` itself counts
+    one for each batch; with 0 nothing is counted). The clean passes that `model` keeps are freed then.
     """
     start, failed_end = 0, len(rows)
     while start < len(rows):
@@ -123,17 +123,17 @@ def batches(
         yield batch
         if batch.failed:
             size, failed_end = len(batch.rows) // 2, end
-            let_go(model)
+            free_caches(model)
             if report is not None:
                 report.note(f"memory ran out: went on with batches of {size}")
         else:
             start += len(batch.rows)
-        if report is not None and each:
-            report.progress.done = start * each
+        if report is not None and progress_per_row:
+            report.progress.done = start * progress_per_row
 
 
-def let_go(model: Model | None) -> None:
-    """Everything that is held and can be made again."""
+def free_caches(model: Model | None) -> None:
+    """Free everything that is cached and can be computed again."""
     if model is not None:
         model.clean.clear()
     gc.collect()

@@ -148,7 +148,7 @@ class ReplaceFromPrompt(ReplaceByPosition):
 
 @dataclass(frozen=True)
 class EditContext:
-    """What a Python function hears of the place where it edits."""
+    """Passed to a Python function: the place where it edits."""
 
     layer: int
     site: str
@@ -163,36 +163,38 @@ class CallPython(Change):
     call: Callable[[Any, EditContext], Any]
 
     def bound(self, activation: torch.Tensor, rows: Rows, n_heads: int) -> Change:
-        taken = self.part.take(activation, n_heads).clone()
+        values = self.part.take(activation, n_heads).clone()
         if not rows.padded:
-            return _Computed(self.site, self.part, self.at, self._called(taken, rows.start))
+            return _Computed(self.site, self.part, self.at, self._result_of(values, rows.start))
         axis = self.part.position_axis
         for row, zero in enumerate(rows.first_columns):
             column = max(zero, 0)
-            own = taken[row : row + 1].narrow(axis, column, taken.shape[axis] - column)
+            row_values = values[row : row + 1].narrow(axis, column, values.shape[axis] - column)
             if axis == 2:
-                own = own[..., zero + rows.start :]  # attention's keys begin where the row does, cached or not
-            own.copy_(self._called(own.clone(), max(-zero, 0)))
-        return _Computed(self.site, self.part, self.at, taken)
+                row_values = row_values[
+                    ..., zero + rows.start :
+                ]  # attention's keys begin where the row does, cached or not
+            row_values.copy_(self._result_of(row_values.clone(), max(-zero, 0)))
+        return _Computed(self.site, self.part, self.at, values)
 
     def write(self, numbers: torch.Tensor, stretch: Stretch) -> None:
         raise AssertionError("a Python function is bound before it writes")
 
-    def _called(self, activation: torch.Tensor, start: int) -> torch.Tensor:
+    def _result_of(self, activation: torch.Tensor, start: int) -> torch.Tensor:
         """The function's result as a tensor of the activation's shape. Raises UserError where it is none."""
-        where = f"the Python function at {self.site}"
+        function_name = f"the Python function at {self.site}"
         shape = tuple(activation.shape)
         try:
             result = self.call(activation, EditContext(self.site.layer, self.site.name, start))
         except (UserError, Cancelled):
             raise
         except Exception as error:
-            raise UserError(f"{where} failed: {type(error).__name__}: {error}") from error
+            raise UserError(f"{function_name} failed: {type(error).__name__}: {error}") from error
         if isinstance(result, np.ndarray):
             result = torch.from_numpy(np.ascontiguousarray(result))
         if not isinstance(result, torch.Tensor) or tuple(result.shape) != shape:
             got = f"shape {tuple(result.shape)}" if isinstance(result, torch.Tensor) else type(result).__name__
-            raise UserError(f"{where} has to give back an array of shape {shape}: it gave {got}")
+            raise UserError(f"{function_name} has to give back an array of shape {shape}: it gave {got}")
         return result.to(device=activation.device, dtype=activation.dtype)
 
 
@@ -202,15 +204,15 @@ class _Computed(Change):
     """[row, column, …], or with positions on the part's own axis"""
 
     def write(self, numbers: torch.Tensor, stretch: Stretch) -> None:
-        own = self.values[stretch.rows].narrow(self.part.position_axis, stretch.column, stretch.n)
-        numbers.copy_(own.expand_as(numbers))
+        computed = self.values[stretch.rows].narrow(self.part.position_axis, stretch.column, stretch.n)
+        numbers.copy_(computed.expand_as(numbers))
 
 
-def _at(values: torch.Tensor, stretch: Stretch, like: torch.Tensor) -> torch.Tensor:
-    return values.to(like.dtype)[stretch.position : stretch.position + stretch.n]
+def _at(values: torch.Tensor, stretch: Stretch, numbers: torch.Tensor) -> torch.Tensor:
+    return values.to(numbers.dtype)[stretch.position : stretch.position + stretch.n]
 
 
-def alike(changes: Sequence[Change]) -> bool:
+def same_fill(changes: Sequence[Change]) -> bool:
     """Whether all fill the same kind of part with one value at the same positions, in units of their own."""
     first = changes[0]
     return isinstance(first, Fill) and all(

@@ -1,4 +1,4 @@
-"""Clean passes, kept: most questions compare with the same one. Least recently used goes first."""
+"""A cache of clean passes: most experiments compare with the same one. Least recently used goes first."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ LIMIT = 256 * 1024 * 1024
 """bytes of logits and activations kept"""
 
 
-class Kept(Protocol):
-    """A pass, as far as its keeper looks at it."""
+class HasBytes(Protocol):
+    """What the cache has to know of a pass."""
 
     @property
     def bytes(self) -> int:
@@ -28,12 +28,12 @@ class CleanCache:
 
     def get(self, key: Hashable) -> Any:
         """The pass that was put under `key`; None where there is none."""
-        kept = self._kept.get(key)
-        if kept is not None:
+        clean_pass = self._kept.get(key)
+        if clean_pass is not None:
             self._kept.move_to_end(key)
-        return kept
+        return clean_pass
 
-    def put(self, key: Hashable, clean_pass: Kept) -> None:
+    def put(self, key: Hashable, clean_pass: HasBytes) -> None:
         """Keep a pass, unless it alone is more than half of what may be kept."""
         if key in self._kept or clean_pass.bytes > self._limit // 2:
             return

@@ -31,7 +31,7 @@ from workbench.lab.changes import (
     ReplaceByPosition,
     ReplaceFromPrompt,
 )
-from workbench.lab.editing import ITSELF, AnyEdit, Instead, Plan, PythonEdit
+from workbench.lab.editing import UNREPLACED, AnyEdit, Plan, PythonEdit, Replacement
 from workbench.lab.kinds import Place, lab_kind
 from workbench.lab.values import Values
 from workbench.model_info import ModelInfo
@@ -72,36 +72,38 @@ def compile_plan(
     values: Values,
     *,
     skip_first: bool = False,
-    instead: Instead = ITSELF,
+    replacement: Replacement = UNREPLACED,
 ) -> Plan:
     """A stack as a plan. Raises UserError where a number is beyond what the model can hold."""
     by_site: dict[Site, list[Change]] = {}
     touched: set[Unit] = set()
     for edit in stack:
-        units = _units(edit, instead)
-        for place in places(units, info, _vectors(values, instead)):
-            by_site.setdefault(place.site, []).append(_change(edit, place, info, values, instead))
+        units = _units(edit, replacement)
+        for place in places(units, info, _direction_lookup(values, replacement)):
+            by_site.setdefault(place.site, []).append(_change(edit, place, info, values, replacement))
         if not isinstance(edit.edit, Function):
             touched.update(units)
     return Plan({site: tuple(changes) for site, changes in by_site.items()}, skip_first, frozenset(touched))
 
 
 def sites_to_sample(
-    stack: Sequence[ParsedEdit], info: ModelInfo, values: Values, instead: Instead = ITSELF
+    stack: Sequence[ParsedEdit], info: ModelInfo, values: Values, replacement: Replacement = UNREPLACED
 ) -> list[Site]:
     """Sites whose values on the fixed text the edits need."""
     sampled = [edit for edit in stack if isinstance(edit.edit, Mean | Resample)]
-    vectors = _vectors(values, instead)
-    return list(dict.fromkeys(place.site for edit in sampled for place in places(_units(edit, instead), info, vectors)))
+    vectors = _direction_lookup(values, replacement)
+    return list(
+        dict.fromkeys(place.site for edit in sampled for place in places(_units(edit, replacement), info, vectors))
+    )
 
 
 def switched_off(units: Iterable[Unit], info: ModelInfo, first: int = 0) -> Plan:
     """Neurons and heads at zero from position `first` on, without going through text."""
     named = list(units)
-    where = Positions("range", first) if first else Positions()
+    positions = Positions("range", first) if first else Positions()
     changes: dict[Site, tuple[Change, ...]] = {}
-    for site, part in places(named, info, _no_vectors):
-        changes[site] = (*changes.get(site, ()), Fill(site, part, where, 0.0))
+    for site, part in places(named, info, _no_directions):
+        changes[site] = (*changes.get(site, ()), Fill(site, part, positions, 0.0))
     return Plan(changes, units=frozenset(named))
 
 
@@ -110,50 +112,50 @@ def places(units: Sequence[Unit], info: ModelInfo, direction: Callable[[str], to
     by_kind: dict[type[Unit], list[Unit]] = {}
     for unit in units:
         by_kind.setdefault(type(unit), []).append(unit)
-    return [place for alike in by_kind.values() for place in lab_kind(alike[0]).places(alike, info, direction)]
+    return [place for members in by_kind.values() for place in lab_kind(members[0]).places(members, info, direction)]
 
 
-def _units(edit: ParsedEdit, instead: Instead) -> list[Unit]:
-    return [instead.units.get(unit, unit) for unit in edit.units]
+def _units(edit: ParsedEdit, replacement: Replacement) -> list[Unit]:
+    return [replacement.units.get(unit, unit) for unit in edit.units]
 
 
-def _vectors(values: Values, instead: Instead) -> Callable[[str], torch.Tensor]:
+def _direction_lookup(values: Values, replacement: Replacement) -> Callable[[str], torch.Tensor]:
     def direction(name: str) -> torch.Tensor:
-        other = instead.directions.get(name)
+        other = replacement.directions.get(name)
         return values.direction(name) if other is None else other
 
     return direction
 
 
-def _no_vectors(name: str) -> torch.Tensor:
+def _no_directions(name: str) -> torch.Tensor:
     raise AssertionError(f"@{name} is no unit that can be switched off")
 
 
-def _change(edit: ParsedEdit, place: Place, info: ModelInfo, values: Values, instead: Instead) -> Change:
+def _change(edit: ParsedEdit, place: Place, info: ModelInfo, values: Values, replacement: Replacement) -> Change:
     """What an edit does at one place."""
     site, part = place
-    at, what = edit.at, edit.edit
-    if isinstance(what, Function):
+    at, operation = edit.at, edit.edit
+    if isinstance(operation, Function):
         assert edit.call is not None, "check_edits comes first"
         return CallPython(site, part, at, edit.call)
-    if isinstance(what, Add) and what.direction:
-        vector = what.strength * _vectors(values, instead)(what.direction)
+    if isinstance(operation, Add) and operation.direction:
+        vector = operation.strength * _direction_lookup(values, replacement)(operation.direction)
         values.check(str(edit), float(vector.abs().max()))
         return AddVector(site, part, at, vector)
-    if isinstance(what, SetTo | Scale | Add):
-        values.check(str(edit), what.amount)
-        if isinstance(what, SetTo):
-            return Fill(site, part, at, what.value)
+    if isinstance(operation, SetTo | Scale | Add):
+        values.check(str(edit), operation.amount)
+        if isinstance(operation, SetTo):
+            return Fill(site, part, at, operation.value)
         return (
-            Multiply(site, part, at, what.factor)
-            if isinstance(what, Scale)
-            else AddNumber(site, part, at, what.strength)
+            Multiply(site, part, at, operation.factor)
+            if isinstance(operation, Scale)
+            else AddNumber(site, part, at, operation.strength)
         )
-    if isinstance(what, Mean):
+    if isinstance(operation, Mean):
         return Replace(site, part, at, part.take(values.mean(site), info.n_heads))
-    if isinstance(what, Resample):
+    if isinstance(operation, Resample):
         return ReplaceByPosition(site, part, at, part.take(values.resampled(site), info.n_heads))
-    other = part.take(values.patched(site, what.prompt), info.n_heads)
+    other = part.take(values.patched(site, operation.prompt), info.n_heads)
     if at.kind == "last":
         return Replace(site, part, at, other[-1])
     return ReplaceFromPrompt(site, part, at, other, str(edit))

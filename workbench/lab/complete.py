@@ -31,39 +31,41 @@ _COMPUTED = re.compile(r"(^|\.)(attn|attention)\.(bias|masked_bias|causal_mask)$
 """buffers that old checkpoints hold and that are computed today: causal masks, rotations"""
 
 
-def check_complete(name: str, buffers: Collection[str], found: Mapping[str, Any]) -> list[str]:
-    """Remarks on a loaded checkpoint; `found` is what transformers' `output_loading_info` says.
+def check_complete(name: str, buffers: Collection[str], loading_info: Mapping[str, Any]) -> list[str]:
+    """Remarks on a loaded checkpoint; `loading_info` is what transformers' `output_loading_info` says.
 
     `buffers` are the names of the model's tensors that are no weights: what is missing of them is as the model's code
     makes it. Raises UserError where the model called `name` has weights that its checkpoint does not give.
     """
-    missing = sorted(set(found["missing_keys"]) - set(buffers), key=_in_order)
-    strange = sorted((key for key in found["unexpected_keys"] if not _COMPUTED.search(key)), key=_in_order)
-    quantised = [key for key in strange if _QUANTISED.search(key)]
+    missing = sorted(set(loading_info["missing_keys"]) - set(buffers), key=_in_order)
+    unexpected = sorted((key for key in loading_info["unexpected_keys"] if not _COMPUTED.search(key)), key=_in_order)
+    quantised = [key for key in unexpected if _QUANTISED.search(key)]
     if quantised:
         raise UserError(
             f"the weights of {name} are quantised (its tensors are called {_named(quantised)}): open the original in "
             f"float32, bfloat16 or float16"
         )
     if missing:
-        raise UserError(_missing(name, missing, strange))
-    mismatched = sorted(found["mismatched_keys"], key=lambda one: _in_order(one[0]))
+        raise UserError(_missing(name, missing, unexpected))
+    mismatched = sorted(loading_info["mismatched_keys"], key=lambda mismatch: _in_order(mismatch[0]))
     if mismatched:
-        shapes = [f"{key} is {_shape(have)} and has to be {_shape(wanted)}" for key, have, wanted in mismatched]
+        shapes = [f"{key} is {_shape(actual)} and has to be {_shape(expected)}" for key, actual, expected in mismatched]
         raise UserError(
             f"{name}: {_tensors(len(shapes))} the wrong shape for its config.json ({_named(shapes)}): "
             f"download or copy the model again, config and weights together"
         )
     remarks = []
-    if strange:
-        many = "s" * (len(strange) > 1)
+    if unexpected:
+        many = "s" * (len(unexpected) > 1)
         remarks.append(
-            f"the checkpoint has {len(strange)} tensor{many} that this model does not use: {_named(strange)}"
+            f"the checkpoint has {len(unexpected)} tensor{many} that this model does not use: {_named(unexpected)}"
         )
-    made = sorted(set(found["missing_keys"]) & set(buffers), key=_in_order)
-    if made:
-        many = "s" * (len(made) > 1)
-        remarks.append(f"the checkpoint lacks {len(made)} buffer{many}, left as the model makes them: {_named(made)}")
+    computed = sorted(set(loading_info["missing_keys"]) & set(buffers), key=_in_order)
+    if computed:
+        many = "s" * (len(computed) > 1)
+        remarks.append(
+            f"the checkpoint lacks {len(computed)} buffer{many}, left as the model makes them: {_named(computed)}"
+        )
     return remarks
 
 
@@ -72,17 +74,19 @@ def _in_order(key: str) -> list[str | int]:
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", key)]
 
 
-def _missing(name: str, missing: list[str], strange: list[str]) -> str:
-    lacks = f"{name} can't be loaded as it is: {_tensors(len(missing))} no weights in the checkpoint"
-    for prefix, by in _WRAPPERS.items():
-        if set(missing) & {key.replace(prefix, "") for key in strange if prefix in key}:
+def _missing(name: str, missing: list[str], unexpected: list[str]) -> str:
+    problem = f"{name} can't be loaded as it is: {_tensors(len(missing))} no weights in the checkpoint"
+    for prefix, wrapper in _WRAPPERS.items():
+        if set(missing) & {key.replace(prefix, "") for key in unexpected if prefix in key}:
             return (
-                f"{lacks}, because {by} has put {prefix!r} into their names there "
-                f"({next(key for key in strange if prefix in key)}): save the model again without the wrapper, "
+                f"{problem}, because {wrapper} has put {prefix!r} into their names there "
+                f"({next(key for key in unexpected if prefix in key)}): save the model again without the wrapper, "
                 f"or take {prefix!r} out of the names in the safetensors files"
             )
-    instead = f"; it has others that the model does not use ({_named(strange)}): were they renamed?" if strange else ""
-    return f"{lacks} and would be random ({_named(missing)}): download, copy or save it again{instead}"
+    unused = (
+        f"; it has others that the model does not use ({_named(unexpected)}): were they renamed?" if unexpected else ""
+    )
+    return f"{problem} and would be random ({_named(missing)}): download, copy or save it again{unused}"
 
 
 def _tensors(n: int) -> str:

@@ -1,4 +1,4 @@
-"""What is generated, as plain data: rows to continue, the tokens that come, what a row has said so far. No torch."""
+"""What is generated, as plain data: rows to continue, the tokens that come, the text of a row so far. No torch."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Generated:
 
 @dataclass
 class Continuation:
-    """What a row has said so far."""
+    """What a row has generated so far."""
 
     ids: list[int] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
@@ -45,19 +45,19 @@ class Continuation:
     text: str = ""
     end: str = ""
 
-    def add(self, one: Generated) -> None:
-        self.ids.append(one.id)
-        self.tokens.append(one.token)
-        self.surprise.append(-one.log_prob)
-        self.text, self.end = one.text, one.end
+    def add(self, generated: Generated) -> None:
+        self.ids.append(generated.id)
+        self.tokens.append(generated.token)
+        self.surprise.append(-generated.log_prob)
+        self.text, self.end = generated.text, generated.end
 
     def clear(self) -> None:
-        """It begins anew."""
+        """Forget all tokens: the row starts again."""
         self.ids, self.tokens, self.surprise, self.text, self.end = [], [], [], "", ""
 
     def first_difference(self, other: Continuation) -> int | None:
         """Index of the first token that differs; None where one is the other or its beginning cut by the limit."""
-        for at, (one, two) in enumerate(zip(self.ids, other.ids, strict=False)):
-            if one != two:
-                return at
+        for position, (token, other_token) in enumerate(zip(self.ids, other.ids, strict=False)):
+            if token != other_token:
+                return position
         return None if len(self.ids) == len(other.ids) else min(len(self.ids), len(other.ids))

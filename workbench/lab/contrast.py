@@ -53,7 +53,7 @@ def read_contrast(name: str, metadata: Mapping[str, str], info: ModelInfo) -> Co
     return Contrast(sets[0], sets[1], site, position, metadata.get("chat") == "true")
 
 
-def states(model: Model, contrast: Contrast) -> torch.Tensor:
+def compared_states(model: Model, contrast: Contrast) -> torch.Tensor:
     """The site at the compared token of every prompt, positive ones first, float64 [prompt, d_model]."""
     prompts = [model.tokens.prompt(text, contrast.chat) for text in (*contrast.positive, *contrast.negative)]
     short = next((prompt for prompt in prompts if len(prompt) < -contrast.position), None)
@@ -63,15 +63,15 @@ def states(model: Model, contrast: Contrast) -> torch.Tensor:
     for batch in batches(prompts, rows_at_once(model, max(map(len, prompts)), "forward"), model=model):
         with batch:
             passed = run_forward(model, batch.rows, capture=[contrast.site], keep=None)
-            at = torch.tensor([len(prompt) + contrast.position for prompt in batch.rows])
-            vectors.append(passed.captured[contrast.site][torch.arange(len(at)), at].cpu().double())
+            positions = torch.tensor([len(prompt) + contrast.position for prompt in batch.rows])
+            vectors.append(passed.captured[contrast.site][torch.arange(len(positions)), positions].cpu().double())
     return torch.cat(vectors)
 
 
-def mean_difference(found: torch.Tensor, positive: np.ndarray) -> torch.Tensor:
+def mean_difference(states: torch.Tensor, positive: np.ndarray) -> torch.Tensor:
     """mean(positive) − mean(others) of states [prompt, d_model]; `positive` is bool [prompt]."""
     mask = torch.from_numpy(positive)
-    return found[mask].mean(0) - found[~mask].mean(0)
+    return states[mask].mean(0) - states[~mask].mean(0)
 
 
 def shuffled_differences(
@@ -81,13 +81,13 @@ def shuffled_differences(
 
     Raises UserError where the named prompts do not give the direction itself.
     """
-    found = states(model, contrast)
-    labels = np.arange(len(found)) < len(contrast.positive)
-    own = mean_difference(found, labels).numpy()
-    cosine = float(own @ direction / (np.linalg.norm(own) * np.linalg.norm(direction) + 1e-30))
+    states = compared_states(model, contrast)
+    labels = np.arange(len(states)) < len(contrast.positive)
+    difference = mean_difference(states, labels).numpy()
+    cosine = float(difference @ direction / (np.linalg.norm(difference) * np.linalg.norm(direction) + 1e-30))
     if cosine < 0.99:
         raise UserError(
             f"the prompts that came with the direction differ along another direction (cosine {cosine:.2f}): "
             f"there are no controls with shuffled labels"
         )
-    return [mean_difference(found, random.permutation(labels)).float() for _ in range(n)]
+    return [mean_difference(states, random.permutation(labels)).float() for _ in range(n)]

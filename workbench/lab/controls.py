@@ -22,7 +22,7 @@ from workbench.edits import ParsedEdit
 from workbench.errors import UserError
 from workbench.lab.compiling import direction_names, read_stack, switched_off
 from workbench.lab.contrast import read_contrast, shuffled_differences
-from workbench.lab.editing import AnyEdit, Instead, Plan
+from workbench.lab.editing import AnyEdit, Plan, Replacement
 from workbench.lab.kinds import Pool, lab_kind
 from workbench.lab.kinds.kind import sets_of
 from workbench.lab.loaded import Model
@@ -43,7 +43,7 @@ class Controls:
 
 
 def make_controls(stack: Sequence[ParsedEdit], plan: Plan, compiled: Callable[..., Plan], lab: Lab, n: int) -> Controls:
-    """Up to `n` different controls of a stack; `compiled(instead=…)` gives its plan with others in its places."""
+    """Up to `n` different controls of a stack; `compiled(replacement=…)` is its plan with other units or vectors."""
     if n == 0 or not plan.changes:
         return Controls((), "", "")
     if plan.has_functions:
@@ -53,7 +53,10 @@ def make_controls(stack: Sequence[ParsedEdit], plan: Plan, compiled: Callable[..
     random = np.random.default_rng(lab.seed)
     drawn = _draw_units(units, lab.model, n, random) if units else [{} for _ in range(n)]
     vectors = _draw_directions(names, lab, len(drawn), random)
-    plans = tuple(compiled(instead=Instead(own, others)) for own, others in zip(drawn, vectors, strict=True))
+    plans = tuple(
+        compiled(replacement=Replacement(drawn_units, drawn_vectors))
+        for drawn_units, drawn_vectors in zip(drawn, vectors, strict=True)
+    )
     kind = _kind(units) if units else "random directions of the stream's covariance"
     if not plans:
         return Controls((), kind, "the edits take every unit of their kind: there is nothing to compare them with")
@@ -69,7 +72,7 @@ def direction_controls(
     if n == 0 or not names or plan.has_functions or _drawn_units(stack, plan, names):
         return []
     values = Values(lab.model, 0, False, lab.weights)
-    made: list[tuple[str, list[dict[str, torch.Tensor]]]] = []
+    vectors_by_kind: list[tuple[str, list[dict[str, torch.Tensor]]]] = []
     problem = ""
     random = np.random.default_rng([lab.seed, 1])
     try:
@@ -77,19 +80,19 @@ def direction_controls(
     except UserError as sentence:
         shuffled, problem = None, str(sentence)
     if shuffled is not None:
-        made.append(("mean differences of the same prompts, labels shuffled", shuffled))
+        vectors_by_kind.append(("mean differences of the same prompts, labels shuffled", shuffled))
     random = np.random.default_rng([lab.seed, 2])
-    every = [
+    isotropic = [
         {name: torch.from_numpy(random.standard_normal(lab.info.d_model)).float() for name in names} for _ in range(n)
     ]
-    made.append(("random directions, isotropic", every))
+    vectors_by_kind.append(("random directions, isotropic", isotropic))
     lengths = {name: values.direction(name).norm() for name in names}
-    found = []
-    for kind, vectors in made:
-        scaled = [{name: _as_long(vector, lengths[name]) for name, vector in one.items()} for one in vectors]
-        plans = tuple(compiled(instead=Instead({}, one)) for one in scaled)
-        found.append(Controls(plans, kind, problem))
-    return found
+    controls_by_kind = []
+    for kind, vectors in vectors_by_kind:
+        scaled = [{name: _scaled_to(vector, lengths[name]) for name, vector in drawn.items()} for drawn in vectors]
+        plans = tuple(compiled(replacement=Replacement({}, drawn)) for drawn in scaled)
+        controls_by_kind.append(Controls(plans, kind, problem))
+    return controls_by_kind
 
 
 def _shuffled(
@@ -101,14 +104,14 @@ def _shuffled(
         contrast = read_contrast(name, lab.weights.contrast(name), lab.info)
         if contrast is None:
             return None
-        for into, vector in zip(
+        for vectors, vector in zip(
             drawn, shuffled_differences(lab.model, contrast, lab.weights.direction(name), n, random), strict=True
         ):
-            into[name] = vector
+            vectors[name] = vector
     return drawn
 
 
-def _as_long(vector: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
+def _scaled_to(vector: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
     vector = vector.to(length.device)
     return vector * (length / vector.norm())
 
@@ -121,13 +124,13 @@ def off_controls(units: Sequence[Unit], model: Model, first: int, n: int, seed: 
     drawn = _draw_units(list(units), model, n, np.random.default_rng(seed))
     if not drawn:
         return Controls((), kind, "these are all units of their kind: there is nothing to compare them with")
-    plans = tuple(switched_off(others.values(), model.info, first) for others in drawn)
+    plans = tuple(switched_off(replacements.values(), model.info, first) for replacements in drawn)
     problem = "" if len(plans) == n else f"there are only {len(plans)} different controls for these units"
     return Controls(plans, kind, problem)
 
 
 def _drawn_units(stack: Sequence[ParsedEdit], plan: Plan, names: Sequence[str]) -> list[Unit]:
-    """The units that controls put others in the places of."""
+    """The units that controls replace by random ones."""
     units = [unit for unit in plan.units if lab_kind(unit).matched]
     adds_direction = any(edit.edit.operation == "add direction" for edit in stack)
     if names and adds_direction and all("add direction" not in kind_of(unit).refuses for unit in units):
@@ -137,17 +140,17 @@ def _drawn_units(stack: Sequence[ParsedEdit], plan: Plan, names: Sequence[str]) 
 
 def _draw_units(units: Sequence[Unit], model: Model, n: int, random: np.random.Generator) -> list[dict[Unit, Unit]]:
     """Up to `n` different sets in the places of `units`, none of them the units themselves."""
-    own = frozenset(units)
-    pools = _pools(own, model)
+    edited = frozenset(units)
+    pools = _pools(edited, model)
     drawn: dict[frozenset[Unit], dict[Unit, Unit]] = {}
     for _ in range(20 * n):
-        instead: dict[Unit, Unit] = {}
+        replaced_by: dict[Unit, Unit] = {}
         for pool in pools:
-            chosen = random.choice(len(pool.all), size=len(pool.edited), replace=False)
-            instead.update(zip(pool.edited, (pool.all[index] for index in chosen), strict=True))
-        others = frozenset(instead.values())
-        if others != own:
-            drawn.setdefault(others, instead)
+            chosen = random.choice(len(pool.candidates), size=len(pool.edited), replace=False)
+            replaced_by.update(zip(pool.edited, (pool.candidates[index] for index in chosen), strict=True))
+        replacements = frozenset(replaced_by.values())
+        if replacements != edited:
+            drawn.setdefault(replacements, replaced_by)
         if len(drawn) == n:
             break
     return list(drawn.values())
@@ -179,13 +182,13 @@ def _draw_directions(
     lengths = {name: values.direction(name).norm() for name in names}
     stream = values.sample(Site(lab.info.n_layers // 2, "resid_pre")).double()
     centred = (stream - stream.mean(0)).cpu().numpy()
-    found = []
+    drawn = []
     for _ in range(n):
-        made = {}
+        vectors = {}
         for name, length in lengths.items():
-            made[name] = _as_long(torch.from_numpy(random.standard_normal(len(centred)) @ centred).float(), length)
-        found.append(made)
-    return found
+            vectors[name] = _scaled_to(torch.from_numpy(random.standard_normal(len(centred)) @ centred).float(), length)
+        drawn.append(vectors)
+    return drawn
 
 
 def _kind(units: Sequence[Unit]) -> str:

@@ -17,59 +17,59 @@ _SHORT = {
 }
 
 
-def pick_device(asked: str = "auto") -> str:
+def pick_device(requested: str = "auto") -> str:
     """`cpu`, `mps`, or `cuda:N`. `auto` takes the GPU with the most free memory, if torch can compute on it.
 
     Raises UserError where what was asked for is not there, with the reason and what is.
     """
     import torch
 
-    asked = asked.strip().lower()
-    if asked == "cpu":
+    requested = requested.strip().lower()
+    if requested == "cpu":
         return "cpu"
-    if asked == "auto":
-        usable = [name for name in _cuda_devices() if _why_not(name) is None]
+    if requested == "auto":
+        usable = [name for name in _cuda_devices() if _compute_problem(name) is None]
         if usable:
             return max(usable, key=lambda name: torch.cuda.mem_get_info(name)[0])
         return "mps" if torch.backends.mps.is_available() else "cpu"
-    if asked == "mps":
+    if requested == "mps":
         if torch.backends.mps.is_available():
             return "mps"
-        raise UserError(f"there is no Apple GPU that torch can use here: --device takes {_there_is()}")
-    kind, _, index = asked.partition(":")
-    if kind != "cuda" or not (index.isdecimal() or asked == "cuda"):
-        raise UserError(f"there is no device {asked!r}: --device takes {_there_is()}")
+        raise UserError(f"there is no Apple GPU that torch can use here: --device takes {_device_values()}")
+    kind, _, index = requested.partition(":")
+    if kind != "cuda" or not (index.isdecimal() or requested == "cuda"):
+        raise UserError(f"there is no device {requested!r}: --device takes {_device_values()}")
     present = _cuda_devices()
     if not present:
         reason = gpu_problem() or "this machine has no GPU that its driver knows of"
-        raise UserError(f"{asked} can't be used: {reason}. --device takes {_there_is()}")
+        raise UserError(f"{requested} can't be used: {reason}. --device takes {_device_values()}")
     name = f"cuda:{int(index)}" if index else f"cuda:{torch.cuda.current_device()}"
     if name not in present:
-        raise UserError(f"there is no {asked}: --device takes {_there_is()}")
-    if problem := _why_not(name):
-        raise UserError(f"{asked} can't be used: {problem}. --device takes {_there_is()}")
+        raise UserError(f"there is no {requested}: --device takes {_device_values()}")
+    if problem := _compute_problem(name):
+        raise UserError(f"{requested} can't be used: {problem}. --device takes {_device_values()}")
     return name
 
 
-def pick_dtype(asked: str, device: str, checkpoint: Checkpoint) -> str:
+def pick_dtype(requested: str, device: str, checkpoint: Checkpoint) -> str:
     """`float32`, `bfloat16` or `float16`.
 
     `auto`: on a GPU what the weights are stored in, so that nothing is lost or invented (float16 weights stay float16,
     and float64 ones become float32); on the CPU float32, which is exact for all of them and quicker there.
     Raises UserError where the device cannot compute in what was asked for.
     """
-    asked = _SHORT.get(asked.strip().lower(), asked.strip().lower())
-    if asked == "auto":
+    requested = _SHORT.get(requested.strip().lower(), requested.strip().lower())
+    if requested == "auto":
         stored = checkpoint.dtype
         slow = stored == "bfloat16" and not _native_bfloat16(device)
-        if device == "cpu" or stored not in DTYPES or slow or _why_not(device, stored):
+        if device == "cpu" or stored not in DTYPES or slow or _compute_problem(device, stored):
             return "float32"
         return stored
-    if asked not in DTYPES:
-        raise UserError(f"there is no dtype {asked!r} here: --dtype takes auto, {', '.join(DTYPES)}")
-    if problem := _why_not(device, asked):
-        raise UserError(f"{device} can't compute in {asked}: {problem}. Take float32")
-    return asked
+    if requested not in DTYPES:
+        raise UserError(f"there is no dtype {requested!r} here: --dtype takes auto, {', '.join(DTYPES)}")
+    if problem := _compute_problem(device, requested):
+        raise UserError(f"{device} can't compute in {requested}: {problem}. Take float32")
+    return requested
 
 
 def check_config_dtypes(checkpoint: Checkpoint) -> None:
@@ -82,11 +82,11 @@ def check_config_dtypes(checkpoint: Checkpoint) -> None:
     parts = [checkpoint.config, *(part for part in checkpoint.config.values() if isinstance(part, dict))]
     for part in parts:
         for key in ("dtype", "torch_dtype"):
-            named = part.get(key)
-            known = isinstance(named, str) and isinstance(getattr(torch, named, None), torch.dtype)
-            if isinstance(named, str | list) and not known:
+            dtype = part.get(key)
+            is_torch_dtype = isinstance(dtype, str) and isinstance(getattr(torch, dtype, None), torch.dtype)
+            if isinstance(dtype, str | list) and not is_torch_dtype:
                 raise UserError(
-                    f"{checkpoint.folder / 'config.json'} has {key!r}: {named!r}, which is no dtype of torch: "
+                    f"{checkpoint.folder / 'config.json'} has {key!r}: {dtype!r}, which is no dtype of torch: "
                     f"write {checkpoint.dtype!r} there, or take the line out"
                 )
 
@@ -100,7 +100,7 @@ def gpu_problem() -> str | None:
     if problem:
         return problem
     for name in _cuda_devices():
-        if why := _why_not(name):
+        if why := _compute_problem(name):
             return f"{torch.cuda.get_device_name(name)}: {why}"
     return None
 
@@ -110,12 +110,12 @@ def usable_devices() -> list[str]:
     import torch
 
     apple = ["mps"] if torch.backends.mps.is_available() else []
-    return [name for name in _cuda_devices() if _why_not(name) is None] + apple + ["cpu"]
+    return [name for name in _cuda_devices() if _compute_problem(name) is None] + apple + ["cpu"]
 
 
 def usable_dtypes(device: str) -> list[str]:
     """The dtypes that `device` computes in."""
-    return [name for name in DTYPES if _why_not(device, name) is None]
+    return [name for name in DTYPES if _compute_problem(device, name) is None]
 
 
 def _cuda_devices() -> list[str]:
@@ -131,7 +131,7 @@ def _native_bfloat16(device: str) -> bool:
     return not device.startswith("cuda") or torch.cuda.get_device_capability(device) >= (8, 0)
 
 
-def _why_not(device: str, dtype: str = "float32") -> str | None:
+def _compute_problem(device: str, dtype: str = "float32") -> str | None:
     """Multiplies two small matrices there: the one test that covers old chips, missing kernels and full memory."""
     import torch
 
@@ -148,6 +148,6 @@ def _why_not(device: str, dtype: str = "float32") -> str | None:
     return None
 
 
-def _there_is() -> str:
+def _device_values() -> str:
     """The values of --device that work here."""
     return ", ".join(["auto", *usable_devices()])

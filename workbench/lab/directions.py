@@ -18,11 +18,11 @@ from workbench.units import Neuron, parse_unit
 
 
 class JobWeights:
-    """Of one job, on this model; `given` are the named directions that came with it."""
+    """Of one job, on this model; `directions` are the named directions that came with it."""
 
-    def __init__(self, model: Model, given: Mapping[str, Direction]) -> None:
+    def __init__(self, model: Model, directions: Mapping[str, Direction]) -> None:
         self._model = model
-        self._given = given
+        self._directions = directions
 
     def head_output(self, layer: int, head: int) -> torch.Tensor:
         """What a query head's z is multiplied with: W_O's slice, [d_head, d_model]."""
@@ -33,10 +33,10 @@ class JobWeights:
         match = NEURON_WEIGHTS.fullmatch(name)
         if match:
             return self._weight(match[1], match[2])
-        if name not in self._given:
-            there = ", ".join(f"@{known}" for known in self._given)
-            raise UserError(f"there is no direction @{name} here: " + (f"there are {there}" if there else "none came"))
-        vector = self._given[name].numbers
+        if name not in self._directions:
+            names = ", ".join(f"@{known_name}" for known_name in self._directions)
+            raise UserError(f"there is no direction @{name} here: " + (f"there are {names}" if names else "none came"))
+        vector = self._directions[name].numbers
         info = self._model.info
         if len(vector) != info.d_model:
             raise UserError(f"@{name} has shape {vector.shape}: directions of {info.name} have {info.d_model} numbers")
@@ -44,14 +44,14 @@ class JobWeights:
 
     def contrast(self, name: str) -> Mapping[str, str]:
         """What is known of the prompts behind a direction, as its file says it; empty for none."""
-        return self._given[name].contrast if name in self._given else {}
+        return self._directions[name].contrast if name in self._directions else {}
 
-    def _weight(self, neuron: str, part: str) -> np.ndarray:
+    def _weight(self, neuron: str, side: str) -> np.ndarray:
         info = self._model.info
         unit = parse_unit(neuron, info)
         assert isinstance(unit, Neuron)
-        if part == "gate" and not info.gated_mlp:
+        if side == "gate" and not info.gated_mlp:
             raise UserError(f"{info.name} has no gates: its neurons have @{unit}.in and @{unit}.out")
         mlp = self._model.bridge.blocks[unit.layer].mlp
-        row = mlp.W_out[unit.index] if part == "out" else getattr(mlp, f"W_{part}")[:, unit.index]
+        row = mlp.W_out[unit.index] if side == "out" else getattr(mlp, f"W_{side}")[:, unit.index]
         return np.asarray(row.detach().float().cpu().numpy())

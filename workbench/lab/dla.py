@@ -72,15 +72,15 @@ class FrozenNorm:
         self.bias = zero.double()
         self.centred = bool(torch.allclose(module((PROBE * ones)[None])[0], zero, atol=1e-3))
         self.gain = ((module((PROBE * probe)[None])[0] - zero) * probe).double()
-        shaped, out = self(at), module(at[None])[0].double() - self.bias
+        shaped, output = self(at), module(at[None])[0].double() - self.bias
         size = shaped @ shaped
-        self.gain *= (shaped @ out) / size if size > 0 else 1  # of an input of zeros nothing is made at any scale
+        self.gain *= (shaped @ output) / size if size > 0 else 1  # of an input of zeros nothing is made at any scale
 
     def __call__(self, vectors: torch.Tensor) -> torch.Tensor:
         """What parts [..., d_model] of the input become, without the bias; float64."""
         return self._centred(vectors.double()) * self.gain
 
-    def back(self, covector: torch.Tensor) -> torch.Tensor:
+    def pull_back(self, covector: torch.Tensor) -> torch.Tensor:
         """The covector on inputs that does what `covector` [d_model] does on outputs; float64."""
         return self._centred(covector * self.gain)
 
@@ -94,22 +94,22 @@ def direct(model: Model, trace: Trace, metric: Metric) -> Parts:
     sites = [Site(layer, name) for layer in range(info.n_layers) for name in ("z", "mlp_post")]
     embedded, final = Site(0, "resid_pre"), Site(info.n_layers - 1, "resid_post")
     with torch.inference_mode():
-        kept = run_from(model, trace, 0, capture=[*sites, embedded, final]).captured
-        last = {site: tensor[0, -1].double() for site, tensor in kept.items()}
+        captured = run_from(model, trace, 0, capture=[*sites, embedded, final]).captured
+        last = {site: tensor[0, -1].double() for site, tensor in captured.items()}
         norm = FrozenNorm(model.bridge.ln_final, last[final])
-        covector, constant = _question(model, metric.direct)
-        toward = norm.back(covector)
+        covector, constant = _covector(model, metric.direct)
+        toward = norm.pull_back(covector)
         heads, neurons, attention_bias, mlp_bias = [], [], [], []
         for layer, block in enumerate(blocks):
             z = last[Site(layer, "z")].reshape(info.n_heads, 1, -1)
             added = (z @ block.attn.W_O.double())[:, 0]  # [head, d_model]
-            reads, bias = _through(block, "ln1_post", added.sum(0), getattr(block.attn, "b_O", None), toward)
+            reads, bias = _through_norm(block, "ln1_post", added.sum(0), getattr(block.attn, "b_O", None), toward)
             heads.append((added @ reads).cpu().numpy())
             attention_bias.append(bias)
             # Products of the weights in float32, sums in float64: a copy of every W_out in float64 would cost more.
             activation, w_out = last[Site(layer, "mlp_post")], block.mlp.W_out.float()
             added = (activation.float() @ w_out).double()
-            reads, bias = _through(block, "ln2_post", added, getattr(block.mlp, "b_out", None), toward)
+            reads, bias = _through_norm(block, "ln2_post", added, getattr(block.mlp, "b_out", None), toward)
             neurons.append((activation * (w_out @ reads.float())).cpu().numpy())
             mlp_bias.append(bias)
         return Parts(
@@ -123,7 +123,7 @@ def direct(model: Model, trace: Trace, metric: Metric) -> Parts:
         )
 
 
-def _question(model: Model, metric: Metric) -> tuple[torch.Tensor, float]:
+def _covector(model: Model, metric: Metric) -> tuple[torch.Tensor, float]:
     """The metric as a covector on the final norm's output, float64 [d_model], and a constant."""
     head = model.hf.get_output_embeddings()
     scale, weight, bias = model.tail.scale, head.weight, head.bias
@@ -142,7 +142,7 @@ def _mean_row(model: Model) -> torch.Tensor:
     return model.unembedding_mean
 
 
-def _through(
+def _through_norm(
     block: Any, name: str, added: torch.Tensor, bias: torch.Tensor | None, toward: torch.Tensor
 ) -> tuple[torch.Tensor, float]:
     """How what attention or the MLP adds is read: a covector [d_model], and what its biases contribute.
@@ -155,5 +155,5 @@ def _through(
     if norm is None:
         return toward, float(constant @ toward)
     frozen = FrozenNorm(norm, whole)
-    reads = frozen.back(toward)
+    reads = frozen.pull_back(toward)
     return reads, float(constant @ reads + frozen.bias @ toward)

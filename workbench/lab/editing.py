@@ -53,12 +53,12 @@ CLEAN = Plan({})
 
 
 @dataclass(frozen=True)
-class Instead:
-    """Other units and other vectors in the places of an edit's own: one control."""
+class Replacement:
+    """What one control puts in the places of an edit's own units and directions; empty, the edit itself."""
 
     units: Mapping[Unit, Unit] = field(default_factory=dict)
     directions: Mapping[str, torch.Tensor] = field(default_factory=dict)
     """by name, float32 [d_model]"""
 
 
-ITSELF = Instead()
+UNREPLACED = Replacement()

@@ -28,50 +28,52 @@ class NotFinite(UserError):  # noqa: N818 - it is a sentence for the user
     """A pass whose numbers are NaN or infinite: from where on, and what would be right."""
 
 
-def whole(logits: torch.Tensor) -> bool:
+def all_valid(logits: torch.Tensor) -> bool:
     """Whether every row of logits [..., vocabulary] can be an answer."""
     return bool(torch.isfinite(logits.amax(-1)).all())
 
 
-def first_wrong(logits: torch.Tensor) -> int:
-    """The first row of logits [row, vocabulary], which are not `whole`, that can't be an answer."""
+def first_invalid(logits: torch.Tensor) -> int:
+    """The first row of logits [row, vocabulary], which are not `all_valid`, that can't be an answer."""
     return int((~torch.isfinite(logits.amax(-1))).nonzero()[0, 0])
 
 
-Again = Callable[[AbstractContextManager[None]], torch.Tensor]
+Rerun = Callable[[AbstractContextManager[None]], torch.Tensor]
 """runs a pass once more, with this context innermost: around the model's own call, its edits being on; its logits"""
 
 
-def explain(hf: Any, sites: SiteMap, again: Again, edited: bool) -> NotFinite:
+def explain(hf: Any, sites: SiteMap, rerun: Rerun, edited: bool) -> NotFinite:
     """Why a pass left no numbers; `edited` where it does so under edits alone.
 
-    What `again` runs has no padding: values at padded places would count too.
+    What `rerun` runs has no padding: values at padded places would count too.
     """
-    began: list[Site] = []
+    invalid_sites: list[Site] = []
     with torch.no_grad():
-        logits = again(_watched(sites, began))
+        logits = rerun(_recording_first_invalid(sites, invalid_sites))
     dtype = str(hf.dtype).removeprefix("torch.")
-    if began:
-        where = f"from {began[0]} on"
+    if invalid_sites:
+        location = f"from {invalid_sites[0]} on"
     else:
-        where = "in this batch, though alone they are" if whole(logits) else "in the final norm or the unembedding"
-    wrong = _wrong_weights(hf)
-    under = "under these edits " if edited and not wrong else ""
-    said = f"{under}the model's numbers are not finite {where} (NaN or infinite, in {dtype})"
-    if wrong:
-        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        said = f"{said}; the weights themselves hold such numbers ({wrong[0]}{more})"
-    return NotFinite(f"{said}: {_advice(dtype, edited, bool(wrong))}")
+        location = (
+            "in this batch, though alone they are" if all_valid(logits) else "in the final norm or the unembedding"
+        )
+    invalid = _invalid_parameters(hf)
+    under = "under these edits " if edited and not invalid else ""
+    message = f"{under}the model's numbers are not finite {location} (NaN or infinite, in {dtype})"
+    if invalid:
+        more = f" and {len(invalid) - 1} more" if len(invalid) > 1 else ""
+        message = f"{message}; the weights themselves hold such numbers ({invalid[0]}{more})"
+    return NotFinite(f"{message}: {_advice(dtype, edited, bool(invalid))}")
 
 
 @contextmanager
-def _watched(sites: SiteMap, began: list[Site]) -> Iterator[None]:
-    """Puts into `began` the first site, in the order of the pass, that is not finite, as edits have left it."""
+def _recording_first_invalid(sites: SiteMap, invalid_sites: list[Site]) -> Iterator[None]:
+    """Puts into `invalid_sites` the first site, in the order of the pass, that is not finite, as edits have left it."""
 
     def watch(site: Site) -> Callable[..., None]:
         def hook(activation: torch.Tensor, hook: Any = None) -> None:
-            if not began and not bool(torch.isfinite(activation).all()):
-                began.append(site)
+            if not invalid_sites and not bool(torch.isfinite(activation).all()):
+                invalid_sites.append(site)
 
         return hook
 
@@ -85,10 +87,10 @@ def _watched(sites: SiteMap, began: list[Site]) -> Iterator[None]:
             point.remove_hooks("fwd")
 
 
-def _advice(dtype: str, edited: bool, wrong_weights: bool) -> str:
+def _advice(dtype: str, edited: bool, invalid_weights: bool) -> str:
     if dtype == "float16":
         return f"its range ends at 65,504, take --dtype bfloat16 or float32{', or smaller edits' if edited else ''}"
-    if wrong_weights:
+    if invalid_weights:
         return "the checkpoint is damaged, download or copy it again"
     if edited:
         return "take smaller edits"
@@ -96,7 +98,7 @@ def _advice(dtype: str, edited: bool, wrong_weights: bool) -> str:
     return f"{other}the checkpoint or its config.json is at fault, download or copy it again"
 
 
-def _wrong_weights(hf: Any) -> list[str]:
+def _invalid_parameters(hf: Any) -> list[str]:
     """Names of the parameters that are not finite, as the wrapped model calls them: nearly as the checkpoint does."""
     return [
         name.replace(_INNER, "")

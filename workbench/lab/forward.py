@@ -1,6 +1,6 @@
 """Prompts through the whole model under edits, and the numbers of what comes out.
 
-Logits are computed at every position even where only the last is wanted: the unembedding of one row alone gives other
+Logits are computed at every position even where only the last is needed: the unembedding of one row alone gives other
 last bits than `model(input_ids)` does (checked on the CPU, float32). Shorter prompts of a batch are padded on the
 right, where causal attention lets nothing reach a real token; padding never counts in a number.
 """
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from workbench.lab import metrics
-from workbench.lab.applying import Pass
+from workbench.lab.applying import PassLayout
 from workbench.lab.editing import CLEAN, Plan
 from workbench.lab.loaded import Model
 from workbench.lab.passes import Head, run_pass
@@ -43,8 +43,8 @@ class Forward:
 
     @property
     def bytes(self) -> int:
-        kept = [self.last, self.logits, *self.captured.values()]
-        return sum(tensor.nbytes for tensor in kept if tensor is not None)
+        tensors = [self.last, self.logits, *self.captured.values()]
+        return sum(tensor.nbytes for tensor in tensors if tensor is not None)
 
     def site(self, site: Site) -> np.ndarray:
         """A captured site, float32, axes as in `sites.AXES`."""
@@ -57,14 +57,14 @@ class Forward:
 
     def log_prob(self, ids: np.ndarray) -> np.ndarray:
         """Log-probability of one next token per prompt, or of several: `ids` [batch] or [batch, k]; same shape."""
-        wanted = torch.as_tensor(ids, device=self._last.device)
-        flat = wanted.view(len(wanted), -1)
-        return _numpy(metrics.log_probs(self._last).gather(-1, flat).view(wanted.shape))
+        token_ids = torch.as_tensor(ids, device=self._last.device)
+        flat = token_ids.view(len(token_ids), -1)
+        return _numpy(metrics.log_probs(self._last).gather(-1, flat).view(token_ids.shape))
 
     def logit(self, ids: np.ndarray) -> np.ndarray:
         """Logit of one next token per prompt, float32 [batch]."""
-        wanted = torch.as_tensor(ids, device=self._last.device)
-        return _numpy(self._last.float().gather(-1, wanted[:, None])[:, 0])
+        token_ids = torch.as_tensor(ids, device=self._last.device)
+        return _numpy(self._last.float().gather(-1, token_ids[:, None])[:, 0])
 
     def rank(self, ids: np.ndarray) -> np.ndarray:
         """Rank of one next token per prompt, 1 is the likeliest, int64 [batch]."""
@@ -76,13 +76,13 @@ class Forward:
 
     def surprise(self) -> list[np.ndarray]:
         """−log p of each token of each prompt, nats, float32 [position]; nan at position 0."""
-        found = _numpy(metrics.surprise(self._all, self.ids))
-        return [row[:length] for row, length in zip(found, self.lengths, strict=True)]
+        surprise = _numpy(metrics.surprise(self._all, self.ids))
+        return [row[:length] for row, length in zip(surprise, self.lengths, strict=True)]
 
     def kl_from(self, clean: Forward) -> list[np.ndarray]:
         """KL(clean ‖ this) at every position of each prompt, nats, float64 [position]."""
-        found = _numpy(metrics.kl(clean._all, self._all))
-        return [row[:length] for row, length in zip(found, self.lengths, strict=True)]
+        kl = _numpy(metrics.kl(clean._all, self._all))
+        return [row[:length] for row, length in zip(kl, self.lengths, strict=True)]
 
     def last_kl_from(self, clean: Forward) -> np.ndarray:
         """KL(clean ‖ this) of the next token, nats, float64 [batch]."""
@@ -128,8 +128,8 @@ def run_forward(
     for row, prompt in zip(padded, prompts, strict=True):
         row[: len(prompt)] = prompt.ids
     ids = torch.from_numpy(padded).to(model.hf.device)
-    shape = Pass(tuple(map(len, prompts)), model.info.n_heads)
+    layout = PassLayout(tuple(map(len, prompts)), model.info.n_heads)
     head: Head = None if keep is None else "every"
-    passed = run_pass(model, ids, plans, shape, head=head, ends=(lengths - 1).tolist(), capture=capture)
+    passed = run_pass(model, ids, plans, layout, head=head, ends=(lengths - 1).tolist(), capture=capture)
     logits = passed.logits if keep == "all" else None
     return Forward(tuple(prompts), ids, lengths, passed.last, logits, passed.captured)

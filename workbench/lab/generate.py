@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from workbench.lab import metrics
-from workbench.lab.applying import Pass
+from workbench.lab.applying import PassLayout
 from workbench.lab.batches import batches, rows_at_once
 from workbench.lab.continuation import Continuation, Generated, Row
 from workbench.lab.editing import AnyEdit
@@ -47,7 +47,7 @@ def generate(
 def continue_all(
     lab: Lab,
     rows: Sequence[Row],
-    into: Sequence[Continuation],
+    continuations: Sequence[Continuation],
     tokens: int,
     *,
     temperature: float = 0,
@@ -55,7 +55,7 @@ def continue_all(
     size: int = 0,
     group: int = 1,
 ) -> Iterator[int]:
-    """Grows `into`, one a row, by up to `tokens` tokens; each time says how many tokens came.
+    """Grows `continuations`, one a row, by up to `tokens` tokens; each time says how many tokens came.
 
     Rows go in batches of `size` (0: as many as suit this device), which halve when memory runs out: the rows of
     that batch begin anew. Every `group` neighbours, which are compared with each other, stay in one batch while memory
@@ -64,18 +64,20 @@ def continue_all(
     longest = max((len(row.prompt) for row in rows), default=1) + tokens
     size = size or rows_at_once(lab.model, longest, "generation")
     size = max(group, size - size % group)
-    pairs = list(zip(rows, into, strict=True))
+    pairs = list(zip(rows, continuations, strict=True))
     choice = Choice(temperature, top_k, lab.seed)
-    for batch in batches(pairs, size, lab.report, lab.model, each=tokens):
+    for batch in batches(pairs, size, lab.report, lab.model, progress_per_row=tokens):
         with batch:
             for _, continuation in batch.rows:
                 continuation.clear()
             steps = run_generation(lab.model, [row for row, _ in batch.rows], choice)
             for step in islice(steps, tokens):
-                came = [(into_it, token) for (_, into_it), token in zip(batch.rows, step, strict=True) if token]
-                for continuation, token in came:
+                generated = [
+                    (continuation, token) for (_, continuation), token in zip(batch.rows, step, strict=True) if token
+                ]
+                for continuation, token in generated:
                     continuation.add(token)
-                yield len(came)
+                yield len(generated)
 
 
 @dataclass(frozen=True)
@@ -96,44 +98,44 @@ def run_generation(
 
     The caller stops, or the model does. Raises NotFinite.
     """
-    lines = [_Line(row, model, choice) for row in rows]
+    growing = [_GrowingRow(row, model, choice) for row in rows]
     plans = list(dict.fromkeys(id(row.plan) for row in rows))
     # Rows of one plan side by side: they are edited at once.
-    active = sorted(range(len(rows)), key=lambda at: plans.index(id(rows[at].plan)))
-    ids, padding = _left_padded([rows[at].prompt.ids for at in active])
+    active = sorted(range(len(rows)), key=lambda index: plans.index(id(rows[index].plan)))
+    ids, padding = _left_padded([rows[index].prompt.ids for index in active])
     ids = ids.to(model.hf.device)
     use_cache = use_cache and model.caches
     past: Any = None
     start = 0
     while active:
-        prompts = tuple(len(rows[at].prompt) for at in active)
-        run = Pass(prompts, model.info.n_heads, start, padding if any(padding) else ())
-        placed = _placed(padding, start, ids.shape[1], ids.device)
-        plans_of_rows = [rows[at].plan for at in active]
-        passed = run_pass(model, ids, plans_of_rows, run, use_cache=use_cache, past=past, placed=placed)
+        prompts = tuple(len(rows[index].prompt) for index in active)
+        layout = PassLayout(prompts, model.info.n_heads, start, padding if any(padding) else ())
+        padding_args = _padding_args(padding, start, ids.shape[1], ids.device)
+        plans_of_rows = [rows[index].plan for index in active]
+        passed = run_pass(model, ids, plans_of_rows, layout, use_cache=use_cache, past=past, padding_args=padding_args)
         logits, past = passed.last, passed.past
         assert logits is not None
         with torch.inference_mode():
             logp = metrics.log_probs(logits)
-            chosen = _choose(logp, [lines[at] for at in active], choice)
+            chosen = _choose(logp, [growing[index] for index in active], choice)
             log_probs = logp.gather(-1, chosen.to(logp.device)[:, None])[:, 0].tolist()
         if use_cache:
             start = ids.shape[1]
-        found: list[Generated | None] = [None] * len(rows)
-        for at, token, log_prob in zip(active, chosen.tolist(), log_probs, strict=True):
-            found[at] = lines[at].said(token, log_prob)
-        yield found
-        left = [row for row, at in enumerate(active) if not lines[at].ended]
+        step: list[Generated | None] = [None] * len(rows)
+        for index, token, log_prob in zip(active, chosen.tolist(), log_probs, strict=True):
+            step[index] = growing[index].append(token, log_prob)
+        yield step
+        remaining = [row for row, index in enumerate(active) if not growing[index].ended]
         ids = torch.cat([ids, chosen.to(ids.device)[:, None]], dim=1)
-        if len(left) < len(active):
-            active, padding = [active[row] for row in left], tuple(padding[row] for row in left)
-            index = torch.tensor(left, dtype=torch.int64, device=ids.device)
-            ids = ids[index]
-            if past is not None and left:
-                past.batch_select_indices(index)
+        if len(remaining) < len(active):
+            active, padding = [active[row] for row in remaining], tuple(padding[row] for row in remaining)
+            kept_rows = torch.tensor(remaining, dtype=torch.int64, device=ids.device)
+            ids = ids[kept_rows]
+            if past is not None and remaining:
+                past.batch_select_indices(kept_rows)
 
 
-class _Line:
+class _GrowingRow:
     """A row as it grows."""
 
     def __init__(self, row: Row, model: Model, choice: Choice) -> None:
@@ -144,7 +146,7 @@ class _Line:
         self.random = torch.Generator().manual_seed(_row_seed(choice.seed, row.number))
         self.ended = False
 
-    def said(self, token: int, log_prob: float) -> Generated:
+    def append(self, token: int, log_prob: float) -> Generated:
         tokens, ends = self._model.tokens, token in self._model.stop_ids
         self._length += 1
         self._text += self._decoder.decode(b"" if ends else tokens.piece(token))
@@ -163,12 +165,12 @@ def _left_padded(rows: Sequence[np.ndarray]) -> tuple[torch.Tensor, tuple[int, .
     """int64 [row, column], 0 where padding is; and how many columns of it stand before each row."""
     width = max(map(len, rows))
     padded = np.zeros((len(rows), width), dtype=np.int64)
-    for into, ids in zip(padded, rows, strict=True):
-        into[width - len(ids) :] = ids
+    for row, ids in zip(padded, rows, strict=True):
+        row[width - len(ids) :] = ids
     return torch.from_numpy(padded), tuple(width - len(ids) for ids in rows)
 
 
-def _placed(padding: tuple[int, ...], start: int, columns: int, device: torch.device) -> dict[str, torch.Tensor]:
+def _padding_args(padding: tuple[int, ...], start: int, columns: int, device: torch.device) -> dict[str, torch.Tensor]:
     """The mask [row, column] and the positions [row, column from start]; the model's own where nothing is padded."""
     if not any(padding):
         return {}
@@ -177,7 +179,7 @@ def _placed(padding: tuple[int, ...], start: int, columns: int, device: torch.de
     return {"attention_mask": (column >= first).long(), "position_ids": (column - first).clamp(min=0)[:, start:]}
 
 
-def _choose(logp: torch.Tensor, lines: Sequence[_Line], choice: Choice) -> torch.Tensor:
+def _choose(logp: torch.Tensor, rows: Sequence[_GrowingRow], choice: Choice) -> torch.Tensor:
     """Of log-probabilities [row, vocabulary]: int64 [row]."""
     if choice.temperature == 0:
         return logp.argmax(dim=-1)
@@ -186,5 +188,5 @@ def _choose(logp: torch.Tensor, lines: Sequence[_Line], choice: Choice) -> torch
         least = scaled.topk(choice.top_k, dim=-1).values[:, -1:]
         scaled[scaled < least] = -torch.inf
     p = torch.softmax(scaled, dim=-1)
-    drawn = [torch.multinomial(row, 1, generator=line.random) for row, line in zip(p, lines, strict=True)]
+    drawn = [torch.multinomial(row, 1, generator=growing.random) for row, growing in zip(p, rows, strict=True)]
     return torch.cat(drawn)

@@ -55,14 +55,14 @@ def find_gpus() -> list[Gpu]:
 
 
 def gpu_processes() -> list[GpuProcess]:
-    """Processes that compute on an NVIDIA GPU, largest first; empty where nvidia-smi does not tell."""
+    """Processes that compute on an NVIDIA GPU, largest first; empty where nvidia-smi does not list them."""
     rows = _nvidia_smi("--query-compute-apps=pid,process_name,used_memory")
-    found = [
+    processes = [
         GpuProcess(pid=int(row[0]), name=Path(row[1]).name, memory=int(row[2]) << 20 if row[2].isdigit() else 0)
         for row in rows
         if len(row) == 3 and row[0].isdigit()
     ]
-    return sorted(found, key=lambda process: -process.memory)
+    return sorted(processes, key=lambda process: -process.memory)
 
 
 def why_unusable(gpus: list[Gpu], torch_cuda: str | None, torch_hip: str | None, available: bool) -> str | None:

@@ -13,7 +13,7 @@ import torch
 
 from workbench.edits import Positions
 from workbench.errors import Cancelled, UserError
-from workbench.lab.applying import Pass
+from workbench.lab.applying import PassLayout
 from workbench.lab.changes import Fill, Multiply
 from workbench.lab.editing import CLEAN, Plan
 from workbench.lab.loaded import Model
@@ -65,35 +65,35 @@ def cache_problem(model: Model, ids: torch.Tensor) -> str:
     }
     plans = [CLEAN, Plan(edited)]
     rows = ids.to(model.hf.device).repeat(len(plans), 1)
-    began = rows.shape[1] - STEPS
-    lengths = (began,) * len(plans)
+    start_column = rows.shape[1] - STEPS
+    lengths = (start_column,) * len(plans)
     allowed = TOLERANCE.get(model.hf.dtype, COARSE)
     past: Any = None
     start = 0
-    for end in range(began, rows.shape[1] + 1):
-        run = Pass(lengths, model.info.n_heads, start)
+    for end in range(start_column, rows.shape[1] + 1):
+        layout = PassLayout(lengths, model.info.n_heads, start)
         try:
-            stepped = run_pass(model, rows[:, :end], plans, run, use_cache=True, past=past, checked=False)
+            stepped = run_pass(model, rows[:, :end], plans, layout, use_cache=True, past=past, checked=False)
             past = stepped.past
         except (UserError, Cancelled):
             raise
         except Exception as error:  # a cache of another kind than attention's may fail in any way
-            return _without_cache(f"it stops with one ({type(error).__name__})")
-        whole = run_pass(model, rows[:, :end], plans, Pass(lengths, model.info.n_heads), checked=False).last
-        assert whole is not None
+            return _slow_generation(f"it stops with one ({type(error).__name__})")
+        uncached = run_pass(model, rows[:, :end], plans, PassLayout(lengths, model.info.n_heads), checked=False).last
+        assert uncached is not None
         assert stepped.last is not None
-        finite = torch.isfinite(whole)  # some models rule tokens out with −∞
+        finite = torch.isfinite(uncached)  # some models rule tokens out with −∞
         if not finite.any():
-            return ""  # that is another trouble, and told where it is found
-        expected = whole[finite].double()
-        off = float((stepped.last[finite].double() - expected).abs().max() / expected.std())
-        if not off <= allowed:
-            return _without_cache(f"its logits with one are off by {off:.2g} standard deviations")
+            return ""  # not a problem of the cache: the check of the logits reports it
+        expected = uncached[finite].double()
+        difference = float((stepped.last[finite].double() - expected).abs().max() / expected.std())
+        if not difference <= allowed:
+            return _slow_generation(f"its logits with one are off by {difference:.2g} standard deviations")
         start = end
     return ""
 
 
-def _without_cache(why: str) -> str:
+def _slow_generation(why: str) -> str:
     return (
         f"this model generates without a key-value cache, which is slower: {why} "
         f"(transformers {version('transformers')} with transformer_lens {version('transformer_lens')})"

@@ -38,9 +38,9 @@ class Model:
     cancel_check: Callable[[], None] | None = None
     """called at every block of every pass; raises Cancelled to stop it"""
     sampled: dict[Site, torch.Tensor] = field(default_factory=dict)
-    """sites over the fixed text, float32 [token, width], once an edit wanted them"""
+    """sites over the fixed text, float32 [token, width], once an edit needed them"""
     unembedding_mean: torch.Tensor | None = None
-    """the mean of the unembedding over the vocabulary, float64 [d_model], once it was wanted"""
+    """the mean of the unembedding over the vocabulary, float64 [d_model], once it was needed"""
     strength: np.ndarray | None = None
     """rms(a) · ‖w_out‖, float32 [layer, neuron], once measured"""
 

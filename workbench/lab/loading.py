@@ -20,7 +20,7 @@ from workbench.lab.finite import NotFinite
 from workbench.lab.forward import run_forward
 from workbench.lab.key_values import cache_problem, hand_cache_on
 from workbench.lab.loaded import Model
-from workbench.lab.progress import Progress
+from workbench.lab.progress import StageListener
 from workbench.lab.prompts import Prompt, Tokenization
 from workbench.lab.sites import SiteMap
 from workbench.lab.supported import check_supported, embedded_tokens
@@ -31,7 +31,7 @@ from workbench.units import Site
 CHECKED_TEXT = "The quick brown fox jumps over the lazy dog."
 
 
-def load_model(source: ModelSource, device: str, dtype: str, progress: Progress) -> Model:
+def load_model(source: ModelSource, device: str, dtype: str, progress: StageListener) -> Model:
     """Load the checkpoint of `source`. Raises UserError where it can't be."""
     progress("importing", "importing the model libraries", None, None)
     with _quiet():
@@ -39,27 +39,27 @@ def load_model(source: ModelSource, device: str, dtype: str, progress: Progress)
         from transformer_lens.model_bridge import TransformerBridge
 
         placement = place(source, device, dtype)
-        where, kind = placement.device, getattr(torch, placement.dtype)
+        placed_on, torch_dtype = placement.device, getattr(torch, placement.dtype)
         progress("loading", f"loading {source.name}", None, None)
         try:
             tokenizer = transformers.AutoTokenizer.from_pretrained(source.path, local_files_only=True)
-            hf, came = transformers.AutoModelForCausalLM.from_pretrained(
+            hf, loading_info = transformers.AutoModelForCausalLM.from_pretrained(
                 source.path,
-                dtype=kind,
+                dtype=torch_dtype,
                 attn_implementation="eager",
                 use_safetensors=True,
                 local_files_only=True,
                 output_loading_info=True,
-                ignore_mismatched_sizes=True,  # they are told, and refused by name below
+                ignore_mismatched_sizes=True,  # they are listed in loading_info and refused by name below
             )
         except Exception as error:  # a config or a tokenizer that is wrong can trip over anything
             raise UserError(f"{source.name} can't be loaded: {_first_line(error)}") from error
-        remarks = check_complete(source.name, dict(hf.named_buffers()), came)
+        remarks = check_complete(source.name, dict(hf.named_buffers()), loading_info)
         n_parameters = sum(parameter.numel() for parameter in hf.parameters())
-        hf = hf.to(where).eval().requires_grad_(False)
+        hf = hf.to(placed_on).eval().requires_grad_(False)
         try:
             bridge = TransformerBridge.boot_transformers(
-                str(source.path), hf_model=hf, tokenizer=_stand_in(), device=where, dtype=kind
+                str(source.path), hf_model=hf, tokenizer=_dummy_tokenizer(), device=placed_on, dtype=torch_dtype
             )
         except Exception as error:
             raise UserError(_not_wrapped(source.name, hf, error)) from error
@@ -102,7 +102,7 @@ def _not_wrapped(name: str, hf: Any, error: Exception) -> str:
     return f"TransformerLens can't wrap {name} ({type(hf).__name__}): {_first_line(error)}"
 
 
-def _stand_in() -> Any:
+def _dummy_tokenizer() -> Any:
     """A tokenizer of one word for the bridge, which would load the real one again with another BOS, and change it."""
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
@@ -139,10 +139,10 @@ def _info(
 
 
 def _stop_ids(hf: Any, tokenizer: Any) -> frozenset[int]:
-    found: set[int] = set()
+    ids: set[int] = set()
     for value in (hf.generation_config.eos_token_id, hf.config.eos_token_id, tokenizer.eos_token_id):
-        found.update(value if isinstance(value, list) else [] if value is None else [value])
-    return frozenset(found)
+        ids.update(value if isinstance(value, list) else [] if value is None else [value])
+    return frozenset(ids)
 
 
 def _check(model: Model) -> list[str]:
@@ -150,27 +150,27 @@ def _check(model: Model) -> list[str]:
     ids = _checked_ids(model)
     prompt = Prompt(CHECKED_TEXT, ids, [""] * len(ids), None, False)
     names = ("resid_pre", "attn_out", "mlp_out", "resid_post")
-    wanted = [Site(layer, name) for layer in range(model.info.n_layers) for name in names]
-    missing = [site for site in wanted if site not in model.sites]
+    captured_sites = [Site(layer, name) for layer in range(model.info.n_layers) for name in names]
+    missing = [site for site in captured_sites if site not in model.sites]
     if missing:
         return [f"this model has no {missing[0]}: what its blocks add to the stream was not checked"]
     try:
-        clean = run_forward(model, [prompt], capture=wanted)
+        clean = run_forward(model, [prompt], capture=captured_sites)
     except NotFinite as error:
         return [f"on the text of the check at load {error}"]
     except (RuntimeError, AttributeError, TypeError, ValueError, IndexError, KeyError) as error:
         if is_out_of_memory(error):
             raise
-        what = f"{model.info.name} ({model.info.architecture})"
-        raise UserError(f"TransformerLens can't run {what}: {_first_line(error)}") from error
+        model_name = f"{model.info.name} ({model.info.architecture})"
+        raise UserError(f"TransformerLens can't run {model_name}: {_first_line(error)}") from error
     remarks = []
     tolerance = 1e-4 if model.hf.dtype == torch.float32 else 5e-2
     for layer in range(model.info.n_layers):
         pre, attn, mlp, post = (clean.captured[Site(layer, name)].float() for name in names)
-        off = float(((pre + attn + mlp) - post).norm() / post.norm())
-        if not off <= tolerance:
+        gap = float(((pre + attn + mlp) - post).norm() / post.norm())
+        if not gap <= tolerance:
             remarks.append(
-                f"layer {layer}: resid_pre + attn_out + mlp_out is not resid_post (off by {off:.1%} of its norm): "
+                f"layer {layer}: resid_pre + attn_out + mlp_out is not resid_post (off by {gap:.1%} of its norm): "
                 f"attn_out and mlp_out are not what this model adds to the stream"
             )
             break

@@ -58,11 +58,11 @@ def estimate(checkpoint: Checkpoint, device: str, dtype: str) -> Need:
 
 def _number(checkpoint: Checkpoint, *names: str) -> int:
     """The first of these fields that the config (or its text part) has; 0 where none."""
-    text = checkpoint.config.get("text_config")
-    for place in (checkpoint.config, text if isinstance(text, dict) else {}):
+    text_config = checkpoint.config.get("text_config")
+    for config in (checkpoint.config, text_config if isinstance(text_config, dict) else {}):
         for name in names:
-            if isinstance(place.get(name), int):
-                return int(place[name])
+            if isinstance(config.get(name), int):
+                return int(config[name])
     return 0
 
 
@@ -77,13 +77,15 @@ def check_fits(checkpoint: Checkpoint, device: str, dtype: str) -> Need:
 
 def too_large(checkpoint: Checkpoint, need: Need, free: int, device: str, dtype: str, held: list[Holder]) -> str:
     """The sentence for a model that does not fit: what it needs, what is free, who holds the rest, what to do."""
-    where = "memory" if device == "cpu" else f"the memory of {device}"
+    memory_name = "memory" if device == "cpu" else f"the memory of {device}"
     text = (
-        f"{checkpoint.folder.name} needs {size(need.total)} of {where} in {dtype} "
+        f"{checkpoint.folder.name} needs {size(need.total)} of {memory_name} in {dtype} "
         f"({size(need.weights)} of weights, the rest to work in), and {size(free)} are free"
     )
     if held:
-        text += "; most is held by " + ", ".join(f"{one.name} (pid {one.pid}, {size(one.memory)})" for one in held)
+        text += "; most is held by " + ", ".join(
+            f"{holder.name} (pid {holder.pid}, {size(holder.memory)})" for holder in held
+        )
     cures = ["end what you don't need (workbench ps lists our own workers)"] if held else []
     if dtype == "float32":
         cures.append("use --dtype bfloat16, which halves the weights")
@@ -98,8 +100,8 @@ def free_memory(device: str) -> int:
         import torch
 
         # What torch keeps for later is free to us, though not to the driver.
-        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return int(torch.cuda.mem_get_info(device)[0]) + int(kept)
+        reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + int(reserved)
     free = int(psutil.virtual_memory().available)
     limit = _cgroup_free(_cgroups())
     free = free if limit is None else min(free, limit)
@@ -121,15 +123,15 @@ def process_memory(pid: int) -> int:
 def holders(device: str, count: int = 3) -> list[Holder]:
     """The processes that hold the most memory on `device`, largest first, this one left out."""
     if device.startswith("cuda"):
-        held = [Holder(pid=one.pid, name=one.name, memory=one.memory) for one in gpu_processes()]
+        processes = [Holder(pid=process.pid, name=process.name, memory=process.memory) for process in gpu_processes()]
     else:
-        held = [
+        processes = [
             Holder(pid=process.pid, name=process.info["name"] or "?", memory=process.info["memory_info"].rss)
             for process in psutil.process_iter(["name", "memory_info"])
             if process.info["memory_info"]
         ]
-    large = [one for one in held if one.pid != os.getpid() and one.memory >= 64 << 20]
-    return sorted(large, key=lambda one: -one.memory)[:count]
+    large = [process for process in processes if process.pid != os.getpid() and process.memory >= 64 << 20]
+    return sorted(large, key=lambda process: -process.memory)[:count]
 
 
 def _cgroups() -> list[Path]:
@@ -143,9 +145,9 @@ def _cgroups() -> list[Path]:
         _, kinds, path = line.split(":", 2)
         if kinds == "" or "memory" in kinds.split(","):
             top = root / "memory" if kinds else root
-            here = top / path.lstrip("/")
+            own_group = top / path.lstrip("/")
             # In a container the path is the host's, and its own group is the top.
-            return [top, *(place for place in (here, *here.parents) if top in place.parents)]
+            return [top, *(group for group in (own_group, *own_group.parents) if top in group.parents)]
     return []
 
 
@@ -154,7 +156,7 @@ def _cgroup_free(groups: list[Path]) -> int | None:
 
     Cached file pages count as used there, and are given up when memory is needed.
     """
-    found: list[int] = []
+    free: list[int] = []
     for group in groups:
         for limit_name, used_name, pages in (
             ("memory.max", "memory.current", "inactive_file"),
@@ -168,5 +170,5 @@ def _cgroup_free(groups: list[Path]) -> int | None:
                 continue
             # v1 writes "no limit" as a number near 2^63.
             if limit != "max" and int(limit) < 1 << 60:
-                found.append(max(0, int(limit) - used + int(stat.get(pages, 0))))
-    return min(found, default=None)
+                free.append(max(0, int(limit) - used + int(stat.get(pages, 0))))
+    return min(free, default=None)

@@ -25,8 +25,8 @@ def entropy(logp: torch.Tensor) -> torch.Tensor:
 
 def rank(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
     """1 + how many tokens have a larger logit, int64 [...]; `logits` [..., vocabulary], `ids` [...]."""
-    own = logits.gather(-1, ids.unsqueeze(-1))
-    return (logits > own).sum(-1) + 1
+    token_logits = logits.gather(-1, ids.unsqueeze(-1))
+    return (logits > token_logits).sum(-1) + 1
 
 
 def surprise(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
@@ -35,24 +35,24 @@ def surprise(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
     `logits` [batch, position, vocabulary], `ids` [batch, position].
     """
     batch, length, vocabulary = logits.shape
-    found = torch.full((batch, length), float("nan"), device=logits.device)
+    surprises = torch.full((batch, length), float("nan"), device=logits.device)
     for start in range(0, length - 1, ROWS):
         stop = min(start + ROWS, length - 1)
         block = logits[:, start:stop].float()
         targets = ids[:, start + 1 : stop + 1]
         loss = cross_entropy(block.reshape(-1, vocabulary), targets.reshape(-1), reduction="none")
-        found[:, start + 1 : stop + 1] = loss.view(batch, stop - start)
-    return found
+        surprises[:, start + 1 : stop + 1] = loss.view(batch, stop - start)
+    return surprises
 
 
 def kl(clean: torch.Tensor, edited: torch.Tensor) -> torch.Tensor:
     """KL(clean ‖ edited) in nats, float64 [...], of logits [..., vocabulary] of equal shape; never below 0."""
     vocabulary = clean.shape[-1]
     p, q = clean.reshape(-1, vocabulary), edited.reshape(-1, vocabulary)
-    found = torch.empty(len(p), dtype=torch.float64, device=p.device)
+    divergences = torch.empty(len(p), dtype=torch.float64, device=p.device)
     for start in range(0, len(p), ROWS):
         logp, logq = log_probs(p[start : start + ROWS]), log_probs(q[start : start + ROWS])
         likely = logp.exp()
         terms = torch.where(likely > 0, likely * (logp - logq), 0)
-        found[start : start + ROWS] = terms.sum(-1, dtype=torch.float64)
-    return found.clamp_(min=0).view(clean.shape[:-1])
+        divergences[start : start + ROWS] = terms.sum(-1, dtype=torch.float64)
+    return divergences.clamp_(min=0).view(clean.shape[:-1])

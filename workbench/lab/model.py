@@ -10,12 +10,12 @@ from workbench.artifacts.direction import Direction
 from workbench.edits import Edit, ParsedEdit
 from workbench.lab.compiling import check_edits, compile_plan, read_stack, sites_to_sample
 from workbench.lab.directions import JobWeights
-from workbench.lab.editing import ITSELF, AnyEdit, Instead, Plan
+from workbench.lab.editing import UNREPLACED, AnyEdit, Plan, Replacement
 from workbench.lab.finding.source import ModelSource
 from workbench.lab.forward import Forward, Keep, run_forward
 from workbench.lab.loaded import Model
 from workbench.lab.loading import load_model
-from workbench.lab.progress import Progress, silent
+from workbench.lab.progress import StageListener, silent
 from workbench.lab.prompts import AnswerToken, Prompt
 from workbench.lab.values import Values
 from workbench.model_info import ModelInfo
@@ -23,7 +23,9 @@ from workbench.report import Report
 from workbench.units import Site
 
 
-def load_lab(source: ModelSource, device: str = "auto", dtype: str = "auto", progress: Progress | None = None) -> Lab:
+def load_lab(
+    source: ModelSource, device: str = "auto", dtype: str = "auto", progress: StageListener | None = None
+) -> Lab:
     """The model of `source`, loaded and checked. Raises UserError where it can't be loaded.
 
     device: auto, cpu, cuda, cuda:N or mps. dtype: auto, float32, bfloat16 or float16.
@@ -131,11 +133,11 @@ class Lab:
         if plan.changes:
             return run_forward(self.model, rows, [plan], capture=sites, keep=logits)
         key = (tuple(row.ids.tobytes() for row in rows), tuple(sites), logits)
-        kept: Forward | None = self.model.clean.get(key)
-        if kept is None:
-            kept = run_forward(self.model, rows, capture=sites, keep=logits)
-            self.model.clean.put(key, kept)
-        return kept
+        clean: Forward | None = self.model.clean.get(key)
+        if clean is None:
+            clean = run_forward(self.model, rows, capture=sites, keep=logits)
+            self.model.clean.put(key, clean)
+        return clean
 
     def plan(self, edits: Sequence[AnyEdit], skip_first: bool = False, chat: bool = False) -> Plan:
         """A stack compiled once for many passes; with `skip_first` position 0 stays as it is.
@@ -145,16 +147,16 @@ class Lab:
         return self.compiler(edits, chat)(skip_first=skip_first)
 
     def compiler(self, edits: Sequence[AnyEdit], chat: bool = False) -> Callable[..., Plan]:
-        """Plans of a stack, for itself and for its controls: `compiled(skip_first=…, instead=…)`."""
+        """Plans of a stack, for itself and for its controls: `compiled(skip_first=…, replacement=…)`."""
         values = Values(self.model, self.seed, chat, self.weights)
         stack = read_stack(edits, self.info)
 
-        def compiled(skip_first: bool = False, instead: Instead = ITSELF) -> Plan:
-            sites = sites_to_sample(stack, self.info, values, instead)
+        def compiled(skip_first: bool = False, replacement: Replacement = UNREPLACED) -> Plan:
+            sites = sites_to_sample(stack, self.info, values, replacement)
             if sites:
                 values.prepare(sites)
                 if self.report is not None:
                     self.report.note(values.remark)
-            return compile_plan(stack, self.info, values, skip_first=skip_first, instead=instead)
+            return compile_plan(stack, self.info, values, skip_first=skip_first, replacement=replacement)
 
         return compiled

@@ -47,9 +47,9 @@ def build(lab: Lab, corpus: Corpus, tokens: int, context: int, top: int, explain
 def read_all(lab: Lab, prompt: Prompt) -> Iterator[tuple[int, np.ndarray]]:
     """Every neuron over a prompt under the job's edits: layer and float32 [position, neuron], layer by layer."""
     sites = [Site(layer, "mlp_post") for layer in range(lab.info.n_layers)]
-    found = lab.forward(prompt, lab.edits, sites, logits=None)
+    forward = lab.forward(prompt, lab.edits, sites, logits=None)
     for site in sites:
-        yield site.layer, found.site(site)[0]
+        yield site.layer, forward.site(site)[0]
 
 
 def read_rule(index: NeuronIndex, text: str) -> Rule:
@@ -73,12 +73,12 @@ def try_rule(
             "a rule is tried on documents that an index has not seen: build one with `workbench index build`"
         )
     opened = open_corpus(corpus or index.corpus.spec)
-    same = opened.info.hash == index.corpus.hash
-    if not corpus and not same:
+    same_corpus = opened.info.hash == index.corpus.hash
+    if not corpus and not same_corpus:
         raise UserError(
             f"the corpus {index.corpus.spec} is not what it was when the index was built: name another with --corpus"
         )
-    seen = index.document_numbers() if same else frozenset()
+    seen = index.document_numbers() if same_corpus else frozenset()
     return heldout.try_rule(
         lab.model,
         opened,

@@ -19,8 +19,8 @@ class Part(Protocol):
     def take(self, values: torch.Tensor, n_heads: int) -> torch.Tensor:
         """The units' own numbers of a site's values [..., width]."""
 
-    def change(self, activation: torch.Tensor, act: Callable[[torch.Tensor], None], n_heads: int) -> None:
-        """Writes back what `act` makes, in place, of the units' own numbers [row, position, …] of `activation`."""
+    def change(self, activation: torch.Tensor, write: Callable[[torch.Tensor], None], n_heads: int) -> None:
+        """Writes back what `write` makes, in place, of the units' own numbers [row, position, …] of `activation`."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Whole:
     def take(self, values: torch.Tensor, n_heads: int) -> torch.Tensor:
         return values
 
-    def change(self, activation: torch.Tensor, act: Callable[[torch.Tensor], None], n_heads: int) -> None:
-        act(activation)
+    def change(self, activation: torch.Tensor, write: Callable[[torch.Tensor], None], n_heads: int) -> None:
+        write(activation)
 
 
 @dataclass(frozen=True)
@@ -51,18 +51,18 @@ class Entries:
     def take(self, values: torch.Tensor, n_heads: int) -> torch.Tensor:
         return self.view(values, n_heads).index_select(self.axis, self._index(values))
 
-    def change(self, activation: torch.Tensor, act: Callable[[torch.Tensor], None], n_heads: int) -> None:
+    def change(self, activation: torch.Tensor, write: Callable[[torch.Tensor], None], n_heads: int) -> None:
         view = self.view(activation, n_heads)
         if len(self.indices) == 1:
-            act(view.narrow(self.axis, self.indices[0], 1))
+            write(view.narrow(self.axis, self.indices[0], 1))
             return
         index = self._index(activation)
         numbers = view.index_select(self.axis, index)
-        act(numbers)
+        write(numbers)
         view.index_copy_(self.axis, index, numbers)
 
-    def _index(self, like: torch.Tensor) -> torch.Tensor:
-        return torch.tensor(self.indices, device=like.device)
+    def _index(self, values: torch.Tensor) -> torch.Tensor:
+        return torch.tensor(self.indices, device=values.device)
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,9 @@ class Along:
     def take(self, values: torch.Tensor, n_heads: int) -> torch.Tensor:
         return values @ self.unit.to(values.dtype)
 
-    def change(self, activation: torch.Tensor, act: Callable[[torch.Tensor], None], n_heads: int) -> None:
+    def change(self, activation: torch.Tensor, write: Callable[[torch.Tensor], None], n_heads: int) -> None:
         unit = self.unit.to(activation.dtype)
         before = activation @ unit
         after = before.clone()
-        act(after)
+        write(after)
         activation.add_((after - before).unsqueeze(-1) * unit)

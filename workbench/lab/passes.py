@@ -1,7 +1,7 @@
 """The one way through the model: its own forward pass, with edits, captures and a look for a cancel at every block.
 
 Every pass is the Hugging Face model's own forward. One that begins at a later block passes over the blocks before it
-and hands that block a stream of ours: masks, rotations, biases of attention, the final norm and the head stay the
+and hands that block our stream: masks, rotations, biases of attention, the final norm and the head stay the
 model's own, whatever its architecture. Hooks exist inside `run_pass` only. What comes out is checked: numbers that are
 NaN or infinite are no answer.
 """
@@ -17,9 +17,9 @@ from typing import Any, Literal
 
 import torch
 
-from workbench.lab.applying import Hook, Pass, edit_hooks
+from workbench.lab.applying import Hook, PassLayout, edit_hooks
 from workbench.lab.editing import CLEAN, Plan
-from workbench.lab.finite import NotFinite, explain, first_wrong, whole
+from workbench.lab.finite import NotFinite, all_valid, explain, first_invalid
 from workbench.lab.loaded import Model
 from workbench.lab.sites import SiteMap, position_axis
 from workbench.units import Site
@@ -33,12 +33,12 @@ CACHE_NAMES = ("cache", "past_key_values")
 
 
 @dataclass(frozen=True)
-class Start:
-    """What a block was given and gave back in an earlier pass, so that later passes can begin there."""
+class BlockStart:
+    """A block's input and extra outputs in an earlier pass, so that later passes can begin there."""
 
     stream: torch.Tensor
     """the stream at the block's input, before edits of it, [row, position, d_model]"""
-    beside: tuple[Any, ...] | None
+    extra_outputs: tuple[Any, ...] | None
     """what the block returns beside the stream; None where it returns the stream alone, in no tuple"""
 
 
@@ -46,7 +46,7 @@ class Start:
 class Entry:
     """Where a pass begins that does not begin at the embedding."""
 
-    starts: Sequence[Start]
+    starts: Sequence[BlockStart]
     """of every block"""
     layer: int
     stream: torch.Tensor
@@ -62,7 +62,7 @@ class Passed:
     last: torch.Tensor | None
     """logits at each row's last token, [row, vocabulary]"""
     captured: dict[Site, torch.Tensor]
-    starts: tuple[Start, ...] = ()
+    starts: tuple[BlockStart, ...] = ()
     """of every block, where they were asked for"""
     past: Any = None
     """the key-value cache that the pass leaves"""
@@ -72,7 +72,7 @@ def run_pass(
     model: Model,
     ids: torch.Tensor,
     plans: Sequence[Plan] = (CLEAN,),
-    shape: Pass | None = None,
+    layout: PassLayout | None = None,
     *,
     head: Head = "every",
     ends: Sequence[int] | None = None,
@@ -82,71 +82,76 @@ def run_pass(
     keep_starts: bool = False,
     use_cache: bool = False,
     past: Any = None,
-    placed: Mapping[str, torch.Tensor] | None = None,
+    padding_args: Mapping[str, torch.Tensor] | None = None,
     checked: bool = True,
     cancellable: bool = True,
     gradients: Callable[[], AbstractContextManager[Any]] = torch.inference_mode,
 ) -> Passed:
     """Run the model on `ids`, int64 [row, column]. Raises NotFinite, Cancelled, and UserError of an edit.
 
-    One plan edits every row; as many plans as rows edit one row each. `shape` says where the prompts lie in the columns
-    (by default each row is one); from its `start` on, columns go through the model, those before are in `past`, the
-    key-value cache. `placed` are mask and positions of rows that are padded on the left. `ends` [row] are the columns
-    of the rows' last tokens (by default the last). `capture` copies sites as edits leave them; `watch` are hooks that
-    see them then. `gradients` is torch's mode: inference_mode, no_grad (what is kept can be used with gradients later)
-    or enable_grad. Where not `checked`, numbers that are not finite come out as they are; where not `cancellable`, the
-    pass goes to its end.
+    One plan edits every row; as many plans as rows edit one row each. `layout` says where the prompts lie in the
+    columns (by default each row is one); from its `start` on, columns go through the model, those before are in `past`,
+    the key-value cache. `padding_args` are mask and positions of rows that are padded on the left. `ends` [row] are the
+    columns of the rows' last tokens (by default the last). `capture` copies sites as edits leave them; `watch` are
+    hooks that see them then. `gradients` is torch's mode: inference_mode, no_grad (what is kept can be used with
+    gradients later) or enable_grad. Where not `checked`, numbers that are not finite come out as they are; where not
+    `cancellable`, the pass goes to its end.
     """
     check = model.cancel_check if cancellable else None
-    shape = shape or Pass((ids.shape[1],) * len(ids), model.info.n_heads)
+    layout = layout or PassLayout((ids.shape[1],) * len(ids), model.info.n_heads)
     captured: dict[Site, torch.Tensor] = {}
-    starts: list[Start] = []
-    hooks = edit_hooks(plans, shape)
+    starts: list[BlockStart] = []
+    hooks = edit_hooks(plans, layout)
     with (
         gradients(),
-        _hooked(model.sites, hooks, watch or {}, capture, captured, check),
-        _entered(model, entry, starts if keep_starts else None),
+        _hooks_on(model.sites, hooks, watch or {}, capture, captured, check),
+        _start_at(model, entry, starts if keep_starts else None),
     ):
-        logits, past = _call(model, ids[:, shape.start :], head, use_cache, past, placed or {})
+        logits, past = _call(model, ids[:, layout.start :], head, use_cache, past, padding_args or {})
     last = None
     if logits is not None:
         last = logits[:, -1] if ends is None else logits[torch.arange(len(ids)), torch.as_tensor(ends)]
     lengths = [ids.shape[1]] * len(ids) if ends is None else [end + 1 for end in ends]
-    wrong = _wrong_row(last, captured, lengths) if checked else None
-    if wrong is not None:
-        first = shape.padding[wrong] if shape.padding else 0
-        raise not_finite(model, ids[wrong, first : lengths[wrong]], shape.lengths[wrong], plans[wrong % len(plans)])
+    invalid_row = _invalid_row(last, captured, lengths) if checked else None
+    if invalid_row is not None:
+        first = layout.padding[invalid_row] if layout.padding else 0
+        raise not_finite(
+            model,
+            ids[invalid_row, first : lengths[invalid_row]],
+            layout.lengths[invalid_row],
+            plans[invalid_row % len(plans)],
+        )
     return Passed(logits, last, captured, tuple(starts), past)
 
 
 def not_finite(model: Model, ids: torch.Tensor, length: int, plan: Plan) -> NotFinite:
     """Where the pass of one row of ids [position] goes wrong; its prompt is the first `length` of them."""
-    hooks = edit_hooks([plan], Pass((length,), model.info.n_heads))
+    hooks = edit_hooks([plan], PassLayout((length,), model.info.n_heads))
 
     def last() -> torch.Tensor:
         logits: torch.Tensor = model.hf(input_ids=ids[None], use_cache=False).logits[:, -1]
         return logits
 
-    def again(watching: AbstractContextManager[None]) -> torch.Tensor:
-        with _hooked(model.sites, hooks), watching:
+    def rerun(recorder: AbstractContextManager[None]) -> torch.Tensor:
+        with _hooks_on(model.sites, hooks), recorder:
             return last()
 
     with torch.inference_mode():
-        return explain(model.hf, model.sites, again, edited=bool(plan.changes) and whole(last()))
+        return explain(model.hf, model.sites, rerun, edited=bool(plan.changes) and all_valid(last()))
 
 
 def _call(
-    model: Model, ids: torch.Tensor, head: Head, use_cache: bool, past: Any, placed: Mapping[str, torch.Tensor]
+    model: Model, ids: torch.Tensor, head: Head, use_cache: bool, past: Any, padding_args: Mapping[str, torch.Tensor]
 ) -> tuple[torch.Tensor | None, Any]:
     """The model's own forward: logits, and the key-value cache that it leaves."""
     if head is None:
         model.hf.base_model(input_ids=ids, use_cache=False)
         return None, None
-    known = _options(type(model.hf).forward)
-    options: dict[str, Any] = {"use_cache": use_cache, **placed}
-    if head == "last" and "logits_to_keep" in known:
+    accepted = _options(type(model.hf).forward)
+    options: dict[str, Any] = {"use_cache": use_cache, **padding_args}
+    if head == "last" and "logits_to_keep" in accepted:
         options["logits_to_keep"] = 1
-    name = next(name for name in CACHE_NAMES if name in known or name == CACHE_NAMES[-1])
+    name = next(name for name in CACHE_NAMES if name in accepted or name == CACHE_NAMES[-1])
     if use_cache:
         options[name] = past
     with _dense_head(model):
@@ -171,15 +176,17 @@ def _dense_head(model: Model) -> Iterator[None]:
 
 @cache
 def _options(forward: Callable[..., Any]) -> frozenset[str]:
-    """What a class of models' forward can be told."""
+    """The names of the arguments that a model class's forward takes."""
     return frozenset(inspect.signature(forward).parameters)
 
 
-def _wrong_row(last: torch.Tensor | None, captured: Mapping[Site, torch.Tensor], lengths: Sequence[int]) -> int | None:
+def _invalid_row(
+    last: torch.Tensor | None, captured: Mapping[Site, torch.Tensor], lengths: Sequence[int]
+) -> int | None:
     """The first row whose numbers are NaN or infinite: its last logits, or else what was captured last."""
     if last is not None:
         last = last.detach()
-        return None if whole(last) else first_wrong(last)
+        return None if all_valid(last) else first_invalid(last)
     if not captured:
         return None
     site, values = list(captured.items())[-1]
@@ -193,7 +200,7 @@ def _wrong_row(last: torch.Tensor | None, captured: Mapping[Site, torch.Tensor],
 
 
 @contextmanager
-def _hooked(
+def _hooks_on(
     sites: SiteMap,
     edits: Mapping[Site, Hook],
     watch: Mapping[Site, Hook] | None = None,
@@ -202,11 +209,11 @@ def _hooked(
     check: Callable[[], None] | None = None,
 ) -> Iterator[None]:
     """Hooks for the length of one pass: edits, what watches, captures; `check` at every block."""
-    used: list[Any] = []
+    hooked_points: list[Any] = []
 
     def add(site: Site, hook: Hook) -> None:
         point = sites.point(site)
-        used.append(point)
+        hooked_points.append(point)
         point.add_hook(hook)
 
     try:
@@ -220,7 +227,7 @@ def _hooked(
             add(site, _capture_hook(site, captured))
         yield
     finally:
-        for point in used:
+        for point in hooked_points:
             point.remove_hooks("fwd")
 
 
@@ -239,37 +246,37 @@ def _capture_hook(site: Site, captured: dict[Site, torch.Tensor]) -> Hook:
 
 
 @contextmanager
-def _entered(model: Model, entry: Entry | None, starts: list[Start] | None) -> Iterator[None]:
+def _start_at(model: Model, entry: Entry | None, starts: list[BlockStart] | None) -> Iterator[None]:
     """For one pass: begins at `entry`, and keeps every block's start in `starts`, where these are given."""
     blocks = model.bridge.blocks
-    passed_over = list(blocks[: entry.layer]) if entry else []
+    skipped = list(blocks[: entry.layer]) if entry else []
     handles = []
     try:
-        for layer, block in enumerate(passed_over):
+        for layer, block in enumerate(skipped):
             assert entry is not None
-            block.__dict__["forward"] = _passing_over(entry.starts[layer].beside)
+            block.__dict__["forward"] = _skip_block(entry.starts[layer].extra_outputs)
         if entry is not None:
-            handles.append(blocks[entry.layer].register_forward_pre_hook(_giving(entry.stream), with_kwargs=True))
+            handles.append(blocks[entry.layer].register_forward_pre_hook(_input_hook(entry.stream), with_kwargs=True))
         if starts is not None:
-            handles += [block.register_forward_hook(_keeping(starts), with_kwargs=True) for block in blocks]
+            handles += [block.register_forward_hook(_start_hook(starts), with_kwargs=True) for block in blocks]
         yield
     finally:
         for handle in handles:
             handle.remove()
-        for block in passed_over:
+        for block in skipped:
             block.__dict__.pop("forward", None)
 
 
-def _passing_over(beside: tuple[Any, ...] | None) -> Callable[..., Any]:
+def _skip_block(extra_outputs: tuple[Any, ...] | None) -> Callable[..., Any]:
     """In place of a block's forward: the stream goes on as it came."""
 
     def forward(hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        return hidden_states if beside is None else (hidden_states, *beside)
+        return hidden_states if extra_outputs is None else (hidden_states, *extra_outputs)
 
     return forward
 
 
-def _giving(stream: torch.Tensor) -> Callable[..., tuple[tuple[Any, ...], dict[str, Any]]]:
+def _input_hook(stream: torch.Tensor) -> Callable[..., tuple[tuple[Any, ...], dict[str, Any]]]:
     def hook(block: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         if "hidden_states" in kwargs:
             return args, {**kwargs, "hidden_states": stream}
@@ -278,9 +285,9 @@ def _giving(stream: torch.Tensor) -> Callable[..., tuple[tuple[Any, ...], dict[s
     return hook
 
 
-def _keeping(starts: list[Start]) -> Callable[..., None]:
+def _start_hook(starts: list[BlockStart]) -> Callable[..., None]:
     def hook(block: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         stream = kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]
-        starts.append(Start(stream, output[1:] if isinstance(output, tuple) else None))
+        starts.append(BlockStart(stream, output[1:] if isinstance(output, tuple) else None))
 
     return hook

@@ -61,12 +61,12 @@ class Prompt:
     def origins(self) -> list[Origin]:
         """Who wrote each token, [position]. One that holds a piece of the text is the text's."""
         added: Origin = "template" if self.template else "BOS"
-        first = _reaching(self.tokens, self.before if self.template else self.bos or "")
-        last = _reaching(self.tokens[first:][::-1], self.after, backwards=True)
+        first = _count_within(self.tokens, self.before if self.template else self.bos or "")
+        last = _count_within(self.tokens[first:][::-1], self.after, backwards=True)
         return [added] * first + ["text"] * (len(self) - first - last) + [added] * last
 
 
-def _reaching(tokens: list[str], text: str, backwards: bool = False) -> int:
+def _count_within(tokens: list[str], text: str, backwards: bool = False) -> int:
     """How many tokens, from the first on, lie within the beginning (`backwards`: the end) of `text`."""
     for n, token in enumerate(tokens):
         # SentencePiece may put a space of its own in front of a word, and before all as a token by itself.
@@ -93,12 +93,12 @@ def _byte_characters() -> dict[str, int]:
     """The character that stands for each byte in byte-level vocabularies (GPT-2's table)."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     table = {chr(byte): byte for byte in printable}
-    others = [byte for byte in range(256) if byte not in printable]
-    return table | {chr(256 + at): byte for at, byte in enumerate(others)}
+    unprintable = [byte for byte in range(256) if byte not in printable]
+    return table | {chr(256 + at): byte for at, byte in enumerate(unprintable)}
 
 
 _BYTES = _byte_characters()
-_STAND_IN = "the-text-to-come"
+_PLACEHOLDER = "the-text-to-come"
 """for the text of a chat, to see what its template writes around it: no template holds it"""
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
@@ -145,7 +145,7 @@ class Tokenization:
         before = after = ""
         n_bos = 0
         if chat:
-            rendered = self._rendered(text)
+            rendered = self._render_chat(text)
             ids = self._ids(rendered)
             before, after = self._around
             if not (rendered.startswith(before) and rendered.endswith(after)):
@@ -196,11 +196,11 @@ class Tokenization:
 
     def _with_bos(self, text: str) -> tuple[list[int], int]:
         """Tokens of the tokenizer's own call up to the text's end, and how many it put in front."""
-        plain, own = self._ids(text), self._ids(text, special=True)
-        for start in range(len(own) - len(plain) + 1):
-            if own[start : start + len(plain)] == plain:
-                return own[: start + len(plain)], start
-        return own, 0
+        plain, with_special = self._ids(text), self._ids(text, special=True)
+        for start in range(len(with_special) - len(plain) + 1):
+            if with_special[start : start + len(plain)] == plain:
+                return with_special[: start + len(plain)], start
+        return with_special, 0
 
     def _continuation(self, text: str) -> list[int]:
         """Tokens of a text in the middle of a line: SentencePiece would otherwise put a space in front."""
@@ -210,7 +210,7 @@ class Tokenization:
         line, whole = self._ids("\n"), self._ids("\n" + text)
         return whole[len(line) :] if whole[: len(line)] == line else ids
 
-    def _rendered(self, text: str) -> str:
+    def _render_chat(self, text: str) -> str:
         if not self.chat_template:
             raise UserError(f"{self._name} has no chat template: leave the chat option off")
         from jinja2 import TemplateError
@@ -227,7 +227,7 @@ class Tokenization:
     @cached_property
     def _around(self) -> tuple[str, str]:
         """What the template writes before a text and after it."""
-        before, _, after = self._rendered(_STAND_IN).partition(_STAND_IN)
+        before, _, after = self._render_chat(_PLACEHOLDER).partition(_PLACEHOLDER)
         return before, after
 
     # --- tokens to text ------------------------------------------------------------------------

@@ -68,8 +68,8 @@ class SiteMap:
 
     def point(self, site: Site) -> Any:
         """The hook point of a site. Raises UserError where the model has none."""
-        found = self._points.get(site)
-        if found is None:
-            what = SITES.get(site.name, "no site of ours")
-            raise UserError(f"this model has no {site} ({what})")
-        return found
+        point = self._points.get(site)
+        if point is None:
+            description = SITES.get(site.name, "no site of ours")
+            raise UserError(f"this model has no {site} ({description})")
+        return point

@@ -58,9 +58,9 @@ def _measure(model: Model) -> np.ndarray:
     total = torch.zeros(info.n_layers, info.d_mlp, dtype=torch.float64)
     n = 0
     for prompt in sample_prompts(model):
-        found = run_forward(model, [prompt], capture=sites, keep=None)
+        forward = run_forward(model, [prompt], capture=sites, keep=None)
         for layer, site in enumerate(sites):
-            total[layer] += found.captured[site][0, 1:].float().square().sum(0, dtype=torch.float64).cpu()
+            total[layer] += forward.captured[site][0, 1:].float().square().sum(0, dtype=torch.float64).cpu()
         n += len(prompt) - 1
     rms = (total / n).sqrt().float()
     norms = torch.stack([written_norm(model, layer) for layer in range(info.n_layers)])
@@ -88,19 +88,23 @@ def _file(model: Model) -> Path | None:
 
 def _read(file: Path, model: Model) -> np.ndarray | None:
     try:
-        found = np.load(file, allow_pickle=False)
+        strength = np.load(file, allow_pickle=False)
     except (OSError, EOFError, ValueError):
         return None
-    wanted = (model.info.n_layers, model.info.d_mlp)
-    return found if isinstance(found, np.ndarray) and found.shape == wanted and found.dtype == np.float32 else None
+    shape = (model.info.n_layers, model.info.d_mlp)
+    return (
+        strength
+        if isinstance(strength, np.ndarray) and strength.shape == shape and strength.dtype == np.float32
+        else None
+    )
 
 
 def _write(file: Path, strength: np.ndarray) -> None:
     """Kept if it can be: a full disk only costs the next measurement."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        making = file.with_suffix(".making.npy")
-        np.save(making, strength)
-        making.replace(file)
+        unfinished = file.with_suffix(".making.npy")
+        np.save(unfinished, strength)
+        unfinished.replace(file)
     except OSError:
         return

@@ -46,14 +46,16 @@ class Results:
     """[row, vocabulary]"""
     clean: torch.Tensor
     """of the row without any of the plans, [vocabulary]"""
-    own: torch.Tensor
+    study_logits: torch.Tensor
     """of the study itself, [vocabulary]"""
 
     def value(self, metric: Metric) -> np.ndarray:
         """The study's own value and what each plan changes of it, float64 [row]."""
         with torch.inference_mode():
-            clean, own = (value(metric, logits[None]).double() for logits in (self.clean, self.own))
-            return np.asarray((own + (value(metric, self.logits).double() - clean)).cpu().numpy())
+            clean_value, study_value = (
+                value(metric, logits[None]).double() for logits in (self.clean, self.study_logits)
+            )
+            return np.asarray((study_value + (value(metric, self.logits).double() - clean_value)).cpu().numpy())
 
     def kl(self) -> np.ndarray:
         """KL(clean ‖ edited) of the next token, nats, float64 [row]."""
@@ -118,7 +120,7 @@ class Study:
         for layer, indices in groups_by_layer(plans, self._model.info.n_layers):
             n_batches = -(-len(indices) // room)
             size = -(-len(indices) // n_batches)
-            for batch in batches(indices.tolist(), size, self._report, self._model, each=0):
+            for batch in batches(indices.tolist(), size, self._report, self._model, progress_per_row=0):
                 results = None
                 with batch:
                     filling = [CLEAN] * (batch.size - len(batch.rows))
@@ -143,9 +145,9 @@ class Study:
         """How many metrics or plans share a backward pass."""
         return rows_at_once(self._model, len(self.prompt), "gradients")
 
-    def attribute(self, asked: Sequence[Metric]) -> Attribution:
+    def attribute(self, metrics: Sequence[Metric]) -> Attribution:
         """The estimate of switching off every unit, one row a metric."""
-        return self._attribute([(metric, CLEAN) for metric in asked])
+        return self._attribute([(metric, CLEAN) for metric in metrics])
 
     def attribute_under(self, plans: Sequence[Plan], metric: Metric) -> Attribution:
         """The same where further edits are on, one row a plan."""
@@ -153,7 +155,7 @@ class Study:
 
     def _attribute(self, rows: Sequence[tuple[Metric, Plan]]) -> Attribution:
         parts = []
-        for batch in batches(rows, self.gradient_rows, self._report, self._model, each=0):
+        for batch in batches(rows, self.gradient_rows, self._report, self._model, progress_per_row=0):
             with batch:
                 parts.append(attribute(self._model, self._trace, batch.rows))
         return joined(parts)
@@ -166,13 +168,13 @@ class Study:
 
     def activations(self, sites: Sequence[Site], plan: Plan = CLEAN) -> dict[Site, torch.Tensor]:
         """Sites over the prompt, [position, …] each."""
-        kept = run_from(self._model, self._trace, 0, [plan], capture=sites).captured
-        return {site: tensor[0] for site, tensor in kept.items()}
+        captured = run_from(self._model, self._trace, 0, [plan], capture=sites).captured
+        return {site: tensor[0] for site, tensor in captured.items()}
 
     def pattern(self, layer: int) -> np.ndarray:
         """Attention of every head of a layer, float32 [head, query, key]."""
-        found = self.activations([Site(layer, "pattern")])[Site(layer, "pattern")]
-        return np.asarray(found.float().cpu().numpy())
+        pattern = self.activations([Site(layer, "pattern")])[Site(layer, "pattern")]
+        return np.asarray(pattern.float().cpu().numpy())
 
     def same_distance(self, plan: Plan, n: int, seed: int) -> list[Plan]:
         """Controls that move the stream as far as a plan of neurons or heads does, in random directions (METHODS 0).
@@ -182,28 +184,31 @@ class Study:
         """
         random = torch.Generator().manual_seed(seed)
         moved: list[tuple[Site, torch.Tensor]] = []
-        for out in sorted({Site(site.layer, ADDED_AS[site.name]) for site in plan.changes}):
-            delta = self.activations([out], plan.at_layer(out.layer))[out] - self.activations([out])[out]
-            moved.append((out, delta.float().norm(dim=-1, keepdim=True)))
+        for output_site in sorted({Site(site.layer, ADDED_AS[site.name]) for site in plan.changes}):
+            delta = (
+                self.activations([output_site], plan.at_layer(output_site.layer))[output_site]
+                - self.activations([output_site])[output_site]
+            )
+            moved.append((output_site, delta.float().norm(dim=-1, keepdim=True)))
         plans = []
         for _ in range(n):
             changes: dict[Site, tuple[Change, ...]] = {}
-            for out, lengths in moved:
+            for output_site, lengths in moved:
                 noise = torch.randn(len(lengths), self._model.info.d_model, generator=random).to(lengths.device)
                 shift = lengths * noise / noise.norm(dim=-1, keepdim=True)
-                where = Positions("range", 0, len(self.prompt) - 1)
-                changes[out] = (AddByPosition(out, Whole(), where, shift),)
+                positions = Positions("range", 0, len(self.prompt) - 1)
+                changes[output_site] = (AddByPosition(output_site, Whole(), positions, shift),)
             plans.append(Plan(changes))
         return plans
 
     def patches(self, source: Study, places: Sequence[tuple[Site, int | None, int | None]]) -> list[Plan]:
         """Plans that put another study's activations into this one: (site, head or None, position or None for all)."""
-        taken = source.activations(list(dict.fromkeys(site for site, _, _ in places)))
+        source_values = source.activations(list(dict.fromkeys(site for site, _, _ in places)))
         plans = []
         for site, head, position in places:
             part: Part = Whole() if head is None else Heads((head,))
-            values = part.take(taken[site].flatten(1), self._model.info.n_heads)
+            values = part.take(source_values[site].flatten(1), self._model.info.n_heads)
             last = len(self.prompt) - 1
-            where = Positions("range", 0, last) if position is None else Positions("range", position, position)
-            plans.append(Plan({site: (ReplaceByPosition(site, part, where, values),)}))
+            positions = Positions("range", 0, last) if position is None else Positions("range", position, position)
+            plans.append(Plan({site: (ReplaceByPosition(site, part, positions, values),)}))
         return plans

@@ -20,29 +20,29 @@ _INSTEAD = "open a model that has attention heads and one MLP in every layer; `w
 
 def check_supported(name: str, bridge: Any, hf: Any, sites: SiteMap) -> None:
     """Raises UserError, with the layer, where the model called `name` is built in a way that has no units of ours."""
-    what = f"{name} ({type(hf).__name__})"
+    model = f"{name} ({type(hf).__name__})"
     if not len(bridge.blocks):
-        raise UserError(f"{what} has no layers: its config.json may be wrong")
+        raise UserError(f"{model} has no layers: its config.json may be wrong")
     for layer, block in enumerate(bridge.blocks):
         lack = _lack(layer, block, bridge, sites)
         if lack:
-            raise UserError(f"layer {layer} of {what} {lack}: {_INSTEAD}")
+            raise UserError(f"layer {layer} of {model} {lack}: {_INSTEAD}")
     unembedding = _shape(hf.get_output_embeddings(), "weight")
     if len(unembedding) != 2 or unembedding[1] != int(bridge.cfg.d_model):
         raise UserError(
-            f"the unembedding of {what} reads {unembedding[-1] if unembedding else 'no'} numbers and its stream has "
+            f"the unembedding of {model} reads {unembedding[-1] if unembedding else 'no'} numbers and its stream has "
             f"{int(bridge.cfg.d_model)}: a projection stands between them, which the workbench does not follow"
         )
     if not _has_module(bridge, "ln_final"):
         raise UserError(
-            f"{what} has no final norm before its unembedding (a post-norm model, as GPT-1 and OPT-350m are): "
+            f"{model} has no final norm before its unembedding (a post-norm model, as GPT-1 and OPT-350m are): "
             f"open a model that has one, which every layer is read through here"
         )
 
 
 def embedded_tokens(hf: Any) -> int:
-    """How many tokens can be read and said: rows of the smaller of embedding and unembedding."""
-    return min(int(one.weight.shape[0]) for one in (hf.get_input_embeddings(), hf.get_output_embeddings()))
+    """How many tokens the model can read and generate: rows of the smaller of embedding and unembedding."""
+    return min(int(embedding.weight.shape[0]) for embedding in (hf.get_input_embeddings(), hf.get_output_embeddings()))
 
 
 def _lack(layer: int, block: Any, bridge: Any, sites: SiteMap) -> str:
@@ -62,19 +62,19 @@ def _lack(layer: int, block: Any, bridge: Any, sites: SiteMap) -> str:
     if width != first or width[1] != heads[2]:
         return f"has an MLP of {width[0]} neurons, and layer 0 one of {first[0]}"
     for name in ("mlp_pre_linear", "mlp_pre", "resid_pre", "resid_post"):
-        wanted = Site(0, name) in sites if name == "mlp_pre_linear" else True
-        if (Site(layer, name) in sites) != wanted:
-            return f"has {'no' if wanted else 'a'} {name}, unlike the others"
+        expected = Site(0, name) in sites if name == "mlp_pre_linear" else True
+        if (Site(layer, name) in sites) != expected:
+            return f"has {'no' if expected else 'a'} {name}, unlike the others"
     return ""
 
 
 def _shape(module: Any, name: str) -> tuple[int, ...]:
     """Of a weight; empty where the module has none. TransformerLens raises various errors where it can't show one."""
     try:
-        found = getattr(module, name)
+        weight = getattr(module, name)
     except (AttributeError, RuntimeError, ValueError, NotImplementedError):
         return ()
-    return tuple(found.shape) if isinstance(found, torch.Tensor) else ()
+    return tuple(weight.shape) if isinstance(weight, torch.Tensor) else ()
 
 
 def _has_module(bridge: Any, name: str) -> bool:

@@ -17,7 +17,7 @@ import torch
 from workbench.lab.applying import Hook
 from workbench.lab.editing import CLEAN, Plan
 from workbench.lab.loaded import Model
-from workbench.lab.passes import Entry, Passed, Start, run_pass
+from workbench.lab.passes import BlockStart, Entry, Passed, run_pass
 from workbench.lab.prompts import Prompt
 from workbench.units import Site
 
@@ -29,7 +29,7 @@ class Trace:
     prompt: Prompt
     plan: Plan
     """the edits that are on throughout"""
-    starts: tuple[Start, ...]
+    starts: tuple[BlockStart, ...]
     """of every block, one row"""
     last: torch.Tensor
     """logits at the last position, [vocabulary]"""
@@ -87,20 +87,20 @@ def groups_by_layer(plans: Sequence[Plan], n_layers: int) -> Iterator[tuple[int,
     """Every plan once, in groups that can start at one block: that block, and int64 [plan] indices."""
     starts = np.asarray([first_layer(plan, n_layers) for plan in plans], np.int64)
     order = np.argsort(starts, kind="stable")
-    at = 0
-    while at < len(order):
-        layer = int(starts[order[at]])
+    done = 0
+    while done < len(order):
+        layer = int(starts[order[done]])
         # Plans that start a little later may come along: they lose little, and small batches cost more.
         reach = layer + max(1, (n_layers - layer) // 8)
-        group = order[at:][starts[order[at:]] <= reach]
+        group = order[done:][starts[order[done:]] <= reach]
         yield layer, group
-        at += len(group)
+        done += len(group)
 
 
-def _stacked(below: Plan, above: Plan) -> Plan:
-    assert not (below.skip_first)
-    assert not (above.skip_first)
-    if not below.changes:
-        return above
-    sites = dict.fromkeys([*below.changes, *above.changes])
-    return Plan({site: (*below.changes.get(site, ()), *above.changes.get(site, ())) for site in sites})
+def _stacked(lower: Plan, upper: Plan) -> Plan:
+    assert not (lower.skip_first)
+    assert not (upper.skip_first)
+    if not lower.changes:
+        return upper
+    sites = dict.fromkeys([*lower.changes, *upper.changes])
+    return Plan({site: (*lower.changes.get(site, ()), *upper.changes.get(site, ())) for site in sites})

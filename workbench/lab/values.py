@@ -41,13 +41,13 @@ class Values:
         """`@name` as stored, float32 [d_model], on the model's device."""
         return torch.from_numpy(self._weights.direction(name)).to(self._model.hf.device)
 
-    def check(self, what: str, amount: float) -> None:
+    def check(self, label: str, amount: float) -> None:
         """Raises UserError for a number that the model's own type cannot hold."""
         dtype = self._model.hf.dtype
         limit = torch.finfo(dtype).max
         if not abs(amount) <= limit:
             name = str(dtype).removeprefix("torch.")
-            raise UserError(f"{what} is beyond what {name} can hold (±{limit:.1e}): take a smaller number")
+            raise UserError(f"{label} is beyond what {name} can hold (±{limit:.1e}): take a smaller number")
 
     def mean(self, site: Site) -> torch.Tensor:
         """The site's mean over the fixed text, in float64, rounded to float32 [width]."""
@@ -69,21 +69,21 @@ class Values:
 
     def prepare(self, sites: Sequence[Site]) -> None:
         """Measures these sites on the fixed text in one go, where they are not known yet."""
-        known = self._model.sampled
-        wanted = [site for site in dict.fromkeys(sites) if site not in known]
-        if not wanted:
+        sampled = self._model.sampled
+        missing = [site for site in dict.fromkeys(sites) if site not in sampled]
+        if not missing:
             return
-        found: dict[Site, list[torch.Tensor]] = {site: [] for site in wanted}
+        parts_by_site: dict[Site, list[torch.Tensor]] = {site: [] for site in missing}
         for prompt in sample_prompts(self._model):
-            for site, activation in self._capture(prompt, wanted).items():
-                found[site].append(activation[1:].clone())
-        room = KEPT - sum(tensor.nbytes for tensor in known.values())
-        for site, parts in found.items():
-            known[site] = torch.cat(parts)
-            room -= known[site].nbytes
+            for site, activation in self._capture(prompt, missing).items():
+                parts_by_site[site].append(activation[1:].clone())
+        room = KEPT - sum(tensor.nbytes for tensor in sampled.values())
+        for site, parts in parts_by_site.items():
+            sampled[site] = torch.cat(parts)
+            room -= sampled[site].nbytes
         if room < 0:
-            for site in [site for site in known if site not in sites]:
-                del known[site]
+            for site in [site for site in sampled if site not in sites]:
+                del sampled[site]
 
     @property
     def remark(self) -> str:
@@ -99,5 +99,5 @@ class Values:
     def _capture(self, prompt: Prompt, sites: Sequence[Site]) -> dict[Site, torch.Tensor]:
         """[position, width] each; heads side by side."""
         model = self._model
-        found = run_forward(model, [prompt], capture=sites, keep=None)
-        return {site: tensor[0].reshape(len(prompt), -1).float() for site, tensor in found.captured.items()}
+        forward = run_forward(model, [prompt], capture=sites, keep=None)
+        return {site: tensor[0].reshape(len(prompt), -1).float() for site, tensor in forward.captured.items()}

@@ -18,7 +18,7 @@ from workbench.report import Report
 from workbench.worker.cores import allowed_cores
 
 if TYPE_CHECKING:
-    from workbench.lab.progress import Progress
+    from workbench.lab.progress import StageListener
 
 
 class Engine(Protocol):
@@ -51,7 +51,7 @@ class Engine(Protocol):
         """The info with its fingerprint, which may take long; called on another thread."""
 
 
-OpenEngine = Callable[[str, str, str, "Progress"], Engine]
+OpenEngine = Callable[[str, str, str, "StageListener"], Engine]
 """model, device, dtype, tell"""
 
 
@@ -113,7 +113,7 @@ class LabEngine:
         return self.info
 
 
-def open_lab_engine(model: str, device: str, dtype: str, tell: Progress) -> Engine:
+def open_lab_engine(model: str, device: str, dtype: str, tell: StageListener) -> Engine:
     """Find, fetch and load a model. Raises UserError."""
     from workbench.lab.finding.fingerprint import fingerprint_cached
     from workbench.lab.finding.source import resolve

@@ -1,4 +1,4 @@
-"""What the hub's cache holds of a model, and what it lacks: one answer for those who list models and who open them.
+"""What the hub's cache holds of a model, and what it lacks: shared by listing and opening models.
 
 A model's folder there is models--ORG--NAME: `refs/main` says which commit is the current one, `snapshots/COMMIT` links
 its files, `blobs` holds them. Downloads that broke off, caches copied in part and files cleaned away leave pieces.
@@ -19,7 +19,7 @@ WEIGHTS = ["model*.safetensors"]
 _PREFIX = "models--"
 
 
-class Cached(msgspec.Struct, frozen=True, kw_only=True):
+class CachedModel(msgspec.Struct, frozen=True, kw_only=True):
     """A model of the hub's cache."""
 
     ref: str
@@ -30,7 +30,7 @@ class Cached(msgspec.Struct, frozen=True, kw_only=True):
     """what it lacks, as a sentence; empty where it is whole"""
 
 
-def look(ref: str) -> Cached | None:
+def find_cached(ref: str) -> CachedModel | None:
     """What the cache holds of a hub model; None where it holds nothing. The network is not asked."""
     home = _cache() / f"{_PREFIX}{ref.replace('/', '--')}"
     snapshots = _snapshots(home)
@@ -43,16 +43,16 @@ def look(ref: str) -> Cached | None:
     folder = home / "snapshots" / commit
     if folder not in snapshots:
         problem = f"its snapshot {commit[:12]}, which refs/main names, is not in the hub's cache"
-        return Cached(ref=ref, folder=home, problem=f"{problem}{_unfinished(home)}")
-    return Cached(ref=ref, folder=folder, problem=_lacks(home, folder))
+        return CachedModel(ref=ref, folder=home, problem=f"{problem}{_unfinished(home)}")
+    return CachedModel(ref=ref, folder=folder, problem=_lacks(home, folder))
 
 
-def everything() -> list[Cached]:
+def list_cached() -> list[CachedModel]:
     """Every model of the hub's cache, by name, whole or not."""
     cache = _cache()
     homes = sorted(cache.glob(f"{_PREFIX}*")) if cache.is_dir() else []
-    found = (look(home.name.removeprefix(_PREFIX).replace("--", "/", 1)) for home in homes)
-    return sorted((one for one in found if one is not None), key=lambda one: one.ref)
+    models = (find_cached(home.name.removeprefix(_PREFIX).replace("--", "/", 1)) for home in homes)
+    return sorted((model for model in models if model is not None), key=lambda model: model.ref)
 
 
 def _cache() -> Path:
@@ -68,21 +68,21 @@ def _snapshots(home: Path) -> list[Path]:
         return []
 
 
-def _without_main(ref: str, home: Path, snapshots: list[Path]) -> Cached:
-    """Which snapshot is the current one can't be told: a folder is offered that says it by itself."""
+def _without_main(ref: str, home: Path, snapshots: list[Path]) -> CachedModel:
+    """Without refs/main the current snapshot is unknown: the last whole one is offered by its folder."""
     whole = [folder for folder in snapshots if not _lacks(home, folder)]
     offer = f": open that snapshot by its folder, {whole[-1]}" if whole else _unfinished(home)
     problem = "refs/main is missing in the hub's cache, so which snapshot is the current one is not known"
-    return Cached(ref=ref, folder=whole[-1] if whole else home, problem=problem + offer)
+    return CachedModel(ref=ref, folder=whole[-1] if whole else home, problem=problem + offer)
 
 
 def _lacks(home: Path, folder: Path) -> str:
     """What keeps a snapshot from being whole; empty where nothing does."""
-    wanted = [*SMALL_FILES, *WEIGHTS]
+    patterns = [*SMALL_FILES, *WEIGHTS]
     dangling = sorted(
         file.name
         for file in folder.iterdir()
-        if not file.exists() and any(fnmatch.fnmatch(file.name, pattern) for pattern in wanted)
+        if not file.exists() and any(fnmatch.fnmatch(file.name, pattern) for pattern in patterns)
     )
     if dangling:
         more = f" and {len(dangling) - 1} more" if len(dangling) > 1 else ""

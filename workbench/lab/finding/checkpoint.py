@@ -86,8 +86,10 @@ def read_checkpoint(folder: Path) -> Checkpoint:
 def read_config(folder: Path) -> dict[str, Any]:
     """config.json as a dict. Raises UserError where there is none, or one that no model can be made from."""
     if not folder.is_dir():
-        what = "is a file, not a folder" if folder.exists() else "does not exist"
-        raise UserError(f"{folder} {what}: --model takes a folder with config.json, a tokenizer and model.safetensors")
+        reason = "is a file, not a folder" if folder.exists() else "does not exist"
+        raise UserError(
+            f"{folder} {reason}: --model takes a folder with config.json, a tokenizer and model.safetensors"
+        )
     file = folder / "config.json"
     if not file.is_file():
         if (folder / "adapter_config.json").is_file():
@@ -102,17 +104,23 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def check_config(config: dict[str, Any], where: str) -> None:
+def check_config(config: dict[str, Any], origin: str) -> None:
     """Raises UserError where the config says that this is no model for the workbench."""
     quantised = config.get("quantization_config")
     if quantised:
         method = quantised.get("quant_method", "quantised") if isinstance(quantised, dict) else "quantised"
         raise UserError(
-            f"the weights of {where} are quantised ({method}): open the original in float32, bfloat16 or float16"
+            f"the weights of {origin} are quantised ({method}): open the original in float32, bfloat16 or float16"
         )
-    named = config.get("architectures")
-    if isinstance(named, list) and named and not any(str(one).endswith(_LANGUAGE_MODELS) for one in named):
-        raise UserError(f"{where} is a {named[0]}: the workbench opens models that continue text (…ForCausalLM)")
+    architectures = config.get("architectures")
+    if (
+        isinstance(architectures, list)
+        and architectures
+        and not any(str(name).endswith(_LANGUAGE_MODELS) for name in architectures)
+    ):
+        raise UserError(
+            f"{origin} is a {architectures[0]}: the workbench opens models that continue text (…ForCausalLM)"
+        )
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -122,13 +130,17 @@ def weight_files(folder: Path) -> list[Path]:
         return [single]
     index = folder / INDEX
     if index.is_file():
-        places = _read_json(index).get("weight_map")
-        if not isinstance(places, dict) or not places or not all(isinstance(name, str) for name in places.values()):
+        weight_map = _read_json(index).get("weight_map")
+        if (
+            not isinstance(weight_map, dict)
+            or not weight_map
+            or not all(isinstance(name, str) for name in weight_map.values())
+        ):
             raise UserError(f"{index} names no weight files: download or copy the model again")
-        names = sorted(set(places.values()))
-        odd = [name for name in names if Path(name).name != name or not name.endswith(".safetensors")]
-        if odd:
-            raise UserError(f"{index} names {odd[0]!r}: only safetensors files of the same folder are read")
+        names = sorted(set(weight_map.values()))
+        foreign = [name for name in names if Path(name).name != name or not name.endswith(".safetensors")]
+        if foreign:
+            raise UserError(f"{index} names {foreign[0]!r}: only safetensors files of the same folder are read")
         missing = [name for name in names if not (folder / name).is_file()]
         if missing:
             raise UserError(
@@ -140,9 +152,11 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def _why_no_weights(folder: Path) -> str:
-    others = sorted(folder.glob("*.safetensors"))
-    if others:
-        return f"{folder} has {others[0].name}, but neither {SINGLE} nor {INDEX}: rename it, if it is the whole model"
+    unindexed = sorted(folder.glob("*.safetensors"))
+    if unindexed:
+        return (
+            f"{folder} has {unindexed[0].name}, but neither {SINGLE} nor {INDEX}: rename it, if it is the whole model"
+        )
     pickles = sorted(file for pattern in _PICKLES for file in folder.glob(pattern))
     if pickles:
         return (
@@ -191,17 +205,17 @@ def _cut_short(file: Path, size: int = 0, expected: int = 0) -> str:
 
 def _read_json(file: Path) -> dict[str, Any]:
     try:
-        found = json.loads(file.read_bytes())
+        content = json.loads(file.read_bytes())
     except OSError as error:
         raise UserError(f"{file} cannot be read: {error.strerror}") from None
     except ValueError:
         raise UserError(f"{file} is not valid JSON: download or copy it again") from None
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise UserError(f"{file} is not a JSON object: download or copy it again")
-    return found
+    return content
 
 
-def check_architecture(config: dict[str, Any], where: str) -> None:
+def check_architecture(config: dict[str, Any], origin: str) -> None:
     """Raises UserError where the model's code is not part of transformers. Imports transformers (seconds).
 
     A config's `auto_map` points at Python files beside the weights: they are never run, so what counts is
@@ -215,12 +229,12 @@ def check_architecture(config: dict[str, Any], where: str) -> None:
         return
     if config.get("auto_map"):
         raise UserError(
-            f"{where} brings its own Python code ({kind or 'no model_type'}), which the workbench never runs, "
+            f"{origin} brings its own Python code ({kind or 'no model_type'}), which the workbench never runs, "
             f"and transformers does not have this architecture built in: open a model whose architecture it has"
         )
     if kind in CONFIG_MAPPING_NAMES:
-        raise UserError(f"{where} is a {kind} model: transformers cannot make it continue text")
+        raise UserError(f"{origin} is a {kind} model: transformers cannot make it continue text")
     raise UserError(
-        f"transformers here does not know the architecture {kind!r} of {where}: "
+        f"transformers here does not know the architecture {kind!r} of {origin}: "
         f"a newer transformers may, else open another model"
     )

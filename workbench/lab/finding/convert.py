@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from workbench.errors import UserError
-from workbench.lab.progress import Meter, Progress
+from workbench.lab.progress import Meter, StageListener
 
 ROOM = 560_000_000
 """bytes that the converted folder takes"""
@@ -33,7 +33,7 @@ _BLOCK_NAMES = {
 }
 
 
-def convert(gguf: Path, folder: Path, notes: dict[str, str], progress: Progress) -> None:
+def convert(gguf: Path, folder: Path, notes: dict[str, str], progress: StageListener) -> None:
     """Write config, tokenizer and float32 safetensors of `gguf` as `folder`, which appears whole or not at all.
 
     `notes` are kept in the folder's workbench.json. The caller holds the lock. Raises UserError on a full disk.
@@ -44,22 +44,22 @@ def convert(gguf: Path, folder: Path, notes: dict[str, str], progress: Progress)
             f"the converted model needs {ROOM // 1_000_000} MB in {folder.parent}, where {room // 1_000_000} MB are "
             f"free: make room, or set WORKBENCH_CACHE to a folder on another disk"
         )
-    making = folder.with_name(f".making-{folder.name}-{os.getpid()}")
-    making.mkdir()
+    unfinished = folder.with_name(f".making-{folder.name}-{os.getpid()}")
+    unfinished.mkdir()
     try:
-        _write(gguf, making, notes, progress)
-        os.rename(making, folder)
+        _write(gguf, unfinished, notes, progress)
+        os.rename(unfinished, folder)
     finally:
-        shutil.rmtree(making, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def remove_unfinished(folder: Path) -> None:
     """Remove what a killed conversion to `folder` has left. The caller holds the lock."""
-    for left in folder.parent.glob(f".making-{folder.name}-*"):
-        shutil.rmtree(left, ignore_errors=True)
+    for leftover in folder.parent.glob(f".making-{folder.name}-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _write(gguf: Path, folder: Path, notes: dict[str, str], progress: Progress) -> None:
+def _write(gguf: Path, folder: Path, notes: dict[str, str], progress: StageListener) -> None:
     from gguf import GGUFReader
     from safetensors.numpy import save_file
 
@@ -80,22 +80,22 @@ def _write(gguf: Path, folder: Path, notes: dict[str, str], progress: Progress) 
             os.fsync(stream.fileno())
 
 
-def _weights(reader: Any, meta: dict[str, Any], progress: Progress) -> dict[str, np.ndarray]:
+def _weights(reader: Any, meta: dict[str, Any], progress: StageListener) -> dict[str, np.ndarray]:
     """Hugging Face names → float32 arrays `[out, in]`. The unembedding is tied, so it is not among them."""
     from gguf.quants import dequantize
 
     heads = {"attn_q": meta["llama.attention.head_count"], "attn_k": meta["llama.attention.head_count_kv"]}
     meter = Meter(progress, "converting", "converting the model, once", sum(int(t.n_elements) for t in reader.tensors))
-    found, done = {}, 0
+    arrays, done = {}, 0
     for tensor in reader.tensors:
         array = dequantize(tensor.data, tensor.tensor_type).astype(np.float32, copy=False)
         name, kind = _hugging_face_name(tensor.name)
         if kind in heads:
             array = _halves(array, heads[kind])
-        found[name] = np.ascontiguousarray(array)
+        arrays[name] = np.ascontiguousarray(array)
         done += int(tensor.n_elements)
         meter.at(done)
-    return found
+    return arrays
 
 
 def _hugging_face_name(name: str) -> tuple[str, str]:
@@ -158,8 +158,8 @@ def _write_tokenizer(meta: dict[str, Any], folder: Path) -> None:
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
     tokenizer.save(str(folder / "tokenizer.json"))
 
-    def token(which: str) -> str:
-        at: int = meta[f"tokenizer.ggml.{which}_token_id"]
+    def token(role: str) -> str:
+        at: int = meta[f"tokenizer.ggml.{role}_token_id"]
         return tokens[at]
 
     settings = {

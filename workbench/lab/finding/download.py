@@ -11,7 +11,7 @@ import urllib.request
 from pathlib import Path
 
 from workbench.errors import UserError
-from workbench.lab.progress import Meter, Progress
+from workbench.lab.progress import Meter, StageListener
 
 BLOCK = 1 << 20
 _ATTEMPTS = 5
@@ -29,18 +29,18 @@ def sha256_of(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def check_sha256(file: Path, expected: str, what: str) -> None:
+def check_sha256(file: Path, expected: str, label: str) -> None:
     """Removes the file and raises UserError where its content is not the expected one."""
-    found = sha256_of(file)
-    if found != expected:
+    actual = sha256_of(file)
+    if actual != expected:
         file.unlink()
         raise UserError(
-            f"{what} has the wrong checksum (SHA-256 {found[:12]}…, expected {expected[:12]}…) and was removed: "
+            f"{label} has the wrong checksum (SHA-256 {actual[:12]}…, expected {expected[:12]}…) and was removed: "
             f"start again; if it stays wrong, the package index or a proxy serves another file"
         )
 
 
-def fetch(url: str, target: Path, size: int, what: str, progress: Progress) -> None:
+def fetch(url: str, target: Path, size: int, label: str, progress: StageListener) -> None:
     """Download `url` to `target` through `target.part`; a part that is there is gone on with.
 
     `size` in bytes is known beforehand: more is never read. Raises DownloadRefused where the address can't be
@@ -49,7 +49,7 @@ def fetch(url: str, target: Path, size: int, what: str, progress: Progress) -> N
     part = target.with_name(target.name + ".part")
     if part.exists() and part.stat().st_size > size:
         part.unlink()
-    meter = Meter(progress, "downloading", what, size, part.stat().st_size if part.exists() else 0)
+    meter = Meter(progress, "downloading", label, size, part.stat().st_size if part.exists() else 0)
     failures = 0
     while (have := part.stat().st_size if part.exists() else 0) < size:
         try:
@@ -71,7 +71,7 @@ def fetch(url: str, target: Path, size: int, what: str, progress: Progress) -> N
         failures = 0 if now > have else failures + 1
         if now < size and failures >= _ATTEMPTS:
             raise UserError(
-                f"{what} stopped at {now:,} of {size:,} bytes ({reason}): "
+                f"{label} stopped at {now:,} of {size:,} bytes ({reason}): "
                 f"what has come is kept, start again to go on from there"
             )
     os.replace(part, target)
@@ -82,10 +82,10 @@ def _fetch_rest(url: str, part: Path, have: int, size: int, meter: Meter) -> Non
     opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=_certificates()))
     with opener.open(request, timeout=_TIMEOUT) as answer:
         goes_on = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
-        with part.open("ab" if goes_on else "wb") as out:
+        with part.open("ab" if goes_on else "wb") as stream:
             done = have if goes_on else 0
             while done < size and (block := answer.read(min(BLOCK, size - done))):
-                out.write(block)
+                stream.write(block)
                 done += len(block)
                 meter.at(done)
 
@@ -94,6 +94,6 @@ def _certificates() -> ssl.SSLContext:
     """The system's certificates and those that the user's other tools were given."""
     context = ssl.create_default_context()
     for name in ("PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        if (given := os.environ.get(name)) and Path(given).is_file():
-            context.load_verify_locations(given)
+        if (path := os.environ.get(name)) and Path(path).is_file():
+            context.load_verify_locations(path)
     return context

@@ -18,28 +18,28 @@ from workbench.files import cache_bytes
 from workbench.lab.finding.checkpoint import TOKENIZER_FILES, weight_files
 from workbench.lab.finding.download import BLOCK
 from workbench.lab.finding.source import ModelSource
-from workbench.lab.progress import Meter, Progress, silent
+from workbench.lab.progress import Meter, StageListener, silent
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def fingerprint(source: ModelSource, progress: Progress = silent) -> str:
+def fingerprint(source: ModelSource, progress: StageListener = silent) -> str:
     """64 hex digits; reads every byte that is not known yet, and remembers (about 1 s a gigabyte).
 
     Raises UserError where a file can't be read, or changes while it is. May run on a thread; raising from
     `progress` stops it.
     """
-    return _combine(source, lambda file: _known(file) or _hash(file, progress))
+    return _combine(source, lambda file: _known_sha256(file) or _hash(file, progress))
 
 
 def fingerprint_cached(source: ModelSource) -> str | None:
     """The fingerprint if no large file has to be read for it, at once; else None."""
 
     def quick(file: Path) -> str:
-        found = _known(file)
-        if found is None and file.suffix == ".safetensors":
+        sha256 = _known_sha256(file)
+        if sha256 is None and file.suffix == ".safetensors":
             raise LookupError
-        return found or _hash(file, silent)
+        return sha256 or _hash(file, silent)
 
     try:
         return _combine(source, quick)
@@ -57,19 +57,19 @@ def _combine(source: ModelSource, sha256: Callable[[Path], str]) -> str:
     return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
 
 
-def _known(file: Path) -> str | None:
+def _known_sha256(file: Path) -> str | None:
     """The file's SHA-256 from the hub's cache, where large files are named by it, or from an earlier reading."""
     real = file.resolve()
     if real.parent.name == "blobs" and _SHA256.fullmatch(real.name):
         return real.name
     try:
-        found = _memory(_identity(real.stat())).read_text()
+        sha256 = _sha256_file(_identity(real.stat())).read_text()
     except OSError:
         return None
-    return found if _SHA256.fullmatch(found) else None
+    return sha256 if _SHA256.fullmatch(sha256) else None
 
 
-def _hash(file: Path, progress: Progress) -> str:
+def _hash(file: Path, progress: StageListener) -> str:
     digest = hashlib.sha256()
     with file.open("rb") as stream:
         before = os.fstat(stream.fileno())
@@ -83,7 +83,7 @@ def _hash(file: Path, progress: Progress) -> str:
         after = os.fstat(stream.fileno())
     if _identity(before) != _identity(after):
         raise UserError(f"{file} changed while it was read: start again when it is finished")
-    cache_bytes(_memory(_identity(before)), digest.hexdigest().encode())
+    cache_bytes(_sha256_file(_identity(before)), digest.hexdigest().encode())
     return digest.hexdigest()
 
 
@@ -94,5 +94,5 @@ def _identity(stat: os.stat_result) -> str:
     )
 
 
-def _memory(identity: str) -> Path:
+def _sha256_file(identity: str) -> Path:
     return paths.cache_dir() / "hashes" / identity

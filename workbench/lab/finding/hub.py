@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import UserError
-from workbench.lab.finding.cached import SMALL_FILES, WEIGHTS, look
+from workbench.lab.finding.cached import SMALL_FILES, WEIGHTS, find_cached
 from workbench.lab.finding.checkpoint import check_architecture, read_checkpoint, read_config
-from workbench.lab.progress import Meter, Progress
+from workbench.lab.progress import Meter, StageListener
 
 _NOT_OURS = ["*/*"]
 """folders hold other formats (onnx, original); the patterns' * would match into them"""
@@ -23,8 +23,8 @@ _PROBE_SECONDS = 3.0
 
 def cached(ref: str) -> Path | None:
     """The folder of a hub model that is whole in the hub's cache, without asking the network."""
-    found = look(ref)
-    return found.folder if found is not None and not found.problem else None
+    model = find_cached(ref)
+    return model.folder if model is not None and not model.problem else None
 
 
 def answers(ref: str) -> bool:
@@ -34,23 +34,23 @@ def answers(ref: str) -> bool:
 
     if HF_HUB_OFFLINE:
         return False
-    found: list[bool] = []
+    answers: list[bool] = []
 
     def ask() -> None:
         try:
             HfApi().model_info(ref, timeout=_PROBE_SECONDS)
-            found.append(True)
+            answers.append(True)
         except Exception:  # whatever it is, the package is the other way
-            found.append(False)
+            answers.append(False)
 
     # A name that does not resolve can hang for longer than any timeout that the request has.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(_PROBE_SECONDS)
-    return bool(found) and found[0]
+    return bool(answers) and answers[0]
 
 
-def fetch(ref: str, progress: Progress) -> Path:
+def fetch(ref: str, progress: StageListener) -> Path:
     """Download what is missing of a hub model; its snapshot folder.
 
     A broken connection is gone on with; after a kill, files that were finished are kept (the hub's client starts
@@ -66,15 +66,15 @@ def fetch(ref: str, progress: Progress) -> Path:
         raise UserError(_not_reached(ref, "HF_HUB_OFFLINE is set"))
     progress("finding", f"asking the hub for {ref}", None, None)
     disable_progress_bars()
-    with _sentences(ref):
+    with _errors_explained(ref):
         info = HfApi().model_info(ref, files_metadata=True)
         _check_listing(ref, info)
         small = snapshot_download(ref, allow_patterns=SMALL_FILES, ignore_patterns=_NOT_OURS)
     check_architecture(read_config(Path(small)), ref)
     blobs = _Blobs(ref, info)
     meter = Meter(progress, "downloading", f"{ref} from the hub", blobs.total, blobs.present())
-    with _sentences(ref, begun=True):
-        folder = _watched(
+    with _errors_explained(ref, begun=True):
+        folder = _download_watched(
             lambda: snapshot_download(ref, allow_patterns=SMALL_FILES + WEIGHTS, ignore_patterns=_NOT_OURS),
             blobs,
             meter,
@@ -83,7 +83,7 @@ def fetch(ref: str, progress: Progress) -> Path:
     return folder
 
 
-def _watched(download: Callable[[], str], blobs: _Blobs, meter: Meter) -> Path:
+def _download_watched(download: Callable[[], str], blobs: _Blobs, meter: Meter) -> Path:
     """Run `download` beside a look at the files that grow; this works alike in every version of the hub's client."""
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         future = pool.submit(download)
@@ -97,15 +97,15 @@ def _watched(download: Callable[[], str], blobs: _Blobs, meter: Meter) -> Path:
 
 
 class _Blobs:
-    """The wanted files as the hub's cache stores them: blobs/HASH, or blobs/HASH*.incomplete while they come."""
+    """The weight files as the hub's cache stores them: blobs/HASH, or blobs/HASH*.incomplete while they come."""
 
     def __init__(self, ref: str, info: Any) -> None:
         from huggingface_hub.constants import HF_HUB_CACHE
 
         self._folder = Path(HF_HUB_CACHE) / f"models--{ref.replace('/', '--')}" / "blobs"
-        wanted = [file for file in info.siblings if _is_weights(file.rfilename)]
-        self._hashes = [file.lfs.sha256 if file.lfs else file.blob_id for file in wanted]
-        self.total = sum(file.size or 0 for file in wanted)
+        files = [file for file in info.siblings if _is_weights(file.rfilename)]
+        self._hashes = [file.lfs.sha256 if file.lfs else file.blob_id for file in files]
+        self.total = sum(file.size or 0 for file in files)
 
     def present(self) -> int:
         """bytes; of a file that was begun several times, the longest"""
@@ -139,7 +139,7 @@ def _check_listing(ref: str, info: Any) -> None:
 
 
 @contextmanager
-def _sentences(ref: str, begun: bool = False) -> Iterator[None]:
+def _errors_explained(ref: str, begun: bool = False) -> Iterator[None]:
     """Turns what the hub's client raises into a sentence for the user; `begun` while weights are coming."""
     try:
         yield
@@ -186,10 +186,10 @@ def explain(ref: str, error: Exception, begun: bool) -> str | None:
 
 
 def _not_reached(ref: str, why: str) -> str:
-    found = look(ref)
-    here = "is not in the hub's cache here" if found is None else f"is not whole in the hub's cache ({found.problem})"
+    model = find_cached(ref)
+    state = "is not in the hub's cache here" if model is None else f"is not whole in the hub's cache ({model.problem})"
     return (
-        f"{ref} {here}, and the hub was not reached ({why}). What works without it: "
+        f"{ref} {state}, and the hub was not reached ({why}). What works without it: "
         f"a model folder (--model ./folder), a model that `workbench models` lists, or the default model"
     )
 

@@ -52,10 +52,10 @@ def list_models() -> list[ModelEntry]:
             )
         )
     return entries + [
-        _broken(one.ref, one.ref, "hub", one.folder, one.problem)
-        if one.problem
-        else _entry(one.ref, DEFAULT if one.ref == DEFAULT_HUB_ID else one.ref, "hub", one.folder)
-        for one in cached.everything()
+        _broken(model.ref, model.ref, "hub", model.folder, model.problem)
+        if model.problem
+        else _entry(model.ref, DEFAULT if model.ref == DEFAULT_HUB_ID else model.ref, "hub", model.folder)
+        for model in cached.list_cached()
     ]
 
 
@@ -65,7 +65,7 @@ def _broken(name: str, ref: str, origin: Literal["hub", "package"], folder: Path
 
 def _entry(name: str, ref: str, origin: Literal["hub", "package"], folder: Path) -> ModelEntry:
     try:
-        found = read_checkpoint(folder)
+        checkpoint = read_checkpoint(folder)
     except UserError as error:
         return _broken(name, ref, origin, folder, str(error))
     return ModelEntry(
@@ -73,9 +73,9 @@ def _entry(name: str, ref: str, origin: Literal["hub", "package"], folder: Path)
         ref=ref,
         origin=origin,
         path=str(folder),
-        size=found.size,
+        size=checkpoint.size,
         ready=True,
-        architecture=found.architecture,
-        n_parameters=found.n_parameters,
-        dtype=found.dtype,
+        architecture=checkpoint.architecture,
+        n_parameters=checkpoint.n_parameters,
+        dtype=checkpoint.dtype,
     )

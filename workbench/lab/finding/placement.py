@@ -25,7 +25,7 @@ def place(source: ModelSource, device: str = "auto", dtype: str = "auto") -> Pla
     """Choose device and dtype for `source`. Raises UserError where they can't be had, or the model does not fit."""
     checkpoint = read_checkpoint(source.path)
     check_config_dtypes(checkpoint)
-    where = pick_device(device)
-    numbers = pick_dtype(dtype, where, checkpoint)
-    need = check_fits(checkpoint, where, numbers)
-    return Placement(device=where, dtype=numbers, need=need, checkpoint=checkpoint)
+    chosen_device = pick_device(device)
+    chosen_dtype = pick_dtype(dtype, chosen_device, checkpoint)
+    need = check_fits(checkpoint, chosen_device, chosen_dtype)
+    return Placement(device=chosen_device, dtype=chosen_dtype, need=need, checkpoint=checkpoint)

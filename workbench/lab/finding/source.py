@@ -18,7 +18,7 @@ from workbench.errors import UserError
 from workbench.lab.finding import hub, package
 from workbench.lab.finding.checkpoint import check_architecture, read_checkpoint
 from workbench.lab.finding.convert import convert, remove_unfinished
-from workbench.lab.progress import Progress, silent
+from workbench.lab.progress import StageListener, silent
 
 DEFAULT = "default"
 DEFAULT_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -38,7 +38,7 @@ class ModelSource(msgspec.Struct, frozen=True, kw_only=True):
     origin: Literal["hub", "package", "folder"]
 
 
-def resolve(ref: str, progress: Progress = silent) -> ModelSource:
+def resolve(ref: str, progress: StageListener = silent) -> ModelSource:
     """Find the model, and download or convert it where needed; what is on this machine is used as it is.
 
     `ref` is `default`, a hub id (`org/name`) or a local folder. Raises UserError with what would work.
@@ -67,7 +67,7 @@ def _local(folder: Path) -> ModelSource:
     return ModelSource(name=folder.name, ref=str(folder), path=folder, origin="folder")
 
 
-def _default(progress: Progress) -> ModelSource:
+def _default(progress: StageListener) -> ModelSource:
     """The hub's weights where they are or can be had; else the package's, converted once."""
     path = hub.cached(DEFAULT_HUB_ID)
     if path is None and not converted_folder().is_dir():
@@ -89,14 +89,14 @@ def converted_folder() -> Path:
     return models_dir() / "SmolLM2-135M-Instruct-from-Q4_1"
 
 
-def _converted(progress: Progress) -> Path:
+def _converted(progress: StageListener) -> Path:
     folder = converted_folder()
     if folder.is_dir():
         return folder
     downloads = paths.cache_dir() / "downloads"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(folder.parent / f".{folder.name}.lock", progress):
+        with _locked(folder.parent / f".{folder.name}.lock", progress):
             if not folder.is_dir():
                 remove_unfinished(folder)
                 gguf = package.fetch_gguf(downloads, progress)
@@ -112,7 +112,7 @@ def _converted(progress: Progress) -> Path:
 
 
 @contextmanager
-def _alone(lock: Path, progress: Progress) -> Iterator[None]:
+def _locked(lock: Path, progress: StageListener) -> Iterator[None]:
     """Hold `lock`; while another process does, say so. A process that dies lets go of it."""
     with lock.open("w") as file:
         while True:

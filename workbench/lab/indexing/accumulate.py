@@ -17,7 +17,7 @@ import torch
 from workbench.index import bins
 from workbench.index.format import BINS, SIDE, SIGN_TOP, WINDOW, IndexSettings
 from workbench.lab.indexing.blocks import Block
-from workbench.lab.indexing.toplists import Entered, TopLists
+from workbench.lab.indexing.toplists import NewEntries, TopLists
 from workbench.model_info import ModelInfo
 
 GATHER = 8192
@@ -27,7 +27,7 @@ WindowLog = Callable[[str, np.ndarray, np.ndarray], None]
 
 
 @dataclass
-class OnDevice:
+class BlockTensors:
     """A block's bookkeeping as tensors."""
 
     block: Block
@@ -77,12 +77,12 @@ class Accumulators:
         self.row_sums = torch.empty(0)
         """float32 [row, layer, neuron] of the block that was fed"""
 
-    def begin_block(self, block: Block, features: list[np.ndarray]) -> OnDevice:
-        """Bookkeeping for a block; `features` by half as in OnDevice."""
+    def begin_block(self, block: Block, features: list[np.ndarray]) -> BlockTensors:
+        """Bookkeeping for a block; `features` by half as in BlockTensors."""
         sampled = block.sampled(self.settings.sample)
         rows, _ = np.nonzero(sampled)
         self.row_sums = torch.empty(len(block.lengths), self.info.n_layers, self.info.d_mlp, device=self.device)
-        return OnDevice(
+        return BlockTensors(
             block=block,
             counted=torch.from_numpy(block.counted).to(self.device),
             sampled=torch.from_numpy(sampled).to(self.device),
@@ -94,48 +94,50 @@ class Accumulators:
 
     # --- one layer ------------------------------------------------------------------------------------
 
-    def keep_part(self, part: str, activation: torch.Tensor, on: OnDevice) -> None:
+    def keep_part(self, part: str, activation: torch.Tensor, tensors: BlockTensors) -> None:
         """The gate's or the linear part's sample, until the product comes. `activation` [row, position, neuron]."""
-        self._parts[part] = activation.flatten(0, 1).index_select(0, on.sample).float()
+        self._parts[part] = activation.flatten(0, 1).index_select(0, tensors.sample).float()
 
-    def layer(self, layer: int, activation: torch.Tensor, on: OnDevice, log: WindowLog) -> None:
+    def layer(self, layer: int, activation: torch.Tensor, tensors: BlockTensors, log: WindowLog) -> None:
         """Add a layer's activations [row, position, neuron]."""
         activation = activation.detach()
-        highs, lows = self._sum_rows(layer, activation, on)
-        entered = self.top.offer(layer, torch.stack([highs, -lows], dim=1), on.documents)
-        self._place(layer, self.top, entered, activation, on, log, "windows")
-        if on.features:
-            half = on.block.first_half
-            for which, rows in enumerate((activation[:half], activation[half:])):
+        highs, lows = self._sum_rows(layer, activation, tensors)
+        entries = self.top.offer(layer, torch.stack([highs, -lows], dim=1), tensors.documents)
+        self._place(layer, self.top, entries, activation, tensors, log, "windows")
+        if tensors.features:
+            half = tensors.block.first_half
+            for half_index, rows in enumerate((activation[:half], activation[half:])):
                 if len(rows):
-                    self.features[layer, which] += on.features[which] @ rows.flatten(0, 1).float()
-        self._sample(layer, activation, on, log)
+                    self.features[layer, half_index] += tensors.features[half_index] @ rows.flatten(0, 1).float()
+        self._sample(layer, activation, tensors, log)
 
-    def _sum_rows(self, layer: int, activation: torch.Tensor, on: OnDevice) -> tuple[torch.Tensor, torch.Tensor]:
+    def _sum_rows(
+        self, layer: int, activation: torch.Tensor, tensors: BlockTensors
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Moments, counts and extremes; returns each row's highest and lowest activation, float32 [row, neuron]."""
         n_rows, _, m = activation.shape
         sums = activation.new_empty((6, n_rows, m), dtype=torch.float32)
         highs, lows = (activation.new_empty((n_rows, m), dtype=torch.float32) for _ in range(2))
-        for first, end, length in self._slabs(on.block.lengths):
+        for first, end, length in self._slabs(tensors.block.lengths):
             x = activation[first:end, 1:length].float()
-            one, two = self._buffers(x.shape)
+            scratch, scratch2 = self._buffers(x.shape)
             torch.sum(x, 1, out=sums[0, first:end])
-            torch.mul(x, x, out=one)
-            torch.sum(one, 1, out=sums[1, first:end])
-            torch.mul(x, one, out=two)
-            torch.sum(two, 1, out=sums[2, first:end])
-            one.mul_(one)
-            torch.sum(one, 1, out=sums[3, first:end])
-            torch.clamp(x, min=0, out=one)
-            torch.sign(one, out=two)
-            torch.sum(two, 1, out=sums[4, first:end])
-            one.mul_(one)
-            torch.sum(one, 1, out=sums[5, first:end])
+            torch.mul(x, x, out=scratch)
+            torch.sum(scratch, 1, out=sums[1, first:end])
+            torch.mul(x, scratch, out=scratch2)
+            torch.sum(scratch2, 1, out=sums[2, first:end])
+            scratch.mul_(scratch)
+            torch.sum(scratch, 1, out=sums[3, first:end])
+            torch.clamp(x, min=0, out=scratch)
+            torch.sign(scratch, out=scratch2)
+            torch.sum(scratch2, 1, out=sums[4, first:end])
+            scratch.mul_(scratch)
+            torch.sum(scratch, 1, out=sums[5, first:end])
             torch.amax(x, 1, out=highs[first:end])
             torch.amin(x, 1, out=lows[first:end])
-        half = on.block.first_half
-        for which, rows in enumerate((slice(0, half), slice(half, n_rows))):
-            self.sums[which, :, layer] += sums[:4, rows].sum(dim=1, dtype=torch.float64)
+        half = tensors.block.first_half
+        for half_index, rows in enumerate((slice(0, half), slice(half, n_rows))):
+            self.sums[half_index, :, layer] += sums[:4, rows].sum(dim=1, dtype=torch.float64)
         self.positive_counts[layer] += sums[4].sum(dim=0, dtype=torch.float64)
         self.positive_squares[layer] += sums[5].sum(dim=0, dtype=torch.float64)
         self.row_sums[:, layer] = sums[0]
@@ -156,25 +158,25 @@ class Accumulators:
             self._scratch = torch.empty(2, size, device=self.device)
         return self._scratch[0, :size].view(shape), self._scratch[1, :size].view(shape)
 
-    def _sample(self, layer: int, activation: torch.Tensor, on: OnDevice, log: WindowLog) -> None:
+    def _sample(self, layer: int, activation: torch.Tensor, tensors: BlockTensors, log: WindowLog) -> None:
         """Histogram, and for gated MLPs parts and sign cases, over the sampled tokens."""
-        if not len(on.sample):
+        if not len(tensors.sample):
             self._parts.clear()
             return
-        a = activation.flatten(0, 1).index_select(0, on.sample).float()
+        a = activation.flatten(0, 1).index_select(0, tensors.sample).float()
         binned = self._table.index_select(0, ((a.view(torch.int32) >> 15) & 0x1FFFF).view(-1)).view(a.shape)
         places = (binned + self._neuron_bins).view(-1).long()
         self.histogram[layer].scatter_add_(0, places, torch.ones_like(places, dtype=torch.int32))
         if not self.info.gated_mlp:
             return
         gate, linear = self._parts.pop("gate"), self._parts.pop("linear")
-        for which, part in enumerate((gate, linear)):
-            self.part_sums[layer, which, 0] += part.sum(dim=0)
-            self.part_sums[layer, which, 1] += part.square().sum(dim=0)
-            torch.minimum(self.part_low[layer, which], part.amin(dim=0), out=self.part_low[layer, which])
-            torch.maximum(self.part_high[layer, which], part.amax(dim=0), out=self.part_high[layer, which])
+        for part_index, part in enumerate((gate, linear)):
+            self.part_sums[layer, part_index, 0] += part.sum(dim=0)
+            self.part_sums[layer, part_index, 1] += part.square().sum(dim=0)
+            torch.minimum(self.part_low[layer, part_index], part.amin(dim=0), out=self.part_low[layer, part_index])
+            torch.maximum(self.part_high[layer, part_index], part.amax(dim=0), out=self.part_high[layer, part_index])
         size, flipped = a.abs(), self.sign_top.sign_of_series(self.device)
-        scores = a.new_zeros(len(on.row_ends) - 1, 4, a.shape[1])
+        scores = a.new_zeros(len(tensors.row_ends) - 1, 4, a.shape[1])
         gate_on, linear_on = gate > 0, linear > 0
         for case, inside in enumerate(
             (gate_on & linear_on, gate_on & ~linear_on, ~gate_on & linear_on, ~(gate_on | linear_on))
@@ -184,11 +186,11 @@ class Accumulators:
             masked = size * mask
             self.sign_sums[layer, case, 0] += masked.sum(dim=0) * flipped[case]
             self.sign_sums[layer, case, 1] += masked.square().sum(dim=0)
-            for row, (first, end) in enumerate(pairwise(on.row_ends)):
+            for row, (first, end) in enumerate(pairwise(tensors.row_ends)):
                 if end > first:
                     torch.amax(masked[first:end], 0, out=scores[row, case])
-        entered = self.sign_top.offer(layer, scores, on.documents)
-        self._place(layer, self.sign_top, entered, activation, on, log, "sign_windows")
+        entries = self.sign_top.offer(layer, scores, tensors.documents)
+        self._place(layer, self.sign_top, entries, activation, tensors, log, "sign_windows")
 
     # --- positions and windows of what entered a list -----------------------------------------------------
 
@@ -196,32 +198,32 @@ class Accumulators:
         self,
         layer: int,
         lists: TopLists,
-        entered: Entered,
+        entries: NewEntries,
         activation: torch.Tensor,
-        on: OnDevice,
+        tensors: BlockTensors,
         log: WindowLog,
         name: str,
     ) -> None:
         """Find the peaks of new entries, write their positions and log their windows."""
         m, k = lists.scores.shape[2:]
-        starts = torch.from_numpy(on.block.starts).to(self.device)
-        allowed = on.counted if lists is self.top else on.sampled
+        starts = torch.from_numpy(tensors.block.starts).to(self.device)
+        allowed = tensors.counted if lists is self.top else tensors.sampled
         flipped = lists.sign_of_series(self.device)
-        by_neuron = activation.transpose(1, 2)  # as a view: a copy costs more than reading the columns wanted
-        for start in range(0, len(entered), GATHER):
+        by_neuron = activation.transpose(1, 2)  # as a view: a copy costs more than reading the few columns needed
+        for start in range(0, len(entries), GATHER):
             part = slice(start, start + GATHER)
             series, neuron, slot, row = (
-                entered.series[part],
-                entered.neuron[part],
-                entered.slot[part],
-                entered.row[part],
+                entries.series[part],
+                entries.neuron[part],
+                entries.slot[part],
+                entries.row[part],
             )
             values = by_neuron[row, neuron].float()
-            here = (values == (entered.score[part] * flipped[series])[:, None]) & allowed[row]
-            peak = here.view(torch.uint8).argmax(dim=1)
+            at_peak = (values == (entries.score[part] * flipped[series])[:, None]) & allowed[row]
+            peak = at_peak.view(torch.uint8).argmax(dim=1)
             lists.positions[layer, series, neuron, slot] = (starts[row] + peak).int()
             slots = ((series * self.info.n_layers + layer) * m + neuron) * k + slot
-            log(name, slots.cpu().numpy(), self._windows(values, peak, on.counted[row]))
+            log(name, slots.cpu().numpy(), self._windows(values, peak, tensors.counted[row]))
 
     @staticmethod
     def _windows(values: torch.Tensor, peak: torch.Tensor, counted: torch.Tensor) -> np.ndarray:
@@ -231,9 +233,9 @@ class Accumulators:
         at = at.clamp(0, values.shape[1] - 1)
         inside &= counted.gather(1, at)
         limit = torch.finfo(torch.float16).max
-        found = values.gather(1, at).clamp(-limit, limit).masked_fill(~inside, torch.nan)
-        assert found.shape[1] == WINDOW
-        windows: np.ndarray = found.half().cpu().numpy()
+        around = values.gather(1, at).clamp(-limit, limit).masked_fill(~inside, torch.nan)
+        assert around.shape[1] == WINDOW
+        windows: np.ndarray = around.half().cpu().numpy()
         return windows
 
     # --- to and from arrays ---------------------------------------------------------------------------------
@@ -246,7 +248,7 @@ class Accumulators:
             return array
 
         values, documents, positions = self.top.state()
-        found = {
+        arrays = {
             "sums": flat(self.sums),
             "positive_counts": flat(self.positive_counts).astype(np.int64),
             "positive_squares": flat(self.positive_squares),
@@ -258,10 +260,10 @@ class Accumulators:
             "example_positions": positions,
         }
         if self.features.shape[2]:
-            found["features"] = flat(self.features.permute(1, 2, 0, 3))
+            arrays["features"] = flat(self.features.permute(1, 2, 0, 3))
         if self.info.gated_mlp:
             values, documents, positions = self.sign_top.state()
-            found |= {
+            arrays |= {
                 "sign_counts": flat(self.sign_counts.transpose(0, 1)).astype(np.int64),
                 "sign_sums": flat(self.sign_sums.permute(1, 2, 0, 3)),
                 "part_sums": flat(self.part_sums.permute(1, 2, 0, 3)),
@@ -270,7 +272,7 @@ class Accumulators:
                 "sign_documents": documents,
                 "sign_positions": positions,
             }
-        return found
+        return arrays
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Go on from what `arrays` gave."""

@@ -59,14 +59,14 @@ class Block:
     @property
     def counted(self) -> np.ndarray:
         """bool [row, position]: what enters statistics. Never position 0, never padding."""
-        at = np.arange(self.ids.shape[1])
-        inside: np.ndarray = (at >= 1) & (at < self.lengths[:, None])
+        position = np.arange(self.ids.shape[1])
+        inside: np.ndarray = (position >= 1) & (position < self.lengths[:, None])
         return inside
 
     def sampled(self, one_in: int) -> np.ndarray:
         """bool [row, position]: the counted tokens of the sample."""
-        at = self.starts[:, None] + np.arange(self.ids.shape[1])
-        chosen: np.ndarray = self.counted & in_sample(self.documents[:, None], at, one_in)
+        position = self.starts[:, None] + np.arange(self.ids.shape[1])
+        chosen: np.ndarray = self.counted & in_sample(self.documents[:, None], position, one_in)
         return chosen
 
     @property
@@ -77,12 +77,12 @@ class Block:
 
 def widths(context: int) -> list[int]:
     """Row lengths that blocks come in, ascending: the context, and two steps to each octave below, down to 16."""
-    found = {context}
+    lengths = {context}
     width = context
     while width > 16:
-        found |= {max(16, width * 3 // 4), max(16, width // 2)}
+        lengths |= {max(16, width * 3 // 4), max(16, width // 2)}
         width //= 2
-    return sorted(found)
+    return sorted(lengths)
 
 
 def windows(document: int, ids: np.ndarray, step: int, shortest: int) -> list[Window]:
@@ -106,11 +106,11 @@ def blocks(
     read: list[tuple[int, np.ndarray]] = []
     room = fill
     for number, ids in documents:
-        found = windows(number, ids, step, shortest)
-        if not found:
+        document_windows = windows(number, ids, step, shortest)
+        if not document_windows:
             continue
         read.append((number, ids))
-        for window in found:
+        for window in document_windows:
             shelf.append(window)
             room -= len(window.ids)
             if room <= 0:
@@ -120,9 +120,9 @@ def blocks(
 
 
 def _with_documents(
-    made: Iterator[Block], read: list[tuple[int, np.ndarray]]
+    shelf_blocks: Iterator[Block], read: list[tuple[int, np.ndarray]]
 ) -> Iterator[tuple[list[tuple[int, np.ndarray]], Block]]:
-    for block in made:
+    for block in shelf_blocks:
         yield read, block
         read = []
 
@@ -130,9 +130,9 @@ def _with_documents(
 def _shelf_blocks(shelf: list[Window], settings: IndexSettings, bos: int | None) -> Iterator[Block]:
     front = int(bos is not None)
     ordered = sorted(shelf, key=lambda window: -len(window.ids))
-    left = {window.document: 0 for window in shelf}
+    windows_left = {window.document: 0 for window in shelf}
     for window in shelf:
-        left[window.document] += 1
+        windows_left[window.document] += 1
     ends = {window.document for window in shelf if window.last}
     at = 0
     while at < len(ordered):
@@ -141,8 +141,8 @@ def _shelf_blocks(shelf: list[Window], settings: IndexSettings, bos: int | None)
         rows = ordered[at : at + max(1, settings.block_tokens // width)]
         at += len(rows)
         for window in rows:
-            left[window.document] -= 1
-        closes = frozenset(w.document for w in rows if left[w.document] == 0 and w.document in ends)
+            windows_left[window.document] -= 1
+        closes = frozenset(w.document for w in rows if windows_left[w.document] == 0 and w.document in ends)
         yield _block(rows, width, bos, closes)
 
 

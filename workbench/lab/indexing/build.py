@@ -1,8 +1,8 @@
 """Building a data index: blocks of tokens through the model, without its unembedding, into accumulators on disk.
 
-    build = IndexBuild(model, corpus, settings, wanted)
+    build = IndexBuild(model, corpus, settings, token_goal)
     with build:
-        for block in report.track(build.blocks(report), "tokens", total=wanted):
+        for block in report.track(build.blocks(report), "tokens", total=token_goal):
             build.add(block)
 
 Every block is whole or not there; a checkpoint comes about twice a minute and at the end, however that comes. The same
@@ -38,7 +38,7 @@ from workbench.index.writer import RECORD, IndexWriter, check_disk
 from workbench.lab.applying import Hook
 from workbench.lab.batches import batches, is_out_of_memory, tokens_at_once
 from workbench.lab.editing import CLEAN
-from workbench.lab.indexing.accumulate import Accumulators, OnDevice
+from workbench.lab.indexing.accumulate import Accumulators, BlockTensors
 from workbench.lab.indexing.blocks import Block, blocks
 from workbench.lab.indexing.token_features import VERSION, TokenFeatures
 from workbench.lab.indexing.weights import vocabulary
@@ -119,10 +119,10 @@ class IndexBuild:
     """One run of a build; a context manager. Raises UserError where the disk is too small or another build runs."""
 
     def __init__(
-        self, model: Model, corpus: Corpus, settings: IndexSettings, wanted: int, folder: Path | None = None
+        self, model: Model, corpus: Corpus, settings: IndexSettings, token_goal: int, folder: Path | None = None
     ) -> None:
         """`folder` is where a shard goes; by default the folder that the index is found by."""
-        self.model, self.corpus, self.settings, self.wanted = model, corpus, settings, wanted
+        self.model, self.corpus, self.settings, self.token_goal = model, corpus, settings, token_goal
         info = model.info
         self.features = TokenFeatures(vocabulary(model)) if settings.explain else None
         names = self.features.names if self.features else []
@@ -137,7 +137,7 @@ class IndexBuild:
             model=info,
             corpus=corpus.info,
             settings=settings,
-            progress=BuildProgress(wanted=wanted),
+            progress=BuildProgress(wanted=token_goal),
             features=names,
             versions=versions(),
             created=time.time(),
@@ -191,7 +191,7 @@ class IndexBuild:
     # --- the pass ------------------------------------------------------------------------------------
 
     def blocks(self, report: Report | None = None) -> Iterator[Block]:
-        """The blocks still to be done. Ends when as many tokens as wanted are counted, or the corpus is."""
+        """The blocks still to be done. Ends when `token_goal` tokens are counted, or at the end of the corpus."""
         progress = self.file.progress
         progress.done = progress.exhausted = False
         stream = blocks(tokenise(self.model, self.corpus), self.settings, self.bos)
@@ -200,7 +200,7 @@ class IndexBuild:
                 self._writer.add_document(document, ids)
             if number < progress.blocks:
                 continue
-            if self.tokens >= self.wanted:
+            if self.tokens >= self.token_goal:
                 break
             yield block
             if report is not None:
@@ -216,49 +216,49 @@ class IndexBuild:
 
     def add(self, block: Block, report: Report | None = None) -> None:
         """Run the model on a block and add what its neurons do. Raises UserError where activations are no numbers."""
-        on = self._prepared(block)
-        self._run(block, on, report)
-        self._check(on)
-        self._count(block, on)
+        tensors = self._prepared(block)
+        self._run(block, tensors, report)
+        self._check(tensors)
+        self._count(block, tensors)
         self._dirty = True
         if time.monotonic() - self._saved > self._pause:
             self.checkpoint()
 
-    def _prepared(self, block: Block) -> OnDevice:
+    def _prepared(self, block: Block) -> BlockTensors:
         return self._accumulators.begin_block(block, self.features.by_half(block) if self.features else [])
 
-    def _run(self, block: Block, on: OnDevice, report: Report | None) -> None:
+    def _run(self, block: Block, tensors: BlockTensors, report: Report | None) -> None:
         """A block's pass; in parts where memory runs out. A layer that was added before it did is not added again."""
         n_rows = len(block.lengths)
         row_sums = self._accumulators.row_sums
         added = np.zeros(n_rows, dtype=np.int64)  # of each row: layers so far
-        for batch in batches(range(n_rows), n_rows, report, self.model, each=0):
+        for batch in batches(range(n_rows), n_rows, report, self.model, progress_per_row=0):
             rows = slice(batch.start, batch.start + len(batch.rows))
-            part = on if len(batch.rows) == n_rows else self._prepared(block.part(rows.start, rows.stop))
+            part = tensors if len(batch.rows) == n_rows else self._prepared(block.part(rows.start, rows.stop))
             before = int(added[rows.start])
             with batch:
                 ids = torch.from_numpy(part.block.ids).to(self._device)
                 # A block is added whole: a cancel is noticed between blocks.
                 run_pass(self.model, ids, head=None, watch=self._hooks(part, added[rows]), cancellable=False)
-            if part is not on:
+            if part is not tensors:
                 after = int(added[rows.start])
                 row_sums[rows, before:after] = self._accumulators.row_sums[:, before:after]
         self._accumulators.row_sums = row_sums
 
-    def _hooks(self, on: OnDevice, added: np.ndarray) -> dict[Site, Hook]:
+    def _hooks(self, tensors: BlockTensors, added: np.ndarray) -> dict[Site, Hook]:
         """For the layers that are not added yet; `added` [row] counts on, all rows alike."""
         accumulators = self._accumulators
 
         def part(name: str) -> Hook:
             def hook(activation: torch.Tensor, hook: object = None) -> None:
-                accumulators.keep_part(name, activation, on)
+                accumulators.keep_part(name, activation, tensors)
 
             return hook
 
         def product(layer: int) -> Hook:
             def hook(activation: torch.Tensor, hook: object = None) -> None:
                 try:
-                    accumulators.layer(layer, activation, on, self._writer.log)
+                    accumulators.layer(layer, activation, tensors, self._writer.log)
                 except (RuntimeError, MemoryError) as error:
                     if not is_out_of_memory(error):
                         raise
@@ -279,23 +279,23 @@ class IndexBuild:
             hooks[Site(layer, "mlp_post")] = product(layer)
         return hooks
 
-    def _check(self, on: OnDevice) -> None:
+    def _check(self, tensors: BlockTensors) -> None:
         wrong = ~torch.isfinite(self._accumulators.row_sums)
         if wrong.any():
             row, layer, neuron = (int(x) for x in wrong.nonzero()[0])
-            why = not_finite_row(self.model, on.block, row)
+            why = not_finite_row(self.model, tensors.block, row)
             raise UserError(f"L{layer}.N{neuron} is not a number {why}. The index stops at its last checkpoint")
 
-    def _count(self, block: Block, on: OnDevice) -> None:
+    def _count(self, block: Block, tensors: BlockTensors) -> None:
         counts, progress = self.file.counts, self.file.progress
         per_row = block.lengths - 1
         row_sums = self._accumulators.row_sums.flatten(1).cpu().numpy()
         self._documents.add(block.documents, row_sums, per_row, block.closes, counts)
         counts.tokens[0] += int(per_row[: block.first_half].sum())
         counts.tokens[1] += int(per_row[block.first_half :].sum())
-        counts.sampled += len(on.sample)
+        counts.sampled += len(tensors.sample)
         counts.skipped += len(per_row)
-        for half, features in enumerate(on.features):
+        for half, features in enumerate(tensors.features):
             self._feature_counts[half] += features.sum(dim=1, dtype=torch.float64).long().cpu().numpy()
         progress.blocks += 1
         progress.tokens = sum(counts.tokens)

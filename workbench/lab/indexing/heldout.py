@@ -57,34 +57,34 @@ def parse_rule(text: str, vocabulary: list[str], features: TokenFeatures) -> Rul
             pattern = re.compile(text[1:-1])
         except re.error as error:
             raise GrammarError(text, 1 + (error.pos or 0), f"the pattern is not one: {error.msg}") from None
-        found = {token for token, shown in enumerate(vocabulary) if shown and pattern.search(shown)}
+        tokens = {token for token, shown in enumerate(vocabulary) if shown and pattern.search(shown)}
     else:
-        found = set()
+        tokens = set()
         at = 0
         while at < len(text):
             match = _WORD.match(text, at)
             if not match:
                 raise GrammarError(text, at, "words are separated by commas: May, June, ' July'")
-            found |= _word_tokens(match[1], vocabulary, text, match.start(1))
+            tokens |= _word_tokens(match[1], vocabulary, text, match.start(1))
             at = match.end()
-    if not found:
+    if not tokens:
         raise UserError(f"no token of this model's vocabulary is meant by {text!r}")
-    return Rule(text, tokens=frozenset(found))
+    return Rule(text, tokens=frozenset(tokens))
 
 
 def _word_tokens(word: str, vocabulary: list[str], text: str, at: int) -> set[int]:
     if word[0] in "\"'" and len(word) > 1 and word[-1] == word[0]:
         inner = word[1:-1].replace("\\n", "\n").replace("\\t", "\t").replace("\\\\", "\\")
-        found = {token for token, shown in enumerate(vocabulary) if shown == inner}
+        tokens = {token for token, shown in enumerate(vocabulary) if shown == inner}
     else:
-        found = {token for token, shown in enumerate(vocabulary) if shown.strip().lower() == word.lower()}
-    if not found:
+        tokens = {token for token, shown in enumerate(vocabulary) if shown.strip().lower() == word.lower()}
+    if not tokens:
         raise GrammarError(text, at, f"{word} is not one token of this model: take its first piece, or a /pattern/")
-    return found
+    return tokens
 
 
 @dataclass(frozen=True)
-class Tried:
+class NeuronScore:
     """One neuron against the rule."""
 
     neuron: Neuron
@@ -104,7 +104,7 @@ class Tried:
 class HeldOut:
     """All of it, with what it was measured on."""
 
-    tried: list[Tried]
+    scores: list[NeuronScore]
     tokens: int
     hits: int
     """tokens the rule picks"""
@@ -134,25 +134,25 @@ def try_rule(
     generator = np.random.default_rng(seed)
     columns = {}
     for layer in layers:
-        own = [neuron.index for neuron in chosen if neuron.layer == layer]
-        others = np.setdiff1d(np.arange(model.info.d_mlp), own)
-        drawn = generator.choice(others, min(n_random, len(others)), replace=False)
-        columns[layer] = np.concatenate([own, drawn]).astype(np.int64)
+        indices = [neuron.index for neuron in chosen if neuron.layer == layer]
+        other_neurons = np.setdiff1d(np.arange(model.info.d_mlp), indices)
+        drawn = generator.choice(other_neurons, min(n_random, len(other_neurons)), replace=False)
+        columns[layer] = np.concatenate([indices, drawn]).astype(np.int64)
     parts: dict[int, list[np.ndarray]] = {layer: [] for layer in layers}
     labels: list[np.ndarray] = []
     documents: list[np.ndarray] = []
     total = 0
     stream = _unseen(model, corpus, seen, settings, lambda: total >= tokens)
     for block in report.track(stream, "blocks", stage="documents that are not in the index"):
-        found = _columns(model, block, columns, report)
+        activations = _columns(model, block, columns, report)
         counted = block.counted
-        wrong = [np.flatnonzero((~np.isfinite(found[layer]).all(2) & counted).any(1)) for layer in layers]
+        wrong = [np.flatnonzero((~np.isfinite(activations[layer]).all(2) & counted).any(1)) for layer in layers]
         rows = np.concatenate(wrong)
         if len(rows):
             raise UserError(not_finite_row(model, block, int(rows[0])))
         for layer in layers:
-            parts[layer].append(found[layer][counted])
-        labels.append(_holds(rule, block, features)[counted])
+            parts[layer].append(activations[layer][counted])
+        labels.append(_rule_holds(rule, block, features)[counted])
         documents.append(np.broadcast_to(block.documents[:, None], counted.shape)[counted])
         total += block.tokens
     if not total:
@@ -160,17 +160,17 @@ def try_rule(
     label, document = np.concatenate(labels), np.concatenate(documents)
     if not label.any() or label.all():
         raise UserError(f"{rule.text!r} holds for {int(label.sum()):,} of {total:,} other tokens: nothing to compare")
-    tried = []
+    scores = []
     for neuron, direction in neurons:
         values = np.concatenate(parts[neuron.layer])
-        place = int(np.flatnonzero(columns[neuron.layer] == neuron.index)[0])
+        column = int(np.flatnonzero(columns[neuron.layer] == neuron.index)[0])
         n_own = sum(other.layer == neuron.layer for other in chosen)
-        random = [auc(values[:, at], label) for at in range(n_own, values.shape[1])]
+        random = [auc(values[:, random_column], label) for random_column in range(n_own, values.shape[1])]
         better = np.maximum(random, 1 - np.asarray(random))
-        own_values = direction * values[:, place]
+        own_values = direction * values[:, column]
         low, high = bootstrap(partial(auc, own_values, label), document, generator)
-        tried.append(
-            Tried(
+        scores.append(
+            NeuronScore(
                 neuron,
                 direction,
                 auc(own_values, label),
@@ -181,7 +181,7 @@ def try_rule(
                 len(better),
             )
         )
-    return HeldOut(tried, total, int(label.sum()), len(np.unique(document)))
+    return HeldOut(scores, total, int(label.sum()), len(np.unique(document)))
 
 
 def _unseen(
@@ -198,10 +198,10 @@ def _columns(model: Model, block: Block, columns: dict[int, np.ndarray], report:
     """Activations of some neurons by layer, float32 [row, position, neuron]; in parts where memory runs out."""
     n_rows = len(block.lengths)
     parts: dict[int, list[np.ndarray]] = {layer: [] for layer in columns}
-    for batch in batches(range(n_rows), n_rows, report, model, each=0):
+    for batch in batches(range(n_rows), n_rows, report, model, progress_per_row=0):
         with batch:
             activations: dict[int, np.ndarray] = {}
-            hooks = {Site(layer, "mlp_post"): _keeping(activations, layer, columns[layer]) for layer in columns}
+            hooks = {Site(layer, "mlp_post"): _capture_columns(activations, layer, columns[layer]) for layer in columns}
             ids = torch.from_numpy(block.ids[batch.start : batch.start + len(batch.rows)]).to(model.info.device)
             run_pass(model, ids, head=None, watch=hooks)
             for layer in columns:
@@ -209,7 +209,7 @@ def _columns(model: Model, block: Block, columns: dict[int, np.ndarray], report:
     return {layer: np.concatenate(of_layer) for layer, of_layer in parts.items()}
 
 
-def _keeping(activations: dict[int, np.ndarray], layer: int, columns: np.ndarray) -> Hook:
+def _capture_columns(activations: dict[int, np.ndarray], layer: int, columns: np.ndarray) -> Hook:
     index = torch.from_numpy(columns)
 
     def hook(activation: torch.Tensor, hook: object = None) -> None:
@@ -218,10 +218,10 @@ def _keeping(activations: dict[int, np.ndarray], layer: int, columns: np.ndarray
     return hook
 
 
-def _holds(rule: Rule, block: Block, features: TokenFeatures) -> np.ndarray:
+def _rule_holds(rule: Rule, block: Block, features: TokenFeatures) -> np.ndarray:
     """bool [row, position]."""
     if not rule.feature:
         assert rule.tokens is not None
         return np.isin(block.ids, np.fromiter(rule.tokens, dtype=np.int64))
-    held: np.ndarray = features.of(block.ids)[features.names.index(rule.feature)] > 0
-    return held
+    holds: np.ndarray = features.of(block.ids)[features.names.index(rule.feature)] > 0
+    return holds

@@ -64,7 +64,7 @@ def _bare(token: str) -> str:
     return token.strip().lower()
 
 
-def _own_tests() -> dict[str, Callable[[str], bool]]:
+def _token_tests() -> dict[str, Callable[[str], bool]]:
     """Features of one token's text."""
     tests: dict[str, Callable[[str], bool]] = {
         "is_word": lambda t: bool(_WORD.fullmatch(t.strip())),
@@ -88,19 +88,19 @@ def _own_tests() -> dict[str, Callable[[str], bool]]:
         "is_short": lambda t: 1 <= len(t.strip()) <= 2,
     }
     for name, words in _GROUPS.items():
-        tests[f"is_{name}"] = _one_of(words)
+        tests[f"is_{name}"] = _is_word_among(words)
     for name, characters in _PUNCTUATION.items():
         tests[f"is_{name}"] = _made_of(frozenset(characters))
     for suffix in _SUFFIXES:
         tests[f"is_ending_{suffix}"] = _ends_with(suffix)
     for word in _COMMON:
-        tests[f"token_{word}"] = _one_of(frozenset([word]))
+        tests[f"token_{word}"] = _is_word_among(frozenset([word]))
     for letter in string.ascii_lowercase:
         tests[f"letter_{letter}"] = _starts_with(letter)
     return tests
 
 
-def _one_of(words: frozenset[str]) -> Callable[[str], bool]:
+def _is_word_among(words: frozenset[str]) -> Callable[[str], bool]:
     return lambda token: _bare(token) in words
 
 
@@ -141,12 +141,12 @@ class TokenFeatures:
 
     def __init__(self, vocabulary: list[str]) -> None:
         """`vocabulary`: every token as the tokenizer decodes it."""
-        tests = _own_tests()
+        tests = _token_tests()
         self._table = np.array([[test(token) for token in vocabulary] for test in tests.values()], dtype=np.float32)
-        own = list(tests)
-        self._before = [own.index(name) for name in _BEFORE]
-        before = [f"prev_{name.removeprefix('is_')}" for name in _BEFORE]
-        self.names = [*own, *before, "prev_same", *_PLACES]
+        token_names = list(tests)
+        self._before = [token_names.index(name) for name in _BEFORE]
+        previous_names = [f"prev_{name.removeprefix('is_')}" for name in _BEFORE]
+        self.names = [*token_names, *previous_names, "prev_same", *_PLACES]
 
     def tokens_with(self, name: str) -> frozenset[int] | None:
         """Tokens of the vocabulary that have a feature; None where it depends on the token before or the place."""
@@ -158,14 +158,14 @@ class TokenFeatures:
 
         Position 0 has nothing before it.
         """
-        found = np.zeros((len(self.names), *ids.shape), dtype=np.float32)
+        features = np.zeros((len(self.names), *ids.shape), dtype=np.float32)
         n_own, n_before = len(self._table), len(self._before)
-        found[:n_own] = self._table[:, ids]
-        found[n_own : n_own + n_before, :, 1:] = self._table[self._before][:, ids[:, :-1]]
-        found[n_own + n_before, :, 1:] = ids[:, 1:] == ids[:, :-1]
+        features[:n_own] = self._table[:, ids]
+        features[n_own : n_own + n_before, :, 1:] = self._table[self._before][:, ids[:, :-1]]
+        features[n_own + n_before, :, 1:] = ids[:, 1:] == ids[:, :-1]
         for at, (first, end) in enumerate(_PLACES.values(), start=n_own + n_before + 1):
-            found[at, :, first:end] = 1
-        return found
+            features[at, :, first:end] = 1
+        return features
 
     def by_half(self, block: Block) -> list[np.ndarray]:
         """For each half's rows: float32 [feature, token], zero at what does not count."""

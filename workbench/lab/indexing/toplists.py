@@ -13,7 +13,7 @@ import torch
 
 
 @dataclass(frozen=True)
-class Entered:
+class NewEntries:
     """Entries that a block put into a layer's lists: where, and from which row."""
 
     series: torch.Tensor
@@ -52,7 +52,7 @@ class TopLists:
         """float32 [series]: 1 or −1."""
         return torch.tensor(self._signs, dtype=torch.float32, device=device)
 
-    def offer(self, layer: int, scores: torch.Tensor, documents: torch.Tensor) -> Entered:
+    def offer(self, layer: int, scores: torch.Tensor, documents: torch.Tensor) -> NewEntries:
         """Offer each row's best to a layer's lists; `scores` float32 [row, series, neuron], `documents` int32 [row].
 
         Positions of what entered are still to be written by the caller.
@@ -61,33 +61,35 @@ class TopLists:
         lists = self.scores[layer].view(n_series * width, -1)
         owners = self.documents[layer].view(n_series * width, -1)
         flat = scores.view(n_rows, -1)
-        row, place = (flat > self._lowest[layer].view(-1)).nonzero().unbind(1)
-        taken = [torch.empty(3, 0, dtype=torch.int64, device=place.device)]
-        if len(place):
-            place, by_place = torch.sort(place, stable=True)
-            row = row[by_place]
+        row, list_index = (flat > self._lowest[layer].view(-1)).nonzero().unbind(1)
+        taken = [torch.empty(3, 0, dtype=torch.int64, device=list_index.device)]
+        if len(list_index):
+            list_index, by_list = torch.sort(list_index, stable=True)
+            row = row[by_list]
             # A list takes one entry at a time: the j-th round holds every list's j-th candidate, in the rows' order.
-            first = torch.ones_like(place, dtype=torch.bool)
-            first[1:] = place[1:] != place[:-1]
-            at = torch.arange(len(place), device=place.device)
-            turn = at - torch.cummax(torch.where(first, at, torch.zeros_like(at)), dim=0).values
+            first = torch.ones_like(list_index, dtype=torch.bool)
+            first[1:] = list_index[1:] != list_index[:-1]
+            index = torch.arange(len(list_index), device=list_index.device)
+            turn = index - torch.cummax(torch.where(first, index, torch.zeros_like(index)), dim=0).values
             order = torch.argsort(turn, stable=True)
-            offered = flat[row, place]
+            offered = flat[row, list_index]
             for turns in torch.split(order, torch.bincount(turn).tolist()):
-                taken.append(self._enter(lists, owners, place[turns], row[turns], offered[turns], documents))
-            changed = torch.unique_consecutive(place)
+                taken.append(self._enter(lists, owners, list_index[turns], row[turns], offered[turns], documents))
+            changed = torch.unique_consecutive(list_index)
             self._lowest[layer].view(-1)[changed] = lists[changed].amin(dim=1)
-        entered = torch.cat(taken, dim=1)
+        entries = torch.cat(taken, dim=1)
         if len(taken) > 2:
-            entered = entered[:, _last_of_each(entered[0] * lists.shape[1] + entered[1])]
-        place, slot, row = entered
-        return Entered(series=place // width, neuron=place % width, slot=slot, row=row, score=lists[place, slot])
+            entries = entries[:, _last_of_each(entries[0] * lists.shape[1] + entries[1])]
+        list_index, slot, row = entries
+        return NewEntries(
+            series=list_index // width, neuron=list_index % width, slot=slot, row=row, score=lists[list_index, slot]
+        )
 
     @staticmethod
     def _enter(
         lists: torch.Tensor,
         owners: torch.Tensor,
-        place: torch.Tensor,
+        list_index: torch.Tensor,
         row: torch.Tensor,
         score: torch.Tensor,
         documents: torch.Tensor,
@@ -97,14 +99,14 @@ class TopLists:
         Gives list, slot and row of those that did, int64 [3, entry].
         """
         document = documents[row]
-        present = owners[place] == document[:, None]
-        held = lists[place]
-        slot = torch.where(present.any(dim=1), present.view(torch.uint8).argmax(dim=1), held.argmin(dim=1))
-        accepted = (score > held.gather(1, slot[:, None])[:, 0]).nonzero()[:, 0]
-        place, slot = place[accepted], slot[accepted]
-        lists[place, slot] = score[accepted]
-        owners[place, slot] = document[accepted]
-        return torch.stack([place, slot, row[accepted]])
+        present = owners[list_index] == document[:, None]
+        held_scores = lists[list_index]
+        slot = torch.where(present.any(dim=1), present.view(torch.uint8).argmax(dim=1), held_scores.argmin(dim=1))
+        accepted = (score > held_scores.gather(1, slot[:, None])[:, 0]).nonzero()[:, 0]
+        list_index, slot = list_index[accepted], slot[accepted]
+        lists[list_index, slot] = score[accepted]
+        owners[list_index, slot] = document[accepted]
+        return torch.stack([list_index, slot, row[accepted]])
 
     def state(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Values float32, documents and positions int32, each [series, neuron of the model, k]."""

@@ -23,7 +23,7 @@ NEIGHBOURS = 5
 NULL_DIRECTIONS = 40
 """last singular vectors of the unembedding that ρ is about, at most a quarter of d_model"""
 GROUP = 32
-"""values whose maximum is looked at first, when the largest of a long row are wanted"""
+"""values whose maximum is looked at first, when the largest of a long row are needed"""
 NEURONS, VOCABULARY = 256, 2048
 """a tile of neurons × vocabulary: two megabytes, so that it stays in the cache while it is looked at"""
 
@@ -64,8 +64,8 @@ def effective(model: Model, layer: int) -> Effective:
 
     def reads(weight: torch.Tensor) -> torch.Tensor:
         # [d_model, d_mlp] in TransformerLens' layout
-        found = weight.detach().float().T * gamma
-        return found - found.mean(dim=1, keepdim=True) if centres(model) else found
+        scaled = weight.detach().float().T * gamma
+        return scaled - scaled.mean(dim=1, keepdim=True) if centres(model) else scaled
 
     gated = model.info.gated_mlp
     first = mlp.W_gate if gated else mlp.W_in
@@ -84,8 +84,8 @@ def effective(model: Model, layer: int) -> Effective:
 def unembedding(model: Model) -> torch.Tensor:
     """W_U ⊙ γ_final, centred over the vocabulary, float32 [vocabulary, d_model]."""
     weight = model.hf.get_output_embeddings().weight.detach().float()
-    found = weight * _norm(model.bridge.ln_final, model.bridge.cfg)[0]
-    return found - found.mean(dim=0, keepdim=True)
+    scaled = weight * _norm(model.bridge.ln_final, model.bridge.cfg)[0]
+    return scaled - scaled.mean(dim=0, keepdim=True)
 
 
 def null_share(unembed: torch.Tensor, w_out: torch.Tensor) -> tuple[torch.Tensor, float]:
@@ -100,19 +100,19 @@ def null_share(unembed: torch.Tensor, w_out: torch.Tensor) -> tuple[torch.Tensor
 
 def layer_columns(model: Model, layer: int, unembed: torch.Tensor) -> dict[str, torch.Tensor]:
     """Columns of the weights part for one layer, each [d_mlp] or [d_mlp, TOKENS]."""
-    found = effective(model, layer)
-    w_out = found.w_out
+    weights = effective(model, layer)
+    w_out = weights.w_out
     columns = {
-        "w_in": found.w_in.norm(dim=1),
-        "bias": found.bias,
+        "w_in": weights.w_in.norm(dim=1),
+        "bias": weights.bias,
         "w_out": w_out.norm(dim=1),
-        "cos": torch.cosine_similarity(found.w_in, w_out, dim=1),
+        "cos": torch.cosine_similarity(weights.w_in, w_out, dim=1),
     }
-    if found.w_gate is not None:
-        columns["w_gate"] = found.w_gate.norm(dim=1)
-        columns["cos_gate"] = torch.cosine_similarity(found.w_gate, w_out, dim=1)
+    if weights.w_gate is not None:
+        columns["w_gate"] = weights.w_gate.norm(dim=1)
+        columns["cos_gate"] = torch.cosine_similarity(weights.w_gate, w_out, dim=1)
     inverse = 1 / unembed.norm(dim=1).clamp_min(torch.finfo(torch.float32).tiny)
-    parts = [_vocabulary(unembed, inverse, w_out[at : at + NEURONS]) for at in range(0, len(w_out), NEURONS)]
+    parts = [_vocabulary(unembed, inverse, w_out[start : start + NEURONS]) for start in range(0, len(w_out), NEURONS)]
     return columns | {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -132,10 +132,10 @@ def _vocabulary(unembed: torch.Tensor, inverse: torch.Tensor, w_out: torch.Tenso
         sums[2] += cosine.mul_(square).sum(dim=1)
         sums[3] += square.square_().sum(dim=1)
     norm = w_out.norm(dim=1).clamp_min(torch.finfo(torch.float32).tiny).double()
-    one, two, three, four = (sums[power - 1] / V / norm**power for power in (1, 2, 3, 4))
-    variance = two - one**2
-    third = three - 3 * one * two + 2 * one**3
-    fourth = four - 4 * one * three + 6 * one**2 * two - 3 * one**4
+    moment1, moment2, moment3, moment4 = (sums[power - 1] / V / norm**power for power in (1, 2, 3, 4))
+    variance = moment2 - moment1**2
+    third = moment3 - 3 * moment1 * moment2 + 2 * moment1**3
+    fourth = moment4 - 4 * moment1 * moment3 + 6 * moment1**2 * moment2 - 3 * moment1**4
     n_tokens = min(TOKENS, V)
     high, high_ids = largest(effect, n_tokens)
     low, low_ids = largest(effect.neg_(), n_tokens)
@@ -166,8 +166,8 @@ def largest(values: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     places = (best[:, :, None] * GROUP + torch.arange(GROUP, device=values.device)).flatten(1)
     rest = torch.arange(groups * GROUP, width, device=values.device).expand(rows, -1)
     candidates = torch.cat([picked, values[:, groups * GROUP :]], dim=1)
-    found, at = candidates.topk(k, dim=1)
-    return found, torch.cat([places, rest], dim=1).gather(1, at)
+    top_values, top = candidates.topk(k, dim=1)
+    return top_values, torch.cat([places, rest], dim=1).gather(1, top)
 
 
 class Neighbours:
@@ -182,37 +182,37 @@ class Neighbours:
         self.values = torch.full(shape, -torch.inf, device=vectors.device)
         self.ids = torch.full(shape, -1, dtype=torch.int64, device=vectors.device)
 
-    def add(self, a: int) -> None:
-        """Look at all pairs of neurons of layer `a` and of it and the later ones."""
-        for b in range(a, len(self._unit)):
-            cosine = self._unit[a] @ self._unit[b].T
-            if a == b:
+    def add(self, layer: int) -> None:
+        """Compare all pairs of neurons within `layer`, and between it and the later ones."""
+        for later_layer in range(layer, len(self._unit)):
+            cosine = self._unit[layer] @ self._unit[later_layer].T
+            if layer == later_layer:
                 cosine.fill_diagonal_(-torch.inf)
-            self._offer(a, b, cosine)
-            if a != b:
-                self._offer(b, a, cosine.T)
+            self._offer(layer, later_layer, cosine)
+            if layer != later_layer:
+                self._offer(later_layer, layer, cosine.T)
 
-    def _offer(self, to: int, of: int, cosine: torch.Tensor) -> None:
-        """Cosines [neuron of `to`, neuron of `of`]; only rows where one is near enough are sorted."""
+    def _offer(self, layer: int, other_layer: int, cosine: torch.Tensor) -> None:
+        """Cosines [neuron of `layer`, neuron of `other_layer`]; only rows where one is near enough are sorted."""
         m = cosine.shape[1]
-        rows = (cosine.amax(dim=1) > self.values[to, :, -1]).nonzero()[:, 0]
+        rows = (cosine.amax(dim=1) > self.values[layer, :, -1]).nonzero()[:, 0]
         values, ids = largest(cosine[rows].contiguous(), min(self._k, m))
-        values = torch.cat([self.values[to, rows], values], dim=1)
-        ids = torch.cat([self.ids[to, rows], ids + of * m], dim=1)
-        best, at = values.topk(self._k, dim=1)
-        self.values[to, rows] = best
-        self.ids[to, rows] = ids.gather(1, at)
+        values = torch.cat([self.values[layer, rows], values], dim=1)
+        ids = torch.cat([self.ids[layer, rows], ids + other_layer * m], dim=1)
+        best, top = values.topk(self._k, dim=1)
+        self.values[layer, rows] = best
+        self.ids[layer, rows] = ids.gather(1, top)
 
 
-def stacked(model: Model, which: str) -> torch.Tensor:
+def stacked(model: Model, name: str) -> torch.Tensor:
     """Effective `w_in` or `w_out` of every layer, float32 [layer, neuron, d_model]."""
-    return torch.stack([getattr(effective(model, layer), which) for layer in range(model.info.n_layers)])
+    return torch.stack([getattr(effective(model, layer), name) for layer in range(model.info.n_layers)])
 
 
 def vocabulary(model: Model) -> list[str]:
     """Every row of the embedding as the tokenizer decodes it; rows without a token are empty."""
-    known = len(model.tokens.tokenizer)
-    return [model.tokens.token(token) if token < known else "" for token in range(model.info.d_vocab)]
+    n_tokens = len(model.tokens.tokenizer)
+    return [model.tokens.token(token) if token < n_tokens else "" for token in range(model.info.d_vocab)]
 
 
 def weights_arrays(model: Model) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
@@ -225,23 +225,25 @@ def weights_arrays(model: Model) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     for layer in range(model.info.n_layers):
         layers.append(layer_columns(model, layer, unembed))
         yield f"layer {layer}", {}
-    columns = {name: torch.cat([found[name] for found in layers]).cpu().numpy() for name in layers[0]}
+    columns = {
+        name: torch.cat([columns_of_layer[name] for columns_of_layer in layers]).cpu().numpy() for name in layers[0]
+    }
     w_out = stacked(model, "w_out")
     rho, chance = null_share(unembed, w_out.flatten(0, 1))
     columns["rho"] = rho.cpu().numpy()
     columns["rho_chance"] = np.array(chance)
-    kept = {name: _narrow(array) for name, array in columns.items()}
-    yield "vocabulary", kept
-    for which, vectors in (("out", w_out), ("in", stacked(model, "w_in"))):
+    finished = {name: _narrow(array) for name, array in columns.items()}
+    yield "vocabulary", finished
+    for side, vectors in (("out", w_out), ("in", stacked(model, "w_in"))):
         neighbours = Neighbours(vectors)
         for layer in range(model.info.n_layers):
             neighbours.add(layer)
-            yield f"neighbours by w_{which}", {}
+            yield f"neighbours by w_{side}", {}
         yield (
-            f"neighbours by w_{which}",
+            f"neighbours by w_{side}",
             {
-                f"near_{which}_ids": neighbours.ids.flatten(0, 1).int().cpu().numpy(),
-                f"near_{which}_cos": neighbours.values.flatten(0, 1).cpu().numpy(),
+                f"near_{side}_ids": neighbours.ids.flatten(0, 1).int().cpu().numpy(),
+                f"near_{side}_cos": neighbours.values.flatten(0, 1).cpu().numpy(),
             },
         )
 

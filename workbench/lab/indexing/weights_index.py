@@ -52,15 +52,15 @@ def build_weights(model: Model) -> Iterator[str]:
         )
         columns: dict[str, np.ndarray] = {}
         began = time.monotonic()
-        for step, (name, found) in enumerate(weights_arrays(model), start=1):
-            columns |= found
+        for step, (name, finished) in enumerate(weights_arrays(model), start=1):
+            columns |= finished
             file.progress.blocks = step
             file.seconds = time.monotonic() - began
-            if found:
-                if "rho_chance" in found:
+            if finished:
+                if "rho_chance" in finished:
                     file.facts["rho_chance"] = float(columns.pop("rho_chance"))
-                met = memberships(columns, model.info, file.facts["rho_chance"], [])
-                columns |= {"family": first_family(met), "families": family_bits(met)}
+                family_members = memberships(columns, model.info, file.facts["rho_chance"], [])
+                columns |= {"family": first_family(family_members), "families": family_bits(family_members)}
                 file.progress.done = step == n_steps(model)
                 _publish(folder, file, columns)
             yield name

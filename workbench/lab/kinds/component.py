@@ -25,7 +25,7 @@ class LabComponent(LabKind[Component]):
     def places(
         self, units: Sequence[Component], info: ModelInfo, direction: Callable[[str], torch.Tensor]
     ) -> list[Place]:
-        return [Place(Site(unit.layer, unit.site), along(direction(unit.direction))) for unit in units]
+        return [Place(Site(unit.layer, unit.site), component_along(direction(unit.direction))) for unit in units]
 
 
 def projected(stream: torch.Tensor, name: str, weights: Weights) -> torch.Tensor:
@@ -34,7 +34,7 @@ def projected(stream: torch.Tensor, name: str, weights: Weights) -> torch.Tensor
     return stream.float() @ (vector / vector.norm()).to(stream.device)
 
 
-def along(vector: torch.Tensor) -> Along:
+def component_along(vector: torch.Tensor) -> Along:
     """The part of a stream along `vector`, [d_model]."""
     return Along(vector / vector.norm())
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
-from workbench.lab.kinds.component import along, projected
+from workbench.lab.kinds.component import component_along, projected
 from workbench.lab.kinds.kind import LabKind, Place, Reading, Weights, array
 from workbench.model_info import ModelInfo
 from workbench.units import Direction, Site
@@ -30,7 +30,7 @@ class LabDirection(LabKind[Direction]):
     def places(
         self, units: Sequence[Direction], info: ModelInfo, direction: Callable[[str], torch.Tensor]
     ) -> list[Place]:
-        parts = [along(direction(unit.name)) for unit in units]
+        parts = [component_along(direction(unit.name)) for unit in units]
         sites = [Site(layer, name) for layer in range(info.n_layers) for name in WRITTEN_AT]
         return [Place(site, part) for part in parts for site in sites]
 

@@ -21,8 +21,8 @@ class MatchedHeads(Matched[Head]):
         edited: dict[int, list[Head]] = {}
         for unit in units:
             edited.setdefault(unit.layer, []).append(unit)
-        every = range(model.info.n_heads)
-        return [Pool(members, [Head(layer, index) for index in every]) for layer, members in edited.items()]
+        all_heads = range(model.info.n_heads)
+        return [Pool(members, [Head(layer, index) for index in all_heads]) for layer, members in edited.items()]
 
     def describe(self, n: int) -> str:
         return "other heads of its layer" if n == 1 else sets_of(n, "heads")
@@ -38,8 +38,8 @@ class LabHead(LabKind[Head]):
         self, unit: Head, captured: Mapping[Site, torch.Tensor], info: ModelInfo, weights: Weights
     ) -> list[Reading]:
         z = captured[Site(unit.layer, "z")]
-        own = z.reshape(len(z), info.n_heads, -1)[:, unit.index].float()
-        added = own @ weights.head_output(unit.layer, unit.index).float()
+        z_head = z.reshape(len(z), info.n_heads, -1)[:, unit.index].float()
+        added = z_head @ weights.head_output(unit.layer, unit.index).float()
         return [Reading(str(unit), "norm", array(added.norm(dim=-1)))]
 
     def remark(self, info: ModelInfo) -> str:

@@ -53,7 +53,7 @@ class Pool(NamedTuple, Generic[U]):
     """Units that can stand for each other in a control."""
 
     edited: list[U]
-    all: list[U]
+    candidates: list[U]
     """the edited among them"""
 
 
