@@ -16,6 +16,7 @@ from workbench.artifacts import Use
 from workbench.artifacts.direction import directions_dir, keep_direction, read_direction
 from workbench.artifacts.index import content_of
 from workbench.index.store import indexes_dir
+from workbench.session.directions import known_directions
 from workbench.session.reader import SessionReader
 from workbench.session.writer import SessionWriter
 
@@ -142,3 +143,23 @@ def test_listing_imports_nothing_heavy(session: Path) -> None:
     command = ["artifacts", "list", "--session", str(session)]
     loaded = modules_after(f"import workbench.cli; workbench.cli.main({command!r})")
     assert not loaded & {*HEAVY, "textual"}
+
+
+def test_a_step_shows_what_it_used_and_made(invoke: Run, session: Path) -> None:
+    shown = invoke("show", session, "1").stdout
+    assert "used: direction refusal (" in shown
+    assert "used: prompt set numbers (" in shown
+    assert "made: index stdlib (" in shown
+    artifacts = json.loads(invoke("show", session, "1", "--json").stdout)["artifacts"]
+    assert {(artifact["kind"], artifact["name"]) for artifact in artifacts} == {
+        ("direction", "refusal"),
+        ("prompt set", "numbers"),
+        ("index", "stdlib"),
+    }
+
+
+def test_the_sessions_directions_come_before_those_of_the_data_folder(session: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.array([1, 0, 0, 0], np.float32))
+    keep_direction("another", tmp_path / "a.npy")
+    with SessionReader(session) as reader:
+        assert known_directions(reader) == ["@refusal", "@another"]

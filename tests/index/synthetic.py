@@ -164,7 +164,7 @@ def _make_data(
     file = IndexFile(
         kind="data", model=model, corpus=corpus, settings=settings, counts=counts, features=FEATURES, revision=1,
         state="state-000001", shapes=shapes, created=time.time(),
-        progress=format.BuildProgress(blocks=5, documents=documents, tokens=2 * half, wanted=2 * half, done=True),
+        progress=format.BuildProgress(blocks=5, documents=documents, tokens=2 * half, goal=2 * half, done=True),
     )  # fmt: skip
     format.write_index_file(folder, file)
     return folder

@@ -1,8 +1,10 @@
 """Home: never empty, filters by words, blanks in line, the place is kept."""
 
+import numpy as np
 from textual.events import Paste
 
 from tests.tui.fakes import LOADING, FakeClient, screen, until, workbench
+from workbench.artifacts.direction import keep_direction
 from workbench.questions import QUESTIONS
 from workbench.session.reader import SessionReader
 
@@ -199,6 +201,16 @@ async def test_units_complete_from_the_models_shape():
         await pilot.press("right", "enter")
         await until(pilot, lambda: client.submitted)
         assert [str(edit) for edit in client.submitted[0].edits] == ["L5.H0=0"]
+
+
+async def test_directions_complete_from_the_data_folder(tour, tmp_path):
+    np.save(tmp_path / "r.npy", np.ones(576, np.float32))
+    keep_direction("refusal", tmp_path / "r.npy")
+    app = workbench(FakeClient(), tour)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.model_info and app.directions)
+        await pilot.press(*"switch", "tab", "ctrl+u", *"@re")
+        await until(pilot, lambda: app.focused._suggestion == "@refusal")
 
 
 async def test_enter_that_was_typed_before_the_terminal_was_ours():

@@ -93,6 +93,11 @@ def direction_names(edits: Iterable[Edit], units: Iterable[str] = ()) -> list[st
     return [name for name in names if not NEURON_WEIGHTS.fullmatch(name)]
 
 
+def kept_directions() -> list[str]:
+    """Names of the directions in the data folder."""
+    return sorted({file.stem for file in files_in(directions_dir(), SUFFIXES)})
+
+
 def direction_file(name: str) -> Path | None:
     """The file of a named direction; None where there is none."""
     return file_named(directions_dir(), SUFFIXES, name)
@@ -102,7 +107,7 @@ def read_direction(name: str) -> Direction:
     """A direction from its file. Raises UserError where there is none, naming the ones there are."""
     file = direction_file(name)
     if file is None:
-        names = sorted({file.stem for file in files_in(directions_dir(), SUFFIXES)})
+        names = kept_directions()
         hint = f"there are {', '.join('@' + name for name in names)}" if names else "there is none yet"
         raise UserError(f"there is no direction @{name} in {directions_dir()}: {hint}")
     return _read_checked(name, file)

@@ -83,7 +83,7 @@ def list_command(as_json: bool) -> None:
     rows: list[list[Any]] = []
     for info in indexes:
         what = f"{count(info.tokens)} tokens" if info.kind == "data" else "weights alone"
-        state = info.problem or ("ready" if info.complete else f"unfinished, {count(info.wanted)} wanted")
+        state = info.problem or ("ready" if info.complete else f"unfinished, {count(info.goal)} wanted")
         if info.kind == "weights" and not info.problem and not info.complete:
             state = "unfinished"
         rows.append([info.name, info.model, what, "yes" if info.explain else "", size(info.bytes), state])
@@ -119,7 +119,7 @@ def info_command(name: str, as_json: bool) -> None:
         facts += [
             ("corpus", f"{corpus.spec}{': ' + corpus.note if corpus.note else ''}"),
             ("corpus hash", corpus.hash),
-            ("tokens", f"{count(info.tokens)} of {count(info.wanted)} wanted, of {count(info.documents)} documents"),
+            ("tokens", f"{count(info.tokens)} of {count(info.goal)} wanted, of {count(info.documents)} documents"),
             ("sample", f"{count(file.counts.sampled)} tokens, one in {settings.sample} by document and position"),
             ("context", f"{count(settings.context)} tokens; position 0 of each window is left out"),
             ("examples", f"{settings.top} of each tail, at most one of a document"),

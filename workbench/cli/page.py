@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from workbench.experiments import experiment
 from workbench.params import make_params
 from workbench.report import NextStep
 from workbench.session.reader import SessionReader
-from workbench.session.records import StepRecord
+from workbench.session.records import StepArtifact, StepRecord
 from workbench.text import seconds
 from workbench.views import AnyView, to_builtins, view_kind
 
@@ -35,7 +36,9 @@ def load_views(reader: SessionReader, step: int) -> tuple[list[AnyView], list[st
     return views, problems
 
 
-def step_json(path: Path, record: StepRecord, views: list[AnyView]) -> dict[str, Any]:
+def step_json(
+    path: Path, record: StepRecord, views: list[AnyView], artifacts: Sequence[StepArtifact] = ()
+) -> dict[str, Any]:
     """A step as `--json` prints it."""
     return {
         "session": str(path),
@@ -48,6 +51,7 @@ def step_json(path: Path, record: StepRecord, views: list[AnyView]) -> dict[str,
         "status": record.status,
         "headline": record.headline,
         "scalars": record.scalars,
+        "artifacts": [msgspec.to_builtins(artifact) for artifact in artifacts],
         "views": [
             {"kind": view_kind(view), "title": view.title, "data": _without(view, ("kind", "title"))} for view in views
         ],
@@ -71,7 +75,14 @@ def step_edits(record: StepRecord) -> list[Edit]:
         raise UserError(f"the edits of step {record.id} cannot be read: {error}") from None
 
 
-def print_step(printer: Printer, path: Path, record: StepRecord, views: list[AnyView], problems: list[str]) -> None:
+def print_step(
+    printer: Printer,
+    path: Path,
+    record: StepRecord,
+    views: list[AnyView],
+    problems: list[str],
+    artifacts: Sequence[StepArtifact] = (),
+) -> None:
     """The whole step. `problems` are sentences about views that could not be loaded."""
     style = printer.style
     if record.status in ("failed", "lost"):
@@ -100,6 +111,8 @@ def print_step(printer: Printer, path: Path, record: StepRecord, views: list[Any
             printer.lines([plain(style.shorten(style.clean_text(f"  {following.label}"), printer.width))])
             printer.unbroken(f"    {next_command(following, record)}", style.paint("clean"))
     printer.blank()
+    for artifact in artifacts:
+        printer.text(f"{artifact.role}: {artifact.kind} {artifact.name} ({artifact.hash[:12]})", "dim")
     printer.text(" · ".join(_origin(path, record)), "dim")
 
 

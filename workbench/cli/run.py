@@ -70,16 +70,17 @@ def run_and_print(
     record = asyncio.run(follow_step(spec, submit, ProgressLine()))
     with SessionReader(session) as reader:
         views, problems = load_views(reader, record.id)
+        artifacts = reader.artifacts_of(record.id)
     if out:
         from workbench.cli.arrays import save_arrays
 
         save_arrays(out, views)
     if as_json:
-        print_json(step_json(session, record, views))
+        print_json(step_json(session, record, views, artifacts))
         if record.status in ("failed", "lost"):
             click.echo(f"workbench: {record.error}", err=True)
     else:
-        print_step(printer or Printer(), session, record, views, problems)
+        print_step(printer or Printer(), session, record, views, problems, artifacts)
     return record, _ENDS.get(record.status, FAILED)
 
 

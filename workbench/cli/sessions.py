@@ -87,11 +87,11 @@ def show_command(file: Path, step: int | None, as_json: bool, width: int | None)
         record = reader.step(step)
         views, problems = load_views(reader, step)
         if as_json:
-            print_json(step_json(reader.path, record, views))
+            print_json(step_json(reader.path, record, views, reader.artifacts_of(step)))
             return
         printer = _printer(width)
         printer.text(_step_summary(reader, step), "dim")
-        print_step(printer, reader.path, record, views, problems)
+        print_step(printer, reader.path, record, views, problems, reader.artifacts_of(step))
         _print_notes(printer, reader.notes(step))
 
 
@@ -117,7 +117,7 @@ def replay_command(file: Path, text: bool, width: int | None) -> int | None:
             printer.blank()
             printer.lines([_rule(printer, row)])
             printer.text(_step_summary(reader, row.id), "dim")
-            print_step(printer, reader.path, record, views, problems)
+            print_step(printer, reader.path, record, views, problems, reader.artifacts_of(row.id))
             _print_notes(printer, reader.notes(row.id))
     return None
 

@@ -82,9 +82,10 @@ class BuildProgress(msgspec.Struct, kw_only=True):
     """begun"""
     tokens: int = 0
     """counted in the statistics"""
-    wanted: int = 0
+    goal: int = msgspec.field(default=0, name="wanted")
+    """tokens to count"""
     done: bool = False
-    """as many tokens as were wanted, or the whole corpus"""
+    """as many tokens as its goal, or the whole corpus"""
     exhausted: bool = False
     """the corpus has no more"""
 

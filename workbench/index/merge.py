@@ -47,7 +47,7 @@ def merge(first: Path, second: Path, target: Path, home: Path) -> None:
             blocks=a.progress.blocks + b.progress.blocks,
             documents=a.progress.documents + b.progress.documents - len(shared),
             tokens=a.progress.tokens + b.progress.tokens,
-            wanted=a.progress.wanted + b.progress.wanted,
+            goal=a.progress.goal + b.progress.goal,
             done=a.progress.done and b.progress.done,
         ),
         counts=_add_counts(a.counts, b.counts),

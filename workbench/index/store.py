@@ -24,7 +24,8 @@ class IndexInfo(msgspec.Struct, kw_only=True, frozen=True):
     corpus: str
     tokens: int
     documents: int
-    wanted: int
+    goal: int = msgspec.field(name="wanted")
+    """tokens to count"""
     complete: bool
     explain: bool
     bytes: int
@@ -70,7 +71,7 @@ def describe(folder: Path) -> IndexInfo:
         corpus=file.corpus.name if file and file.corpus else "",
         tokens=sum(file.counts.tokens) if file else 0,
         documents=file.progress.documents if file else 0,
-        wanted=file.progress.wanted if file else 0,
+        goal=file.progress.goal if file else 0,
         complete=bool(file and file.progress.done),
         explain=bool(file and file.settings and file.settings.explain),
         bytes=size,

@@ -84,7 +84,7 @@ class IndexWriter:
 
     def _resume(self) -> None:
         committed = read_index_file(self.folder)
-        committed.progress.wanted = self.file.progress.wanted
+        committed.progress.goal = self.file.progress.goal
         self.file = committed
         self._remove_stale_states()
         state = self.folder / committed.state

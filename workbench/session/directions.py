@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import msgspec
 
 from workbench.artifacts import direction as kind
-from workbench.artifacts.direction import Direction, direction_file, from_content, read_direction
+from workbench.artifacts.direction import Direction, direction_file, from_content, kept_directions, read_direction
 from workbench.errors import UserError
 from workbench.session.reader import SessionReader
 
@@ -27,6 +27,12 @@ def resolve_directions(names: Iterable[str], session: str, again: int | None = N
             {use.name: use.hash for use in reader.artifacts_of(again) if use.kind == kind.NAME} if again else {}
         )
         return {name: _resolve(name, reader, recorded_hashes.get(name)) for name in unresolved}
+
+
+def known_directions(reader: SessionReader) -> list[str]:
+    """`@name` of every direction that an edit of this session may name: its own, then the data folder's."""
+    own = [row.name for row in reader.artifacts() if row.kind == kind.NAME and row.name]
+    return [f"@{name}" for name in dict.fromkeys([*own, *kept_directions()])]
 
 
 def _resolve(name: str, reader: SessionReader, recorded_hash: str | None) -> Direction:

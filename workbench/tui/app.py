@@ -80,6 +80,8 @@ class WorkbenchApp(Navigation):
         self.model_info: ModelInfo | None = None
         self.running: StepRecord | None = None
         self.pins: list[str] = []
+        self.directions: list[str] = []
+        """`@name` of each that edits may name"""
         self.feed = Feed(self._session_changed)
         self.feed.path = session.absolute() if session else None
         self.link = Link(spec, self._worker_changed, self._hinted, connect) if spec else None
@@ -289,12 +291,15 @@ class WorkbenchApp(Navigation):
     async def _read_session(self) -> None:
         steps = [job.step for job in self._jobs() if job.state == "running"]
 
-        def read(reader: SessionReader) -> tuple[str, ModelInfo | None, list[str], StepRecord | None]:
+        def read(reader: SessionReader) -> tuple[str, ModelInfo | None, list[str], list[str], StepRecord | None]:
+            from workbench.session.directions import known_directions
+
             running = reader.step(steps[0]) if steps else None
-            return reader.title, reader.model(), [pin.unit for pin in reader.pins()], running
+            pins = [pin.unit for pin in reader.pins()]
+            return reader.title, reader.model(), pins, known_directions(reader), running
 
         try:
-            title, info, pins, running = await self.feed.read(read)
+            title, info, pins, self.directions, running = await self.feed.read(read)
         except NothingYet:
             self.running = None
         except UserError:
@@ -312,8 +317,9 @@ class WorkbenchApp(Navigation):
         self.run_worker(self._read_session(), group="session", exclusive=True)
 
     def suggested_units(self) -> list[str]:
-        """Units worth offering: pins, then what was edited."""
-        return list(dict.fromkeys([*self.pins, *(entry.edit.units for entry in reversed(self.edits.entries))]))
+        """Units worth offering: pins, then what was edited, then directions."""
+        edited = (entry.edit.units for entry in reversed(self.edits.entries))
+        return list(dict.fromkeys([*self.pins, *edited, *self.directions]))
 
     # --- asking ---
 

@@ -102,7 +102,7 @@ class Context(Protocol):
         """Fills this prompt into every question from now on."""
 
     def suggested_units(self) -> list[str]:
-        """Units worth offering: pins, then what was edited."""
+        """Units worth offering: pins, then what was edited, then directions."""
 
     def subject(self, edits: bool = True, session: bool = True) -> Text:
         """The top line's right: session, edits, model."""

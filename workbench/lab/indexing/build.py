@@ -137,7 +137,7 @@ class IndexBuild:
             model=info,
             corpus=corpus.info,
             settings=settings,
-            progress=BuildProgress(wanted=token_goal),
+            progress=BuildProgress(goal=token_goal),
             features=names,
             versions=versions(),
             created=time.time(),

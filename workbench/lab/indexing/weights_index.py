@@ -48,7 +48,7 @@ def build_weights(model: Model) -> Iterator[str]:
             model=model.info,
             versions=format.versions(),
             created=time.time(),
-            progress=BuildProgress(wanted=n_steps(model)),
+            progress=BuildProgress(goal=n_steps(model)),
         )
         columns: dict[str, np.ndarray] = {}
         began = time.monotonic()
