@@ -168,7 +168,7 @@ async def test_an_answer_of_why_has_the_keys_in_its_neurons(terminal):
         why = pilot.app.screen
         why.action_write()
         why.set_focus(why.panes.where)
-        why.asked()
+        why.question_submitted()
         await until(pilot, lambda: why.focused is why.panes.list_of("neurons"))
 
 
