@@ -80,7 +80,7 @@ class Basket(Page):
     def pins(self) -> Pins:
         return self.query_one(Pins)
 
-    def rest(self) -> Widget:
+    def default_focus(self) -> Widget:
         return self.pins
 
     def on_mount(self) -> None:

@@ -53,7 +53,7 @@ class Compare(Page):
     def details(self) -> str:
         return f" · steps {self._steps[0]} and {self._steps[1]}" if self._steps[0] else ""
 
-    def rest(self) -> Widget:
+    def default_focus(self) -> Widget:
         return self.query_one("#first")
 
     def show_steps(self, first: int, second: int) -> None:

@@ -156,7 +156,7 @@ class Edits(Page):
         left = Text.assemble((self.NAME, colors.strong), (self.details(), colors.second))
         return left, self.workbench.subject(edits=False)
 
-    def rest(self) -> Widget:
+    def default_focus(self) -> Widget:
         return self.lines
 
     def details(self) -> str:

@@ -45,7 +45,7 @@ class Help(Page):
     def details(self) -> str:
         return f" · {self._described.NAME}"
 
-    def rest(self) -> Widget:
+    def default_focus(self) -> Widget:
         return self.query_one(Scroller)
 
     def describe(self, page: Page) -> None:

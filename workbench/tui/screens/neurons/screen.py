@@ -104,7 +104,7 @@ class Neurons(NeuronListPage):
         growing = "" if index.complete else ", growing"
         return f" · index {corpus} {count(index.n_tokens)} tokens, {count(index.n_documents)} documents{growing}"
 
-    def rest(self) -> Widget:
+    def default_focus(self) -> Widget:
         return self.pane.chooser if self.has_class("choosing") else self.listing
 
     def on_mount(self) -> None:

@@ -65,7 +65,7 @@ class Palette(Page):
     def lines(self) -> CommandList:
         return self.query_one(CommandList)
 
-    def rest(self) -> Widget:
+    def default_focus(self) -> Widget:
         return self.lines
 
     def set_caller(self, page: Page) -> None:

@@ -114,7 +114,7 @@ class Runner(Page):
     def field_keys(self) -> list[tuple[str, str]]:
         return [("Enter", "run"), ("Tab", "next field"), ("F3", "edits"), ("F2", "commands"), ("Esc", "result")]
 
-    def rest(self) -> Widget:
+    def default_focus(self) -> Widget:
         return self.result
 
     async def on_mount(self) -> None:

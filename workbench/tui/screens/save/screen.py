@@ -71,7 +71,7 @@ class Save(Page):
     def on_mount(self) -> None:
         self._fill()
 
-    def rest(self) -> Widget:
+    def default_focus(self) -> Widget:
         return self.query_one("#format")
 
     def field_keys(self) -> list[tuple[str, str]]:

@@ -106,7 +106,7 @@ class Timeline(Page):
     def result(self) -> ResultPane:
         return self.query_one(ResultPane)
 
-    def rest(self) -> Widget:
+    def default_focus(self) -> Widget:
         return self.lines
 
     def on_mount(self) -> None:

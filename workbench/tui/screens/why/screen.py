@@ -85,7 +85,7 @@ class Why(QuestionPage):
             return super().heading()
         return words.heading(finding, app.edits.words(), app.link is None, self.size.width, ink(self.app))
 
-    def rest(self) -> Widget | None:
+    def default_focus(self) -> Widget | None:
         if self.has_class("empty"):
             return None
         return self.panes.focused or self.panes.list_of("neurons")
