@@ -35,7 +35,7 @@ def test_json_is_exactly_the_step(invoke: Run, tmp_path: Path) -> None:
     data = json.loads(result.stdout)
     assert list(data) == [
         *("session", "step", "experiment", "params", "edits", "model", "seed", "status", "headline", "scalars"),
-        "views",
+        *("artifacts", "views"),
     ]
     assert data["session"] == str(session)
     assert (data["step"], data["experiment"], data["edits"], data["seed"]) == (1, "predict", ["L1.N2=0"], 4)

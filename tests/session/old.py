@@ -7,16 +7,14 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-from tests.conftest import ROOT
-
 ROWS = [{"prompt": "one", "answer": "", "foil": ""}, {"prompt": "two", "answer": " three", "foil": ""}]
 FIRST_OF = {2: "003_artifacts"}
 """the migration that came after a version"""
 
 
 def version_1(path: Path) -> Path:
-    """The tour as it was recorded then, byte by byte."""
-    shutil.copyfile(ROOT / "sessions" / "tour.db", path)
+    """The tour as version 0.1 recorded it, byte by byte."""
+    shutil.copyfile(Path(__file__).with_name("version_1.db"), path)
     return path
 
 

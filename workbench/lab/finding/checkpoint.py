@@ -169,6 +169,14 @@ def _why_no_weights(folder: Path) -> str:
     return f"{folder} has no weights: {SINGLE} is missing"
 
 
+class _TensorHeader(msgspec.Struct):
+    """One entry of a safetensors header."""
+
+    dtype: str
+    shape: list[int]
+    data_offsets: tuple[int, int]
+
+
 def read_header(file: Path) -> dict[str, int]:
     """How many numbers of each dtype ("F32", "BF16" …) a safetensors file holds; the weights are not read.
 
@@ -185,11 +193,12 @@ def read_header(file: Path) -> dict[str, int]:
         end = 0
         for name, entry in header.items():
             if name != "__metadata__":
-                counts[entry["dtype"]] = counts.get(entry["dtype"], 0) + math.prod(entry["shape"])
-                end = max(end, entry["data_offsets"][1])
+                tensor = msgspec.convert(entry, _TensorHeader)
+                counts[tensor.dtype] = counts.get(tensor.dtype, 0) + math.prod(tensor.shape)
+                end = max(end, tensor.data_offsets[1])
     except OSError as error:
         raise UserError(f"{file} cannot be read: {error.strerror}") from None
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, AttributeError, msgspec.ValidationError):
         raise UserError(f"{file} is not a safetensors file, or is damaged: download or copy it again") from None
     if size != 8 + length + end:
         raise UserError(_cut_short(file, size, 8 + length + end))
