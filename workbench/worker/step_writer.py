@@ -36,8 +36,11 @@ class StepWriter:
     def begin_part(self, job: Job, message: PartBegan, info: ModelInfo | None, versions: dict[str, str]) -> None:
         """Its row comes first; what it publishes meanwhile waits for the row's number."""
         start = (info, versions, time.time())
+        earlier = [part.step for part in job.parts.values()]
 
         async def begin() -> int:
+            if earlier:  # rows stand in the order in which parts began
+                await asyncio.wait(earlier)
             submission = await asyncio.to_thread(
                 make_submission, message.experiment, message.params, message.edits,
                 info=info, model=self._spec.shown, seed=job.submission.seed, directions=job.submission.directions,
