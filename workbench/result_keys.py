@@ -27,6 +27,8 @@ class TokenIds:
     ORIGIN = "origin"
     """who wrote it: TEXT, or the tokenizer or the chat template"""
     TEXT = "text"
+    CHAT = "chat"
+    """where the chat template changed the text, so that nobody can say who wrote which token"""
 
 
 class Answer:

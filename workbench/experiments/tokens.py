@@ -59,13 +59,19 @@ def _add_prompt_views(prompt: Prompt, report: Report) -> None:
         Column(key="position", name="position", kind="position"),
         Column(key=TokenIds.TOKEN, name="token", kind="token"),
         Column(key="id", name="id", kind="int", help="its row of the vocabulary"),
-        Column(key=TokenIds.ORIGIN, name="from", help="who wrote it: the text, the tokenizer (BOS), the chat template"),
+        Column(
+            key=TokenIds.ORIGIN,
+            name="from",
+            help="who wrote it: the text, the tokenizer (BOS), the chat template; chat where it changed the text",
+        ),
     ]
     rows = [
         [at, token, int(index), origin]
         for at, (token, index, origin) in enumerate(zip(prompt.tokens, prompt.ids, origins, strict=True))
     ]
-    if prompt.template:
+    if not prompt.verbatim:
+        added = "in a chat template that changed the text"
+    elif prompt.template:
         added = f"{count(origins.count('template'))} of them the chat template's"
     else:
         added = "no BOS" if prompt.bos is None else f"the first is the BOS {show_token(prompt.bos)}"
@@ -102,7 +108,8 @@ def _counted(n: int) -> str:
 
 def _listed(prompt: Prompt, most: int) -> str:
     """The text's own tokens, `most` of them: `'The' ' capital'`."""
-    text_tokens = [token for token, origin in zip(prompt.tokens, prompt.origins, strict=True) if origin == "text"]
+    own = (TokenIds.TEXT, TokenIds.CHAT)
+    text_tokens = [token for token, origin in zip(prompt.tokens, prompt.origins, strict=True) if origin in own]
     return " ".join(map(show_token, text_tokens[:most])) + (" …" if len(text_tokens) > most else "")
 
 

@@ -6,7 +6,6 @@ tokens, so nothing is added to it (METHODS 0).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,9 +14,11 @@ from typing import Any, Literal
 import numpy as np
 
 from workbench.errors import UserError
+from workbench.lab.token_text import TokenText
 from workbench.text import count, show_token
 
-Origin = Literal["text", "BOS", "template"]
+Origin = Literal["text", "BOS", "template", "chat"]
+"""`chat`: of a prompt whose template changed the text, so that nobody can say who wrote which token"""
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Prompt:
     """what the chat template wrote before the text"""
     after: str = ""
     """and after it"""
+    verbatim: bool = True
+    """the text stands in what the model reads as it was typed; some chat templates change it"""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -54,12 +57,16 @@ class Prompt:
         """The same, with what the chat template wrote around the text."""
         if not self.template:
             return self.tokenization
+        if not self.verbatim:
+            return f"{self.tokenization}; the chat template changed the text"
         around = f"{show_token(self.before)} before the text and {show_token(self.after)} after it"
         return f"{self.tokenization}; the chat template wrote {around}"
 
     @cached_property
     def origins(self) -> list[Origin]:
         """Who wrote each token, [position]. One that holds a piece of the text is the text's."""
+        if not self.verbatim:
+            return ["chat"] * len(self)
         added: Origin = "template" if self.template else "BOS"
         first = _count_within(self.tokens, self.before if self.template else self.bos or "")
         last = _count_within(self.tokens[first:][::-1], self.after, backwards=True)
@@ -89,18 +96,8 @@ class AnswerToken:
     """a sentence where the answer has more than this token, else empty"""
 
 
-def _byte_characters() -> dict[str, int]:
-    """The character that stands for each byte in byte-level vocabularies (GPT-2's table)."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    table = {chr(byte): byte for byte in printable}
-    unprintable = [byte for byte in range(256) if byte not in printable]
-    return table | {chr(256 + at): byte for at, byte in enumerate(unprintable)}
-
-
-_BYTES = _byte_characters()
 _PLACEHOLDER = "the-text-to-come"
 """for the text of a chat, to see what its template writes around it: no template holds it"""
-_BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
 class Tokenization:
@@ -112,15 +109,15 @@ class Tokenization:
         self._n_ctx = n_ctx
         self._n_embedded = len(tokenizer) if n_embedded is None else n_embedded
         self._name = name
+        self._template_texts: dict[bool, tuple[str, str] | None] = {}
 
     @cached_property
     def _added(self) -> dict[int, str]:
         return {index: token.content for index, token in self.tokenizer.added_tokens_decoder.items()}
 
     @cached_property
-    def _byte_level(self) -> bool:
-        vocabulary = self.tokenizer.get_vocab()
-        return "Ġ" in vocabulary and "Ċ" in vocabulary
+    def _token_text(self) -> TokenText:
+        return TokenText(self.tokenizer)
 
     @cached_property
     def bos_token(self) -> str | None:
@@ -143,13 +140,13 @@ class Tokenization:
         if not text:
             raise UserError("the prompt is empty: give the text that the model should read")
         before = after = ""
+        verbatim = True
         n_bos = 0
         if chat:
-            rendered = self._render_chat(text)
+            rendered, around = self._chat(text)
             ids = self._ids(rendered)
-            before, after = self._around
-            if not (rendered.startswith(before) and rendered.endswith(after)):
-                before, after = rendered, ""  # a template that depends on the text
+            verbatim = around is not None
+            before, after = around or ("", "")
         else:
             ids, n_bos = self._with_bos(text)
         if not ids:
@@ -162,7 +159,14 @@ class Tokenization:
         self.check_embedded(ids)
         tokens = [self.token(index) for index in ids]
         return Prompt(
-            text, np.asarray(ids, dtype=np.int64), tokens, "".join(tokens[:n_bos]) or None, chat, before, after
+            text,
+            np.asarray(ids, dtype=np.int64),
+            tokens,
+            "".join(tokens[:n_bos]) or None,
+            chat,
+            before,
+            after,
+            verbatim,
         )
 
     def answer(self, text: str) -> AnswerToken:
@@ -205,30 +209,55 @@ class Tokenization:
     def _continuation(self, text: str) -> list[int]:
         """Tokens of a text in the middle of a line: SentencePiece would otherwise put a space in front."""
         ids = self._ids(text)
-        if self._byte_level or not ids:
+        if self._token_text.byte_level or not ids:
             return ids
         line, whole = self._ids("\n"), self._ids("\n" + text)
         return whole[len(line) :] if whole[: len(line)] == line else ids
 
-    def _render_chat(self, text: str) -> str:
+    def _chat(self, text: str) -> tuple[str, tuple[str, str] | None]:
+        """The text in the chat template, and what the template wrote before and after it; None where it changed it.
+
+        Templates take a message's content as text, or as a list of parts: the form is used that the text is found in.
+        Raises UserError where it is found in neither.
+        """
+        problem = ""
+        for as_parts in (False, True):
+            try:
+                rendered = self._render(text, as_parts)
+            except UserError as sentence:
+                problem = problem or str(sentence)
+                continue
+            around = self._around(as_parts)
+            if around and rendered == around[0] + text + around[1]:
+                return rendered, around
+            if around and text.strip() and text.strip() in rendered:  # the template strips what is typed
+                return rendered, None
+        raise UserError(
+            problem
+            or f"the chat template of {self._name} drops the text: leave the chat option off, or write the whole "
+            f"conversation into the prompt"
+        )
+
+    def _around(self, as_parts: bool) -> tuple[str, str] | None:
+        """What the template writes before a text and after it; None where it drops the text."""
+        if as_parts not in self._template_texts:
+            before, placeholder, after = self._render(_PLACEHOLDER, as_parts).partition(_PLACEHOLDER)
+            self._template_texts[as_parts] = (before, after) if placeholder else None
+        return self._template_texts[as_parts]
+
+    def _render(self, text: str, as_parts: bool) -> str:
+        """Raises UserError for whatever a template raises: it is code of the model's authors."""
         if not self.chat_template:
             raise UserError(f"{self._name} has no chat template: leave the chat option off")
-        from jinja2 import TemplateError
-
+        content = [{"type": "text", "text": text}] if as_parts else text
         try:
             return str(
                 self.tokenizer.apply_chat_template(
-                    [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True
+                    [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
                 )
             )
-        except TemplateError as error:
+        except Exception as error:
             raise UserError(f"the model's chat template does not take this prompt: {error}") from None
-
-    @cached_property
-    def _around(self) -> tuple[str, str]:
-        """What the template writes before a text and after it."""
-        before, _, after = self._render_chat(_PLACEHOLDER).partition(_PLACEHOLDER)
-        return before, after
 
     # --- tokens to text ------------------------------------------------------------------------
 
@@ -239,14 +268,10 @@ class Tokenization:
     def piece(self, index: int) -> bytes:
         """One token's bytes of UTF-8."""
         index = int(index)
-        if index in self._added:
-            return self._added[index].encode()
+        token = self._added.get(index)
+        if token is not None and not self._token_text.is_byte(token):
+            return token.encode()
         token = self.tokenizer.convert_ids_to_tokens(index)
         if token is None:
             return f"<unused {index}>".encode()
-        if self._byte_level:
-            if all(character in _BYTES for character in token):
-                return bytes(_BYTES[character] for character in token)
-            return str(token).encode()
-        match = _BYTE_TOKEN.fullmatch(token)
-        return bytes([int(match.group(1), 16)]) if match else str(token).replace("▁", " ").encode()
+        return self._token_text.piece(str(token))

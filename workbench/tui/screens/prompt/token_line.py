@@ -107,5 +107,7 @@ def _split(answer: PeekAnswer) -> Split | None:
     if table is None:
         return None
     rows = table.records()
-    tokens = tuple(str(row.get(TokenIds.TOKEN)) for row in rows if row.get(TokenIds.ORIGIN) == TokenIds.TEXT)
+    tokens = tuple(
+        str(row.get(TokenIds.TOKEN)) for row in rows if row.get(TokenIds.ORIGIN) in (TokenIds.TEXT, TokenIds.CHAT)
+    )
     return Split(safe(table.tokenization), tokens)
