@@ -113,7 +113,7 @@ def test_set_scale_and_add(pair):
 
 
 def middle(layer, change):
-    """`change` of the stream between attention and the MLP, as plain hooks: attention adds as much more."""
+    """`change` of the stream between attention and the MLP, as plain hooks: attention adds what is missing to it."""
     kept = []
 
     def keep(stream):
@@ -121,8 +121,10 @@ def middle(layer, change):
         return stream
 
     def added(attention):
-        between = kept.pop() + attention
-        return attention + change(between) - between
+        before = kept.pop()
+        between = before + attention
+        changed = change(between)
+        return torch.where(changed == between, attention, changed - before)
 
     return [(layer, "resid_pre", keep), (layer, "attn_out", added)]
 

@@ -164,6 +164,19 @@ def test_a_python_function_of_a_component_has_one_number_a_position():
     assert shapes == [(1, len(prompt))]
 
 
+@pytest.mark.parametrize("arch", EVERY)
+def test_a_middle_of_the_stream_set_to_0_is_0_and_the_rest_keeps_its_bits(arch):
+    lab = tiny_lab(arch)
+    site = Site(1, "resid_mid")
+    if site not in lab.model.sites:
+        return
+    prompt = lab.prompt(PROMPT)
+    clean = lab.forward(prompt, sites=[site]).site(site)[0]
+    edited = lab.forward(prompt, parse_edits(["L1.resid_mid[last]=0"]), [site]).site(site)[0]
+    assert not edited[-1].any()
+    np.testing.assert_array_equal(edited[:-1], clean[:-1])
+
+
 def test_an_edit_of_resid_mid_reaches_the_stream():
     lab = tiny_lab("llama")
     prompt = lab.prompt(PROMPT)

@@ -139,14 +139,19 @@ class _BlockInput:
 
 
 def _mid_hook(site: Site, plans: Sequence[Plan], block_input: _BlockInput, layout: PassLayout) -> Hook:
-    """An edit of resid_mid as a change of what attention adds (METHODS 0)."""
+    """An edit of resid_mid as a change of what attention adds (METHODS 0).
+
+    Where nothing is edited, attention's output stays bit-equal. Elsewhere it becomes what is missing to the edited
+    stream, so that a stream set to 0 is exactly 0: a rounding error left there would be blown up by the next norm.
+    """
 
     def hook(attn_out: torch.Tensor, hook: Any = None) -> torch.Tensor:
         assert block_input.value is not None
         middle = block_input.value + attn_out
         edited = _apply(middle, site, plans, layout)
+        missing = edited - block_input.value
         block_input.value = None
-        return attn_out + (edited - middle)
+        return torch.where(edited == middle, attn_out, missing)
 
     return hook
 
