@@ -29,12 +29,12 @@ F6 = "\x1b[17~"
 
 def best_of(work: Callable[[], object], times: int = 5) -> float:
     """Median seconds."""
-    times = []
+    seconds = []
     for _ in range(times):
         start = time.perf_counter()
         work()
-        times.append(time.perf_counter() - start)
-    return median(times)
+        seconds.append(time.perf_counter() - start)
+    return median(seconds)
 
 
 def make_index(root: Path) -> Path:
