@@ -25,20 +25,22 @@ from workbench.units import Site
 
 
 def value(metric: Metric, logits: torch.Tensor) -> torch.Tensor:
-    """The metric of each row of `logits` [row, vocabulary], float32 [row]; differentiable."""
+    """The metric of each row of `logits` [row, vocabulary], [row]; differentiable. In float64 where they are, else in
+    float32."""
+    logits = metrics.at_least_float32(logits)
     if metric.kind == "log-prob":
         return metrics.log_probs(logits)[:, metric.answer]
-    answer = logits[:, metric.answer].float()
+    answer = logits[:, metric.answer]
     if metric.kind == "log-odds":
         other_tokens = torch.ones(logits.shape[-1], dtype=torch.bool, device=logits.device)
         other_tokens[metric.answer] = False
         if metric.without is not None:
             other_tokens[metric.without] = False
-        return answer - torch.logsumexp(logits.float().masked_fill(~other_tokens, -torch.inf), -1)
+        return answer - torch.logsumexp(logits.masked_fill(~other_tokens, -torch.inf), -1)
     if metric.kind == "difference":
         assert metric.foil is not None
-        return answer - logits[:, metric.foil].float()
-    return answer - logits.float().mean(-1)
+        return answer - logits[:, metric.foil]
+    return answer - logits.mean(-1)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Numbers from logits. Log-softmax in float32, sums in float64; KL in nats, KL(clean ‖ edited).
+"""Numbers from logits. Log-softmax in float32, sums in float64; KL in nats, KL(clean ‖ edited), in float64.
 
 A token with logit −∞ is ruled out: it has probability 0, and 0 · log 0 counts as 0.
 """
@@ -10,11 +10,23 @@ from torch.nn.functional import cross_entropy, log_softmax
 
 ROWS = 64
 """positions at a time: a block of [64, vocabulary] stays near the processor"""
+KL_BLOCK = {"cpu": 1 << 18, "other": 1 << 24}
+"""logits at a time, so that what is made of them in float64 stays in the processor's cache, or in little memory"""
 
 
 def log_probs(logits: torch.Tensor) -> torch.Tensor:
-    """float32 log-softmax over the last axis, [..., vocabulary]."""
-    return log_softmax(logits.float(), dim=-1)
+    """Log-softmax over the last axis, [..., vocabulary]; in float64 where the logits are, else in float32."""
+    return log_softmax(at_least_float32(logits), dim=-1)
+
+
+def at_least_float32(tensor: torch.Tensor) -> torch.Tensor:
+    """In float64 where it is, else in float32."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+def as_float64(tensor: torch.Tensor) -> torch.Tensor:
+    """On the tensor's device, or on the CPU where the device has no float64."""
+    return tensor.to(_float64_device(tensor)).double()
 
 
 def entropy(logp: torch.Tensor) -> torch.Tensor:
@@ -46,13 +58,37 @@ def surprise(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
 
 
 def kl(clean: torch.Tensor, edited: torch.Tensor) -> torch.Tensor:
-    """KL(clean ‖ edited) in nats, float64 [...], of logits [..., vocabulary] of equal shape; never below 0."""
+    """KL(clean ‖ edited) in nats, float64 [...], of logits [..., vocabulary] of equal shape; never below 0.
+
+    With p the clean distribution and δ the change of the logits, less its mean under p, it is log Σ p·e^δ =
+    log1p Σ p·(e^δ − 1 − δ): what cancels in Σ p·(log p − log q), and drowned effects under 1e-5 in float32, is gone
+    before anything is summed. On the CPU where the device has no float64.
+    """
     vocabulary = clean.shape[-1]
-    p, q = clean.reshape(-1, vocabulary), edited.reshape(-1, vocabulary)
-    divergences = torch.empty(len(p), dtype=torch.float64, device=p.device)
-    for start in range(0, len(p), ROWS):
-        logp, logq = log_probs(p[start : start + ROWS]), log_probs(q[start : start + ROWS])
-        likely = logp.exp()
-        terms = torch.where(likely > 0, likely * (logp - logq), 0)
-        divergences[start : start + ROWS] = terms.sum(-1, dtype=torch.float64)
+    p_logits, q_logits = clean.reshape(-1, vocabulary), edited.reshape(-1, vocabulary)
+    divergences = torch.empty(len(p_logits), dtype=torch.float64, device=_float64_device(clean))
+    rows = max(1, KL_BLOCK["cpu" if clean.device.type == "cpu" else "other"] // vocabulary)
+    for start in range(0, len(p_logits), rows):
+        block, other = (each[start : start + rows].to(divergences.device).float() for each in (p_logits, q_logits))
+        divergences[start : start + rows] = _kl_of_block(block, other)
     return divergences.clamp_(min=0).view(clean.shape[:-1])
+
+
+def _kl_of_block(p_logits: torch.Tensor, q_logits: torch.Tensor) -> torch.Tensor:
+    """Of float32 logits [row, vocabulary]; float64 [row]."""
+    p = torch.softmax(p_logits, dim=-1).double()
+    p /= p.sum(-1, keepdim=True)
+    delta = torch.where(p > 0, q_logits.double() - p_logits.double(), 0)
+    mean = (p * delta).sum(-1, keepdim=True)
+    delta -= mean
+    gained = (p * (torch.expm1(delta) - delta)).sum(-1)
+    without = p == 0  # ruled out by the clean model, or too unlikely for float32
+    if without.any():
+        start = p_logits.double().logsumexp(-1, keepdim=True) + mean
+        gained += torch.where(without, (q_logits.double() - start).exp(), 0).sum(-1)
+    ruled_out = ((p > 0) & (q_logits == -torch.inf)).any(-1)
+    return torch.where(ruled_out, torch.inf, torch.log1p(gained))
+
+
+def _float64_device(tensor: torch.Tensor) -> torch.device:
+    return torch.device("cpu") if tensor.device.type == "mps" else tensor.device

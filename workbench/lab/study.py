@@ -53,9 +53,10 @@ class Results:
         """The study's own value and what each plan changes of it, float64 [row]."""
         with torch.inference_mode():
             clean_value, study_value = (
-                value(metric, logits[None]).double() for logits in (self.clean, self.study_logits)
+                value(metric, metrics.as_float64(logits[None])) for logits in (self.clean, self.study_logits)
             )
-            return np.asarray((study_value + (value(metric, self.logits).double() - clean_value)).cpu().numpy())
+            change = value(metric, metrics.as_float64(self.logits)) - clean_value
+            return np.asarray((study_value + change).cpu().numpy())
 
     def kl(self) -> np.ndarray:
         """KL(clean ‖ edited) of the next token, nats, float64 [row]."""
@@ -89,7 +90,7 @@ class Study:
 
     def value(self, metric: Metric) -> float:
         with torch.inference_mode():
-            return float(value(metric, self._trace.last[None])[0])
+            return float(value(metric, metrics.as_float64(self._trace.last[None]))[0])
 
     def log_prob(self, token: int) -> float:
         """Nats."""
