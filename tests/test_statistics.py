@@ -113,3 +113,9 @@ def test_the_bootstrap_resamples_clusters():
     error = clustered_mean(np.bincount(cluster, values), np.bincount(cluster)).se
     assert low < values.mean() < high
     assert (high - low) / (2 * 1.96) == pytest.approx(error, rel=0.25)
+
+
+def test_large_effects_that_differ_by_rounding_are_ties() -> None:
+    place = place_among(9.32, [9.32 + 3e-6, 9.32 - 3e-6, 9.33, 9.31])
+    assert (place.smaller, place.ties, place.larger) == (1, 2, 1)
+    assert place.percentile == 0.5

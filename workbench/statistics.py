@@ -15,6 +15,8 @@ Values = Sequence[float] | np.ndarray
 
 TIE = 1e-7
 """nats: effects nearer to each other than float32 rounding makes them are the same"""
+RELATIVE_TIE = 1e-6
+"""the same, as a part of the effect: what rounding of float32 logits makes of a large one"""
 BOOTSTRAPS = 200
 
 
@@ -68,7 +70,7 @@ def streamed_spread(squares: np.ndarray, cross: np.ndarray, n_squares: float, me
 
 @dataclass(frozen=True)
 class Place:
-    """How many controls are smaller than a value, equal to it (within TIE) and larger."""
+    """How many controls are smaller than a value, equal to it (within TIE, or RELATIVE_TIE of it) and larger."""
 
     smaller: int
     ties: int
@@ -83,7 +85,7 @@ class Place:
 def place_among(value: float, controls: Values) -> Place:
     """Where an effect lies among its controls [control]."""
     values = np.asarray(controls, dtype=np.float64)
-    ties = np.abs(values - value) <= TIE
+    ties = np.abs(values - value) <= max(TIE, RELATIVE_TIE * abs(value))
     smaller, larger = (values < value) & ~ties, (values > value) & ~ties
     return Place(int(smaller.sum()), int(ties.sum()), int(larger.sum()))
 
