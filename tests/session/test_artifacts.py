@@ -15,8 +15,11 @@ from tests.session.conftest import every_view
 from workbench.artifacts import Use
 from workbench.artifacts.direction import Direction, from_content
 from workbench.errors import UserError
+from workbench.experiments import experiment
+from workbench.session.directions import resolve_directions
 from workbench.session.format import SCHEMA_VERSION
 from workbench.session.reader import SessionReader
+from workbench.session.typed_sets import read_sets
 from workbench.session.writer import SessionWriter
 
 ROWS = [{"prompt": f"{number}", "answer": "", "foil": ""} for number in range(20)]
@@ -155,3 +158,18 @@ def test_inline_rows_of_an_old_step_stay_as_they_are(own_folders: Path) -> None:
     SessionWriter(path).close()
     ((params,),) = query(path, "SELECT params FROM step")
     assert json.loads(params)["prompts"] == old.ROWS
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_name_that_is_nowhere_names_those_of_the_session_where_it_has_some(own_folders: Path, stored: bool) -> None:
+    path = own_folders / "a.db"
+    with SessionWriter(path) as writer:
+        uses = [Use(content=refusal(1, 2).content, name="refusal")] if stored else []
+        writer.add_step("predict", {"prompts": ROWS}, uses=uses, names={"prompts": "numbers"} if stored else {})
+    with pytest.raises(UserError) as direction_error:
+        resolve_directions(["other"], str(path))
+    with pytest.raises(UserError) as set_error:
+        read_sets(experiment("predict").params, {"prompts": "@other"}, path)
+    assert str(direction_error.value).endswith("in the session: @refusal") == stored
+    assert str(set_error.value).endswith("in the session: @numbers") == stored
+    assert stored or not any("in the session" in str(error.value) for error in (direction_error, set_error))

@@ -43,7 +43,9 @@ def _resolve(name: str, reader: SessionReader, recorded_hash: str | None) -> Dir
             return read_direction(name)
         except UserError as error:
             stored_names = [f"@{row.name}" for row in reader.artifacts() if row.kind == kind.NAME and row.name]
-            raise UserError(f"{error}; in the session: {', '.join(stored_names)}") from None if stored_names else error
+            if not stored_names:
+                raise
+            raise UserError(f"{error}; in the session: {', '.join(stored_names)}") from None
     direction = from_content(name, reader.content(digest))
     remark = ""
     if current_hash is not None and current_hash != digest:

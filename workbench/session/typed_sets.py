@@ -45,4 +45,6 @@ def _read_set(text: str, session: Path | str) -> tuple[str, list[PromptRow]]:
     try:
         return name, read_set(name)
     except UserError as error:
-        raise UserError(f"{error}; in the session: {', '.join(stored_names)}") from None if stored_names else error
+        if not stored_names:
+            raise
+        raise UserError(f"{error}; in the session: {', '.join(stored_names)}") from None
