@@ -35,8 +35,8 @@ def load_model(source: ModelSource, device: str, dtype: str, progress: StageList
     """Load the checkpoint of `source`. Raises UserError where it can't be."""
     progress("importing", "importing the model libraries", None, None)
     with _quiet():
+        import transformer_lens.model_bridge  # noqa: F401  slow, and part of this stage
         import transformers
-        from transformer_lens.model_bridge import TransformerBridge
 
         placement = place(source, device, dtype)
         placed_on, torch_dtype = placement.device, getattr(torch, placement.dtype)
@@ -55,11 +55,24 @@ def load_model(source: ModelSource, device: str, dtype: str, progress: StageList
         except Exception as error:  # a config or a tokenizer that is wrong can trip over anything
             raise UserError(f"{source.name} can't be loaded: {_first_line(error)}") from error
         remarks = check_complete(source.name, dict(hf.named_buffers()), loading_info)
-        n_parameters = sum(parameter.numel() for parameter in hf.parameters())
-        hf = hf.to(placed_on).eval().requires_grad_(False)
+    model = wrap(hf.to(placed_on), tokenizer, source)
+    model.remarks[:0] = remarks
+    return model
+
+
+def wrap(hf: Any, tokenizer: Any, source: ModelSource) -> Model:
+    """A checked model of a Hugging Face model, in its own type and on its own device, and its tokenizer.
+
+    `source` says what it is called. Raises UserError where it has no units of ours.
+    """
+    from transformer_lens.model_bridge import TransformerBridge
+
+    n_parameters = sum(parameter.numel() for parameter in hf.parameters())
+    hf = hf.eval().requires_grad_(False)
+    with _quiet():
         try:
             bridge = TransformerBridge.boot_transformers(
-                str(source.path), hf_model=hf, tokenizer=_dummy_tokenizer(), device=placed_on, dtype=torch_dtype
+                str(source.path), hf_model=hf, tokenizer=_dummy_tokenizer(), device=hf.device, dtype=hf.dtype
             )
         except Exception as error:
             raise UserError(_not_wrapped(source.name, hf, error)) from error
@@ -80,7 +93,7 @@ def load_model(source: ModelSource, device: str, dtype: str, progress: StageList
         _info(source, bridge, hf, sites, tokens, n_parameters),
         _stop_ids(hf, tokenizer),
     )
-    model.remarks = remarks + _check(model)
+    model.remarks += _check(model)
     problem = cache_problem(model, torch.from_numpy(_checked_ids(model)))
     if problem:
         model.caches = False
