@@ -6,9 +6,9 @@ import pytest
 
 from tests.conftest import USER_CACHE
 from tests.lab.labs import new_report
-from workbench.lab.finding.checkpoint import read_checkpoint
 from workbench.edits import parse_edits
 from workbench.execute import execute
+from workbench.lab.finding.checkpoint import read_checkpoint
 from workbench.lab.finding.source import CONVERTED_NAME, ModelSource, resolve
 
 pytestmark = pytest.mark.slow
