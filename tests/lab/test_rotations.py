@@ -10,14 +10,19 @@ import pytest
 import torch
 import transformers
 
+from tests.lab.brute import Brute
 from tests.lab.labs import new_report, source_of, tiny_lab
 from tests.tiny import randomise, tiny_tokenizer
+from workbench.datasets.corpora import Corpus, CorpusInfo
 from workbench.edits import parse_edits
 from workbench.index.format import IndexSettings
+from workbench.index.reader import NeuronIndex
 from workbench.lab import key_values
 from workbench.lab.continuation import Continuation, Row
 from workbench.lab.generate import continue_all, generate
 from workbench.lab.indexing.blocks import blocks
+from workbench.lab.indexing.build import IndexBuild
+from workbench.lab.indexing.weights_index import build_weights
 from workbench.lab.metric import Metric
 from workbench.lab.model import load_lab
 from workbench.lab.prompts import Prompt
@@ -257,10 +262,11 @@ def test_a_study_equals_whole_passes(kind, length, lab_of):
     assert np.isfinite(traced.attribute([Metric("log-prob", 7)]).neurons).all()
 
 
+@pytest.mark.parametrize("length", [18, 30])
 @pytest.mark.parametrize("kind", DEPENDENT)
-def test_a_lost_cache_is_noticed_here_too(kind, lab_of, monkeypatch):
+def test_a_lost_cache_is_noticed_here_too(kind, length, lab_of, monkeypatch):
     model = lab_of(kind).model
-    ids = torch.from_numpy(prompt_of(30).ids)
+    ids = torch.from_numpy(prompt_of(length).ids)
     assert key_values.cache_problem(model, ids) == ""
 
     def forgetful(self, key_states, value_states, layer_idx, *args, **kwargs):
@@ -283,3 +289,23 @@ def test_blocks_of_an_index_hold_rows_that_are_rotated_alike(kind, lab_of):
     plain_blocks = [block for _, block in blocks(documents, settings, 1)]
     assert sum(block.tokens for block in made) == sum(block.tokens for block in plain_blocks)
     assert set().union(*(block.closes for block in made)) == set(range(len(documents)))
+
+
+def test_an_index_equals_its_windows_alone(lab_of):
+    lab = lab_of("phi3")
+    lab.set_fingerprint("0" * 64)
+    words = ["The", "capital", "of", "France", "Paris", "June", "a", "list", "(", "one", ",", "two", ")", "1999"]
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(words, n)) for n in rng.integers(2, 60, 20)]
+    corpus = Corpus(CorpusInfo(name="ragged", spec="ragged", hash="0" * 64, documents=len(texts)), texts)
+    settings = IndexSettings(context=32, block_tokens=128, shelf_blocks=4, features="")
+    for _ in build_weights(lab.model):
+        pass
+    made = IndexBuild(lab.model, corpus, settings, 1 << 60)
+    with made:
+        for block in made.blocks():
+            made.add(block)
+    index, brute = NeuronIndex.open(made.folder), Brute(lab.model, corpus, settings, alone=True)
+    assert index.n_tokens == len(brute.a)
+    for name in ("mean", "sd", "min", "max"):
+        np.testing.assert_allclose(index.columns[name].values, brute.columns()[name], rtol=1e-4, atol=1e-5)
