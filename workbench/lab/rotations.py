@@ -49,9 +49,9 @@ class RotaryCall:
 
 @contextmanager
 def rotary_calls(hf: torch.nn.Module) -> Iterator[list[RotaryCall]]:
-    """The calls of rotary modules while the context is open, one a module and kind of layer.
+    """The calls of rotary modules, which are those without weights that are given positions, while the context is open.
 
-    A rotary module is one without weights that is given positions.
+    A module that serves several kinds of layers is called for each.
     """
     calls: list[RotaryCall] = []
     handles = []
