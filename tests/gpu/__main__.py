@@ -3,9 +3,9 @@
     python -m tests.gpu pack FOLDER                  the wheels that it needs, for a machine without network
     python -m tests.gpu [PART …] [--wheels FOLDER] [--json FILE] [--device cuda] [--small]
 
-Parts: passes, generation, index, memory, halving. With --wheels they are installed into a folder of its own first,
-beside the torch that is there. --device cpu --small runs the same code with tiny models, which the tests do. Exits with
-1 if a check failed, with 2 if it could not begin.
+Parts: passes, readings, generation, index, memory, halving. With --wheels they are installed first, into a folder of
+the check's own, beside the torch that is there. --device cpu --small runs the same code with tiny models, which the
+tests do. Exits with 1 if a check failed, with 2 if it could not begin.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any
 
 from tests.gpu.record import Record
 
-PARTS = ("passes", "generation", "index", "memory", "halving")
+PARTS = ("passes", "readings", "generation", "index", "memory", "halving")
 ROOT = Path(__file__).parents[2]
 
 

@@ -17,7 +17,7 @@ from workbench.lab.generate import continue_all, generate
 
 
 def run(subjects: Subjects, record: Record) -> None:
-    tokens = 8 if subjects.small else 24
+    tokens = 8 if subjects.small else 16
     for shape, dtype in (("1B", "float32"), ("1B", "bfloat16"), ("8B", "bfloat16")):
         subject = subjects.get(shape, dtype)
         layer = subject.lab.info.n_layers // 2

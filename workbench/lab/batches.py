@@ -79,7 +79,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     message = str(error)
-    return isinstance(error, RuntimeError) and ("out of memory" in message or "not enough memory" in message)
+    # CUDA's libraries say ALLOC_FAILED where there is no room for their own workspace.
+    signs = ("out of memory", "not enough memory", "ALLOC_FAILED")
+    return isinstance(error, RuntimeError) and any(sign in message for sign in signs)
 
 
 class Batch(Generic[T]):
