@@ -1,4 +1,4 @@
-"""Checks the workbench on a CUDA GPU; every part by itself, or all (under four minutes on an H100).
+"""Checks the workbench on a CUDA GPU; every part by itself, or all (meant for four minutes of an H100).
 
     python -m tests.gpu pack FOLDER                  the wheels that it needs, for a machine without network
     python -m tests.gpu [PART …] [--wheels FOLDER] [--json FILE] [--device cuda] [--small]
