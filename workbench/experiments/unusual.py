@@ -45,7 +45,7 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     prompt = lab.prompt(params.prompt, params.chat)
     if len(prompt) < 2:
         raise UserError("the text is a single token, and position 0 is left out: give a longer one")
-    index = open_index(lab.info, params.index, data=True)
+    index = open_index(lab, report, params.index, data=True)
     record_index(index, report)
     unusual = rank(lab, index, prompt)
     order = np.lexsort((-unusual.distance, unusual.log_share))
