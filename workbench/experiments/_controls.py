@@ -104,7 +104,7 @@ class Comparison:
         """Whether the effect is no larger than what rounding makes; empty where it is, or is exactly 0."""
         if not 0 < self.effect <= self.floor:
             return ""
-        more = "" if self.dtype == "float32" else "; --dtype float32 resolves less"
+        more = "" if self.dtype == "float32" else "; --dtype float32 shows smaller effects"
         return f"no more than rounding in {self.dtype} makes here, up to {number(self.floor)}{more}"
 
     def _place_text(self) -> str:

@@ -63,7 +63,7 @@ class Rounding:
     @property
     def advice(self) -> str:
         """How to see smaller effects, after a sentence; empty where there is no such way."""
-        return "" if self.dtype == "float32" else "; --dtype float32 resolves less"
+        return "" if self.dtype == "float32" else "; --dtype float32 shows smaller effects"
 
 
 @dataclass(frozen=True)
