@@ -101,15 +101,18 @@ def direct(model: Model, trace: Trace, metric: Metric) -> Parts:
         toward = norm.pull_back(covector)
         heads, neurons, attention_bias, mlp_bias = [], [], [], []
         for layer, block in enumerate(blocks):
+            attention_gain, mlp_gain = (model.sites.gain(Site(layer, name)) for name in ("attn_out", "mlp_out"))
             z = last[Site(layer, "z")].reshape(info.n_heads, 1, -1)
             added = (z @ block.attn.W_O.double())[:, 0]  # [head, d_model]
-            reads, bias = _through_norm(block, "ln1_post", added.sum(0), getattr(block.attn, "b_O", None), toward)
+            reads, bias = _through_norm(
+                block, "ln1_post", added.sum(0), getattr(block.attn, "b_O", None), toward * attention_gain
+            )
             heads.append((added @ reads).cpu().numpy())
             attention_bias.append(bias)
             # Products of the weights in float32, sums in float64: a copy of every W_out in float64 would cost more.
             activation, w_out = last[Site(layer, "mlp_post")], block.mlp.W_out.float()
             added = (activation.float() @ w_out).double()
-            reads, bias = _through_norm(block, "ln2_post", added, getattr(block.mlp, "b_out", None), toward)
+            reads, bias = _through_norm(block, "ln2_post", added, getattr(block.mlp, "b_out", None), toward * mlp_gain)
             neurons.append((activation * (w_out @ reads.float())).cpu().numpy())
             mlp_bias.append(bias)
         return Parts(
