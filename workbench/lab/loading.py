@@ -193,6 +193,7 @@ def _check(model: Model) -> list[str]:
     with torch.inference_mode():
         last = model.tail(clean.captured[Site(model.info.n_layers - 1, "resid_post")])
     if not torch.allclose(last.float(), clean.logits.float(), rtol=tolerance, atol=tolerance):
+        model.ends_in_unembedding = False
         remarks.append("the logit lens' last row is not this model's logits: something stands between them")
     return remarks
 
