@@ -26,6 +26,7 @@ from workbench.result_keys import Direct
 from workbench.units import Head, Neuron, Site
 
 MULTIPLIER = 0.4
+LONG = "The quick brown fox jumps over the lazy dog. She said that he was happy, but he was not happy at all."
 OTHER = "The capital of Spain is"
 ANSWER, FOIL = 5, 7
 
@@ -157,12 +158,15 @@ def test_edits_act_on_what_is_added(lab, reference, site):
         assert_edit(lab, reference, edit, [(1, site, added(change))])
 
 
-def test_positions_that_are_not_edited_keep_their_bits(lab):
-    clean = lab.forward(lab.prompt(PROMPT)).logits
+def test_positions_that_are_not_edited_keep_their_bits():
+    """In bfloat16 times .22 and divided by it again, one number in a hundred would not."""
+    lab = in_memory(made(tiny_config("granite", residual_multiplier=0.22)).bfloat16())
+    prompt = lab.prompt(LONG)
+    clean = lab.forward(prompt).logits
     for site in ("attn_out", "mlp_out"):
-        edited = lab.forward(lab.prompt(PROMPT), parse_edits([f"L0.{site}[2]*=2"], lab.info)).logits
-        assert torch.equal(edited[:, :2], clean[:, :2])
-        assert not torch.equal(edited[:, 2:], clean[:, 2:])
+        edited = lab.forward(prompt, parse_edits([f"L0.{site}[last]*=2"], lab.info)).logits
+        assert torch.equal(edited[:, :-1], clean[:, :-1])
+        assert not torch.equal(edited[:, -1], clean[:, -1])
 
 
 def test_edits_of_the_stream_between_attention_and_mlp(lab, reference):
