@@ -24,7 +24,7 @@ from workbench.lab.loaded import Model
 from workbench.lab.progress import StageListener
 from workbench.lab.prompts import Prompt, Tokenization
 from workbench.lab.sites import SiteMap
-from workbench.lab.supported import check_supported, embedded_tokens
+from workbench.lab.supported import check_layers, check_supported, embedded_tokens
 from workbench.lab.tail import Tail
 from workbench.model_info import ModelInfo
 from workbench.units import Site
@@ -77,6 +77,7 @@ def wrap(hf: Any, tokenizer: Any, source: ModelSource) -> Model:
             )
         except Exception as error:
             raise UserError(_not_wrapped(source.name, hf, error)) from error
+    check_layers(source.name, bridge, hf)
     for module in bridge.modules():
         # Without this, GPT-2's norms are computed step by step, and the last bits are not Hugging Face's.
         if hasattr(module, "use_native_layernorm_autograd"):
