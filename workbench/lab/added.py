@@ -21,10 +21,11 @@ def change_added(model: Model, site: Site, before: torch.Tensor, after: torch.Te
     else:
         weight, bias, norm = block.mlp.W_out, getattr(block.mlp, "b_out", None), "ln2_post"
     weight = weight.detach().float()
+    gain = model.sites.weight_gain(site)
     before, after = before.flatten(1).float(), after.flatten(1).float()
     post_norm = getattr(block, norm, None)
     if post_norm is None:
-        return (after - before) @ weight
+        return gain * ((after - before) @ weight)
     exact_norm = copy.deepcopy(post_norm.original_component).float()
     offset = 0 if bias is None else bias.detach().float()
-    return torch.as_tensor(exact_norm(after @ weight + offset) - exact_norm(before @ weight + offset))
+    return torch.as_tensor(gain * (exact_norm(after @ weight + offset) - exact_norm(before @ weight + offset)))

@@ -13,6 +13,7 @@ import torch
 from workbench.errors import UserError
 from workbench.lab.batches import is_out_of_memory
 from workbench.lab.complete import check_complete
+from workbench.lab.contributions import measure_gains
 from workbench.lab.finding.fingerprint import fingerprint_cached
 from workbench.lab.finding.identity import Identity
 from workbench.lab.finding.placement import place
@@ -26,7 +27,7 @@ from workbench.lab.progress import StageListener
 from workbench.lab.prompts import Prompt, Tokenization
 from workbench.lab.rotations import SHORTEST, Rotations, rotary_calls
 from workbench.lab.sites import SiteMap
-from workbench.lab.supported import check_supported, embedded_tokens
+from workbench.lab.supported import check_layers, check_supported, embedded_tokens
 from workbench.lab.tail import Tail
 from workbench.model_info import ModelInfo
 from workbench.units import Site
@@ -79,6 +80,7 @@ def wrap(hf: Any, tokenizer: Any, source: ModelSource) -> Model:
             )
         except Exception as error:
             raise UserError(_not_wrapped(source.name, hf, error)) from error
+    check_layers(source.name, bridge, hf)
     for module in bridge.modules():
         # Without this, GPT-2's norms are computed step by step, and the last bits are not Hugging Face's.
         if hasattr(module, "use_native_layernorm_autograd"):
@@ -180,6 +182,7 @@ def _check(model: Model) -> list[str]:
     if missing:
         return [f"this model has no {missing[0]}: what its blocks add to the stream was not checked"]
     try:
+        remarks = measure_gains(model, torch.from_numpy(ids))
         clean = run_forward(model, [prompt], capture=captured_sites)
     except NotFinite as error:
         return [f"on the text of the check at load {error}"]
@@ -188,7 +191,6 @@ def _check(model: Model) -> list[str]:
             raise
         model_name = f"{model.info.name} ({model.info.architecture})"
         raise UserError(f"TransformerLens can't run {model_name}: {_first_line(error)}") from error
-    remarks = []
     tolerance = 1e-4 if model.hf.dtype == torch.float32 else 5e-2
     for layer in range(model.info.n_layers):
         pre, attn, mlp, post = (clean.captured[Site(layer, name)].float() for name in names)
@@ -196,13 +198,15 @@ def _check(model: Model) -> list[str]:
         if not gap <= tolerance:
             remarks.append(
                 f"layer {layer}: resid_pre + attn_out + mlp_out is not resid_post (off by {gap:.1%} of its norm): "
-                f"attn_out and mlp_out are not what this model adds to the stream"
+                f"attn_out and mlp_out are not all that this model adds to the stream, so dla, head norms and controls "
+                f"of the same distance miss a part"
             )
             break
     assert clean.logits is not None
     with torch.inference_mode():
         last = model.tail(clean.captured[Site(model.info.n_layers - 1, "resid_post")])
     if not torch.allclose(last.float(), clean.logits.float(), rtol=tolerance, atol=tolerance):
+        model.ends_in_unembedding = False
         remarks.append("the logit lens' last row is not this model's logits: something stands between them")
     return remarks
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from workbench.lab.loaded import Model
+from workbench.units import Site
 
 PROBE = 1e3
 """large enough that a norm's epsilon vanishes beside it"""
@@ -56,12 +57,13 @@ def norm_map(module: Any, d_model: int, device: torch.device | str) -> NormMap:
 
 
 def written(model: Model, layer: int) -> torch.Tensor:
-    """What each neuron of a layer writes into the stream: w_out through a norm after the MLP, where there is one.
+    """What each neuron of a layer writes into the stream: w_out through a norm after the MLP, where there is one, times
+    the factor with which the MLP's output is added.
 
     float32 [d_mlp, d_model], the norm at scale 1.
     """
     block = model.bridge.blocks[layer]
-    w_out: torch.Tensor = block.mlp.W_out.detach().float()
+    w_out: torch.Tensor = block.mlp.W_out.detach().float() * model.sites.weight_gain(Site(layer, "mlp_post"))
     norm = getattr(block, "ln2_post", None)
     if norm is None:
         return w_out

@@ -40,6 +40,12 @@ def check_supported(name: str, bridge: Any, hf: Any, sites: SiteMap) -> None:
         )
 
 
+def check_layers(name: str, bridge: Any, hf: Any) -> None:
+    """Raises UserError where the model called `name` is not one stack of layers."""
+    if not hasattr(bridge, "blocks"):
+        raise UserError(f"{name} ({type(hf).__name__}) is not one stack of layers: {_INSTEAD}")
+
+
 def embedded_tokens(hf: Any) -> int:
     """How many tokens the model can read and generate: rows of the smaller of embedding and unembedding."""
     return min(int(embedding.weight.shape[0]) for embedding in (hf.get_input_embeddings(), hf.get_output_embeddings()))
