@@ -61,7 +61,9 @@ def main() -> int:
         print(line(result), flush=True, file=sys.stderr if options.readme else sys.stdout)
     if options.json:
         options.json.write_text(json.dumps([as_data(result) for result in results], indent=1))
-    counts = {verdict: sum(result.verdict == verdict for result in results) for verdict in ("right", "refused", "WRONG")}
+    counts = {
+        verdict: sum(result.verdict == verdict for result in results) for verdict in ("right", "refused", "WRONG")
+    }
     summary = ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
     print(
         f"{len(results)} architectures: {summary} · {sum(result.seconds for result in results):.0f} s · "

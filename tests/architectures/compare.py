@@ -242,7 +242,9 @@ def sweep(pair: Pair) -> str:
     plans = [pair.lab.plan(parse_edits([text], pair.lab.info)) for text, _ in pairs]
     names = [(Site(2, "resid_pre"), None, 3), (Site(1, "z"), 2, None), (Site(1, "attn_out"), None, None)]
     plans += traced.patches(study(pair.lab, pair.lab.prompt(OTHER)), names)
-    other = {name: pair.reference.read(pair.ids(OTHER), *name) for name in [(2, "resid_pre"), (1, "z"), (1, "attn_out")]}
+    other = {
+        name: pair.reference.read(pair.ids(OTHER), *name) for name in [(2, "resid_pre"), (1, "z"), (1, "attn_out")]
+    }
     heads = other[1, "z"].unflatten(-1, (pair.reference.n_heads, -1))
     pairs += [
         ("patch L2.resid_pre[3]", [(2, "resid_pre", at(3, 4, lambda x: other[2, "resid_pre"]))]),
@@ -269,9 +271,7 @@ def generation(pair: Pair) -> str:
     lab, stop, wrong = pair.lab, sorted(pair.lab.model.stop_ids), []
     expected: dict[bool, list[list[int]]] = {}
     for use_cache in (True, False):
-        expected[use_cache] = [
-            pair.reference.generated(pair.ids(text), stop, TOKENS, use_cache) for text in PROMPTS
-        ]
+        expected[use_cache] = [pair.reference.generated(pair.ids(text), stop, TOKENS, use_cache) for text in PROMPTS]
         ours = [token.id for token in islice(generate(lab, lab.prompt(PROMPT), use_cache=use_cache), TOKENS)]
         if ours != expected[use_cache][0]:
             wrong.append(f"{'with' if use_cache else 'without'} cache {ours} instead of {expected[use_cache][0]}")
@@ -301,11 +301,11 @@ def generation(pair: Pair) -> str:
 def logit_lens(pair: Pair) -> str:
     """The last row is the model's logits; the middle ones are what the model makes of the stream there."""
     rows = lens(pair.lab, pair.lab.prompt(PROMPT))
-    layers = {1: 2, 2: 3, 3: 4}  # the lens' row 0 is the embedding
     return _largest(
         [
-            _difference(rows.logits(row)[0], pair.reference.lens(pair.ids(PROMPT), layer)[0], f"after layer {layer}")
-            for layer, row in layers.items()
+            # The lens' row 0 is the embedding.
+            _difference(rows.logits(layer + 1)[0], pair.reference.lens(pair.ids(PROMPT), layer)[0], f"layer {layer}")
+            for layer in (1, 2, 3)
         ]
     )
 

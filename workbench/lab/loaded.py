@@ -41,6 +41,8 @@ class Model:
     """sites over the fixed text, float32 [token, width], once an edit needed them"""
     unembedding_mean: torch.Tensor | None = None
     """the mean of the unembedding over the vocabulary, float64 [d_model], once it was needed"""
+    starts: tuple[Any, ...] | None = None
+    """`passes.BlockStart` of every block at one token, once a stream was read out"""
     strength: np.ndarray | None = None
     """rms(a) · ‖w_out‖, float32 [layer, neuron], once measured"""
 

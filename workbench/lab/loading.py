@@ -20,6 +20,7 @@ from workbench.lab.finite import NotFinite
 from workbench.lab.forward import run_forward
 from workbench.lab.key_values import cache_problem, hand_cache_on
 from workbench.lab.loaded import Model
+from workbench.lab.passes import read_out
 from workbench.lab.progress import StageListener
 from workbench.lab.prompts import Prompt, Tokenization
 from workbench.lab.sites import SiteMap
@@ -188,10 +189,15 @@ def _check(model: Model) -> list[str]:
             )
             break
     assert clean.logits is not None
+    stream, logits = clean.captured[Site(model.info.n_layers - 1, "resid_post")], clean.logits.float()
     with torch.inference_mode():
-        last = model.tail(clean.captured[Site(model.info.n_layers - 1, "resid_post")])
-    if not torch.allclose(last.float(), clean.logits.float(), rtol=tolerance, atol=tolerance):
+        linear = model.tail(stream)
+    if not torch.allclose(read_out(model, stream).float(), logits, rtol=tolerance, atol=tolerance):
         remarks.append("the logit lens' last row is not this model's logits: something stands between them")
+    if not torch.allclose(linear.float(), logits, rtol=tolerance, atol=tolerance):
+        remarks.append(
+            "this model's logits are not one matrix times the final norm of the stream: what dla sums is no logit"
+        )
     return remarks
 
 
