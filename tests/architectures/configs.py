@@ -6,7 +6,7 @@ switches on (parallel blocks, sliding windows, ALiBi, post-norms) stand beside e
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 SHAPE = {
@@ -39,7 +39,9 @@ class Architecture:
     attn_out: str = "self_attn"
     """whose output is what attention adds to the stream"""
     mlp_out: str = "mlp"
-    added_times: str = field(default="", compare=False)
+    activation: str = ""
+    """where the config does not name it"""
+    added_times: str = ""
     """a field of the config that both are multiplied with"""
 
 
@@ -69,7 +71,12 @@ _FALCON_NAMES = {
     "attn_out": "self_attention",
 }
 _BLOOM = {"vocab_size": 512, "hidden_size": 32, "n_layer": 4, "n_head": 4, **_IDS}
-_BLOOM_NAMES = {**_FALCON_NAMES, "attn_out": "self_attention.dense", "mlp_out": "mlp.dense_4h_to_h"}
+_BLOOM_NAMES = {
+    **_FALCON_NAMES,
+    "activation": "gelu_new",
+    "attn_out": "self_attention.dense",
+    "mlp_out": "mlp.dense_4h_to_h",
+}
 _NEOX_NAMES = {
     "blocks": "gpt_neox.layers",
     "final_norm": "gpt_neox.final_layer_norm",
@@ -96,6 +103,7 @@ _MPT_NAMES = {
     "mlp_post": "ffn.down_proj",
     "attn_out": "attn",
     "mlp_out": "ffn.down_proj",
+    "activation": "gelu",
 }
 _PHI_NAMES = {"final_norm": "model.final_layernorm", "z": "self_attn.dense", "mlp_post": "mlp.fc2"}
 _NEO = {
@@ -115,6 +123,10 @@ _LATENT = {
     "v_head_dim": 8,
 }  # fmt: skip
 _ONE_KV = ("num_key_value_heads",)
+_LLAMA3 = {
+    "rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}  # fmt: skip
 _LONGROPE = {
     "rope_type": "longrope", "rope_theta": 10000.0, "short_factor": [1.0, 1.1, 1.2, 1.3],
     "long_factor": [2.0, 3.0, 5.0, 9.0], "original_max_position_embeddings": 16,
@@ -123,6 +135,7 @@ _LONGROPE = {
 ARCHITECTURES: dict[str, Architecture] = {
     # Llama and what is built like it.
     "llama": _llama("Llama"),
+    "llama_scaled_rope": _llama("Llama", rope_parameters=_LLAMA3),
     "llama_biased": _llama("Llama", attention_bias=True, mlp_bias=True, tie_word_embeddings=True),
     "mistral": _llama("Mistral", sliding_window=None),
     "mistral_sliding": _llama("Mistral", sliding_window=SLIDING),
@@ -146,6 +159,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         added_times="residual_multiplier",
     ),
     "phi3": _llama("Phi3"),
+    "phi3_partial": _llama("Phi3", partial_rotary_factor=0.5, sliding_window=SLIDING, tie_word_embeddings=True),
     "phi3_longrope": _llama("Phi3", original_max_position_embeddings=16, rope_parameters=_LONGROPE),
     "glm": _llama("Glm", **_HEAD),
     "starcoder2": Architecture("Starcoder2", _with(), mlp_post="mlp.c_proj"),
@@ -172,6 +186,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "cohere2": _llama("Cohere2", logit_scale=0.5, sliding_window=SLIDING, layer_types=_HYBRID),
     "phi": Architecture("Phi", _with(*_ONE_KV, partial_rotary_factor=0.5), **_PHI_NAMES),
     "gpt_neox": Architecture("GPTNeoX", _with(*_ONE_KV), **_NEOX_NAMES),
+    "phi_qk_norm": Architecture("Phi", _with(qk_layernorm=True), **_PHI_NAMES),
     "gpt_neox_sequential": Architecture("GPTNeoX", _with(*_ONE_KV, use_parallel_residual=False), **_NEOX_NAMES),
     "gptj": Architecture("GPTJ", _GPTJ, **_GPTJ_NAMES),
     "codegen": Architecture("CodeGen", _GPTJ, **_GPTJ_NAMES),
@@ -186,6 +201,11 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     # The others: learned positions, ALiBi, fused queries, local attention.
     "gpt2": Architecture("GPT2", _GPT2, **_GPT2_NAMES, z="attn.c_proj", mlp_post="mlp.c_proj"),
+    "gpt2_scaled": Architecture(
+        "GPT2",
+        {**_GPT2, "scale_attn_by_inverse_layer_idx": True, "reorder_and_upcast_attn": True, "n_inner": None},
+        **_GPT2_NAMES, z="attn.c_proj", mlp_post="mlp.c_proj",
+    ),
     "gpt_bigcode": Architecture("GPTBigCode", _GPT2, **_GPT2_NAMES, z="attn.c_proj", mlp_post="mlp.c_proj"),
     "gpt_bigcode_mha": Architecture(
         "GPTBigCode", {**_GPT2, "multi_query": False}, **_GPT2_NAMES, z="attn.c_proj", mlp_post="mlp.c_proj"
@@ -208,6 +228,9 @@ ARCHITECTURES: dict[str, Architecture] = {
         "Bloom", {**_BLOOM, "apply_residual_connection_post_layernorm": True}, **_BLOOM_NAMES
     ),
     "mpt": Architecture("Mpt", _MPT, **_MPT_NAMES),
+    "mpt_clipped": Architecture(
+        "Mpt", {**_MPT, "no_bias": True, "attn_config": {"clip_qkv": 1.0, "softmax_scale": 0.3}}, **_MPT_NAMES
+    ),
     "modernbert_decoder": Architecture(
         "ModernBertDecoder",
         _with(*_ONE_KV, local_attention=SLIDING),
@@ -227,8 +250,29 @@ ARCHITECTURES: dict[str, Architecture] = {
         _with(**_HEAD, sliding_window=SLIDING, layer_types=_HYBRID, hidden_size_per_layer_input=0, global_head_dim=8),
         **_AFTER,
     ),
+    "gemma4_text_inputs": Architecture(
+        "Gemma4Text",
+        _with(
+            **_HEAD, sliding_window=SLIDING, layer_types=_HYBRID, hidden_size_per_layer_input=8, global_head_dim=8,
+            vocab_size_per_layer_input=512, num_kv_shared_layers=2,
+        ),
+        **_AFTER,
+    ),
+    "gemma4_text_heads": Architecture(
+        "Gemma4Text",
+        _with(**_HEAD, sliding_window=SLIDING, layer_types=_HYBRID, hidden_size_per_layer_input=0, global_head_dim=16),
+        **_AFTER,
+    ),
+    "granite_hybrid_dense": Architecture(
+        "GraniteMoeHybrid",
+        _with(num_local_experts=0, shared_intermediate_size=64, layer_types=["attention"] * 4, residual_multiplier=0.4),
+        mlp_post="shared_mlp.output_linear", mlp_out="shared_mlp", added_times="residual_multiplier",
+    ),
+    "hrm_text": _llama("HrmText"),
+    "laguna": _llama("Laguna", **_HEAD, mlp_only_layers=[0, 1, 2, 3]),
     # What has no heads and neurons of ours in every layer.
     "opt350": Architecture("OPT", {**_OPT, "word_embed_proj_dim": 16, "do_layer_norm_before": False}, **_OPT_NAMES),
+    "opt_post_norm": Architecture("OPT", {**_OPT, "do_layer_norm_before": False}, **_OPT_NAMES),
     "gpt1": Architecture("OpenAIGPT", {name: value for name, value in _GPT2.items() if name != "n_inner"}),
     "bert": Architecture(
         "Bert",
@@ -254,6 +298,13 @@ ARCHITECTURES: dict[str, Architecture] = {
     "rwkv": Architecture("Rwkv", {"vocab_size": 512, "hidden_size": 32, "num_hidden_layers": 2, **_IDS}),
     "bamba": _llama("Bamba", mamba_n_heads=8, mamba_d_head=8, mamba_d_state=8, attn_layer_indices=[1, 3]),
     "lfm2": _llama("Lfm2", layer_types=["full_attention", "conv"] * 2),
+    "qwen3_next": _llama("Qwen3Next", **_EXPERTS, **_HEAD, num_experts=4),
+    "qwen3_5": _llama("Qwen3_5Text", **_HEAD),
+    "falcon_h1": _llama("FalconH1", **_HEAD, mamba_d_ssm=32, mamba_n_heads=4, mamba_d_head=8, mamba_d_state=8),
+    "recurrent_gemma": _llama("RecurrentGemma", lru_width=32),
+    "jamba": _llama("Jamba", num_experts=1, use_mamba_kernels=False),
+    "flex_olmo": _llama("FlexOlmo", num_experts=4, num_experts_per_tok=2),
+    "ernie4_5_moe": _llama("Ernie4_5_Moe", **_HEAD, moe_num_experts=4, moe_intermediate_size=16),
     # What TransformerLens does not know.
     "biogpt": _llama("BioGpt", *_ONE_KV),
     "roberta": _llama("Roberta", *_ONE_KV, is_decoder=True),

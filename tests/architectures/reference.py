@@ -36,6 +36,14 @@ class Reference:
             if hasattr(self.config, name)
         )  # fmt: skip
 
+    @property
+    def activation(self) -> str:
+        """What transformers calls the function between the MLP's matrices; empty where nothing is known of it."""
+        names = ("hidden_act", "hidden_activation", "activation_function", "activation")
+        return self.architecture.activation or next(
+            (getattr(self.config, name) for name in names if hasattr(self.config, name)), ""
+        )
+
     def _place(self, layer: int, site: str) -> tuple[torch.nn.Module, bool, float]:
         """The module, whether its input (else its output) is the site, and what the block multiplies it with."""
         names, block = self.architecture, self.blocks[layer]
@@ -88,7 +96,7 @@ class Reference:
         return ids[0, n:].tolist()
 
     def direct(self, ids: torch.Tensor, added: torch.Tensor, answer: int, foil: int) -> float:
-        """What a part `added` [d_model] of the last stream adds to logit(answer) − logit(foil), the norm's scale frozen.
+        """What a part `added` [d_model] of the last stream adds to logit(answer) − logit(foil), frozen norm.
 
         A norm is a linear map A over a size s of its input, and a bias. Frozen at the stream x, the part v becomes
         A v / s(x); the module itself gives A v / s(v).
