@@ -44,11 +44,13 @@ TOKENS = 16
 EDITED_TOKENS = 6
 
 TOLERANCE = 5e-5
-"""of differences in standard deviations of the logits. Float32 has 6e-8; four layers, whose sums run in another order in
-another batch shape or from another layer on, make some 1e-6 of it, norms of small numbers 1e-5. A head that is swapped,
-a scale or a mask that is lost is off by .01 or more."""
+"""of differences in standard deviations of the logits. Float32 has 6e-8; four layers, whose sums run in another order
+in another batch shape or from another layer on, make some 1e-6 of it, norms of small numbers 1e-5. A head that is
+swapped, a scale or a mask that is lost is off by .01 or more."""
 SMALLEST_EDIT = 1e-3
 """an edit that changes less compares nothing"""
+MOST_EDITS = 20
+"""of 26: a model whose stream is normed after every block takes no notice of it being scaled"""
 SUMS = 1e-4
 """of parts of the logit difference, in the largest of them: they pass through products and norms in float32"""
 
@@ -95,6 +97,9 @@ def make(name: str, folder: Path, seed: int = 0) -> str:
                 parameter.add_(0.3 * noise)
             else:
                 parameter.copy_((0.5 if id(parameter) in embeddings else 0.2) * noise)
+        for name, buffer in model.named_buffers():
+            if name.endswith("layer_scalar"):  # Gemma 4 multiplies the stream with it
+                buffer.fill_(0.8)
     model.save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)
     return type(model).__name__
@@ -220,7 +225,7 @@ def edits(pair: Pair) -> str:
     """Every kind of edit, logits at every position."""
     ids, prompt = pair.ids(PROMPT), pair.lab.prompt(PROMPT)
     clean = pair.reference.logits(ids)[0]
-    differences, wrong = [], []
+    differences, wrong, changed = [], [], 0
     for text, changes in pair.edits():
         if pair.missing(text):
             continue
@@ -228,11 +233,12 @@ def edits(pair: Pair) -> str:
             ours = pair.lab.forward(prompt, parse_edits([text], pair.lab.info)).logits
             assert ours is not None
             expected = pair.reference.logits(ids, changes)[0]
-            if float((expected - clean).abs().max()) < SMALLEST_EDIT:
-                raise DifferenceError(f"{text} changes nothing")
+            changed += float((expected - clean).abs().max()) > SMALLEST_EDIT
             differences.append(_difference(ours[0], expected, text))
         except (DifferenceError, UserError) as difference:
             wrong.append(str(difference))
+    if changed < MOST_EDITS:
+        wrong.append(f"only {changed} edits change anything")
     if wrong:
         raise DifferenceError("; ".join(wrong))
     return _largest(differences)
@@ -319,8 +325,8 @@ def contributions(pair: Pair) -> str:
 
     What a head or a neuron adds is what goes when it is switched off: true where no norm stands behind it.
     """
-    if any("dla" in remark for remark in pair.lab.remarks):
-        return "remark"
+    if any("dla" in remark or "resid_post" in remark for remark in pair.lab.remarks):
+        return "remark"  # it is said at load that they don't
     reference, ids = pair.reference, pair.ids(PROMPT)
     logits = reference.logits(ids)[0, -1].double()
     answer, foil = logits.topk(2).indices.tolist()

@@ -39,8 +39,8 @@ class Architecture:
     attn_out: str = "self_attn"
     """whose output is what attention adds to the stream"""
     mlp_out: str = "mlp"
-    activation: str = ""
-    """where the config does not name it"""
+    activation: str | None = ""
+    """between the MLP's matrices, where the config does not name it; None where transformers has no such function"""
     added_times: str = ""
     """a field of the config that both are multiplied with"""
 
@@ -148,8 +148,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     "ernie4_5": _llama("Ernie4_5", **_HEAD, use_bias=True),
     "hunyuan_dense": _llama("HunYuanDenseV1", **_HEAD),
     "arcee": _llama("Arcee", **_HEAD),
-    "apertus": _llama("Apertus"),
-    "bitnet": _llama("BitNet"),
+    "apertus": Architecture("Apertus", _with(), activation=None),  # its function has weights
+    "bitnet": Architecture("BitNet", _with(), activation=None),  # a norm stands behind the product
     "jais2": _llama("Jais2", **_HEAD),
     "nemotron": _llama("Nemotron", **_HEAD, partial_rotary_factor=0.5),
     "nanochat": Architecture("NanoChat", _with(), mlp_post="mlp.fc2"),
@@ -265,7 +265,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     "granite_hybrid_dense": Architecture(
         "GraniteMoeHybrid",
-        _with(num_local_experts=0, shared_intermediate_size=64, layer_types=["attention"] * 4, residual_multiplier=0.4),
+        _with(num_local_experts=0, shared_intermediate_size=64, layer_types=["attention"] * 4, residual_multiplier=0.4,
+              mamba_n_heads=8, mamba_d_head=8),
         mlp_post="shared_mlp.output_linear", mlp_out="shared_mlp", added_times="residual_multiplier",
     ),
     "hrm_text": _llama("HrmText"),
@@ -300,7 +301,13 @@ ARCHITECTURES: dict[str, Architecture] = {
     "lfm2": _llama("Lfm2", layer_types=["full_attention", "conv"] * 2),
     "qwen3_next": _llama("Qwen3Next", **_EXPERTS, **_HEAD, num_experts=4),
     "qwen3_5": _llama("Qwen3_5Text", **_HEAD),
-    "falcon_h1": _llama("FalconH1", **_HEAD, mamba_d_ssm=32, mamba_n_heads=4, mamba_d_head=8, mamba_d_state=8),
+    "falcon_h1": Architecture(
+        "FalconH1",
+        _with(**_HEAD, mamba_d_ssm=32, mamba_n_heads=4, mamba_d_head=8, mamba_d_state=8),
+        final_norm="model.final_layernorm",
+        mlp_post="feed_forward.down_proj",
+        mlp_out="feed_forward",
+    ),
     "recurrent_gemma": _llama("RecurrentGemma", lru_width=32),
     "jamba": _llama("Jamba", num_experts=1, use_mamba_kernels=False),
     "flex_olmo": _llama("FlexOlmo", num_experts=4, num_experts_per_tok=2),

@@ -38,11 +38,11 @@ class Reference:
 
     @property
     def activation(self) -> str:
-        """What transformers calls the function between the MLP's matrices; empty where nothing is known of it."""
+        """What transformers calls the function between the MLP's matrices; empty where it is none of them."""
         names = ("hidden_act", "hidden_activation", "activation_function", "activation")
-        return self.architecture.activation or next(
-            (getattr(self.config, name) for name in names if hasattr(self.config, name)), ""
-        )
+        if self.architecture.activation is None:
+            return ""
+        return self.architecture.activation or next(getattr(self.config, n) for n in names if hasattr(self.config, n))
 
     def _place(self, layer: int, site: str) -> tuple[torch.nn.Module, bool, float]:
         """The module, whether its input (else its output) is the site, and what the block multiplies it with."""

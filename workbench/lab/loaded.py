@@ -35,6 +35,8 @@ class Model:
     """what the check at load found to differ, as sentences"""
     caches: bool = True
     """whether generation can use a key-value cache"""
+    restarts: bool = True
+    """whether a pass can begin at a later block, from that block's input alone"""
     cancel_check: Callable[[], None] | None = None
     """called at every block of every pass; raises Cancelled to stop it"""
     sampled: dict[Site, torch.Tensor] = field(default_factory=dict)

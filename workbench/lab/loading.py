@@ -24,8 +24,9 @@ from workbench.lab.passes import read_out
 from workbench.lab.progress import StageListener
 from workbench.lab.prompts import Prompt, Tokenization
 from workbench.lab.sites import SiteMap
-from workbench.lab.supported import check_supported, embedded_tokens
+from workbench.lab.supported import INSTEAD, check_supported, embedded_tokens
 from workbench.lab.tail import Tail
+from workbench.lab.trace import restart_problem
 from workbench.model_info import ModelInfo
 from workbench.units import Site
 
@@ -81,6 +82,10 @@ def wrap(hf: Any, tokenizer: Any, source: ModelSource) -> Model:
         # Without this, GPT-2's norms are computed step by step, and the last bits are not Hugging Face's.
         if hasattr(module, "use_native_layernorm_autograd"):
             module.use_native_layernorm_autograd = True
+    if not hasattr(bridge, "blocks"):
+        raise UserError(
+            f"{source.name} ({type(hf).__name__}) has no one stack of layers that TransformerLens knows: {INSTEAD}"
+        )
     hand_cache_on(bridge)
     sites = SiteMap(bridge)
     check_supported(source.name, bridge, hf, sites)
@@ -98,6 +103,10 @@ def wrap(hf: Any, tokenizer: Any, source: ModelSource) -> Model:
     problem = cache_problem(model, torch.from_numpy(_checked_ids(model)))
     if problem:
         model.caches = False
+        model.remarks.append(problem)
+    problem = restart_problem(model, model.tokens.prompt(CHECKED_TEXT))
+    if problem:
+        model.restarts = False
         model.remarks.append(problem)
     return model
 

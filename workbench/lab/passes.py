@@ -168,7 +168,8 @@ def _call(
     accepted = _options(type(model.hf).forward)
     options: dict[str, Any] = {"use_cache": use_cache, **padding_args}
     if head == "last" and "logits_to_keep" in accepted:
-        options["logits_to_keep"] = 1
+        # As an index: a number makes Gemma 4 drop the other positions from its later blocks.
+        options["logits_to_keep"] = torch.tensor([ids.shape[1] - 1], device=ids.device)
     name = next(name for name in CACHE_NAMES if name in accepted or name == CACHE_NAMES[-1])
     if use_cache:
         options[name] = past

@@ -15,7 +15,7 @@ from workbench.errors import UserError
 from workbench.lab.sites import SiteMap
 from workbench.units import Site
 
-_INSTEAD = "open a model that has attention heads and one MLP in every layer; `workbench models` lists what is here"
+INSTEAD = "open a model that has attention heads and one MLP in every layer; `workbench models` lists what is here"
 
 
 def check_supported(name: str, bridge: Any, hf: Any, sites: SiteMap) -> None:
@@ -26,7 +26,7 @@ def check_supported(name: str, bridge: Any, hf: Any, sites: SiteMap) -> None:
     for layer, block in enumerate(bridge.blocks):
         lack = _lack(layer, block, bridge, sites)
         if lack:
-            raise UserError(f"layer {layer} of {model} {lack}: {_INSTEAD}")
+            raise UserError(f"layer {layer} of {model} {lack}: {INSTEAD}")
     unembedding = _shape(hf.get_output_embeddings(), "weight")
     if len(unembedding) != 2 or unembedding[1] != int(bridge.cfg.d_model):
         raise UserError(
