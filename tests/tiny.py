@@ -102,6 +102,16 @@ def tiny_config(arch: str, **config: Any) -> Any:
             transformers.Gemma2Config,
             {**grouped, "head_dim": head, "query_pre_attn_scalar": head, "sliding_window": 64},
         ),
+        "granite": (
+            transformers.GraniteConfig,
+            {
+                **grouped,
+                "residual_multiplier": 0.4,
+                "embedding_multiplier": 5.0,
+                "attention_multiplier": 0.1,
+                "logits_scaling": 3.0,
+            },
+        ),
         "gpt_neox": (transformers.GPTNeoXConfig, {**neox, "tie_word_embeddings": False, "use_parallel_residual": True}),
         "gpt2": (
             transformers.GPT2Config,
@@ -140,7 +150,7 @@ def randomise(model: Any, seed: int) -> None:
 
 
 def tiny_model(arch: str, folder: Path | str, seed: int = 0, **config: Any) -> Path:
-    """Write a tiny float32 checkpoint of `arch` (see ARCHITECTURES) into `folder`; returns the folder.
+    """Write a tiny float32 checkpoint of `arch` (see `tiny_config`) into `folder`; returns the folder.
 
     d_model 32, 4 heads (2 kv heads where the architecture groups them), d_mlp 64, 3 layers, 512 embedding rows.
     Only Gemma's tokenizer adds a BOS on its own call. The same arguments write the same weights.

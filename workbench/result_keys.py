@@ -94,7 +94,9 @@ class Direct:
     """What the parts write straight into the logits: bars of `dla` and `why`."""
 
     VIEW = "direct"
-    EMBEDDING, HEADS, MLPS, BIASES, EDITS = "embedding", "heads", "mlps", "biases", "edits"
+    EMBEDDING, HEADS, MLPS, BIASES = "embedding", "heads", "mlps", "biases"
+    EDITS, ROUNDING, UNACCOUNTED = "edits", "rounding", "unaccounted"
+    """what the parts lack of the whole, by its cause"""
 
 
 class Ranking:

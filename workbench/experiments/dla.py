@@ -2,7 +2,8 @@
 
 Direct logit attribution: what the embedding, every head and every MLP with its neurons add to the answer's logit
 (above the vocabulary's mean), or to its difference from a foil's, with the final norm's scale frozen. The parts sum to
-the whole, before a softcap. What a part does through later parts is not in it: switch it off to see that (sweep).
+the whole, before a softcap. What they lack of it has its name: rounding, edits of the stream, or not accounted for.
+What a part does through later parts is not in it: switch it off to see that (sweep).
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ from workbench.views import Bars, Column, Heatmap, Scalar, Scalars, Series, Tabl
 if TYPE_CHECKING:
     from workbench.lab import Lab
     from workbench.lab.dla import Parts
+
+
+SHOWN_REMAINDER = 1e-3
+"""of the sum, or of one logit: what the parts lack of it is shown from there on"""
 
 
 class Params(TargetParams, kw_only=True, frozen=True):
@@ -46,11 +51,13 @@ def add_parts(target: Target, parts: Parts, params: Params, report: Report) -> N
     keys = [Direct.EMBEDDING, Direct.HEADS, Direct.MLPS, Direct.BIASES]
     bias = parts.bias + parts.attention_bias.sum() + parts.mlp_bias.sum()
     values = np.asarray([parts.embedding, parts.heads.sum(), parts.neurons.sum(), bias])
-    unexplained = parts.whole - parts.total
-    if abs(unexplained) > 1e-3 * max(1.0, abs(parts.whole)):
-        labels.append("edits of the stream")
-        keys.append(Direct.EDITS)
-        values = np.append(values, unexplained)
+    remainder = ""
+    if abs(parts.remainder) > SHOWN_REMAINDER * max(1.0, abs(parts.whole)):
+        key, label = _remainder(parts)
+        keys.append(key)
+        labels.append(label)
+        values = np.append(values, parts.remainder)
+        remainder = f"  {label} {parts.remainder:+.2g}"
     note = f"sum {number(parts.whole)} = {quantity}, final norm's scale frozen"
     report.add(
         Direct.VIEW,
@@ -82,7 +89,16 @@ def add_parts(target: Target, parts: Parts, params: Params, report: Report) -> N
         report.scalar(name, float(value))
     report.scalar("sum", parts.whole)
     shares = "  ".join(f"{name} {value:+.2g}" for name, value in zip(labels[:3], values[:3], strict=True))
-    report.say(f"{shares} · sum {number(parts.whole)} = {quantity} after {quoted(params.prompt)}")
+    report.say(f"{shares}{remainder} · sum {number(parts.whole)} = {quantity} after {quoted(params.prompt)}")
+
+
+def _remainder(parts: Parts) -> tuple[str, str]:
+    """What the parts lack of the whole: its key, and what it is called."""
+    if abs(parts.remainder) <= parts.rounding:
+        return Direct.ROUNDING, "rounding"
+    if parts.stream_edited:
+        return Direct.EDITS, "edits of the stream"
+    return Direct.UNACCOUNTED, "not accounted for"
 
 
 def _table(parts: Parts, top: int) -> Table:

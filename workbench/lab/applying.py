@@ -37,23 +37,20 @@ class PassLayout:
 
 def edit_hooks(plans: Sequence[Plan], layout: PassLayout) -> dict[Site, Hook]:
     """Hooks by site. One plan is for every row of the batch; several are one for each row."""
-    # resid_mid comes last: it is built from what edits of resid_pre and attn_out left.
-    sites = sorted({site for plan in plans for site in plan.changes}, key=lambda site: site.name == "resid_mid")
-    hooks: dict[Site, Hook] = {}
-    for site in sites:
-        if site.name == "resid_mid":
-            pre, added = Site(site.layer, "resid_pre"), Site(site.layer, "attn_out")
-            block_input = _BlockInput()
-            hooks[pre] = _chain(hooks.get(pre), block_input.hook)
-            hooks[added] = _chain(hooks.get(added), _mid_hook(site, plans, block_input, layout))
-        else:
-            hooks[site] = _site_hook(site, plans, layout)
-    return hooks
+    return {
+        site: _site_hook(site, plans, layout) for site in dict.fromkeys(site for plan in plans for site in plan.changes)
+    }
 
 
 def _site_hook(site: Site, plans: Sequence[Plan], layout: PassLayout) -> Hook:
-    def hook(activation: torch.Tensor, hook: Any = None) -> torch.Tensor:
-        return _apply(activation, site, plans, layout)
+    def hook(activation: torch.Tensor, hook: Any = None) -> torch.Tensor | None:
+        edited = _apply(activation, site, plans, layout)
+        if site.name != "resid_mid":
+            return edited
+        # The norm that reads it and the stream that goes past that norm share one tensor: only written into that
+        # does an edit reach both, and a stream set to 0 is 0 whatever the number type (checked at load).
+        activation.copy_(edited)
+        return None
 
     return hook
 
@@ -126,43 +123,3 @@ def _span(change: Change, length: int, zero_column: int, skip_first: bool, colum
     low = min(first + zero_column, columns)
     high = columns if end is None else min(max(end + zero_column, low), columns)
     return low, high - low, low - zero_column
-
-
-class _BlockInput:
-    """The stream at a block's input, kept until attention's output comes."""
-
-    def __init__(self) -> None:
-        self.value: torch.Tensor | None = None
-
-    def hook(self, activation: torch.Tensor, hook: Any = None) -> None:
-        self.value = activation
-
-
-def _mid_hook(site: Site, plans: Sequence[Plan], block_input: _BlockInput, layout: PassLayout) -> Hook:
-    """An edit of resid_mid as a change of what attention adds (METHODS 0).
-
-    Where nothing is edited, attention's output stays bit-equal. Elsewhere it becomes what is missing to the edited
-    stream, so that a stream set to 0 is exactly 0: a rounding error left there would be blown up by the next norm.
-    """
-
-    def hook(attn_out: torch.Tensor, hook: Any = None) -> torch.Tensor:
-        assert block_input.value is not None
-        middle = block_input.value + attn_out
-        edited = _apply(middle, site, plans, layout)
-        missing = edited - block_input.value
-        block_input.value = None
-        return torch.where(edited == middle, attn_out, missing)
-
-    return hook
-
-
-def _chain(first: Hook | None, second: Hook) -> Hook:
-    if first is None:
-        return second
-
-    def hook(activation: torch.Tensor, hook: Any = None) -> torch.Tensor | None:
-        after_first = first(activation, hook)
-        after_second = second(activation if after_first is None else after_first, hook)
-        return after_first if after_second is None else after_second
-
-    return hook

@@ -25,7 +25,7 @@ class JobWeights:
         self._directions = directions
 
     def head_output(self, layer: int, head: int) -> torch.Tensor:
-        """What a query head's z is multiplied with: W_O's slice, [d_head, d_model]."""
+        """What a query head's z adds to the stream with, float32 [d_head, d_model]."""
         return self._model.head_output(layer, head)
 
     def direction(self, name: str) -> np.ndarray:

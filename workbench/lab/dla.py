@@ -9,19 +9,23 @@ modules themselves by probing them, so that offsets (1 + weight) and centring ne
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
+from workbench.lab.attribution import value
 from workbench.lab.loaded import Model
 from workbench.lab.metric import Metric
 from workbench.lab.trace import Trace, run_from
-from workbench.units import Site
+from workbench.units import STREAM, Site
 
 PROBE = 1e3
 """large enough that a norm's epsilon vanishes beside it"""
+ROUNDINGS = 4
+"""roundings of a layer's numbers that may add up, as if independent (2.4 of them were the most seen, in float32)"""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,10 @@ class Parts:
     """of the final norm and the unembedding"""
     whole: float
     """what they have to sum to: the metric before a softcap"""
+    rounding: float
+    """by how much the sum may miss `whole` because the model's own numbers are rounded, an upper bound"""
+    stream_edited: bool
+    """whether edits of the stream itself are on, which add to `whole` what no part does"""
 
     @property
     def attention(self) -> np.ndarray:
@@ -54,8 +62,13 @@ class Parts:
 
     @property
     def total(self) -> float:
-        """The sum of the parts; less than `whole` by what edits of the stream itself added."""
+        """The sum of the parts."""
         return float(self.embedding + self.attention.sum() + self.mlps.sum() + self.bias)
+
+    @property
+    def remainder(self) -> float:
+        """What the parts lack of the whole: rounding, what edits of the stream or something else in the model added."""
+        return self.whole - self.total
 
 
 class FrozenNorm:
@@ -92,26 +105,31 @@ def direct(model: Model, trace: Trace, metric: Metric) -> Parts:
     """Direct attribution of `metric.direct` on the traced prompt, under the trace's own edits."""
     info, blocks = model.info, model.bridge.blocks
     sites = [Site(layer, name) for layer in range(info.n_layers) for name in ("z", "mlp_post")]
-    embedded, final = Site(0, "resid_pre"), Site(info.n_layers - 1, "resid_post")
+    embedded, streams = Site(0, "resid_pre"), [Site(layer, "resid_post") for layer in range(info.n_layers)]
+    final = streams[-1]
     with torch.inference_mode():
-        captured = run_from(model, trace, 0, capture=[*sites, embedded, final]).captured
+        captured = run_from(model, trace, 0, capture=[*sites, embedded, *streams]).captured
         last = {site: tensor[0, -1].double() for site, tensor in captured.items()}
         norm = FrozenNorm(model.bridge.ln_final, last[final])
         covector, constant = _covector(model, metric.direct)
         toward = norm.pull_back(covector)
         heads, neurons, attention_bias, mlp_bias = [], [], [], []
         for layer, block in enumerate(blocks):
+            attention_gain, mlp_gain = (model.sites.gain(Site(layer, name)) for name in ("attn_out", "mlp_out"))
             z = last[Site(layer, "z")].reshape(info.n_heads, 1, -1)
             added = (z @ block.attn.W_O.double())[:, 0]  # [head, d_model]
-            reads, bias = _through_norm(block, "ln1_post", added.sum(0), getattr(block.attn, "b_O", None), toward)
+            reads, bias = _through_norm(
+                block, "ln1_post", added.sum(0), getattr(block.attn, "b_O", None), toward * attention_gain
+            )
             heads.append((added @ reads).cpu().numpy())
             attention_bias.append(bias)
             # Products of the weights in float32, sums in float64: a copy of every W_out in float64 would cost more.
             activation, w_out = last[Site(layer, "mlp_post")], block.mlp.W_out.float()
             added = (activation.float() @ w_out).double()
-            reads, bias = _through_norm(block, "ln2_post", added, getattr(block.mlp, "b_out", None), toward)
+            reads, bias = _through_norm(block, "ln2_post", added, getattr(block.mlp, "b_out", None), toward * mlp_gain)
             neurons.append((activation * (w_out @ reads.float())).cpu().numpy())
             mlp_bias.append(bias)
+        whole = float((norm(last[final]) + norm.bias) @ covector) + constant
         return Parts(
             embedding=float(last[embedded] @ toward),
             heads=np.stack(heads),
@@ -119,8 +137,18 @@ def direct(model: Model, trace: Trace, metric: Metric) -> Parts:
             attention_bias=np.asarray(attention_bias),
             mlp_bias=np.asarray(mlp_bias),
             bias=float(norm.bias @ covector) + constant,
-            whole=float((norm(last[final]) + norm.bias) @ covector) + constant,
+            whole=whole if model.ends_in_unembedding else float(value(metric.direct, trace.last[None].double())[0]),
+            rounding=_rounding([last[site] for site in streams], toward, torch.finfo(model.hf.dtype).eps),
+            stream_edited=any(site.name in STREAM for site in trace.plan.changes),
         )
+
+
+def _rounding(streams: Sequence[torch.Tensor], toward: torch.Tensor, step: float) -> float:
+    """How far rounding in every layer may take what `toward` reads off the last of `streams`, [d_model] each.
+
+    `step` is the number type's.
+    """
+    return ROUNDINGS * step * float(torch.stack([(stream * toward).norm() for stream in streams]).norm())
 
 
 def _covector(model: Model, metric: Metric) -> tuple[torch.Tensor, float]:

@@ -37,6 +37,8 @@ class Model:
     """whether generation can use a key-value cache"""
     restarts: bool = True
     """whether a pass can begin at a later block, from that block's input alone"""
+    ends_in_unembedding: bool = True
+    """whether the final norm and the unembedding are all that stands between the stream and the logits"""
     cancel_check: Callable[[], None] | None = None
     """called at every block of every pass; raises Cancelled to stop it"""
     sampled: dict[Site, torch.Tensor] = field(default_factory=dict)
@@ -49,5 +51,9 @@ class Model:
     """rms(a) · ‖w_out‖, float32 [layer, neuron], once measured"""
 
     def head_output(self, layer: int, head: int) -> torch.Tensor:
-        """What a query head's z is multiplied with: W_O's slice, [d_head, d_model]."""
-        return self.bridge.blocks[layer].attn.W_O[head].detach()
+        """What a query head's z adds to the stream with: W_O's slice times attention's gain, float32 [d_head, d_model].
+
+        Before the norm that follows attention, where there is one.
+        """
+        weight: torch.Tensor = self.bridge.blocks[layer].attn.W_O[head].detach().float()
+        return weight * self.sites.gain(Site(layer, "attn_out"))

@@ -13,6 +13,7 @@ import torch
 from workbench.errors import UserError
 from workbench.lab.batches import is_out_of_memory
 from workbench.lab.complete import check_complete
+from workbench.lab.contributions import measure_gains
 from workbench.lab.finding.fingerprint import fingerprint_cached
 from workbench.lab.finding.placement import place
 from workbench.lab.finding.source import ModelSource
@@ -178,6 +179,7 @@ def _check(model: Model) -> list[str]:
     if missing:
         return [f"this model has no {missing[0]}: what its blocks add to the stream was not checked"]
     try:
+        remarks = measure_gains(model, torch.from_numpy(ids))
         clean = run_forward(model, [prompt], capture=captured_sites)
     except NotFinite as error:
         return [f"on the text of the check at load {error}"]
@@ -186,7 +188,6 @@ def _check(model: Model) -> list[str]:
             raise
         model_name = f"{model.info.name} ({model.info.architecture})"
         raise UserError(f"TransformerLens can't run {model_name}: {_first_line(error)}") from error
-    remarks = []
     tolerance = 1e-4 if model.hf.dtype == torch.float32 else 5e-2
     for layer in range(model.info.n_layers):
         pre, attn, mlp, post = (clean.captured[Site(layer, name)].float() for name in names)
@@ -194,7 +195,8 @@ def _check(model: Model) -> list[str]:
         if not gap <= tolerance:
             remarks.append(
                 f"layer {layer}: resid_pre + attn_out + mlp_out is not resid_post (off by {gap:.1%} of its norm): "
-                f"attn_out and mlp_out are not what this model adds to the stream"
+                f"attn_out and mlp_out are not all that this model adds to the stream, so dla, head norms and controls "
+                f"of the same distance miss a part"
             )
             break
     assert clean.logits is not None
@@ -204,6 +206,7 @@ def _check(model: Model) -> list[str]:
     if not torch.allclose(read_out(model, stream).float(), logits, rtol=tolerance, atol=tolerance):
         remarks.append("the logit lens' last row is not this model's logits: something stands between them")
     if not torch.allclose(linear.float(), logits, rtol=tolerance, atol=tolerance):
+        model.ends_in_unembedding = False
         remarks.append(
             "this model's logits are not one matrix times the final norm of the stream: what dla sums is no logit"
         )

@@ -233,7 +233,8 @@ def _hooks_on(
     def add(site: Site, hook: Hook) -> None:
         point = sites.point(site)
         hooked_points.append(point)
-        point.add_hook(hook)
+        gain = sites.gain(site)
+        point.add_hook(hook if gain == 1 else _contribution_hook(hook, gain))
 
     try:
         if check is not None:
@@ -248,6 +249,19 @@ def _hooks_on(
     finally:
         for point in hooked_points:
             point.remove_hooks("fwd")
+
+
+def _contribution_hook(hook: Hook, gain: float) -> Hook:
+    """A hook on what is added to the stream, put where the model multiplies it with `gain` afterwards."""
+    on_contribution = hook
+
+    def scaled_hook(activation: torch.Tensor, hook: Any = None) -> torch.Tensor | None:
+        contribution = activation * gain
+        edited = on_contribution(contribution, hook)
+        # What was not edited keeps its bits: it is not multiplied and divided again.
+        return None if edited is None else torch.where(edited == contribution, activation, edited / gain)
+
+    return scaled_hook
 
 
 def _check_hook(check: Callable[[], None]) -> Hook:

@@ -1,8 +1,8 @@
 """Names of sites to the bridge's hook points, and what stands there.
 
-`attn_out` and `mlp_out` are what is added to the stream: after the post-norm where there is one (Gemma 2).
-`resid_mid` of the bridge is the second norm's input: it can be read there, but an edit there would not reach the
-stream. METHODS: an edit of it is a change of what attention adds.
+`attn_out` and `mlp_out` are what is added to the stream: after the post-norm where there is one (Gemma 2), times the
+model's own factor where it has one (Granite). Their hook points are the modules' outputs; `gains` are the factors
+between these and the stream, measured when a model is loaded (`contributions.py`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ _HOOKS = {
     "z": "attn.hook_z",
     "pattern": "attn.hook_pattern",
 }
+_UNSCALED = {"attn_out": "attn.hook_out", "mlp_out": "mlp.hook_out"}
 AXES = {
     "z": "[batch, position, head, d_head]",
     "pattern": "[batch, head, position, position]",
@@ -44,8 +45,12 @@ class SiteMap:
 
     def __init__(self, bridge: Any) -> None:
         self._points: dict[Site, Any] = {}
+        self.gains: dict[Site, float] = {}
+        """what reaches the stream of `attn_out` and `mlp_out`'s hook points, where that is not all of it: a factor"""
         for layer, block in enumerate(bridge.blocks):
-            for name, path in _HOOKS.items():
+            # TransformerLens' hook of a scaled contribution rounds every position when one is edited.
+            scaled = hasattr(block, "residual_contribution_scale")
+            for name, path in (_HOOKS | _UNSCALED if scaled else _HOOKS).items():
                 point: Any = block
                 for part in path.split("."):
                     point = getattr(point, part, None)
@@ -54,6 +59,10 @@ class SiteMap:
                 if point is not None:
                     self._points[Site(layer, name)] = point
         self.block_inputs = [Site(layer, "resid_pre") for layer in range(len(bridge.blocks))]
+
+    def gain(self, site: Site) -> float:
+        """What a hook point's activation is multiplied with where it is added to the stream: 1 for most."""
+        return self.gains.get(site, 1.0)
 
     def __contains__(self, site: Site) -> bool:
         return site in self._points

@@ -68,7 +68,7 @@ def _measure(model: Model) -> np.ndarray:
 
 
 def written_norm(model: Model, layer: int) -> torch.Tensor:
-    """‖w_out‖ of each neuron, with the weight of the norm that follows the MLP where there is one; [d_mlp]."""
+    """‖w_out‖ of each neuron as it reaches the stream: with the MLP's gain and a norm after it; [d_mlp]."""
     block = model.bridge.blocks[layer]
     w_out = block.mlp.W_out.detach().float()
     if model.info.post_norm:
@@ -76,7 +76,7 @@ def written_norm(model: Model, layer: int) -> torch.Tensor:
         if getattr(model.bridge.cfg, "rmsnorm_uses_offset", False):
             gamma = 1 + gamma
         w_out = w_out * gamma
-    return w_out.norm(dim=-1).cpu()
+    return w_out.norm(dim=-1).cpu() * abs(model.sites.gain(Site(layer, "mlp_out")))
 
 
 def _file(model: Model) -> Path | None:

@@ -1,7 +1,8 @@
 """The weights part of an index: effective weights and what follows from them alone.
 
 METHODS, "Raw forward, effective weights": input weights times the γ of the norm before them, biases with its β;
-the unembedding times the final γ, centred over the vocabulary; output weights times the γ of a norm after the MLP;
+the unembedding times the final γ, centred over the vocabulary; output weights times the γ of a norm after the MLP
+and the factor with which the MLP's output is added to the stream;
 where norms subtract the mean (LayerNorm) w_in and w_out are centred over d_model; Gemma's γ is 1 + weight. All in
 float32 beside the model, which is not touched. Statistics after Gurnee et al. 2024.
 """
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 
 from workbench.lab.loaded import Model
+from workbench.units import Site
 
 TOKENS = 10
 """promoted and suppressed tokens kept for each neuron"""
@@ -73,7 +75,7 @@ def effective(model: Model, layer: int) -> Effective:
     total = torch.zeros(model.info.d_mlp, device=gamma.device) if bias is None else bias.detach().float().clone()
     if beta is not None:
         total += first.detach().float().T @ beta
-    w_out = mlp.W_out.detach().float()
+    w_out = mlp.W_out.detach().float() * model.sites.gain(Site(layer, "mlp_out"))
     if model.info.post_norm:
         w_out = w_out * _norm(block.ln2_post, cfg)[0]
     if centres(model):

@@ -39,7 +39,7 @@ class LabHead(LabKind[Head]):
     ) -> list[Reading]:
         z = captured[Site(unit.layer, "z")]
         z_head = z.reshape(len(z), info.n_heads, -1)[:, unit.index].float()
-        added = z_head @ weights.head_output(unit.layer, unit.index).float()
+        added = z_head @ weights.head_output(unit.layer, unit.index)
         return [Reading(str(unit), "norm", array(added.norm(dim=-1)))]
 
     def remark(self, info: ModelInfo) -> str:

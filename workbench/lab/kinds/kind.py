@@ -36,7 +36,7 @@ class Weights(Protocol):
     """What reading needs of a model's weights."""
 
     def head_output(self, layer: int, head: int) -> torch.Tensor:
-        """W_O's slice, [d_head, d_model]."""
+        """What a head's z adds to the stream with, float32 [d_head, d_model]."""
 
     def direction(self, name: str) -> np.ndarray:
         """float32 [d_model]"""
