@@ -11,6 +11,7 @@ import torch
 
 from workbench.lab.clean import CleanCache
 from workbench.lab.prompts import Tokenization
+from workbench.lab.rotations import Rotations
 from workbench.lab.sites import SiteMap
 from workbench.lab.tail import Tail
 from workbench.model_info import ModelInfo
@@ -39,6 +40,8 @@ class Model:
     """whether a pass can begin at a later block, from that block's input alone"""
     ends_in_unembedding: bool = True
     """whether the final norm and the unembedding are all that stands between the stream and the logits"""
+    rotations: Rotations = field(default_factory=Rotations)
+    """those that depend on how long a pass is"""
     cancel_check: Callable[[], None] | None = None
     """called at every block of every pass; raises Cancelled to stop it"""
     sampled: dict[Site, torch.Tensor] = field(default_factory=dict)
