@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 import tempfile
 import warnings
@@ -46,6 +47,44 @@ def line(result: Result) -> str:
     return f"{start} right  {figures}" + "".join(f"\n  remark: {remark}" for remark in result.remarks)
 
 
+def readme(results: list[Result]) -> str:
+    """README's list, in Markdown: what is right, what of that with which remark, what is refused and why."""
+    plain = [result.name for result in results if result.verdict == "right" and not result.remarks]
+    remarked: dict[str, list[str]] = {}
+    refused: dict[str, list[str]] = {}
+    for result in results:
+        if result.verdict == "right":
+            for remark in dict.fromkeys(map(general, result.remarks)):
+                remarked.setdefault(remark, []).append(result.name)
+        else:
+            refused.setdefault(reason(result), []).append(result.name)
+    lines = [f"Right ({len(plain)}): {names(plain)}.", "", "Right, with a remark:", ""]
+    lines += [f"- {remark}: {names(those)}" for remark, those in remarked.items()]
+    lines += ["", "Refused when they are opened:", ""]
+    lines += [f"- {why}: {names(those)}" for why, those in refused.items()]
+    return "\n".join(lines)
+
+
+def names(of: list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in of)
+
+
+def general(remark: str) -> str:
+    """A remark without the layer and the size that it found."""
+    remark = re.sub(r"^layer \d+: | \(off by [^)]*\)", "", remark)
+    return re.sub(r" \(transformers .*\)$", "", remark)
+
+
+def reason(result: Result) -> str:
+    """A refusal without the model's name and what to do instead."""
+    whole = f"{result.name} ({result.model_class})"
+    if "does not know" in result.refused:
+        return "TransformerLens does not know them"
+    why = result.refused.partition(": open")[0].replace(f" of {whole}", "").replace(f"{whole} ", "")
+    why = why.replace(f" of {result.name}", "").replace(f" {result.name} ({result.model_class})", " it")
+    return re.sub(r"layer \d+", "a layer", why).replace("`", "")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.architectures", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="all of them by default")
@@ -61,6 +100,8 @@ def main() -> int:
         print(line(result), flush=True, file=sys.stderr if options.readme else sys.stdout)
     if options.json:
         options.json.write_text(json.dumps([as_data(result) for result in results], indent=1))
+    if options.readme:
+        print(readme(results))
     counts = {
         verdict: sum(result.verdict == verdict for result in results) for verdict in ("right", "refused", "WRONG")
     }

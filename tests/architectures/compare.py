@@ -49,8 +49,9 @@ in another batch shape or from another layer on, make some 1e-6 of it, norms of 
 swapped, a scale or a mask that is lost is off by .01 or more."""
 SMALLEST_EDIT = 1e-3
 """an edit that changes less compares nothing"""
-MOST_EDITS = 20
+MOST_EDITS = 10
 """of 26: a model whose stream is normed after every block takes no notice of it being scaled"""
+UNREACHABLE = ("attn_out", "mlp_out", "resid_mid")
 SUMS = 1e-4
 """of parts of the logit difference, in the largest of them: they pass through products and norms in float32"""
 
@@ -157,13 +158,22 @@ class Pair:
         self.lab = lab.job(directions={"d": direction})
         self.reference = reference
         self.remarks: list[str] = []
+        self.unreached = [site for site in UNREACHABLE if any(f"place of {site} " in remark for remark in lab.remarks)]
+        """sites that, as a remark at load says, are not what the stream gets: edits of them are not compared"""
 
     def ids(self, text: str) -> torch.Tensor:
         """int64 [1, position]"""
         return torch.from_numpy(self.lab.prompt(text).ids)[None]
 
-    def edits(self) -> Iterator[tuple[str, list[Change]]]:
-        """Edits in our grammar, and the same as plain hooks on layer 1."""
+    def edits(self) -> list[tuple[str, list[Change]]]:
+        """Edits in our grammar, and the same as plain hooks."""
+        return [
+            (text, changes)
+            for text, changes in self._every_edit()
+            if not any(site in text or text.startswith("@") for site in self.unreached)
+        ]
+
+    def _every_edit(self) -> Iterator[tuple[str, list[Change]]]:
         n_heads, n, d = self.reference.n_heads, self.ids(PROMPT).shape[1], self.direction
         other = {site: self.reference.read(self.ids(OTHER), 1, site) for site in ("z", "resid_pre", "mlp_post")}
         other_heads = other["z"].unflatten(-1, (n_heads, -1))
@@ -179,18 +189,23 @@ class Pair:
             yield f"L1.{site}@d=0", [(1, site, along(d, lambda c: c * 0))]
         sites = [(layer, site) for layer in range(4) for site in ("resid_pre", "attn_out", "mlp_out")]
         yield "@d=0", [(*place, along(d, lambda c: c * 0)) for place in sites]
-        yield "L1.resid_mid*=.5", middle(1, lambda x: x * 0.5)
-        yield "L1.resid_mid[last]=0", middle(1, at(n - 1, n, lambda x: x * 0))
+        if self.has_middle:
+            yield "L1.resid_mid*=.5", middle(1, lambda x: x * 0.5)
+            if (
+                not self.reference.architecture.added_times
+            ):  # a factor would leave rounding there, which a norm blows up
+                yield "L1.resid_mid[last]=0", middle(1, at(n - 1, n, lambda x: x * 0))
         yield f'L1.resid_pre[1-3]<"{OTHER}"', [(1, "resid_pre", at(1, 4, lambda x: other["resid_pre"]))]
         yield f'L1.H2<"{OTHER}"', [(1, "z", head(2, n_heads, lambda z: other_heads[:, :, 2]))]
         yield f'L1.N4<"{OTHER}"', [(1, "mlp_post", neuron(4, lambda a: other["mlp_post"][..., 4]))]
 
-    def missing(self, text: str) -> bool:
-        """Whether an edit is of a place that this model is said not to have; a remark then."""
-        if "resid_mid" not in text or Site(1, "resid_mid") in self.lab.model.sites:
-            return False
-        self.remarks = ["no resid_mid"]
-        return True
+    @property
+    def has_middle(self) -> bool:
+        """Whether there is a resid_mid; a remark where there is none."""
+        if Site(1, "resid_mid") in self.lab.model.sites:
+            return self.reference.architecture.middle
+        self.remarks = ["no resid_mid: attention and MLP read the same stream"]
+        return False
 
 
 def _difference(ours: torch.Tensor, expected: torch.Tensor, what: str) -> float:
@@ -227,8 +242,6 @@ def edits(pair: Pair) -> str:
     clean = pair.reference.logits(ids)[0]
     differences, wrong, changed = [], [], 0
     for text, changes in pair.edits():
-        if pair.missing(text):
-            continue
         try:
             ours = pair.lab.forward(prompt, parse_edits([text], pair.lab.info)).logits
             assert ours is not None
@@ -247,19 +260,19 @@ def edits(pair: Pair) -> str:
 def sweep(pair: Pair) -> str:
     """The same edits from their own layer on, in batches, as `sweep`, `why` and `patch` run them."""
     ids = pair.ids(PROMPT)
-    pairs = [(text, changes) for text, changes in pair.edits() if not pair.missing(text)]
+    pairs = pair.edits()
     traced = study(pair.lab, pair.lab.prompt(PROMPT))
     plans = [pair.lab.plan(parse_edits([text], pair.lab.info)) for text, _ in pairs]
-    names = [(Site(2, "resid_pre"), None, 3), (Site(1, "z"), 2, None), (Site(1, "attn_out"), None, None)]
+    names = [(Site(2, "resid_pre"), None, 3), (Site(1, "z"), 2, None), (Site(1, "resid_post"), None, None)]
     plans += traced.patches(study(pair.lab, pair.lab.prompt(OTHER)), names)
     other = {
-        name: pair.reference.read(pair.ids(OTHER), *name) for name in [(2, "resid_pre"), (1, "z"), (1, "attn_out")]
+        name: pair.reference.read(pair.ids(OTHER), *name) for name in [(2, "resid_pre"), (1, "z"), (1, "resid_post")]
     }
     heads = other[1, "z"].unflatten(-1, (pair.reference.n_heads, -1))
     pairs += [
         ("patch L2.resid_pre[3]", [(2, "resid_pre", at(3, 4, lambda x: other[2, "resid_pre"]))]),
         ("patch L1.H2", [(1, "z", head(2, pair.reference.n_heads, lambda z: heads[:, :, 2]))]),
-        ("patch L1.attn_out", [(1, "attn_out", lambda x: other[1, "attn_out"])]),
+        ("patch L1.resid_post", [(1, "resid_post", lambda x: other[1, "resid_post"])]),
     ]
     plans += [traced.off([Neuron(3, 3)]), traced.off([Head(3, 1)])]
     n = ids.shape[1]

@@ -39,6 +39,8 @@ class Architecture:
     attn_out: str = "self_attn"
     """whose output is what attention adds to the stream"""
     mlp_out: str = "mlp"
+    middle: bool = True
+    """the stream between attention and the MLP is the block's input and what attention adds"""
     activation: str | None = ""
     """between the MLP's matrices, where the config does not name it; None where transformers has no such function"""
     added_times: str = ""
@@ -225,7 +227,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     "bloom": Architecture("Bloom", _BLOOM, **_BLOOM_NAMES),
     "bloom_post": Architecture(
-        "Bloom", {**_BLOOM, "apply_residual_connection_post_layernorm": True}, **_BLOOM_NAMES
+        "Bloom", {**_BLOOM, "apply_residual_connection_post_layernorm": True}, **_BLOOM_NAMES, middle=False
     ),
     "mpt": Architecture("Mpt", _MPT, **_MPT_NAMES),
     "mpt_clipped": Architecture(
@@ -307,6 +309,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         final_norm="model.final_layernorm",
         mlp_post="feed_forward.down_proj",
         mlp_out="feed_forward",
+        middle=False,
     ),
     "recurrent_gemma": _llama("RecurrentGemma", lru_width=32),
     "jamba": _llama("Jamba", num_experts=1, use_mamba_kernels=False),
