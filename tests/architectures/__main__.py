@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from unittest.mock import patch
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: see README, "Where things are"
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -30,10 +31,14 @@ def run(names: list[str]) -> Iterator[Result]:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     for name in names:
-        with tempfile.TemporaryDirectory(prefix="wb-architectures-") as folder, warnings.catch_warnings():
+        with (
+            tempfile.TemporaryDirectory(prefix="wb-architectures-") as folder,
+            patch.dict(os.environ, WORKBENCH_CACHE=f"{folder}/cache"),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore")
-            os.environ["WORKBENCH_CACHE"] = folder + "/cache"
-            yield compare(name, Path(folder, name))
+            result = compare(name, Path(folder, name))
+        yield result
 
 
 def line(result: Result) -> str:
@@ -49,47 +54,48 @@ def line(result: Result) -> str:
 
 def readme(results: list[Result]) -> str:
     """README's list, in Markdown: what is right, what of that with which remark, what is refused and why."""
-    plain = [result.name for result in results if result.verdict == "right" and not result.remarks]
-    remarked: dict[str, list[str]] = {}
-    refused: dict[str, list[str]] = {}
+    right = [result for result in results if result.verdict == "right"]
+    groups: dict[str, list[str]] = {"Right": [result.name for result in right if not result.remarks]}
+    for result in right:
+        for remark in dict.fromkeys(map(_general, result.remarks)):
+            groups.setdefault(f"Right, with the remark: {remark}", []).append(result.name)
     for result in results:
-        if result.verdict == "right":
-            for remark in dict.fromkeys(map(general, result.remarks)):
-                remarked.setdefault(remark, []).append(result.name)
-        else:
-            refused.setdefault(reason(result), []).append(result.name)
-    lines = [f"Right ({len(plain)}): {names(plain)}.", "", "Right, with a remark:", ""]
-    lines += [f"- {remark}: {names(those)}" for remark, those in remarked.items()]
-    lines += ["", "Refused when they are opened:", ""]
-    lines += [f"- {why}: {names(those)}" for why, those in refused.items()]
-    return "\n".join(lines)
+        if result.verdict == "refused":
+            groups.setdefault(f"Refused: {_reason(result)}", []).append(result.name)
+    groups["**Not right**"] = [result.name for result in results if result.verdict == "WRONG"]
+    versions = f"With transformers {version('transformers')} and transformer_lens {version('transformer_lens')}:"
+    lines = [f"- {title} ({len(names)}): {_code(names)}" for title, names in groups.items() if names]
+    return "\n".join([versions, "", *lines])
 
 
-def names(of: list[str]) -> str:
-    return ", ".join(f"`{name}`" for name in of)
+def _code(names: list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
-def general(remark: str) -> str:
-    """A remark without the layer and the size that it found."""
-    remark = re.sub(r"^layer \d+: | \(off by [^)]*\)", "", remark)
-    return re.sub(r" \(transformers .*\)$", "", remark)
+def _general(remark: str) -> str:
+    """The first part of a remark, without the layer and the sizes that it found."""
+    return re.sub(r"^layer \d+: | \(off by [^)]*\)", "", remark).partition(": ")[0]
 
 
-def reason(result: Result) -> str:
-    """A refusal without the model's name and what to do instead."""
+def _reason(result: Result) -> str:
+    """A refusal without the model's name, its numbers, and what to do instead."""
+    sentence = result.refused.partition(": open")[0]
+    if "does not know" in sentence:
+        return "TransformerLens does not know it"
+    if sentence.startswith("TransformerLens can't"):
+        return "TransformerLens knows the architecture and not this variant of it"
     whole = f"{result.name} ({result.model_class})"
-    if "does not know" in result.refused:
-        return "TransformerLens does not know them"
-    why = result.refused.partition(": open")[0].replace(f" of {whole}", "").replace(f"{whole} ", "")
-    why = why.replace(f" of {result.name}", "").replace(f" {result.name} ({result.model_class})", " it")
-    return re.sub(r"layer \d+", "a layer", why).replace("`", "")
+    for named in (f" of {whole}", f"{whole} "):
+        sentence = sentence.replace(named, "")
+    sentence = re.sub(r"^layer \d+ ", "a layer ", sentence)
+    return re.sub(r"\d+ heads of .*", "heads of one width", sentence)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.architectures", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="all of them by default")
     parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument("--readme", action="store_true")
+    parser.add_argument("--readme", action="store_true", help="print README's list; the table goes to stderr")
     options = parser.parse_args()
     unknown = [name for name in options.names if name not in ARCHITECTURES]
     if unknown:
