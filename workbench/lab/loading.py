@@ -26,7 +26,7 @@ from workbench.lab.progress import StageListener
 from workbench.lab.prompts import Prompt, Tokenization
 from workbench.lab.rotations import SHORTEST, Rotations, rotary_calls
 from workbench.lab.sites import SiteMap
-from workbench.lab.supported import INSTEAD, check_supported, embedded_tokens
+from workbench.lab.supported import check_layers, check_supported, embedded_tokens
 from workbench.lab.tail import Tail
 from workbench.lab.trace import restart_problem
 from workbench.model_info import ModelInfo
@@ -80,14 +80,11 @@ def wrap(hf: Any, tokenizer: Any, source: ModelSource) -> Model:
             )
         except Exception as error:
             raise UserError(_not_wrapped(source.name, hf, error)) from error
+    check_layers(source.name, bridge, hf)
     for module in bridge.modules():
         # Without this, GPT-2's norms are computed step by step, and the last bits are not Hugging Face's.
         if hasattr(module, "use_native_layernorm_autograd"):
             module.use_native_layernorm_autograd = True
-    if not hasattr(bridge, "blocks"):
-        raise UserError(
-            f"{source.name} ({type(hf).__name__}) has no one stack of layers that TransformerLens knows: {INSTEAD}"
-        )
     hand_cache_on(bridge)
     sites = SiteMap(bridge)
     check_supported(source.name, bridge, hf, sites)

@@ -15,7 +15,7 @@ from workbench.errors import UserError
 from workbench.lab.sites import SiteMap
 from workbench.units import Site
 
-INSTEAD = "open a model that has attention heads and one MLP in every layer; `workbench models` lists what is here"
+_INSTEAD = "open a model that has attention heads and one MLP in every layer; `workbench models` lists what is here"
 
 
 def check_supported(name: str, bridge: Any, hf: Any, sites: SiteMap) -> None:
@@ -26,7 +26,7 @@ def check_supported(name: str, bridge: Any, hf: Any, sites: SiteMap) -> None:
     for layer, block in enumerate(bridge.blocks):
         lack = _lack(layer, block, bridge, sites)
         if lack:
-            raise UserError(f"layer {layer} of {model} {lack}: {INSTEAD}")
+            raise UserError(f"layer {layer} of {model} {lack}: {_INSTEAD}")
     unembedding = _shape(hf.get_output_embeddings(), "weight")
     if len(unembedding) != 2 or unembedding[1] != int(bridge.cfg.d_model):
         raise UserError(
@@ -38,6 +38,12 @@ def check_supported(name: str, bridge: Any, hf: Any, sites: SiteMap) -> None:
             f"{model} has no final norm before its unembedding (a post-norm model, as GPT-1 and OPT-350m are): "
             f"open a model that has one, which every layer is read through here"
         )
+
+
+def check_layers(name: str, bridge: Any, hf: Any) -> None:
+    """Raises UserError where the model called `name` is not one stack of layers."""
+    if not hasattr(bridge, "blocks"):
+        raise UserError(f"{name} ({type(hf).__name__}) is not one stack of layers: {_INSTEAD}")
 
 
 def embedded_tokens(hf: Any) -> int:
