@@ -19,10 +19,12 @@ from workbench.index.format import IndexSettings
 from workbench.index.reader import NeuronIndex
 from workbench.lab import key_values
 from workbench.lab.continuation import Continuation, Row
+from workbench.lab.forward import run_forward
 from workbench.lab.generate import continue_all, generate
 from workbench.lab.indexing.blocks import blocks
 from workbench.lab.indexing.build import IndexBuild
 from workbench.lab.indexing.weights_index import build_weights
+from workbench.lab.loading import wrap
 from workbench.lab.metric import Metric
 from workbench.lab.model import load_lab
 from workbench.lab.prompts import Prompt
@@ -182,6 +184,15 @@ def test_what_ran_before_changes_no_bit(kind, lab_of):
         lab.forward(prompt_of(between))
         lab.model.clean.clear()
         assert torch.equal(lab.forward(prompt_of(length)).logits, before)
+
+
+def test_what_ran_before_the_model_was_wrapped_is_forgotten(folders, plain):
+    hf, prompt = plain("llama dynamic"), prompt_of(ORIGINAL)
+    expected = own_logits(plain("llama dynamic"), prompt)
+    own_logits(hf, prompt_of(50))
+    assert not torch.allclose(own_logits(hf, prompt), expected, atol=1e-3)
+    model = wrap(hf, tiny_tokenizer(), source_of(folders("llama dynamic")))
+    torch.testing.assert_close(run_forward(model, [prompt]).logits[0], expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", DEPENDENT)

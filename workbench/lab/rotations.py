@@ -27,8 +27,8 @@ class RotaryCall:
     module: torch.nn.Module
     arguments: inspect.BoundArguments
 
-    def rotation(self, length: int) -> int:
-        """A hash of what position 1 is rotated by in a pass of `length` tokens, in float32."""
+    def again(self, length: int) -> tuple[torch.Tensor, ...]:
+        """What it gives for positions 1 and `length` − 1, as in a pass of `length` tokens, in float32."""
         recorded = self.arguments.arguments
         positions = recorded["position_ids"]
         asked = {
@@ -39,15 +39,19 @@ class RotaryCall:
         call = inspect.BoundArguments(self.arguments.signature, asked)
         with torch.no_grad():
             output = self.module(*call.args, **call.kwargs)
-        tensors = output if isinstance(output, tuple) else (output,)  # cosines and sines, or complex numbers
+        return output if isinstance(output, tuple) else (output,)  # cosines and sines, or complex numbers
+
+    def rotation(self, length: int) -> int:
+        """A hash of what position 1 is rotated by in a pass of `length` tokens."""
+        tensors = self.again(length)
         return hash(tuple(number for tensor in tensors for number in tensor.select(-2, 0).flatten().tolist()))
 
 
 @contextmanager
 def rotary_calls(hf: torch.nn.Module) -> Iterator[list[RotaryCall]]:
-    """The calls of rotary modules while the context is open, one a module and kind of layer.
+    """The calls of rotary modules, which are those without weights that are given positions, while the context is open.
 
-    A rotary module is one without weights that is given positions.
+    A module that serves several kinds of layers is called for each.
     """
     calls: list[RotaryCall] = []
     handles = []
@@ -91,7 +95,7 @@ class Rotations:
     def forget(self) -> None:
         """Before a pass: a short one goes through the rotary modules, so that a longer one leaves no trace."""
         for call in self._calls:
-            call.rotation(SHORTEST)
+            call.again(SHORTEST)
 
     def _rotation(self, length: int) -> tuple[int, ...]:
         """Equal for two lengths whose passes are rotated alike."""
@@ -116,7 +120,7 @@ class Rotations:
 
     def alike(self, lengths: Sequence[int], growth: int = 0) -> list[list[int]]:
         """Indices of `lengths` in groups that are rotated alike, also while all grow by up to `growth` tokens."""
-        if not self:
+        if not self or len(lengths) == 1:
             return [list(range(len(lengths)))]
         groups: dict[tuple[Any, ...], list[int]] = {}
         for index, length in enumerate(lengths):
