@@ -26,6 +26,7 @@ from workbench.result_keys import Direct
 from workbench.units import Head, Neuron, Site
 
 MULTIPLIER = 0.4
+LONG = "The quick brown fox jumps over the lazy dog. She said that he was happy, but he was not happy at all."
 OTHER = "The capital of Spain is"
 ANSWER, FOIL = 5, 7
 
@@ -157,12 +158,15 @@ def test_edits_act_on_what_is_added(lab, reference, site):
         assert_edit(lab, reference, edit, [(1, site, added(change))])
 
 
-def test_positions_that_are_not_edited_keep_their_bits(lab):
-    clean = lab.forward(lab.prompt(PROMPT)).logits
+def test_positions_that_are_not_edited_keep_their_bits():
+    """In bfloat16 times .22 and divided by it again, one number in a hundred would not."""
+    lab = in_memory(made(tiny_config("granite", residual_multiplier=0.22)).bfloat16())
+    prompt = lab.prompt(LONG)
+    clean = lab.forward(prompt).logits
     for site in ("attn_out", "mlp_out"):
-        edited = lab.forward(lab.prompt(PROMPT), parse_edits([f"L0.{site}[2]*=2"], lab.info)).logits
-        assert torch.equal(edited[:, :2], clean[:, :2])
-        assert not torch.equal(edited[:, 2:], clean[:, 2:])
+        edited = lab.forward(prompt, parse_edits([f"L0.{site}[last]*=2"], lab.info)).logits
+        assert torch.equal(edited[:, :-1], clean[:, :-1])
+        assert not torch.equal(edited[:, -1], clean[:, -1])
 
 
 def test_edits_of_the_stream_between_attention_and_mlp(lab, reference):
@@ -265,6 +269,38 @@ def test_random_directions_move_granites_stream_as_far(lab, reference):
     site = Site(1, "resid_post")
     distance = (study.activations([site], control)[site] - study.activations([site])[site]).norm(dim=-1)
     torch.testing.assert_close(distance, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_factor_inside_the_mlp_is_one_of_its_weights():
+    """Falcon-H1's: what the MLP puts out is added as it is, and not what W_out makes of the activations."""
+    config = transformers.FalconH1Config(
+        vocab_size=512,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        attention_out_multiplier=0.7,
+        mlp_multipliers=[0.9, 0.35],
+    )
+    lab = in_memory(made(config))
+    gains = {Site(layer, name): gain for layer in (0, 1) for name, gain in (("attn_out", 0.7), ("mlp_post", 0.35))}
+    assert lab.model.sites.gains == gains
+    mlp = lab.model.bridge.blocks[1].mlp
+    torch.testing.assert_close(effective(lab.model, 1).w_out, 0.35 * mlp.W_out)
+    study = new_study(lab, lab.prompt(PROMPT))
+    activations = study.activations([Site(1, "mlp_post"), Site(1, "mlp_out")])
+    written = activations[Site(1, "mlp_post")] @ effective(lab.model, 1).w_out
+    torch.testing.assert_close(written, activations[Site(1, "mlp_out")], rtol=1e-4, atol=1e-5)
+    head = lab.model.head_output(1, 2)
+    torch.testing.assert_close(head, 0.7 * lab.model.bridge.blocks[1].attn.W_O[2])
+
+
+def test_weights_that_do_not_make_an_output_are_remarked():
+    hf = made(tiny_config("llama"))
+    hf.model.layers[1].mlp.down_proj.register_forward_hook(lambda module, args, output: output.round())
+    (remark,) = in_memory(hf).remarks
+    assert remark.startswith("layer 1: W_out times mlp_post is not what the MLP adds to the stream")
 
 
 # --- what the parts lack -----------------------------------------------------------------------------

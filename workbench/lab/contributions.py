@@ -1,13 +1,14 @@
-"""What of attention's and the MLP's output reaches the stream, measured when a model is loaded.
+"""What of a block's parts reaches the stream, measured when a model is loaded.
 
-Most models add it as it is, some times a factor of their own (Granite's `residual_multiplier`). Which, is not read off
-a config but off the model: a known vector stands in for the output, nothing else is in the block, and the block's
-output shows what came of it. In the same pass the stream between attention and the MLP is set to a known one.
+Most models add the outputs of attention and the MLP as they are, some times a factor of their own (Granite's
+`residual_multiplier`). Which, is not read off a config but off the model: something known stands in for a part's
+output, nothing else is in the block, and the block's output shows what came of it. In the same pass known activations
+go through W_O and W_out, and the stream between attention and the MLP is set to a known one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,25 +18,37 @@ from workbench.lab.applying import PassLayout
 from workbench.lab.changes import Change, Fill, ReplaceByPosition
 from workbench.lab.editing import Plan
 from workbench.lab.loaded import Model
-from workbench.lab.parts import Whole
+from workbench.lab.parts import Heads, Whole
 from workbench.lab.passes import run_pass
-from workbench.units import Site
+from workbench.units import ADDED_AS, Site
 
 _SEED = 0x6A1
-ROUNDINGS = 4
+_ADDED = ("resid_pre", "attn_out", "mlp_out")
+"""sites whose sum a block's output is"""
+POSITIONS = 4
+"""of the text that are enough to measure on"""
+ROUNDINGS = 8
 """steps of the number type by which what reached the stream may differ from a multiple of what was put in"""
+FLOAT32 = 1e-5
+"""the same in float32, of the stream's norm: sums of many products are rounded in another order"""
 
 
 def measure_gains(model: Model, ids: torch.Tensor) -> list[str]:
-    """Sets the gains of `model.sites` on a short text, int64 [position]; a sentence where edits don't reach the stream.
+    """Sets the gains of `model.sites` on a short text, int64 [position]; sentences on what does not reach the stream.
 
     A gain that is a number of the config to rounding is that number.
     """
+    ids = ids[:POSITIONS]
     info, sites = model.info, model.sites
+    widths = dict.fromkeys(("attn_out", "mlp_out", "resid_mid"), info.d_model)
+    widths |= {"z": info.n_heads * info.d_head, "mlp_post": info.d_mlp}
     random = torch.Generator().manual_seed(_SEED)
-    known = torch.randn(len(ids), info.d_model, generator=random).to(model.hf.device, model.hf.dtype)
-    names = ["attn_out", "mlp_out", *(["resid_mid"] if Site(0, "resid_mid") in sites else [])]
-    plans = [_alone(name, info.n_layers, known) for name in ("", *names)]
+    known = {
+        name: torch.randn(len(ids), width, generator=random).to(model.hf.device, model.hf.dtype)
+        for name, width in widths.items()
+        if Site(0, name) in sites
+    }
+    plans = [_alone(model, "", known), *(_alone(model, name, known) for name in known)]
     captured = run_pass(
         model,
         ids.to(model.hf.device).expand(len(plans), -1),
@@ -50,49 +63,87 @@ def measure_gains(model: Model, ids: torch.Tensor) -> list[str]:
     unreached: dict[str, int] = {}
     for layer in range(info.n_layers):
         nothing, *streams = captured[Site(layer, "resid_post")]
-        for name, stream in zip(names, streams, strict=True):
-            # A stream that is set is all that there is; what is added may come to something else.
-            gain = _gain(stream, torch.zeros_like(nothing) if name == "resid_mid" else nothing, known, configured)
-            if gain is None or (name == "resid_mid" and gain != 1):
+        by_name = dict(zip(known, streams, strict=True))
+        for name in ("attn_out", "mlp_out"):
+            gain = _gain(by_name[name] - nothing, known[name], configured, by_name[name])
+            if gain is None:
                 unreached.setdefault(name, layer)
             elif gain != 1:
                 sites.gains[Site(layer, name)] = gain
-    return [
-        f"layer {layer}: what an edit puts in the place of {name} is not what the stream gets in this model: take "
-        f"edits of resid_pre or resid_post"
-        for name, layer in unreached.items()
-    ]
+        if "resid_mid" in known and not torch.equal(by_name["resid_mid"], known["resid_mid"]):
+            unreached.setdefault("resid_mid", layer)
+        for name, output_name in ADDED_AS.items():
+            if output_name in unreached:
+                continue  # and so what it is made of
+            usual = sites.weight_gain(Site(layer, name))
+            stream = by_name[name][-1]
+            output = _output(model, layer, name, known[name][-1])
+            gain = _gain(stream - nothing[-1], output, [usual, *configured], stream)
+            if gain is None:
+                unreached.setdefault(name, layer)
+            elif gain != usual:
+                sites.gains[Site(layer, name)] = gain
+    return [f"layer {layer}: {_UNREACHED[name]}" for name, layer in unreached.items()]
 
 
-def _alone(name: str, n_layers: int, known: torch.Tensor) -> Plan:
-    """In every block, `known` [position, d_model] at the site of this name and nothing at all others."""
-    positions = Positions("range", 0, len(known) - 1)
+_EDITS = "is not what the stream gets in this model: take edits of resid_pre or resid_post"
+_UNREACHED = {
+    "attn_out": f"what an edit puts in the place of attn_out {_EDITS}",
+    "mlp_out": f"what an edit puts in the place of mlp_out {_EDITS}",
+    "resid_mid": f"what an edit puts in the place of resid_mid {_EDITS}",
+    "z": "W_O times z is not what attention adds to the stream: dla and norms of heads are not what heads add",
+    "mlp_post": "W_out times mlp_post is not what the MLP adds to the stream: dla and controls of neurons miss that",
+}
+
+
+def _alone(model: Model, name: str, known: Mapping[str, torch.Tensor]) -> Plan:
+    """In every block, what is known [position, …] at the site of this name alone adds to the stream."""
+    n_heads = model.info.n_heads
     changes: dict[Site, tuple[Change, ...]] = {}
-    for layer in range(n_layers):
-        for site in (Site(layer, other) for other in ("resid_pre", "attn_out", "mlp_out")):
-            changes[site] = (Fill(site, Whole(), positions, 0.0),)
+    for layer in range(model.info.n_layers):
+        for site in (Site(layer, other) for other in _ADDED if other not in (name, ADDED_AS.get(name))):
+            changes[site] = (Fill(site, Whole(), Positions(), 0.0),)
         if name:
-            changes[Site(layer, name)] = (ReplaceByPosition(Site(layer, name), Whole(), positions, known),)
+            site = Site(layer, name)
+            part = Heads(tuple(range(n_heads))) if name == "z" else Whole()
+            values = part.take(known[name], n_heads)
+            changes[site] = (ReplaceByPosition(site, part, Positions("range", 0, len(values) - 1), values),)
     return Plan(changes)
 
 
-def _gain(
-    stream: torch.Tensor, nothing: torch.Tensor, known: torch.Tensor, configured: Sequence[float]
-) -> float | None:
-    """The factor with which `known` [position, d_model] came into `stream`, which without it is `nothing`.
+def _output(model: Model, layer: int, name: str, activation: torch.Tensor) -> torch.Tensor:
+    """What attention makes of z [head · d_head], or the MLP of mlp_post [d_mlp], by its weights alone; [d_model]."""
+    block = model.bridge.blocks[layer]
+    with torch.inference_mode():
+        if name == "z":
+            weight, bias, norm = block.attn.W_O.flatten(0, 1), getattr(block.attn, "b_O", None), "ln1_post"
+        else:
+            weight, bias, norm = block.mlp.W_out, getattr(block.mlp, "b_out", None), "ln2_post"
+        output: torch.Tensor = activation @ weight
+        if bias is not None:
+            output = output + bias
+        after = getattr(block, norm, None)
+        return output if after is None else after.original_component(output[None])[0]
 
-    None where what came into it is no multiple of it, beyond rounding.
+
+def _gain(added: torch.Tensor, known: torch.Tensor, configured: Sequence[float], stream: torch.Tensor) -> float | None:
+    """The factor with which `known` [..., d_model] was `added` to `stream`; None where that is no multiple of it.
+
+    Fitted by least squares; the nearest of the `configured` numbers where that is one of them to rounding.
     """
-    if torch.equal(stream, nothing + known):
+    if torch.equal(added, known):
         return 1.0
     step = torch.finfo(stream.dtype).eps
-    size, added, known = float(stream.double().norm()), stream.double() - nothing.double(), known.double()
+    added, known, size = added.double(), known.double(), float(stream.double().norm())
     gain = float((added * known).sum() / known.square().sum())
-    if not float((added - gain * known).norm()) <= ROUNDINGS * step * size:
+    if not float((added - gain * known).norm()) <= max(ROUNDINGS * step, FLOAT32) * size:
         return None
     nearest = min(configured, key=lambda number: abs(number - gain))
-    return nearest if abs(nearest - gain) * float(known.norm()) <= step * size else gain
+    return nearest if abs(nearest - gain) * float(known.norm()) <= max(step, FLOAT32) * size else gain
 
 
 def _numbers(config: Any) -> Iterator[float]:
-    return (number for number in vars(config).values() if isinstance(number, float) and number)
+    for value in vars(config).values():
+        for number in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(number, float) and number:
+                yield number

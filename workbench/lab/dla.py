@@ -115,7 +115,7 @@ def direct(model: Model, trace: Trace, metric: Metric) -> Parts:
         toward = norm.pull_back(covector)
         heads, neurons, attention_bias, mlp_bias = [], [], [], []
         for layer, block in enumerate(blocks):
-            attention_gain, mlp_gain = (model.sites.gain(Site(layer, name)) for name in ("attn_out", "mlp_out"))
+            attention_gain, mlp_gain = (model.sites.weight_gain(Site(layer, name)) for name in ("z", "mlp_post"))
             z = last[Site(layer, "z")].reshape(info.n_heads, 1, -1)
             added = (z @ block.attn.W_O.double())[:, 0]  # [head, d_model]
             reads, bias = _through_norm(

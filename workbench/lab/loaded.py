@@ -54,9 +54,9 @@ class Model:
     """rms(a) · ‖w_out‖, float32 [layer, neuron], once measured"""
 
     def head_output(self, layer: int, head: int) -> torch.Tensor:
-        """What a query head's z adds to the stream with: W_O's slice times attention's gain, float32 [d_head, d_model].
+        """What a query head's z adds to the stream with: W_O's slice times its gain, float32 [d_head, d_model].
 
         Before the norm that follows attention, where there is one.
         """
         weight: torch.Tensor = self.bridge.blocks[layer].attn.W_O[head].detach().float()
-        return weight * self.sites.gain(Site(layer, "attn_out"))
+        return weight * self.sites.weight_gain(Site(layer, "z"))

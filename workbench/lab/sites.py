@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from workbench.errors import UserError
-from workbench.units import SITES, Site
+from workbench.units import ADDED_AS, SITES, Site
 
 _HOOKS = {
     "resid_pre": "hook_resid_pre",
@@ -46,7 +46,8 @@ class SiteMap:
     def __init__(self, bridge: Any) -> None:
         self._points: dict[Site, Any] = {}
         self.gains: dict[Site, float] = {}
-        """what reaches the stream of `attn_out` and `mlp_out`'s hook points, where that is not all of it: a factor"""
+        """of `attn_out` and `mlp_out`, where it is not 1: what their hook points are multiplied with on the way to the
+        stream; of `z` and `mlp_post`, where it is another one: the same of their products with W_O and W_out"""
         for layer, block in enumerate(bridge.blocks):
             # TransformerLens' hook of a scaled contribution rounds every position when one is edited.
             scaled = hasattr(block, "residual_contribution_scale")
@@ -61,8 +62,12 @@ class SiteMap:
         self.block_inputs = [Site(layer, "resid_pre") for layer in range(len(bridge.blocks))]
 
     def gain(self, site: Site) -> float:
-        """What a hook point's activation is multiplied with where it is added to the stream: 1 for most."""
-        return self.gains.get(site, 1.0)
+        """What `attn_out` or `mlp_out`'s hook point is multiplied with on its way to the stream: 1 for most models."""
+        return self.gains.get(site, 1.0) if site.name in ADDED_AS.values() else 1.0
+
+    def weight_gain(self, site: Site) -> float:
+        """The same of what W_O makes of `z`, or W_out of `mlp_post` (before a norm that follows)."""
+        return self.gains.get(site, self.gain(Site(site.layer, ADDED_AS[site.name])))
 
     def __contains__(self, site: Site) -> bool:
         return site in self._points

@@ -76,7 +76,7 @@ def written_norm(model: Model, layer: int) -> torch.Tensor:
         if getattr(model.bridge.cfg, "rmsnorm_uses_offset", False):
             gamma = 1 + gamma
         w_out = w_out * gamma
-    return w_out.norm(dim=-1).cpu() * abs(model.sites.gain(Site(layer, "mlp_out")))
+    return w_out.norm(dim=-1).cpu() * abs(model.sites.weight_gain(Site(layer, "mlp_post")))
 
 
 def _file(model: Model) -> Path | None:

@@ -75,7 +75,7 @@ def effective(model: Model, layer: int) -> Effective:
     total = torch.zeros(model.info.d_mlp, device=gamma.device) if bias is None else bias.detach().float().clone()
     if beta is not None:
         total += first.detach().float().T @ beta
-    w_out = mlp.W_out.detach().float() * model.sites.gain(Site(layer, "mlp_out"))
+    w_out = mlp.W_out.detach().float() * model.sites.weight_gain(Site(layer, "mlp_post"))
     if model.info.post_norm:
         w_out = w_out * _norm(block.ln2_post, cfg)[0]
     if centres(model):
