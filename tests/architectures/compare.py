@@ -98,7 +98,7 @@ def _run_checks(pair: Pair, result: Result) -> None:
             result.wrong.append(f"{check}: {difference}")
         except UserError as sentence:
             result.figures[check] = "refused"
-            result.remarks.append(f"{check}: {sentence}")
+            result.remarks.append(f"no {check}: {sentence}")
         except Exception as error:  # one that fails never stops the others
             result.wrong.append(f"{check}: {_described(error)}")
     result.remarks += pair.remarks
