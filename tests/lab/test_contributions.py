@@ -13,6 +13,7 @@ from tests.lab.labs import PROMPT, new_report, plain, source_of, tiny_folder, ti
 from tests.tiny import randomise, tiny_config, tiny_tokenizer
 from workbench.artifacts.direction import Direction
 from workbench.edits import parse_edits
+from workbench.errors import UserError
 from workbench.execute import execute
 from workbench.lab.finding.source import ModelSource
 from workbench.lab.indexing.weights import effective
@@ -377,3 +378,11 @@ def test_what_stands_between_the_stream_and_the_logits_is_not_accounted_for():
     logits = lab.forward(lab.prompt(PROMPT), logits="last").last[0]
     assert parts.whole == pytest.approx(float(logits[ANSWER] - logits[FOIL]), abs=1e-5)
     assert Direct.UNACCOUNTED in direct_bars(lab)[0]
+
+
+def test_a_model_that_is_not_one_stack_of_layers_is_a_sentence():
+    config = transformers.HrmTextConfig(
+        vocab_size=512, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, head_dim=8
+    )
+    with pytest.raises(UserError, match=r"made \(HrmTextForCausalLM\) is not one stack of layers"):
+        in_memory(made(config))
