@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 import torch
+import transformers
 
+from tests.lab.changed import of_config, opened
 from tests.lab.labs import EVERY, PROMPT, plain, tiny_lab
+from tests.lab.test_supported import SHAPE
 from workbench.edits import parse_edits
 from workbench.lab.lens import lens as lens_of
 
@@ -60,3 +63,33 @@ def test_the_last_positions_are_the_last_ones():
     for index in range(len(whole)):
         torch.testing.assert_close(part.logits(index), whole.logits(index)[:, -2:], atol=1e-5, rtol=1e-5)
         assert len(part.row(index, 3).top_ids) == 2
+
+
+def test_a_head_of_several_layers_is_the_models_own(tmp_path):
+    """ModernBERT's has a matrix, an activation function and a norm before the unembedding."""
+    fields = {name: value for name, value in SHAPE.items() if name != "num_key_value_heads"}
+    folder = of_config(tmp_path / "it", transformers.ModernBertDecoderConfig(**fields, local_attention=8))
+    lab = opened(folder)
+    lens = lens_of(lab, lab.prompt(PROMPT))
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager").eval()
+    ids = torch.from_numpy(lab.prompt(PROMPT).ids)[None]
+    layers = list(model.model.layers)
+    with torch.no_grad():
+        for layer in range(len(layers)):
+            stream = hooked(model, ids, layers[layer], lambda output: None)[0]
+            expected = hooked(model, ids, layers[-1], lambda output, stream=stream: stream)[1]
+            torch.testing.assert_close(lens.logits(layer + 1), expected, atol=1e-5, rtol=1e-5)
+
+
+def hooked(model, ids, block, change):
+    """What a block gives as the stream, and the logits where `change` of it is put in its place."""
+    streams = []
+
+    def hook(module, args, output):
+        streams.append(output)
+        return change(output)
+
+    handle = block.register_forward_hook(hook)
+    logits = model(input_ids=ids).logits
+    handle.remove()
+    return streams[0], logits

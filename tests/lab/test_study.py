@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 import torch
+import transformers
 
+from tests.lab.changed import of_config, opened
 from tests.lab.labs import EVERY, PROMPT, plain, tiny_lab
 from tests.lab.test_every_edit import head, neuron
+from tests.lab.test_supported import SHAPE
 from workbench.edits import parse_edits
 from workbench.lab.directions import JobWeights
 from workbench.lab.metric import Metric
@@ -211,3 +214,31 @@ def test_a_batch_that_is_too_large_is_halved(monkeypatch):
     assert np.allclose([found[at] for at in range(20)], [wanted[at] for at in range(20)], atol=1e-5)
     assert any("memory ran out" in note for note in lab.report.notes)
     assert lab.hooks_installed() == 0
+
+
+def test_blocks_that_need_the_earlier_ones_are_run_from_the_first(tmp_path):
+    """Gemma 4's later layers have no keys and values of their own."""
+    fields = {
+        **SHAPE,
+        "head_dim": 8,
+        "global_head_dim": 8,
+        "sliding_window": 8,
+        "layer_types": ["sliding_attention", "full_attention"] * 2,
+        "hidden_size_per_layer_input": 8,
+        "vocab_size_per_layer_input": 512,
+        "num_kv_shared_layers": 2,
+    }
+    lab = opened(of_config(tmp_path / "it", transformers.Gemma4TextConfig(**fields)))
+    assert not lab.model.restarts
+    assert any("sweep, why and patch run whole passes" in remark for remark in lab.remarks)
+    prompt = lab.prompt(PROMPT)
+    texts = ["L3.N7[1-]=5", "L2.H1[1-]=0", "L3.resid_pre[2]=0"]
+    plans = [lab.plan(parse_edits([text], lab.info)) for text in texts]
+    for results in new_study(lab, prompt).run(plans):
+        for index, logits in zip(results.indices, results.logits, strict=True):
+            whole = lab.forward(prompt, plans[index]).last[0]
+            assert torch.allclose(logits, whole, atol=1e-5), texts[index]
+
+
+def test_other_models_are_run_from_any_block(arch):
+    assert tiny_lab(arch).model.restarts

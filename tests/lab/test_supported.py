@@ -85,6 +85,7 @@ def test_mixtures_of_experts_are_a_sentence_wherever_they_begin(tmp_path, kind, 
             {**SHAPE, **ROUTED, **LATENT, "num_key_value_heads": 4, "q_lora_rank": None, "first_k_dense_replace": 1},
             "layer 0 of it (DeepseekV2ForCausalLM) has attention whose W_O is not 4 heads of",
         ),
+        ("HrmText", SHAPE, "it (HrmTextForCausalLM) is not one stack of layers: open"),
         ("OPT", {**OPT, "do_layer_norm_before": False}, "it (OPTForCausalLM) has no final norm before its unembedding"),
         ("OPT", {**OPT, "_remove_final_layer_norm": True}, "it (OPTForCausalLM) has no final norm"),
         (

@@ -40,7 +40,7 @@ def measure_gains(model: Model, ids: torch.Tensor) -> list[str]:
     """
     ids = ids[:POSITIONS]
     info, sites = model.info, model.sites
-    widths = dict.fromkeys(("attn_out", "mlp_out", "resid_mid"), info.d_model)
+    widths = dict.fromkeys(("resid_pre", "attn_out", "mlp_out", "resid_mid"), info.d_model)
     widths |= {"z": info.n_heads * info.d_head, "mlp_post": info.d_mlp}
     random = torch.Generator().manual_seed(_SEED)
     known = {
@@ -64,13 +64,21 @@ def measure_gains(model: Model, ids: torch.Tensor) -> list[str]:
     for layer in range(info.n_layers):
         nothing, *streams = captured[Site(layer, "resid_post")]
         by_name = dict(zip(known, streams, strict=True))
+        # Gemma 4 multiplies all of the stream at a block's end: that is no gain of a part.
+        whole = _gain(by_name["resid_pre"] - nothing, known["resid_pre"], configured, by_name["resid_pre"]) or 1.0
+        if whole != 1:
+            nothing, by_name = nothing / whole, {name: stream / whole for name, stream in by_name.items()}
         for name in ("attn_out", "mlp_out"):
             gain = _gain(by_name[name] - nothing, known[name], configured, by_name[name])
             if gain is None:
                 unreached.setdefault(name, layer)
             elif gain != 1:
                 sites.gains[Site(layer, name)] = gain
-        if "resid_mid" in known and not torch.equal(by_name["resid_mid"], known["resid_mid"]):
+        middle = by_name.get("resid_mid")
+        if middle is not None and not (
+            torch.equal(middle, known["resid_mid"])
+            or (whole != 1 and _gain(middle, known["resid_mid"], configured, middle) == 1)
+        ):
             unreached.setdefault("resid_mid", layer)
         for name, output_name in ADDED_AS.items():
             if output_name in unreached:

@@ -1,7 +1,7 @@
 """Logit lens (METHODS 7): what the model would say if it ended after each layer.
 
-Rows are the embedding, then every block's `resid_post`, each through the model's own final norm, head, scale and
-softcap. The last row equals the model's logits. KL is KL(final ‖ row), in nats.
+Rows are the embedding, then every block's `resid_post`, each through the model's own end: final norm, head, scale,
+softcap, whatever it has. The last row equals the model's logits. KL is KL(final ‖ row), in nats.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from workbench.lab import metrics
 from workbench.lab.editing import AnyEdit
 from workbench.lab.finite import OTHER_DTYPE
 from workbench.lab.forward import Forward
+from workbench.lab.loaded import Model
 from workbench.lab.model import Lab
+from workbench.lab.passes import read_out
 from workbench.lab.prompts import Prompt
-from workbench.lab.tail import Tail
 from workbench.units import Site
 
 
@@ -44,10 +45,10 @@ class LensRow:
 class Lens:
     """The rows of one prompt's pass, computed one by one: each costs an unembedding."""
 
-    def __init__(self, forward: Forward, tail: Tail, sites: list[Site], positions: int) -> None:
+    def __init__(self, model: Model, forward: Forward, sites: list[Site], positions: int) -> None:
         assert len(forward.lengths) == 1
         assert forward.last is not None
-        self._tail = tail
+        self._model = model
         self._final = forward.last[0]
         self.first_position = max(0, int(forward.lengths[0]) - positions) if positions else 0
         """the position of the rows' first column"""
@@ -58,8 +59,7 @@ class Lens:
 
     def logits(self, row: int) -> torch.Tensor:
         """[1, position, vocabulary], from `first_position` on."""
-        with torch.inference_mode():
-            return self._tail(self._stream[row])
+        return read_out(self._model, self._stream[row])
 
     def row(self, row: int, answer: int) -> LensRow:
         """What row `row` says; `answer` is a token id. Raises UserError where it says no number."""
@@ -91,4 +91,4 @@ def lens_sites(n_layers: int) -> list[Site]:
 def lens(lab: Lab, prompt: Prompt, edits: Sequence[AnyEdit] = (), positions: int = 0) -> Lens:
     """The logit lens of one prompt, row by row, at its last `positions` tokens (0: all)."""
     sites = lens_sites(lab.info.n_layers)
-    return Lens(lab.forward(prompt, edits, sites, logits="last"), lab.model.tail, sites, positions)
+    return Lens(lab.model, lab.forward(prompt, edits, sites, logits="last"), sites, positions)

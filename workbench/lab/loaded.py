@@ -39,16 +39,20 @@ class Model:
     """what the check at load found to differ, as sentences"""
     caches: bool = True
     """whether generation can use a key-value cache"""
-    rotations: Rotations = field(default_factory=Rotations)
-    """those that depend on how long a pass is"""
+    restarts: bool = True
+    """whether a pass can begin at a later block, from that block's input alone"""
     ends_in_unembedding: bool = True
     """whether the final norm and the unembedding are all that stands between the stream and the logits"""
+    rotations: Rotations = field(default_factory=Rotations)
+    """those that depend on how long a pass is"""
     cancel_check: Callable[[], None] | None = None
     """called at every block of every pass; raises Cancelled to stop it"""
     sampled: dict[Site, torch.Tensor] = field(default_factory=dict)
     """sites over the fixed text, float32 [token, width], once an edit needed them"""
     unembedding_mean: torch.Tensor | None = None
     """the mean of the unembedding over the vocabulary, float64 [d_model], once it was needed"""
+    starts: tuple[Any, ...] | None = None
+    """`passes.BlockStart` of every block at one token, once a stream was read out"""
     strength: np.ndarray | None = None
     """rms(a) · ‖w_out‖, float32 [layer, neuron], once measured"""
 

@@ -22,13 +22,14 @@ from workbench.lab.finite import NotFinite
 from workbench.lab.forward import run_forward
 from workbench.lab.key_values import cache_problem, hand_cache_on
 from workbench.lab.loaded import Model
-from workbench.lab.passes import run_pass
+from workbench.lab.passes import read_out, run_pass
 from workbench.lab.progress import StageListener
 from workbench.lab.prompts import Prompt, Tokenization
 from workbench.lab.rotations import SHORTEST, Rotations, rotary_calls
 from workbench.lab.sites import SiteMap
 from workbench.lab.supported import check_layers, check_supported, embedded_tokens
 from workbench.lab.tail import Tail
+from workbench.lab.trace import restart_problem
 from workbench.model_info import ModelInfo
 from workbench.units import Site
 
@@ -104,6 +105,10 @@ def wrap(hf: Any, tokenizer: Any, source: ModelSource) -> Model:
     problem = cache_problem(model, torch.from_numpy(_checked_ids(model)))
     if problem:
         model.caches = False
+        model.remarks.append(problem)
+    problem = restart_problem(model, model.tokens.prompt(CHECKED_TEXT))
+    if problem:
+        model.restarts = False
         model.remarks.append(problem)
     return model
 
@@ -203,11 +208,16 @@ def _check(model: Model) -> list[str]:
             )
             break
     assert clean.logits is not None
+    stream, logits = clean.captured[Site(model.info.n_layers - 1, "resid_post")], clean.logits.float()
     with torch.inference_mode():
-        last = model.tail(clean.captured[Site(model.info.n_layers - 1, "resid_post")])
-    if not torch.allclose(last.float(), clean.logits.float(), rtol=tolerance, atol=tolerance):
-        model.ends_in_unembedding = False
+        linear = model.tail(stream)
+    if not torch.allclose(read_out(model, stream).float(), logits, rtol=tolerance, atol=tolerance):
         remarks.append("the logit lens' last row is not this model's logits: something stands between them")
+    if not torch.allclose(linear.float(), logits, rtol=tolerance, atol=tolerance):
+        model.ends_in_unembedding = False
+        remarks.append(
+            "this model's logits are not one matrix times the final norm of the stream: what dla sums is no logit"
+        )
     return remarks
 
 

@@ -49,6 +49,7 @@ class Entry:
     starts: Sequence[BlockStart]
     """of every block"""
     layer: int
+    """n_layers: behind the last block"""
     stream: torch.Tensor
     """what that block is given, [row, position, d_model]"""
 
@@ -125,6 +126,23 @@ def run_pass(
     return Passed(logits, last, captured, tuple(starts), past)
 
 
+def read_out(model: Model, stream: torch.Tensor) -> torch.Tensor:
+    """Logits [row, position, vocabulary] as if the last block had left `stream` [row, position, d_model].
+
+    The model's own way from there: its final norm, its head with whatever layers that has, its scale and softcap.
+    """
+    with torch.inference_mode():
+        ids = torch.zeros(stream.shape[:2], dtype=torch.int64, device=stream.device)
+        if model.starts is None:
+            model.starts = run_pass(
+                model, ids[:1, :1], head=None, keep_starts=True, checked=False, cancellable=False
+            ).starts
+        with _start_at(model, Entry(model.starts, model.info.n_layers, stream), None):
+            logits, _ = _call(model, ids, "every", False, None, {})
+    assert logits is not None
+    return logits
+
+
 def not_finite(model: Model, ids: torch.Tensor, length: int, plan: Plan) -> NotFinite:
     """Where the pass of one row of ids [position] goes wrong; its prompt is the first `length` of them."""
     hooks = edit_hooks([plan], PassLayout((length,), model.info.n_heads))
@@ -151,7 +169,8 @@ def _call(
     accepted = _options(type(model.hf).forward)
     options: dict[str, Any] = {"use_cache": use_cache, **padding_args}
     if head == "last" and "logits_to_keep" in accepted:
-        options["logits_to_keep"] = 1
+        # As an index: a number makes Gemma 4 drop the other positions from its later blocks.
+        options["logits_to_keep"] = torch.tensor([ids.shape[1] - 1], device=ids.device)
     name = _cache_name(model)
     if use_cache:
         options[name] = past
@@ -287,7 +306,9 @@ def _start_at(model: Model, entry: Entry | None, starts: list[BlockStart] | None
             assert entry is not None
             block.__dict__["forward"] = _skip_block(entry.starts[layer].extra_outputs)
         if entry is not None:
-            handles.append(blocks[entry.layer].register_forward_pre_hook(_input_hook(entry.stream), with_kwargs=True))
+            # Behind the last block: that one is passed over and hands on what it is given.
+            first = blocks[min(entry.layer, len(blocks) - 1)]
+            handles.append(first.register_forward_pre_hook(_input_hook(entry.stream), with_kwargs=True))
         if starts is not None:
             handles += [block.register_forward_hook(_start_hook(starts), with_kwargs=True) for block in blocks]
         yield

@@ -1,4 +1,7 @@
-"""The end of a model: from the residual stream to logits."""
+"""The end of a model as direct attribution takes it: one final norm, one matrix, a scale, a softcap.
+
+Whether the model is built so is checked when it is loaded; `passes.read_out` asks the model itself.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import torch
 
 
 class Tail:
-    """From the residual stream to logits, as the model itself does it: final norm, head, scale, softcap."""
+    """From the residual stream to logits: final norm, head, scale, softcap."""
 
     def __init__(self, bridge: Any, config: Any) -> None:
         self._norm, self._head = bridge.ln_final, bridge.unembed

@@ -14,12 +14,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from workbench.errors import Cancelled, UserError
 from workbench.lab.applying import Hook
 from workbench.lab.editing import CLEAN, Plan
 from workbench.lab.loaded import Model
 from workbench.lab.passes import BlockStart, Entry, Passed, run_pass
 from workbench.lab.prompts import Prompt
 from workbench.units import Site
+
+TOLERANCE = 0.25
+"""of a pass that begins at the last block, in standard deviations of the logits: 16-bit numbers are off by less, keys
+and values that are missing by one or more"""
 
 
 @dataclass(frozen=True)
@@ -56,8 +61,11 @@ def run_from(
 ) -> Passed:
     """A row for each plan, on top of the trace's own edits, from block `layer` on. Raises NotFinite.
 
-    `stream` [row, position, d_model] is what that block is given: by default what it was given in the trace.
+    `stream` [row, position, d_model] is what that block is given: by default what it was given in the trace. A model
+    whose blocks can't be run without the earlier ones is run from the first.
     """
+    if not model.restarts:
+        layer = 0
     if stream is None:
         stream = trace.starts[layer].stream.expand(len(plans), -1, -1).contiguous()
     stacked = {id(plan): _stacked(trace.plan, plan) for plan in plans}
@@ -71,6 +79,30 @@ def run_from(
         entry=Entry(trace.starts, layer, stream),
         gradients=gradients,
     )
+
+
+def restart_problem(model: Model, prompt: Prompt) -> str:
+    """Why passes of this model can't begin at a later block, as a sentence; empty where they can.
+
+    Some blocks read what earlier ones made beside the stream (Gemma 4: their keys and values). The last block is run
+    from its own input and has to come to the whole pass' logits.
+    """
+    try:
+        trace = trace_prompt(model, prompt, CLEAN)
+        last = run_from(model, trace, model.info.n_layers - 1).last
+    except (UserError, Cancelled):  # NotFinite is reported by the check of the logits
+        return ""
+    except Exception as error:  # what a block lacks then may fail in any way
+        return _whole_passes(f"they stop with {type(error).__name__}")
+    assert last is not None
+    difference = float((last[0] - trace.last).abs().max() / trace.last.std())
+    if not difference <= TOLERANCE:
+        return _whole_passes(f"they are off by {difference:.2g} standard deviations of the logits")
+    return ""
+
+
+def _whole_passes(why: str) -> str:
+    return f"sweep, why and patch run whole passes of this model, which is slower: begun at a later block, {why}"
 
 
 def _rows(model: Model, prompt: Prompt, n: int) -> torch.Tensor:
