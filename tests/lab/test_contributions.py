@@ -16,12 +16,12 @@ from workbench.edits import parse_edits
 from workbench.errors import UserError
 from workbench.execute import execute
 from workbench.lab.finding.source import ModelSource
-from workbench.lab.indexing.weights import effective
+from workbench.lab.indexing.effective import EffectiveWeights
 from workbench.lab.loading import wrap
 from workbench.lab.metric import Metric
 from workbench.lab.model import Lab, load_lab
+from workbench.lab.norms import written
 from workbench.lab.reading import read
-from workbench.lab.strength import written_norm
 from workbench.lab.study import study as new_study
 from workbench.result_keys import Direct
 from workbench.units import Head, Neuron, Site
@@ -213,8 +213,8 @@ def test_norms_of_heads_are_of_what_they_add(lab, reference):
 
 def test_effective_weights_are_what_reaches_the_stream(lab, reference):
     w_out = reference.layers[1].mlp.down_proj.weight.detach().T
-    torch.testing.assert_close(effective(lab.model, 1).w_out, MULTIPLIER * w_out)
-    torch.testing.assert_close(written_norm(lab.model, 1), MULTIPLIER * w_out.norm(dim=1))
+    torch.testing.assert_close(EffectiveWeights(lab.model).layer(1).w_out, MULTIPLIER * w_out)
+    torch.testing.assert_close(written(lab.model, 1).norm(dim=-1), MULTIPLIER * w_out.norm(dim=1))
     stored = lab.weights.direction("L1.N9.out")
     np.testing.assert_array_equal(stored, w_out[9].numpy())
 
@@ -288,10 +288,10 @@ def test_a_factor_inside_the_mlp_is_one_of_its_weights():
     gains = {Site(layer, name): gain for layer in (0, 1) for name, gain in (("attn_out", 0.7), ("mlp_post", 0.35))}
     assert lab.model.sites.gains == gains
     mlp = lab.model.bridge.blocks[1].mlp
-    torch.testing.assert_close(effective(lab.model, 1).w_out, 0.35 * mlp.W_out)
+    torch.testing.assert_close(EffectiveWeights(lab.model).layer(1).w_out, 0.35 * mlp.W_out)
     study = new_study(lab, lab.prompt(PROMPT))
     activations = study.activations([Site(1, "mlp_post"), Site(1, "mlp_out")])
-    written = activations[Site(1, "mlp_post")] @ effective(lab.model, 1).w_out
+    written = activations[Site(1, "mlp_post")] @ EffectiveWeights(lab.model).layer(1).w_out
     torch.testing.assert_close(written, activations[Site(1, "mlp_out")], rtol=1e-4, atol=1e-5)
     head = lab.model.head_output(1, 2)
     torch.testing.assert_close(head, 0.7 * lab.model.bridge.blocks[1].attn.W_O[2])

@@ -20,7 +20,7 @@ def test_neurons_are_drawn_from_their_layer_and_bin():
     bins = deciles(neuron_strength(lab.model))
     found = draws(lab, "L1.N3=0; L2.N8=5", 32)
     assert len(found.plans) == 32
-    assert found.kind == "random pairs of neurons"
+    assert found.kind == "matched random pairs of neurons"
     seen = set()
     for plan in found.plans:
         by_layer = {unit.layer: unit.index for unit in plan.units}

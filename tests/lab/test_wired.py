@@ -71,7 +71,7 @@ def test_predict_finds_the_planted_neuron_beyond_all_its_controls(wired):
     params = {"prompt": PROMPT, "answer": " Paris", "controls": 5}
     execute(lab, "predict", params, parse_edits([f"L{layer}.N9=6"]), 0, report)
     assert report.headline.startswith("' Paris' ")
-    assert "beyond all" in report.headline
+    assert "larger than all 5" in report.headline
     assert report.scalars["answer_rank_edited"] == 1 < report.scalars["answer_rank"]
     assert report.scalars["kl_percentile"] == pytest.approx((5 + 0.5) / 6)
 
