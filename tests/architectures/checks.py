@@ -91,6 +91,12 @@ def edits(pair: Pair) -> str:
             differences.append(_difference(ours[0], expected, text))
         except (DifferenceError, UserError) as difference:
             wrong.append(str(difference))
+    for text in pair.refused():
+        try:
+            pair.lab.forward(prompt, parse_edits([text], pair.lab.info))
+        except UserError:
+            continue
+        wrong.append(f"{text} is not refused")
     if changed < MOST_EDITS:
         wrong.append(f"only {changed} edits change anything")
     if wrong:

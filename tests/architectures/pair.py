@@ -16,7 +16,6 @@ from workbench.units import Site
 PROMPT = "When Mary and John went to the store, John gave a drink to Mary. The capital of"
 OTHER = "When John and Mary went to the store, Mary gave a drink to John. The river is"
 """as many tokens; both are longer than any sliding window of the configs"""
-UNREACHABLE = ("attn_out", "mlp_out", "resid_mid")
 
 
 class Pair:
@@ -29,8 +28,8 @@ class Pair:
         self.lab = lab.job(directions={"d": direction})
         self.reference = reference
         self.remarks: list[str] = []
-        self.unreached = [site for site in UNREACHABLE if any(f"place of {site} " in remark for remark in lab.remarks)]
-        """sites that, as a remark at load says, are not what the stream gets: edits of them are not compared"""
+        self.unreached = {site.name for site in lab.model.sites.unreached}
+        """sites at which edits are refused: what is put there is not what the stream gets"""
 
     def ids(self, text: str) -> torch.Tensor:
         """int64 [1, position]"""
@@ -38,11 +37,15 @@ class Pair:
 
     def edits(self) -> list[tuple[str, list[Change]]]:
         """Edits in our grammar, and the same as plain hooks."""
-        return [
-            (text, changes)
-            for text, changes in self._every_edit()
-            if not any(site in text or text.startswith("@") for site in self.unreached)
-        ]
+        return [(text, changes) for text, changes in self._every_edit() if not self._is_unreached(text)]
+
+    def refused(self) -> list[str]:
+        """Edits that have to be refused."""
+        return [text for text, _ in self._every_edit() if self._is_unreached(text)]
+
+    def _is_unreached(self, text: str) -> bool:
+        everywhere = text.startswith("@") and {"attn_out", "mlp_out"} & self.unreached
+        return bool(everywhere) or any(site in text for site in self.unreached)
 
     def _every_edit(self) -> Iterator[tuple[str, list[Change]]]:
         n_heads, n, d = self.reference.n_heads, self.ids(PROMPT).shape[1], self.direction

@@ -366,6 +366,20 @@ def test_what_no_part_adds_is_not_accounted_for_and_remarked_at_load():
     bars, report = direct_bars(lab)
     assert bars[Direct.UNACCOUNTED][0] == "not accounted for"
     assert "not accounted for" in report.headline
+    prompt = lab.prompt(PROMPT)
+    for edit in ("L1.attn_out*=2", "L0.resid_mid[2]=0"):
+        with pytest.raises(UserError, match="can't be made in this model.*Take L[01].resid_pre"):
+            lab.forward(prompt, parse_edits([edit], lab.info))
+    lab.forward(prompt, parse_edits(["L1.resid_pre*=2"], lab.info))
+    effect = new_report()
+    execute(lab, "effect", {"prompt": PROMPT, "controls": 3, "generate": 0}, parse_edits(["L1.H2=0"]), 0, effect)
+    assert any(
+        note.startswith("random directions, same norm: none, since an edit of L1.attn_out") for note in effect.notes
+    )
+    patched = new_report()
+    execute(lab, "patch", {"prompt": PROMPT, "corrupted": "The capital of Spain is"}, [], 0, patched)
+    assert "attn_out" not in patched.views
+    assert {"resid_pre", "mlp_out", "heads"} <= set(patched.views)
 
 
 def test_what_stands_between_the_stream_and_the_logits_is_not_accounted_for():

@@ -173,6 +173,8 @@ def _run_prompt(lab: Lab, params: Params, report: Report) -> None:
     comparisons = _comparisons(lab, float(kl[-1]), params, report)
     if {site.name for site in plan.changes} <= set(ADDED_AS) and not plan.has_functions and params.controls:
         directions = same_distance(lab, traced, plan, params.controls)
+        if directions.problem:
+            report.note(directions.problem)
         comparisons.append(Comparison(float(kl[-1]), directions, lab.info.dtype, rounding=comparisons[0].rounding))
 
     def update() -> None:

@@ -100,6 +100,12 @@ def run(lab: Lab, params: Params, report: Report) -> None:
         for a, b in zip(prompts[0].tokens, prompts[1].tokens, strict=True)
     ]
     for name, description in SITES.items():
+        problem = next(
+            filter(None, (lab.model.sites.edit_problem(Site(at, name)) for at in range(lab.info.n_layers))), ""
+        )
+        if problem:
+            report.note(f"{description} is not patched: {problem}")
+            continue
         patched = _by_position(lab, clean, corrupted, metric, name, int(differing[0]), report)
         recovery = (patched - low) / (high - low)
         report.add(name, _heatmap(f"Patching {description}", note, recovery, tokens, "position"))

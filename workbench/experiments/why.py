@@ -151,6 +151,8 @@ def _compare(lab: Lab, explanation: Explanation, params: Params, report: Report,
         explanation.random += [float(value) for value in results.value(target.metric)]
         _add_views(explanation, report, after)
     directions = same_distance(lab, study, study.off(explanation.picked.units), params.controls)
+    if directions.problem:
+        report.note(directions.problem)
     for results in study.track(directions.plans, report, "controls", Stages.SAME_DISTANCE):
         explanation.same_distance += [float(value) for value in results.value(target.metric)]
         _add_views(explanation, report, after)

@@ -61,6 +61,7 @@ def measure_gains(model: Model, ids: torch.Tensor) -> list[str]:
     ).captured
     configured = [1.0, *_numbers(model.hf.config)]
     unreached: dict[str, int] = {}
+    unreached_sites: set[Site] = set()
     for layer in range(info.n_layers):
         nothing, *streams = captured[Site(layer, "resid_post")]
         by_name = dict(zip(known, streams, strict=True))
@@ -72,6 +73,7 @@ def measure_gains(model: Model, ids: torch.Tensor) -> list[str]:
             gain = _gain(by_name[name] - nothing, known[name], configured, by_name[name])
             if gain is None:
                 unreached.setdefault(name, layer)
+                unreached_sites.add(Site(layer, name))
             elif gain != 1:
                 sites.gains[Site(layer, name)] = gain
         middle = by_name.get("resid_mid")
@@ -80,6 +82,7 @@ def measure_gains(model: Model, ids: torch.Tensor) -> list[str]:
             or (whole != 1 and _gain(middle, known["resid_mid"], configured, middle) == 1)
         ):
             unreached.setdefault("resid_mid", layer)
+            unreached_sites.add(Site(layer, "resid_mid"))
         for name, output_name in ADDED_AS.items():
             if output_name in unreached:
                 continue  # and so what it is made of
@@ -91,10 +94,11 @@ def measure_gains(model: Model, ids: torch.Tensor) -> list[str]:
                 unreached.setdefault(name, layer)
             elif gain != usual:
                 sites.gains[Site(layer, name)] = gain
+    sites.unreached = unreached_sites
     return [f"layer {layer}: {_UNREACHED[name]}" for name, layer in unreached.items()]
 
 
-_EDITS = "is not what the stream gets in this model: take edits of resid_pre or resid_post"
+_EDITS = "is not what the stream gets in this model: such edits are refused, take resid_pre or resid_post"
 _UNREACHED = {
     "attn_out": f"what an edit puts in the place of attn_out {_EDITS}",
     "mlp_out": f"what an edit puts in the place of mlp_out {_EDITS}",

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import torch
 
+from workbench.errors import UserError
 from workbench.lab.applying import Hook, PassLayout, edit_hooks
 from workbench.lab.editing import CLEAN, Plan
 from workbench.lab.finite import NotFinite, all_valid, explain, first_invalid
@@ -253,6 +254,9 @@ def _hooks_on(
         gain = sites.gain(site)
         point.add_hook(hook if gain == 1 else _contribution_hook(hook, gain))
 
+    problem = next(filter(None, map(sites.edit_problem, edits)), "")
+    if problem:
+        raise UserError(problem)
     try:
         if check is not None:
             for site in sites.block_inputs:

@@ -48,6 +48,8 @@ class SiteMap:
         self.gains: dict[Site, float] = {}
         """of `attn_out` and `mlp_out`, where it is not 1: what their hook points are multiplied with on the way to the
         stream; of `z` and `mlp_post`, where it is another one: the same of their products with W_O and W_out"""
+        self.unreached: set[Site] = set()
+        """what an edit puts there is not what the stream gets, as a check at load saw"""
         for layer, block in enumerate(bridge.blocks):
             # TransformerLens' hook of a scaled contribution rounds every position when one is edited.
             scaled = hasattr(block, "residual_contribution_scale")
@@ -68,6 +70,15 @@ class SiteMap:
     def weight_gain(self, site: Site) -> float:
         """The same of what W_O makes of `z`, or W_out of `mlp_post` (before a norm that follows)."""
         return self.gains.get(site, self.gain(Site(site.layer, ADDED_AS[site.name])))
+
+    def edit_problem(self, site: Site) -> str:
+        """Why an edit of a site would not be what it says, as a sentence; empty where it is."""
+        if site not in self.unreached:
+            return ""
+        return (
+            f"an edit of {site} can't be made in this model: what it puts there is not what the stream gets. "
+            f"Take L{site.layer}.resid_pre or L{site.layer}.resid_post"
+        )
 
     def __contains__(self, site: Site) -> bool:
         return site in self._points

@@ -73,8 +73,16 @@ def study(lab: Lab, prompt: Prompt, edits: Sequence[AnyEdit] = ()) -> Study:
 
 def same_distance(lab: Lab, traced: Study, plan: Plan, n: int) -> Controls:
     """Random directions that move the stream as far as a plan of neurons or heads does."""
-    plans = tuple(traced.same_distance(plan, n, lab.seed))
-    return Controls(plans, "random directions, same norm", "")
+    kind = "random directions, same norm"
+    problem = next(filter(None, (lab.model.sites.edit_problem(site) for site in map(_added, plan.changes))), "")
+    if problem:
+        return Controls((), kind, f"{kind}: none, since {problem}")
+    return Controls(tuple(traced.same_distance(plan, n, lab.seed)), kind, "")
+
+
+def _added(site: Site) -> Site:
+    """What attention or the MLP adds to the stream of it."""
+    return Site(site.layer, ADDED_AS[site.name])
 
 
 class Study:
@@ -195,7 +203,7 @@ class Study:
         for site in sorted(plan.changes):
             edited = self.activations([site], plan.at_layer(site.layer))[site]
             delta = change_added(self._model, site, self.activations([site])[site], edited)
-            moved.append((Site(site.layer, ADDED_AS[site.name]), delta.norm(dim=-1, keepdim=True)))
+            moved.append((_added(site), delta.norm(dim=-1, keepdim=True)))
         plans = []
         for _ in range(n):
             changes: dict[Site, tuple[Change, ...]] = {}
