@@ -110,7 +110,7 @@ def test_an_edit_that_does_nothing_is_within_its_controls():
     report = ran(prompt=PROMPT, edits="L1.N3*=1", controls=6)
     assert report.scalars["kl"] == 0
     assert report.scalars["kl_percentile"] == pytest.approx(0.5)
-    assert "equal to 6" in report.headline
+    assert "equal to all 6 within rounding" in report.headline
 
 
 def test_edits_without_controls_say_why():

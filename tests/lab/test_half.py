@@ -149,7 +149,7 @@ def test_an_effect_that_rounding_drowns_says_so_and_one_that_it_does_not_drown_i
     half, full = reports["bfloat16"], reports["float32"]
     measured = "kl" if "prompt" in prompts or experiment == "predict" else "kl_mean"
     assert 0 < full.scalars["kl_rounding"] < 1e-10 < full.scalars[measured] < half.scalars["kl_rounding"]
-    assert "rounding" not in full.headline
+    assert "no more than rounding" not in full.headline
     if half.scalars[measured] <= half.scalars["kl_rounding"]:
         assert "no more than rounding in bfloat16 makes here" in half.headline
         assert "--dtype float32" in half.headline

@@ -113,7 +113,10 @@ class Comparison:
             return f"larger than all {n}"
         if place.larger == n:
             return f"smaller than all {n}"
-        return f"larger than {place.smaller} of {n}" + (f", equal to {place.ties}" if place.ties else "")
+        if place.ties == n:
+            return f"equal to all {n} within rounding"
+        equal = f", equal to {place.ties} within rounding" if place.ties else ""
+        return f"larger than {place.smaller} of {n}{equal}"
 
     def scalars(self) -> list[Scalar]:
         """For a Scalars view; empty before any control has run."""
