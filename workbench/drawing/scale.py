@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from workbench.drawing.ramps import amount_colour, signed_colour
 from workbench.drawing.style import Line, Style, mix, readable_on
 from workbench.text import MINUS, number, width
 
@@ -15,6 +16,9 @@ _HANGING = "▔▀"
 """below zero a bar hangs from the top"""
 _SHADES = " ░▒▓█"
 _NEGATIVE = "-=≡"
+_FILLS = ("", "white on blue", "black on cyan", "black on yellow", "black on white")
+_FILLS_BELOW = ("", "white on blue", "black on cyan")
+_FILLS_ABOVE = ("", "white on red", "black on yellow")
 
 
 class Scale:
@@ -53,8 +57,7 @@ class Scale:
         if math.isnan(share):
             return " "
         if self.style.ascii:
-            step = round(abs(share) * 9)
-            return "abcdefghi"[step - 1] if share < 0 and step else str(step)
+            return self.digit(value)
         if share < 0 and abs(share) > 0.05:
             return _HANGING[abs(share) > 0.5]
         return _BARS[min(7, int(max(0.0, share) * 8))]
@@ -78,6 +81,29 @@ class Scale:
         style = self.style
         colour = (style.high if share > 0 else style.low) if self.signed else style.heat
         return mix(style.foreground, colour, min(1.0, 0.4 + abs(share))) if style.rgb else colour
+
+    def fill(self, value: float) -> str:
+        """A cell filled with the value's colour, and what can be read on it; empty where there are no colours.
+
+        In sixteen colours there are five steps, whose order of lightness every common palette keeps.
+        """
+        share, style = self.share(value), self.style
+        if not style.color or math.isnan(share):
+            return ""
+        if style.depth == "16":
+            fills = _FILLS if not self.signed else _FILLS_BELOW if share < 0 else _FILLS_ABOVE
+            return fills[min(len(fills) - 1, int(abs(share) * len(fills)))]
+        ramp = signed_colour if self.signed else amount_colour
+        colour = ramp(share, style.dark, style.depth)
+        return f"{readable_on(colour)} on {colour}"
+
+    def digit(self, value: float) -> str:
+        """The value in one character that needs no colour: `0` to `9`, below zero `a` to `i`, `?` for nan."""
+        share = self.share(value)
+        if math.isnan(share):
+            return "?"
+        step = round(abs(share) * 9)
+        return "abcdefghi"[step - 1] if share < 0 and step else str(step)
 
     def ground(self, value: float) -> str:
         """A background with a foreground that can be read on it; nothing for what is next to nothing."""
