@@ -12,6 +12,7 @@ from workbench.statistics import (
     chance_limits,
     clustered_error,
     clustered_mean,
+    kl_place_among,
     mean,
     place_among,
     rank_percentile,
@@ -27,7 +28,7 @@ def test_the_percentile_counts_the_smaller_and_half_of_the_ties():
     assert place_among(0, values).percentile == 0.5 / 5
     assert place_among(2.5, values).percentile == 2.5 / 5
     assert place_among(2, values).percentile == (1 + 1) / 5
-    assert place_among(2 + 1e-9, values) == Place(1, 1, 2)  # rounding is no difference
+    assert place_among(2 + 1e-9, values, 1e-8) == Place(1, 1, 2)  # rounding is no difference
     assert place_among(2, []).percentile == 0.5
 
 
@@ -119,3 +120,17 @@ def test_large_effects_that_differ_by_rounding_are_ties() -> None:
     place = place_among(9.32, [9.32 + 3e-6, 9.32 - 3e-6, 9.33, 9.31])
     assert (place.smaller, place.ties, place.larger) == (1, 2, 1)
     assert place.percentile == 0.5
+
+
+def test_kls_tie_where_the_rounding_of_logits_can_make_the_difference():
+    """A change of logits with rounding beside it, drawn; its KL is half its variance."""
+    random = np.random.default_rng(0)
+    effect, rounding = 1e-3, 1e-7
+    change = random.standard_normal(50_000)
+    change *= np.sqrt(2 * effect) / change.std()
+    for correlation in (-1, 0, 1):
+        noise = correlation * change / change.std() + (1 - abs(correlation)) * random.standard_normal(50_000)
+        rounded = (change + np.sqrt(2 * rounding) * noise).var() / 2
+        assert kl_place_among(rounded, [effect], 1.02 * rounding) == Place(0, 1, 0)
+    assert kl_place_among(1.05 * effect, [effect], rounding) == Place(1, 0, 0)
+    assert kl_place_among(rounding / 2, [0, rounding], rounding) == Place(0, 2, 0)

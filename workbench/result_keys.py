@@ -48,6 +48,8 @@ class Effect:
     """5 %, half, 95 %"""
     PERCENTILE = "kl_percentile"
     """0 to 1: (smaller + ½(ties + 1)) / (n + 1)"""
+    ROUNDING = "kl_rounding"
+    """what rounding alone makes on the same prompts: a KL that is no larger is no effect"""
 
 
 class Units:

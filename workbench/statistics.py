@@ -13,10 +13,8 @@ import numpy.typing as npt
 
 Values = Sequence[float] | np.ndarray
 
-TIE = 1e-7
-"""nats: effects nearer to each other than float32 rounding makes them are the same"""
 RELATIVE_TIE = 1e-6
-"""the same, as a part of the effect: what rounding of float32 logits makes of a large one"""
+"""effects nearer to each other than this part of them are the same: rounding of float32 logits makes as much"""
 BOOTSTRAPS = 200
 
 
@@ -70,7 +68,7 @@ def streamed_spread(squares: np.ndarray, cross: np.ndarray, n_squares: float, me
 
 @dataclass(frozen=True)
 class Place:
-    """How many controls are smaller than a value, equal to it (within TIE, or RELATIVE_TIE of it) and larger."""
+    """How many controls are smaller than a value, equal to it within rounding, and larger."""
 
     smaller: int
     ties: int
@@ -82,12 +80,21 @@ class Place:
         return (self.smaller + (self.ties + 1) / 2) / (self.smaller + self.ties + self.larger + 1)
 
 
-def place_among(value: float, controls: Values) -> Place:
-    """Where an effect lies among its controls [control]."""
+def place_among(value: float, controls: Values, rounding: float = 0) -> Place:
+    """Where an effect lies among its controls [control]; those within `rounding`, or RELATIVE_TIE of it, are ties."""
     values = np.asarray(controls, dtype=np.float64)
-    ties = np.abs(values - value) <= max(TIE, RELATIVE_TIE * abs(value))
+    ties = np.abs(values - value) <= max(rounding, RELATIVE_TIE * abs(value))
     smaller, larger = (values < value) & ~ties, (values > value) & ~ties
     return Place(int(smaller.sum()), int(ties.sum()), int(larger.sum()))
+
+
+def kl_place_among(kl: float, controls: Values, rounding: float = 0) -> Place:
+    """The same of KLs, where `rounding` is the KL that rounding alone makes.
+
+    A KL is half the variance of the logits' change. What rounding adds to that change adds its own variance, and up
+    to twice the product of both deviations: so roots of KLs are compared, and they are uncertain by √rounding.
+    """
+    return place_among(float(np.sqrt(kl)), np.sqrt(np.asarray(controls, dtype=np.float64)), float(np.sqrt(rounding)))
 
 
 @dataclass(frozen=True)

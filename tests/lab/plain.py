@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
@@ -13,10 +15,13 @@ Change = tuple[int, str, Callable[[torch.Tensor], torch.Tensor]]
 
 
 class Plain:
-    def __init__(self, folder: Path) -> None:
-        self.model = transformers.AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, attn_implementation="eager"
-        ).eval()
+    def __init__(self, source: Path | Any) -> None:
+        """A folder, read in float32; or a model that is in memory."""
+        if isinstance(source, str | Path):
+            source = transformers.AutoModelForCausalLM.from_pretrained(
+                source, dtype=torch.float32, attn_implementation="eager"
+            )
+        self.model = source.eval()
         base = self.model.base_model
         self.layers = list(base.layers if hasattr(base, "layers") else base.h)
         self.n_heads = self.model.config.num_attention_heads
@@ -39,6 +44,12 @@ class Plain:
 
     def logits(self, ids: torch.Tensor, changes: Sequence[Change] = (), **more: object) -> torch.Tensor:
         """[batch, position, vocabulary]"""
+        with self.hooked(changes), torch.no_grad():
+            return self.model(input_ids=ids, use_cache=False, **more).logits
+
+    @contextmanager
+    def hooked(self, changes: Sequence[Change]) -> Iterator[None]:
+        """The changes as hooks, in every pass meanwhile."""
         handles = []
         for layer, site, change in changes:
             module, is_input = self._place(layer, site)
@@ -57,8 +68,7 @@ class Plain:
                 else module.register_forward_hook(after)
             )
         try:
-            with torch.no_grad():
-                return self.model(input_ids=ids, use_cache=False, **more).logits
+            yield
         finally:
             for handle in handles:
                 handle.remove()

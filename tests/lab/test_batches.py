@@ -64,6 +64,7 @@ def test_other_errors_go_through():
         (torch.OutOfMemoryError("x"), True),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: not enough memory"), True),
         (RuntimeError("MPS backend out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
         (RuntimeError("mat1 and mat2"), False),
         (ValueError("out of memory"), False),
     ],

@@ -15,6 +15,7 @@ from workbench.errors import UserError
 from workbench.execute import execute
 from workbench.lab.contrast import Contrast, compared_states, mean_difference
 from workbench.lab.controls import further_controls
+from workbench.lab.rounding import DRAWS
 from workbench.session.directions import resolve_directions
 from workbench.units import Site
 
@@ -81,13 +82,15 @@ def test_an_effect_shows_a_band_for_each_kind(lab):
     params = {"prompt": POSITIVE[0], "controls": 5, "generate": 0}
     execute(lab, "effect", params, parse_edits(["@capital=0"]), 0, report, resolve_directions(["capital"], ""))
     rows = report.views["kinds"].rows
-    assert [row[1] for row in rows] == [None, 5, 5, 5]
+    assert [row[1] for row in rows] == [None, 5, 5, 5, DRAWS]
+    assert rows[-1][4] < 1e-9
     assert [row[0] for row in rows[1:]] == [
         "random directions of the stream's covariance",
         "mean differences of the same prompts, labels shuffled",
         "random directions, isotropic",
+        "rounding alone",
     ]
-    assert all(row[0] in report.headline for row in rows[1:])
+    assert all(row[0] in report.headline for row in rows[1:-1])
     assert report.notes == []
 
 

@@ -167,9 +167,9 @@ def test_rows_that_are_compared_stay_in_one_batch(monkeypatch):
     sizes = []
     run = generate_module.run_generation
 
-    def seen(model, rows, choice):
+    def seen(model, rows, choice, tokens):
         sizes.append(len(rows))
-        return run(model, rows, choice)
+        return run(model, rows, choice, tokens)
 
     monkeypatch.setattr(generate_module, "run_generation", seen)
     pairs = [(lab.prompt(one), edits) for one in (SHORT, PROMPT, LONG) for edits in ((), (), ())]

@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import USER_CACHE
+from tests.lab.labs import new_report
+from workbench.edits import parse_edits
+from workbench.execute import execute
 from workbench.lab.finding.checkpoint import read_checkpoint
-from workbench.lab.finding.source import CONVERTED_NAME, resolve
+from workbench.lab.finding.source import CONVERTED_NAME, ModelSource, resolve
 
 pytestmark = pytest.mark.slow
 
@@ -62,3 +65,32 @@ def test_its_tokenizer(folder: Path) -> None:
     )
     assert chat.startswith("<|im_start|>system\nYou are a helpful AI assistant named SmolLM")
     assert chat.endswith("<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_small_effect_is_larger_than_its_controls_in_float32_and_no_more_than_rounding_in_bfloat16(
+    folder: Path, dtype: str
+) -> None:
+    """KL 3.1e-4 of one neuron, on weights whose float32 numbers differ from bfloat16's by one rounding."""
+    from workbench.lab.model import load_lab
+
+    lab = load_lab(ModelSource(name=folder.name, ref=str(folder), path=folder, origin="folder"), "cpu", dtype)
+    reports = {}
+    for edit in ("L5.N700=0", "L24.N1005=0", "L28.resid_mid=0"):
+        reports[edit] = new_report()
+        prompt = {"prompt": "The capital of France is"}
+        execute(lab, "predict", prompt, parse_edits([edit], lab.info), 0, reports[edit])
+    small, large, everything = (report.scalars for report in reports.values())
+    assert large["kl_percentile"] > 0.98
+    assert large["kl"] == pytest.approx(0.28, abs=0.03)
+    assert everything["kl"] == pytest.approx(9.32, abs=0.1)
+    assert everything["answer_probability_edited"] == pytest.approx(1 / 49152, rel=0.02)
+    assert everything["kl_percentile"] == 0.5, "no rank among rounding ties"
+    if dtype == "float32":
+        assert small["kl"] == pytest.approx(3.1e-4, rel=0.05)
+        assert small["kl_percentile"] > 0.98
+        assert small["kl_rounding"] < 1e-10
+    else:
+        assert 1e-4 < small["kl"] < small["kl_rounding"]
+        assert small["kl_percentile"] == 0.5
+        assert "no more than rounding in bfloat16" in reports["L5.N700=0"].headline

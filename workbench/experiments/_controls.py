@@ -10,7 +10,7 @@ import numpy as np
 
 from workbench.report import Report
 from workbench.result_keys import Effect
-from workbench.statistics import Place, band, place_among
+from workbench.statistics import Place, band, kl_place_among
 from workbench.text import number
 from workbench.views import Column, Histogram, Mark, Scalar, Series, Table
 
@@ -21,21 +21,25 @@ if TYPE_CHECKING:
     from workbench.lab.prompts import Prompt
     from workbench.lab.study import Study
 
-KL_FLOOR = 1e-9
-"""nats: smaller effects are drawn here on the logarithmic axis"""
+LEAST_DRAWN = 1e-16
+"""nats: smaller effects, 0 among them, are drawn here on the logarithmic axis"""
 
 
 def run_controls(traced: Study, plan: Plan, comparison: Comparison, report: Report) -> Iterator[None]:
-    """The edits and their controls, in batches of one shape; yields after each batch.
+    """The edits, their controls and what rounding alone does, in batches of one shape; yields after each batch.
 
     The effect that the controls are compared with is then the one that was measured among them.
     """
-    for results in traced.track([plan, *comparison.controls.plans], report, "controls"):
+    n_controls = len(comparison.controls.plans)
+    rounding = [] if comparison.rounding else traced.rounding(plan)
+    for results in traced.track([plan, *comparison.controls.plans, *rounding], report, "controls"):
         for at, kl in zip(results.indices, results.kl(), strict=True):
             if at == 0:
                 comparison.effect = float(kl)
-            else:
+            elif at <= n_controls:
                 comparison.values.append(float(kl))
+            else:
+                comparison.rounding.append(float(kl))
         yield
 
 
@@ -63,8 +67,12 @@ class Comparison:
     effect: float
     """nats"""
     controls: Controls
+    dtype: str
+    """the model's"""
     values: list[float] = field(default_factory=list)
     """KL of each control so far, nats"""
+    rounding: list[float] = field(default_factory=list)
+    """KL of each draw of what rounding alone does, nats"""
 
     @property
     def sentence(self) -> str:
@@ -82,9 +90,22 @@ class Comparison:
         return f"{compared_with}: {interval}, {self._place_text()}"
 
     @property
+    def floor(self) -> float:
+        """The largest KL that rounding alone made, nats; 0 before any was measured."""
+        return max(self.rounding, default=0.0)
+
+    @property
     def place(self) -> Place:
         """Where the effect lies among its controls."""
-        return place_among(self.effect, self.values)
+        return kl_place_among(self.effect, self.values, self.floor)
+
+    @property
+    def rounding_sentence(self) -> str:
+        """Whether the effect is no larger than what rounding makes; empty where it is, or is exactly 0."""
+        if not 0 < self.effect <= self.floor:
+            return ""
+        more = "" if self.dtype == "float32" else "; --dtype float32 shows smaller effects"
+        return f"no more than rounding in {self.dtype} makes here, up to {number(self.floor)}{more}"
 
     def _place_text(self) -> str:
         place, n = self.place, len(self.values)
@@ -96,11 +117,21 @@ class Comparison:
 
     def scalars(self) -> list[Scalar]:
         """For a Scalars view; empty before any control has run."""
+        floor = [
+            Scalar(
+                name="KL of rounding alone, the largest",
+                value=self.floor,
+                unit="nats",
+                n=len(self.rounding),
+                help=f"of draws that change nothing but rounding in {self.dtype}; a KL that is no larger is no effect",
+            )
+        ][: len(self.rounding)]
         if not self.values:
-            return []
+            return floor
         quantiles, n = band(self.values), len(self.values)
         kind = self.controls.kind
         return [
+            *floor,
             Scalar(
                 name="KL of the controls, median",
                 value=quantiles.median,
@@ -121,6 +152,8 @@ class Comparison:
 
     def add_to(self, report: Report) -> None:
         """Add the numbers and the histogram to a report."""
+        if self.rounding:
+            report.scalar(Effect.ROUNDING, self.floor)
         if not self.values:
             return
         quantiles = band(self.values)
@@ -133,13 +166,15 @@ class Comparison:
 
     def histogram(self) -> Histogram:
         """Controls by the logarithm of their KL, with the edits' own marked."""
-        logs = np.log10(np.maximum(self.values, KL_FLOOR))
-        effect = float(np.log10(max(self.effect, KL_FLOOR)))
+        least = self.floor or LEAST_DRAWN
+        logs = np.log10(np.maximum(self.values, least))
+        effect = float(np.log10(max(self.effect, least)))
         edges = np.linspace(min(logs.min(), effect) - 0.1, max(logs.max(), effect) + 0.1, 25)
+        at_floor = f"; at the left end what is no more than rounding, {number(self.floor)}" if self.floor else ""
         counts = np.histogram(logs, edges)[0]
         return Histogram(
             title="The edits among matched random controls",
-            note=f"{self.controls.kind}, n = {len(self.values)}",
+            note=f"{self.controls.kind}, n = {len(self.values)}{at_floor}",
             edges=edges,
             series=[Series(name="controls", y=counts.astype(np.float64))],
             x_label="KL of the next token, nats, power of ten",
@@ -164,6 +199,10 @@ def comparison_table(comparisons: Sequence[Comparison]) -> Table:
                     percentile,
                 ]
             )
+    draws = comparisons[0].rounding
+    if draws:
+        quantiles = band(draws)
+        rows.append(["rounding alone", len(draws), quantiles.low, quantiles.median, quantiles.high, None])
     return Table(
         title="Beside each kind of control",
         columns=[

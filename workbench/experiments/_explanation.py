@@ -52,13 +52,13 @@ class Explanation:
     @property
     def percentile(self) -> float:
         """Where the pick lies among the random sets, 0 is the lowest."""
-        return place_among(self.off, self.random).percentile
+        return place_among(self.off, self.random, self.target.rounding.value).percentile
 
     @property
     def beyond(self) -> bool:
-        """Lower than every random set, and than every set picked in the same way for another answer."""
+        """Lower, by more than rounding, than clean, every random set, and every set picked for another answer."""
         others = [*self.random, *(value for _, value in self.unrelated)]
-        return self.off < min([self.target.clean, *others])
+        return self.off < min([self.target.clean, *others]) - self.target.rounding.value
 
     @property
     def is_backup_pair(self) -> bool:
@@ -73,6 +73,10 @@ class Explanation:
         picked = f"{_word(n)} neuron{'s' * (n != 1)}"
         left = f"{picked} off: {target.quantity} {target.shown(target.clean)} → {target.shown(self.off)}"
         parts = [left]
+        rounding = target.rounding
+        if abs(self.off - target.clean) <= rounding.value:
+            moved = target.shown(target.clean - rounding.value)
+            parts.append(f"no more than rounding in {rounding.dtype} makes here, to {moved}{rounding.advice}")
         if self.n_controls:
             n_run = len(self.random)
             count = str(n_run) if n_run == self.n_controls else f"{n_run} of {self.n_controls}"

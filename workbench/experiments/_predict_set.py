@@ -33,6 +33,7 @@ class SetNumbers:
 def run_set(lab: Lab, rows: list[TokenizedRow], params: AnswerParams, n_controls: int, report: Report) -> None:
     from workbench.lab.batches import batches, rows_at_once
     from workbench.lab.controls import controls
+    from workbench.lab.rounding import DRAWS_OF_SETS, rounding_plans
 
     measured = SetNumbers([], [], [], [])
     chunks: list[Sequence[TokenizedRow]] = []
@@ -63,17 +64,21 @@ def run_set(lab: Lab, rows: list[TokenizedRow], params: AnswerParams, n_controls
     if not lab.edits:
         return
     comparison = Comparison(
-        mean([kl[-1] for kl in measured.kl]).value, controls(lab, lab.edits, n_controls, params.chat)
+        mean([kl[-1] for kl in measured.kl]).value, controls(lab, lab.edits, n_controls, params.chat), lab.info.dtype
     )
     if comparison.controls.problem:
         report.note(comparison.controls.problem)
-    jobs = [(plan, at) for plan in comparison.controls.plans for at in range(len(chunks))]
+    plan = lab.plan(lab.edits, chat=params.chat)
+    rounding = rounding_plans(plan, lab.info.n_layers, DRAWS_OF_SETS, lab.seed)
+    jobs = [(plan, comparison.values) for plan in comparison.controls.plans]
+    jobs += [(plan, comparison.rounding) for plan in rounding]
+    work = [(*job, at) for job in jobs for at in range(len(chunks))]
     total = 0.0
-    for plan, at in report.track(jobs, "batches", stage="controls"):
+    for plan, means, at in report.track(work, "batches", stage="controls"):
         prompts = [row.prompt for row in chunks[at]]
         total += float(sum(kl[-1] for kl in kl_of_prompts(lab, prompts, plan, "last")))
         if at == len(chunks) - 1:
-            comparison.values.append(total / len(rows))
+            means.append(total / len(rows))
             total = 0.0
             _add_set_views(lab, rows, measured, report, comparison)
 
@@ -102,7 +107,8 @@ def _add_set_views(
         sentence += f" · first of all in {round(100 * first.value)} %"
     if measured.kl:
         sentence += f" · KL {mean_text(mean([kl[-1] for kl in measured.kl]))}"
-    report.say(" · ".join(filter(None, [sentence, comparison.sentence if comparison else ""])))
+    beside = [comparison.rounding_sentence, comparison.sentence] if comparison else []
+    report.say(" · ".join(filter(None, [sentence, *beside])))
 
 
 def _set_items(measured: SetNumbers, report: Report, has_foil: bool) -> list[Scalar]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from workbench.experiments._target import Target
+from workbench.experiments._target import Rounding, Target
 from workbench.lab.metric import Metric
 from workbench.report import Report
 from workbench.result_keys import Stages
@@ -41,6 +41,8 @@ class UnitEffects:
     """what the lowest unsaturated estimate of other answers reaches by chance (2.5 %)"""
     high: float = float("nan")
     """and the highest (97.5 %)"""
+    rounding: Rounding | None = None
+    """what no effect is beyond, once exact ones are measured"""
     null_sorted: list[np.ndarray] = field(default_factory=list)
     """|unsaturated| of every unit for each other answer, the largest first, cut at the ones that can matter"""
 
@@ -72,6 +74,13 @@ class UnitEffects:
         by = self.exact if np.isfinite(self.exact).any() else self.estimate
         order = np.argsort(-np.abs(np.nan_to_num(by)), axis=None, kind="stable")
         return [divmod(int(flat), by.shape[1]) for flat in order if np.isfinite(by.flat[flat])]
+
+    @property
+    def n_rounding(self) -> int:
+        """How many of the exact effects are no larger than what rounding makes."""
+        if self.rounding is None:
+            return 0
+        return int((np.abs(self.exact[np.isfinite(self.exact)]) <= self.rounding.value).sum())
 
     @property
     def beyond_mask(self) -> np.ndarray | None:
@@ -150,6 +159,7 @@ def exact_effects(target: Target, units: UnitEffects, n: int, report: Report, st
         make = Neuron if units.kind == "neurons" else Head
         plans = [study.off([make(layer, index)]) for layer, index in chosen]
     clean = study.value(target.metric.unsaturated)
+    units.rounding = target.rounding
     for results in study.track(plans, report, "units", stage):
         values, unsaturated_values = results.value(target.metric), results.value(target.metric.unsaturated)
         for at, value, unsaturated_value in zip(results.indices, values, unsaturated_values, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -48,6 +49,24 @@ class TargetParams(Params, kw_only=True, frozen=True):
 
 
 @dataclass(frozen=True)
+class Rounding:
+    """The largest changes that rounding alone makes: effects that are no larger are none."""
+
+    value: float
+    """of the metric"""
+    unsaturated: float
+    """of the metric that does not saturate"""
+    n: int
+    """draws"""
+    dtype: str
+
+    @property
+    def advice(self) -> str:
+        """How to see smaller effects, after a sentence; empty where there is no such way."""
+        return "" if self.dtype == "float32" else "; --dtype float32 shows smaller effects"
+
+
+@dataclass(frozen=True)
 class Target:
     """What is asked, on one traced prompt."""
 
@@ -61,6 +80,19 @@ class Target:
     foil_name: str
     clean: float
     """the metric's value"""
+    dtype: str
+    """the model's"""
+
+    @cached_property
+    def rounding(self) -> Rounding:
+        """How far rounding alone moves the metric on this prompt."""
+        plans = self.study.rounding()
+        changes = {kind: np.zeros(len(plans)) for kind in (self.metric, self.metric.unsaturated)}
+        for results in self.study.run(plans):
+            for metric, values in changes.items():
+                values[results.indices] = results.value(metric) - self.study.value(metric)
+        largest = {metric: float(np.abs(values).max()) for metric, values in changes.items()}
+        return Rounding(largest[self.metric], largest[self.metric.unsaturated], len(plans), self.dtype)
 
     def shown(self, value: float) -> str:
         """The metric's value as a reader wants it: a probability, or a logit difference."""
@@ -110,4 +142,5 @@ def find_target(lab: Lab, params: TargetParams, report: Report) -> Target:
         show_token(lab.token(answer_id)),
         show_token(foil.token) if foil else "",
         traced.value(metric),
+        lab.info.dtype,
     )

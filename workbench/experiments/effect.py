@@ -172,7 +172,8 @@ def _run_prompt(lab: Lab, params: Params, report: Report) -> None:
     plan = lab.plan(lab.edits, chat=params.chat)
     comparisons = _comparisons(lab, float(kl[-1]), params, report)
     if {site.name for site in plan.changes} <= set(ADDED_AS) and not plan.has_functions and params.controls:
-        comparisons.append(Comparison(float(kl[-1]), same_distance(lab, traced, plan, params.controls)))
+        directions = same_distance(lab, traced, plan, params.controls)
+        comparisons.append(Comparison(float(kl[-1]), directions, lab.info.dtype, rounding=comparisons[0].rounding))
 
     def update() -> None:
         shown = [*items, *comparisons[0].scalars()]
@@ -181,15 +182,15 @@ def _run_prompt(lab: Lab, params: Params, report: Report) -> None:
             Scalars(title="In numbers", note=row.prompt.describe, tokenization=row.prompt.tokenization, items=shown),
         )
         _write_comparisons(comparisons, report)
-        report.say(" · ".join(filter(None, [change, *(comparison.sentence for comparison in comparisons)])))
+        sentences = [comparisons[0].rounding_sentence, *(comparison.sentence for comparison in comparisons)]
+        report.say(" · ".join(filter(None, [change, *sentences])))
 
     update()
     if len(kl) > 1:
         report.add("extremes", extremes([document]))
     for comparison in comparisons:
-        if comparison.controls.plans:
-            for _ in run_controls(traced, plan, comparison, report):
-                update()
+        for _ in run_controls(traced, plan, comparison, report):
+            update()
     if params.generate:
         add_continuations(lab, row.prompt, params.generate, report)
     report.suggest(
@@ -207,7 +208,8 @@ def _comparisons(lab: Lab, effect: float, params: Params, report: Report) -> lis
     for kind in kinds:
         if kind.problem:
             report.note(kind.problem)
-    return [Comparison(effect, kind) for kind in kinds]
+    rounding: list[float] = []  # the same for all of them, measured once
+    return [Comparison(effect, kind, lab.info.dtype, rounding=rounding) for kind in kinds]
 
 
 def _write_comparisons(comparisons: Sequence[Comparison], report: Report) -> None:
@@ -244,6 +246,7 @@ def _corpus_prompts(lab: Lab, params: Params, report: Report) -> list[Prompt]:
 
 def _run_many(lab: Lab, prompts: Sequence[Prompt], params: Params, report: Report, source: str, generate: int) -> None:
     from workbench.lab.batches import batches, rows_at_once
+    from workbench.lab.rounding import DRAWS_OF_SETS, rounding_plans
 
     documents: list[DocumentLosses] = []
     last_kl: list[float] = []
@@ -270,15 +273,19 @@ def _run_many(lab: Lab, prompts: Sequence[Prompt], params: Params, report: Repor
         )
         _add_views(documents, last_kl, report, source, comparisons, continuation_sentence)
     for comparison in comparisons:
-        work = [(plan, chunk) for plan in comparison.controls.plans for chunk in chunks]
+        jobs = [(plan, comparison.values) for plan in comparison.controls.plans]
+        if not comparison.rounding:
+            rounding = rounding_plans(lab.plan(lab.edits, chat=params.chat), lab.info.n_layers, DRAWS_OF_SETS, lab.seed)
+            jobs += [(plan, comparison.rounding) for plan in rounding]
         sums: list[float] = []
         counts: list[int] = []
-        for plan, chunk in report.track(work, "batches", stage="controls"):
+        work = [(*job, chunk) for job in jobs for chunk in chunks]
+        for plan, means, chunk in report.track(work, "batches", stage="controls"):
             kls = list(kl_of_prompts(lab, chunk, plan))
             sums += [float(kl[1:].sum()) for kl in kls]
             counts += [len(kl) - 1 for kl in kls]
             if len(counts) == len(prompts):
-                comparison.values.append(clustered_mean(sums, counts).value)
+                means.append(clustered_mean(sums, counts).value)
                 sums, counts = [], []
                 _add_views(documents, last_kl, report, source, comparisons, continuation_sentence)
 
@@ -329,7 +336,15 @@ def _add_views(
     sentence += f" · KL {mean_text(kl)} · {note}"
     report.say(
         " · ".join(
-            filter(None, [sentence, *(comparison.sentence for comparison in comparisons), continuation_sentence])
+            filter(
+                None,
+                [
+                    sentence,
+                    *(comparison.rounding_sentence for comparison in comparisons[:1]),
+                    *(comparison.sentence for comparison in comparisons),
+                    continuation_sentence,
+                ],
+            )
         )
     )
 

@@ -90,7 +90,10 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     on_both = f"{number(high)} after {quoted(params.prompt, 30)}, {number(low)} after {quoted(params.corrupted, 30)}"
     baseline = f"{quantity}: {on_both}"
     report.say(baseline)
+    rounding = _rounding(corrupted, metric) / abs(high - low)
+    report.scalar("rounding", rounding)
     note = f"recovery of {quantity}: 0 is {number(low)} as corrupted, 1 is {number(high)} as clean"
+    note += f"; rounding in {lab.info.dtype} alone makes up to {number(rounding, 2)}"
     largest_recoveries: list[tuple[float, str]] = []
     tokens = [
         show_token(a) if a == b else f"{show_token(a)}/{show_token(b)}"
@@ -137,6 +140,12 @@ def _metric(lab: Lab, params: Params, clean: Study, corrupted: Study, report: Re
     if answer == foil:
         raise UserError(f"answer and foil are the same token, {show_token(lab.token(answer))}: name another foil")
     return Metric("difference", answer, foil)
+
+
+def _rounding(corrupted: Study, metric: Metric) -> float:
+    """The largest change of the metric that rounding alone makes."""
+    changes = [results.value(metric) - corrupted.value(metric) for results in corrupted.run(corrupted.rounding())]
+    return float(np.abs(np.concatenate(changes)).max())
 
 
 def _by_position(

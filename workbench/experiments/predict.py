@@ -94,7 +94,7 @@ def _run_prompt(lab: Lab, row: TokenizedRow, params: Params, report: Report) -> 
         report.scalar("kl_mean", float(kl[1:].mean()))
         items.append(Scalar(name="KL, mean from position 1 on", value=float(kl[1:].mean()), unit="nats"))
     change = f"{token_text(lab, answer)} {probability(numbers[0].answer)} → {probability(numbers[1].answer)} {after}"
-    comparison = Comparison(float(kl[-1]), controls(lab, lab.edits, params.controls, params.chat))
+    comparison = Comparison(float(kl[-1]), controls(lab, lab.edits, params.controls, params.chat), lab.info.dtype)
 
     def update() -> None:
         all_items = [*items, *comparison.scalars()]
@@ -103,7 +103,8 @@ def _run_prompt(lab: Lab, row: TokenizedRow, params: Params, report: Report) -> 
             Scalars(title="In numbers", note=row.prompt.describe, items=all_items),
         )
         comparison.add_to(report)
-        report.say(" · ".join(filter(None, [change, f"KL {number(comparison.effect)}", comparison.sentence])))
+        effect = [f"KL {number(comparison.effect)}", comparison.rounding_sentence]
+        report.say(" · ".join(filter(None, [change, *effect, comparison.sentence])))
 
     update()
     if comparison.controls.problem:
@@ -120,9 +121,8 @@ def _run_prompt(lab: Lab, row: TokenizedRow, params: Params, report: Report) -> 
         )
     )
     update()
-    if comparison.controls.plans:
-        for _ in run_controls(study(lab, row.prompt), lab.plan(lab.edits, chat=params.chat), comparison, report):
-            update()
+    for _ in run_controls(study(lab, row.prompt), lab.plan(lab.edits, chat=params.chat), comparison, report):
+        update()
 
 
 def _clean_sentence(lab: Lab, clean: Forward, numbers: PromptNumbers, answer: int, after: str) -> str:

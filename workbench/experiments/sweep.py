@@ -115,6 +115,17 @@ def add_views(target: Target, params: Params, sweep: Sweep, report: Report) -> N
         if beyond is not None:
             items.append(Scalar(name=f"{kind} beyond chance", value=float(beyond), n=sweep[kind].count, help=_CHANCE))
             report.scalar(UnitKeys.beyond(kind), float(beyond))
+    rounding = sweep["neurons"].rounding
+    if rounding is not None:
+        items.append(
+            Scalar(
+                name=f"rounding alone, largest change of {target.change}",
+                value=rounding.value,
+                n=rounding.n,
+                help=f"draws that change nothing but rounding in {rounding.dtype}; an effect that is no larger is none",
+            )
+        )
+        report.scalar("rounding", rounding.value)
     if items:
         report.add("numbers", Scalars(title="How far to trust it", note=_CHANCE, items=items))
     report.scalar("clean", target.clean)
@@ -153,6 +164,15 @@ def chance_note(units: UnitEffects, shown: int) -> str:
     return note
 
 
+def rounding_note(units: UnitEffects) -> str:
+    """`; 180 of 200 exact effects no more than rounding (.094)`; empty where there are none."""
+    if units.rounding is None or not units.n_rounding:
+        return ""
+    measured = int(np.isfinite(units.exact).sum())
+    effects = f"{units.n_rounding:,} of {measured:,} exact effects no more than rounding"
+    return f"; {effects} ({number(units.rounding.value, 2)} in {units.rounding.dtype}{units.rounding.advice})"
+
+
 def table(target: Target, units: UnitEffects, rows: int = SHOWN) -> Table:
     """Units by exact effect, then by estimate."""
     make = Neuron if units.kind == "neurons" else Head
@@ -174,7 +194,7 @@ def table(target: Target, units: UnitEffects, rows: int = SHOWN) -> Table:
     change = f"change of {target.change}"
     return Table(
         title=f"{units.kind.capitalize()} switched off",
-        note=chance_note(units, min(20, units.count)),
+        note=chance_note(units, min(20, units.count)) + rounding_note(units),
         columns=[
             Column(key=UnitKeys.UNIT, name=units.kind[:-1], kind="unit"),
             Column(key=UnitKeys.ESTIMATE, name="estimate", kind="signed", help=f"−Σ a·∂: {change}", quantity=change),
@@ -190,7 +210,8 @@ def heatmap(target: Target, units: UnitEffects) -> Heatmap:
     """Where in the stream: exact effects where every place was measured, else estimates."""
     all_measured = bool(np.isfinite(units.exact[np.isfinite(units.estimate)]).all())
     values = units.exact if all_measured else units.estimate
-    how, chance = "exact" if all_measured else "estimates", chance_note(units, min(20, units.count))
+    how = "exact" if all_measured else "estimates"
+    chance = chance_note(units, min(20, units.count)) + rounding_note(units)
     return Heatmap(
         title="Where (layer × position)",
         note=f"change of {target.change}, the stream at a block's input set to zero; {how}; {chance}",

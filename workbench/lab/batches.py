@@ -52,12 +52,12 @@ def rows_at_once(model: Model, length: int, work: Work) -> int:
     limit = max(1, tokens_at_once(info.device, work) // max(1, length))
     if work == "generation":
         limit = min(limit, GENERATED_ROWS[info.device != "cpu"])
-    fits = int(SHARE * free_memory(info.device)) // (_token_bytes(model, length, work) * max(1, length))
+    fits = int(SHARE * free_memory(info.device)) // (token_bytes(model, length, work) * max(1, length))
     # Where memory is the limit, powers of two: a little more or less of it gives the same shapes, and the same bits.
     return limit if fits >= limit else 1 << max(0, fits.bit_length() - 1)
 
 
-def _token_bytes(model: Model, length: int, work: Work) -> int:
+def token_bytes(model: Model, length: int, work: Work) -> int:
     """Bytes that a token takes at most while a batch goes through.
 
     About ten vectors of d_model and three of d_mlp, and a layer's attention patterns; gradients keep those of every
@@ -79,7 +79,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     message = str(error)
-    return isinstance(error, RuntimeError) and ("out of memory" in message or "not enough memory" in message)
+    # CUDA's libraries say ALLOC_FAILED where there is no room for their own workspace.
+    signs = ("out of memory", "not enough memory", "ALLOC_FAILED")
+    return isinstance(error, RuntimeError) and any(sign in message for sign in signs)
 
 
 class Batch(Generic[T]):

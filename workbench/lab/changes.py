@@ -1,4 +1,7 @@
-"""What edits do to a part of a site's activation, one class an operation. `applying.py` says at which columns."""
+"""What edits do to a part of a site's activation, one class an operation. `applying.py` says at which columns.
+
+What is added stays float32 until it is added: the sum is rounded once, to the activation's own type.
+"""
 
 from __future__ import annotations
 
@@ -91,7 +94,7 @@ class AddVector(Change):
     """[…]"""
 
     def write(self, numbers: torch.Tensor, stretch: Stretch) -> None:
-        numbers.add_(self.values.to(numbers.dtype))
+        numbers.add_(self.values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +103,21 @@ class AddByPosition(Change):
     """[position, …]"""
 
     def write(self, numbers: torch.Tensor, stretch: Stretch) -> None:
-        numbers.add_(_at(self.values, stretch, numbers))
+        numbers.add_(_at(self.values, stretch))
+
+
+@dataclass(frozen=True)
+class NeighbouringFloat(Change):
+    """Every number becomes the next float up or down, as rounding might have made it; zeros stay."""
+
+    seed: int
+
+    def write(self, numbers: torch.Tensor, stretch: Stretch) -> None:
+        as_integers = {2: torch.int16, 4: torch.int32, 8: torch.int64}[numbers.element_size()]
+        random = torch.Generator().manual_seed(self.seed)
+        shape = (stretch.position + stretch.n, *numbers.shape[2:])
+        step = 2 * torch.randint(0, 2, shape, generator=random, dtype=as_integers)[stretch.position :] - 1
+        numbers.view(as_integers).add_(step.to(numbers.device) * (numbers != 0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +128,7 @@ class Replace(Change):
     """[…]"""
 
     def write(self, numbers: torch.Tensor, stretch: Stretch) -> None:
-        numbers.copy_(self.values.to(numbers.dtype).expand_as(numbers))
+        numbers.copy_(self.values.expand_as(numbers))
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +137,7 @@ class ReplaceByPosition(Change):
     """[position, …]"""
 
     def write(self, numbers: torch.Tensor, stretch: Stretch) -> None:
-        numbers.copy_(_at(self.values, stretch, numbers).expand_as(numbers))
+        numbers.copy_(_at(self.values, stretch).expand_as(numbers))
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,8 +225,8 @@ class _Computed(Change):
         numbers.copy_(computed.expand_as(numbers))
 
 
-def _at(values: torch.Tensor, stretch: Stretch, numbers: torch.Tensor) -> torch.Tensor:
-    return values.to(numbers.dtype)[stretch.position : stretch.position + stretch.n]
+def _at(values: torch.Tensor, stretch: Stretch) -> torch.Tensor:
+    return values[stretch.position : stretch.position + stretch.n]
 
 
 def same_fill(changes: Sequence[Change]) -> bool:

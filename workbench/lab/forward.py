@@ -2,7 +2,8 @@
 
 Logits are computed at every position even where only the last is needed: the unembedding of one row alone gives other
 last bits than `model(input_ids)` does (checked on the CPU, float32). Shorter prompts of a batch are padded on the
-right, where causal attention lets nothing reach a real token; padding never counts in a number.
+right, where causal attention lets nothing reach a real token; padding never counts in a number. Prompts whose lengths
+make the model rotate differently go in passes of their own.
 """
 
 from __future__ import annotations
@@ -123,6 +124,42 @@ def run_forward(
     Raises NotFinite where what comes out is NaN or infinite.
     """
     assert len(plans) in (1, len(prompts))
+    groups = model.rotations.alike([len(prompt) for prompt in prompts])
+    if len(groups) == 1:
+        return _run_alike(model, prompts, plans, capture, keep)
+    parts = []
+    for rows in groups:
+        plans_of_rows = plans if len(plans) == 1 else [plans[row] for row in rows]
+        parts.append(_run_alike(model, [prompts[row] for row in rows], plans_of_rows, capture, keep))
+
+    def merged(tensors: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
+        return None if tensors[0] is None else _merged([tensor for tensor in tensors if tensor is not None], groups)
+
+    ids = _merged([part.ids for part in parts], groups)
+    return Forward(
+        tuple(prompts),
+        ids,
+        np.asarray([len(prompt) for prompt in prompts], dtype=np.int64),
+        merged([part.last for part in parts]),
+        merged([part.logits for part in parts]),
+        {site: _merged([part.captured[site] for part in parts], groups) for site in parts[0].captured},
+    )
+
+
+def _merged(parts: Sequence[torch.Tensor], groups: Sequence[Sequence[int]]) -> torch.Tensor:
+    """Rows of several passes as one batch in the order of `groups`; 0 where one is longer than another."""
+    widest = [max(sizes) for sizes in zip(*(part.shape[1:] for part in parts), strict=True)]
+    batch = parts[0].new_zeros(sum(map(len, groups)), *widest)
+    for part, rows in zip(parts, groups, strict=True):
+        for row, values in zip(rows, part, strict=True):
+            batch[row][tuple(map(slice, values.shape))] = values
+    return batch
+
+
+def _run_alike(
+    model: Model, prompts: Sequence[Prompt], plans: Sequence[Plan], capture: Sequence[Site], keep: Keep
+) -> Forward:
+    """One pass over prompts that are rotated alike."""
     lengths = np.asarray([len(prompt) for prompt in prompts], dtype=np.int64)
     padded = np.zeros((len(prompts), int(lengths.max())), dtype=np.int64)
     for row, prompt in zip(padded, prompts, strict=True):

@@ -2,7 +2,9 @@
 
 Each step is one pass with its hooks, so edits act on the prompt and on every generated position. Prompts of a batch are
 padded on the left: every row's last token is in the last column, positions count from each row's own first token, and
-what is padding no token sees. A row that ends leaves the batch. Sampling draws on the processor from a generator of
+what is padding no token sees. A row that ends leaves the batch. Where rotations depend on a row's length, rows that
+would be rotated differently at some step go in batches of their own, and the model itself says whether its generation
+keeps the cache where they change. Sampling draws on the processor from a generator of
 each row's own: the same seed gives the same tokens in every batch and on every device with equal logits.
 """
 
@@ -11,7 +13,6 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from workbench.lab.continuation import Continuation, Generated, Row
 from workbench.lab.editing import AnyEdit
 from workbench.lab.loaded import Model
 from workbench.lab.model import Lab
-from workbench.lab.passes import run_pass
+from workbench.lab.passes import keeps_cache, run_pass
 from workbench.lab.prompts import Prompt
 
 
@@ -39,7 +40,8 @@ def generate(
 ) -> Iterator[Generated]:
     """Tokens that follow, one by one, greedy at temperature 0, else drawn with the job's seed."""
     rows = [Row(prompt, lab.plan(edits, chat=prompt.template))]
-    for (token,) in run_generation(lab.model, rows, Choice(temperature, top_k, lab.seed), use_cache):
+    choice = Choice(temperature, top_k, lab.seed)
+    for (token,) in run_generation(lab.model, rows, choice, lab.info.n_ctx, use_cache):
         assert token is not None, "a row that has ended is not continued"
         yield token
 
@@ -70,8 +72,7 @@ def continue_all(
         with batch:
             for _, continuation in batch.rows:
                 continuation.clear()
-            steps = run_generation(lab.model, [row for row, _ in batch.rows], choice)
-            for step in islice(steps, tokens):
+            for step in run_generation(lab.model, [row for row, _ in batch.rows], choice, tokens):
                 generated = [
                     (continuation, token) for (_, continuation), token in zip(batch.rows, step, strict=True) if token
                 ]
@@ -92,12 +93,28 @@ class Choice:
 
 
 def run_generation(
-    model: Model, rows: Sequence[Row], choice: Choice, use_cache: bool = True
+    model: Model, rows: Sequence[Row], choice: Choice, tokens: int, use_cache: bool = True
 ) -> Iterator[list[Generated | None]]:
-    """The next token of every row, again and again until all have ended; None for a row that has.
+    """The next token of every row, up to `tokens` times or until all have ended; None for a row that has.
 
-    The caller stops, or the model does. Raises NotFinite.
+    Raises NotFinite.
     """
+    groups = model.rotations.alike([len(row.prompt) for row in rows], growth=tokens)
+    generations = [_grow_together(model, [rows[index] for index in group], choice, use_cache) for group in groups]
+    for _ in range(tokens):
+        step: list[Generated | None] = [None] * len(rows)
+        for group, generation in zip(groups, generations, strict=True):
+            for index, token in zip(group, next(generation, ()), strict=False):
+                step[index] = token
+        if not any(step):
+            return
+        yield step
+
+
+def _grow_together(
+    model: Model, rows: Sequence[Row], choice: Choice, use_cache: bool
+) -> Iterator[list[Generated | None]]:
+    """The same, in one batch of rows that are rotated alike at every step."""
     growing = [_GrowingRow(row, model, choice) for row in rows]
     plans = list(dict.fromkeys(id(row.plan) for row in rows))
     # Rows of one plan side by side: they are edited at once.
@@ -108,6 +125,9 @@ def run_generation(
     past: Any = None
     start = 0
     while active:
+        length = ids.shape[1] - padding[0]
+        if past is not None and model.rotations.switches(length - 1, length) and not keeps_cache(model, ids, past):
+            past, start = None, 0
         prompts = tuple(len(rows[index].prompt) for index in active)
         layout = PassLayout(prompts, model.info.n_heads, start, padding if any(padding) else ())
         padding_args = _padding_args(padding, start, ids.shape[1], ids.device)

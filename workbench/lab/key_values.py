@@ -55,7 +55,7 @@ def cache_problem(model: Model, ids: torch.Tensor) -> str:
     """Why generation can't use the cache, as a sentence; empty where it can.
 
     `ids` int64 [column] is some text. Logits of steps with the cache are compared with those of whole passes, clean
-    and with a head and neurons edited.
+    and with a head and neurons edited, at lengths that are rotated alike.
     """
     middle = model.info.n_layers // 2
     head, neurons = Site(middle, "z"), Site(middle, "mlp_post")
@@ -64,7 +64,8 @@ def cache_problem(model: Model, ids: torch.Tensor) -> str:
         neurons: (Multiply(neurons, Entries(tuple(range(min(EDITED, model.info.d_mlp)))), Positions(), 2.0),),
     }
     plans = [CLEAN, Plan(edited)]
-    rows = ids.to(model.hf.device).repeat(len(plans), 1)
+    switches = model.rotations.switches(1, len(ids))
+    rows = ids[: switches[0] if switches else None].to(model.hf.device).repeat(len(plans), 1)
     start_column = rows.shape[1] - STEPS
     lengths = (start_column,) * len(plans)
     allowed = TOLERANCE.get(model.hf.dtype, COARSE)

@@ -11,6 +11,7 @@ import torch
 
 from workbench.lab.clean import CleanCache
 from workbench.lab.prompts import Tokenization
+from workbench.lab.rotations import Rotations
 from workbench.lab.sites import SiteMap
 from workbench.lab.tail import Tail
 from workbench.model_info import ModelInfo
@@ -35,6 +36,8 @@ class Model:
     """what the check at load found to differ, as sentences"""
     caches: bool = True
     """whether generation can use a key-value cache"""
+    rotations: Rotations = field(default_factory=Rotations)
+    """those that depend on how long a pass is"""
     cancel_check: Callable[[], None] | None = None
     """called at every block of every pass; raises Cancelled to stop it"""
     sampled: dict[Site, torch.Tensor] = field(default_factory=dict)

@@ -20,8 +20,10 @@ from workbench.lab.finite import NotFinite
 from workbench.lab.forward import run_forward
 from workbench.lab.key_values import cache_problem, hand_cache_on
 from workbench.lab.loaded import Model
+from workbench.lab.passes import run_pass
 from workbench.lab.progress import StageListener
 from workbench.lab.prompts import Prompt, Tokenization
+from workbench.lab.rotations import SHORTEST, Rotations, rotary_calls
 from workbench.lab.sites import SiteMap
 from workbench.lab.supported import check_supported, embedded_tokens
 from workbench.lab.tail import Tail
@@ -94,6 +96,7 @@ def wrap(hf: Any, tokenizer: Any, source: ModelSource) -> Model:
         _stop_ids(hf, tokenizer),
     )
     model.remarks += _check(model)
+    model.rotations = _rotations(model)
     problem = cache_problem(model, torch.from_numpy(_checked_ids(model)))
     if problem:
         model.caches = False
@@ -104,6 +107,13 @@ def wrap(hf: Any, tokenizer: Any, source: ModelSource) -> Model:
 def _checked_ids(model: Model) -> np.ndarray:
     """int64 [position]"""
     return model.tokens.prompt(CHECKED_TEXT).ids[: model.info.n_ctx]
+
+
+def _rotations(model: Model) -> Rotations:
+    ids = torch.from_numpy(_checked_ids(model)).to(model.hf.device)
+    with rotary_calls(model.hf) as calls:
+        run_pass(model, ids[None, :SHORTEST], checked=False)
+    return Rotations(calls, model.info.n_ctx)
 
 
 def _not_wrapped(name: str, hf: Any, error: Exception) -> str:

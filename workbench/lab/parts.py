@@ -8,6 +8,8 @@ from typing import ClassVar, Protocol
 
 import torch
 
+from workbench.lab.metrics import at_least_float32
+
 
 class Part(Protocol):
     """`n_heads` is the model's: heads may come as [batch, position, head · d_head]."""
@@ -77,18 +79,23 @@ class Heads(Entries):
 
 @dataclass(frozen=True, eq=False)
 class Along:
-    """The component along a direction, one number a position. [...]"""
+    """The component along a direction, one number a position, float32 [...].
+
+    In 16-bit types the product and what is added are float32, and the stream is rounded once.
+    """
 
     unit: torch.Tensor
     """of length 1, [d_model]"""
     position_axis: ClassVar[int] = 1
 
     def take(self, values: torch.Tensor, n_heads: int) -> torch.Tensor:
-        return values @ self.unit.to(values.dtype)
+        exact = at_least_float32(values)
+        return exact @ self.unit.to(exact.dtype)
 
     def change(self, activation: torch.Tensor, write: Callable[[torch.Tensor], None], n_heads: int) -> None:
-        unit = self.unit.to(activation.dtype)
-        before = activation @ unit
+        exact = at_least_float32(activation)
+        unit = self.unit.to(exact.dtype)
+        before = exact @ unit
         after = before.clone()
         write(after)
-        activation.add_((after - before).unsqueeze(-1) * unit)
+        activation.copy_(exact + (after - before).unsqueeze(-1) * unit)

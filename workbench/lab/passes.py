@@ -102,6 +102,7 @@ def run_pass(
     captured: dict[Site, torch.Tensor] = {}
     starts: list[BlockStart] = []
     hooks = edit_hooks(plans, layout)
+    model.rotations.forget()
     with (
         gradients(),
         _hooks_on(model.sites, hooks, watch or {}, capture, captured, check),
@@ -151,13 +152,29 @@ def _call(
     options: dict[str, Any] = {"use_cache": use_cache, **padding_args}
     if head == "last" and "logits_to_keep" in accepted:
         options["logits_to_keep"] = 1
-    name = next(name for name in CACHE_NAMES if name in accepted or name == CACHE_NAMES[-1])
+    name = _cache_name(model)
     if use_cache:
         options[name] = past
     with _dense_head(model):
         output = model.hf(input_ids=ids, **options)
     logits = output.logits[:, -1:] if head == "last" else output.logits
     return logits, getattr(output, name) if use_cache else None
+
+
+def keeps_cache(model: Model, ids: torch.Tensor, past: Any) -> bool:
+    """Whether the model's own generation goes on with the cache `past` for all tokens so far, `ids` [row, column].
+
+    Some begin anew where their rotations change, some turn on what was rotated differently: each is asked.
+    """
+    name = _cache_name(model)
+    mask = torch.ones_like(ids)
+    inputs = model.hf.prepare_inputs_for_generation(ids, **{name: past}, attention_mask=mask, use_cache=True)
+    return inputs.get(name) is past
+
+
+def _cache_name(model: Model) -> str:
+    accepted = _options(type(model.hf).forward)
+    return next(name for name in CACHE_NAMES if name in accepted or name == CACHE_NAMES[-1])
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import torch
 
 from workbench.edits import Positions
 from workbench.lab import metrics
+from workbench.lab.added import change_added
 from workbench.lab.attribution import Attribution, attribute, first_counted, joined, value
 from workbench.lab.batches import batches, rows_at_once
 from workbench.lab.changes import AddByPosition, Change, Fill, ReplaceByPosition
@@ -26,6 +27,7 @@ from workbench.lab.metric import Metric
 from workbench.lab.model import Lab
 from workbench.lab.parts import Heads, Part, Whole
 from workbench.lab.prompts import Prompt
+from workbench.lab.rounding import DRAWS, rounding_plans
 from workbench.lab.trace import Trace, groups_by_layer, run_from, trace_prompt
 from workbench.report import Report
 from workbench.units import ADDED_AS, Head, Neuron, Site
@@ -112,6 +114,10 @@ class Study:
         site = Site(layer, "resid_pre")
         return Plan({site: (Fill(site, Whole(), Positions("range", position, position), 0.0),)})
 
+    def rounding(self, plan: Plan = CLEAN, n: int = DRAWS, seed: int = 0) -> list[Plan]:
+        """Plans that change rounding alone, from where `plan` begins on."""
+        return rounding_plans(plan, self._model.info.n_layers, n, seed)
+
     def run(self, plans: Sequence[Plan]) -> Iterator[Results]:
         """Every plan, on top of the study's own edits, in batches that halve when memory runs out.
 
@@ -181,16 +187,15 @@ class Study:
         """Controls that move the stream as far as a plan of neurons or heads does, in random directions (METHODS 0).
 
         For each block the plan edits: ‖Δ‖ · g/‖g‖ added where attention or the MLP adds to the stream, position by
-        position, Δ being what that block's edits alone change there.
+        position, Δ being what that block's edits alone change there: computed in float32 from what W_out or W_O
+        multiplies, since a difference of rounded outputs is longer than a small change.
         """
         random = torch.Generator().manual_seed(seed)
         moved: list[tuple[Site, torch.Tensor]] = []
-        for output_site in sorted({Site(site.layer, ADDED_AS[site.name]) for site in plan.changes}):
-            delta = (
-                self.activations([output_site], plan.at_layer(output_site.layer))[output_site]
-                - self.activations([output_site])[output_site]
-            )
-            moved.append((output_site, delta.float().norm(dim=-1, keepdim=True)))
+        for site in sorted(plan.changes):
+            edited = self.activations([site], plan.at_layer(site.layer))[site]
+            delta = change_added(self._model, site, self.activations([site])[site], edited)
+            moved.append((Site(site.layer, ADDED_AS[site.name]), delta.norm(dim=-1, keepdim=True)))
         plans = []
         for _ in range(n):
             changes: dict[Site, tuple[Change, ...]] = {}

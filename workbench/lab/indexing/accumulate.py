@@ -20,6 +20,8 @@ from workbench.lab.indexing.blocks import Block
 from workbench.lab.indexing.toplists import NewEntries, TopLists
 from workbench.model_info import ModelInfo
 
+SLAB = 1 << 26
+"""activations of a slab on a GPU: three float32 copies of it are 768 MB, whatever the block"""
 GATHER = 8192
 """peaks whose windows are gathered at once"""
 WindowLog = Callable[[str, np.ndarray, np.ndarray], None]
@@ -146,11 +148,16 @@ class Accumulators:
         return highs, lows
 
     def _slabs(self, lengths: np.ndarray) -> list[tuple[int, int, int]]:
-        """Rows looked at together: one at a time on a CPU (its cache), else all neighbours of equal length."""
+        """Rows looked at together: one at a time on a CPU (its cache), else neighbours of equal length, up to SLAB."""
         if self.device.type == "cpu":
             return [(row, row + 1, int(length)) for row, length in enumerate(lengths)]
         edges = [0, *(np.flatnonzero(np.diff(lengths)) + 1).tolist(), len(lengths)]
-        return [(first, end, int(lengths[first])) for first, end in pairwise(edges)]
+        together = max(1, SLAB // (int(lengths.max()) * self.info.d_mlp))
+        return [
+            (start, min(start + together, end), int(lengths[first]))
+            for first, end in pairwise(edges)
+            for start in range(first, end, together)
+        ]
 
     def _buffers(self, shape: torch.Size) -> tuple[torch.Tensor, torch.Tensor]:
         size = shape.numel()

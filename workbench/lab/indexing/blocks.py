@@ -7,7 +7,7 @@ depend on its neighbours, so all of this decides the last bits and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,10 +92,14 @@ def windows(document: int, ids: np.ndarray, step: int, shortest: int) -> list[Wi
 
 
 def blocks(
-    documents: Iterable[tuple[int, np.ndarray]], settings: IndexSettings, bos: int | None
+    documents: Iterable[tuple[int, np.ndarray]],
+    settings: IndexSettings,
+    bos: int | None,
+    switches: Sequence[int] = (),
 ) -> Iterator[tuple[list[tuple[int, np.ndarray]], Block]]:
     """The blocks of a stream of (number, token ids). With each come the documents first read for it.
 
+    `switches` are lengths after which the model rotates differently: no block has rows on both sides of one.
     The same documents give the same blocks; more documents at the end change none of the earlier ones, except that
     the shelf that was last may have been cut short.
     """
@@ -114,9 +118,9 @@ def blocks(
             shelf.append(window)
             room -= len(window.ids)
             if room <= 0:
-                yield from _with_documents(_shelf_blocks(shelf, settings, bos), read)
+                yield from _with_documents(_shelf_blocks(shelf, settings, bos, switches), read)
                 shelf, room, read = [], fill, []
-    yield from _with_documents(_shelf_blocks(shelf, settings, bos), read)
+    yield from _with_documents(_shelf_blocks(shelf, settings, bos, switches), read)
 
 
 def _with_documents(
@@ -127,18 +131,23 @@ def _with_documents(
         read = []
 
 
-def _shelf_blocks(shelf: list[Window], settings: IndexSettings, bos: int | None) -> Iterator[Block]:
+def _shelf_blocks(
+    shelf: list[Window], settings: IndexSettings, bos: int | None, switches: Sequence[int]
+) -> Iterator[Block]:
     front = int(bos is not None)
     ordered = sorted(shelf, key=lambda window: -len(window.ids))
     windows_left = {window.document: 0 for window in shelf}
     for window in shelf:
         windows_left[window.document] += 1
     ends = {window.document for window in shelf if window.last}
+    possible_widths = sorted({*widths(settings.context), *switches})
     at = 0
     while at < len(ordered):
         longest = len(ordered[at].ids) + front
-        width = next(width for width in widths(settings.context) if width >= longest)
+        width = next(width for width in possible_widths if width >= longest)
+        shorter = max((switch for switch in switches if switch < width), default=0)
         rows = ordered[at : at + max(1, settings.block_tokens // width)]
+        rows = [window for window in rows if len(window.ids) + front > shorter]
         at += len(rows)
         for window in rows:
             windows_left[window.document] -= 1

@@ -194,7 +194,8 @@ class IndexBuild:
         """The blocks still to be done. Ends when `token_goal` tokens are counted, or at the end of the corpus."""
         progress = self.file.progress
         progress.done = progress.exhausted = False
-        stream = blocks(tokenise(self.model, self.corpus), self.settings, self.bos)
+        switches = self.model.rotations.switches(1, self.settings.context)
+        stream = blocks(tokenise(self.model, self.corpus), self.settings, self.bos, switches)
         for number, (read, block) in enumerate(stream):
             for document, ids in read:
                 self._writer.add_document(document, ids)

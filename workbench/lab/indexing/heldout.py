@@ -188,7 +188,8 @@ def _unseen(
     model: Model, corpus: Corpus, seen: frozenset[int], settings: IndexSettings, enough: Callable[[], bool]
 ) -> Iterator[Block]:
     smaller = msgspec.structs.replace(settings, shelf_blocks=4)
-    for _, block in blocks(tokenise(model, corpus, seen), smaller, bos_id(model)):
+    switches = model.rotations.switches(1, settings.context)
+    for _, block in blocks(tokenise(model, corpus, seen), smaller, bos_id(model), switches):
         if enough():
             return
         yield block

@@ -69,7 +69,9 @@ def _kl(scalars: Mapping[str, float | None]) -> str:
     if kl is None:
         return ""
     low, median, high = (number(scalars.get(key)) for key in (Effect.LOW, Effect.MEDIAN, Effect.HIGH))
-    place = scalars.get(Effect.PERCENTILE)
+    place, rounding = scalars.get(Effect.PERCENTILE), scalars.get(Effect.ROUNDING)
+    if rounding is not None and 0 < kl <= rounding:
+        return f"KL {number(kl)}, no more than rounding makes here, up to {number(rounding)}"
     if not n or place is None:
         return f"KL {number(kl)}"
     first = place * (n + 1) > n  # (n + ½) / (n + 1): all are smaller
