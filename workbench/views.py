@@ -34,6 +34,13 @@ class Series(msgspec.Struct, kw_only=True):
     """[point]"""
 
 
+class Level(msgspec.Struct, kw_only=True):
+    """A labelled value that curves are compared with: chance, a baseline."""
+
+    y: float
+    label: str
+
+
 class Lines(View, kw_only=True):
     x: np.ndarray
     """[point]"""
@@ -44,6 +51,7 @@ class Lines(View, kw_only=True):
     """[point], names of the points where they have names (tokens)"""
     log_y: bool = False
     """`y` is drawn on a logarithmic scale; values of 0 and below have no place on it"""
+    levels: list[Level] = []
 
 
 class Bars(View, kw_only=True):
@@ -70,7 +78,12 @@ class Histogram(View, kw_only=True):
     """`y` [bin] counts"""
     x_label: str
     log_counts: bool = False
+    log_x: bool = False
+    """`edges` (all above 0) are drawn on a logarithmic scale"""
     marks: list[Mark] = []
+    band: tuple[float, float] | None = None
+    """where the middle of what is counted lies: its 5th and 95th percentile, from the values themselves"""
+    median: float | None = None
 
 
 class Heatmap(View, kw_only=True):
