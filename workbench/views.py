@@ -69,6 +69,7 @@ class Mark(msgspec.Struct, kw_only=True):
 
     x: float
     label: str
+    """what is there; drawn with its number"""
 
 
 class Histogram(View, kw_only=True):

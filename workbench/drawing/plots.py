@@ -190,14 +190,15 @@ def _flags(view: Histogram, x_limits: tuple[float, float], columns: int, style: 
         middle = "" if view.median is None else f"median {number(view.median)} "
         text = f"{name} {middle}({style.glyphs('5–95', '5-95')} %: {low}{style.glyphs('–', '-')}{high})".strip()
         first, last = (frame.column(value) for value in span)
-        at = first if view.median is None else frame.column(_placed(view, view.median))
+        middle_at = float("nan") if view.median is None else _placed(view, view.median)
+        at = frame.column(middle_at) if np.isfinite(middle_at) else first
         strip = (first, min(max(at, first), last), last)
         flags.append(Flag(first, style.clean_text(text), style.series(0), False, strip))
     outside = []
     for mark in view.marks:
         column = frame.column(_placed(view, mark.x)) if np.isfinite(_placed(view, mark.x)) else -1
         label = style.clean_text(mark.label)
-        text = label if number(mark.x) in mark.label else f"{label} {style.clean_text(number(mark.x))}"
+        text = f"{label} {style.clean_text(number(mark.x))}"
         if 0 <= column < columns:
             flags.append(Flag(column, text))
         else:

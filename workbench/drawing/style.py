@@ -72,11 +72,6 @@ class Style:
         """Colours can be mixed."""
         return self.depth != "16"
 
-    def band(self, index: int) -> str:
-        """What lies around the series at `index`: its colour nearer to the ground, dim where none can be mixed."""
-        colour = self.series(index)
-        return mix(self.background, colour, 0.8) if colour and self.rgb else f"dim {colour}".strip()
-
     def clean_text(self, text: str) -> str:
         """Any text as it may be drawn: safe, and ASCII where only that can be shown."""
         text = safe(text)

@@ -163,6 +163,8 @@ class Explanation:
         low, high = min([*values, *places]), max([*values, *places])
         room = 0.05 * (high - low) + 1e-9
         edges = np.linspace(low - room, high + room, 31)
+        quantiles = band(self.random)
+        ends = target.readable(np.asarray([quantiles.low, quantiles.median, quantiles.high]))
         return Histogram(
             title="These among random ones",
             note=f"{self.control_kind}, n = {len(values)}",
@@ -170,6 +172,8 @@ class Explanation:
             series=[Series(name="random", y=np.histogram(values, edges)[0].astype(np.float64))],
             x_label=target.quantity,
             marks=[Mark(x=place, label=name) for place, (name, _) in zip(places, marks, strict=True)],
+            band=(float(ends[0]), float(ends[2])),
+            median=float(ends[1]),
         )
 
 
