@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from workbench.drawing.canvas import Frame
-from workbench.drawing.cells import Cells, spread_rows
+from workbench.drawing.plot_cells import PlotCells, spread_rows
 from workbench.drawing.style import Style, readable_on
 from workbench.text import width
 
@@ -88,7 +88,7 @@ def _start(flag: Flag, columns: int, taken: Sequence[tuple[int, int]], flags: Se
     return None
 
 
-def put_flags(cells: Cells, flags: Flags, style: Style) -> None:
+def put_flags(cells: PlotCells, flags: Flags, style: Style) -> None:
     """Draw the labels into the first rows of `cells` and their lines down to the last."""
     for row, entries in enumerate(flags.rows):
         for start, flag in entries:
@@ -109,7 +109,7 @@ def put_flags(cells: Cells, flags: Flags, style: Style) -> None:
                         cells.put(below, flag.column, style.glyphs("│", "|"), ink)
 
 
-def put_level(cells: Cells, frame: Frame, y: float, label: str, style: Style) -> bool:
+def put_level(cells: PlotCells, frame: Frame, y: float, label: str, style: Style) -> bool:
     """A dashed line across the plot, behind all else, with its label. Returns whether the label had room."""
     row = frame.row(y)
     if not frame.above <= row < cells.rows:

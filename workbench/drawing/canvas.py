@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workbench.drawing.cells import Cells
+from workbench.drawing.plot_cells import PlotCells
 from workbench.drawing.layout import plain
 from workbench.drawing.style import Line, Style, mix, readable_on
 from workbench.drawing.ticks import Ticks
@@ -111,9 +111,9 @@ def sample(name: str) -> str:
     return {"braille": "⠒⠒", "dot": "•"}.get(name, name)
 
 
-def paint(frame: Frame, style: Style, traces: Sequence[Trace], columns: Columns | None = None) -> Cells:
+def paint(frame: Frame, style: Style, traces: Sequence[Trace], columns: Columns | None = None) -> PlotCells:
     """The cells between the axes, and those of labels above: columns, then curves."""
-    cells = Cells(frame.above + frame.rows, frame.columns)
+    cells = PlotCells(frame.above + frame.rows, frame.columns)
     if columns is not None:
         _fill_columns(cells, columns, frame, style)
     if traces:
@@ -121,7 +121,7 @@ def paint(frame: Frame, style: Style, traces: Sequence[Trace], columns: Columns 
     return cells
 
 
-def shade(cells: Cells, area: Area, frame: Frame, style: Style) -> None:
+def shade(cells: PlotCells, area: Area, frame: Frame, style: Style) -> None:
     """An area as a ground where colours can be mixed, else as light shade in cells where nothing stands."""
     tint = mix(style.background, area.color, _AREA) if area.color and style.rgb else ""
     covered = _covered(area, frame)
@@ -162,7 +162,7 @@ def _covered(area: Area, frame: Frame) -> np.ndarray:
         return np.asarray((halves >= np.minimum(first, last - 0.5)) & (halves <= np.maximum(last, first + 0.5)))
 
 
-def _fill_columns(cells: Cells, columns: Columns, frame: Frame, style: Style) -> None:
+def _fill_columns(cells: PlotCells, columns: Columns, frame: Frame, style: Style) -> None:
     """Columns in eighths of a cell, from 0 upwards or downwards."""
     heights = _heights(columns, frame)
     bottom, top = frame.y_limits
@@ -236,7 +236,7 @@ def _pieces(trace: Trace) -> list[tuple[list[float], list[float]]]:
     return [(x[a:b].tolist(), y[a:b].tolist()) for a, b in zip(starts, ends, strict=True) if b > a and fine[a]]
 
 
-def _put_traces(cells: Cells, built: Sequence[str], traces: Sequence[Trace], above: int) -> None:
+def _put_traces(cells: PlotCells, built: Sequence[str], traces: Sequence[Trace], above: int) -> None:
     for row, ansi in enumerate(built, above):
         at, column, ink = 0, 0, ""
         for match in [*_ANSI.finditer(ansi), None]:
@@ -261,7 +261,9 @@ def margin_of(y_ticks: Ticks, style: Style) -> int:
     return max([1, *(width(style.clean_text(name)) for name in y_ticks.names)]) + _AXIS
 
 
-def with_axes(cells: Cells, frame: Frame, style: Style, *, x_ticks: Ticks, y_ticks: Ticks, x_label: str) -> list[Line]:
+def with_axes(
+    cells: PlotCells, frame: Frame, style: Style, *, x_ticks: Ticks, y_ticks: Ticks, x_label: str
+) -> list[Line]:
     """The plot's lines with both axes; rows of labels above it have none."""
     margin = margin_of(y_ticks, style) - _AXIS
     labels = {

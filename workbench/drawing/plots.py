@@ -36,8 +36,8 @@ _NAMED_AT_ENDS = 5
 def draw_lines(view: Lines, cells: int, height: int | None, style: Style) -> tuple[list[Line], str]:
     """Curves over a shared axis, with bands and levels; what the note must add."""
     x = np.asarray(view.x, dtype=float)
-    shown = [_logarithms(series) if view.log_y else _floats(series) for series in view.series[:_MAX_SERIES]]
-    levels = [(_log(level.y) if view.log_y else level.y, level) for level in view.levels]
+    shown = [drawable(series, view.log_y) for series in view.series[:_MAX_SERIES]]
+    levels = [(logarithm(level.y) if view.log_y else level.y, level) for level in view.levels]
     values = [part for s in shown for part in (s.y, s.low, s.high) if part is not None]
     y_limits = limits(values) and limits([*values, np.array([y for y, _ in levels])])
     x_limits = limits([x], margin=0.0)
@@ -100,31 +100,23 @@ def _put_names(
         line.append(" " * (column - line.cell_len) + name, style.series(index))
 
 
-def _floats(series: Series) -> Series:
-    def finite(values: np.ndarray | None) -> np.ndarray | None:
+def drawable(series: Series, log: bool) -> Series:
+    """The series with nan for what has no place on its axis; with `log` its logarithms of ten."""
+
+    def fine(values: np.ndarray | None) -> np.ndarray | None:
         if values is None:
             return None
         numbers = np.asarray(values, dtype=float)
-        return np.where(np.isfinite(numbers), numbers, np.nan)
+        places = np.isfinite(numbers) & ((numbers > 0) | (not log))
+        if log:
+            return np.asarray(np.log10(numbers, out=np.full(numbers.shape, np.nan), where=places))
+        return np.where(places, numbers, np.nan)
 
-    return Series(name=series.name, y=np.asarray(finite(series.y)), low=finite(series.low), high=finite(series.high))
+    return Series(name=series.name, y=np.asarray(fine(series.y)), low=fine(series.low), high=fine(series.high))
 
 
-def _logarithms(series: Series) -> Series:
+def logarithm(value: float) -> float:
     """Of ten; nan where there is none."""
-
-    def log(values: np.ndarray | None) -> np.ndarray | None:
-        if values is None:
-            return None
-        numbers = np.asarray(values, dtype=float)
-        fine = (numbers > 0) & np.isfinite(numbers)
-        logarithms: np.ndarray = np.log10(numbers, out=np.full(numbers.shape, np.nan), where=fine)
-        return logarithms
-
-    return Series(name=series.name, y=np.asarray(log(series.y)), low=log(series.low), high=log(series.high))
-
-
-def _log(value: float) -> float:
     return float(np.log10(value)) if value > 0 else float("nan")
 
 
@@ -207,7 +199,7 @@ def _flags(view: Histogram, x_limits: tuple[float, float], columns: int, style: 
 
 
 def _placed(view: Histogram, value: float) -> float:
-    return _log(value) if view.log_x else value
+    return logarithm(value) if view.log_x else value
 
 
 def _band(view: Histogram, x_limits: tuple[float, float]) -> tuple[float, float] | None:

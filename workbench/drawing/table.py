@@ -67,7 +67,7 @@ class _Column:
         self.edited = column.edited
         self.name = style.clean_text(column.name)
         self.numeric = column.kind in _NUMERIC
-        texts = [style.clean_text(_cell(value, column.kind)) for value in values]
+        texts = [style.clean_text(cell_text(value, column.kind)) for value in values]
         self._whole = align_points(texts) if self.numeric else texts
         self.resize(max([1, width(self.name), *map(width, self._whole)]))
 
@@ -82,20 +82,20 @@ class _Column:
     def rich_style(self, row: int) -> str:
         if self.values[row] is None:
             return "dim"
-        if self.kind == "signed" and _is_number(self.values[row]) and self.style.color:
+        if self.kind == "signed" and is_number(self.values[row]) and self.style.color:
             return self.style.high if self.values[row] > 0 else self.style.low if self.values[row] < 0 else ""
         if self.edited:
             return self.style.paint("edited")
         return ""
 
 
-def _cell(value: Any, kind: str) -> str:
+def cell_text(value: Any, kind: str) -> str:
     """One value as text."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return NOTHING
     if kind == "token" and isinstance(value, str):
         return show_token(value)
-    if not _is_number(value):
+    if not is_number(value):
         return str(value)[: _MAX_TEXT if kind not in _NUMERIC else 24]
     if kind not in _NUMERIC:
         return number(value) if isinstance(value, float) else str(value)
@@ -110,7 +110,7 @@ def _cell(value: Any, kind: str) -> str:
     return number(value)
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
     """Whether it can be formatted as one; a crafted file may hold integers beyond any float."""
     return isinstance(value, int | float) and not isinstance(value, bool) and not abs(value) > 1e300
 
@@ -148,7 +148,7 @@ class _Bar:
 
     def __init__(self, columns: list[_Column], style: Style) -> None:
         self.columns, self.style = columns, style
-        self.values = [[v if _is_number(v) and v > 0 else 0.0 for v in c.values] for c in columns]
+        self.values = [[v if is_number(v) and v > 0 else 0.0 for v in c.values] for c in columns]
         self.top = max((value for row in self.values for value in row), default=0) or 1.0
 
     def legend(self) -> str:

@@ -9,7 +9,7 @@ from workbench.drawing.style import Line
 from workbench.text import width
 
 
-class Cells:
+class PlotCells:
     """`rows` × `columns` terminal cells, all blank."""
 
     def __init__(self, rows: int, columns: int) -> None:
