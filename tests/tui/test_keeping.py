@@ -3,6 +3,7 @@
 import base64
 import csv
 import json
+from xml.etree import ElementTree
 
 from tests.tui.fakes import FakeClient, next_token, replay, screen, until, workbench
 from workbench.paths import data_dir
@@ -51,18 +52,21 @@ async def save(pilot, turns, name):
     await until(pilot, lambda: "saved as" in screen(pilot.app))
 
 
-async def test_a_view_as_text_csv_json_and_the_screen_as_svg(tour, terminal):
+async def test_a_view_as_text_csv_json_and_figures_and_the_screen(tour, terminal):
     app = replay(tour)
     async with app.run_test(size=(120, 40)) as pilot:
         await at_a_result(pilot)
-        for turns, name in enumerate(("a.txt", "b.csv", "c.json", "d.svg")):
+        for turns, name in enumerate(("a.txt", "b.csv", "c.json", "d.svg", "e.svg", "f.svg")):
             await save(pilot, turns, name)
-    assert {"a.txt", "b.csv", "c.json", "d.svg"} <= {path.name for path in terminal.iterdir()}
+    assert {"a.txt", "b.csv", "c.json", "d.svg", "e.svg", "f.svg"} <= {path.name for path in terminal.iterdir()}
     assert "' Paris'" in (terminal / "a.txt").read_text()
     rows = list(csv.reader((terminal / "b.csv").open()))
     assert rows[0] == [column.name for column in next_token(False).columns]
     assert json.loads((terminal / "c.json").read_text())["kind"] == "table"
-    assert (terminal / "d.svg").read_text().startswith("<svg")
+    figures = [ElementTree.fromstring((terminal / name).read_text()) for name in ("d.svg", "e.svg")]
+    assert [figure.get("width") for figure in figures] == ["486pt", "234pt"], "two columns of a paper, and one"
+    assert all("' Paris'" in "".join(figure.itertext()) for figure in figures)
+    assert (terminal / "f.svg").read_text().startswith("<svg")
 
 
 async def test_a_file_that_is_there_is_asked_about_first(tour, terminal):

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workbench.drawing.plot_cells import PlotCells
 from workbench.drawing.layout import plain
+from workbench.drawing.plot_cells import PlotCells
 from workbench.drawing.style import Line, Style, mix, readable_on
 from workbench.drawing.ticks import Ticks
 from workbench.text import width

@@ -112,7 +112,7 @@ RESULT = [
     _key("result.two", "2", "next_step(2)", "", "take the second next step"),
     _key("result.three", "3", "next_step(3)", "", "take the third next step"),
     _key("result.copy", "y", "copy", "copy", "copy this view: the terminal's clipboard and a file"),
-    _key("result.save", "x", "save", "save", "save this view (text, CSV, JSON) or the screen (SVG)", show=True),
+    _key("result.save", "x", "save", "save", "save this view (text, CSV, JSON, figure) or the screen", show=True),
 ]
 
 WHY = [
@@ -123,7 +123,7 @@ WHY = [
     _key("why.foil", "c", "foil", "foil", "choose a token to compare the answer with, and ask again", show=True),
     _key("why.ask", "i,slash", "write", "ask", "another question: prompt, answer, foil, how many to pick", show=True),
     _key("why.again", "r", "again", "again", "the same question again, same seed"),
-    _key("why.save", "x", "save", "save", "save this pane's view (text, CSV, JSON) or the screen (SVG)", show=True),
+    _key("why.save", "x", "save", "save", "save this pane's view (text, CSV, JSON, figure) or the screen", show=True),
     _key("why.copy", "y", "copy", "copy", "copy this pane's view: the terminal's clipboard and a file"),
     _key("why.next", "tab", "pane(1)", "next", "to the next pane, or the next field", show=True),
     _key("why.previous", "shift+tab", "pane(-1)", "", "to the pane before"),

@@ -9,7 +9,7 @@ import numpy as np
 from workbench.drawing.ramps import STEPS, amount_colour, signed_colour
 from workbench.drawing.scale import Scale, signed_number
 from workbench.drawing.style import LIGHT, readable_on
-from workbench.drawing.svg.page import CELL, FONT, QUIET, SMALL, Page, label
+from workbench.drawing.svg.page import CELL, FONT, QUIET, SMALL, Page, label, name_of_axis
 from workbench.drawing.ticks import named_ticks
 from workbench.text import number, width
 from workbench.views import Heatmap
@@ -77,8 +77,8 @@ def _axes_names(axes: Axes, view: Heatmap, across: float, tall: float) -> None:
         every = max(1, int(np.ceil(SMALL * 1.1 / across)))
         at = np.arange(n_columns - 1, -1, -every)[::-1]
         axes.set_xticks(at + 0.5, [names[k] for k in at], rotation=90)
-    axes.set_xlabel(label(view.column_axis, 60))
-    axes.set_ylabel(label(view.row_axis, 40))
+    axes.set_xlabel(name_of_axis(view.column_axis, 60))
+    axes.set_ylabel(name_of_axis(view.row_axis, 40))
 
 
 def _name(names: list[str], at: int) -> str:

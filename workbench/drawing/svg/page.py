@@ -122,3 +122,8 @@ def color(index: int) -> str:
 def label(text: str, cells: int) -> str:
     """Text of a view or a model as it may stand in a figure: on one line, nothing in it is read as a command."""
     return shorten(safe(text), cells)
+
+
+def name_of_axis(text: str, cells: int) -> str:
+    """An axis' name on as many lines as it takes."""
+    return "\n".join(wrap(safe(text), cells))

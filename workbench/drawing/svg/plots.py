@@ -11,7 +11,7 @@ from workbench.drawing.annotate import Flag, place_flags
 from workbench.drawing.plot_cells import spread_rows
 from workbench.drawing.plots import drawable, logarithm
 from workbench.drawing.scale import signed_number
-from workbench.drawing.svg.page import CELL, DASHES, FONT, LINE, QUIET, SMALL, Page, color, label
+from workbench.drawing.svg.page import CELL, DASHES, FONT, LINE, QUIET, SMALL, Page, color, label, name_of_axis
 from workbench.drawing.ticks import Ticks, limits, log_ticks, named_ticks, nice_ticks, number_ticks, power_ticks
 from workbench.text import count, number, width
 from workbench.views import Bars, Histogram, Lines, Scatter, Series
@@ -35,6 +35,11 @@ def _height(page: Page) -> float:
 
 def _ticks(axis: Any, ticks: Ticks, cells: int = 14) -> None:
     axis.set_ticks(ticks.at, [label(name, cells) for name in ticks.names])
+
+
+def _even(ends: tuple[float, float], most: int) -> Ticks:
+    """Round numbers on an axis whose ends matplotlib chose."""
+    return nice_ticks(float(ends[0]), float(ends[1]), most)
 
 
 def _room(page: Page) -> int:
@@ -80,8 +85,8 @@ def lines_figure(view: Lines, page: Page) -> Figure:
     _ticks(axes.yaxis, power_ticks(*y_limits) if view.log_y else nice_ticks(*y_limits, 6))
     room = _room(page)
     _ticks(axes.xaxis, named_ticks(x, view.x_ticks, room) if view.x_ticks else number_ticks(x, x_limits, room))
-    axes.set_xlabel(label(view.x_label, room))
-    axes.set_ylabel(label(f"{view.y_label}, log scale" if view.log_y else view.y_label, 40))
+    axes.set_xlabel(name_of_axis(view.x_label, room))
+    axes.set_ylabel(name_of_axis(f"{view.y_label}, log scale" if view.log_y else view.y_label, 40))
     names = [s.name for s in series]
     if any(names) and names != [view.y_label]:
         _names(axes, series, y_limits, page)
@@ -122,7 +127,8 @@ def _errors(series: Series) -> np.ndarray | None:
     if series.low is None or series.high is None:
         return None
     y = np.asarray(series.y, dtype=float)
-    return np.abs(np.stack([y - np.asarray(series.low, dtype=float), np.asarray(series.high, dtype=float) - y]))
+    ends = [y - np.asarray(series.low, dtype=float), np.asarray(series.high, dtype=float) - y]
+    return np.asarray(np.abs(np.stack(ends)))
 
 
 def _bar_rows(view: Bars, page: Page) -> Figure:
@@ -154,8 +160,8 @@ def _bar_rows(view: Bars, page: Page) -> Figure:
     axes.set_yticks(places, [label(name, _NAME) for name in view.labels])
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    _ticks(axes.xaxis, nice_ticks(*axes.get_xlim(), 6))
-    axes.set_xlabel(label(view.y_label, 60))
+    _ticks(axes.xaxis, _even(axes.get_xlim(), 6))
+    axes.set_xlabel(name_of_axis(view.y_label, _room(page)))
     if several > 1:
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=several, borderaxespad=0.2, handlelength=1)
     return figure
@@ -175,8 +181,8 @@ def _bar_columns(view: Bars, page: Page) -> Figure:
     axes.axhline(0, color=QUIET, linewidth=0.6)
     axes.set_xlim(-0.7, n - 0.3)
     _ticks(axes.xaxis, named_ticks(np.arange(n, dtype=float), view.labels, _room(page)))
-    _ticks(axes.yaxis, nice_ticks(*axes.get_ylim(), 6))
-    axes.set_ylabel(label(view.y_label, 40))
+    _ticks(axes.yaxis, _even(axes.get_ylim(), 6))
+    axes.set_ylabel(name_of_axis(view.y_label, 40))
     if several > 1:
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=several, borderaxespad=0.2, handlelength=1)
     return figure
@@ -221,9 +227,9 @@ def histogram_figure(view: Histogram, page: Page) -> Figure:
         else:
             axes.stairs(part, x, color=color(index), linewidth=1.2, linestyle=DASHES[0], label=name)
     _put_flags(axes, placed.rows, x, cells)
-    _ticks(axes.xaxis, power_ticks(float(x[0]), float(x[-1])) if view.log_x else nice_ticks(*axes.get_xlim(), 7))
+    _ticks(axes.xaxis, power_ticks(float(x[0]), float(x[-1])) if view.log_x else _even(axes.get_xlim(), 7))
     _ticks(axes.yaxis, log_ticks(top) if view.log_counts else nice_ticks(0, top, 5))
-    axes.set_xlabel(label(f"{view.x_label}, log scale" if view.log_x else view.x_label, 70))
+    axes.set_xlabel(name_of_axis(f"{view.x_label}, log scale" if view.log_x else view.x_label, _room(page)))
     axes.set_ylabel("count, log scale" if view.log_counts else "count")
     above = 1 + len(placed.rows) * SMALL * LINE / (_height(page) * 0.75)
     axes.legend(loc="lower left", bbox_to_anchor=(0, above), ncols=len(counts), borderaxespad=0.2, handlelength=1.2)
@@ -284,6 +290,6 @@ def scatter_figure(view: Scatter, page: Page) -> Figure:
             )  # fmt: skip
     _ticks(axes.xaxis, nice_ticks(*x_limits, 7))
     _ticks(axes.yaxis, nice_ticks(*y_limits, 6))
-    axes.set_xlabel(label(view.x_label, 70))
-    axes.set_ylabel(label(view.y_label, 40))
+    axes.set_xlabel(name_of_axis(view.x_label, _room(page)))
+    axes.set_ylabel(name_of_axis(view.y_label, 40))
     return figure
