@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from workbench.drawing.canvas import Frame
 from workbench.drawing.plot_cells import PlotCells, spread_rows
 from workbench.drawing.style import Style, readable_on
 from workbench.text import width
-
-_MOST_ROWS = 3
-"""rows of labels above a plot"""
 
 
 @dataclass
@@ -29,14 +26,20 @@ class Flag:
 
 @dataclass
 class Flags:
-    """Labels on rows above a plot, none over another; `left_out` had no room."""
+    """Labels on rows above a plot, none over another. `unlabelled` are drawn without their words, `left_out` not."""
 
     rows: list[list[tuple[int, Flag]]] = field(default_factory=list)
     """[row from the top] the label's first cell, and the label"""
+    unlabelled: list[Flag] = field(default_factory=list)
     left_out: list[Flag] = field(default_factory=list)
 
+    def words(self, band: str, line: str) -> list[str]:
+        """What has to be said elsewhere, after the signs of what is drawn."""
+        drawn = [f"{band if flag.strip else line} {flag.text}" for flag in self.unlabelled]
+        return drawn + [flag.text for flag in self.left_out]
 
-def place_flags(flags: Sequence[Flag], columns: int) -> Flags:
+
+def place_flags(flags: Sequence[Flag], columns: int, most_rows: int = 3) -> Flags:
     """Labels beside their lines: to the right where there is room, else to the left; on as few rows as that takes.
 
     The first of `flags` are the nearest to the plot.
@@ -44,22 +47,34 @@ def place_flags(flags: Sequence[Flag], columns: int) -> Flags:
     placed = Flags()
     taken: list[list[tuple[int, int]]] = []
     for flag in flags:
-        for row in range(_MOST_ROWS):
-            if row == len(taken):
-                taken.append([])
-            start = _start(flag, columns, taken[row], flags)
-            if start is None:
-                continue
-            first, last = _extent(flag, start)
-            taken[row].append((first, last))
-            while len(placed.rows) <= row:
-                placed.rows.append([])
+        if not _placed(flag, placed, taken, columns, flags, most_rows):
+            bare = _placed(replace(flag, text=""), placed, taken, columns, flags, most_rows)
+            (placed.unlabelled if bare else placed.left_out).append(flag)
+    placed.rows = [row for row in placed.rows if row][::-1]
+    return placed
+
+
+def _placed(
+    flag: Flag,
+    placed: Flags,
+    taken: list[list[tuple[int, int]]],
+    columns: int,
+    flags: Sequence[Flag],
+    most_rows: int,
+) -> bool:
+    """Puts the label into the lowest row that has room for it. Returns whether there was one."""
+    for row in range(most_rows):
+        if row == len(taken):
+            taken.append([])
+            placed.rows.append([])
+        start = _start(flag, columns, taken[row], flags)
+        if start is not None:
+            taken[row].append(_extent(flag, start))
             placed.rows[row].append((start, flag))
             break
-        else:
-            placed.left_out.append(flag)
-    placed.rows.reverse()
-    return placed
+    else:
+        return False
+    return True
 
 
 def _extent(flag: Flag, start: int) -> tuple[int, int]:
@@ -76,7 +91,7 @@ def _start(flag: Flag, columns: int, taken: Sequence[tuple[int, int]], flags: Se
     size = width(flag.text)
     left, right = (flag.strip[0], flag.strip[2]) if flag.strip else (flag.column, flag.column)
     lines = [other.column for other in flags if other.lined and other is not flag]
-    starts = [right + 2, left - 1 - size]
+    starts = [right + 2, left - 1 - size] if size else [left]
     for strict in (True, False):
         for start in starts:
             first, last = _extent(flag, start)

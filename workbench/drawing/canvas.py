@@ -277,7 +277,6 @@ def with_axes(
         line = plain(style.fit(name, margin, right=True), "dim")
         line.append(style.glyphs("┤", "+") if name else " " if row < frame.above else style.glyphs("│", "|"), "dim")
         line.append_text(cells.line(row))
-        line.rstrip()
         lines.append(line)
     return lines + _x_axis(x_ticks, frame, x_label, margin, style)
 
@@ -293,7 +292,7 @@ def _x_axis(ticks: Ticks, frame: Frame, label: str, margin: int, style: Style) -
         if not 0 <= column < cells:
             continue
         axis[column] = style.glyphs("┬", "+")
-        name = style.shorten(style.clean_text(name), max(4, cells // 6))
+        name = style.shorten(style.clean_text(name), max(4, cells // min(6, len(ticks.at))))
         start = min(max(column - width(name) // 2, 0), cells - width(name))
         if start < used or start < 0:
             continue

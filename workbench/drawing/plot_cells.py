@@ -46,12 +46,14 @@ class PlotCells:
         return all(text == " " for text in self.texts[row][start:stop])
 
     def line(self, row: int) -> Line:
-        """The row as drawn text, cells of one look in one piece."""
+        """The row as drawn text, cells of one look in one piece, without the blank ones at its end."""
         line = plain("")
+        filled = [at for at in range(self.columns) if self.texts[row][at] != " " or self.grounds[row][at]]
+        columns = filled[-1] + 1 if filled else 0
         looks = [self._look(ink, ground) for ink, ground in zip(self.inks[row], self.grounds[row], strict=True)]
         start = 0
-        for at in range(1, self.columns + 1):
-            if at == self.columns or (looks[at] != looks[start] and self.texts[row][at]):
+        for at in range(1, columns + 1):
+            if at == columns or (looks[at] != looks[start] and self.texts[row][at]):
                 line.append("".join(self.texts[row][start:at]), looks[start])
                 start = at
         return line

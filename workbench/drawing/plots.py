@@ -141,9 +141,8 @@ def draw_histogram(view: Histogram, cells: int, height: int | None, style: Style
     columns = max(4, cells - margin_of(y_ticks, style))
     flags, outside = _flags(view, x_limits, columns, style)
     room = canvas_height(height, len(lines)) - 2
-    placed = place_flags(flags, columns) if room > 4 else place_flags([], columns)
-    above = min(len(placed.rows), max(0, room - 4))
-    placed.rows = placed.rows[len(placed.rows) - above :]
+    placed = place_flags(flags, columns, min(3, max(0, room - 4)))
+    above = len(placed.rows)
     frame = Frame(max(2, room - above), columns, x_limits, (0.0, top), above)
     outlines = []
     for index, part in enumerate(drawn[1:], 1):
@@ -166,9 +165,7 @@ def draw_histogram(view: Histogram, cells: int, height: int | None, style: Style
         y_ticks=y_ticks,
         x_label=f"{view.x_label}, log scale" if view.log_x else view.x_label,
     )
-    drawn_labels = [flag.text for row in placed.rows for _, flag in row]
-    hidden = [flag.text for flag in flags if flag.text not in drawn_labels]
-    return lines, joined(*hidden, *outside)
+    return lines, joined(*placed.words(style.glyphs("├┿┤", "[+]"), style.glyphs("│", "|")), *outside)
 
 
 def _flags(view: Histogram, x_limits: tuple[float, float], columns: int, style: Style) -> tuple[list[Flag], list[str]]:

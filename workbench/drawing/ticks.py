@@ -44,7 +44,7 @@ def named_ticks(x: np.ndarray, names: list[str], cells: int) -> Ticks:
     usable = min(len(x), len(names))
     if not usable:
         return Ticks()
-    sizes = np.array([min(width(name), max(4, cells // 6)) for name in names[:usable]])
+    sizes = np.array([min(width(name), max(4, cells // min(6, usable))) for name in names[:usable]])
     step = cells / usable
     at = np.arange(usable)
     for every in range(1, usable + 1):

@@ -209,7 +209,7 @@ def histogram_figure(view: Histogram, page: Page) -> Figure:
         else:
             page.notes.append(f"{mark.label} at {number(mark.x)}, outside of the axis")
     placed = place_flags(flags, cells)
-    page.notes += [flag.text for flag in placed.left_out]
+    page.notes += placed.words("shaded:", "line:")
     figure, axes = page.plot(_height(page), len(placed.rows) + 1)
     counts = [np.nan_to_num(np.asarray(s.y, dtype=float)) for s in view.series]
     drawn = [np.log10(part + 1) if view.log_counts else part for part in counts]
