@@ -3,11 +3,13 @@
 import base64
 import csv
 import json
+import threading
 from xml.etree import ElementTree
 
 from tests.tui.fakes import FakeClient, next_token, replay, screen, until, workbench
 from workbench.paths import data_dir
 from workbench.tui.clipboard import LIMIT, sequences
+from workbench.tui.screens.save import formats
 
 
 async def at_a_result(pilot):
@@ -80,6 +82,19 @@ async def test_a_file_that_is_there_is_asked_about_first(tour, terminal):
         await pilot.press("enter")
         await until(pilot, lambda: "saved as" in screen(app))
         assert "Paris" in (terminal / "a.txt").read_text()
+
+
+async def test_a_figure_that_takes_long_says_so_while_it_is_drawn(tour, terminal, monkeypatch):
+    drawn = threading.Event()
+    monkeypatch.setitem(formats.WRITERS, "text", lambda view: "words" if drawn.wait(20) else "")
+    app = replay(tour)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await at_a_result(pilot)
+        await pilot.press("x", "ctrl+u", *"a.txt", "enter")
+        await until(pilot, lambda: "drawing a.txt" in screen(app))
+        drawn.set()
+        await until(pilot, lambda: "saved as" in screen(app))
+    assert (terminal / "a.txt").read_text() == "words"
 
 
 async def test_a_folder_that_can_not_be_written_is_a_sentence(tour):

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _LEAST_FONT = 4.0
 _MOST_SHAPES = 20_000
 """cells drawn as shapes; more become a picture"""
+_LEAST_HEIGHT = 56.0
+"""points: the scale beside the cells has its numbers"""
 _MISSING = "#e4e4e4"
 _NAME = 18
 
@@ -36,8 +38,8 @@ def heatmap_figure(view: Heatmap, page: Page) -> Figure:
     room = page.width - 100
     across = room / n_columns
     tall = min(22.0, max(min(across, 13.0), 260.0 / n_rows if n_rows > 12 else 13.0, 2.0))
-    height = min(560.0, n_rows * tall) + 46
-    figure, axes = page.plot(height)
+    cells = max(_LEAST_HEIGHT, min(560.0, n_rows * tall))
+    figure, axes = page.plot(cells + 46)
     scale = Scale([values], LIGHT, view.signed)
     shares = np.array([[scale.share(float(value)) for value in row] for row in values])
     mapped = axes.pcolormesh(
@@ -47,8 +49,8 @@ def heatmap_figure(view: Heatmap, page: Page) -> Figure:
     axes.set_facecolor(_MISSING)
     if not view.first_row_low:
         axes.invert_yaxis()
-    _axes_names(axes, view, across, (height - 46) / n_rows)
-    _cell_texts(axes, view, values, shares, across, (height - 46) / n_rows)
+    _axes_names(axes, view, across, cells / n_rows)
+    _cell_texts(axes, view, values, shares, across, cells / n_rows)
     _colour_bar(figure, axes, mapped, view, scale)
     return figure
 

@@ -21,7 +21,7 @@ _GAP = 1.6
 """between columns, in characters"""
 _CHARACTER = 0.6
 """of a font's size, on average, with some room: the reader's font may be wider than ours"""
-_LEAST_FONT, _LEAST_TEXT = 5.5, 10
+_LEAST_FONT, _LEAST_TEXT = 6.0, 10
 
 
 @dataclass

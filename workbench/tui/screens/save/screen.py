@@ -115,9 +115,12 @@ class Save(Page):
         field.fill(str(free_path(self._stem, ENDINGS[choice.value])))
 
     @on(Input.Submitted, "#path")
-    async def _write(self, event: Input.Submitted) -> None:
+    def _submitted(self, event: Input.Submitted) -> None:
         event.stop()
         path = Path(event.value or free_path(self._stem, ENDINGS[self._format]))
+        self.run_worker(self._write(path), group="save", exclusive=True)
+
+    async def _write(self, path: Path) -> None:
         saving = asyncio.ensure_future(asyncio.to_thread(self._save, path, self._format, self._overwrite_path == path))
         await asyncio.wait([saving], timeout=_PATIENCE)
         if not saving.done():
