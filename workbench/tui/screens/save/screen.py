@@ -13,6 +13,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import Input, Static
+from textual.worker import Worker
 
 from workbench.errors import UserError
 from workbench.files import save_text
@@ -53,6 +54,7 @@ class Save(Page):
         self._shown: ShownView | None = None
         self._stem = "workbench"
         self._svg = ""
+        self._saving: Worker[None] | None = None
         self._overwrite_path: Path | None = None
         """a file that is there already, and whose overwriting was asked about"""
 
@@ -118,7 +120,8 @@ class Save(Page):
     def _submitted(self, event: Input.Submitted) -> None:
         event.stop()
         path = Path(event.value or free_path(self._stem, ENDINGS[self._format]))
-        self.run_worker(self._write(path), group="save", exclusive=True)
+        if self._saving is None or self._saving.is_finished:
+            self._saving = self.run_worker(self._write(path))
 
     async def _write(self, path: Path) -> None:
         saving = asyncio.ensure_future(asyncio.to_thread(self._save, path, self._format, self._overwrite_path == path))
