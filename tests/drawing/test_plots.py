@@ -13,7 +13,7 @@ from tests.drawing.test_draw import STYLES
 from workbench.drawing import DARK, SIXTEEN, draw
 from workbench.drawing.annotate import Flag, place_flags
 from workbench.drawing.plot_cells import PlotCells, spread_rows
-from workbench.drawing.ticks import named_ticks
+from workbench.drawing.ticks import named_ticks, power_ticks
 from workbench.text import width
 from workbench.views import AnyView, Bars, Histogram, Level, Lines, Mark, Series, from_builtins, to_builtins
 
@@ -247,3 +247,10 @@ def test_rows_for_names_are_near_and_different() -> None:
     assert spread_rows([3, 3, 3], 0, 9) == [3, 4, 5]
     assert spread_rows([9, 9, 8], 0, 9) == [8, 9, 7] or spread_rows([9, 9, 8], 0, 9) == [9, 8, 7]
     assert spread_rows([0, 0], 0, 0) is None
+
+
+def test_powers_of_ten_stand_at_even_steps_however_many() -> None:
+    for low, high, most in ((-12, 0, 4), (-12, 3, 5), (-8, 0, 20), (0, 300, 8)):
+        at = power_ticks(low, high, most).at
+        assert len(at) <= most + 2
+        assert len(set(np.diff(at).round(9))) == 1, (low, high, most)

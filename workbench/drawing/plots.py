@@ -161,7 +161,7 @@ def draw_histogram(view: Histogram, cells: int, height: int | None, style: Style
         canvas,
         frame,
         style,
-        x_ticks=power_ticks(*x_limits) if view.log_x else nice_ticks(*x_limits, most),
+        x_ticks=power_ticks(*x_limits, max(2, columns // 9)) if view.log_x else nice_ticks(*x_limits, most),
         y_ticks=y_ticks,
         x_label=f"{view.x_label}, log scale" if view.log_x else view.x_label,
     )

@@ -61,9 +61,10 @@ def log_ticks(top: float) -> Ticks:
     return Ticks([math.log10(10.0**p + 1) for p in powers], [count(10**p) for p in powers])
 
 
-def power_ticks(low: float, high: float) -> Ticks:
-    """Powers of ten between 10^`low` and 10^`high`; their doubles and halves too where those are few."""
-    powers = range(math.floor(low), math.ceil(high) + 1)
+def power_ticks(low: float, high: float, most: int = 10) -> Ticks:
+    """Powers of ten between 10^`low` and 10^`high`, at most about `most`; doubles and halves too where those are few."""
+    every = max(1, math.ceil((high - low) / max(1, most)))
+    powers = range(math.floor(low / every) * every, math.ceil(high) + 1, every)
     for parts in ((1,), (1, 2, 5)):
         values = [part * 10.0**power for power in powers for part in parts]
         inside = [value for value in values if low - 1e-9 <= math.log10(value) <= high + 1e-9]

@@ -227,7 +227,7 @@ def histogram_figure(view: Histogram, page: Page) -> Figure:
         else:
             axes.stairs(part, x, color=color(index), linewidth=1.2, linestyle=DASHES[0], label=name)
     _put_flags(axes, placed.rows, x, cells)
-    _ticks(axes.xaxis, power_ticks(float(x[0]), float(x[-1])) if view.log_x else _even(axes.get_xlim(), 7))
+    _ticks(axes.xaxis, power_ticks(float(x[0]), float(x[-1]), cells // 9) if view.log_x else _even(axes.get_xlim(), 7))
     _ticks(axes.yaxis, log_ticks(top) if view.log_counts else nice_ticks(0, top, 5))
     axes.set_xlabel(name_of_axis(f"{view.x_label}, log scale" if view.log_x else view.x_label, _room(page)))
     axes.set_ylabel("count, log scale" if view.log_counts else "count")
