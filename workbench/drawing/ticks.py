@@ -62,7 +62,7 @@ def log_ticks(top: float) -> Ticks:
 
 
 def power_ticks(low: float, high: float, most: int = 10) -> Ticks:
-    """Powers of ten between 10^`low` and 10^`high`, at most about `most`; doubles and halves too where those are few."""
+    """Powers of ten between 10^`low` and 10^`high`, about `most`; doubles and halves too where those are few."""
     every = max(1, math.ceil((high - low) / max(1, most)))
     powers = range(math.floor(low / every) * every, math.ceil(high) + 1, every)
     for parts in ((1,), (1, 2, 5)):
