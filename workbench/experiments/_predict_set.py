@@ -104,7 +104,7 @@ def _add_set_views(
     sentence += f" over {n:,} prompt{'s' * (n != 1)}"
     first = mean([float(numbers.rank == 1) for numbers in measured.clean])
     if any(row.answer for row in rows):
-        sentence += f" · first of all in {round(100 * first.value)} %"
+        sentence += f" · ranked first for {round(100 * first.value)} % of prompts"
     if measured.kl:
         sentence += f" · KL {mean_text(mean([kl[-1] for kl in measured.kl]))}"
     beside = [comparison.rounding_sentence, comparison.sentence] if comparison else []

@@ -61,7 +61,7 @@ class Params(BaseParams, kw_only=True, frozen=True):
 def run(lab: Lab, params: Params, report: Report) -> None:
     from workbench.lab import neurons
 
-    index = open_index(lab.info, params.index, data=True)
+    index = open_index(lab, report, params.index, data=True)
     record_index(index, report)
     rule = neurons.read_rule(index, params.rule)
     if params.units:

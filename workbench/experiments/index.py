@@ -179,7 +179,7 @@ def _families(index: NeuronIndex) -> Heatmap:
 def _add_weights_views(lab: Lab, report: Report) -> None:
     from workbench.experiments._index import open_index, record_index
 
-    index = open_index(lab.info)
+    index = open_index(lab, report)
     record_index(index, report, "made")
     report.say(
         f"{count(lab.info.n_neurons)} neurons can be browsed by their weights; --tokens 20000 adds what they fire on"

@@ -46,7 +46,7 @@ def run(lab: Lab, params: Params, report: Report) -> None:
         raise UserError(f"{unit} is no neuron: give one like L12.N345")
     if not params.index:
         neurons.build_weights(lab, report)
-    index = open_index(lab.info, params.index)
+    index = open_index(lab, report, params.index)
     record_index(index, report)
     show(index, unit, params.examples, report)
     report.suggest(NextStep(label=f"what if {unit} is off", experiment="predict", params={}, edits=[f"{unit}=0"]))

@@ -12,7 +12,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
 from workbench.result_keys import Units
-from workbench.text import count
+from workbench.text import count, stand_out
 from workbench.tui.screens.why.unit_list import UnitList
 from workbench.tui.screens.why.where import Where
 from workbench.tui.widgets.words import Words
@@ -108,12 +108,13 @@ class Panes(Horizontal):
         )
 
     def _counted(self, finding: Finding, kind: str) -> str:
-        """`46,080; ! 9 beyond what chance gives`."""
+        """`! 9 of 46,080 stand out from chance`."""
         total, beyond = finding.counted(kind)
         if total is None:
             return self._coming(kind)
-        mark = "! " if beyond else ""
-        return count(total) + ("" if beyond is None else f"; {mark}{count(beyond)} beyond what chance gives")
+        if beyond is None:
+            return count(total)
+        return ("! " if beyond else "") + stand_out(beyond, total)
 
     def _coming(self, kind: str) -> str:
         """Why a pane is empty."""

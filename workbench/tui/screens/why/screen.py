@@ -46,9 +46,10 @@ class Why(QuestionPage):
         "Why does it say that? From a prompt and an answer to the few neurons that make it. The line on top adds up "
         "what the parts write straight into the logits. Below are all neurons and heads, each switched off: the "
         "gradient's estimate → the exact change of the answer's log probability (of its logit above the foil's, "
-        "where there is a foil), and where in the stream the answer is. ! is further out than chance has any unit, "
+        "where there is a foil), and where in the stream the answer is. ! stands out from "
+        "chance (the largest of all units for other likely answers), "
         "● is chosen, p is pinned. The sentence tells what is left of the answer with the picked neurons off, beside "
-        "as many random ones of their kinds and beside picks made in the same way for other answers. 0 switches the "
+        "matched random sets of as many and beside picks made in the same way for other answers. 0 switches the "
         "chosen units off and on: the sentence and the next tokens rewrite. Space chooses others."
     )
     CSS = """
