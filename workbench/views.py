@@ -7,7 +7,7 @@ A view knows nothing of screens; `workbench.drawing` draws it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -118,6 +118,9 @@ class Column(msgspec.Struct, kw_only=True):
     """what its numbers are, with the unit, as an axis would say it"""
     edited: bool = False
     """under the edits; a column of the same kind beside it is without them"""
+    gives_way: Literal["", "never", "late", "early"] = ""
+    """to others, where there is no room for all: edited values, effects and their ± never do; empty: as its kind
+    suggests (in sessions of before there was a choice, too)"""
 
 
 class Table(View, kw_only=True):

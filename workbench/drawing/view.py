@@ -9,6 +9,7 @@ from workbench.drawing.bars import draw_bars
 from workbench.drawing.check import mismatch
 from workbench.drawing.heatmap import draw_heatmap
 from workbench.drawing.layout import footnote, heading, joined, paragraph
+from workbench.drawing.look import AT_REST, Look
 from workbench.drawing.plots import draw_histogram, draw_lines, draw_scatter
 from workbench.drawing.scalars import draw_scalars
 from workbench.drawing.style import DARK, Line, Style
@@ -19,7 +20,7 @@ from workbench.views import AnyView, Bars, Heatmap, Histogram, Lines, Scalars, S
 _LEAST_CELLS = 20
 
 
-def draw(view: AnyView, width: int, height: int | None = None, style: Style = DARK) -> list[Line]:
+def draw(view: AnyView, width: int, height: int | None = None, style: Style = DARK, look: Look = AT_REST) -> list[Line]:
     """A view as lines of at most `width` cells: its title, its drawing, its note.
 
     With `height` the drawing keeps to that many lines where its kind can be made shorter (rows are left out and said
@@ -31,13 +32,20 @@ def draw(view: AnyView, width: int, height: int | None = None, style: Style = DA
     if problem:
         return [*title, *paragraph(f"this view cannot be drawn: {problem}", cells, style, "dim")]
     room = None if height is None else max(1, height - len(title) - len(footnote(view.note, cells, style)))
-    lines, more = _DRAWN[type(view)](view, cells, room, style)
+    lines, more = _drawing(view, cells, room, style, look)
     note = footnote(joined(view.note, more), cells, style)
-    if room is not None and more and len(title) + len(lines) + len(note) > (height or 0):
-        lines, more = _DRAWN[type(view)](view, cells, max(1, room - 1), style)
+    excess = len(title) + len(lines) + len(note) - (height or 0)
+    if room is not None and more and excess > 0:
+        lines, more = _drawing(view, cells, max(1, room - excess), style, look)
         note = footnote(joined(view.note, more), cells, style)
     drawn = [*title, *lines, *note]
     return drawn if width >= cells else [_clip(line, max(0, width)) for line in drawn]
+
+
+def _drawing(view: AnyView, cells: int, height: int | None, style: Style, look: Look) -> tuple[list[Line], str]:
+    if isinstance(view, Table):
+        return draw_table(view, cells, height, style, look)
+    return _DRAWN[type(view)](view, cells, height, style)
 
 
 def _clip(line: Line, cells: int) -> Line:
@@ -53,7 +61,6 @@ def _draw_text(view: Text, cells: int, height: int | None, style: Style) -> tupl
 
 
 _DRAWN: dict[type, Callable[[Any, int, int | None, Style], tuple[list[Line], str]]] = {
-    Table: draw_table,
     Scalars: draw_scalars,
     Tokens: draw_tokens,
     Lines: draw_lines,
