@@ -19,6 +19,8 @@ _TEXT_MIN, _TEXT_MAX = 6, 17
 """cells of a column with texts, the space before them included"""
 _NAME_MAX = 12
 """cells of a column's name at most"""
+_COARSEST = 0.12
+"""the last digit of a value in a cell is worth at most this share of the largest value"""
 _NUMBERED = re.compile(r"(\D*)\d+")
 
 
@@ -166,17 +168,20 @@ def _window(n_columns: int, shown: int, look: Look) -> range:
 
 
 def _figures(values: np.ndarray, cells: int) -> Figures | None:
-    """How values [row, column] are written in at most `cells` terminal cells, with up to three digits."""
+    """How values [row, column] are written in at most `cells` terminal cells: with up to three digits of the largest.
+
+    None where no text of that width tells them apart well enough.
+    """
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     top = max(-low, high)
     size = math.floor(math.log10(top)) if top > 0 else 0
     exponent = 0 if -3 < size < 4 else size
-    for digits in (3, 2, 1):
-        figures = Figures(exponent, 0 if not top else max(0, digits - 1 - size + exponent))
-        if not top and digits > 1:
-            continue
-        if max(width(figures.text(low)), width(figures.text(high))) <= cells:
+    whole = not exponent and bool((finite == np.round(finite)).all())
+    for decimals in (0,) if whole else range(max(0, 2 - size + exponent), -1, -1):
+        figures = Figures(exponent, decimals)
+        told_apart = whole or 10.0 ** (exponent - decimals) <= _COARSEST * top
+        if told_apart and max(width(figures.text(low)), width(figures.text(high))) <= cells:
             return figures
     return None
 

@@ -147,7 +147,8 @@ class DrawnMap:
                 text = f"{style.fit(word, room)} {text}"
             else:
                 text = style.fit(f"{text} {word}" if text and not np.isnan(value) else word, cells - 1)
-        return style.fit(text, cells, right=True) if cells > 1 else text or " ", self._scale.fill(value)
+        look = "dim" if np.isnan(value) else self._scale.fill(value)
+        return style.fit(text, cells, right=True) if cells > 1 else text or " ", look
 
     def _figure(self, value: float, cells: int) -> str:
         """The value in at most `cells` terminal cells: as a number, as a digit, or not at all."""
@@ -171,24 +172,24 @@ class DrawnMap:
             return "▀" * cells, f"{upper} on {lower}"
         if upper or lower:
             return ("▀" if upper else "▄") * cells, upper or lower
-        return "·".rjust(cells), ""
+        return "·".rjust(cells), "dim"
 
     def _mark(self, drawn: list[tuple[str, str]], groups: tuple[range, ...], cell: tuple[int, int]) -> None:
         """The cursor: brackets in the spaces around what stands in the cell, which is reversed."""
         row, column = cell
         at, cells = column - self.grid.columns.start, self.grid.column_cells
-        text, look = drawn[at]
+        text = drawn[at][0]
         if self.grid.is_halved:
             half = next(at for at, group in enumerate(groups) if row in group)
             drawn[at] = self._halves([self._value(group, column)[0] for group in groups], half)
         elif cells == 1:
-            drawn[at] = (text if text.strip() else "×", f"{look} {_CURSOR}".strip())
+            drawn[at] = (text if text.strip() else "×", _CURSOR)
         elif text.strip():
-            drawn[at] = (f"[{text[1:]}", f"{look} {_CURSOR}".strip())
+            drawn[at] = (f"[{text[1:]}", _CURSOR)
             after, after_look = drawn[at + 1]
             drawn[at + 1 : at + 2] = [("]", _CURSOR), (after[1:], after_look)]
         else:
-            drawn[at] = (f"[{' ' * (cells - 2)}]", f"{look} {_CURSOR}".strip())
+            drawn[at] = (f"[{' ' * (cells - 2)}]", _CURSOR)
 
     # --- what the drawing does not show ---
 
@@ -205,17 +206,19 @@ class DrawnMap:
         hidden = [
             f"{ends} of {count(n_columns)} {columns or 'columns'}" if ends else "",
             f"{count(n_rows - shown_rows)} of {count(n_rows)} {rows or 'rows'}" if shown_rows < n_rows else "",
-            "the values" if grid.figures is None else "",
+            "values" if grid.figures is None else "",
         ]
         each, largest = max(map(len, grid.groups)), "farthest from 0" if view.signed else "largest"
         figures = grid.figures
         return joined(
             f"rows: {rows} · columns: {columns}" if rows and columns else "",
-            f"{'two ' + rows if each == 1 else 'twice ' + str(each) + ' ' + rows} per line" if grid.is_halved else "",
-            f"each {'half' if grid.is_halved else 'line'} the {largest} of {each} {rows}" if each > 1 else "",
+            f"two {rows or 'rows'} per line, as its upper and lower half" if grid.is_halved and each == 1 else "",
+            f"each {'half ' if grid.is_halved else ''}line: the {largest} of {each} {rows or 'rows'}"
+            if each > 1
+            else "",
             clean(f"values in 1e{figures.exponent}") if figures is not None and figures.exponent else "",
-            clean("· no value") if np.isnan(view.values).any() else "",
-            f"hidden, too narrow: {', '.join(filter(None, hidden))}" if any(hidden) else "",
+            clean("dot: no value") if np.isnan(view.values).any() else "",
+            f"hidden, no room: {', '.join(filter(None, hidden))}" if any(hidden) else "",
         )
 
 

@@ -33,7 +33,7 @@ def ramp_legend(scale: Scale, low_label: str, high_label: str, cells: int, digit
         middle = style.clean_text(number((scale.low + scale.high) / 2, 2))
         ramp = _filled(scale, [ends[0], middle, ends[1]], max(_LEAST, min(_MOST, cells // 3)))
     else:
-        ramp = plain(style.clean_text(" … "))
+        ramp = plain("to", "dim")
     if not digits and style.color:
         left, right = meanings
     else:
@@ -42,7 +42,9 @@ def ramp_legend(scale: Scale, low_label: str, high_label: str, cells: int, digit
         return [plain(f"{left} " if left else "", "dim").append_text(ramp).append(f" {right}" if right else "", "dim")]
     explained = joined(*(f"{end}: {meaning}" for end, meaning in zip(ends, meanings, strict=True) if meaning))
     ramp.truncate(cells)
-    return [ramp, *paragraph(explained, cells, style, "dim")]
+    return [ramp, *paragraph(explained, cells, style, "dim")] if digits or style.color else paragraph(
+        explained, cells, style, "dim"
+    )
 
 
 def _filled(scale: Scale, texts: list[str], cells: int) -> Line:
