@@ -1,4 +1,4 @@
-"""What of a view is looked at: where its cursor is, which of its columns are seen."""
+"""Where the reader is in a view: what is under the cursor, and how far it is scrolled."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Look:
-    """How a view that is larger than its room is looked at just now."""
+    """Of the view that is drawn; without one it is drawn as it stands in a report."""
 
     cell: tuple[int, int] | None = None
-    """the heat map's cell under the cursor: row and column of the view"""
+    """row and column of a heat map, as in its values: the cell under the cursor"""
+    first_column: int = 0
+    """of a heat map with a cursor in it, the first one that is shown, where not all fit"""
     column_page: int = 0
-    """of a table's columns: 0 the most important that fit, 1 those that were hidden then, and so on"""
+    """of a table: 0 for the most important columns that fit, 1 for those that were hidden then, and so on"""
     shows_hidden: str = ""
     """the key or option that shows a table's hidden columns; empty where none does"""
 
 
-AT_REST = Look()
+NO_LOOK = Look()

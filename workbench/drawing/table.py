@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from workbench.drawing.layout import joined, plain
-from workbench.drawing.look import AT_REST, Look
+from workbench.drawing.look import NO_LOOK, Look
 from workbench.drawing.style import Line, Style
 from workbench.drawing.table_bars import MOST, Bars, barred, least_cells
 from workbench.drawing.table_cells import Cells
@@ -34,7 +34,7 @@ class Plan:
         return len(self.headings[0])
 
 
-def plan_table(view: Table, cells: int, rows: int, style: Style, look: Look = AT_REST) -> Plan:
+def plan_table(view: Table, cells: int, rows: int, style: Style, look: Look = NO_LOOK) -> Plan:
     """For the first `rows` rows."""
     seen = view.rows[:rows]
     columns = [Cells(column, [row[at] for row in seen], style) for at, column in enumerate(view.columns)]
@@ -51,7 +51,7 @@ def plan_table(view: Table, cells: int, rows: int, style: Style, look: Look = AT
 
 
 def draw_table(
-    view: Table, cells: int, height: int | None, style: Style, look: Look = AT_REST
+    view: Table, cells: int, height: int | None, style: Style, look: Look = NO_LOOK
 ) -> tuple[list[Line], str]:
     """The table's lines and what its note must add (rows and columns left out)."""
     rows = min(len(view.rows), MAX_ROWS if height is None else max(1, height - 1))
