@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from workbench.drawing.layout import align_points
 from workbench.drawing.style import Style
-from workbench.text import MINUS, NOTHING, count, number, probability, show_token, trim, width
+from workbench.text import MINUS, NOTHING, count, number, probability, shorten_left, show_token, trim, width
 from workbench.views import Column
 
 NUMERIC = frozenset({"int", "position", "number", "probability", "logprob", "signed"})
@@ -30,8 +30,8 @@ _BREAK = re.compile(r"(?<!')(?<=\S) +(?=\S)")
 class Cells:
     """A column's cells as aligned texts.
 
-    `whole` is how wide they are, `least` how far they may be shortened: numbers and units not at all, texts to a few
-    words.
+    `whole` is how wide they are, `least` how far they may be shortened: numbers, units and intervals not at all, texts
+    to a few words.
     """
 
     def __init__(self, column: Column, values: Sequence[Any], style: Style) -> None:
@@ -43,7 +43,9 @@ class Cells:
         self.texts = align_points([style.shorten(text, _MOST_NUMERIC) for text in texts]) if self.numeric else texts
         self.whole = max(map(width, self.texts), default=0)
         self.is_text = not self.numeric and (column.kind != "unit" or self.whole > _MOST_UNIT)
-        self.least = min(self.whole, _LEAST_TEXT) if self.is_text else self.whole
+        keeps = not self.is_text or (column.gives_way == "never" and self.whole <= _MOST_NUMERIC)
+        self.least = self.whole if keeps else min(self.whole, _LEAST_TEXT)
+        self._names_rows = False
         self._common = 0
         """characters that all texts begin with, left out where they must be short"""
 
@@ -52,6 +54,7 @@ class Cells:
         different = set(self.texts)
         if self.numeric or len(different) < len(self.texts):
             return False
+        self._names_rows = True
         needed = next((n for n in range(1, _MOST_LEAST) if len({text[:n] for text in self.texts}) == len(different)), 0)
         longest = max((width(text[:needed]) for text in self.texts), default=0)
         common = _common_words(self.texts)
@@ -67,7 +70,17 @@ class Cells:
         if self._common and cells < min(self.whole, self._common + self.least):
             mark = self._style.glyphs("…", "~")
             texts = [mark + text[self._common :] for text in texts]
+        elif self._names_rows and cells < self.least:
+            texts = [self._ends(text, cells) for text in texts]
         return [self._style.fit(text, cells, right=self.numeric) for text in texts]
+
+    def _ends(self, text: str, cells: int) -> str:
+        """Both ends of a text that names its row, where what tells it apart is beyond `cells`."""
+        if width(text) <= cells:
+            return text
+        half = cells // 2
+        mark = self._style.glyphs("…", "~")
+        return self._style.shorten(text, half)[:-1] + shorten_left(text, cells - half + 1).replace("…", mark)
 
     def heading_cells(self, lines: int) -> int:
         """The least cells in which the heading takes at most so many lines."""

@@ -208,9 +208,11 @@ def comparison_table(comparisons: Sequence[Comparison]) -> Table:
         columns=[
             Column(key="what", name="what"),
             Column(key="n", name="n", kind="int"),
-            Column(key="low", name="5 %", kind="number"),
-            Column(key="kl", name="KL", kind="number", help="nats; the median, where there are many"),
-            Column(key="high", name="95 %", kind="number"),
+            Column(key="low", name="5 %", kind="number", gives_way="never"),
+            Column(
+                key="kl", name="KL", kind="number", help="nats; the median, where there are many", gives_way="never"
+            ),
+            Column(key="high", name="95 %", kind="number", gives_way="never"),
             Column(
                 key="percentile",
                 name="percentile",

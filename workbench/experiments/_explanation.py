@@ -153,9 +153,10 @@ class Explanation:
                     kind=kind,
                     help="the median, where there are many",
                     quantity=target.quantity,
+                    gives_way="never",
                 ),
-                Column(key=Verdict.LOW, name="5 %", kind=kind),
-                Column(key=Verdict.HIGH, name="95 %", kind=kind),
+                Column(key=Verdict.LOW, name="5 %", kind=kind, gives_way="never"),
+                Column(key=Verdict.HIGH, name="95 %", kind=kind, gives_way="never"),
                 Column(
                     key=Verdict.OWN,
                     name=f"own answer, {_scale(target.metric.unsaturated)}",
@@ -231,7 +232,13 @@ def picked_table(explanation: Explanation) -> Table:
                 kind="signed",
                 help=f"change of {explanation.target.change} when it alone is off",
             ),
-            Column(key=UnitKeys.LEFT, name="then", kind=explanation.target.kind, help=explanation.target.quantity),
+            Column(
+                key=UnitKeys.LEFT,
+                name="then",
+                kind=explanation.target.kind,
+                help=explanation.target.quantity,
+                gives_way="never",
+            ),
         ],
         rows=rows,
     )

@@ -126,7 +126,7 @@ def _attention_table(unit: Head, row: np.ndarray, tokens: list[str], order: np.n
         columns=[
             Column(key="position", name="position", kind="position"),
             Column(key="token", name="token"),
-            Column(key="attention", name="attention", kind="probability"),
+            Column(key="attention", name="attention", kind="probability", gives_way="never"),
         ],
         rows=cells,
     )
