@@ -42,8 +42,10 @@ def ramp_legend(scale: Scale, low_label: str, high_label: str, cells: int, digit
         return [plain(f"{left} " if left else "", "dim").append_text(ramp).append(f" {right}" if right else "", "dim")]
     explained = joined(*(f"{end}: {meaning}" for end, meaning in zip(ends, meanings, strict=True) if meaning))
     ramp.truncate(cells)
-    return [ramp, *paragraph(explained, cells, style, "dim")] if digits or style.color else paragraph(
-        explained, cells, style, "dim"
+    return (
+        [ramp, *paragraph(explained, cells, style, "dim")]
+        if digits or style.color
+        else paragraph(explained, cells, style, "dim")
     )
 
 

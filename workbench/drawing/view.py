@@ -20,9 +20,7 @@ from workbench.views import AnyView, Bars, Heatmap, Histogram, Lines, Scalars, S
 _LEAST_CELLS = 20
 
 
-def draw(
-    view: AnyView, width: int, height: int | None = None, style: Style = DARK, look: Look = NO_LOOK
-) -> list[Line]:
+def draw(view: AnyView, width: int, height: int | None = None, style: Style = DARK, look: Look = NO_LOOK) -> list[Line]:
     """A view as lines of at most `width` cells: its title, its drawing, its note; `look` is where the reader is in it.
 
     With `height` the drawing keeps to that many lines where its kind can be made shorter (rows are left out and said
