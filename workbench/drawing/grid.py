@@ -156,7 +156,7 @@ def _every(n_rows: int, most: int) -> list[range]:
 
 
 def _window(n_columns: int, shown: int, look: Look) -> range:
-    """The columns that are shown: the last ones; with a cursor those that were, or those around it, most of them ahead."""
+    """The columns that are shown: the last ones; with a cursor those that were, or new ones around it."""
     shown = max(1, min(n_columns, shown))
     start = n_columns - shown
     if look.cell is not None:
