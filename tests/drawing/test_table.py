@@ -79,7 +79,7 @@ def cut(line: str, start: int, cells: int) -> str:
 def cells_of(view: Table, width: int, page: int = 0) -> dict[int, list[str]]:
     """What stands in each column that is shown, row by row, cut out of the drawn lines."""
     look = Look(column_page=page)
-    plan = plan_table(view, width, len(view.rows), PLAIN, look)
+    plan = plan_table(view, width, None, PLAIN, look)
     lines = [line.plain for line in draw(view, width, style=PLAIN, look=look)]
     body = lines[plan.header_lines : plan.header_lines + len(view.rows)]
     drawn: dict[int, list[str]] = {}
@@ -107,7 +107,7 @@ def says_value(text: str, value: Any, kind: str) -> bool:
 @settings(max_examples=300, deadline=None)
 @given(tables(), st.integers(20, 200))
 def test_every_cell_is_the_value_and_every_column_is_seen_or_named(view: Table, width: int) -> None:
-    pages = plan_table(view, width, len(view.rows), PLAIN).layout.pages
+    pages = plan_table(view, width, None, PLAIN).layout.pages
     seen = set[int]()
     for page in range(pages):
         drawn = cells_of(view, width, page)
@@ -158,7 +158,7 @@ def effects() -> Table:
 
 @pytest.mark.parametrize("width", range(60, 201))
 def test_edited_values_effects_and_their_errors_are_never_hidden(width: int) -> None:
-    shown = plan_table(effects(), width, 3, PLAIN).layout.shown
+    shown = plan_table(effects(), width, None, PLAIN).layout.shown
     assert {6, 7, 8} <= set(shown)
 
 
@@ -171,18 +171,18 @@ def test_prompts_that_begin_alike_stay_apart(width: int) -> None:
 
 def test_columns_go_in_the_stated_order_and_headings_wrap_first() -> None:
     hidden = [
-        len(effects().columns) - len(plan_table(effects(), width, 3, PLAIN).layout.shown) for width in range(20, 121)
+        len(effects().columns) - len(plan_table(effects(), width, None, PLAIN).layout.shown) for width in range(20, 121)
     ]
     assert hidden == sorted(hidden, reverse=True), "wider never shows less"
     gone: list[int] = []
     for width in range(120, 39, -1):
-        shown = plan_table(effects(), width, 3, PLAIN).layout.shown
+        shown = plan_table(effects(), width, None, PLAIN).layout.shown
         gone += sorted({at for at in range(9) if at not in shown} - set(gone), reverse=True)
     assert gone[:1] == [2], "a whole number that matters less goes first"
     assert set(gone) <= {1, 2, 3, 4, 5}
     view = samples.table()
     view.columns[4] = replace_struct(view.columns[4], name="log p edited")
-    plan = plan_table(view, 48, 5, PLAIN)
+    plan = plan_table(view, 48, None, PLAIN)
     assert len(plan.layout.shown) == len(view.columns)
     assert plan.header_lines == 2
 

@@ -21,6 +21,8 @@ MAX_ROWS = 1000
 class Plan:
     """How a table is drawn in so many cells: for drawing it, and for what moves over it."""
 
+    rows: int
+    """how many are drawn, the first ones"""
     columns: list[Cells]
     layout: Layout
     headings: list[list[str]]
@@ -34,9 +36,9 @@ class Plan:
         return len(self.headings[0])
 
 
-def plan_table(view: Table, cells: int, rows: int, style: Style, look: Look = NO_LOOK) -> Plan:
-    """For the first `rows` rows."""
-    seen = view.rows[:rows]
+def plan_table(view: Table, cells: int, height: int | None, style: Style, look: Look = NO_LOOK) -> Plan:
+    """How the table is drawn in `cells`, and in `height` lines where that is given."""
+    seen = view.rows[: MAX_ROWS if height is None else max(1, height - 1)]
     columns = [Cells(column, [row[at] for row in seen], style) for at, column in enumerate(view.columns)]
     names = next((at for at, column in enumerate(columns) if column.keep_rows_apart()), 0)
     bar = barred(columns)
@@ -47,21 +49,19 @@ def plan_table(view: Table, cells: int, rows: int, style: Style, look: Look = NO
     legend = bars.legend() if bars else []
     lines = max(len(legend), *map(len, headings))
     headings = [[""] * (lines - len(heading)) + heading for heading in headings]
-    return Plan(columns, layout, headings, bars, [plain("")] * (lines - len(legend)) + legend)
+    rows = len(seen) if height is None else min(len(seen), max(1, height - lines))
+    return Plan(rows, columns, layout, headings, bars, [plain("")] * (lines - len(legend)) + legend)
 
 
 def draw_table(
     view: Table, cells: int, height: int | None, style: Style, look: Look = NO_LOOK
 ) -> tuple[list[Line], str]:
     """The table's lines and what its note must add (rows and columns left out)."""
-    rows = min(len(view.rows), MAX_ROWS if height is None else max(1, height - 1))
-    plan = plan_table(view, cells, rows, style, look)
-    if height is not None:
-        rows = min(rows, max(1, height - plan.header_lines))
+    plan = plan_table(view, cells, height, style, look)
     lines = _header(plan, style)
     shown = [plan.columns[at] for at in plan.layout.shown]
     texts = [column.fit(wide) for column, wide in zip(shown, plan.layout.cells, strict=True)]
-    for row in range(rows):
+    for row in range(plan.rows):
         line = plain("")
         for place, column in enumerate(shown):
             line.append((" " * GAP if place else "") + texts[place][row], column.rich_style(row))
@@ -70,9 +70,9 @@ def draw_table(
             plan.bars.draw(line, row)
         line.rstrip()
         lines.append(line)
-    left_out = len(view.rows) - rows
+    left_out = len(view.rows) - plan.rows
     return lines, joined(
-        f"{count(rows)} of {count(len(view.rows))} rows shown" if left_out else "",
+        f"{count(plan.rows)} of {count(len(view.rows))} rows shown" if left_out else "",
         *_cut_headings(plan),
         _hidden(plan, look),
         "" if view.rows else "no rows",

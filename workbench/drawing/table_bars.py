@@ -15,7 +15,7 @@ _LEAST, MOST = 8, 32
 _NAME = 14
 """cells of a name in a bar's legend, where there is no room for more"""
 _KINDS = ("probability", "signed")
-_EIGHTHS = "▏▎▍▌▋▊▉█"
+_LINE, _LEFT_HALF, _RIGHT_HALF = "━", "╺", "╸"
 _FULL, _UPPER, _LOWER, _AXIS = "█", "▀", "▄", "│"
 
 
@@ -26,7 +26,7 @@ def barred(columns: Sequence[Cells]) -> list[int]:
     """
     if max((len(cells.values) for cells in columns), default=0) < 2:
         return []
-    first = next((at for kind in _KINDS for at, cells in enumerate(columns) if cells.kind == kind), None)
+    first = next((at for at, cells in enumerate(columns) if cells.kind in _KINDS), None)
     if first is None:
         return []
     column = columns[first].column
@@ -110,15 +110,12 @@ class Bars:
             line.append(text, colour)
 
     def _single(self, size: float, leftwards: bool) -> str:
-        """Eighths of a cell at the end; to the left there are only whole and half ones."""
-        style = self._style
-        if style.ascii:
-            return "#" * round(size)
-        if leftwards:
-            halves = round(size * 2)
-            return ("▐" if halves % 2 else "") + _FULL * (halves // 2)
-        eighths = max(round(size * 8), 1 if size > 0 else 0)
-        return _FULL * (eighths // 8) + (_EIGHTHS[eighths % 8 - 1] if eighths % 8 else "")
+        """In half cells; whatever is not zero has at least one."""
+        if self._style.ascii:
+            return "#" * max(round(size), size > 0)
+        halves = max(round(size * 2), size > 0)
+        half = (_LEFT_HALF if leftwards else _RIGHT_HALF) if halves % 2 else ""
+        return half + _LINE * (halves // 2) if leftwards else _LINE * (halves // 2) + half
 
     def _colour(self, at: int, below: bool = False) -> str:
         style = self._style
@@ -130,7 +127,7 @@ class Bars:
 def _samples(columns: Sequence[Cells], style: Style) -> list[tuple[str, str]]:
     """Glyph and name of all that a bar is made of; without colours what two columns share looks like neither."""
     if len(columns) == 1:
-        return [(style.glyphs(_FULL, "#"), columns[0].name)]
+        return [(style.glyphs(_LINE, "#"), columns[0].name)]
     glyphs = (style.glyphs(_UPPER, "'"), style.glyphs(_LOWER, ","))
     samples = [(glyph, column.name) for glyph, column in zip(glyphs, columns, strict=True)]
     return samples if style.color else [*samples, (style.glyphs(_FULL, "#"), "both")]

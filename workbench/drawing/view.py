@@ -17,7 +17,8 @@ from workbench.drawing.table import draw_table
 from workbench.drawing.tokens import draw_tokens
 from workbench.views import AnyView, Bars, Heatmap, Histogram, Lines, Scalars, Scatter, Table, Text, Tokens
 
-_LEAST_CELLS = 20
+LEAST_CELLS = 20
+"""narrower drawings are cut off"""
 
 
 def draw(view: AnyView, width: int, height: int | None = None, style: Style = DARK, look: Look = NO_LOOK) -> list[Line]:
@@ -26,7 +27,7 @@ def draw(view: AnyView, width: int, height: int | None = None, style: Style = DA
     With `height` the drawing keeps to that many lines where its kind can be made shorter (rows are left out and said
     to be). A view whose parts do not fit together (a crafted file) becomes a sentence that says so.
     """
-    cells = max(_LEAST_CELLS, width)
+    cells = max(LEAST_CELLS, width)
     title = heading(view.title, cells, style)
     problem = mismatch(view)
     if problem:
@@ -51,7 +52,7 @@ def _drawing(view: AnyView, cells: int, height: int | None, style: Style, look: 
 
 
 def _clipped(lines: list[Line], cells: int) -> list[Line]:
-    if cells < _LEAST_CELLS:
+    if cells < LEAST_CELLS:
         for line in lines:
             line.truncate(max(0, cells))
     return lines

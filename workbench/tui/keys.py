@@ -107,10 +107,12 @@ RESULT = [
     _key("result.page-down", "pagedown,ctrl+d", "page(1)", "page down", "half a page down"),
     _key("result.first", "home,g", "edge(-1)", "first", "to the headline"),
     _key("result.last", "end,G", "edge(1)", "last", "to the end"),
+    _key("result.cells", "enter,right,l", "enter_view", "walk", "into this heat map, or table of units", show=True),
+    _key("result.leave", "escape", "leave_view", "views", "out of the heat map or table, back to the views", show=True),
     _key(
-        "result.cells", "enter,right,l", "enter_map", "cells", "into this heat map, to read it cell by cell", show=True
+        "result.columns", "greater_than_sign", "turn_columns(1)", "columns", "to the table's hidden columns", show=True
     ),
-    _key("result.leave", "escape", "leave_map", "views", "out of the heat map, back to the views", show=True),
+    _key("result.columns-back", "less_than_sign", "turn_columns(-1)", "", "back to the table's first columns"),
     _key("result.fold", "enter,space", "fold", "fold", "unfold or fold this view", show=True),
     _key("result.one", "1", "next_step(1)", "next steps", "take the first next step"),
     _key("result.two", "2", "next_step(2)", "", "take the second next step"),
@@ -144,6 +146,17 @@ MAP = [
     _key("map.first", "home,g", "edge(-1)", "first", "the row's first cell"),
     _key("map.last", "end,G", "edge(1)", "last", "the row's last cell"),
     _key("map.open", "enter", "open", "open", "run what this cell stands for, as the line below says", show=True),
+]
+
+TABLE = [
+    _key("table.up", "up,k", "move(-1)", "up", "one row up"),
+    _key("table.down", "down,j", "move(1)", "down", "one row down"),
+    _key("table.page-up", "pageup,ctrl+u", "page(-1)", "page up", "ten rows up"),
+    _key("table.page-down", "pagedown,ctrl+d", "page(1)", "page down", "ten rows down"),
+    _key("table.first", "home,g", "edge(-1)", "first", "the first row"),
+    _key("table.last", "end,G", "edge(1)", "last", "the last row"),
+    _key("table.open", "enter", "open", "open", "open this row's unit", show=True),
+    _key("table.pin", "p", "pin", "pin", "into the basket, or out of it: every experiment takes basket:", show=True),
 ]
 
 TIMELINE = [
@@ -307,6 +320,7 @@ ALL: dict[str, list[Binding]] = {
     "columns": CHOOSER,
     "card": NEURON_CARD,
     "heat map": MAP,
+    "table": TABLE,
     "result": RESULT,
     "text": SCROLL,
     "prompt": WRITE,

@@ -13,6 +13,7 @@ from textual.widget import Widget
 from workbench.text import safe, shorten
 from workbench.tui.theme import ink
 from workbench.tui.widgets.map_panel import MapPanel
+from workbench.tui.widgets.table_panel import TablePanel
 from workbench.tui.widgets.view_panel import ViewPanel
 
 if TYPE_CHECKING:
@@ -52,10 +53,13 @@ class Heading(Widget):
         self.post_message(self.Chosen(self.parent))  # type: ignore[arg-type]
 
 
-def is_map(shown: ShownView) -> bool:
-    from workbench.views import Heatmap
+def panel_type(shown: ShownView) -> type[ViewPanel]:
+    """What draws it: a table and a heat map can be walked."""
+    from workbench.views import Heatmap, Table
 
-    return isinstance(shown.view, Heatmap)
+    if isinstance(shown.view, Table):
+        return TablePanel
+    return MapPanel if isinstance(shown.view, Heatmap) else ViewPanel
 
 
 class Section(Vertical):
@@ -64,8 +68,9 @@ class Section(Vertical):
     DEFAULT_CSS = """
     Section { height: auto; margin-bottom: 1; }
     Section.folded { margin-bottom: 0; }
-    Section.folded ViewPanel, Section.folded MapPanel { display: none; }
+    Section.folded ViewPanel, Section.folded MapPanel, Section.folded TablePanel { display: none; }
     Section ViewPanel, Section MapPanel { margin: 0 1 0 3; }
+    Section TablePanel { margin: 0 1 0 1; }
     """
 
     def __init__(self, shown: ShownView, folded: bool) -> None:
@@ -74,7 +79,7 @@ class Section(Vertical):
         self.under_cursor = False
         self.folded = folded
         self.set_class(folded, "folded")
-        self.panel = MapPanel(shown.lines) if is_map(shown) else ViewPanel(shown.lines)
+        self.panel = panel_type(shown)(shown.lines)
 
     def compose(self) -> ComposeResult:
         yield Heading()
@@ -90,10 +95,28 @@ class Section(Vertical):
             self.panel.show(shown.view, shown.problem)
             self.query_one(Heading).refresh()
 
+    def take_place_of(self, other: Section) -> None:
+        """The cursor and what is seen as they are in a section of the same view that this one replaces."""
+        new, old = self.panel, other.panel
+        if isinstance(new, MapPanel) and isinstance(old, MapPanel):
+            new.take_place_of(old)
+        if isinstance(new, TablePanel) and isinstance(old, TablePanel):
+            new.take_place_of(old)
+
     @property
     def map(self) -> MapPanel | None:
         """Its heat map, where it shows one that can be walked."""
         return self.panel if isinstance(self.panel, MapPanel) and self.panel.cell is not None else None
+
+    @property
+    def table(self) -> TablePanel | None:
+        """Its table, where it shows one."""
+        return self.panel if isinstance(self.panel, TablePanel) else None
+
+    @property
+    def enterable(self) -> MapPanel | TablePanel | None:
+        """What it shows, where a cursor can walk in that."""
+        return self.map or (self.table if self.table is not None and self.table.can_enter else None)
 
     def fold(self, folded: bool) -> None:
         self.folded = folded
