@@ -43,7 +43,7 @@ class TablePanel(ViewPanel, can_focus=True):
             self.panel = panel
 
     class Planned(Message):
-        """There are more or fewer pages of columns than before: other keys work."""
+        """It is drawn with other columns than before: other keys may work."""
 
     class Opened(Message):
         """Enter on a row."""
@@ -101,6 +101,16 @@ class TablePanel(ViewPanel, can_focus=True):
         """How many pages of columns there are."""
         return self._plan.layout.pages if self._plan is not None else 1
 
+    def hidden_words(self) -> str:
+        """How many columns are hidden, and the key that shows them: for where their names are out of sight."""
+        hidden = len(self._plan.columns) - len(self._plan.layout.shown) if self._plan is not None else 0
+        return f"{count(hidden)} column{'s' * (hidden != 1)} hidden, {self._shows_hidden}" if hidden else ""
+
+    @property
+    def _shows_hidden(self) -> str:
+        """The key that does."""
+        return ">" if self._page + 1 < self.pages or not self._page else "<"
+
     def turn(self, by: int) -> None:
         """To the columns that are hidden, or back."""
         page = max(0, min(self._page + by, self.pages - 1))
@@ -117,14 +127,12 @@ class TablePanel(ViewPanel, can_focus=True):
             return super()._maker(view, cells)
         from workbench.drawing.look import Look
 
-        look = Look(column_page=self._page, shows_hidden=">" if self._page + 1 < self.pages or not self._page else "<")
+        look = Look(column_page=self._page, shows_hidden=self._shows_hidden)
         return partial(_draw_table, table, cells - _MARK, self._lines, drawing_style(self.app), self.app.console, look)
 
     def _take(self, strips: list[Strip], source: object) -> None:
-        pages = self.pages
         self._plan = source  # type: ignore[assignment]
-        if self.pages != pages:
-            self.post_message(self.Planned())
+        self.post_message(self.Planned())
         self._page = max(0, min(self._page, self.pages - 1))
         self._row = max(0, min(self._row, self._rows - 1))
         super()._take(strips, source)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.text import Text
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.message import Message
@@ -44,6 +45,9 @@ class Heading(Widget):
             (title, colors.strong if section.under_cursor or not section.folded else colors.quiet),
             no_wrap=True,
         )
+        if section.table is not None and not section.folded and (hidden := section.table.hidden_words()):
+            text.append(f"  {hidden}", colors.quiet)
+            text.truncate(self.size.width)
         if section.under_cursor:
             text.append(" " * max(0, self.size.width - text.cell_len))
             text.stylize(colors.cursor)
@@ -117,6 +121,10 @@ class Section(Vertical):
     def enterable(self) -> MapPanel | TablePanel | None:
         """What it shows, where a cursor can walk in that."""
         return self.map or (self.table if self.table is not None and self.table.can_enter else None)
+
+    @on(TablePanel.Planned)
+    def _say_hidden(self) -> None:
+        self.query_one(Heading).refresh()
 
     def fold(self, folded: bool) -> None:
         self.folded = folded
