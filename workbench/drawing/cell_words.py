@@ -12,7 +12,7 @@ from workbench.views import Heatmap
 
 
 def cell_words(view: Heatmap, row: int, column: int) -> str:
-    """`L20 · ' France': recovery −.21 · away from the clean answer · 3rd largest of 6,000`.
+    """`L20 · ' France': .21 recovery · 3rd largest of 6,000`; the number is what a narrow line must not cut.
 
     Signed values are ranked by how far they are from 0.
     """
@@ -23,7 +23,7 @@ def cell_words(view: Heatmap, row: int, column: int) -> str:
     place = joined(label(view.row_labels, row), label(view.column_labels, column).strip(" "))
     if np.isnan(value):
         return safe(f"{place}: no value")
-    figure = f"{view.value_label} {signed_number(value) if view.signed else number(value)}".strip()
+    figure = f"{signed_number(value) if view.signed else number(value)} {view.value_label}".strip()
     word = show_token(text) if text and text != count(value if np.isfinite(value) else 0) else ""
     meaning = (view.low_label if value < 0 else view.high_label) if view.signed and value else ""
     return safe(f"{place}: {joined(word, figure, meaning, _rank(view, value))}")

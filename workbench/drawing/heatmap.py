@@ -40,13 +40,16 @@ class DrawnMap:
     def __init__(self, view: Heatmap, cells: int, height: int | None, style: Style, look: Look = NO_LOOK) -> None:
         self.view, self._cells, self._style = view, cells, style
         self._scale = Scale([view.values], style, view.signed)
-        notes, legend = 1, 1
-        for _ in range(2):  # how long note and legend are is known when the places are
-            lines = MAX_LINES if height is None else max(1, height - 1 - legend - notes)
+        self._legend: list[Line] = []
+        self._note: list[Line] = []
+        for _ in range(2):  # how long legend and note are is known when the places are
+            lines = MAX_LINES if height is None else max(1, height - 1 - len(self._legend) - len(self._note))
             self.grid: Grid = make_grid(view, cells, lines, style, look)
-            self._note = footnote(joined(view.note, self._remarks()), cells, style)
             self._legend = ramp_legend(self._scale, view.low_label, view.high_label, cells, self._has_digits)
-            notes, legend = len(self._note), len(self._legend)
+            self._note = footnote(joined(view.note, self._remarks()), cells, style)
+            if height is not None:  # half of the lines at least are for the cells
+                room = max(1, height - 1 - len(self._legend) - min(view.values.shape[0], height // 2))
+                self._note = _at_most(self._note, room, cells, style)
         self.names_at = 0 if self.grid.top else len(self.grid.lines)
         """the line with the columns' names"""
 
@@ -211,7 +214,6 @@ class DrawnMap:
         each, largest = max(map(len, grid.groups)), "farthest from 0" if view.signed else "largest"
         figures = grid.figures
         return joined(
-            f"rows: {rows} · columns: {columns}" if rows and columns else "",
             f"two {rows or 'rows'} per line, as its upper and lower half" if grid.is_halved and each == 1 else "",
             f"each {'half ' if grid.is_halved else ''}line: the {largest} of {each} {rows or 'rows'}"
             if each > 1
@@ -219,7 +221,16 @@ class DrawnMap:
             clean(f"values in 1e{figures.exponent}") if figures is not None and figures.exponent else "",
             clean("dot: no value") if np.isnan(view.values).any() else "",
             f"hidden, no room: {', '.join(filter(None, hidden))}" if any(hidden) else "",
+            f"rows: {rows} · columns: {columns}" if rows and columns else "",
         )
+
+
+def _at_most(lines: list[Line], most: int, cells: int, style: Style) -> list[Line]:
+    """The first `most` lines of a note, with `…` at their end where there are more."""
+    if len(lines) <= most:
+        return lines
+    last = style.shorten(f"{lines[most - 1].plain} {lines[most].plain}", cells)
+    return [*lines[: most - 1], plain(last, "dim")]
 
 
 def _plural(axis: str) -> str:

@@ -15,8 +15,10 @@ class Look:
     """of a heat map with a cursor in it, the first one that is shown, where not all fit"""
     column_page: int = 0
     """of a table: 0 for the most important columns that fit, 1 for those that were hidden then, and so on"""
+    brief: bool = False
+    """what numbers mean is shortened to what their lines have room for"""
     shows_hidden: str = ""
-    """the key or option that shows a table's hidden columns; empty where none does"""
+    """the key or option that shows what is hidden or shortened; empty where none does"""
 
 
 NO_LOOK = Look()

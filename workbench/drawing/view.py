@@ -48,6 +48,8 @@ def draw(view: AnyView, width: int, height: int | None = None, style: Style = DA
 def _drawing(view: AnyView, cells: int, height: int | None, style: Style, look: Look) -> tuple[list[Line], str]:
     if isinstance(view, Table):
         return draw_table(view, cells, height, style, look)
+    if isinstance(view, Scalars):
+        return draw_scalars(view, cells, height, style, look)
     return _DRAWN[type(view)](view, cells, height, style)
 
 
@@ -70,7 +72,6 @@ def _draw_text(view: Text, cells: int, height: int | None, style: Style) -> tupl
 
 
 _DRAWN: dict[type, Callable[[Any, int, int | None, Style], tuple[list[Line], str]]] = {
-    Scalars: draw_scalars,
     Tokens: draw_tokens,
     Lines: draw_lines,
     Bars: draw_bars,

@@ -1,7 +1,9 @@
-"""A table whose columns are turned page by page, and whose rows are walked where they name units."""
+"""A table whose columns are turned page by page, and whose rows are walked where they name units; numbers likewise,
+whose meanings are the second page."""
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -30,7 +32,7 @@ _MARK = 2
 
 
 class TablePanel(ViewPanel, can_focus=True):
-    """Shows one table. It takes keys once it was entered, which it can be where its rows name units."""
+    """Shows one table, or scalars. It takes keys once it was entered, which it can be where its rows name units."""
 
     DEFAULT_CSS = "TablePanel { height: auto; width: 1fr; }"
     BINDINGS: ClassVar[list[BindingType]] = list(keys.TABLE)
@@ -66,6 +68,8 @@ class TablePanel(ViewPanel, can_focus=True):
         self._page = 0
         """of columns"""
         self._plan: Plan | None = None
+        self._is_shortened = False
+        """what numbers mean has no room in their lines"""
 
     # --- what is shown ---
 
@@ -99,7 +103,9 @@ class TablePanel(ViewPanel, can_focus=True):
     @property
     def pages(self) -> int:
         """How many pages of columns there are."""
-        return self._plan.layout.pages if self._plan is not None else 1
+        if self._plan is None:
+            return 1 + self._is_shortened
+        return self._plan.layout.pages
 
     def hidden_words(self) -> str:
         """How many columns are hidden, and the key that shows them: for where their names are out of sight."""
@@ -122,16 +128,16 @@ class TablePanel(ViewPanel, can_focus=True):
         return (*super()._drawing_key(), self._page)
 
     def _maker(self, view: AnyView, cells: int) -> MakeStrips:
-        table = self.table
-        if table is None:
-            return super()._maker(view, cells)
         from workbench.drawing.look import Look
 
-        look = Look(column_page=self._page, shows_hidden=self._shows_hidden)
-        return partial(_draw_table, table, cells - _MARK, self._lines, drawing_style(self.app), self.app.console, look)
+        look = Look(column_page=self._page, brief=not self._page, shows_hidden=self._shows_hidden)
+        return partial(_draw_paged, view, cells - _MARK, self._lines, drawing_style(self.app), self.app.console, look)
 
     def _take(self, strips: list[Strip], source: object) -> None:
-        self._plan = source  # type: ignore[assignment]
+        from workbench.drawing.table import Plan
+
+        self._plan = source if isinstance(source, Plan) else None
+        self._is_shortened = source is True
         self.post_message(self.Planned())
         self._page = max(0, min(self._page, self.pages - 1))
         self._row = max(0, min(self._row, self._rows - 1))
@@ -214,7 +220,7 @@ class TablePanel(ViewPanel, can_focus=True):
             self.refresh(Region(0, self._plan.header_lines + row, self.size.width, 1))
 
     def render_line(self, y: int) -> Strip:
-        if self._plan is None or y >= len(self._strips):
+        if y >= len(self._strips):
             return super().render_line(y)
         colors, under = ink(self.app), self.has_focus and y == self.cursor_line
         mark = Segment("▌ " if under else "  ", colors.accent)
@@ -222,15 +228,23 @@ class TablePanel(ViewPanel, can_focus=True):
         return strip.apply_style(self.rich_style + colors.cursor if under else self.rich_style)
 
 
-def _draw_table(
-    table: Table, cells: int, lines: int | None, style: Style, console: Console, look: Look
+def _draw_paged(
+    view: AnyView, cells: int, lines: int | None, style: Style, console: Console, look: Look
 ) -> tuple[list[Strip], object]:
     """In the drawing thread. The panel's own heading is the title."""
     from msgspec.structs import replace
 
+    from workbench.drawing.check import mismatch
     from workbench.drawing.table import plan_table
     from workbench.drawing.view import LEAST_CELLS, draw
+    from workbench.views import Table
 
-    view = replace(table, title="")
-    strips = as_strips(draw(view, cells, lines, style, look), console)
-    return strips, plan_table(view, max(LEAST_CELLS, cells), lines, style, look)
+    view = replace(view, title="")
+    drawn = draw(view, cells, lines, style, look)
+    source: object
+    if isinstance(view, Table) and not mismatch(view):
+        source = plan_table(view, max(LEAST_CELLS, cells), lines, style, look)
+    else:
+        other = draw(view, cells, lines, style, dataclasses.replace(look, brief=not look.brief))
+        source = [line.plain for line in drawn] != [line.plain for line in other]
+    return as_strips(drawn, console), source

@@ -59,9 +59,9 @@ class Heading(Widget):
 
 def panel_type(shown: ShownView) -> type[ViewPanel]:
     """What draws it: a table and a heat map can be walked."""
-    from workbench.views import Heatmap, Table
+    from workbench.views import Heatmap, Scalars, Table
 
-    if isinstance(shown.view, Table):
+    if isinstance(shown.view, Table | Scalars):
         return TablePanel
     return MapPanel if isinstance(shown.view, Heatmap) else ViewPanel
 
@@ -114,7 +114,7 @@ class Section(Vertical):
 
     @property
     def table(self) -> TablePanel | None:
-        """Its table, where it shows one."""
+        """Its table or numbers, where it shows some."""
         return self.panel if isinstance(self.panel, TablePanel) else None
 
     @property
