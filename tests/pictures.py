@@ -55,7 +55,7 @@ async def main(work: Path) -> None:
         await pilot.press("f")
         await pilot.pause(0.5)
         await pilot.press("f5")
-        await until(pilot, lambda: "beyond all" in shown(app))
+        await until(pilot, lambda: "larger than all" in shown(app))
         await pilot.pause(1.0)
         take(app, "prompt")
         app.edits.entries.clear()
@@ -71,7 +71,7 @@ async def main(work: Path) -> None:
         await pilot.press("w", *"The meeting in May was moved to June", "enter")
         await pilot.pause(1.0)
         await pilot.press("0")
-        await until(pilot, lambda: "64 random neurons" in shown(app))
+        await until(pilot, lambda: "64 matched random neurons" in shown(app))
         await pilot.pause(1.0)
         take(app, "neurons")
 

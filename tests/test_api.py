@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.lab.labs import PROMPT, new_report, tiny_folder, tiny_lab
+from tests.tiny import tiny_model
 from workbench import open_lab
 from workbench.artifacts.direction import keep_direction
 from workbench.edits import SetTo, parse_edits
@@ -112,6 +113,13 @@ def test_every_run_is_in_the_session(tmp_path):
     assert reader.step(3).status == "failed"
     assert "the prompt is empty" in reader.step(3).error
     reader.close()
+
+
+def test_an_index_without_a_session_reads_the_fingerprint(tmp_path):
+    with open_lab(str(tiny_model("llama", tmp_path / "new")), device="cpu") as lab:
+        assert not lab.info.fingerprint
+        assert "can be browsed by their weights" in lab.index(tokens=0).headline
+        assert len(lab.info.fingerprint) == 64
 
 
 def test_an_interrupted_run_keeps_what_it_had(tmp_path, monkeypatch):

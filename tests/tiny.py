@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 ARCHITECTURES = ("llama", "gpt2", "gpt_neox", "gemma2", "qwen2")
+OTHER_NORMS = ("olmo", "olmo2", "olmo3", "exaone4")
+"""OLMo's norms have no weight; the others have norms after attention and MLP, and none before"""
 
 TEXT = """
 The capital of France is Paris. The capital of Germany is Berlin. The capital of Italy is Rome.
@@ -102,6 +104,10 @@ def tiny_config(arch: str, **config: Any) -> Any:
             transformers.Gemma2Config,
             {**grouped, "head_dim": head, "query_pre_attn_scalar": head, "sliding_window": 64},
         ),
+        "olmo": (transformers.OlmoConfig, grouped),
+        "olmo2": (transformers.Olmo2Config, grouped),
+        "olmo3": (transformers.Olmo3Config, {**grouped, "sliding_window": 64}),
+        "exaone4": (transformers.Exaone4Config, {**grouped, "sliding_window": 64, "sliding_window_pattern": 2}),
         "gpt_neox": (transformers.GPTNeoXConfig, {**neox, "tie_word_embeddings": False, "use_parallel_residual": True}),
         "gpt2": (
             transformers.GPT2Config,
@@ -140,7 +146,7 @@ def randomise(model: Any, seed: int) -> None:
 
 
 def tiny_model(arch: str, folder: Path | str, seed: int = 0, **config: Any) -> Path:
-    """Write a tiny float32 checkpoint of `arch` (see ARCHITECTURES) into `folder`; returns the folder.
+    """Write a tiny float32 checkpoint of `arch` (ARCHITECTURES, OTHER_NORMS) into `folder`; returns the folder.
 
     d_model 32, 4 heads (2 kv heads where the architecture groups them), d_mlp 64, 3 layers, 512 embedding rows.
     Only Gemma's tokenizer adds a BOS on its own call. The same arguments write the same weights.

@@ -67,9 +67,7 @@ def open_lab(
 
         lab = load_lab(source, device, dtype)
         if writer and not lab.info.fingerprint:
-            from workbench.lab.finding.fingerprint import fingerprint
-
-            lab.set_fingerprint(fingerprint(source))
+            lab.set_fingerprint(lab.model.identity.read().result())
     except BaseException:
         if writer:
             writer.close()

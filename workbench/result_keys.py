@@ -62,12 +62,12 @@ class Units:
     LEFT = "left"
     """of the answer, with the unit off"""
     BEYOND = "beyond"
-    """further out than other answers put any unit: YES, else something else, empty while that is not known"""
+    """it stands out from chance, which other answers give: YES, else something else, empty while that is not known"""
     YES = "yes"
 
     @staticmethod
     def beyond(kind: str) -> str:
-        """The number of units of a kind that are beyond chance; the number of all has the kind's own name."""
+        """The number of units of a kind that stand out from chance; the number of all has the kind's own name."""
         return f"{kind}_beyond"
 
 
@@ -108,7 +108,7 @@ class Ranking:
 class Stages:
     """What a `why` that runs says it is doing, in this order; the first four are a `sweep`'s."""
 
-    NEURONS, HEADS, STREAM, CHANCE = "neurons, exact", "heads, exact", "stream, exact", "what chance gives"
+    NEURONS, HEADS, STREAM, CHANCE = "neurons, exact", "heads, exact", "stream, exact", "estimates for other answers"
     SEARCH = "searching"
     RANDOM, SAME_DISTANCE = "random neurons", "random directions"
     OTHER_ANSWERS = "the same for other answers"

@@ -190,6 +190,16 @@ def count(n: float) -> str:
     return f"{round(n):,}".replace("-", MINUS)
 
 
+def spread(median: str, low: str, high: str) -> str:
+    """What many controls do: `median .004 (5–95 %: .001–.019)`."""
+    return f"median {median} (5–95 %: {low}–{high})"
+
+
+def stand_out(n: int, total: int) -> str:
+    """`9 of 46,080 stand out from chance`; what chance is, `sweep` says."""
+    return f"{count(n) if n else 'none'} of {count(total)} stand{'s' * (n < 2)} out from chance"
+
+
 def size(number_of_bytes: float) -> str:
     """An amount of memory: `412 KiB`, `0.9 GiB`."""
     amount = float(number_of_bytes)

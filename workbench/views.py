@@ -7,7 +7,7 @@ A view knows nothing of screens; `workbench.drawing` draws it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -97,6 +97,8 @@ class Heatmap(View, kw_only=True):
     low_label: str
     """what small (or negative) values mean"""
     high_label: str
+    value_label: str = ""
+    """what the values are, with their unit: `probability`, `change of log p, nats`"""
     texts: list[list[str]] | None = None
     """[row][column], shown in the cells (a logit lens' top tokens)"""
     signed: bool = False
@@ -132,6 +134,9 @@ class Column(msgspec.Struct, kw_only=True):
     """what its numbers are, with the unit, as an axis would say it"""
     edited: bool = False
     """under the edits; a column of the same kind beside it is without them"""
+    gives_way: Literal["", "never", "late", "early"] = ""
+    """to others, where there is no room for all: edited values, effects and their ± never do; empty: as its kind
+    suggests (in sessions of before there was a choice, too)"""
 
 
 class Table(View, kw_only=True):

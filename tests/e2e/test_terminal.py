@@ -46,7 +46,7 @@ def test_from_the_first_question_to_the_replay(place, terminal):
     terminal.wait_for("Prompt ·")
     terminal.keys("F5")
     terminal.wait_for(".773 → .466", 90)
-    terminal.wait_for("beyond all", 90)
+    terminal.wait_for("larger than all", 90)
 
     terminal.keys("F4")
     terminal.wait_for("Timeline")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,11 @@ from workbench.execute import execute
 from workbench.experiments import experiment
 from workbench.index.reader import NeuronIndex
 from workbench.index.store import best_index, indexes_dir, verify
-from workbench.lab.finding.source import resolve
+from workbench.lab.finding import identity
+from workbench.lab.finding.fingerprint import fingerprint
+from workbench.lab.finding.source import ModelSource, resolve
 from workbench.lab.model import Lab, load_lab
+from workbench.lab.progress import StageListener
 from workbench.report import Report
 
 WORDS = "The capital of France is Paris . May list ( one , two ) 3 self When Mary and John"
@@ -120,10 +125,80 @@ def test_a_corpus_that_is_none_is_said_before_anything_is_made(lab: Lab) -> None
     assert not indexes_dir().exists()
 
 
-def test_weights_that_are_not_hashed_yet_have_no_index(tmp_path: Path) -> None:
-    tiny_model("llama", tmp_path / "m")
-    with pytest.raises(UserError, match="still being hashed"):
-        run(load_lab(resolve(str(tmp_path / "m"))), "index", tokens=0)
+@pytest.fixture
+def unhashed(tmp_path: Path) -> Lab:
+    """A model whose weights have not been read for their fingerprint."""
+    lab = load_lab(resolve(str(tiny_model("llama", tmp_path / "m"))))
+    assert not lab.info.fingerprint
+    return lab
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """The reading of weights begins when this is set."""
+    event = threading.Event()
+
+    def waits(source: ModelSource, progress: StageListener) -> str:
+        event.wait(20)
+        return fingerprint(source, progress)
+
+    monkeypatch.setattr(identity, "fingerprint", waits)
+    yield event
+    event.set()
+
+
+class Waiting(Sink):
+    """Does something between two looks at whether the fingerprint is known."""
+
+    def __init__(self, do: Callable[[Report], None]) -> None:
+        super().__init__()
+        self.do = do
+
+    def between_batches(self, report: Report) -> None:
+        super().between_batches(report)
+        if report.progress.stage.startswith("waiting"):
+            self.do(report)
+
+
+@pytest.mark.parametrize("name", ["index", "neuron"])
+def test_what_needs_the_fingerprint_waits_for_it_and_says_so(name: str, unhashed: Lab, held: threading.Event) -> None:
+    looks: list[tuple[str, str]] = []
+
+    def look(report: Report) -> None:
+        looks.append((report.progress.unit, report.progress.stage))
+        if len(looks) > 2:
+            held.set()
+
+    run(unhashed, name, Waiting(look), **({"tokens": 0} if name == "index" else {"unit": "L1.N3"}))
+    assert len(looks) > 2
+    assert set(looks) == {
+        ("MB", "waiting until the weights are read for their fingerprint, which an index is named by")
+    }
+    assert unhashed.info.fingerprint == fingerprint(resolve(unhashed.info.ref))
+    assert best_index(unhashed.info).exists()
+
+
+def test_waiting_for_the_fingerprint_can_be_cancelled(unhashed: Lab, held: threading.Event) -> None:
+    def cancel(report: Report) -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        run(unhashed, "index", Waiting(cancel), tokens=0)
+    assert not indexes_dir().exists()
+
+
+def test_weights_that_can_not_be_read_are_a_sentence_and_are_read_again(
+    unhashed: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(source: ModelSource, progress: StageListener) -> str:
+        raise UserError("model.safetensors cannot be read: it is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(identity, "fingerprint", fails)
+        with pytest.raises(UserError, match="cannot be read: it is gone"):
+            run(unhashed, "index", tokens=0)
+    run(unhashed, "index", tokens=0)
+    assert unhashed.info.fingerprint
 
 
 @pytest.mark.parametrize(

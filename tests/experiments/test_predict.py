@@ -90,7 +90,7 @@ def test_under_edits_clean_stands_beside_edited_and_the_effect_beside_its_contro
     band = report.views["controls"]
     assert isinstance(band, Histogram)
     assert band.series[0].y.sum() == 8
-    assert "8 random pairs: " in report.headline
+    assert "8 matched random pairs: median " in report.headline
     assert items(report)["entropy"].edited == report.scalars["entropy_edited"]
 
 
@@ -102,7 +102,7 @@ def test_the_effect_comes_first_and_the_controls_fill_in():
     execute(lab, "predict", {"prompt": long, "controls": 40}, parse_edits(["L1.N3-8=9"]), 0, report)
     assert "KL" in said[0]
     assert " of 40 " not in report.headline
-    assert any(" of 40 random sets of 6 neurons" in headline for headline in said[1:])
+    assert any(" of 40 matched random sets of 6 neurons" in headline for headline in said[1:])
     assert len({headline for headline in said if " of 40 " in headline}) > 1
 
 

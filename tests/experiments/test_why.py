@@ -16,6 +16,8 @@ from workbench.edits import parse_edits
 from workbench.errors import UserError
 from workbench.execute import execute
 from workbench.experiments import experiment
+from workbench.experiments._explanation import Explanation
+from workbench.experiments._search import SearchResult
 from workbench.experiments._sweep import (
     KINDS,
     UnitEffects,
@@ -70,7 +72,7 @@ def test_two_neurons_and_a_head_are_found_and_ranked():
     ]
     assert set(beyond) == {"L1.N20", "L2.N30", "L1.H2"}
     assert (report.scalars["neurons_beyond"], report.scalars["heads_beyond"]) == (2, 1)
-    assert "beyond chance: 2 of 192 neurons, 1 of 12 heads" in report.headline
+    assert "stand out from chance (32 other answers): 2 of 192 neurons, 1 of 12 heads" in report.headline
     assert report.scalars["neurons_spearman"] > 0.9
     direct = ask(lab_of("circuit"), "dla").views["parts"]
     assert set(direct.cells("unit")[:3]) == {"L1.N20", "L2.N30", "L1.H2"}
@@ -79,19 +81,49 @@ def test_two_neurons_and_a_head_are_found_and_ranked():
 def test_why_ends_in_a_sentence_with_its_noise_floor():
     report = ask(lab_of("circuit"), "why")
     assert report.headline.startswith("five neurons off: p(' Paris') .8")
-    assert "64 random fives: " in report.headline
+    assert "64 matched random sets of 5 neurons: median " in report.headline
     assert "picked the same way for " in report.headline
-    assert "nothing beyond noise" not in report.headline
+    assert "nothing found" not in report.headline
     assert report.scalars["probability_off"] < 0.1 < report.scalars["controls_low"] + 1
     assert report.scalars["percentile"] == pytest.approx(0.5 / 65)
     assert report.scalars["beyond"] == 1
-    picked = report.views["picked"].cells("unit")
+    assert "; lower than all 64 · " in report.headline
+    table = report.views["picked"]
+    assert [column.name for column in table.columns[2:5]] == ["together, log-odds", "estimate, log p", "exact, log p"]
+    assert [column.name for column in report.views["verdict"].columns if column.key == "own"] == [
+        "own answer, log-odds"
+    ]
+    picked = table.cells("unit")
     assert set(picked[:2]) == {"L1.N20", "L2.N30"}
     assert len(picked) == 5
     edit = report.next_steps[0].edits[0]
     assert [str(unit) for unit in parse_units(edit.partition("[")[0])] == picked
     edited = ask(lab_of("circuit"), "predict", edits=edit, controls=0)
     assert edited.scalars["answer_probability_edited"] == pytest.approx(report.scalars["probability_off"], abs=1e-4)
+
+
+def test_with_a_foil_every_effect_is_in_logits():
+    table = ask(lab_of("circuit"), "why", foil=" London", n=10, unrelated=1, controls=4).views["picked"]
+    assert [column.name for column in table.columns[2:5]] == ["together, logits", "estimate, logits", "exact, logits"]
+
+
+@pytest.mark.parametrize(
+    ("random", "unrelated", "sentence"),
+    [
+        ([-2.0, -3.0], [], "nothing found: 1 of 2 random sets leave as little"),
+        ([-2.0, -2.0], [("' Son'", -4.0)], "nothing found: those picked for ' Son' leave as little"),
+        ([-3.5, -4.0], [("' Son'", -4.0)], "nothing found: 2 of 2 random sets and those picked for ' Son' leave"),
+    ],
+)
+def test_what_lowers_the_answer_as_much_is_named(random, unrelated, sentence):
+    lab = lab_of("circuit")
+    target = find_target(lab, TargetParams(prompt=PROMPT, answer=ANSWER), new_report())
+    units = [Neuron(1, 20)]
+    picked = SearchResult(units, [-1.0], None)
+    made = Explanation(target, picked, -3.0, [-3.0], [-1.0], (np.nan,) * 3, 2, "matched random neurons")
+    made.random, made.unrelated = random, unrelated
+    assert not made.beyond
+    assert made.sentence().startswith(sentence)
 
 
 def test_an_answer_made_twice_shows_nothing_alone_and_the_pair_is_found():
@@ -121,9 +153,9 @@ def test_an_answer_made_twice_shows_nothing_alone_and_the_pair_is_found():
 def test_where_there_is_nothing_it_says_nothing():
     report = ask(lab_of("nothing"), "why", n=20, unrelated=2)
     quiet = ask(lab_of("nothing"), "sweep")
-    assert "nothing beyond noise" in report.headline or report.scalars["beyond"] == 1
+    assert "nothing found" in report.headline or report.scalars["beyond"] == 1
     assert "made twice" not in report.headline
-    assert "no neuron and no head by itself beyond noise" in quiet.headline
+    assert ": none of 192 neurons, none of 12 heads" in quiet.headline
 
 
 def test_an_estimate_is_exact_where_the_model_is_linear_in_the_unit(tmp_path):
@@ -282,8 +314,8 @@ def test_effects_have_bands_counts_and_errors(tmp_path):
     lab = lab_of("circuit")
     one = ask(lab, "effect", edits="L1.N20=0", controls=5, generate=3)
     assert one.scalars["answer_probability_edited"] < one.scalars["answer_probability"]
-    assert "beyond all" in one.headline
-    assert "random directions that move the stream as far" in one.headline
+    assert "larger than all" in one.headline
+    assert "random directions, same norm" in one.headline
     assert "clean: " in one.views["generated"].text
     text = tmp_path / "text.jsonl"
     lines = [f"The capital of Spain is Madrid. The river is wide. Numbers: {n} {n + 1}" for n in range(60)]
@@ -311,7 +343,7 @@ def test_controls_of_sites_and_directions():
     direction = ask(lab, "effect", edits="L1.resid_post+=2*@L1.N20.out", controls=8, generate=0)
     assert "8 random directions of the stream's covariance" in direction.headline
     projected = ask(lab, "effect", edits="@L1.N20.out=0", controls=8, generate=0)
-    assert "beyond all" in projected.headline
+    assert "larger than all" in projected.headline
 
 
 def test_an_effect_on_a_set_counts_the_continuations_it_changes():
@@ -332,7 +364,7 @@ def test_an_effect_on_a_set_counts_the_continuations_it_changes():
     assert changed > 0, "planted as wanted"
     assert report.scalars["continuations_changed"] == pytest.approx(changed / 3)
     assert [row[0] for row in report.views["changed"].rows] == ["these edits", "control 1", "control 2"]
-    assert f"{changed} of 3 continuations of 5 tokens change, under 2 random sets of 3" in report.headline
+    assert f"{changed} of 3 continuations of 5 tokens change, under 2 matched random sets of 3" in report.headline
     without = new_report()
     execute(lab, "effect", {**params, "generate": 0}, edits, 0, without)
     assert "continuations" not in without.views

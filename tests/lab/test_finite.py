@@ -281,9 +281,13 @@ CORPUS = Corpus(CorpusInfo(name="three", spec="three", hash="0" * 64, documents=
 WRONG = r"the model's numbers are not finite from L1\.mlp_\w+ on .*\(model\.layers\.1\.mlp\.up_proj\.weight\)"
 
 
-def test_an_index_stops_with_the_neuron_and_the_reason(unindexable):
-    for _ in build_weights(unindexable):
-        pass
+def test_an_index_stops_with_the_neuron_and_the_reason(unindexable, tmp_path):
+    with pytest.raises(UserError, match=WRONG.replace(" on ", " ")):
+        list(build_weights(unindexable))
+    # What is not finite on this corpus may be so on a short text, of which the weights part is made.
+    finite = opened(with_weights(tmp_path, lambda weights: weights))
+    finite.set_fingerprint(unindexable.info.fingerprint)
+    list(build_weights(finite.model))
     made = IndexBuild(unindexable, CORPUS, default_settings(unindexable.info, 32, 3, False), 1 << 60)
     with pytest.raises(UserError, match=rf"^L1\.N\d+ is not a number on document \d of the corpus: {WRONG}"), made:
         for block in made.blocks():

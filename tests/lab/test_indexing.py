@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.lab.brute import Brute
 from tests.lab.labs import new_report
-from tests.tiny import ARCHITECTURES, tiny_model
+from tests.tiny import ARCHITECTURES, OTHER_NORMS, tiny_model
 from workbench.datasets.corpora import Corpus, CorpusInfo
 from workbench.errors import Cancelled, UserError
 from workbench.index.merge import merge
@@ -91,7 +91,7 @@ def assert_same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> None:
         np.testing.assert_array_equal(a[name], b[name], err_msg=name)
 
 
-@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize("arch", [*ARCHITECTURES, *OTHER_NORMS])
 def test_equals_brute_force(arch, folder):
     model, corpus = open_model(folder, arch), ragged()
     chosen = small(model)

@@ -1,4 +1,4 @@
-"""Effective weights and what follows from them, against definitions worked out apart, on five architectures."""
+"""Effective weights and what follows from them, against definitions worked out apart, on nine architectures."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ import torch
 from safetensors.torch import load_file
 
 from tests.lab.test_indexing import open_model
-from tests.tiny import ARCHITECTURES
+from tests.tiny import ARCHITECTURES, OTHER_NORMS
+from workbench.errors import UserError
 from workbench.index.families import NAMES
 from workbench.index.reader import NeuronIndex
 from workbench.index.store import verify
-from workbench.lab.indexing.weights import effective, largest, unembedding
+from workbench.lab.indexing import effective
+from workbench.lab.indexing.effective import EffectiveWeights
+from workbench.lab.indexing.weights import largest
 from workbench.lab.indexing.weights_index import weights_folder
+from workbench.lab.model import Lab
+from workbench.units import Site
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +49,17 @@ def from_checkpoint(path: Path, arch: str, layer: int) -> dict[str, np.ndarray]:
         if arch == "gemma2":
             found["w_out"] *= 1 + file[at + "post_feedforward_layernorm.weight"]
         unembed = get("lm_head.weight", "model.embed_tokens.weight") * (one + file["model.norm.weight"])
+    elif arch in OTHER_NORMS:
+        at = f"model.layers.{layer}."
+        found = {
+            "w_in": file[at + "mlp.up_proj.weight"],
+            "w_gate": file[at + "mlp.gate_proj.weight"],
+            "w_out": file[at + "mlp.down_proj.weight"].T.copy(),
+            "bias": np.zeros(len(file[at + "mlp.up_proj.weight"])),
+        }
+        if arch != "olmo":
+            found["w_out"] *= file[at + "post_feedforward_layernorm.weight"]
+        unembed = get("lm_head.weight", "model.embed_tokens.weight") * file.get("model.norm.weight", 1.0)
     elif arch == "gpt2":
         at = f"transformer.h.{layer}."
         w_in = file[at + "mlp.c_fc.weight"].T
@@ -62,8 +78,8 @@ def from_checkpoint(path: Path, arch: str, layer: int) -> dict[str, np.ndarray]:
             "w_out": file[at + "mlp.dense_4h_to_h.weight"].T,
         }
         unembed = get("embed_out.weight", "lm_head.weight") * file["gpt_neox.final_layer_norm.weight"]
-    if arch in ("gpt2", "gpt_neox"):
-        for name in ("w_in", "w_out"):
+    if arch in ("gpt2", "gpt_neox", "olmo"):
+        for name in {"w_in", "w_gate", "w_out"} & set(found):
             found[name] = found[name] - found[name].mean(axis=1, keepdims=True)
     found["unembed"] = unembed - unembed.mean(axis=0)
     return found
@@ -73,7 +89,7 @@ def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (a * b).sum(-1) / (np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1))
 
 
-@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize("arch", [*ARCHITECTURES, *OTHER_NORMS])
 def test_columns_follow_the_definitions(arch: str, folder: Path) -> None:
     model = open_model(folder, arch)
     index = NeuronIndex.open(weights_folder(model))
@@ -130,13 +146,14 @@ def test_neighbours_are_the_nearest_of_all(arch: str, folder: Path) -> None:
 
 def test_the_effective_unembedding_and_tokens_are_the_models(folder: Path) -> None:
     model = open_model(folder, "gemma2")
+    weights = EffectiveWeights(model)
     np.testing.assert_allclose(
-        unembedding(model).numpy(), from_checkpoint(folder / "gemma2", "gemma2", 0)["unembed"], atol=1e-5
+        weights.unembedding().numpy(), from_checkpoint(folder / "gemma2", "gemma2", 0)["unembed"], atol=1e-5
     )
     index = NeuronIndex.open(weights_folder(model))
     assert len(index.tokens) == model.info.d_vocab
     assert index.token_ids(" Paris") == [model.tokens.answer(" Paris").id]
-    assert effective(model, 1).w_gate is not None
+    assert weights.layer(1).w_gate is not None
 
 
 def test_largest_is_topk() -> None:
@@ -159,3 +176,39 @@ def test_families_follow_their_rules(folder: Path) -> None:
     for neuron in np.flatnonzero(codes == NAMES.index("partition")):
         assert variance[neuron] > 0.005
         assert kurtosis[neuron] <= 10
+
+
+@pytest.mark.parametrize("arch", [*ARCHITECTURES, *OTHER_NORMS])
+def test_effective_weights_make_the_pre_activation(arch: str, folder: Path) -> None:
+    """w · x + bias at the norm's own scale is what the model's activation function is given."""
+    lab = Lab(open_model(folder, arch))
+    parallel = lab.info.parallel_blocks
+    stream_name = "resid_pre" if parallel else "resid_mid"
+    prompt = lab.prompt("The river is wide and the water is cold.")
+    forward = lab.forward(prompt, sites=[Site(1, stream_name), Site(1, "mlp_pre")])
+    stream, pre = (forward.site(Site(1, name))[0].astype(np.float64) for name in (stream_name, "mlp_pre"))
+    weights = EffectiveWeights(lab.model).layer(1)
+    first = (weights.w_in if weights.w_gate is None else weights.w_gate).double().numpy()
+    for x, expected in zip(stream, pre, strict=True):
+        made = first @ x
+        expected = expected - weights.bias.double().numpy()
+        scale = (expected @ made) / (made @ made)  # of the norm at this position
+        np.testing.assert_allclose(scale * made, expected, atol=1e-4)
+        if arch in OTHER_NORMS[1:]:
+            assert scale == pytest.approx(1)  # these read the stream as it is
+
+
+@pytest.mark.parametrize(
+    ("n_columns", "reason"),
+    [
+        (128, "layer 0 of gpt2 .* keeps gate and linear part in one matrix of 128 rows"),
+        (64, "the MLP of layer 0 of gpt2 .* reads is neither the stream nor a norm of it"),
+    ],
+)
+def test_weights_that_are_not_understood_are_refused(
+    n_columns: int, reason: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = open_model(folder, "gpt2")
+    monkeypatch.setattr(effective, "_first", lambda mlp, gated: (torch.ones(model.info.d_model, n_columns), None))
+    with pytest.raises(UserError, match=reason):
+        EffectiveWeights(model)

@@ -42,11 +42,11 @@ async def test_all_that_was_found_is_on_one_screen():
         assert "Why ' Paris' after \"The capital of France is\"" in text and "clean .773" in text
         assert "heads +9.75" in text and "= logit ' Paris'" in text
         assert "three neurons off: p(' Paris') .773 → .120" in text
-        assert "64 random threes: .760 (.740–.770)" in text
-        assert "├" in line_with(pilot.app, "random sets of 3 neurons n 64")
+        assert "64 matched random sets of 3 neurons: median .760 (5–95 %: .740–.770)" in text
+        assert "├" in line_with(pilot.app, "matched random sets of 3 neurons n 64")
         assert "L23.H4" in text and "−.9 → −.21" in text
-        assert "L21 at ' is': −4.2" in text
-        assert "46,080; ! 1 beyond what chance gives" in text and "L24.N1005!" in text
+        assert "L21 · ' is': −4.2" in text
+        assert "! 1 of 46,080 stands out from chance" in text and "L24.N1005!" in text
         assert "' Lyon'" in text and "next token" in text
         assert "$ workbench why 'The capital of France is' ' Paris'" in text
         assert "after 'The" not in text, "the prompt stands in the heading"
@@ -68,7 +68,7 @@ async def test_every_size_has_the_sentence_the_noise_floor_and_both_lists(size):
         for words in (
             "L29.N385",
             "L23.H4",
-            "random sets of 3",
+            "matched random sets of 3",
             "picked, off",
             "workbench why",
             "F1 keys",
@@ -84,10 +84,10 @@ async def test_narrow_the_map_takes_the_heads_place():
         await answered(pilot, page)
         await until(pilot, lambda: "L23.H4" in screen(pilot.app), "the heads")
         await pilot.press("tab", "tab")
-        await until(pilot, lambda: "L21 at ' is'" in screen(pilot.app), "the map")
+        await until(pilot, lambda: "L21 · ' is'" in screen(pilot.app), "the map")
         assert "L23.H4" not in screen(pilot.app)
         await pilot.press("h", "k")
-        await until(pilot, lambda: "at ' France'" in screen(pilot.app), "another place")
+        await until(pilot, lambda: "· ' France'" in screen(pilot.app), "another place")
 
 
 async def test_while_it_runs_each_table_is_there_as_it_arrives():
@@ -104,11 +104,15 @@ async def test_while_it_runs_each_table_is_there_as_it_arrives():
         assert "40 of 200 units" in screen(pilot.app) and "left" in screen(pilot.app)
         write(writer, 1, "controls")
         pilot.app.feed.hint()
-        await until(pilot, lambda: "8 of 64 random threes" in screen(pilot.app), "the sentence with its first controls")
+        await until(
+            pilot,
+            lambda: "8 of 64 matched random sets of 3" in screen(pilot.app),
+            "the sentence with its first controls",
+        )
         assert "6 of 8" in screen(pilot.app)
         write(writer, 1, "done")
         pilot.app.feed.hint()
-        await until(pilot, lambda: "· 64 random threes" in screen(pilot.app), "the end")
+        await until(pilot, lambda: "· 64 matched random sets of 3" in screen(pilot.app), "the end")
         assert "6 of 8" not in screen(pilot.app)
 
 

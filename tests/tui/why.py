@@ -70,7 +70,7 @@ def verdict(n: int, others: bool) -> Table:
         rows[Verdict.OTHER_ANSWER] = {Verdict.WHAT: "picked for ' Son'", Verdict.LEFT: 0.74, Verdict.OWN: -1.2}
     if n:
         band = {Verdict.LEFT: 0.76, Verdict.LOW: 0.74, Verdict.HIGH: 0.77}
-        rows[Verdict.RANDOM] = {Verdict.WHAT: "random sets of 3 neurons", Verdict.WHICH: f"n {n}", **band}
+        rows[Verdict.RANDOM] = {Verdict.WHAT: "matched random sets of 3 neurons", Verdict.WHICH: f"n {n}", **band}
     return results.table("why", Verdict.VIEW, list(rows.values()), row_keys=list(rows))
 
 
@@ -110,9 +110,11 @@ def write(writer: SessionWriter, step: int, stage: str, foil: str = "") -> None:
     if at >= 3:
         views |= {Verdict.VIEW: verdict(8 if at == 4 else 64 if at == 5 else 0, at == 5), Picked.VIEW: picked()}
         scalars |= {Units.beyond(Units.NEURONS): 1, Units.beyond(Units.HEADS): 1, Verdict.IS_BEYOND: 1}
-        random = {3: "0 of 64 random threes", 4: "8 of 64 random threes: .760 (.740–.770)"}
+        sets = "matched random sets of 3 neurons"
+        median = "median .760 (5–95 %: .740–.770)"
+        random = {3: f"0 of 64 {sets}", 4: f"8 of 64 {sets}: {median}; lower than all 8"}
         said = "three neurons off: p(' Paris') .773 → .120 · "
-        said += random.get(at, "64 random threes: .760 (.740–.770) · picked the same way for ' Son' .740")
+        said += random.get(at, f"64 {sets}: {median}; lower than all 64 · picked the same way for ' Son' .740")
         said += f" · after '{PROMPT}'"
         progress = Progress(stage=Stages.RANDOM, done=8, total=64, unit="controls", started=time.time() - 2)
     if at >= 4:
@@ -140,7 +142,8 @@ def try_off(writer: SessionWriter, step: int) -> None:
     keys = (NextToken.TOKEN, NextToken.PROBABILITY, NextToken.PROBABILITY_EDITED)
     table = results.table("predict, edited", NextToken.VIEW, [dict(zip(keys, row, strict=True)) for row in tokens])
     writer.start(step, INFO, VERSIONS)
-    said = f"' Paris' .773 → .120 after '{PROMPT}' · KL 1.44 · 64 random sets of its kind: .002, beyond all"
+    said = f"' Paris' .773 → .120 after '{PROMPT}' · KL 1.44 · "
+    said += "64 matched random sets of 3 neurons: median .002 (5–95 %: 0–.01); larger than all 64"
     writer.publish(
         step, headline=said,
         views={NextToken.VIEW: table},

@@ -44,6 +44,14 @@ async def test_a_tiny_model_end_to_end(tiny, session: str) -> None:
     assert answer.views and not answer.error
 
 
+async def test_the_first_step_after_opening_may_be_an_index(tiny, session: str) -> None:
+    step = await run_step(tiny, Submit(session=session, experiment="index", params={"tokens": 0}))
+    with SessionReader(session) as reader:
+        record = reader.step(step)
+        assert (record.status, record.error) == ("done", "")
+        assert "can be browsed by their weights" in record.headline
+
+
 async def test_predicts_between_batches_change_no_bit(tiny, session: str) -> None:
     prompts = [{"prompt": f"The capital of {place} is"} for place in ("France", "Germany", "Italy", "Spain") * 100]
 

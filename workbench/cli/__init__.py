@@ -17,7 +17,7 @@ from workbench.cli.failing import PipeClosed, guarded
 
 _COMMANDS = {
     "run": ("run", "Run an experiment and print what it found."),
-    "why": ("why", "Find the parts that make an answer, against chance."),
+    "why": ("why", "Find the parts that make an answer, beside random ones."),
     "experiments": ("experiments", "List the experiments, or one with its parameters."),
     "sessions": ("sessions", "List the sessions Home lists."),
     "show": ("sessions", "Print a session's steps, or one step with its views."),

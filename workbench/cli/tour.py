@@ -70,7 +70,7 @@ TOUR_STEPS = (
         params={"prompt": PROMPT, "answer": " Paris", "foil": " London"},
         edits=(f"{NEURON}=0",),
         expected="one neuron of 46,080: nothing",
-        note="One neuron carries a good part of the answer: beyond all random neurons of its kind.",
+        note="One neuron carries a good part of the answer: larger than all matched random neurons.",
         parent=1,
     ),
     TourStep(
@@ -78,7 +78,7 @@ TOUR_STEPS = (
         params={"prompt": "The opposite of hot is", "answer": " cold"},
         edits=(f"{NEURON}=0",),
         expected="no effect, if the neuron is about France and not about being sure",
-        note="Nothing beyond noise: it lies among the random neurons, so it does not serve every answer.",
+        note="No effect: it lies among the matched random neurons, so it does not serve every answer.",
         parent=4,
     ),
     TourStep(

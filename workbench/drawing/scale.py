@@ -44,6 +44,8 @@ class Scale:
         """Where `value` is: 0…1, or −1…1 where signed; nan for nan."""
         if math.isnan(value):
             return math.nan
+        if math.isinf(value):
+            return 1.0 if value > 0 else -1.0 if self.signed else 0.0
         if self.signed:
             return 0.0 if self.high == 0 else max(-1.0, min(1.0, value / self.high))
         span = self.high - self.low
@@ -93,9 +95,14 @@ class Scale:
         if style.depth == "16":
             fills = _FILLS if not self.signed else _FILLS_BELOW if share < 0 else _FILLS_ABOVE
             return fills[min(len(fills) - 1, int(abs(share) * len(fills)))]
-        ramp = signed_colour if self.signed else amount_colour
-        colour = ramp(share, style.dark, style.depth)
+        colour = self.colour(value)
         return f"{readable_on(colour)} on {colour}"
+
+    def colour(self, value: float) -> str:
+        """The value's colour, `#rrggbb`, where there are more than sixteen; empty for nan."""
+        share = self.share(value)
+        ramp = signed_colour if self.signed else amount_colour
+        return "" if math.isnan(share) else ramp(share, self.style.dark, self.style.depth)
 
     def digit(self, value: float) -> str:
         """The value in one character that needs no colour: `0` to `9`, below zero `a` to `i`, `?` for nan."""

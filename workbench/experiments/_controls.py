@@ -11,7 +11,7 @@ import numpy as np
 from workbench.report import Report
 from workbench.result_keys import Effect
 from workbench.statistics import Place, band, kl_place_among
-from workbench.text import number
+from workbench.text import number, spread
 from workbench.views import Column, Histogram, Mark, Scalar, Series, Table
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Comparison:
 
     @property
     def sentence(self) -> str:
-        """`32 random neurons of its kind: .004 (.001–.019), beyond all`; empty without controls."""
+        """`32 matched random neurons: median .004 (5–95 %: .001–.019); larger than all 32`; empty without controls."""
         n_run, n_controls = len(self.values), len(self.controls.plans)
         if not n_controls:
             return ""
@@ -86,8 +86,8 @@ class Comparison:
         if not n_run:
             return compared_with
         quantiles = band(self.values)
-        interval = f"{number(quantiles.median)} ({number(quantiles.low)}–{number(quantiles.high)})"
-        return f"{compared_with}: {interval}, {self._place_text()}"
+        median = spread(number(quantiles.median), number(quantiles.low), number(quantiles.high))
+        return f"{compared_with}: {median}; {self._place_text()}"
 
     @property
     def floor(self) -> float:
@@ -110,10 +110,10 @@ class Comparison:
     def _place_text(self) -> str:
         place, n = self.place, len(self.values)
         if place.smaller == n:
-            return "beyond all"
+            return f"larger than all {n}"
         if place.larger == n:
-            return "below all"
-        return f"above {place.smaller} of {n}" + (f", equal to {place.ties}" if place.ties else "")
+            return f"smaller than all {n}"
+        return f"larger than {place.smaller} of {n}" + (f", equal to {place.ties}" if place.ties else "")
 
     def scalars(self) -> list[Scalar]:
         """For a Scalars view; empty before any control has run."""
@@ -146,7 +146,7 @@ class Comparison:
                 value=100 * self.place.percentile,
                 unit="%",
                 n=n,
-                help="(smaller + half of (ties + 1)) / (n + 1): 50 is what chance gives on average",
+                help="(smaller + half of (ties + 1)) / (n + 1): a control itself has 50 on average",
             ),
         ]
 
@@ -212,14 +212,16 @@ def comparison_table(comparisons: Sequence[Comparison]) -> Table:
         columns=[
             Column(key="what", name="what"),
             Column(key="n", name="n", kind="int"),
-            Column(key="low", name="5 %", kind="number"),
-            Column(key="kl", name="KL", kind="number", help="nats; the median, where there are many"),
-            Column(key="high", name="95 %", kind="number"),
+            Column(key="low", name="5 %", kind="number", gives_way="never"),
+            Column(
+                key="kl", name="KL", kind="number", help="nats; the median, where there are many", gives_way="never"
+            ),
+            Column(key="high", name="95 %", kind="number", gives_way="never"),
             Column(
                 key="percentile",
                 name="percentile",
                 kind="number",
-                help="of the edits among them; 50 is what chance gives",
+                help="of the edits among them; a control itself has 50 on average",
             ),
         ],
         rows=rows,

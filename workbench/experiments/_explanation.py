@@ -9,10 +9,11 @@ import numpy as np
 
 from workbench.experiments._search import SearchResult
 from workbench.experiments._target import Target
+from workbench.lab.metric import Metric
 from workbench.result_keys import Picked, Verdict
 from workbench.result_keys import Units as UnitKeys
-from workbench.statistics import band, place_among
-from workbench.text import number
+from workbench.statistics import Place, band, place_among
+from workbench.text import number, spread
 from workbench.units import format_units
 from workbench.views import Column, Histogram, Mark, Series, Table
 
@@ -45,14 +46,18 @@ class Explanation:
 
     @property
     def picked_by(self) -> str:
-        """What the search lowers, with its unit."""
+        """What the search lowers, with its unit: not what the answer's own effects are changes of."""
         metric = self.target.metric.unsaturated
-        return f"{'logit difference' if metric.kind == 'difference' else 'log-odds'}, {metric.unit}"
+        return f"{_scale(metric)}, {metric.unit}"
 
     @property
     def percentile(self) -> float:
         """Where the pick lies among the random sets, 0 is the lowest."""
-        return place_among(self.off, self.random, self.target.rounding.value).percentile
+        return self._place.percentile
+
+    @property
+    def _place(self) -> Place:
+        return place_among(self.off, self.random, self.target.rounding.value)
 
     @property
     def beyond(self) -> bool:
@@ -80,9 +85,11 @@ class Explanation:
         if self.n_controls:
             n_run = len(self.random)
             count = str(n_run) if n_run == self.n_controls else f"{n_run} of {self.n_controls}"
-            beside = f"{count} random {_word(n)}s" if n > 1 else f"{count} random neurons of its kind"
+            beside = f"{count} {self.control_kind}"
             if self.random:
-                beside += f": {self._interval(self.random)}"
+                quantiles = band(self.random)
+                median = spread(*map(target.shown, (quantiles.median, quantiles.low, quantiles.high)))
+                beside += f": {median}; {self._place_text()}"
             parts.append(beside)
         if self.unrelated:
             shown = ", ".join(f"{name} {target.shown(value)}" for name, value in self.unrelated)
@@ -95,13 +102,24 @@ class Explanation:
             parts.append(f"made twice: {values}, both {target.shown(self.pair[0])}")
         done = len(self.random) == self.n_controls
         if done and (self.n_controls or self.unrelated) and not self.beyond:
-            parts.insert(0, "nothing beyond noise")
+            parts.insert(0, self._not_beyond())
         return " · ".join(parts)
 
-    def _interval(self, values: list[float]) -> str:
-        quantiles = band(values)
-        low, median, high = map(self.target.shown, (quantiles.low, quantiles.median, quantiles.high))
-        return f"{median} ({low}–{high})"
+    def _place_text(self) -> str:
+        """Where the pick lies among the random sets; rounding apart, so that ties are not lower."""
+        place, n = self._place, len(self.random)
+        return f"lower than {'all ' if place.larger == n else f'{place.larger} of '}{n}"
+
+    def _not_beyond(self) -> str:
+        """What lowers the answer as much as those picked do, of what they are compared with."""
+        off = self.off + self.target.rounding.value
+        alike = [f"those picked for {name}" for name, value in self.unrelated if value <= off]
+        n_random = sum(value <= off for value in self.random)
+        if n_random:
+            alike.insert(0, f"{n_random} of {len(self.random)} random sets")
+        if not alike:
+            return "nothing found: they do not lower it"
+        return f"nothing found: {' and '.join(alike)} leave as little"
 
     def table(self) -> Table:
         target = self.target
@@ -119,7 +137,7 @@ class Explanation:
         if self.same_distance:
             keys.append(Verdict.SAME_DISTANCE)
             rows.append(
-                ["random directions, as far", f"n {len(self.same_distance)}", *self._cells(self.same_distance), None]
+                ["random directions, same norm", f"n {len(self.same_distance)}", *self._cells(self.same_distance), None]
             )
         kind = target.kind
         note = f"percentile of these among the random ones {number(100 * self.percentile)} %" if self.random else ""
@@ -135,12 +153,13 @@ class Explanation:
                     kind=kind,
                     help="the median, where there are many",
                     quantity=target.quantity,
+                    gives_way="never",
                 ),
-                Column(key=Verdict.LOW, name="5 %", kind=kind),
-                Column(key=Verdict.HIGH, name="95 %", kind=kind),
+                Column(key=Verdict.LOW, name="5 %", kind=kind, gives_way="never"),
+                Column(key=Verdict.HIGH, name="95 %", kind=kind, gives_way="never"),
                 Column(
                     key=Verdict.OWN,
-                    name="own answer",
+                    name=f"own answer, {_scale(target.metric.unsaturated)}",
                     kind="signed",
                     help=f"change of the {self.picked_by}, of what each was picked for",
                 ),
@@ -189,7 +208,8 @@ def picked_table(explanation: Explanation) -> Table:
     note = "in the order in which they were taken, each with those above it off"
     if pair is not None:
         note += (
-            f"; the strongest pair {pair.units[0]}, {pair.units[1]}: {number(pair.together)} together, "
+            f"; the strongest pair, by {_scale(explanation.target.metric.unsaturated)}: "
+            f"{pair.units[0]}, {pair.units[1]}: {number(pair.together)} together, "
             f"{number(pair.alone[0])} and {number(pair.alone[1])} alone"
         )
     return Table(
@@ -200,26 +220,37 @@ def picked_table(explanation: Explanation) -> Table:
             Column(key=UnitKeys.UNIT, name="neuron", kind="unit"),
             Column(
                 key=Picked.TOGETHER,
-                name="together",
+                name=f"together, {_scale(explanation.target.metric.unsaturated)}",
                 kind="signed",
                 help=f"change of the {explanation.picked_by}, with it and those above it off",
             ),
             Column(
                 key=UnitKeys.ESTIMATE,
-                name="estimate",
+                name=f"estimate, {_scale(explanation.target.metric)}",
                 kind="signed",
                 help=f"−Σ a·∂: change of {explanation.target.change}",
             ),
             Column(
                 key=UnitKeys.EXACT,
-                name="exact",
+                name=f"exact, {_scale(explanation.target.metric)}",
                 kind="signed",
                 help=f"change of {explanation.target.change} when it alone is off",
             ),
-            Column(key=UnitKeys.LEFT, name="then", kind=explanation.target.kind, help=explanation.target.quantity),
+            Column(
+                key=UnitKeys.LEFT,
+                name="then",
+                kind=explanation.target.kind,
+                help=explanation.target.quantity,
+                gives_way="never",
+            ),
         ],
         rows=rows,
     )
+
+
+def _scale(metric: Metric) -> str:
+    """What the metric is, in a column's name."""
+    return {"log-prob": "log p", "log-odds": "log-odds"}.get(metric.kind, "logits")
 
 
 def _word(n: int) -> str:

@@ -12,19 +12,25 @@ if TYPE_CHECKING:
     from workbench.artifacts import Role
     from workbench.index.card import Example
     from workbench.index.reader import NeuronIndex
-    from workbench.model_info import ModelInfo
+    from workbench.lab import Lab
     from workbench.report import Report
 
 PEAK_MARKS = ("▐", "▌")
 
 
-def open_index(info: ModelInfo, name: str = "", data: bool = False) -> NeuronIndex:
-    """The index named, or the model's fullest. Raises UserError where there is none, or it is another model's."""
+def open_index(lab: Lab, report: Report, name: str = "", data: bool = False) -> NeuronIndex:
+    """The index named, or the model's fullest. Raises UserError where there is none, or it is another model's.
+
+    Waits until the fingerprint of the model's weights is known.
+    """
     from workbench.index.reader import NeuronIndex
     from workbench.index.store import best_index, find_folder
+    from workbench.lab.identify import identify
 
+    identify(lab, report)
+    info = lab.info
     index = NeuronIndex.open(find_folder(name) if name else best_index(info))
-    if info.fingerprint and index.info.fingerprint != info.fingerprint:
+    if index.info.fingerprint != info.fingerprint:
         raise UserError(f"{index.folder.name} is an index of {index.info.name}, and the model here is {info.name}")
     if data and not index.has_data:
         raise UserError(

@@ -104,7 +104,7 @@ def _add_set_views(
     sentence += f" over {n:,} prompt{'s' * (n != 1)}"
     first = mean([float(numbers.rank == 1) for numbers in measured.clean])
     if any(row.answer for row in rows):
-        sentence += f" · first of all in {round(100 * first.value)} %"
+        sentence += f" · ranked first for {round(100 * first.value)} % of prompts"
     if measured.kl:
         sentence += f" · KL {mean_text(mean([kl[-1] for kl in measured.kl]))}"
     beside = [comparison.rounding_sentence, comparison.sentence] if comparison else []
@@ -175,13 +175,13 @@ def _set_table(lab: Lab, rows: list[TokenizedRow], measured: SetNumbers, has_foi
             if has_foil
             else []
         ),
-        Column(key="entropy", name="entropy", kind="number", help="nats"),
-        Column(key="loss", name="loss", kind="number", help="mean surprise along the prompt, nats"),
+        Column(key="entropy", name="entropy", kind="number", help="nats", gives_way="early"),
+        Column(key="loss", name="loss", kind="number", help="mean surprise along the prompt, nats", gives_way="early"),
     ]
     if measured.edited:
         columns += [
             Column(key="probability_edited", name="edited", kind="probability", edited=True),
-            Column(key="kl", name="KL", kind="number", help="nats"),
+            Column(key="kl", name="KL", kind="number", help="nats", gives_way="never"),
         ]
     cells: list[list[Any]] = []
     for at, (row, numbers) in enumerate(zip(rows, measured.clean, strict=False)):

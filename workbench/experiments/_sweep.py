@@ -92,7 +92,7 @@ class UnitEffects:
 
     @property
     def n_beyond(self) -> int | None:
-        """How many units are beyond chance; None before that is known."""
+        """How many units stand out from chance; None before that is known."""
         return None if self.beyond_mask is None else int(self.beyond_mask.sum())
 
     def expected(self, shown: int) -> float | None:

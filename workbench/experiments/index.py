@@ -151,7 +151,7 @@ def _explained(index: NeuronIndex) -> Table:
             Column(key="unit", name="unit", kind="unit"),
             Column(key="feature", name="best feature"),
             Column(key="vr", name="VR", kind="probability", help="share of variance explained, held out"),
-            Column(key="promotes", name="promotes", kind="token"),
+            Column(key="promotes", name="promotes", kind="token", gives_way="early"),
         ],
         rows=rows,
     )
@@ -172,14 +172,14 @@ def _families(index: NeuronIndex) -> Heatmap:
         column_axis="family",
         low_label="none",
         high_label="many",
-        texts=[[count(number) for number in row] for row in counts.tolist()],
+        value_label="neurons",
     )
 
 
 def _add_weights_views(lab: Lab, report: Report) -> None:
     from workbench.experiments._index import open_index, record_index
 
-    index = open_index(lab.info)
+    index = open_index(lab, report)
     record_index(index, report, "made")
     report.say(
         f"{count(lab.info.n_neurons)} neurons can be browsed by their weights; --tokens 20000 adds what they fire on"

@@ -46,7 +46,7 @@ def run(lab: Lab, params: Params, report: Report) -> None:
         raise UserError(f"{unit} is no neuron: give one like L12.N345")
     if not params.index:
         neurons.build_weights(lab, report)
-    index = open_index(lab.info, params.index)
+    index = open_index(lab, report, params.index)
     record_index(index, report)
     show(index, unit, params.examples, report)
     report.suggest(NextStep(label=f"what if {unit} is off", experiment="predict", params={}, edits=[f"{unit}=0"]))
@@ -105,7 +105,7 @@ def _examples(card: Card, n: int, note: str) -> Table:
         title="Most extreme examples",
         note=f"at most one of a document; {note}",
         columns=[
-            Column(key="tail", name="tail"),
+            Column(key="tail", name="tail", gives_way="early"),
             Column(key="value", name="value", kind="signed"),
             Column(key="text", name="text"),
             Column(key="token", name="peak", kind="token"),
@@ -182,8 +182,8 @@ def _statistics(card: Card, index: NeuronIndex) -> Table:
         columns=[
             Column(key="statistic", name="what"),
             Column(key="value", name="value", kind="number"),
-            Column(key="percentile", name="percentile", kind="number"),
-            Column(key="meaning", name="meaning"),
+            Column(key="percentile", name="percentile", kind="number", gives_way="late"),
+            Column(key="meaning", name="meaning", gives_way="early"),
         ],
         rows=rows,
     )

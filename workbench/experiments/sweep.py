@@ -1,9 +1,10 @@
 """Switch off every neuron, every head and every place of the stream.
 
 First the gradient's estimate for all of them, then exact ablation of the largest, one by one; their agreement, and how
-many units other answers, as chance, put as far out. Effects are changes of log p(answer) in nats, or of the logit
-difference to a foil. A neuron or head is off at every position but the first, which as the attention sink stands for no
-token; a place is one position of the stream at one block's input, set to zero.
+many units stand out from chance: from the largest that the same estimates give for other likely answers. Effects are
+changes of log p(answer) in nats, or of the logit difference to a foil. A neuron or head is off at every position but
+the first, which as the attention sink stands for no token; a place is one position of the stream at one block's input,
+set to zero.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from workbench.experiments._target import Target, TargetParams, find_target
 from workbench.report import NextStep, Report
 from workbench.result_keys import Stages
 from workbench.result_keys import Units as UnitKeys
-from workbench.text import number, quoted, show_token
+from workbench.text import number, quoted, show_token, stand_out
 from workbench.units import Head, Neuron
 from workbench.views import Column, Heatmap, Scalar, Scalars, Table
 
@@ -57,7 +58,7 @@ class Params(TargetParams, kw_only=True, frozen=True):
         Meta(
             ge=0,
             le=1000,
-            description="other answers that show what chance gives",
+            description="other likely answers whose largest estimates are chance here",
             extra={"unit": "answers", "more": True},
         ),
     ] = 32
@@ -113,7 +114,11 @@ def add_views(target: Target, params: Params, sweep: Sweep, report: Report) -> N
             report.scalar(f"{kind}_overlap", overlap)
         beyond = sweep[kind].n_beyond
         if beyond is not None:
-            items.append(Scalar(name=f"{kind} beyond chance", value=float(beyond), n=sweep[kind].count, help=_CHANCE))
+            items.append(
+                Scalar(
+                    name=f"{kind} that stand out from chance", value=float(beyond), n=sweep[kind].count, help=_CHANCE
+                )
+            )
             report.scalar(UnitKeys.beyond(kind), float(beyond))
     rounding = sweep["neurons"].rounding
     if rounding is not None:
@@ -132,7 +137,10 @@ def add_views(target: Target, params: Params, sweep: Sweep, report: Report) -> N
     report.say(_sentence(target, params, sweep))
 
 
-_CHANCE = "chance: the same estimates for other likely answers on this prompt, 95 % of their extremes"
+_CHANCE = (
+    "chance: the lowest and the highest log-odds (with a foil, logit) estimate of all units for other likely answers "
+    "on this prompt, 2.5 % to 97.5 %"
+)
 
 
 def _sentence(target: Target, params: Params, sweep: Sweep) -> str:
@@ -147,20 +155,19 @@ def _sentence(target: Target, params: Params, sweep: Sweep) -> str:
         sentence += f" · the most, estimated: {Neuron(layer, index)} {estimate} {target.metric.unit}"
     if units.n_beyond is None:
         return sentence
-    counts = [f"{sweep[kind].n_beyond} of {sweep[kind].count:,} {kind}" for kind in ("neurons", "heads")]
-    if not any(sweep[kind].n_beyond for kind in ("neurons", "heads")):
-        return f"{sentence} · no neuron and no head by itself beyond noise"
-    return f"{sentence} · beyond chance: {', '.join(counts)}"
+    n_others = len(units.null_sorted)
+    counts = [f"{sweep[kind].n_beyond or 'none'} of {sweep[kind].count:,} {kind}" for kind in ("neurons", "heads")]
+    return f"{sentence} · stand out from chance ({n_others} other answers): {', '.join(counts)}"
 
 
 def chance_note(units: UnitEffects, shown: int) -> str:
-    """`46,080; 9 beyond what chance gives; of the 20 shown chance would put 12 here`."""
-    note = f"{units.count:,}"
-    if units.n_beyond is not None:
-        note += f"; {units.n_beyond} beyond what chance gives"
-        expected = units.expected(shown)
-        if expected is not None:
-            note += f" (as far out as the first {shown}: {number(expected, 2)} by chance)"
+    """`9 of 46,080 stand out from chance (32 other answers: 12 units as large as the first 20)`."""
+    if units.n_beyond is None:
+        return f"{units.count:,}"
+    note = stand_out(units.n_beyond, units.count)
+    expected = units.expected(shown)
+    if expected is not None:
+        note += f" ({len(units.null_sorted)} other answers: {number(expected, 2)} units as large as the first {shown})"
     return note
 
 
@@ -199,8 +206,15 @@ def table(target: Target, units: UnitEffects, rows: int = SHOWN) -> Table:
             Column(key=UnitKeys.UNIT, name=units.kind[:-1], kind="unit"),
             Column(key=UnitKeys.ESTIMATE, name="estimate", kind="signed", help=f"−Σ a·∂: {change}", quantity=change),
             Column(key=UnitKeys.EXACT, name="exact", kind="signed", help=f"{change} when it is off", quantity=change),
-            Column(key=UnitKeys.LEFT, name="then", kind=target.kind, help=target.quantity, quantity=target.quantity),
-            Column(key=UnitKeys.BEYOND, name="beyond chance", help=_CHANCE),
+            Column(
+                key=UnitKeys.LEFT,
+                name="then",
+                kind=target.kind,
+                help=target.quantity,
+                quantity=target.quantity,
+                gives_way="never",
+            ),
+            Column(key=UnitKeys.BEYOND, name="stands out", help=_CHANCE),
         ],
         rows=cells,
     )
@@ -221,11 +235,20 @@ def heatmap(target: Target, units: UnitEffects) -> Heatmap:
         row_axis="layer",
         column_axis="position",
         low_label="the answer needs it",
-        high_label="it holds the answer back",
+        high_label="suppresses the answer",
+        value_label=f"change of {target.change}",
         signed=True,
     )
 
 
+def cell(params: TargetParams, key: str, view: Heatmap, row: int, column: int) -> NextStep | None:
+    """What the model says without this place of the stream."""
+    place = f"L{row}.resid_pre[{column}]"
+    return NextStep(
+        label=f"prediction with {place} set to 0", experiment="predict", params=params.target(), edits=[f"{place}=0"]
+    )
+
+
 EXPERIMENT = Experiment(
-    name="sweep", help=__doc__, params=Params, run=run, group="parts", order=21, long=True, cost=cost
+    name="sweep", help=__doc__, params=Params, run=run, group="parts", order=21, long=True, cost=cost, cell=cell
 )

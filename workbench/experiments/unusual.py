@@ -1,7 +1,7 @@
 """Which neurons do something unusual on a text, each against its own distribution.
 
 For every neuron: the token where its activation lies farthest in a tail of what the index has seen of it. Position 0
-is left out. Beside the ranking stands how many neurons chance would put as far out, if this text were like the corpus.
+is left out. Beside the ranking stands how many neurons would be as far out if this text were like the corpus.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     prompt = lab.prompt(params.prompt, params.chat)
     if len(prompt) < 2:
         raise UserError("the text is a single token, and position 0 is left out: give a longer one")
-    index = open_index(lab.info, params.index, data=True)
+    index = open_index(lab, report, params.index, data=True)
     record_index(index, report)
     unusual = rank(lab, index, prompt)
     order = np.lexsort((-unusual.distance, unusual.log_share))
@@ -57,11 +57,11 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     report.add(
         "counts",
         Scalars(
-            title="Beyond all that the corpus showed",
+            title="Outside their range in the corpus",
             note=index_summary(index),
             items=[
                 Scalar(name="neurons", value=n_beyond, help="an activation outside the corpus' range"),
-                Scalar(name="chance would put there", value=expected, help="if this text were like the corpus"),
+                Scalar(name="expected of text like the corpus", value=expected, help="tokens taken as independent"),
                 Scalar(name="of", value=len(order)),
             ],
         ),
@@ -142,9 +142,11 @@ def _sentence(
 ) -> str:
     first = int(order[0])
     at = show_token(prompt.tokens[int(unusual.position[first])])
-    verdict = "no more than chance" if n_beyond <= 2 * expected + 2 else f"chance would put {number(expected)}"
+    # Neurons of one text are not independent: twice what is expected is nothing unusual.
+    usual = ", no more than usual" if n_beyond <= 2 * expected + 2 else ""
     return (
-        f"{count(n_beyond)} of {count(len(order))} neurons go beyond all that the corpus showed ({verdict}) on "
+        f"{count(n_beyond)} of {count(len(order))} neurons leave their range in the corpus "
+        f"(text like the corpus: {number(expected)}{usual}) on "
         f"{quoted(prompt.text)} · first {index.unit(first)}, {number(float(unusual.value[first]))} at {at}"
     )
 
@@ -171,8 +173,8 @@ def _table(
         )
     return Table(
         title="Most unusual on this text",
-        note=f"the first {count(len(rows))} of {count(len(order))}; beyond the corpus' range: {count(n_beyond)}, "
-        f"by chance {number(expected)}; {index_summary(index)}",
+        note=f"the first {count(len(rows))} of {count(len(order))}; outside their range in the corpus: "
+        f"{count(n_beyond)}, expected of text like it {number(expected)}; {index_summary(index)}",
         columns=[
             Column(key="unit", name="unit", kind="unit"),
             Column(
@@ -180,13 +182,14 @@ def _table(
                 name="unusual",
                 kind="number",
                 help=SCORE,
+                gives_way="never",
             ),
             Column(key="token", name="at", kind="token"),
             Column(key="value", name="value", kind="signed"),
-            Column(key="corpus_min", name="corpus min", kind="signed"),
-            Column(key="corpus_max", name="corpus max", kind="signed"),
-            Column(key="sd_beyond", name="sd beyond", kind="number"),
-            Column(key="feature", name="best feature"),
+            Column(key="corpus_min", name="corpus min", kind="signed", gives_way="late"),
+            Column(key="corpus_max", name="corpus max", kind="signed", gives_way="late"),
+            Column(key="sd_beyond", name="sd beyond", kind="number", gives_way="early"),
+            Column(key="feature", name="best feature", gives_way="early"),
         ],
         rows=rows,
     )
@@ -205,16 +208,16 @@ def _every_neuron(unusual: Unusualness, index: NeuronIndex) -> Lines:
 
 
 def _against_chance(unusual: Unusualness, positions: int) -> Lines:
-    """How many neurons are as far out as each level, against what chance gives."""
+    """How many neurons are as far out as each level, beside how many of text like the corpus would be."""
     levels = np.arange(1, math.floor(-unusual.log_share.min()) + 1, dtype=np.float64)
     on_text = np.array([(unusual.log_share <= -level).sum() for level in levels], dtype=np.float64)
     p = np.minimum(1.0, 2 * 10**-levels)
     by_chance = len(unusual.value) * (1 - (1 - p) ** positions)
     return Lines(
         title="How many are how far out",
-        note=f"each neuron's farthest of {positions} tokens, either tail; chance: tokens like the corpus', independent",
+        note=f"each neuron's farthest of {positions} tokens, either tail; expected: of independent tokens",
         x=levels,
-        series=[Series(name="this text", y=on_text), Series(name="chance", y=by_chance)],
+        series=[Series(name="this text", y=on_text), Series(name="expected of text like the corpus", y=by_chance)],
         x_label="−log10 of the share of corpus tokens as far out",
         y_label="neurons",
     )

@@ -1,10 +1,9 @@
-"""Why does it say that: from an answer to the neurons that make it, switched off, against chance.
+"""Why does it say that: from an answer to the neurons that make it, switched off, beside matched random ones.
 
 What writes the answer straight (dla), every unit switched off (sweep), then the few neurons that lower the answer most
-together, found by a greedy search that also looks for pairs that hide behind each other. Beside them: as many random
-neurons of the same kinds, random directions that move the stream as far, and, since these were picked as the
-best, as many picked in the same way for other answers on the same prompt. It ends in a sentence, which says "nothing
-beyond noise" as plainly as the rest.
+together, found by a greedy search that also looks for pairs that hide behind each other. Beside them: as many matched
+random neurons, random directions of the same norm, and, since these were picked as the best, as many picked in the same
+way for other answers on the same prompt. It ends in a sentence, which says "nothing found" as plainly as the rest.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ LIKELIEST = 20
 class Params(TargetParams, kw_only=True, frozen=True):
     size: Annotated[int, Meta(ge=1, le=50, description="how many neurons to pick", extra={"unit": "neurons"})] = 5
     controls: Annotated[
-        int, Meta(ge=0, le=10000, description="random sets of as many neurons", extra={"unit": "controls"})
+        int, Meta(ge=0, le=10000, description="matched random sets of as many neurons", extra={"unit": "controls"})
     ] = 64
     unrelated: Annotated[
         int,
@@ -208,4 +207,14 @@ def _suggest(explanation: Explanation, params: Params, report: Report) -> None:
     )
 
 
-EXPERIMENT = Experiment(name="why", help=__doc__, params=Params, run=run, group="parts", order=19, long=True, cost=cost)
+EXPERIMENT = Experiment(
+    name="why",
+    help=__doc__,
+    params=Params,
+    run=run,
+    group="parts",
+    order=19,
+    long=True,
+    cost=cost,
+    cell=sweep.cell,
+)

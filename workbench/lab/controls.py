@@ -37,7 +37,7 @@ class Controls:
 
     plans: tuple[Plan, ...]
     kind: str
-    """what they are: `random neurons of its kind`"""
+    """what they are: `matched random neurons`"""
     problem: str
     """why there are none or fewer than asked for, as a sentence; else empty"""
 

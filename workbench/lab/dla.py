@@ -17,11 +17,9 @@ import torch
 
 from workbench.lab.loaded import Model
 from workbench.lab.metric import Metric
+from workbench.lab.norms import NormMap, norm_map
 from workbench.lab.trace import Trace, run_from
 from workbench.units import Site
-
-PROBE = 1e3
-"""large enough that a norm's epsilon vanishes beside it"""
 
 
 @dataclass(frozen=True)
@@ -58,34 +56,18 @@ class Parts:
         return float(self.embedding + self.attention.sum() + self.mlps.sum() + self.bias)
 
 
-class FrozenNorm:
-    """A norm as the affine map it is at one input: gain ⊙ (x − mean) + bias; RMS norms subtract no mean."""
+class FrozenNorm(NormMap):
+    """A norm as the affine map it is at one input: its scale is part of the gain."""
 
     def __init__(self, norm: Any, at: torch.Tensor) -> None:
         """`at` [d_model], the input whose scale is frozen."""
-        module = copy.deepcopy(norm.original_component).float()
+        module = norm.original_component
+        free = norm_map(module, len(at), at.device)
         at = at.float()
-        ones = torch.ones_like(at)
-        probe = ones.clone()
-        probe[1::2] = -1  # mean zero, root mean square one
-        zero = module((0 * at)[None])[0]
-        self.bias = zero.double()
-        self.centred = bool(torch.allclose(module((PROBE * ones)[None])[0], zero, atol=1e-3))
-        self.gain = ((module((PROBE * probe)[None])[0] - zero) * probe).double()
-        shaped, output = self(at), module(at[None])[0].double() - self.bias
+        shaped, output = free(at), copy.deepcopy(module).float()(at[None])[0].double() - free.bias
         size = shaped @ shaped
-        self.gain *= (shaped @ output) / size if size > 0 else 1  # of an input of zeros nothing is made at any scale
-
-    def __call__(self, vectors: torch.Tensor) -> torch.Tensor:
-        """What parts [..., d_model] of the input become, without the bias; float64."""
-        return self._centred(vectors.double()) * self.gain
-
-    def pull_back(self, covector: torch.Tensor) -> torch.Tensor:
-        """The covector on inputs that does what `covector` [d_model] does on outputs; float64."""
-        return self._centred(covector * self.gain)
-
-    def _centred(self, vectors: torch.Tensor) -> torch.Tensor:
-        return vectors - vectors.mean(-1, keepdim=True) if self.centred else vectors
+        # Of an input of zeros nothing is made at any scale.
+        super().__init__(free.gain * ((shaped @ output) / size if size > 0 else 1), free.bias, free.centred)
 
 
 def direct(model: Model, trace: Trace, metric: Metric) -> Parts:

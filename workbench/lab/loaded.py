@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from workbench.lab.clean import CleanCache
+from workbench.lab.finding.identity import Identity
 from workbench.lab.prompts import Tokenization
 from workbench.lab.rotations import Rotations
 from workbench.lab.sites import SiteMap
@@ -31,6 +32,8 @@ class Model:
     info: ModelInfo
     stop_ids: frozenset[int]
     """tokens that end a generation"""
+    identity: Identity
+    """reads the fingerprint, where `info` does not have it"""
     clean: CleanCache = field(default_factory=CleanCache)
     remarks: list[str] = field(default_factory=list)
     """what the check at load found to differ, as sentences"""

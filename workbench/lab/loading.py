@@ -14,6 +14,7 @@ from workbench.errors import UserError
 from workbench.lab.batches import is_out_of_memory
 from workbench.lab.complete import check_complete
 from workbench.lab.finding.fingerprint import fingerprint_cached
+from workbench.lab.finding.identity import Identity
 from workbench.lab.finding.placement import place
 from workbench.lab.finding.source import ModelSource
 from workbench.lab.finite import NotFinite
@@ -94,6 +95,7 @@ def wrap(hf: Any, tokenizer: Any, source: ModelSource) -> Model:
         Tail(bridge, hf.config),
         _info(source, bridge, hf, sites, tokens, n_parameters),
         _stop_ids(hf, tokenizer),
+        Identity(source),
     )
     model.remarks += _check(model)
     model.rotations = _rotations(model)

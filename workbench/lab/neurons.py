@@ -9,6 +9,7 @@ import numpy as np
 from workbench.datasets.corpora import Corpus, open_corpus
 from workbench.errors import UserError
 from workbench.index.reader import NeuronIndex
+from workbench.lab.identify import identify
 from workbench.lab.indexing import heldout, weights, weights_index
 from workbench.lab.indexing.build import IndexBuild, default_settings
 from workbench.lab.indexing.heldout import HeldOut, Rule
@@ -19,15 +20,9 @@ from workbench.report import Report
 from workbench.units import Neuron, Site
 
 
-def check_fingerprint(lab: Lab) -> None:
-    """Raises UserError while the weights are still being hashed: an index belongs to exact weights."""
-    if not lab.info.fingerprint:
-        raise UserError("the model's weights are still being hashed, which an index is named by: try again in a moment")
-
-
 def build_weights(lab: Lab, report: Report) -> bool:
     """Make the weights part where there is none; whether there was something to do."""
-    check_fingerprint(lab)
+    identify(lab, report)
     if weights_index.weights_ready(lab.model):
         return False
     steps = weights_index.build_weights(lab.model)
@@ -38,8 +33,10 @@ def build_weights(lab: Lab, report: Report) -> bool:
 
 
 def build(lab: Lab, corpus: Corpus, tokens: int, context: int, top: int, explain: bool) -> IndexBuild:
-    """A data index to build, or to go on with. Raises UserError, for example where the disk is too small."""
-    check_fingerprint(lab)
+    """A data index to build, or to go on with, beside the weights part.
+
+    Raises UserError, for example where the disk is too small.
+    """
     settings = default_settings(lab.info, context, top, explain)
     return IndexBuild(lab.model, corpus, settings, tokens)
 

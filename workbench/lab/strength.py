@@ -14,6 +14,7 @@ import torch
 from workbench import paths
 from workbench.lab.forward import run_forward
 from workbench.lab.loaded import Model
+from workbench.lab.norms import written
 from workbench.lab.prompts import Prompt
 from workbench.units import Site
 
@@ -63,20 +64,8 @@ def _measure(model: Model) -> np.ndarray:
             total[layer] += forward.captured[site][0, 1:].float().square().sum(0, dtype=torch.float64).cpu()
         n += len(prompt) - 1
     rms = (total / n).sqrt().float()
-    norms = torch.stack([written_norm(model, layer) for layer in range(info.n_layers)])
+    norms = torch.stack([written(model, layer).norm(dim=-1).cpu() for layer in range(info.n_layers)])
     return np.asarray((rms * norms).numpy())
-
-
-def written_norm(model: Model, layer: int) -> torch.Tensor:
-    """‖w_out‖ of each neuron, with the weight of the norm that follows the MLP where there is one; [d_mlp]."""
-    block = model.bridge.blocks[layer]
-    w_out = block.mlp.W_out.detach().float()
-    if model.info.post_norm:
-        gamma = block.ln2_post.weight.detach().float()
-        if getattr(model.bridge.cfg, "rmsnorm_uses_offset", False):
-            gamma = 1 + gamma
-        w_out = w_out * gamma
-    return w_out.norm(dim=-1).cpu()
 
 
 def _file(model: Model) -> Path | None:

@@ -74,7 +74,7 @@ def study(lab: Lab, prompt: Prompt, edits: Sequence[AnyEdit] = ()) -> Study:
 def same_distance(lab: Lab, traced: Study, plan: Plan, n: int) -> Controls:
     """Random directions that move the stream as far as a plan of neurons or heads does."""
     plans = tuple(traced.same_distance(plan, n, lab.seed))
-    return Controls(plans, "random directions that move the stream as far", "")
+    return Controls(plans, "random directions, same norm", "")
 
 
 class Study:

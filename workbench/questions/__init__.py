@@ -27,7 +27,7 @@ QUESTIONS: dict[str, Question] = {
     ),
     "why": Question(
         sentence="why does it say ⟨answer⟩ after ⟨prompt⟩",
-        about="which parts make the answer, against chance",
+        about="which parts make the answer, beside matched random ones",
         experiment="why",
         blanks=(
             Blank(name="answer", kind=TOKEN, example=" Paris", help="the answer as a token, with its leading space"),
@@ -69,7 +69,7 @@ QUESTIONS: dict[str, Question] = {
     ),
     "unusual": Question(
         sentence="what fires unusually on ⟨prompt⟩",
-        about="all neurons against what the index has seen of each, and against chance",
+        about="all neurons against what the index has seen of each",
         experiment="unusual",
         blanks=(PROMPT,),
         params={"prompt": "⟨prompt⟩"},

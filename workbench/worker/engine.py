@@ -65,8 +65,7 @@ def engine_factory(reference: str) -> OpenEngine:
 class LabEngine:
     """The real one."""
 
-    def __init__(self, source: Any, lab: Any) -> None:
-        self._source = source
+    def __init__(self, lab: Any) -> None:
         self._lab = lab
 
     @property
@@ -107,15 +106,12 @@ class LabEngine:
         return int(torch.mps.driver_allocated_memory()) if self.info.device == "mps" else 0
 
     def identify(self) -> ModelInfo:
-        from workbench.lab.finding.fingerprint import fingerprint
-
-        self._lab.set_fingerprint(fingerprint(self._source))
+        self._lab.set_fingerprint(self._lab.model.identity.read().result())
         return self.info
 
 
 def open_lab_engine(model: str, device: str, dtype: str, tell: StageListener) -> Engine:
     """Find, fetch and load a model. Raises UserError."""
-    from workbench.lab.finding.fingerprint import fingerprint_cached
     from workbench.lab.finding.source import resolve
 
     tell("finding", "", None, None)
@@ -124,11 +120,7 @@ def open_lab_engine(model: str, device: str, dtype: str, tell: StageListener) ->
     limit_threads()
     from workbench.lab.model import load_lab
 
-    lab = load_lab(source, device, dtype, tell)
-    cached_fingerprint = fingerprint_cached(source)
-    if cached_fingerprint:
-        lab.set_fingerprint(cached_fingerprint)
-    return LabEngine(source, lab)
+    return LabEngine(load_lab(source, device, dtype, tell))
 
 
 def limit_threads() -> None:

@@ -119,6 +119,8 @@ def _colour_bar(figure: Figure, axes: Axes, mapped: Any, view: Heatmap, scale: S
     middle = 0.0 if view.signed else (scale.low + scale.high) / 2
     bar.set_ticks(ends, labels=[number(value) for value in (scale.low, middle, scale.high)])
     bar.ax.tick_params(labelsize=SMALL - 0.5, length=2)
+    if view.value_label:
+        bar.set_label(name_of_axis(view.value_label, 30), fontsize=SMALL - 0.5)
     for text, at, vertical in ((view.high_label, 1.0, "bottom"), (view.low_label, 0.0, "top")):
         bar.ax.annotate(
             label(text, 24), (1, at), xytext=(FONT, 4 if at else -4), xycoords="axes fraction",

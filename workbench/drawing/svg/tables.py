@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from workbench.drawing.svg.page import FONT, INK, LINE, QUIET, Page, label
-from workbench.drawing.table import cell_text
+from workbench.drawing.style import LIGHT
+from workbench.drawing.table_cells import NUMERIC, Cells
+from workbench.drawing.table_layout import importance
 from workbench.text import count, number, shorten, width
 from workbench.views import Scalars, Table
 
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
 
 _ROWS = 200
 """more are said to be left out: a table of a paper is read, not searched"""
-_NUMERIC = frozenset({"int", "position", "number", "probability", "logprob", "signed"})
 _GAP = 1.6
 """between columns, in characters"""
 _CHARACTER = 0.6
@@ -29,7 +30,8 @@ class _Column:
     name: str
     texts: list[str]
     numeric: bool
-    edited: bool = False
+    gives_way: int = 1
+    """0 never, 1 late, 2 early"""
 
     def cells(self) -> float:
         """Its width in characters."""
@@ -50,9 +52,9 @@ def table_figure(view: Table, page: Page) -> Figure:
     columns = [
         _Column(
             label(column.name, 40),
-            [label(cell_text(row[at], column.kind), 120) for row in rows],
-            column.kind in _NUMERIC,
-            column.edited,
+            [label(text.strip(), 120) for text in Cells(column, [row[at] for row in rows], LIGHT).texts],
+            column.kind in NUMERIC,
+            importance(column),
         )
         for at, column in enumerate(view.columns)
     ]
@@ -73,7 +75,7 @@ def scalars_figure(view: Scalars, page: Page) -> Figure:
         ("", [item.help for item in items], False),
     ]
     columns = [
-        _Column(name, [label(text, 120) for text in cells], numeric, name == "edited")
+        _Column(name, [label(text, 120) for text in cells], numeric, 2 if name in ("unit", "n") else 0 if numeric else 1)
         for name, cells, numeric in texts
         if any(cells)
     ]
@@ -96,9 +98,8 @@ def _set(columns: list[_Column], n_rows: int, page: Page) -> Figure:
     left_out: list[str] = []
     columns = list(columns)
     while _characters(columns) > most and len(columns) > 1:
-        plain = [column for column in columns[1:] if not column.edited] or columns[1:]
-        columns.remove(plain[-1])
-        left_out.insert(0, plain[-1].name)
+        goes = max(range(1, len(columns)), key=lambda at: (columns[at].gives_way, at))
+        left_out.insert(0, columns.pop(goes).name)
     if left_out:
         page.notes.append(f"left out, too wide: {', '.join(left_out)}")
     if not n_rows:

@@ -29,7 +29,17 @@ def fingerprint(source: ModelSource, progress: StageListener = silent) -> str:
     Raises UserError where a file can't be read, or changes while it is. May run on a thread; raising from
     `progress` stops it.
     """
-    return _combine(source, lambda file: _known_sha256(file) or _hash(file, progress))
+    meter = Meter(progress, "hashing", "reading the model's files for their fingerprint", unread_bytes(source))
+    done = 0
+
+    def read(file: Path) -> str:
+        nonlocal done
+        before = done
+        sha256 = _hash(file, lambda n: meter.at(before + n))
+        done += file.stat().st_size
+        return sha256
+
+    return _combine(source, lambda file: _known_sha256(file) or read(file))
 
 
 def fingerprint_cached(source: ModelSource) -> str | None:
@@ -39,7 +49,7 @@ def fingerprint_cached(source: ModelSource) -> str | None:
         sha256 = _known_sha256(file)
         if sha256 is None and file.suffix == ".safetensors":
             raise LookupError
-        return sha256 or _hash(file, silent)
+        return sha256 or _hash(file, lambda n: None)
 
     try:
         return _combine(source, quick)
@@ -48,13 +58,22 @@ def fingerprint_cached(source: ModelSource) -> str | None:
 
 
 def _combine(source: ModelSource, sha256: Callable[[Path], str]) -> str:
-    small = [source.path / name for name in ("config.json", *TOKENIZER_FILES)]
-    files = [file for file in small if file.is_file()] + weight_files(source.path)
     try:
-        listed = sorted((file.name, sha256(file)) for file in files)
+        listed = sorted((file.name, sha256(file)) for file in _files(source))
     except OSError as error:
         raise UserError(f"{error.filename or source.path} cannot be read: {error.strerror}") from None
     return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
+
+
+def _files(source: ModelSource) -> list[Path]:
+    small = [source.path / name for name in ("config.json", *TOKENIZER_FILES)]
+    return [file for file in small if file.is_file()] + weight_files(source.path)
+
+
+def unread_bytes(source: ModelSource) -> int:
+    """How much `fingerprint` has to read."""
+    unread = [file for file in _files(source) if file.exists() and _known_sha256(file) is None]
+    return sum(file.stat().st_size for file in unread)
 
 
 def _known_sha256(file: Path) -> str | None:
@@ -69,17 +88,17 @@ def _known_sha256(file: Path) -> str | None:
     return sha256 if _SHA256.fullmatch(sha256) else None
 
 
-def _hash(file: Path, progress: StageListener) -> str:
+def _hash(file: Path, progress: Callable[[int], None]) -> str:
+    """`progress` is told the bytes read."""
     digest = hashlib.sha256()
     with file.open("rb") as stream:
         before = os.fstat(stream.fileno())
-        meter = Meter(progress, "hashing", f"reading {file.name} for the model's fingerprint", before.st_size)
         done = 0
         # A file that grows meanwhile is read no further than it was at first.
         while done < before.st_size and (block := stream.read(BLOCK)):
             digest.update(block)
             done += len(block)
-            meter.at(done)
+            progress(done)
         after = os.fstat(stream.fileno())
     if _identity(before) != _identity(after):
         raise UserError(f"{file} changed while it was read: start again when it is finished")

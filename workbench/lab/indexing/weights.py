@@ -1,20 +1,16 @@
 """The weights part of an index: effective weights and what follows from them alone.
 
-METHODS, "Raw forward, effective weights": input weights times the γ of the norm before them, biases with its β;
-the unembedding times the final γ, centred over the vocabulary; output weights times the γ of a norm after the MLP;
-where norms subtract the mean (LayerNorm) w_in and w_out are centred over d_model; Gemma's γ is 1 + weight. All in
-float32 beside the model, which is not touched. Statistics after Gurnee et al. 2024.
+Statistics after Gurnee et al. 2024, in float32 beside the model, which is not touched.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 
+from workbench.lab.indexing.effective import Effective, EffectiveWeights
 from workbench.lab.loaded import Model
 
 TOKENS = 10
@@ -28,66 +24,6 @@ NEURONS, VOCABULARY = 256, 2048
 """a tile of neurons × vocabulary: two megabytes, so that it stays in the cache while it is looked at"""
 
 
-@dataclass(frozen=True)
-class Effective:
-    """Effective weights of one layer, float32."""
-
-    w_in: torch.Tensor
-    """[d_mlp, d_model]; the linear part, where gated"""
-    w_gate: torch.Tensor | None
-    """[d_mlp, d_model]"""
-    bias: torch.Tensor
-    """[d_mlp]: of the activation function's input (the gate's, where gated)"""
-    w_out: torch.Tensor
-    """[d_mlp, d_model]"""
-
-
-def _norm(module: Any, cfg: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
-    gamma = module.weight.detach().float()
-    if getattr(cfg, "rmsnorm_uses_offset", False):
-        gamma = 1 + gamma
-    beta = getattr(module, "bias", None)
-    return gamma, None if beta is None else beta.detach().float()
-
-
-def centres(model: Model) -> bool:
-    """Whether the model's norms subtract the mean (LayerNorm)."""
-    return not bool(getattr(model.bridge.cfg, "uses_rms_norm", False))
-
-
-def effective(model: Model, layer: int) -> Effective:
-    """A layer's effective weights."""
-    block, cfg = model.bridge.blocks[layer], model.bridge.cfg
-    # Parallel blocks may have one norm for attention and MLP.
-    gamma, beta = _norm(getattr(block, "ln2", None) or block.ln1, cfg)
-    mlp = block.mlp
-
-    def reads(weight: torch.Tensor) -> torch.Tensor:
-        # [d_model, d_mlp] in TransformerLens' layout
-        scaled = weight.detach().float().T * gamma
-        return scaled - scaled.mean(dim=1, keepdim=True) if centres(model) else scaled
-
-    gated = model.info.gated_mlp
-    first = mlp.W_gate if gated else mlp.W_in
-    bias = getattr(mlp, "b_gate" if gated else "b_in", None)
-    total = torch.zeros(model.info.d_mlp, device=gamma.device) if bias is None else bias.detach().float().clone()
-    if beta is not None:
-        total += first.detach().float().T @ beta
-    w_out = mlp.W_out.detach().float()
-    if model.info.post_norm:
-        w_out = w_out * _norm(block.ln2_post, cfg)[0]
-    if centres(model):
-        w_out = w_out - w_out.mean(dim=1, keepdim=True)
-    return Effective(reads(mlp.W_in), reads(mlp.W_gate) if gated else None, total, w_out)
-
-
-def unembedding(model: Model) -> torch.Tensor:
-    """W_U ⊙ γ_final, centred over the vocabulary, float32 [vocabulary, d_model]."""
-    weight = model.hf.get_output_embeddings().weight.detach().float()
-    scaled = weight * _norm(model.bridge.ln_final, model.bridge.cfg)[0]
-    return scaled - scaled.mean(dim=0, keepdim=True)
-
-
 def null_share(unembed: torch.Tensor, w_out: torch.Tensor) -> tuple[torch.Tensor, float]:
     """ρ of each neuron [neuron], and its chance level √(k/d): how much of w_out the unembedding nearly ignores."""
     d = unembed.shape[1]
@@ -98,9 +34,8 @@ def null_share(unembed: torch.Tensor, w_out: torch.Tensor) -> tuple[torch.Tensor
     return (w_out @ least).norm(dim=1) / norm, float(np.sqrt(k / d))
 
 
-def layer_columns(model: Model, layer: int, unembed: torch.Tensor) -> dict[str, torch.Tensor]:
+def layer_columns(weights: Effective, unembed: torch.Tensor) -> dict[str, torch.Tensor]:
     """Columns of the weights part for one layer, each [d_mlp] or [d_mlp, TOKENS]."""
-    weights = effective(model, layer)
     w_out = weights.w_out
     columns = {
         "w_in": weights.w_in.norm(dim=1),
@@ -204,11 +139,6 @@ class Neighbours:
         self.ids[layer, rows] = ids.gather(1, top)
 
 
-def stacked(model: Model, name: str) -> torch.Tensor:
-    """Effective `w_in` or `w_out` of every layer, float32 [layer, neuron, d_model]."""
-    return torch.stack([getattr(effective(model, layer), name) for layer in range(model.info.n_layers)])
-
-
 def vocabulary(model: Model) -> list[str]:
     """Every row of the embedding as the tokenizer decodes it; rows without a token are empty."""
     n_tokens = len(model.tokens.tokenizer)
@@ -220,21 +150,22 @@ def weights_arrays(model: Model) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
 
     Each step takes about a second or less on the device for a model of this size.
     """
-    unembed = unembedding(model)
+    effective = EffectiveWeights(model)
+    unembed = effective.unembedding()
     layers: list[dict[str, torch.Tensor]] = []
     for layer in range(model.info.n_layers):
-        layers.append(layer_columns(model, layer, unembed))
+        layers.append(layer_columns(effective.layer(layer), unembed))
         yield f"layer {layer}", {}
     columns = {
         name: torch.cat([columns_of_layer[name] for columns_of_layer in layers]).cpu().numpy() for name in layers[0]
     }
-    w_out = stacked(model, "w_out")
+    w_out = effective.stacked("w_out")
     rho, chance = null_share(unembed, w_out.flatten(0, 1))
     columns["rho"] = rho.cpu().numpy()
     columns["rho_chance"] = np.array(chance)
     finished = {name: _narrow(array) for name, array in columns.items()}
     yield "vocabulary", finished
-    for side, vectors in (("out", w_out), ("in", stacked(model, "w_in"))):
+    for side, vectors in (("out", w_out), ("in", effective.stacked("w_in"))):
         neighbours = Neighbours(vectors)
         for layer in range(model.info.n_layers):
             neighbours.add(layer)

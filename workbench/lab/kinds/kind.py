@@ -100,6 +100,9 @@ def array(values: torch.Tensor) -> np.ndarray:
 
 
 def sets_of(n: int, plural: str) -> str:
-    """What the controls of several units are: `random pairs of neurons`; `plural` is empty for units of many kinds."""
+    """What the controls of several units are: `matched random pairs of neurons`.
+
+    `plural` is empty for units of many kinds.
+    """
     of = f" of {plural}" if plural and n == 2 else f" {plural}" if plural else ""
-    return f"random pairs{of}" if n == 2 else f"random sets of {n:,}{of}"
+    return f"matched random pairs{of}" if n == 2 else f"matched random sets of {n:,}{of}"

@@ -32,7 +32,7 @@ class MatchedNeurons(Matched[Neuron]):
         ]
 
     def describe(self, n: int) -> str:
-        return "random neurons of its kind" if n == 1 else sets_of(n, "neurons")
+        return "matched random neurons" if n == 1 else sets_of(n, "neurons")
 
 
 class LabNeuron(LabKind[Neuron]):

@@ -46,7 +46,7 @@ class Neurons(NeuronListPage):
     ABOUT = (
         "Every neuron of the model, with everything the index knows of the one under the cursor beside it. / filters "
         "(layer 10-20 kurtosis>50 fires:' May'), s sorts, g goes to an address. Below the card the neuron is shown on "
-        "your text (w); 0 switches it off there, beside random neurons of its kind. Percentiles (p99.8) are within "
+        "your text (w); 0 switches it off there, beside matched random neurons. Percentiles (p99.8) are within "
         "the neuron's layer. Without an index the list stands on the weights alone, and I builds one."
     )
     CSS = """

@@ -9,7 +9,7 @@ import numpy as np
 from rich.text import Text
 
 from workbench.result_keys import Effect, NextToken
-from workbench.text import count, fit, number, probability, safe, shorten, show_token, width
+from workbench.text import count, fit, number, probability, safe, shorten, show_token, spread, width
 from workbench.tui.screens.neurons.card_lines import LABEL
 from workbench.tui.screens.neurons.examples import running
 from workbench.views import AnyView, Table, Tokens
@@ -76,7 +76,7 @@ def _kl(scalars: Mapping[str, float | None]) -> str:
         return f"KL {number(kl)}"
     first = place * (n + 1) > n  # (n + ½) / (n + 1): all are smaller
     where = f"larger than all {count(n)}" if first else f"percentile {number(100 * place)}"
-    return f"KL {number(kl)} · {count(n)} matched random neurons: median {median} (5–95 %: {low}–{high}) · {where}"
+    return f"KL {number(kl)} · {count(n)} matched random neurons: {spread(median, low, high)} · {where}"
 
 
 def _likeliest(table: Table, key: str) -> tuple[tuple[str, float], ...]:

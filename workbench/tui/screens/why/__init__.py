@@ -1,4 +1,4 @@
-"""Why: from an answer to the units that make it, switched off, against chance."""
+"""Why: from an answer to the units that make it, switched off, beside matched random ones."""
 
 from workbench.tui.screens.why.screen import Why
 

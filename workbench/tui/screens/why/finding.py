@@ -144,7 +144,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         return [*picked.values(), *others.values()]
 
     def counted(self, kind: str) -> tuple[int | None, int | None]:
-        """How many units of a kind there are, and how many of them are beyond chance; None before that is known."""
+        """How many units of a kind there are, and how many of them stand out from chance; None before that is known."""
         scalars = self.record.scalars
         total, beyond = _number(scalars.get(kind)), _number(scalars.get(Units.beyond(kind)))
         return None if total is None else int(total), None if beyond is None else int(beyond)

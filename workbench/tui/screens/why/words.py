@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _LEVELS = {Verdict.CLEAN: "nothing off", Verdict.PICKED: "those picked, off"}
 """names of levels beside the others; elsewhere as the experiment names them"""
 _AXIS_LEAST = 16
-_NAME_MOST = 30
+_NAME_MOST = 40
 
 
 def direct_line(finding: Finding, cells: int, colors: Ink) -> Text:
@@ -81,9 +81,10 @@ def level_lines(
     if not shown or max_lines < 3:
         return []
     names = [safe(f"{_LEVELS.get(level.role, level.name)} {level.n}".strip()) for level in shown]
-    name_cells = min(_NAME_MOST, max(map(width, names)), cells // 2)
     figures = [probability(level.value) if is_probability else number(level.value) for level in shown]
     figure_cells = max(map(width, figures))
+    room = max(cells // 2, cells - figure_cells - 4 - _AXIS_LEAST)
+    name_cells = min(_NAME_MOST, max(map(width, names)), room)
     axis = cells - name_cells - figure_cells - 4
     values = [value for level in shown for value in (level.value, level.low, level.high) if value is not None]
     low, high = min(values), max(values)
@@ -177,7 +178,7 @@ _WORK = (
     "every neuron, head and place of the stream switched off: one gradient estimates all, the 200 largest of each kind "
     "exactly",
     "the {size} neurons that lower the answer most when they are off together, also ones that hide behind each other",
-    "the same for random ones of their kinds, and picked for other answers: what chance gives",
+    "the same for matched random neurons, for random directions, and for neurons picked for other answers",
 )
 _EXAMPLE_QUESTIONS = (
     ("The opposite of hot is", " cold"),

@@ -1,0 +1,126 @@
+"""Effective weights: what the MLP reads and writes, with the norms around it worked in, beside the untouched model.
+
+METHODS, "Raw forward, effective weights": input weights times the γ of the norm before them, biases with its β; the
+unembedding times the final γ, centred over the vocabulary; output weights times the γ of a norm after the MLP; where
+norms subtract the mean (LayerNorm) w_in and w_out are centred over d_model. Which norm stands before an MLP, if one
+does, is not in a name: it is the one whose output, multiplied by the MLP's own weights, is the pre-activation of a
+pass. What norms do is read off the modules. All in float32.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from workbench.errors import UserError
+from workbench.lab.loaded import Model
+from workbench.lab.loading import CHECKED_TEXT
+from workbench.lab.norms import NormMap, norm_map, written
+from workbench.lab.passes import run_pass
+from workbench.units import Site
+
+TOLERANCE = 0.1
+"""of a pre-activation's norm: half precision is off by a hundredth of it, a wrong norm by most of it"""
+
+
+@dataclass(frozen=True)
+class Effective:
+    """Effective weights of one layer, float32."""
+
+    w_in: torch.Tensor
+    """[d_mlp, d_model]; the linear part, where gated"""
+    w_gate: torch.Tensor | None
+    """[d_mlp, d_model]"""
+    bias: torch.Tensor
+    """[d_mlp]: of the activation function's input (the gate's, where gated)"""
+    w_out: torch.Tensor
+    """[d_mlp, d_model]"""
+
+
+class EffectiveWeights:
+    """Effective weights of a model, layer by layer, and of its unembedding."""
+
+    def __init__(self, model: Model) -> None:
+        """Raises UserError where an MLP reads neither the stream nor a norm of it, NotFinite where a pass does."""
+        self._model = model
+        self._before = _norms_before(model)
+        self._final = _map(model, model.bridge.ln_final)
+
+    def layer(self, layer: int) -> Effective:
+        mlp, before = self._model.bridge.blocks[layer].mlp, self._before[layer]
+
+        def reads(weight: torch.Tensor) -> torch.Tensor:
+            # [d_model, d_mlp] in TransformerLens' layout
+            rows = weight.detach().T
+            return rows.float() if before is None else before.pull_back(rows).float()
+
+        gated = self._model.info.gated_mlp
+        first, own_bias = _first(mlp, gated)
+        bias = torch.zeros(first.shape[1], device=first.device) if own_bias is None else own_bias.detach().float()
+        if before is not None:
+            bias = bias + first.detach().float().T @ before.bias.float()
+        w_out = written(self._model, layer)
+        if self._final.centred:
+            w_out = w_out - w_out.mean(dim=1, keepdim=True)
+        return Effective(reads(mlp.W_in), reads(mlp.W_gate) if gated else None, bias, w_out)
+
+    def stacked(self, name: str) -> torch.Tensor:
+        """Effective `w_in` or `w_out` of every layer, float32 [layer, neuron, d_model]."""
+        return torch.stack([getattr(self.layer(layer), name) for layer in range(self._model.info.n_layers)])
+
+    def unembedding(self) -> torch.Tensor:
+        """W_U ⊙ γ_final, centred over the vocabulary, float32 [vocabulary, d_model]."""
+        weight = self._model.hf.get_output_embeddings().weight.detach().float()
+        scaled = weight * self._final.gain.float()
+        return scaled - scaled.mean(dim=0, keepdim=True)
+
+
+def _first(mlp: Any, gated: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """What makes the activation function's input: weights [d_model, d_mlp] and bias [d_mlp]."""
+    bias = getattr(mlp, "b_gate" if gated else "b_in", None)
+    return (mlp.W_gate if gated else mlp.W_in), bias
+
+
+def _map(model: Model, norm: Any) -> NormMap:
+    return norm_map(norm.original_component, model.info.d_model, model.hf.device)
+
+
+def _norms_before(model: Model) -> list[NormMap | None]:
+    """The norm that each layer's MLP reads the stream through; None where it reads the stream itself (OLMo 2)."""
+    ids = torch.from_numpy(model.tokens.prompt(CHECKED_TEXT).ids[: model.info.n_ctx]).to(model.hf.device)
+    inputs = "resid_pre" if model.info.parallel_blocks else "resid_mid"
+    sites = [Site(layer, name) for layer in range(model.info.n_layers) for name in (inputs, "mlp_pre")]
+    captured = run_pass(model, ids[None], head=None, capture=sites).captured
+    norms = []
+    with torch.inference_mode():
+        for layer, block in enumerate(model.bridge.blocks):
+            stream, pre = captured[Site(layer, inputs)].float(), captured[Site(layer, "mlp_pre")].float()
+            norms.append(_norm_before(model, layer, block, stream, pre))
+    return norms
+
+
+def _norm_before(model: Model, layer: int, block: Any, stream: torch.Tensor, pre: torch.Tensor) -> NormMap | None:
+    """Of one layer: `stream` [row, position, d_model] and the pre-activation `pre` [row, position, d_mlp]."""
+    weight, bias = _first(block.mlp, model.info.gated_mlp)
+    name = f"{model.info.name} ({model.info.architecture})"
+    if weight.shape[1] != model.info.d_mlp:
+        raise UserError(
+            f"layer {layer} of {name} keeps gate and linear part in one matrix of {weight.shape[1]} rows: which row is "
+            f"which neuron's is not known, and an index needs it"
+        )
+    own_bias = 0 if bias is None else bias.float()
+    norms = [None, *(norm for norm in (getattr(block, "ln2", None), getattr(block, "ln1", None)) if norm is not None)]
+    errors = []
+    for norm in norms:
+        read = stream if norm is None else norm.original_component(stream.to(model.hf.dtype)).float()
+        errors.append(float((read @ weight.float() + own_bias - pre).norm() / pre.norm()))
+    best = min(range(len(norms)), key=errors.__getitem__)
+    if errors[best] > TOLERANCE:
+        raise UserError(
+            f"what the MLP of layer {layer} of {name} reads is neither the stream nor a norm of it: "
+            f"its effective weights are not known, and an index needs them"
+        )
+    norm = norms[best]
+    return None if norm is None else _map(model, norm)

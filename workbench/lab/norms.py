@@ -1,0 +1,68 @@
+"""What a norm does to its input, read off the module by probing it: gain, bias, and whether it subtracts the mean.
+
+Offsets (1 + weight), norms without a weight and norms that are LayerNorm by another name need no case of their own.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from workbench.lab.loaded import Model
+
+PROBE = 1e3
+"""large enough that a norm's epsilon vanishes beside it"""
+
+
+@dataclass(frozen=True)
+class NormMap:
+    """A norm as gain ⊙ (x − mean) / scale + bias; RMS norms subtract no mean. The scale depends on x alone."""
+
+    gain: torch.Tensor
+    """float64 [d_model]"""
+    bias: torch.Tensor
+    """float64 [d_model]"""
+    centred: bool
+    """whether the mean is subtracted"""
+
+    def __call__(self, vectors: torch.Tensor) -> torch.Tensor:
+        """What parts [..., d_model] of the input become at scale 1, without the bias; float64."""
+        return self._centred(vectors.double()) * self.gain
+
+    def pull_back(self, covectors: torch.Tensor) -> torch.Tensor:
+        """The covectors on inputs that do, at scale 1, what `covectors` [..., d_model] do on outputs; float64."""
+        return self._centred(covectors.double() * self.gain)
+
+    def _centred(self, vectors: torch.Tensor) -> torch.Tensor:
+        return vectors - vectors.mean(-1, keepdim=True) if self.centred else vectors
+
+
+def norm_map(module: Any, d_model: int, device: torch.device | str) -> NormMap:
+    """The map of a norm's Hugging Face module over `d_model` numbers on `device`, computed in float32."""
+    module = copy.deepcopy(module).float()
+    with torch.inference_mode():
+        ones = torch.ones(d_model, device=device)
+        probe = ones.clone()
+        probe[1::2] = -1
+        bias = module((0 * ones)[None])[0]
+        centred = bool(torch.allclose(module((PROBE * ones)[None])[0], bias, atol=1e-3))
+        shape = probe - probe.mean() if centred else probe
+        shape = shape / shape.square().mean().sqrt()
+        gain = (module((PROBE * probe)[None])[0] - bias) / shape
+    return NormMap(gain.double(), bias.double(), centred)
+
+
+def written(model: Model, layer: int) -> torch.Tensor:
+    """What each neuron of a layer writes into the stream: w_out through a norm after the MLP, where there is one.
+
+    float32 [d_mlp, d_model], the norm at scale 1.
+    """
+    block = model.bridge.blocks[layer]
+    w_out: torch.Tensor = block.mlp.W_out.detach().float()
+    norm = getattr(block, "ln2_post", None)
+    if norm is None:
+        return w_out
+    return norm_map(norm.original_component, model.info.d_model, w_out.device)(w_out).float()
