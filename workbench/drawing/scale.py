@@ -1,4 +1,4 @@
-"""From a value to how strong it looks: shades, bars, digits and colours, for one-sided and signed scales."""
+"""From a value to how strong it looks: shades, fills, digits and colours, for one-sided and signed scales."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from workbench.drawing.ramps import amount_colour, signed_colour
 from workbench.drawing.style import Line, Style, mix, readable_on
 from workbench.text import MINUS, number, width
 
-_BARS = "▁▂▃▄▅▆▇█"
-_HANGING = "▔▀"
-"""below zero a bar hangs from the top"""
 _SHADES = " ░▒▓█"
 _NEGATIVE = "-=≡"
+_WIDE_LEGEND = 60
+"""cells from which a legend shows every step that has a digit"""
 _FILLS = ("", "white on blue", "black on cyan", "black on yellow", "black on white")
 _FILLS_BELOW = ("", "white on blue", "black on cyan")
 _FILLS_ABOVE = ("", "white on red", "black on yellow")
@@ -50,17 +49,6 @@ class Scale:
         return (
             0.0 if span == 0 and self.high == 0 else 1.0 if span == 0 else max(0.0, min(1.0, (value - self.low) / span))
         )
-
-    def bar(self, value: float) -> str:
-        """One character, taller for more; below zero it hangs from the top. In ASCII digits, and a…i below zero."""
-        share = self.share(value)
-        if math.isnan(share):
-            return " "
-        if self.style.ascii:
-            return self.digit(value)
-        if share < 0 and abs(share) > 0.05:
-            return _HANGING[abs(share) > 0.5]
-        return _BARS[min(7, int(max(0.0, share) * 8))]
 
     def shade(self, value: float) -> str:
         """One character, denser for more; below zero `-`, `=`, `≡`."""
@@ -123,22 +111,24 @@ class Scale:
         return f"{readable_on(colour)} on {colour}"
 
     def legend(self, low_label: str, high_label: str, glyphs: str, cells: int) -> Line:
-        """Both ends of the scale: numbers, meanings and how each looks (`glyphs`: shade or bar)."""
+        """Both ends of the scale: numbers, meanings and how each looks (`glyphs`: shade, fill or digit)."""
         style = self.style
-        draw = self.bar if glyphs == "bar" else self.shade
-        steps = (-1.0, -0.5, 0.0, 0.5, 1.0) if self.signed else (0.0, 0.25, 0.5, 0.75, 1.0)
-        values = [self.low + (self.high - self.low) * ((s + 1) / 2 if self.signed else s) for s in steps]
+        n_steps = 5 if glyphs == "shade" or cells < _WIDE_LEGEND else 19 if self.signed else 10
+        values = [self.low + (self.high - self.low) * step / (n_steps - 1) for step in range(n_steps)]
         left, right = (
             style.clean_text(f"{number(v)} {label}".strip())
             for v, label in ((self.low, low_label), (self.high, high_label))
         )
-        room = max(0, cells - 9)
+        room = max(0, cells - n_steps - 4)
         if width(left) + width(right) > room:
             left, right = style.shorten(left, room // 2), style.shorten(right, room - room // 2)
         line = Line(end="")
         line.append(left + "  ", "dim")
         for value in values:
-            line.append(draw(value), self.ink(value))
+            if glyphs == "shade":
+                line.append(self.shade(value), self.ink(value))
+            else:
+                line.append(self.digit(value) if glyphs == "digit" else " ", self.fill(value))
         line.append("  " + right, "dim")
         return line
 
