@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from workbench.model_info import ModelInfo
     from workbench.report import Report
 
-PEAK_MARKS = ("▐", "▌")
+_PEAK_MARKS = "⟨", "⟩"
+"""as texts with numbers on them are drawn without colour"""
 
 
 def open_index(info: ModelInfo, name: str = "", data: bool = False) -> NeuronIndex:
@@ -50,7 +51,9 @@ def example_text(example: Example, before: int = 12, after: int = 8) -> str:
         words[example.peak],
         "".join(words[example.peak + 1 : end]),
     )
-    return f"{lead}{left}{PEAK_MARKS[0]}{peak}{PEAK_MARKS[1]}{right}{tail}"
+    body = peak.lstrip(" ") or peak
+    space = peak[: len(peak) - len(body)]
+    return f"{lead}{left}{space}{_PEAK_MARKS[0]}{body}{_PEAK_MARKS[1]}{right}{tail}"
 
 
 def index_summary(index: NeuronIndex) -> str:
