@@ -83,6 +83,8 @@ class Heatmap(View, kw_only=True):
     low_label: str
     """what small (or negative) values mean"""
     high_label: str
+    value_label: str = ""
+    """what the values are, with their unit: `probability`, `change of log p, nats`"""
     texts: list[list[str]] | None = None
     """[row][column], shown in the cells (a logit lens' top tokens)"""
     signed: bool = False

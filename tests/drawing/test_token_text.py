@@ -143,7 +143,7 @@ def test_without_colour_a_digit_stands_under_each_token(style: Style) -> None:
     else:
         assert lines[:2] == ["0 The cat⟨s⟩ ran", "  –   1   9  0"]
         assert lines[2] == "highest: 's' 9 at 2, ' cat' 1 at 1, ' ran' 0 at 3"
-        assert lines[3] == "surprise, nats: 0 expected  0123456789  9 surprising"
+        assert lines[3] == "surprise, nats: expected 0 0123456789 9 surprising"
 
 
 def test_rows_that_are_compared_have_their_digits_with_colour_too() -> None:

@@ -12,6 +12,7 @@ from itertools import groupby
 import numpy as np
 
 from workbench.drawing.layout import joined, plain
+from workbench.drawing.legend import ramp_legend
 from workbench.drawing.scale import Scale, signed_number
 from workbench.drawing.style import Line, Style
 from workbench.drawing.token_fold import STRONGEST, strongest, tokens_shown
@@ -184,14 +185,13 @@ class _Page:
     def legend(self) -> list[Line]:
         """What the fills and digits mean, from one end of the scale to the other; its name before it or above it."""
         view, style = self.view, self.style
-        glyphs = "digit" if self.digits else "fill"
-        scale = self.scale.legend(view.low_label, view.high_label, glyphs, self.cells)
         name = plain(style.shorten(style.clean_text(view.value_label), self.cells), "dim")
+        scale = ramp_legend(self.scale, view.low_label, view.high_label, self.cells, self.digits)
         if not name.plain:
-            return [scale]
-        if width(name.plain) + 2 + width(scale.plain) > self.cells:
-            return [name, scale]
-        return [name.append(": ", "dim").append_text(scale)]
+            return scale
+        if len(scale) > 1 or width(name.plain) + 2 + scale[0].cell_len > self.cells:
+            return [name, *scale]
+        return [name.append(": ", "dim").append_text(scale[0])]
 
 
 def _value(row: TokenRow, at: int) -> float:

@@ -7,8 +7,9 @@ from typing import Any
 
 from workbench.drawing.bars import draw_bars
 from workbench.drawing.check import mismatch
-from workbench.drawing.heatmap import draw_heatmap
+from workbench.drawing.heatmap import DrawnMap
 from workbench.drawing.layout import footnote, heading, joined, paragraph
+from workbench.drawing.look import NO_LOOK, Look
 from workbench.drawing.plots import draw_histogram, draw_lines, draw_scatter
 from workbench.drawing.scalars import draw_scalars
 from workbench.drawing.style import DARK, Line, Style
@@ -19,8 +20,8 @@ from workbench.views import AnyView, Bars, Heatmap, Histogram, Lines, Scalars, S
 _LEAST_CELLS = 20
 
 
-def draw(view: AnyView, width: int, height: int | None = None, style: Style = DARK) -> list[Line]:
-    """A view as lines of at most `width` cells: its title, its drawing, its note.
+def draw(view: AnyView, width: int, height: int | None = None, style: Style = DARK, look: Look = NO_LOOK) -> list[Line]:
+    """A view as lines of at most `width` cells: its title, its drawing, its note; `look` is where the reader is in it.
 
     With `height` the drawing keeps to that many lines where its kind can be made shorter (rows are left out and said
     to be). A view whose parts do not fit together (a crafted file) becomes a sentence that says so.
@@ -30,19 +31,27 @@ def draw(view: AnyView, width: int, height: int | None = None, style: Style = DA
     problem = mismatch(view)
     if problem:
         return [*title, *paragraph(f"this view cannot be drawn: {problem}", cells, style, "dim")]
+    if isinstance(view, Heatmap) and view.values.size:
+        room = None if height is None else max(1, height - len(title))
+        return _clipped([*title, *DrawnMap(view, cells, room, style, look).lines(look.cell)], width)
     room = None if height is None else max(1, height - len(title) - len(footnote(view.note, cells, style)))
     lines, more = _DRAWN[type(view)](view, cells, room, style)
     note = footnote(joined(view.note, more), cells, style)
     if room is not None and more and len(title) + len(lines) + len(note) > (height or 0):
         lines, more = _DRAWN[type(view)](view, cells, max(1, room - 1), style)
         note = footnote(joined(view.note, more), cells, style)
-    drawn = [*title, *lines, *note]
-    return drawn if width >= cells else [_clip(line, max(0, width)) for line in drawn]
+    return _clipped([*title, *lines, *note], width)
 
 
-def _clip(line: Line, cells: int) -> Line:
-    line.truncate(cells)
-    return line
+def _clipped(lines: list[Line], cells: int) -> list[Line]:
+    if cells < _LEAST_CELLS:
+        for line in lines:
+            line.truncate(max(0, cells))
+    return lines
+
+
+def _draw_empty_map(view: Heatmap, cells: int, height: int | None, style: Style) -> tuple[list[Line], str]:
+    return [], "nothing to show"
 
 
 def _draw_text(view: Text, cells: int, height: int | None, style: Style) -> tuple[list[Line], str]:
@@ -60,6 +69,6 @@ _DRAWN: dict[type, Callable[[Any, int, int | None, Style], tuple[list[Line], str
     Bars: draw_bars,
     Histogram: draw_histogram,
     Scatter: draw_scatter,
-    Heatmap: draw_heatmap,
+    Heatmap: _draw_empty_map,
     Text: _draw_text,
 }

@@ -85,6 +85,7 @@ def _add_set_views(
             column_axis="prompt",
             low_label="negative",
             high_label="positive",
+            value_label="largest activation",
             signed=True,
             first_row_low=False,
         ),

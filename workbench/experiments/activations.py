@@ -169,6 +169,7 @@ def _grid(tokens: list[str], readings: list[Reading], edited: dict[tuple[str, st
         column_axis="position",
         low_label="negative" if signed else "small",
         high_label="positive" if signed else "large",
+        value_label="activation",
         signed=signed,
         first_row_low=False,
     )
@@ -227,6 +228,7 @@ def _projection(report: Report, tokens: list[str], clean: Reading, edited: Readi
                 column_axis="position",
                 low_label="against it",
                 high_label="along it",
+                value_label="projection",
                 signed=True,
             ),
         )

@@ -172,7 +172,7 @@ def _families(index: NeuronIndex) -> Heatmap:
         column_axis="family",
         low_label="none",
         high_label="many",
-        texts=[[count(number) for number in row] for row in counts.tolist()],
+        value_label="neurons",
     )
 
 

@@ -107,6 +107,10 @@ RESULT = [
     _key("result.page-down", "pagedown,ctrl+d", "page(1)", "page down", "half a page down"),
     _key("result.first", "home,g", "edge(-1)", "first", "to the headline"),
     _key("result.last", "end,G", "edge(1)", "last", "to the end"),
+    _key(
+        "result.cells", "enter,right,l", "enter_map", "cells", "into this heat map, to read it cell by cell", show=True
+    ),
+    _key("result.leave", "escape", "leave_map", "views", "out of the heat map, back to the views", show=True),
     _key("result.fold", "enter,space", "fold", "fold", "unfold or fold this view", show=True),
     _key("result.one", "1", "next_step(1)", "next steps", "take the first next step"),
     _key("result.two", "2", "next_step(2)", "", "take the second next step"),
@@ -130,12 +134,16 @@ WHY = [
     _key("why.enter", "enter", "enter", "ask", "ask, where no question was asked yet"),
 ]
 
-WHERE = [
-    _key("where.up", "up,k", "down(-1)", "up", "one line up"),
-    _key("where.down", "down,j", "down(1)", "down", "one line down"),
-    _key("where.left", "left,h", "across(-1)", "left", "one position to the left"),
-    _key("where.right", "right,l", "across(1)", "right", "one position to the right"),
-    _key("where.open", "enter", "open", "open", "what the model says without this place of the stream", show=True),
+MAP = [
+    _key("map.up", "up,k", "down(-1)", "up", "one row up"),
+    _key("map.down", "down,j", "down(1)", "down", "one row down"),
+    _key("map.left", "left,h", "across(-1)", "left", "one column to the left"),
+    _key("map.right", "right,l", "across(1)", "right", "one column to the right"),
+    _key("map.page-up", "pageup,ctrl+u", "page(-1)", "page up", "half of the rows up"),
+    _key("map.page-down", "pagedown,ctrl+d", "page(1)", "page down", "half of the rows down"),
+    _key("map.first", "home,g", "edge(-1)", "first", "the row's first cell"),
+    _key("map.last", "end,G", "edge(1)", "last", "the row's last cell"),
+    _key("map.open", "enter", "open", "open", "run what this cell stands for, as the line below says", show=True),
 ]
 
 TIMELINE = [
@@ -291,7 +299,7 @@ ALL: dict[str, list[Binding]] = {
     "saved stacks": STACKS,
     "columns": CHOOSER,
     "card": NEURON_CARD,
-    "where in the stream": WHERE,
+    "heat map": MAP,
     "result": RESULT,
     "text": SCROLL,
     "prompt": WRITE,

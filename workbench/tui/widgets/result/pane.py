@@ -11,10 +11,12 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.message import Message
 
+from workbench.text import safe
 from workbench.tui import keys
 from workbench.tui.keeping import copy_view, save_view
 from workbench.tui.latest import Following
-from workbench.tui.widgets.result.section import Heading, Section
+from workbench.tui.widgets.map_panel import MapPanel
+from workbench.tui.widgets.result.section import Heading, Section, is_map
 from workbench.tui.widgets.result.words import foot, head
 from workbench.tui.widgets.words import MakeText, Words, marked
 
@@ -38,6 +40,8 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
     ResultPane #columns { height: auto; layout: vertical; }
     ResultPane #columns > Vertical { height: auto; width: 1fr; }
     ResultPane.wide #columns { layout: horizontal; }
+    ResultPane #cell { dock: bottom; display: none; }
+    ResultPane.in-map #cell { display: block; }
     """
     BINDINGS: ClassVar[list[BindingType]] = list(keys.RESULT)
 
@@ -58,7 +62,8 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
         self._cursor = 0
         self._unfolded: dict[str, bool] = {}
         """what the user folded or unfolded, by key: kept from step to step"""
-        self._built: list[str] = []
+        self._built: list[tuple[str, bool]] = []
+        """the keys of the sections' views, and whether they are heat maps"""
         self._beside: ShownView | None = None
         """a view that belongs to no step, shown second"""
         self._reading = Following(self, self._read, self._failed)
@@ -80,6 +85,7 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
             yield Vertical(id="left")
             yield Vertical(id="right")
         yield Words(id="foot")
+        yield Words(id="cell")
 
     # --- what is shown ---
 
@@ -152,17 +158,25 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
         """Sections for these views; the ones that are there stay, so that nothing jumps."""
         if self._beside is not None:
             views = (*views[:1], self._beside, *views[1:])
-        names = [shown.key for shown in views]
+        names = [(shown.key, is_map(shown)) for shown in views]
         if names == self._built:
             for section, shown in zip(self.sections, views, strict=True):
                 section.update(shown)
             return
         left, right = self.query_one("#left"), self.query_one("#right")
+        before = {section.shown.key: section for section in self.sections}
+        entered = self.entered
         with self.app.batch_update():
             await self.query(Section).remove()
             sections = [Section(shown, self._is_folded(at, shown)) for at, shown in enumerate(views)]
             await left.mount_all(sections[:1])
             await right.mount_all(sections[1:])
+        for section in sections:
+            replaced = before.get(section.shown.key)
+            if replaced is not None and isinstance(section.panel, MapPanel) and isinstance(replaced.panel, MapPanel):
+                section.panel.take_place_of(replaced.panel)
+                if replaced is entered:
+                    section.panel.enter()
         self._built = names
         self._cursor = min(self._cursor, max(0, len(sections) - 1))
         self._arrange()
@@ -222,6 +236,10 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
         """Only steps that could follow are offered, and only views that are there are folded."""
         if action == "next_step":
             return self._next_step(int(str(parameters[0]))) is not None
+        if action == "enter_map":
+            return self.entered is None and self._map_under_cursor() is not None
+        if action == "leave_map":
+            return self.entered is not None
         return action != "fold" or bool(self._built)
 
     def action_move(self, by: int) -> None:
@@ -255,6 +273,67 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
             self._unfolded[section.shown.key] = section.folded
             section.fold(not section.folded)
             self._arrange()
+
+    # --- the cursor inside a heat map ---
+
+    @property
+    def entered(self) -> Section | None:
+        """The section whose heat map has the keys."""
+        return next((section for section in self.sections if section.panel.has_focus), None)
+
+    def _map_under_cursor(self) -> Section | None:
+        section = self.sections[self._cursor] if self._cursor < len(self.sections) else None
+        return section if section is not None and section.map is not None else None
+
+    def action_enter_map(self) -> None:
+        section = self._map_under_cursor()
+        if section is not None and section.map is not None:
+            if section.folded:
+                self.action_fold()
+            section.map.enter()
+
+    def action_leave_map(self) -> None:
+        self.focus(scroll_visible=False)
+
+    @on(MapPanel.Moved)
+    def _show_cell(self, event: MapPanel.Moved) -> None:
+        """The cell's numbers in the pane's last line, and the cell in sight."""
+        section = self.entered
+        self.set_class(section is not None, "in-map")
+        if section is None or section.panel is not event.panel:
+            return
+        self._cursor = self.sections.index(section)
+        self._mark()
+        step = self._cell_step(section)
+        enter = f" · Enter: {step.label}" if step is not None else ""
+        words = event.panel.words() + safe(enter)
+        self.query_one("#cell", Words).show(
+            lambda colors: Text(words, colors.strong, no_wrap=True, overflow="ellipsis")
+        )
+        line = event.panel.cursor_line
+        if line is not None:
+            y, room = event.panel.region.y + line - self.region.y, max(1, self.size.height - 1)
+            if not 0 <= y < room:
+                self.scroll_relative(y=y - room // 2, animate=False)
+
+    @on(MapPanel.Opened)
+    def _open_cell(self) -> None:
+        section = self.entered
+        step = self._cell_step(section) if section is not None else None
+        if step is not None and self.snapshot is not None:
+            self.workbench.ask(step, parent=self.snapshot.record.id)
+
+    def _cell_step(self, section: Section) -> NextStep | None:
+        """What the cell under the cursor stands for."""
+        from workbench.tui.cell_steps import cell_step
+
+        snapshot, panel, shown = self.snapshot, section.map, section.shown
+        if snapshot is None or panel is None or panel.heatmap is None or panel.cell is None:
+            return None
+        asked = (shown.experiment, shown.params) if shown.experiment else (
+            snapshot.record.experiment, snapshot.record.params
+        )  # fmt: skip
+        return cell_step(*asked, shown.key, panel.heatmap, *panel.cell)
 
     @on(Heading.Chosen)
     def _chosen(self, event: Heading.Chosen) -> None:

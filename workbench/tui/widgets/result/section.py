@@ -12,6 +12,7 @@ from textual.widget import Widget
 
 from workbench.text import safe, shorten
 from workbench.tui.theme import ink
+from workbench.tui.widgets.map_panel import MapPanel
 from workbench.tui.widgets.view_panel import ViewPanel
 
 if TYPE_CHECKING:
@@ -51,14 +52,20 @@ class Heading(Widget):
         self.post_message(self.Chosen(self.parent))  # type: ignore[arg-type]
 
 
+def is_map(shown: ShownView) -> bool:
+    from workbench.views import Heatmap
+
+    return isinstance(shown.view, Heatmap)
+
+
 class Section(Vertical):
     """Shows a view, or only its heading."""
 
     DEFAULT_CSS = """
     Section { height: auto; margin-bottom: 1; }
     Section.folded { margin-bottom: 0; }
-    Section.folded ViewPanel { display: none; }
-    Section ViewPanel { margin: 0 1 0 3; }
+    Section.folded ViewPanel, Section.folded MapPanel { display: none; }
+    Section ViewPanel, Section MapPanel { margin: 0 1 0 3; }
     """
 
     def __init__(self, shown: ShownView, folded: bool) -> None:
@@ -67,7 +74,7 @@ class Section(Vertical):
         self.under_cursor = False
         self.folded = folded
         self.set_class(folded, "folded")
-        self.panel = ViewPanel(shown.lines)
+        self.panel = MapPanel(shown.lines) if is_map(shown) else ViewPanel(shown.lines)
 
     def compose(self) -> ComposeResult:
         yield Heading()
@@ -82,6 +89,11 @@ class Section(Vertical):
             self.shown = shown
             self.panel.show(shown.view, shown.problem)
             self.query_one(Heading).refresh()
+
+    @property
+    def map(self) -> MapPanel | None:
+        """Its heat map, where it shows one that can be walked."""
+        return self.panel if isinstance(self.panel, MapPanel) and self.panel.cell is not None else None
 
     def fold(self, folded: bool) -> None:
         self.folded = folded
