@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from rich.style import Style as RichStyle
@@ -44,6 +46,13 @@ def marked(text: str, value: float, colors: Ink, scale: Scale) -> list[tuple[str
     return [(part, colors.plain + RichStyle.parse(look)) for part, look in parts if part]
 
 
+def append_runs(line: Text, parts: Iterable[tuple[str, RichStyle]]) -> Text:
+    """Neighbours of one style as one span: every span has its price on the way to the terminal."""
+    for look, run in groupby(parts, key=lambda part: part[1]):
+        line.append("".join(text for text, _ in run), look)
+    return line
+
+
 def example_line(example: Example, cells: int, colors: Ink, scale: Scale, value_cells: int = 7) -> Text:
     """One example in `cells`: context, peak, context, value at the right."""
     room = cells - value_cells - 2
@@ -53,12 +62,8 @@ def example_line(example: Example, cells: int, colors: Ink, scale: Scale, value_
     start, end = body_of(tokens[example.peak])
     marks = width(with_peak_mark("", style))
     peak = style.shorten(tokens[example.peak][start:end], room - before_cells - marks)
-    line = Text("  ", no_wrap=True)
-    line.append_text(
-        _before([*tokens[: example.peak], tokens[example.peak][:start]], before_cells, example, colors, scale)
-    )
-    for part, look in marked(peak, example.value, colors, scale):
-        line.append(part, look)
+    parts = _before([*tokens[: example.peak], tokens[example.peak][:start]], before_cells, example, colors, scale)
+    parts += marked(peak, example.value, colors, scale)
     cells_left = room - before_cells - width(peak) - marks
     after = [(tokens[example.peak][end:], example.value)]
     after += zip(tokens[example.peak + 1 :], example.values[example.peak + 1 :].tolist(), strict=False)
@@ -67,16 +72,17 @@ def example_line(example: Example, cells: int, colors: Ink, scale: Scale, value_
             break
         fits = width(text) < cells_left or (width(text) == cells_left and at == len(after) - 1)
         text = text if fits else style.shorten(text + "…", cells_left)
-        line.append(*shaded(text, value, example.value, colors, scale))
+        parts.append(shaded(text, value, example.value, colors, scale))
         cells_left -= width(text)
         if not fits:
             break
+    line = append_runs(Text("  ", no_wrap=True), parts)
     line.append(" " * max(0, cells_left))
     line.append(fit(number(example.value), value_cells, right=True), colors.plain)
     return line
 
 
-def _before(tokens: list[str], cells: int, example: Example, colors: Ink, scale: Scale) -> Text:
+def _before(tokens: list[str], cells: int, example: Example, colors: Ink, scale: Scale) -> list[tuple[str, RichStyle]]:
     """What stands in front of the peak, cut at its left end, padded there where it is short."""
     parts: list[tuple[str, RichStyle]] = []
     cells_left = cells
@@ -90,7 +96,4 @@ def _before(tokens: list[str], cells: int, example: Example, colors: Ink, scale:
             text = scale.style.glyphs("…", "~") + text
         parts.append(shaded(text, float(example.values[at]), example.value, colors, scale))
         cells_left -= width(text)
-    line = Text(" " * max(0, cells_left))
-    for part in reversed(parts):
-        line.append(*part)
-    return line
+    return [(" " * max(0, cells_left), colors.quiet), *reversed(parts)]

@@ -12,7 +12,7 @@ from workbench.drawing.scale import Scale
 from workbench.result_keys import Effect, NextToken
 from workbench.text import count, fit, number, probability, safe, shorten, show_token, width
 from workbench.tui.screens.neurons.card_lines import LABEL
-from workbench.tui.screens.neurons.examples import marked, running, shaded
+from workbench.tui.screens.neurons.examples import append_runs, marked, running, shaded
 from workbench.views import AnyView, Table, Tokens
 from workbench.worker.peeks import peek_views
 
@@ -133,8 +133,7 @@ def _strip(on_text: OnText, cells: int, colors: Ink, style: Style, label: str) -
     while first < peak and sum(cells_of[first : peak + 1]) > room * 2 // 3:
         first += 1
     shown = Text(no_wrap=True).append(style.glyphs("…", "~") if first else "", colors.quiet)
-    for part, look in (part for parts in tokens[first:] for part in parts):
-        shown.append(part, look)
+    append_runs(shown, (part for parts in tokens[first:] for part in parts))
     if width(shown.plain) > room:
         shown.truncate(room, overflow="ellipsis")
     line = Text(no_wrap=True).append(fit(label, LABEL), colors.quiet)
