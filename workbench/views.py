@@ -178,6 +178,12 @@ class Tokens(View, kw_only=True):
     low_label: str
     high_label: str
     signed: bool = False
+    labels: list[str] = []
+    """[token], what kind each is (who wrote it, a class); empty where there are none"""
+    generated_from: int | None = None
+    """position of the first token that the model generated, after the prompt's"""
+    differs_at: int | None = None
+    """position of the first token unlike the one of the text it is compared with (clean and edited)"""
 
 
 class Text(View, kw_only=True):

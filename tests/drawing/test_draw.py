@@ -180,25 +180,6 @@ def test_table_rows_left_out_are_counted() -> None:
     assert "of 40 rows shown" in "\n".join(line.plain for line in draw(samples.table(40), 80, 12))
 
 
-def test_tokens_have_bars_peaks_and_both_ends() -> None:
-    view = Tokens(
-        title="surprise",
-        tokens=["The", " cat", "s"],
-        rows=[TokenRow(name="clean", values=np.array([np.nan, 1.0, 8.0]))],
-        value_label="surprise, nats",
-        low_label="expected",
-        high_label="unexpected",
-    )
-    lines = text_of(view).splitlines()
-    assert lines[1] == "       The·cat╎s"
-    assert lines[2] == "clean     ▂▂▂▂ █"
-    assert "'s' 8, ' cat' 1" in lines[3]
-    assert "expected" in lines[4]
-    assert "unexpected" in lines[4]
-    ascii_lines = text_of(view, ascii=True).splitlines()
-    assert ascii_lines[1:3] == ["       The_cat|s", "clean     1111 9"]
-
-
 def test_plot_lines_carry_their_series_colours_and_ticks() -> None:
     lines = draw(samples.lines(bands=False), 80)
     looks = {str(span.style) for line in lines for span in line.spans}

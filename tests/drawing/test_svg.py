@@ -154,3 +154,12 @@ def test_the_drawing_of_lines_needs_no_matplotlib() -> None:
 
     code = "import workbench.drawing.svg, workbench.drawing as d, tests.drawing.samples as s; d.draw(s.lines(), 80)"
     assert "matplotlib" not in modules_after(code)
+
+
+def test_labels_of_tokens_and_what_was_generated_are_in_the_figure() -> None:
+    view = msgspec.structs.replace(
+        samples.tokens(rows=1), labels=["user"] * 5 + ["model"] * 7, generated_from=5, differs_at=8
+    )
+    words = texts(export_svg(view))
+    assert words.count("user") == words.count("model") == 1, "once for tokens side by side"
+    assert "generated" in " ".join(words) and "first token that differs" in " ".join(words)

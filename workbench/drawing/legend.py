@@ -22,7 +22,7 @@ def ramp_legend(scale: Scale, low_label: str, high_label: str, cells: int, digit
     ends = [style.clean_text(number(value, 2)) for value in (scale.low, scale.high)]
     meanings = [style.clean_text(label) for label in (low_label, high_label)]
     if scale.low == scale.high:
-        return [plain(style.shorten(joined(f"all values {ends[0]}", meanings[0]), cells), "dim")]
+        return [plain(style.shorten(style.clean_text(joined(f"all values {ends[0]}", meanings[0])), cells), "dim")]
     if digits:
         ramp = plain("")
         letters = _SIGNED_DIGITS if scale.signed else _DIGITS

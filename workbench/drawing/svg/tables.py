@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from workbench.drawing.svg.page import FONT, INK, LINE, QUIET, Page, label
 from workbench.drawing.style import LIGHT
+from workbench.drawing.svg.page import FONT, INK, LINE, QUIET, Page, label
 from workbench.drawing.table_cells import NUMERIC, Cells
 from workbench.drawing.table_layout import importance
 from workbench.text import count, number, shorten, width
@@ -75,7 +75,9 @@ def scalars_figure(view: Scalars, page: Page) -> Figure:
         ("", [item.help for item in items], False),
     ]
     columns = [
-        _Column(name, [label(text, 120) for text in cells], numeric, 2 if name in ("unit", "n") else 0 if numeric else 1)
+        _Column(
+            name, [label(text, 120) for text in cells], numeric, 2 if name in ("unit", "n") else 0 if numeric else 1
+        )
         for name, cells, numeric in texts
         if any(cells)
     ]

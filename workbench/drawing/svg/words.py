@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _SIZE = 7.5
 _PITCH = _SIZE * 1.75
+_LABELLED, _TINY = 1.35, 5.0
+"""lines' distance where tokens have labels below them, against others; the labels' size"""
 _MOST_TOKENS = 5000
 _PEAKS = 3
 
@@ -45,12 +47,17 @@ def tokens_figure(view: Tokens, page: Page) -> Figure:
         return page.figure(10)
     if len(tokens) < len(view.tokens):
         page.notes.append(f"the first {count(len(tokens))} of {count(len(view.tokens))} tokens")
+    if view.generated_from is not None:
+        page.notes.append("right of the thick bar: generated")
+    if view.differs_at is not None:
+        page.notes.append("dashed: the first token that differs")
     places, n_lines = _places(tokens, page.characters(_SIZE) - 1)
     scale = Scale([row.values for row in view.rows], LIGHT, view.signed)
-    block = n_lines * _PITCH + SMALL * 2
+    pitch = _PITCH * (_LABELLED if view.labels else 1)
+    block = n_lines * pitch + SMALL * 2
     figure, axes = page.sheet(max(1, len(view.rows)) * block + 32)
     for at, row in enumerate(view.rows or [TokenRow(name="", values=np.zeros(0))]):
-        _put_row(axes, view, row, tokens, places, scale, at * block, page)
+        _put_row(axes, view, row, tokens, places, scale, at * block, pitch, page)
     if view.rows:
         _legend(axes, view, scale, max(1, len(view.rows)) * block + 8, page)
     return figure
@@ -84,6 +91,7 @@ def _put_row(
     places: list[tuple[int, int]],
     scale: Scale,
     top: float,
+    pitch: float,
     page: Page,
 ) -> None:
     """One colouring of all tokens from `top` points down; its highest one is framed and bold."""
@@ -97,7 +105,7 @@ def _put_row(
     axes.text(0, top + SMALL, label(heading, page.characters(SMALL)), va="center_baseline", fontsize=SMALL, color=QUIET)
     for at, (token, (line, column)) in enumerate(zip(tokens, places, strict=True)):
         value = float(values[at]) if at < len(values) else float("nan")
-        left, down = 1 + column * _SIZE * CELL, top + SMALL * 1.8 + line * _PITCH
+        left, down = 1 + column * _SIZE * CELL, top + SMALL * 1.8 + line * pitch
         size = width(token) * _SIZE * CELL
         ink = INK
         if np.isfinite(value):
@@ -105,11 +113,17 @@ def _put_row(
             ground = ramp(scale.share(value), False, "rgb")
             ink = readable_on(ground)
             axes.add_patch(Rectangle((left, down), size, _PITCH * 0.84, facecolor=ground, linewidth=0))
-        peak = at in peaks[:1]
+        peak, differs = at in peaks[:1], at == view.differs_at
         axes.add_patch(
-            Rectangle((left, down), size, _PITCH * 0.84, fill=False, linewidth=1.0 if peak else 0.25,
-                      edgecolor=INK if peak else RULE, zorder=3 if peak else 2)
+            Rectangle((left, down), size, _PITCH * 0.84, fill=False, linewidth=1.0 if peak or differs else 0.25,
+                      edgecolor=INK if peak or differs else RULE, zorder=3 if peak or differs else 2,
+                      linestyle="--" if differs else "-")
         )  # fmt: skip
+        if at == view.generated_from:
+            axes.plot([left, left], [down - 1, down + _PITCH * 0.84 + 1], color=INK, linewidth=2.2, zorder=5)
+        if at < len(view.labels) and view.labels[at] and (not at or view.labels[at] != view.labels[at - 1]):
+            name = label(view.labels[at], 24)
+            axes.text(left, down + _PITCH * 1.02, name, va="center_baseline", fontsize=_TINY, color=QUIET)
         indent = width(token) - width(token.lstrip(" "))
         axes.text(
             left + indent * _SIZE * CELL, down + _PITCH * 0.45, token.strip(" "), ha="left", va="center_baseline",
