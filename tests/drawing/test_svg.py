@@ -62,7 +62,7 @@ def test_hostile_text_is_text(view: AnyView) -> None:
         if isinstance(value, list):
             return [poisoned(item) for item in value]
         if isinstance(value, msgspec.Struct):
-            kept = {"kind", "key", "edited"}
+            kept = {"kind", "key", "edited", "gives_way"}
             names = [name for name in value.__struct_fields__ if name not in kept]
             return msgspec.structs.replace(value, **{name: poisoned(getattr(value, name)) for name in names})
         return value
