@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 from tests.conftest import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-BOUNDED = ("torch", "transformers", "transformer_lens", "numpy", "gguf", "textual", "rich", "plotext")
+BOUNDED = ("torch", "transformers", "transformer_lens", "numpy", "gguf", "textual", "rich", "plotext", "matplotlib")
 """they compute numbers, or draw what is compared with pictures"""
 
 

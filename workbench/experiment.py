@@ -16,7 +16,8 @@ import msgspec
 from workbench.edits import Edit
 from workbench.model_info import ModelInfo
 from workbench.params import LIST, PROMPT_SET, Params, fields
-from workbench.report import Report
+from workbench.report import NextStep, Report
+from workbench.views import Heatmap
 
 Group = Literal["says", "parts", "neurons"]
 GROUPS: dict[Group, str] = {
@@ -59,6 +60,8 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     """takes more than seconds: interactive work goes between its batches"""
     cost: Callable[[Any, ModelInfo], Cost | None] | None = None
     """what a run will take, where that is worth saying before it begins; from parameters that may be no good"""
+    cell: Callable[[Any, str, Heatmap, int, int], NextStep | None] | None = None
+    """`cell(params, key, view, row, column)`: what a cell of the heat map `key` stands for; None if nothing"""
 
     def is_long(self, params: Params) -> bool:
         """Whether such a run takes more than seconds: a set of prompts makes any experiment long."""

@@ -25,6 +25,31 @@ def write_whole(file: Path, data: bytes) -> None:
     sync_folder(file.parent)
 
 
+def save_text(path: Path, text: str, overwrite: bool, how_to_overwrite: str) -> Path:
+    """A file that the user asked for, whole or not at all; the path it got.
+
+    Raises UserError where it can't be written, and where it is there and `overwrite` is not set: then with
+    `how_to_overwrite`, a clause.
+    """
+    path = path.expanduser().absolute()
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: add a file name")
+    if path.exists() and not overwrite:
+        raise UserError(f"{path} is there already: {how_to_overwrite}")
+    partial = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8", errors="replace")
+        os.replace(partial, path)
+    except OSError as error:
+        try:
+            partial.unlink(missing_ok=True)
+        except OSError:
+            pass
+        raise UserError(f"{path} can't be written: {error.strerror}") from None
+    return path
+
+
 def sync_folder(folder: Path) -> None:
     """Makes renames in a folder survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)

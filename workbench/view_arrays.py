@@ -34,7 +34,9 @@ def _parts(view: AnyView) -> dict[str, np.ndarray]:
     if isinstance(view, Scatter):
         return {"x": view.x, "y": view.y, **({"labels": _strings(view.labels)} if view.labels else {})}
     if isinstance(view, Tokens):
-        return {"tokens": _strings(view.tokens), **{_slug(row.name) or "values": row.values for row in view.rows}}
+        labels = {"labels": _strings(view.labels)} if view.labels else {}
+        values = {_slug(row.name) or "values": row.values for row in view.rows}
+        return {"tokens": _strings(view.tokens), **labels, **values}
     if isinstance(view, Table):
         return {_slug(column.name): _column([row[at] for row in view.rows]) for at, column in enumerate(view.columns)}
     if isinstance(view, Scalars):

@@ -7,7 +7,7 @@ A view knows nothing of screens; `workbench.drawing` draws it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -34,6 +34,13 @@ class Series(msgspec.Struct, kw_only=True):
     """[point]"""
 
 
+class Level(msgspec.Struct, kw_only=True):
+    """A labelled value that curves are compared with: chance, a baseline."""
+
+    y: float
+    label: str
+
+
 class Lines(View, kw_only=True):
     x: np.ndarray
     """[point]"""
@@ -44,6 +51,7 @@ class Lines(View, kw_only=True):
     """[point], names of the points where they have names (tokens)"""
     log_y: bool = False
     """`y` is drawn on a logarithmic scale; values of 0 and below have no place on it"""
+    levels: list[Level] = []
 
 
 class Bars(View, kw_only=True):
@@ -61,6 +69,7 @@ class Mark(msgspec.Struct, kw_only=True):
 
     x: float
     label: str
+    """what is there; drawn with its number"""
 
 
 class Histogram(View, kw_only=True):
@@ -70,7 +79,12 @@ class Histogram(View, kw_only=True):
     """`y` [bin] counts"""
     x_label: str
     log_counts: bool = False
+    log_x: bool = False
+    """`edges` (all above 0) are drawn on a logarithmic scale"""
     marks: list[Mark] = []
+    band: tuple[float, float] | None = None
+    """where the middle of what is counted lies: its 5th and 95th percentile, from the values themselves"""
+    median: float | None = None
 
 
 class Heatmap(View, kw_only=True):
@@ -83,6 +97,8 @@ class Heatmap(View, kw_only=True):
     low_label: str
     """what small (or negative) values mean"""
     high_label: str
+    value_label: str = ""
+    """what the values are, with their unit: `probability`, `change of log p, nats`"""
     texts: list[list[str]] | None = None
     """[row][column], shown in the cells (a logit lens' top tokens)"""
     signed: bool = False
@@ -118,6 +134,9 @@ class Column(msgspec.Struct, kw_only=True):
     """what its numbers are, with the unit, as an axis would say it"""
     edited: bool = False
     """under the edits; a column of the same kind beside it is without them"""
+    gives_way: Literal["", "never", "late", "early"] = ""
+    """to others, where there is no room for all: edited values, effects and their ± never do; empty: as its kind
+    suggests (in sessions of before there was a choice, too)"""
 
 
 class Table(View, kw_only=True):
@@ -159,6 +178,12 @@ class Tokens(View, kw_only=True):
     low_label: str
     high_label: str
     signed: bool = False
+    labels: list[str] = []
+    """[token], what kind each is (who wrote it, a class); empty where there are none"""
+    generated_from: int | None = None
+    """position of the first token that the model generated, after the prompt's"""
+    differs_at: int | None = None
+    """position of the first token unlike the one of the text it is compared with (clean and edited)"""
 
 
 class Text(View, kw_only=True):

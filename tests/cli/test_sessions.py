@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from tests.cli.conftest import Run
 from tests.cli.test_command_line import HEAVY, modules_after
 from tests.drawing import samples
+from workbench.cli.sessions import _figure_names
 from workbench.edits import Entry, SetTo
 from workbench.report import NextStep
 from workbench.session.reader import SessionReader
@@ -186,3 +189,34 @@ def test_saved_stacks_are_shown(invoke: Run, tmp_path: Path) -> None:
     shown = json.loads(invoke("show", tmp_path / "s.db", "--json").stdout)
     assert [entry["on"] for entry in shown["stacks"]["months"]] == [True, False]
     assert shown["stacks"]["months"][0]["edit"]["units"] == "L1.N1"
+
+
+def test_show_writes_a_figure_a_view_and_overwrites_none(invoke: Run, session: Path, tmp_path: Path) -> None:
+    done = invoke("show", session, "1", "--svg", "figures", "--columns", "1")
+    files = sorted((tmp_path / "figures").iterdir())
+    assert len(files) == len(samples.every_kind()) == len(done.stdout.split())
+    assert "step-1-0.svg" in {file.name for file in files}
+    assert all(ElementTree.fromstring(file.read_text()).get("width") == "234pt" for file in files)
+    files[0].write_text("mine")
+    again = invoke("show", session, "1", "--svg", "figures")
+    assert again.exit_code
+    assert f"{files[0].name} is there already: --overwrite" in " ".join(again.stderr.split())
+    assert files[0].read_text() == "mine"
+    assert not invoke("show", session, "1", "--svg", "figures", "--overwrite").exit_code
+    assert files[0].read_text() != "mine"
+
+
+def test_figures_that_can_not_be_written_are_a_sentence(invoke: Run, session: Path) -> None:
+    assert "give its number" in invoke("show", session, "--svg", "figures").stderr
+    done = invoke("show", session, "1", "--svg", "/proc/nowhere")
+    assert done.exit_code
+    assert "can't be written" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "no views" in invoke("show", session, "3", "--svg", "figures").stdout
+
+
+def test_keys_of_a_crafted_file_are_names_of_files_no_two_alike() -> None:
+    names = _figure_names(2, ["../../etc", "a b", "a-b", "", "日本", "x" * 300])
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"step-2-[a-z0-9-]+\.svg", name) for name in names)
+    assert max(map(len, names)) < 100

@@ -35,7 +35,7 @@ def table(rows: int = 5) -> Table:
             Column(name="rank", kind="int"),
             Column(name="token", kind="token"),
             Column(name="clean", kind="probability"),
-            Column(name="edited", kind="probability"),
+            Column(name="edited", kind="probability", edited=True),
             Column(name="log-prob", kind="logprob"),
             Column(name="change", kind="signed"),
         ],

@@ -2,6 +2,7 @@
 
 from itertools import islice, pairwise
 
+import numpy as np
 import pytest
 
 from tests.lab.labs import PROMPT, new_report, tiny_lab
@@ -29,7 +30,12 @@ def test_the_text_is_the_prompt_and_what_follows():
     assert view.text == PROMPT + found[-1].text
     assert "8 tokens, greedy" in view.note
     assert "5 tokens (no BOS)" in view.note
-    assert report.views["tokens"].tokens == [one.token for one in found]
+    strip = report.views["tokens"]
+    prompt = lab.prompt(PROMPT)
+    assert strip.generated_from == len(prompt)
+    assert strip.tokens == [*prompt.tokens, *(one.token for one in found)]
+    assert np.isnan(strip.rows[0].values[: len(prompt)]).all()
+    assert strip.rows[0].values[len(prompt) :] == pytest.approx([-one.log_prob for one in found])
     assert report.scalars["tokens"] == 8
     assert report.scalars["surprise"] == pytest.approx(-sum(one.log_prob for one in found) / 8)
 
@@ -52,6 +58,7 @@ def test_clean_beside_edited_and_where_they_part():
     edited = [one.id for one in islice(generate(lab, lab.prompt(PROMPT), parse_edits([edits])), 12)]
     first = next(at for at, (one, other) in enumerate(zip(clean, edited, strict=False)) if one != other)
     assert report.scalars["first_difference"] == first
+    assert {report.views[key].differs_at for key in ("tokens", "tokens_edited")} == {5 + first}
     assert list(report.views)[:2] == ["clean", "edited"]
     assert " → " in report.headline
 

@@ -3,10 +3,13 @@
 import base64
 import csv
 import json
+import threading
+from xml.etree import ElementTree
 
 from tests.tui.fakes import FakeClient, next_token, replay, screen, until, workbench
 from workbench.paths import data_dir
 from workbench.tui.clipboard import LIMIT, sequences
+from workbench.tui.screens.save import formats
 
 
 async def at_a_result(pilot):
@@ -51,18 +54,21 @@ async def save(pilot, turns, name):
     await until(pilot, lambda: "saved as" in screen(pilot.app))
 
 
-async def test_a_view_as_text_csv_json_and_the_screen_as_svg(tour, terminal):
+async def test_a_view_as_text_csv_json_and_figures_and_the_screen(tour, terminal):
     app = replay(tour)
     async with app.run_test(size=(120, 40)) as pilot:
         await at_a_result(pilot)
-        for turns, name in enumerate(("a.txt", "b.csv", "c.json", "d.svg")):
+        for turns, name in enumerate(("a.txt", "b.csv", "c.json", "d.svg", "e.svg", "f.svg")):
             await save(pilot, turns, name)
-    assert {"a.txt", "b.csv", "c.json", "d.svg"} <= {path.name for path in terminal.iterdir()}
+    assert {"a.txt", "b.csv", "c.json", "d.svg", "e.svg", "f.svg"} <= {path.name for path in terminal.iterdir()}
     assert "' Paris'" in (terminal / "a.txt").read_text()
     rows = list(csv.reader((terminal / "b.csv").open()))
     assert rows[0] == [column.name for column in next_token(False).columns]
     assert json.loads((terminal / "c.json").read_text())["kind"] == "table"
-    assert (terminal / "d.svg").read_text().startswith("<svg")
+    figures = [ElementTree.fromstring((terminal / name).read_text()) for name in ("d.svg", "e.svg")]
+    assert [figure.get("width") for figure in figures] == ["486pt", "234pt"], "two columns of a paper, and one"
+    assert all("' Paris'" in "".join(figure.itertext()) for figure in figures)
+    assert (terminal / "f.svg").read_text().startswith("<svg")
 
 
 async def test_a_file_that_is_there_is_asked_about_first(tour, terminal):
@@ -76,6 +82,19 @@ async def test_a_file_that_is_there_is_asked_about_first(tour, terminal):
         await pilot.press("enter")
         await until(pilot, lambda: "saved as" in screen(app))
         assert "Paris" in (terminal / "a.txt").read_text()
+
+
+async def test_a_figure_that_takes_long_says_so_while_it_is_drawn(tour, terminal, monkeypatch):
+    drawn = threading.Event()
+    monkeypatch.setitem(formats.WRITERS, "text", lambda view: "words" if drawn.wait(20) else "")
+    app = replay(tour)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await at_a_result(pilot)
+        await pilot.press("x", "ctrl+u", *"a.txt", "enter")
+        await until(pilot, lambda: "drawing a.txt" in screen(app))
+        drawn.set()
+        await until(pilot, lambda: "saved as" in screen(app))
+    assert (terminal / "a.txt").read_text() == "words"
 
 
 async def test_a_folder_that_can_not_be_written_is_a_sentence(tour):

@@ -221,7 +221,7 @@ async def test_your_text_comes_by_peek_for_the_neuron_under_the_cursor() -> None
     client = NeuronClient(index)
     async with neurons(client) as (pilot, _):
         await until(pilot, lambda: "6.2 5.9" in screen(pilot.app), "the values")
-        assert lines_with(pilot.app, "The capital of [France] [is]")
+        assert lines_with(pilot.app, "The capital of France is")
         assert "▲ here 6.2 at ' France'" in screen(pilot.app)
         await pilot.press("j")
         await until(pilot, lambda: client.asked(Peek)[-1].params["units"] == "L0.N1", "the next one's")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from rich.style import Style
 from rich.text import Text
 
 from tests.index.synthetic import make
+from workbench.drawing import DARK, SIXTEEN
+from workbench.drawing.scale import Scale
 from workbench.index import bins
 from workbench.index.card import Example
 from workbench.index.reader import NeuronIndex
@@ -23,9 +26,12 @@ from workbench.tui.screens.neurons.card_lines import NeuronContext, card_lines
 from workbench.tui.screens.neurons.columns import Decimals, Row, default_columns, shape
 from workbench.tui.screens.neurons.examples import example_line
 from workbench.tui.screens.neurons.export import Plain
+from workbench.tui.screens.neurons.your_text import OnText, text_lines
 from workbench.tui.widgets.strips import strip_of
 
 PLAIN: Any = Plain()
+NO_COLOUR = replace(DARK, color=False)
+STYLES = {"dark": DARK, "sixteen": SIXTEEN, "no colour": NO_COLOUR, "ascii": replace(NO_COLOUR, ascii=True)}
 
 
 @pytest.fixture(scope="module")
@@ -82,21 +88,52 @@ words = st.lists(st.text(max_size=8), min_size=1, max_size=49)
 def test_examples_have_the_width_and_the_peak(tokens: list[str], data) -> None:
     peak = data.draw(st.integers(0, len(tokens) - 1))
     cells = data.draw(st.integers(30, 120))
-    line = example_line(example(tokens, peak), cells, PLAIN)
+    style = data.draw(st.sampled_from(list(STYLES.values())))
+    shown = example(tokens, peak)
+    line = example_line(shown, cells, PLAIN, Scale([shown.values], style, signed=True))
     assert width(line.plain) == cells
     assert line.plain.endswith("8.41")
-    assert "[" in line.plain and "\n" not in line.plain and "\x1b" not in line.plain
+    assert "\n" not in line.plain and "\x1b" not in line.plain
+    bold = "".join(line.plain[span.start : span.end] for span in line.spans if span.style.bold)
+    assert bold and (style.color or (bold[0] in "⟨[" and bold[-1] in "⟩]"))
     strip_of(line, cells, Style())
 
 
-def test_peaks_stand_under_each_other() -> None:
-    lines = [
-        example_line(example([" released", " on", " 12", " March", " 2009"], 3), 60, PLAIN).plain,
-        example_line(example(["between", " April", " and"], 1), 60, PLAIN).plain,
-        example_line(example([" every second Tuesday of each and every"] * 3 + [" October"], 3), 60, PLAIN).plain,
+@pytest.mark.parametrize("style", STYLES)
+def test_peaks_stand_under_each_other(style: str) -> None:
+    shown = [
+        example([" released", " on", " 12", " March", " 2009"], 3),
+        example(["between", " April", " and"], 1),
+        example([" every second Tuesday of each and every"] * 3 + [" October"], 3),
     ]
-    assert len({line.index("[") for line in lines}) == 1
-    assert "[March] 2009" in lines[0] and "…" in lines[2]
+    drawn = STYLES[style]
+    lines = [example_line(each, 60, PLAIN, Scale([each.values], drawn, signed=True)) for each in shown]
+    starts = {next(span.start for span in line.spans if span.style.bold) for line in lines}
+    assert len(starts) == 1
+    peak = {"no colour": "⟨March⟩", "ascii": "[March]"}.get(style, "March")
+    assert f" {peak} 2009" in lines[0].plain and drawn.glyphs("…", "~") in lines[2].plain
+    if drawn.color:
+        assert next(span.style for span in lines[0].spans if span.style.bold).bgcolor, "filled"
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("cells", [30, 50, 90])
+def test_what_a_neuron_fires_on_in_your_text_is_marked(style: str, cells: int) -> None:
+    on_text = OnText(
+        ("The", " meeting", " in", " May", " moved", " to", " June"), np.array([0, 0.1, 0, 6.2, 0, -1, 5.9])
+    )
+    drawn = STYLES[style]
+    lines = text_lines("", on_text, "", None, cells, PLAIN, drawn)
+    marked = [line.plain[span.start : span.end] for line in lines for span in line.spans if span.style.bold]
+    assert marked[0].strip("⟨⟩[]") == "May"
+    assert all(width(line.plain) <= cells for line in lines)
+    text = "\n".join(line.plain for line in lines)
+    assert "6.2 5.9" in text
+    if cells == 90:
+        words = {"no colour": "⟨May⟩ moved to ⟨June⟩", "ascii": "[May] moved to [June]"}
+        assert words.get(style, "May moved to June") in text
+    for line in lines:
+        strip_of(line, cells, Style())
 
 
 @pytest.mark.parametrize("cells", [30, 38, 47, 78, 110])
@@ -106,7 +143,7 @@ def test_every_card_fits_its_width_and_says_n(index: NeuronIndex, cells: int, bo
     for neuron in range(0, 120, 7):
         card = index.card(*divmod(neuron, 40))
         for rows in (12, 36, 56):
-            lines = card_lines(card, cells, both, context, PLAIN, rows)
+            lines = card_lines(card, cells, both, context, PLAIN, NO_COLOUR, rows)
             assert max(width(line.plain) for line in lines) <= cells
             text = "\n".join(line.plain for line in lines)
             assert "n 10,000" in text and "±" in text and "a [note]" in text

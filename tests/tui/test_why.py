@@ -45,7 +45,7 @@ async def test_all_that_was_found_is_on_one_screen():
         assert "64 matched random sets of 3 neurons: median .760 (5–95 %: .740–.770)" in text
         assert "├" in line_with(pilot.app, "matched random sets of 3 neurons n 64")
         assert "L23.H4" in text and "−.9 → −.21" in text
-        assert "L21 at ' is': −4.2" in text
+        assert "L21 · ' is': −4.2" in text
         assert "! 1 of 46,080 stands out from chance" in text and "L24.N1005!" in text
         assert "' Lyon'" in text and "next token" in text
         assert "$ workbench why 'The capital of France is' ' Paris'" in text
@@ -84,10 +84,10 @@ async def test_narrow_the_map_takes_the_heads_place():
         await answered(pilot, page)
         await until(pilot, lambda: "L23.H4" in screen(pilot.app), "the heads")
         await pilot.press("tab", "tab")
-        await until(pilot, lambda: "L21 at ' is'" in screen(pilot.app), "the map")
+        await until(pilot, lambda: "L21 · ' is'" in screen(pilot.app), "the map")
         assert "L23.H4" not in screen(pilot.app)
         await pilot.press("h", "k")
-        await until(pilot, lambda: "at ' France'" in screen(pilot.app), "another place")
+        await until(pilot, lambda: "· ' France'" in screen(pilot.app), "another place")
 
 
 async def test_while_it_runs_each_table_is_there_as_it_arrives():

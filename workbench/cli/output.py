@@ -7,12 +7,13 @@ import shutil
 import sys
 from collections.abc import Iterable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from workbench.drawing import Line, Style, detect
 from workbench.drawing.layout import paragraph
+from workbench.drawing.style import Depth
 from workbench.text import width
 
 if TYPE_CHECKING:
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 MAX_WIDTH = 140
 """Lines longer than this are hard to read; --width goes beyond."""
 _NO_TERMINAL = 100
+_COLOR_SYSTEMS: dict[Depth, Literal["truecolor", "256", "standard"]] = {
+    "rgb": "truecolor",
+    "256": "256",
+    "16": "standard",
+}
 
 
 def page_width(cells: int | None = None) -> int:
@@ -55,7 +61,7 @@ class Printer:
         return Console(
             file=sys.stdout,
             force_terminal=True,
-            color_system="truecolor" if self.style.rgb else "standard",
+            color_system=_COLOR_SYSTEMS[self.style.depth],
             markup=False,
             highlight=False,
             emoji=False,

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from workbench.cli.output import Printer
-from workbench.drawing import draw
+from workbench.drawing import Look, draw
 from workbench.drawing.layout import plain
 from workbench.edits import Edit, parse_edits
 from workbench.errors import UserError
@@ -22,6 +22,8 @@ from workbench.session.reader import SessionReader
 from workbench.session.records import StepArtifact, StepRecord
 from workbench.text import seconds
 from workbench.views import AnyView, to_builtins, view_kind
+
+_PRINTED = Look(shows_hidden="a larger --width")
 
 
 def load_views(reader: SessionReader, step: int) -> tuple[list[AnyView], list[str]]:
@@ -99,7 +101,7 @@ def print_step(
         printer.blank()
         repeated = at and view.note == views[at - 1].note  # a note of all views is printed under the first
         shown = msgspec.structs.replace(view, note="") if repeated else view
-        printer.lines(draw(shown, printer.width, style=style))
+        printer.lines(draw(shown, printer.width, style=style, look=_PRINTED))
     if problems or record.remarks:
         printer.blank()
     for sentence in [*problems, *record.remarks]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,10 +66,30 @@ def sessions_command(as_json: bool) -> None:
 @click.argument("step", type=click.IntRange(1), required=False)
 @json_option
 @width_option
-def show_command(file: Path, step: int | None, as_json: bool, width: int | None) -> None:
+@click.option(
+    "--svg",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Write each view of STEP as a figure (SVG) into FOLDER.",
+)
+@click.option(
+    "--columns",
+    type=click.IntRange(1, 2),
+    default=2,
+    metavar="1|2",
+    show_default=True,
+    help="A figure's width: one column of a paper (3.25 in) or two (6.75 in).",
+)
+@click.option("--overwrite", is_flag=True, help="Write over figures that are there.")
+def show_command(
+    file: Path, step: int | None, as_json: bool, width: int | None, svg: Path | None, columns: int, overwrite: bool
+) -> None:
     from workbench.cli.output import print_json
     from workbench.cli.page import load_views, print_step, step_json
 
+    if svg is not None:
+        _write_figures(file, step, svg, columns, overwrite, as_json)
+        return
     with open_session(file) as reader:
         if step is None:
             rows = reader.rows(0)
@@ -93,6 +115,52 @@ def show_command(file: Path, step: int | None, as_json: bool, width: int | None)
         printer.text(_step_summary(reader, step), "dim")
         print_step(printer, reader.path, record, views, problems, reader.artifacts_of(step))
         _print_notes(printer, reader.notes(step))
+
+
+def _write_figures(file: Path, step: int | None, folder: Path, columns: int, overwrite: bool, as_json: bool) -> None:
+    """A file a view, named after the step and the view's key. Raises UserError before the first where one is there."""
+    from workbench.cli.output import print_json
+    from workbench.cli.page import short_path
+    from workbench.drawing.svg import export_svg
+    from workbench.files import save_text
+
+    if step is None:
+        raise UserError("--svg writes the views of one step: give its number after the file")
+    with open_session(file) as reader:
+        reader.step(step)
+        rows = reader.views(step)
+        names = _figure_names(step, [row.key for row in rows])
+        taken = [name for name in names if (folder / name).exists()]
+        if taken and not overwrite:
+            raise UserError(
+                f"{folder / taken[0]} is there already: --overwrite writes over it, or choose another folder"
+            )
+        written = []
+        for row, name in zip(rows, names, strict=True):
+            try:
+                view = reader.load_view(row)
+            except UserError as error:
+                click.echo(f"not written: {error}", err=True)
+                continue
+            figure = export_svg(view, 1 if columns == 1 else 2)
+            written.append(save_text(folder / name, figure, overwrite, "--overwrite writes over it"))
+    if as_json:
+        print_json({"figures": [str(path) for path in written]})
+        return
+    for path in written:
+        click.echo(short_path(path))
+    if not written:
+        click.echo(f"step {step} has no views")
+
+
+def _figure_names(step: int, keys: Sequence[str]) -> list[str]:
+    """`step-3-next-token.svg` for each view's key, no two alike whatever a file's keys are."""
+    names: list[str] = []
+    for at, key in enumerate(keys):
+        name = re.sub(r"[^a-z0-9]+", "-", key.lower()).strip("-")[:60] or "view"
+        name = f"step-{step}-{name}.svg"
+        names.append(name if name not in names else f"{name.removesuffix('.svg')}-{at}.svg")
+    return names
 
 
 @click.command("replay", help="Step through a session as it happened. Needs no model.")

@@ -5,7 +5,20 @@ text: nothing in it is read as markup.
 """
 
 from workbench.drawing.export import export_csv, export_text
+from workbench.drawing.look import Look
 from workbench.drawing.style import DARK, LIGHT, SIXTEEN, Line, Style, detect, speaks_utf8
 from workbench.drawing.view import draw
 
-__all__ = ["DARK", "LIGHT", "SIXTEEN", "Line", "Style", "detect", "draw", "export_csv", "export_text", "speaks_utf8"]
+__all__ = [
+    "DARK",
+    "LIGHT",
+    "SIXTEEN",
+    "Line",
+    "Look",
+    "Style",
+    "detect",
+    "draw",
+    "export_csv",
+    "export_text",
+    "speaks_utf8",
+]

@@ -52,9 +52,11 @@ def _records(view: AnyView) -> Iterator[Iterable[Any]]:
         yield ["name", "value", "edited", "unit", "se", "n"]
         yield from ([s.name, s.value, s.edited, s.unit, s.se, s.n] for s in view.items)
     elif isinstance(view, Tokens):
-        yield ["position", "token", *(row.name or view.value_label for row in view.rows)]
+        label = ["label"] if view.labels else []
+        yield ["position", "token", *(row.name or view.value_label for row in view.rows), *label]
         for at, token in enumerate(view.tokens):
-            yield [at, token, *(row.values[at] if at < len(row.values) else None for row in view.rows)]
+            values = (row.values[at] if at < len(row.values) else None for row in view.rows)
+            yield [at, token, *values, *view.labels[at : at + 1]]
     elif isinstance(view, Text):
         yield ["text"]
         yield [view.text]

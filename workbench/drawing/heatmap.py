@@ -1,178 +1,239 @@
-"""Heatmaps: shaded cells, with texts in them where there are any (a logit lens), both ends of the scale labelled."""
+"""Heat maps: cells filled with their value's colour, with the value or the text on it that can be read there.
+
+Without colours, with sixteen, and in ASCII a cell says its value, or its place on the scale as a digit.
+"""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from workbench.drawing.layout import joined, plain
+from workbench.drawing.grid import (
+    MAX_LINES,
+    Grid,
+    cell_text,
+    column_name,
+    make_grid,
+    needs_digits,
+    rows_label,
+    strongest,
+)
+from workbench.drawing.layout import footnote, joined, plain
+from workbench.drawing.legend import ramp_legend
+from workbench.drawing.look import NO_LOOK, Look
 from workbench.drawing.scale import Scale
 from workbench.drawing.style import Line, Style
-from workbench.text import count, number, width
+from workbench.text import count, width
 from workbench.views import Heatmap
 
-_TEXT_MIN, _TEXT_MAX = 6, 16
-_CELL_MAX = 4
-_LABELLED_MAX = 10
-"""cells of a column without texts, where there is room to name each"""
-_FIGURE = 7
-"""cells of the number after the last column"""
-MAX_ROWS = 120
-"""Rows drawn where no height is given."""
-_NUMBERED = re.compile(r"(\D*)\d+")
+_CURSOR = "bold reverse"
+_NAME_MAX = 12
 
 
-@dataclass(frozen=True)
-class Grid:
-    """Where the cells of a map are: `margin` cells of row labels, then `column_cells` cells a column."""
+class DrawnMap:
+    """A map with at least one cell, drawn: all its lines, and again those that a moving cursor changes.
 
-    rows: list[range]
-    """the view's rows that each line stands for, from the top"""
-    columns: range
-    margin: int
-    column_cells: int
+    `height` lines at most (rows share lines, and are said to); None is up to `MAX_LINES` lines of cells.
+    """
 
+    def __init__(self, view: Heatmap, cells: int, height: int | None, style: Style, look: Look = NO_LOOK) -> None:
+        self.view, self._cells, self._style = view, cells, style
+        self._scale = Scale([view.values], style, view.signed)
+        self._legend: list[Line] = []
+        self._note: list[Line] = []
+        for _ in range(2):  # how long legend and note are is known when the places are
+            lines = MAX_LINES if height is None else max(1, height - 1 - len(self._legend) - len(self._note))
+            self.grid: Grid = make_grid(view, cells, lines, style, look)
+            self._legend = ramp_legend(self._scale, view.low_label, view.high_label, cells, self._has_digits)
+            self._note = footnote(joined(view.note, self._remarks()), cells, style)
+            if height is not None:  # half of the lines at least are for the cells
+                room = max(1, height - 1 - len(self._legend) - min(view.values.shape[0], height // 2))
+                self._note = _at_most(self._note, room, cells, style)
+        self.names_at = 0 if self.grid.top else len(self.grid.lines)
+        """the line with the columns' names"""
 
-def grid(view: Heatmap, cells: int, height: int | None, style: Style) -> Grid:
-    """The places of a map without texts, as `draw_heatmap` draws it. Rows that have no line of their own share one."""
-    n_rows, n_columns = np.atleast_2d(view.values).shape
-    rows = _shared(n_rows, _lines_for(height))
-    if view.first_row_low:
-        rows = rows[::-1]
-    margin = min(max(width(style.clean_text(_label(view.row_labels, part))) for part in rows), max(3, cells // 4))
-    room = max(1, cells - margin - 1)
-    names = [style.clean_text(_at(view.column_labels, column)) for column in range(n_columns)]
-    labelled = min(_LABELLED_MAX, max(map(width, names), default=0) + 1)
-    column_cells = max(1, min(max(_CELL_MAX, labelled), room // n_columns))
-    return Grid(rows, range(n_columns - min(n_columns, max(1, room // column_cells)), n_columns), margin, column_cells)
+    def lines(self, cell: tuple[int, int] | None) -> list[Line]:
+        """All of them, with the cursor on `cell` (row and column of the view) where there is one."""
+        names = [self.names_line(cell)]
+        drawn = [self.cells_line(at, cell) for at in range(len(self.grid.lines))]
+        return [*(names + drawn if self.grid.top else drawn + names), *self._legend, *self._note]
 
+    def cells_line(self, at: int, cell: tuple[int, int] | None) -> Line:
+        """Line `at` of those with cells."""
+        grid, style = self.grid, self._style
+        groups = grid.lines[at]
+        under_cursor = cell is not None and any(cell[0] in group for group in groups)
+        shown_rows = (range(cell[0], cell[0] + 1),) if cell is not None and under_cursor else groups
+        name = style.fit(style.clean_text(rows_label(self.view, shown_rows)), grid.margin, right=True)
+        drawn = [self._cell(groups, column) for column in grid.columns] + [(" ", "")]
+        if cell is not None and under_cursor and cell[1] in grid.columns:
+            self._mark(drawn, groups, cell)
+        line = plain(f"{name} ", "bold" if under_cursor else "dim")
+        run, look = "", ""
+        for text, own_look in drawn:
+            if own_look != look:
+                line.append(run, look)
+                run, look = "", own_look
+            run += text
+        line.append(run.rstrip(" ") if not look else run, look)
+        return line
 
-def strongest(values: np.ndarray, rows: range, column: int, signed: bool) -> int:
-    """The row among `rows` that their common line shows: farthest from zero, or highest where not signed."""
-    part = values[rows.start : rows.stop, column]
-    if len(part) == 1 or not np.isfinite(part).any():
-        return rows.start
-    return rows.start + int(np.nanargmax(np.abs(part) if signed else part))
-
-
-def _lines_for(height: int | None) -> int:
-    return MAX_ROWS if height is None else max(1, height - 3)
-
-
-def _shared(n_rows: int, most: int) -> list[range]:
-    """At most `most` parts of as many rows each, in order; the last may have fewer."""
-    size = -(-n_rows // most)
-    return [range(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
-
-
-def _label(labels: list[str], rows: range) -> str:
-    """`L4`, `L4–7`."""
-    low, high = _at(labels, rows[0]), _at(labels, rows[-1])
-    if low == high:
-        return low
-    matches = _NUMBERED.fullmatch(low), _NUMBERED.fullmatch(high)
-    same = matches[0] and matches[1] and matches[0][1] == matches[1][1]
-    return f"{low}–{high[len(matches[0][1]) :] if same and matches[0] else high}"
-
-
-def draw_heatmap(view: Heatmap, cells: int, height: int | None, style: Style) -> tuple[list[Line], str]:
-    """The map, its axes and its scale; what the note must add."""
-    values = np.atleast_2d(np.asarray(view.values, dtype=float))
-    n_rows, n_columns = values.shape if values.size else (0, 0)
-    if not n_rows:
-        return [], "nothing to show"
-    scale = Scale([values], style, view.signed)
-    names = [style.clean_text(_at(view.column_labels, column)) for column in range(n_columns)]
-    if view.texts:
-        rows = _every(n_rows, _lines_for(height))
-        rows = rows[::-1] if view.first_row_low else rows
-        margin = min(max(width(style.clean_text(_label(view.row_labels, part))) for part in rows), max(3, cells // 4))
-        room = max(1, cells - margin - 1)
-        texts = [[_cell_text(text, style) for text in row] for row in view.texts]
-        column_cells = _text_cells(texts, names, room)
-        gap = (column_cells + 1) * n_columns <= room  # a space between shade and text, where there is room for it
-        column_cells += gap
-        shown = min(n_columns, max(1, room // column_cells))
-        columns = range(n_columns - shown, n_columns)
-    else:
-        places = grid(view, cells, height, style)
-        rows, columns, margin, column_cells = places.rows, places.columns, places.margin, places.column_cells
-        texts, gap = None, False
-    first = columns.start
-    lines = []
-    if texts:
-        header = plain(" " * (margin + 1))
-        for column in columns:
-            header.append(" " + style.fit(" " * gap + names[column].strip(" "), column_cells - 2) + " ", "dim")
-        header.rstrip()
-        header.truncate(cells)
-        lines.append(header)
-    for part in rows:
-        line = plain(style.fit(style.clean_text(_label(view.row_labels, part)), margin, right=True) + " ", "dim")
-        for column in columns:
-            row = strongest(values, part, column, view.signed)
-            value = float(values[row, column])
-            if texts is None:
-                line.append(scale.shade(value) * column_cells, scale.ink(value))
+    def names_line(self, cell: tuple[int, int] | None) -> Line:
+        """The columns' names, as many as there is room for; the cursor's is always there."""
+        grid, style = self.grid, self._style
+        start = grid.margin + 1
+        end = min(self._cells, grid.start(grid.columns.stop) + 1)
+        taken = [False] * (end + 1)
+        line = [" "] * end
+        cursor = cell[1] if cell is not None and cell[1] in grid.columns else None
+        span = (0, 0)
+        for column in ([cursor] if cursor is not None else []) + [each for each in grid.columns if each != cursor]:
+            name = column_name(self.view, column, style)
+            pad = int(grid.column_cells > 1 and bool(self.view.texts))
+            fits = width(name) < grid.column_cells
+            name = style.shorten(name, min(_NAME_MAX, end - start) if not self.view.texts else grid.column_cells - 1)
+            taken_cells = width(name)
+            right = fits and grid.figures is not None and not self.view.texts
+            left = grid.start(column) + (grid.column_cells - taken_cells if right else pad)
+            if column == cursor:
+                left = min(left, end - taken_cells)
+                span = (left, left + taken_cells)
+            if left + taken_cells > end or any(taken[max(0, left - 1) : left + taken_cells + 1]):
                 continue
-            text = texts[row][column] if row < len(texts) and column < len(texts[row]) else ""
-            line.append(scale.shade(value), scale.ink(value))
-            line.append(style.fit(" " * gap + text, column_cells - 2), scale.ground(value))
-            line.append(" ")
-        if texts and columns[-1] == n_columns - 1 and line.cell_len + _FIGURE <= cells:
-            line.append(style.clean_text(number(float(values[part[-1], -1]), 2)), "dim")
-        line.rstrip()
-        lines.append(line)
-    if not texts:
-        lines.append(_column_axis([names[column] for column in columns], column_cells, margin, cells, style))
-    lines.append(scale.legend(view.low_label, view.high_label, "shade", cells))
-    shared = max(map(len, rows))
-    rows_axis, columns_axis = style.clean_text(view.row_axis), style.clean_text(view.column_axis)
-    return lines, joined(
-        f"{rows_axis} down, {columns_axis} across" if rows_axis and columns_axis else "",
-        f"{columns_axis or 'column'}s {first} to {n_columns - 1} of {count(n_columns)}" if first else "",
-        f"{count(len(rows))} of {count(n_rows)} rows shown" if texts and len(rows) < n_rows else "",
-        f"each line the strongest of {shared}" if shared > 1 else "",
-    )
+            taken[left : left + taken_cells] = [True] * taken_cells
+            line[left : left + taken_cells] = [name, *[""] * (taken_cells - 1)]
+        names = plain("".join(line[: span[0]]), "dim")
+        names.append("".join(line[span[0] : span[1]]), "bold")
+        names.append("".join(line[span[1] :]), "dim")
+        names.rstrip()
+        return names
+
+    # --- cells ---
+
+    @property
+    def _has_digits(self) -> bool:
+        return needs_digits(self._style) and self.grid.figures is None
+
+    @cached_property
+    def _rows(self) -> dict[range, list[int]]:
+        """By group of rows: the row that each of the shown columns shows."""
+        values = self.view.values[:, self.grid.columns.start : self.grid.columns.stop].astype(float)
+        return {
+            group: [group.start] * values.shape[1]
+            if len(group) == 1
+            else (group.start + strongest(values[group.start : group.stop], self.view.signed)).tolist()
+            for group in self.grid.groups
+        }
+
+    @cached_property
+    def _values(self) -> list[list[float]]:
+        return [[float(value) for value in row] for row in self.view.values.tolist()]
+
+    def _value(self, group: range, column: int) -> tuple[float, int]:
+        """What the group shows in this column, and of which row that is."""
+        row = self._rows[group][column - self.grid.columns.start]
+        return self._values[row][column], row
+
+    def _cell(self, groups: tuple[range, ...], column: int) -> tuple[str, str]:
+        """Text in exactly the column's cells, and how it looks."""
+        cells, style = self.grid.column_cells, self._style
+        if self.grid.is_halved:
+            return self._halves([self._value(group, column)[0] for group in groups])
+        value, row = self._value(groups[0], column)
+        text = self._figure(value, cells - 1 if cells > 1 else 1)
+        if self.view.texts:
+            texts = self.view.texts[row] if row < len(self.view.texts) else []
+            word = cell_text(texts[column], style) if column < len(texts) else ""
+            if self.grid.figures is not None:
+                room = cells - 2 - width(text)
+                text = f"{style.fit(word, room)} {text}"
+            else:
+                text = style.fit(f"{text} {word}" if text and not np.isnan(value) else word, cells - 1)
+        look = "dim" if np.isnan(value) else self._scale.fill(value)
+        return style.fit(text, cells, right=True) if cells > 1 else text or " ", look
+
+    def _figure(self, value: float, cells: int) -> str:
+        """The value in at most `cells` terminal cells: as a number, as a digit, or not at all."""
+        if np.isnan(value):
+            return self._style.clean_text("·")
+        figures = self.grid.figures
+        if figures is not None or np.isinf(value):
+            text = self._style.clean_text(figures.text(value) if figures else "∞" if value > 0 else "−∞")
+            if width(text) <= cells:
+                return text
+        return self._scale.digit(value) if needs_digits(self._style) else ""
+
+    def _halves(self, values: list[float], cursor: int | None = None) -> tuple[str, str]:
+        """One or two values above each other; the half at `cursor` is in the colour of text."""
+        colours = [self._scale.colour(value) for value in values] + [""]
+        if cursor is not None:
+            colours[cursor] = self._style.foreground
+        upper, lower = colours[:2]
+        cells = self.grid.column_cells
+        if upper and lower:
+            return "▀" * cells, f"{upper} on {lower}"
+        if upper or lower:
+            return ("▀" if upper else "▄") * cells, upper or lower
+        return "·".rjust(cells), "dim"
+
+    def _mark(self, drawn: list[tuple[str, str]], groups: tuple[range, ...], cell: tuple[int, int]) -> None:
+        """The cursor: brackets in the spaces around what stands in the cell, which is reversed."""
+        row, column = cell
+        at, cells = column - self.grid.columns.start, self.grid.column_cells
+        text = drawn[at][0]
+        if self.grid.is_halved:
+            half = next(at for at, group in enumerate(groups) if row in group)
+            drawn[at] = self._halves([self._value(group, column)[0] for group in groups], half)
+        elif cells == 1:
+            drawn[at] = (text if text.strip() else "×", _CURSOR)
+        elif text.strip():
+            drawn[at] = (f"[{text[1:]}", _CURSOR)
+            after, after_look = drawn[at + 1]
+            drawn[at + 1 : at + 2] = [("]", _CURSOR), (after[1:], after_look)]
+        else:
+            drawn[at] = (f"[{' ' * (cells - 2)}]", _CURSOR)
+
+    # --- what the drawing does not show ---
+
+    def _remarks(self) -> str:
+        """Axes, and what is hidden or shares a place."""
+        grid, view, clean = self.grid, self.view, self._style.clean_text
+        rows, columns = (clean(_plural(axis)) for axis in (view.row_axis, view.column_axis))
+        n_rows, n_columns = view.values.shape
+        before, after = grid.columns.start, n_columns - grid.columns.stop
+        ends = " and ".join(
+            f"the {end} {count(number)}" for end, number in (("first", before), ("last", after)) if number
+        )
+        shown_rows = sum(map(len, grid.groups))
+        hidden = [
+            f"{ends} of {count(n_columns)} {columns or 'columns'}" if ends else "",
+            f"{count(n_rows - shown_rows)} of {count(n_rows)} {rows or 'rows'}" if shown_rows < n_rows else "",
+            "values" if grid.figures is None else "",
+        ]
+        each, largest = max(map(len, grid.groups)), "farthest from 0" if view.signed else "largest"
+        figures = grid.figures
+        return joined(
+            f"two {rows or 'rows'} per line, as its upper and lower half" if grid.is_halved and each == 1 else "",
+            f"each {'half ' if grid.is_halved else ''}line: the {largest} of {each} {rows or 'rows'}"
+            if each > 1
+            else "",
+            clean(f"values in 1e{figures.exponent}") if figures is not None and figures.exponent else "",
+            clean("dot: no value") if np.isnan(view.values).any() else "",
+            f"hidden, no room: {', '.join(filter(None, hidden))}" if any(hidden) else "",
+            f"rows: {rows} · columns: {columns}" if rows and columns else "",
+        )
 
 
-def _at(labels: list[str], index: int) -> str:
-    return labels[index] if index < len(labels) else str(index)
+def _at_most(lines: list[Line], most: int, cells: int, style: Style) -> list[Line]:
+    """The first `most` lines of a note, with `…` at their end where there are more."""
+    if len(lines) <= most:
+        return lines
+    last = style.shorten(f"{lines[most - 1].plain} {lines[most].plain}", cells)
+    return [*lines[: most - 1], plain(last, "dim")]
 
 
-def _every(n_rows: int, most: int) -> list[range]:
-    """At most `most` single rows at even steps, the last among them."""
-    step = -(-n_rows // most)
-    return [range(row, row + 1) for row in range((n_rows - 1) % step, n_rows, step)]
-
-
-def _text_cells(texts: list[list[str]], names: list[str], room: int) -> int:
-    """Cells for one column: its shade, its text, a space. All of every text if there is room, else nearly all."""
-    widths = sorted([width(text) + 2 for row in texts for text in row] + [width(name) + 2 for name in names]) or [1]
-    whole = min(widths[-1], _TEXT_MAX)
-    if whole * len(names) > room:
-        whole = max(widths[int(0.95 * (len(widths) - 1))], room // len(names))  # no room is left unused
-    return min(room, max(_TEXT_MIN, min(_TEXT_MAX, whole)))
-
-
-def _cell_text(text: str, style: Style) -> str:
-    """A cell's text without the space it begins with; what is only space is shown."""
-    return style.clean_text(text.strip(" ") or text.replace(" ", "_" if style.ascii else "·"))
-
-
-def _column_axis(names: list[str], column_cells: int, margin: int, cells: int, style: Style) -> Line:
-    """As many column names as fit under their columns."""
-    line = plain(" " * (margin + 1))
-    end = margin + 1
-    for at, name in enumerate(names):
-        start = margin + 1 + at * column_cells
-        if start < end or start + min(width(name), 8) > cells:
-            continue
-        text = style.shorten(name, min(12, cells - start))
-        line.append(" " * (start - end) + text, "dim")
-        end = start + width(text) + 1
-        line.append(" ")
-    line.rstrip()
-    return line
+def _plural(axis: str) -> str:
+    if axis in ("", "from", "to"):  # what attention's axes were called in older sessions
+        return axis
+    return f"{axis[:-1]}ies" if axis.endswith("y") else f"{axis}s"

@@ -1,4 +1,4 @@
-"""From a value to how strong it looks: shades, bars, digits and colours, for one-sided and signed scales."""
+"""From a value to how strong it looks: fills and digits, for one-sided and signed scales."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from workbench.drawing.style import Line, Style, mix, readable_on
-from workbench.text import MINUS, number, width
+from workbench.drawing.ramps import amount_colour, signed_colour
+from workbench.drawing.style import Style, readable_on
+from workbench.text import MINUS, number
 
-_BARS = "▁▂▃▄▅▆▇█"
-_HANGING = "▔▀"
-"""below zero a bar hangs from the top"""
-_SHADES = " ░▒▓█"
-_NEGATIVE = "-=≡"
+# Black letters on all of them: white ones can't be read on the blue and red of some terminals.
+_FILLS = ("", "black on bright_blue", "black on cyan", "black on yellow", "black on white")
+_FILLS_BELOW = ("", "black on bright_blue", "black on cyan")
+_FILLS_ABOVE = ("", "black on yellow", "black on bright_yellow")
 
 
 class Scale:
@@ -40,6 +40,8 @@ class Scale:
         """Where `value` is: 0…1, or −1…1 where signed; nan for nan."""
         if math.isnan(value):
             return math.nan
+        if math.isinf(value):
+            return 1.0 if value > 0 else -1.0 if self.signed else 0.0
         if self.signed:
             return 0.0 if self.high == 0 else max(-1.0, min(1.0, value / self.high))
         span = self.high - self.low
@@ -47,74 +49,33 @@ class Scale:
             0.0 if span == 0 and self.high == 0 else 1.0 if span == 0 else max(0.0, min(1.0, (value - self.low) / span))
         )
 
-    def bar(self, value: float) -> str:
-        """One character, taller for more; below zero it hangs from the top. In ASCII digits, and a…i below zero."""
-        share = self.share(value)
-        if math.isnan(share):
-            return " "
-        if self.style.ascii:
-            step = round(abs(share) * 9)
-            return "abcdefghi"[step - 1] if share < 0 and step else str(step)
-        if share < 0 and abs(share) > 0.05:
-            return _HANGING[abs(share) > 0.5]
-        return _BARS[min(7, int(max(0.0, share) * 8))]
+    def fill(self, value: float) -> str:
+        """A cell filled with the value's colour, and what can be read on it; empty where there are no colours.
 
-    def shade(self, value: float) -> str:
-        """One character, denser for more; below zero `-`, `=`, `≡`."""
-        share = self.share(value)
-        if math.isnan(share):
-            return "?" if self.style.ascii else "·"
-        if share < -0.1:
-            step = min(2, int(-share * 3))
-            return "-=%"[step] if self.style.ascii else _NEGATIVE[step]
-        step = min(4, int(max(0.0, share) * 4 + 0.5))
-        return " .:+#"[step] if self.style.ascii else _SHADES[step]
-
-    def ink(self, value: float) -> str:
-        """A foreground colour for the value's marker."""
-        share = self.share(value)
-        if not self.style.color or math.isnan(share):
-            return ""
-        style = self.style
-        colour = (style.high if share > 0 else style.low) if self.signed else style.heat
-        return mix(style.foreground, colour, min(1.0, 0.4 + abs(share))) if style.rgb else colour
-
-    def ground(self, value: float) -> str:
-        """A background with a foreground that can be read on it; nothing for what is next to nothing."""
-        share = self.share(value)
-        style = self.style
+        In sixteen colours there are five steps, whose order of lightness every common palette keeps.
+        """
+        share, style = self.share(value), self.style
         if not style.color or math.isnan(share):
             return ""
-        if not style.rgb:
-            if abs(share) < 0.5:
-                return ""
-            return f"black on {(style.high if share > 0 else style.low) if self.signed else style.heat}"
-        if abs(share) < 0.02:
-            return ""
-        colour = mix(
-            style.background, (style.high if share > 0 else style.low) if self.signed else style.heat, abs(share)
-        )
+        if style.depth == "16":
+            fills = _FILLS if not self.signed else _FILLS_BELOW if share < 0 else _FILLS_ABOVE
+            return fills[min(len(fills) - 1, int(abs(share) * len(fills)))]
+        colour = self.colour(value)
         return f"{readable_on(colour)} on {colour}"
 
-    def legend(self, low_label: str, high_label: str, glyphs: str, cells: int) -> Line:
-        """Both ends of the scale: numbers, meanings and how each looks (`glyphs`: shade or bar)."""
-        style = self.style
-        draw = self.bar if glyphs == "bar" else self.shade
-        steps = (-1.0, -0.5, 0.0, 0.5, 1.0) if self.signed else (0.0, 0.25, 0.5, 0.75, 1.0)
-        values = [self.low + (self.high - self.low) * ((s + 1) / 2 if self.signed else s) for s in steps]
-        left, right = (
-            style.clean_text(f"{number(v)} {label}".strip())
-            for v, label in ((self.low, low_label), (self.high, high_label))
-        )
-        room = max(0, cells - 9)
-        if width(left) + width(right) > room:
-            left, right = style.shorten(left, room // 2), style.shorten(right, room - room // 2)
-        line = Line(end="")
-        line.append(left + "  ", "dim")
-        for value in values:
-            line.append(draw(value), self.ink(value))
-        line.append("  " + right, "dim")
-        return line
+    def colour(self, value: float) -> str:
+        """The value's colour, `#rrggbb`, where there are more than sixteen; empty for nan."""
+        share = self.share(value)
+        ramp = signed_colour if self.signed else amount_colour
+        return "" if math.isnan(share) else ramp(share, self.style.dark, self.style.depth)
+
+    def digit(self, value: float) -> str:
+        """The value in one character that needs no colour: `0` to `9`, below zero `a` to `i`, `?` for nan."""
+        share = self.share(value)
+        if math.isnan(share):
+            return "?"
+        step = round(abs(share) * 9)
+        return "abcdefghi"[step - 1] if share < 0 and step else str(step)
 
 
 def signed_number(value: float | None, digits: int = 3) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import codecs
 import locale
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import rich.text
 
@@ -16,13 +16,15 @@ from workbench.text import safe, shorten, width
 Line = rich.text.Text
 """One line of a drawing. Model text is appended to it, never parsed as markup."""
 
+Depth = Literal["rgb", "256", "16"]
+
 _STEPS = 64
 _PLAIN = str.maketrans(
     {
         "·": ".", "…": "~", "–": "-", "—": "-", "−": "-", "±": "+", "→": ">", "←": "<", "↑": "^", "×": "x", "∞": "inf",
         "▇": "#", "█": "#", "▀": "'", "▄": ",", "│": "|", "─": "-", "└": "+", "┘": "+", "┌": "+", "┐": "+", "┤": "+",
         "├": "+", "┬": "+", "┴": "+", "┼": "+", "╎": "|", "•": "o", "◌": "", "≥": ">=", "≤": "<=", "★": "*", "‖": "|",
-        "≈": "~", "✓": "v", "ε": "eps", "°": "deg", "▌": ">", "▏": "#",
+        "≈": "~", "✓": "v", "ε": "eps", "°": "deg", "▌": ">", "▏": "#", "⟨": "[", "⟩": "]",
     }
 )  # fmt: skip
 
@@ -33,8 +35,10 @@ class Style:
 
     color: bool = True
     """False: nothing is coloured; dim and bold stay"""
-    rgb: bool = True
-    """24-bit colours; False keeps to the terminal's sixteen"""
+    depth: Depth = "rgb"
+    """24-bit colours, the fixed ones of 256, or the terminal's own sixteen"""
+    dark: bool = True
+    """the ground is"""
     ascii: bool = False
     """only ASCII characters, for locales that are not UTF-8"""
     foreground: str = "#e0e0e0"
@@ -63,10 +67,10 @@ class Style:
             return ""
         return (self.clean, self.edited, *self.more)[index if index < 2 else 2 + (index - 2) % len(self.more)]
 
-    def band(self, index: int) -> str:
-        """What lies around the series at `index`: its colour nearer to the ground, dim where none can be mixed."""
-        colour = self.series(index)
-        return mix(self.background, colour, 0.8) if colour and self.rgb else f"dim {colour}".strip()
+    @property
+    def rgb(self) -> bool:
+        """Colours can be mixed."""
+        return self.depth != "16"
 
     def clean_text(self, text: str) -> str:
         """Any text as it may be drawn: safe, and ASCII where only that can be shown."""
@@ -92,12 +96,13 @@ class Style:
 
 # No bright colours, which are lost on light grounds, and blue, which is lost on many dark ones, last.
 SIXTEEN = Style(
-    rgb=False, foreground="default", background="default", clean="cyan", edited="yellow", low="cyan", high="red",
+    depth="16", foreground="default", background="default", clean="cyan", edited="yellow", low="cyan", high="red",
     heat="yellow", good="green", bad="red", more=("green", "magenta", "red", "blue"),
 )  # fmt: skip
 LIGHT = Style(
-    foreground="#202020", background="#fafafa", clean="#0b6aa2", edited="#a85f00", low="#2f6fd0", high="#c8442d",
-    heat="#b8720f", good="#2e7d32", bad="#b3261e", more=("#3a7d3a", "#8e3a8e", "#6f6f09", "#18766e", "#9a4a4a"),
+    dark=False, foreground="#202020", background="#fafafa", clean="#0b6aa2", edited="#a85f00", low="#2f6fd0",
+    high="#c8442d", heat="#b8720f", good="#2e7d32", bad="#b3261e",
+    more=("#3a7d3a", "#8e3a8e", "#6f6f09", "#18766e", "#9a4a4a"),
 )  # fmt: skip
 DARK = Style()
 
@@ -106,9 +111,12 @@ def detect(stream: IO[Any], theme: str = "dark") -> Style:
     """The style for what is printed to `stream`: its encoding, `NO_COLOR`, COLORTERM and TERM are looked at."""
     term = os.environ.get("TERM", "")
     color = stream.isatty() and not os.environ.get("NO_COLOR") and term not in ("dumb", "")
-    rgb = os.environ.get("COLORTERM", "") in ("truecolor", "24bit") or "256color" in term or "direct" in term
-    base = SIXTEEN if theme == "ansi" or not rgb else LIGHT if theme == "light" else DARK
-    return base.__class__(**{**base.__dict__, "color": color, "ascii": not speaks_utf8(stream)})
+    rgb = os.environ.get("COLORTERM", "") in ("truecolor", "24bit") or "direct" in term
+    if theme == "ansi" or not (rgb or "256color" in term):
+        base = SIXTEEN
+    else:
+        base = replace(LIGHT if theme == "light" else DARK, depth="rgb" if rgb else "256")
+    return replace(base, color=color, ascii=not speaks_utf8(stream))
 
 
 def speaks_utf8(stream: IO[Any] | None = None) -> bool:

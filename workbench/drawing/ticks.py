@@ -42,9 +42,17 @@ def number_ticks(x: np.ndarray, limits: tuple[float, float], cells: int) -> Tick
 def named_ticks(x: np.ndarray, names: list[str], cells: int) -> Ticks:
     """Every point's name where there is room, else an even choice that holds the last one."""
     usable = min(len(x), len(names))
-    typical = sorted(min(width(name), cells // 6) for name in names[:usable])[-1 - usable // 10] + 2 if usable else 1
-    every = max(1, math.ceil(usable * typical / max(1, cells)))
-    at = list(range(usable - 1, -1, -every))[::-1]
+    if not usable:
+        return Ticks()
+    sizes = np.array([min(width(name), max(4, cells // min(6, usable))) for name in names[:usable]])
+    step = cells / usable
+    at = np.arange(usable)
+    for every in range(1, usable + 1):
+        at = np.arange(usable - 1, -1, -every)[::-1]
+        between = (sizes[at[:-1]] + sizes[at[1:]]) / 2 + 1.5
+        between[-1:] += sizes[-1] / 2  # the last one ends where the axis does
+        if (between <= every * step).all() and every * step >= 2:
+            break
     return Ticks([float(x[i]) for i in at], [names[i] for i in at])
 
 
@@ -53,9 +61,10 @@ def log_ticks(top: float) -> Ticks:
     return Ticks([math.log10(10.0**p + 1) for p in powers], [count(10**p) for p in powers])
 
 
-def power_ticks(low: float, high: float) -> Ticks:
-    """Powers of ten between 10^`low` and 10^`high`; their doubles and halves too where those are few."""
-    powers = range(math.floor(low), math.ceil(high) + 1)
+def power_ticks(low: float, high: float, most: int = 10) -> Ticks:
+    """Powers of ten between 10^`low` and 10^`high`, about `most`; doubles and halves too where those are few."""
+    every = max(1, math.ceil((high - low) / max(1, most)))
+    powers = range(math.floor(low / every) * every, math.ceil(high) + 1, every)
     for parts in ((1,), (1, 2, 5)):
         values = [part * 10.0**power for power in powers for part in parts]
         inside = [value for value in values if low - 1e-9 <= math.log10(value) <= high + 1e-9]

@@ -48,9 +48,15 @@ def _add_set_views(
     columns = [
         Column(key="unit", name="unit", kind="unit"),
         Column(key="mean", name="mean", kind="signed", help="over tokens from position 1 on"),
-        Column(key="se", name="±", kind="number", help="standard error, clustered by prompt"),
-        Column(key="largest", name="largest", kind="signed", help="of the largest magnitude, over all prompts"),
-        Column(key="prompt", name="in prompt", kind="prompt"),
+        Column(key="se", name="±", kind="number", help="standard error, clustered by prompt", gives_way="never"),
+        Column(
+            key="largest",
+            name="largest",
+            kind="signed",
+            help="of the largest magnitude, over all prompts",
+            gives_way="late",
+        ),
+        Column(key="prompt", name="in prompt", kind="prompt", gives_way="early"),
     ]
     if edited:
         columns.append(Column(key="mean_edited", name="edited mean", kind="signed", edited=True))
@@ -85,6 +91,7 @@ def _add_set_views(
             column_axis="prompt",
             low_label="negative",
             high_label="positive",
+            value_label="largest activation",
             signed=True,
             first_row_low=False,
         ),

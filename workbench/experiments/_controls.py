@@ -170,18 +170,22 @@ class Comparison:
     def histogram(self) -> Histogram:
         """Controls by the logarithm of their KL, with the edits' own marked."""
         least = self.floor or LEAST_DRAWN
-        logs = np.log10(np.maximum(self.values, least))
-        effect = float(np.log10(max(self.effect, least)))
-        edges = np.linspace(min(logs.min(), effect) - 0.1, max(logs.max(), effect) + 0.1, 25)
+        drawn, effect = np.maximum(self.values, least), max(self.effect, least)
+        ends = np.log10([min(drawn.min(), effect), max(drawn.max(), effect)])
+        edges = np.logspace(ends[0] - 0.1, ends[1] + 0.1, 25)
         at_floor = f"; at the left end what is no more than rounding, {number(self.floor)}" if self.floor else ""
-        counts = np.histogram(logs, edges)[0]
+        quantiles = band(self.values)
+        at_most = " at most" if self.effect < least else ""
         return Histogram(
             title="The edits among matched random controls",
             note=f"{self.controls.kind}, n = {len(self.values)}{at_floor}",
             edges=edges,
-            series=[Series(name="controls", y=counts.astype(np.float64))],
-            x_label="KL of the next token, nats, power of ten",
-            marks=[Mark(x=effect, label="these edits")],
+            series=[Series(name="controls", y=np.histogram(drawn, edges)[0].astype(np.float64))],
+            x_label="KL of the next token, nats",
+            log_x=True,
+            marks=[Mark(x=effect, label=f"these edits: KL{at_most}")],
+            band=(quantiles.low, quantiles.high),
+            median=quantiles.median,
         )
 
 
@@ -211,9 +215,11 @@ def comparison_table(comparisons: Sequence[Comparison]) -> Table:
         columns=[
             Column(key="what", name="what"),
             Column(key="n", name="n", kind="int"),
-            Column(key="low", name="5 %", kind="number"),
-            Column(key="kl", name="KL", kind="number", help="nats; the median, where there are many"),
-            Column(key="high", name="95 %", kind="number"),
+            Column(key="low", name="5 %", kind="number", gives_way="never"),
+            Column(
+                key="kl", name="KL", kind="number", help="nats; the median, where there are many", gives_way="never"
+            ),
+            Column(key="high", name="95 %", kind="number", gives_way="never"),
             Column(
                 key="percentile",
                 name="percentile",

@@ -95,13 +95,14 @@ def by_class(documents: Sequence[DocumentLosses]) -> Table:
     columns = [
         Column(key="token_class", name="tokens that are"),
         Column(key="loss_change", name="loss change", kind="signed", help="nats, edited − clean"),
-        Column(key="se", name="±", kind="number", help="one standard error, clustered by document"),
+        Column(key="se", name="±", kind="number", help="one standard error, clustered by document", gives_way="never"),
         Column(key="tokens", name="tokens", kind="int"),
         Column(key="documents", name="documents", kind="int"),
         Column(
             key="uncertain",
             name="",
             help=f"? where there are under {MIN_DOCUMENTS} documents, or the error is over half of the mean",
+            gives_way="never",
         ),
     ]
     return Table(title="By kind of token", columns=columns, rows=rows)

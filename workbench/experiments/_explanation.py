@@ -153,9 +153,10 @@ class Explanation:
                     kind=kind,
                     help="the median, where there are many",
                     quantity=target.quantity,
+                    gives_way="never",
                 ),
-                Column(key=Verdict.LOW, name="5 %", kind=kind),
-                Column(key=Verdict.HIGH, name="95 %", kind=kind),
+                Column(key=Verdict.LOW, name="5 %", kind=kind, gives_way="never"),
+                Column(key=Verdict.HIGH, name="95 %", kind=kind, gives_way="never"),
                 Column(
                     key=Verdict.OWN,
                     name=f"own answer, {_scale(target.metric.unsaturated)}",
@@ -181,6 +182,8 @@ class Explanation:
         low, high = min([*values, *places]), max([*values, *places])
         room = 0.05 * (high - low) + 1e-9
         edges = np.linspace(low - room, high + room, 31)
+        quantiles = band(self.random)
+        ends = target.readable(np.asarray([quantiles.low, quantiles.median, quantiles.high]))
         return Histogram(
             title="These among random ones",
             note=f"{self.control_kind}, n = {len(values)}",
@@ -188,6 +191,8 @@ class Explanation:
             series=[Series(name="random", y=np.histogram(values, edges)[0].astype(np.float64))],
             x_label=target.quantity,
             marks=[Mark(x=place, label=name) for place, (name, _) in zip(places, marks, strict=True)],
+            band=(float(ends[0]), float(ends[2])),
+            median=float(ends[1]),
         )
 
 
@@ -231,7 +236,13 @@ def picked_table(explanation: Explanation) -> Table:
                 kind="signed",
                 help=f"change of {explanation.target.change} when it alone is off",
             ),
-            Column(key=UnitKeys.LEFT, name="then", kind=explanation.target.kind, help=explanation.target.quantity),
+            Column(
+                key=UnitKeys.LEFT,
+                name="then",
+                kind=explanation.target.kind,
+                help=explanation.target.quantity,
+                gives_way="never",
+            ),
         ],
         rows=rows,
     )

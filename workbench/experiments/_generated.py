@@ -81,7 +81,7 @@ def _table(prompts: Sequence[Prompt], continuations: Sequence[Sequence[Continuat
             Column(
                 key="differ_at", name="differ at", kind="int", help="index of the first generated token that differs"
             ),
-            Column(key="tokens_there", name="there", help="the token without and with the edits"),
+            Column(key="tokens_there", name="there", help="the token without and with the edits", gives_way="early"),
         ],
         rows=rows,
     )
@@ -106,8 +106,8 @@ def _changed(differences: Sequence[Sequence[int | None]], kind: str, tokens: int
         note=f"of {number(len(differences))}, {tokens} tokens each" + (f"; controls: {kind}" if len(rows) > 1 else ""),
         columns=[
             Column(key="what", name=""),
-            Column(key="changed", name="changed", kind="int"),
-            Column(key="share", name="share", kind="probability"),
+            Column(key="changed", name="changed", kind="int", gives_way="never"),
+            Column(key="share", name="share", kind="probability", gives_way="never"),
             Column(key="first_at", name="first at", kind="number", help="median index of the first token that differs"),
         ],
         rows=rows,

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from workbench.lab import Lab
     from workbench.report import Report
 
-PEAK_MARKS = ("▐", "▌")
+_PEAK_MARKS = "⟨", "⟩"
+"""as texts with numbers on them are drawn without colour"""
 
 
 def open_index(lab: Lab, report: Report, name: str = "", data: bool = False) -> NeuronIndex:
@@ -56,7 +57,9 @@ def example_text(example: Example, before: int = 12, after: int = 8) -> str:
         words[example.peak],
         "".join(words[example.peak + 1 : end]),
     )
-    return f"{lead}{left}{PEAK_MARKS[0]}{peak}{PEAK_MARKS[1]}{right}{tail}"
+    body = peak.lstrip(" ") or peak
+    space = peak[: len(peak) - len(body)]
+    return f"{lead}{left}{space}{_PEAK_MARKS[0]}{body}{_PEAK_MARKS[1]}{right}{tail}"
 
 
 def index_summary(index: NeuronIndex) -> str:

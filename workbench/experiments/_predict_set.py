@@ -175,13 +175,13 @@ def _set_table(lab: Lab, rows: list[TokenizedRow], measured: SetNumbers, has_foi
             if has_foil
             else []
         ),
-        Column(key="entropy", name="entropy", kind="number", help="nats"),
-        Column(key="loss", name="loss", kind="number", help="mean surprise along the prompt, nats"),
+        Column(key="entropy", name="entropy", kind="number", help="nats", gives_way="early"),
+        Column(key="loss", name="loss", kind="number", help="mean surprise along the prompt, nats", gives_way="early"),
     ]
     if measured.edited:
         columns += [
             Column(key="probability_edited", name="edited", kind="probability", edited=True),
-            Column(key="kl", name="KL", kind="number", help="nats"),
+            Column(key="kl", name="KL", kind="number", help="nats", gives_way="never"),
         ]
     cells: list[list[Any]] = []
     for at, (row, numbers) in enumerate(zip(rows, measured.clean, strict=False)):

@@ -132,9 +132,9 @@ def _plot(tokens: list[str], shown: list[Reading], edited: dict[tuple[str, str],
 def _table(tokens: list[str], order: list[Reading], edited: dict[tuple[str, str], Reading]) -> Table:
     columns = [
         Column(key="unit", name="unit", kind="unit"),
-        Column(key="largest", name="largest", kind="signed", help="of the largest magnitude"),
+        Column(key="largest", name="largest", kind="signed", help="of the largest magnitude", gives_way="late"),
         Column(key="token", name="at", kind="token"),
-        Column(key="mean", name="mean", kind="signed", help="from position 1 on"),
+        Column(key="mean", name="mean", kind="signed", help="from position 1 on", gives_way="late"),
     ]
     if edited:
         columns += [
@@ -169,6 +169,7 @@ def _grid(tokens: list[str], readings: list[Reading], edited: dict[tuple[str, st
         column_axis="position",
         low_label="negative" if signed else "small",
         high_label="positive" if signed else "large",
+        value_label="activation",
         signed=signed,
         first_row_low=False,
     )
@@ -189,7 +190,7 @@ def _parts(tokens: list[str], readings: list[Reading], edited: dict[tuple[str, s
         "activation": "what W_out multiplies",
     }
     columns = [Column(key="unit", name="unit", kind="unit"), Column(key="token", name="token", kind="token")]
-    columns += [Column(key=name, name=name, kind="signed", help=meaning[name]) for name in names]
+    columns += [Column(key=name, name=name, kind="signed", help=meaning[name], gives_way="late") for name in names]
     if edited:
         columns += [
             Column(key=f"{name}_edited", name=f"{name}, edited", kind="signed", help=meaning[name], edited=True)
@@ -227,6 +228,7 @@ def _projection(report: Report, tokens: list[str], clean: Reading, edited: Readi
                 column_axis="position",
                 low_label="against it",
                 high_label="along it",
+                value_label="projection",
                 signed=True,
             ),
         )

@@ -62,10 +62,11 @@ def run(lab: Lab, params: Params, report: Report) -> None:
             values=np.where(np.tri(len(tokens), dtype=bool), head_pattern, np.nan),
             row_labels=labels,
             column_labels=labels,
-            row_axis="from",
-            column_axis="to",
+            row_axis="query position",
+            column_axis="key position",
             low_label="none",
             high_label="all of it",
+            value_label="attention",
             first_row_low=False,
         ),
     )
@@ -77,9 +78,10 @@ def run(lab: Lab, params: Params, report: Report) -> None:
             row_labels=[f"H{head}" for head in range(lab.info.n_heads)],
             column_labels=labels[: position + 1],
             row_axis="head",
-            column_axis="to",
+            column_axis="key position",
             low_label="none",
             high_label="all of it",
+            value_label="attention",
             first_row_low=False,
         ),
     )
@@ -126,10 +128,25 @@ def _attention_table(unit: Head, row: np.ndarray, tokens: list[str], order: np.n
         columns=[
             Column(key="position", name="position", kind="position"),
             Column(key="token", name="token"),
-            Column(key="attention", name="attention", kind="probability"),
+            Column(key="attention", name="attention", kind="probability", gives_way="never"),
         ],
         rows=cells,
     )
 
 
-EXPERIMENT = Experiment(name="attention", help=__doc__, params=Params, run=run, group="parts", order=23)
+def cell(params: Params, key: str, view: Heatmap, row: int, column: int) -> NextStep | None:
+    """The head at the cell's query position; in the view of a layer's heads, the row's head."""
+    head = parse_unit(params.head)
+    if not isinstance(head, Head):
+        return None
+    if key == "pattern":
+        position = row
+        label = f"{head} from {view.row_labels[row]}"
+    else:
+        head, position = Head(head.layer, row), params.position
+        label = f"attention of {head}"
+    asked = {**params.target(), "head": str(head), "position": position}
+    return NextStep(label=label, experiment="attention", params=asked)
+
+
+EXPERIMENT = Experiment(name="attention", help=__doc__, params=Params, run=run, group="parts", order=23, cell=cell)

@@ -134,8 +134,16 @@ def _heatmap(parts: Parts, note: str) -> Heatmap:
         column_axis="head",
         low_label="against the answer",
         high_label="for the answer",
+        value_label="logits",
         signed=True,
     )
 
 
-EXPERIMENT = Experiment(name="dla", help=__doc__, params=Params, run=run, group="parts", order=22)
+def cell(params: Params, key: str, view: Heatmap, row: int, column: int) -> NextStep | None:
+    """The head's attention."""
+    head = str(Head(row, column))
+    asked = {**params.target(), "head": head}
+    return NextStep(label=f"attention of {head}", experiment="attention", params=asked)
+
+
+EXPERIMENT = Experiment(name="dla", help=__doc__, params=Params, run=run, group="parts", order=22, cell=cell)

@@ -150,14 +150,12 @@ def _add_views(index: NeuronIndex, params: Params, held_out: HeldOut, named: boo
             f"{index_summary(index)}; random neurons are given their better direction",
             columns=[
                 Column(key="unit", name="unit", kind="unit"),
-                Column(key="auc", name="AUC", kind="probability"),
-                Column(key="auc_interval", name="95 %"),
-                Column(
-                    key="random_median", name="random", kind="probability", help="median of random neurons of its layer"
-                ),
-                Column(key="random_best", name="best random", kind="probability", help="the highest of them"),
-                Column(key="direction", name="goes"),
-                Column(key="example", name="top example"),
+                Column(key="auc", name="AUC", kind="number", gives_way="never"),
+                Column(key="auc_interval", name="95 %", gives_way="never"),
+                Column(key="random_median", name="random", kind="number", help="median of random neurons of its layer"),
+                Column(key="random_best", name="best random", kind="number", help="the highest of them"),
+                Column(key="direction", name="goes", gives_way="early"),
+                Column(key="example", name="top example", gives_way="early"),
             ],
             rows=rows,
         ),

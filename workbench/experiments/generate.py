@@ -92,16 +92,16 @@ def _run_prompt(lab: Lab, row: TokenizedRow, params: Params, report: Report) -> 
     for _ in _generate(lab, [row], params, [(clean, edited)], report):
         for is_edited, continuation in kinds:
             report.stream("edited" if is_edited else "clean", _text(row, continuation, _name(lab, is_edited), params))
+    first_difference = clean.first_difference(edited) if lab.edits else None
     for is_edited, continuation in kinds:
         name, suffix = _name(lab, is_edited), "_edited" if is_edited else ""
         report.scalar(f"tokens{suffix}", len(continuation.ids))
         report.scalar(f"surprise{suffix}", float(np.mean(continuation.surprise)))
         title = f"Surprise of each token, {name}" if name else "Surprise of each token"
-        report.add(f"tokens{suffix}", _tokens(title, continuation))
+        report.add(f"tokens{suffix}", _tokens(title, row, continuation, first_difference))
     report.say(_sentence(row, clean, edited if lab.edits else None))
     if lab.edits:
-        at = clean.first_difference(edited)
-        report.scalar("first_difference", None if at is None else at)
+        report.scalar("first_difference", first_difference)
     _suggest(lab, params, report, clean)
 
 
@@ -109,14 +109,19 @@ def _name(lab: Lab, edited: bool) -> str:
     return ("edited" if edited else "clean") if lab.edits else ""
 
 
-def _tokens(title: str, continuation: Continuation) -> Tokens:
+def _tokens(title: str, row: TokenizedRow, continuation: Continuation, first_difference: int | None) -> Tokens:
+    """Prompt and continuation; only what was generated has a surprise."""
+    start = len(row.prompt)
     return Tokens(
         title=title,
-        tokens=continuation.tokens,
-        rows=[TokenRow(name="surprise", values=np.asarray(continuation.surprise))],
+        tokenization=row.prompt.tokenization,
+        tokens=[*row.prompt.tokens, *continuation.tokens],
+        rows=[TokenRow(name="surprise", values=np.concatenate([np.full(start, np.nan), continuation.surprise]))],
         value_label="surprise, nats",
         low_label="expected",
         high_label="surprising",
+        generated_from=start,
+        differs_at=None if first_difference is None else start + first_difference,
     )
 
 

@@ -151,7 +151,7 @@ def _explained(index: NeuronIndex) -> Table:
             Column(key="unit", name="unit", kind="unit"),
             Column(key="feature", name="best feature"),
             Column(key="vr", name="VR", kind="probability", help="share of variance explained, held out"),
-            Column(key="promotes", name="promotes", kind="token"),
+            Column(key="promotes", name="promotes", kind="token", gives_way="early"),
         ],
         rows=rows,
     )
@@ -172,7 +172,7 @@ def _families(index: NeuronIndex) -> Heatmap:
         column_axis="family",
         low_label="none",
         high_label="many",
-        texts=[[count(number) for number in row] for row in counts.tolist()],
+        value_label="neurons",
     )
 
 

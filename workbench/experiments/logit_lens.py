@@ -3,13 +3,13 @@
 Logit lens: the residual stream after the embedding and after every layer, read through the model's own final norm and
 unembedding. A grid of layers and positions with the likeliest token of each; the answer's rank and the distance (KL) to
 the final distribution by layer. The last row is the model's own output. With a set of prompts: medians and means over
-them at the last token.
+them at the last token. With a layer: the top tokens there, at one position.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from msgspec import Meta
@@ -17,6 +17,7 @@ from msgspec import Meta
 from workbench.datasets.prompts import PromptRow
 from workbench.experiment import Experiment
 from workbench.experiments._common import TokenizedRow, carried_params, token_text, tokenized_rows
+from workbench.experiments._lens_cell import top_tokens
 from workbench.params import PromptParams, TokenText
 from workbench.report import NextStep, Report
 from workbench.statistics import mean
@@ -44,6 +45,20 @@ class Params(PromptParams, kw_only=True, frozen=True):
             extra={"unit": "tokens", "more": True},
         ),
     ] = 24
+    layer: Annotated[
+        str,
+        Meta(
+            description="list the top tokens after this layer alone; empty is all layers",
+            extra={"example": "L7", "more": True},
+        ),
+    ] = ""
+    position: Annotated[
+        int,
+        Meta(
+            description="the position at which they are listed; -1 is the last",
+            extra={"unit": "position", "example": -1, "more": True},
+        ),
+    ] = -1
 
     def single(self) -> PromptRow:
         return PromptRow(self.prompt, self.answer)
@@ -83,7 +98,9 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     for row in rows:
         if row.answer and row.answer.note:
             report.note(row.answer.note)
-    if params.prompts:
+    if params.layer:
+        top_tokens(lab, rows, params.layer, params.position, report)
+    elif params.prompts:
         _run_set(lab, rows, params, report)
     else:
         _run_prompt(lab, rows[0], params, report)
@@ -141,6 +158,7 @@ def _grid(lab: Lab, row: TokenizedRow, tokens: list[str], lens_rows: LensRows, n
         column_axis="position",
         low_label="unsure",
         high_label="sure",
+        value_label="probability",
         texts=[[lab.token(index) for index in lens_row.top_ids] for lens_row in lens_rows.rows],
     )
 
@@ -299,6 +317,7 @@ def _add_set_views(lab: Lab, rows: list[TokenizedRow], by_prompt: list[list[Lens
             column_axis="prompt",
             low_label="unsure",
             high_label="sure",
+            value_label="probability",
             texts=[
                 [lab.token(int(passes[0].rows[at].top_ids[-1])) for passes in by_prompt] for at in range(len(names))
             ],
@@ -323,4 +342,16 @@ def _say_set(by_prompt: list[list[LensRows]], kinds: tuple[str, ...], report: Re
     report.say(" · ".join(sentences))
 
 
-EXPERIMENT = Experiment(name="logit-lens", help=__doc__, params=Params, run=run, group="says", order=3)
+def cell(params: Params, key: str, view: Heatmap, row: int, column: int) -> NextStep | None:
+    """The top tokens there. Positions are counted from the end: of a long prompt the grid shows the last ones."""
+    layer = view.row_labels[row]
+    asked: dict[str, Any] = {"prompt": params.prompt, "answer": params.answer, "chat": params.chat}
+    asked["position"] = column - view.values.shape[1]
+    if params.prompts:
+        prompt = params.prompts[column]
+        asked |= {"prompt": prompt.prompt, "answer": prompt.answer, "position": -1}
+    asked = {name: value for name, value in asked.items() if value}
+    return NextStep(label=f"top tokens after {layer}", experiment="logit-lens", params={**asked, "layer": layer})
+
+
+EXPERIMENT = Experiment(name="logit-lens", help=__doc__, params=Params, run=run, group="says", order=3, cell=cell)

@@ -105,7 +105,7 @@ def _examples(card: Card, n: int, note: str) -> Table:
         title="Most extreme examples",
         note=f"at most one of a document; {note}",
         columns=[
-            Column(key="tail", name="tail"),
+            Column(key="tail", name="tail", gives_way="early"),
             Column(key="value", name="value", kind="signed"),
             Column(key="text", name="text"),
             Column(key="token", name="peak", kind="token"),
@@ -182,8 +182,8 @@ def _statistics(card: Card, index: NeuronIndex) -> Table:
         columns=[
             Column(key="statistic", name="what"),
             Column(key="value", name="value", kind="number"),
-            Column(key="percentile", name="percentile", kind="number"),
-            Column(key="meaning", name="meaning"),
+            Column(key="percentile", name="percentile", kind="number", gives_way="late"),
+            Column(key="meaning", name="meaning", gives_way="early"),
         ],
         rows=rows,
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from msgspec import Meta
 
+from workbench.edits import Patch
 from workbench.errors import UserError
 from workbench.experiment import Cost, Experiment
 from workbench.experiments._common import estimated_tokens
@@ -192,6 +193,7 @@ def _heatmap(title: str, note: str, values: np.ndarray, columns: list[str], axis
         column_axis=axis,
         low_label="away from the clean answer",
         high_label="recovers it",
+        value_label="recovery",
         signed=True,
     )
 
@@ -208,6 +210,22 @@ def _table(recovery: np.ndarray, note: str) -> Table:
     return Table(title="Heads that recover most", note=note, columns=columns, rows=rows)
 
 
+def cell(params: Params, key: str, view: Heatmap, row: int, column: int) -> NextStep | None:
+    """The patch of one place, or of one head at all positions, as an edit of the corrupted prompt."""
+    if params.chat:
+        return None  # an edit's other prompt is taken as it is typed, without the template
+    patch = Patch(f"L{row}.{key}", params.prompt, at=str(column)) if key in SITES else Patch(
+        str(Head(row, column)), params.prompt
+    )  # fmt: skip
+    asked = {"prompt": params.corrupted, "answer": params.answer, "foil": params.foil}
+    return NextStep(
+        label=f"the corrupted prompt with {patch.units} patched",
+        experiment="predict",
+        params={name: value for name, value in asked.items() if value},
+        edits=[str(patch)],
+    )
+
+
 EXPERIMENT = Experiment(
-    name="patch", help=__doc__, params=Params, run=run, group="parts", order=24, long=True, cost=cost
+    name="patch", help=__doc__, params=Params, run=run, group="parts", order=24, long=True, cost=cost, cell=cell
 )

@@ -160,7 +160,14 @@ def _next_table(lab: Lab, passes: list[Forward], top: int, prompt: Prompt) -> Ta
         for key, name in zip(keys, kinds, strict=False)
     ]
     columns += [
-        Column(key=key, name=f"log p {name}".strip(), kind="logprob", help="nats", edited=name == "edited")
+        Column(
+            key=key,
+            name=f"log p {name}".strip(),
+            kind="logprob",
+            help="nats",
+            edited=name == "edited",
+            gives_way="early",
+        )
         for key, name in zip(("log_prob", "log_prob_edited"), kinds, strict=False)
     ]
     rows: list[list[Any]] = []

@@ -206,7 +206,14 @@ def table(target: Target, units: UnitEffects, rows: int = SHOWN) -> Table:
             Column(key=UnitKeys.UNIT, name=units.kind[:-1], kind="unit"),
             Column(key=UnitKeys.ESTIMATE, name="estimate", kind="signed", help=f"−Σ a·∂: {change}", quantity=change),
             Column(key=UnitKeys.EXACT, name="exact", kind="signed", help=f"{change} when it is off", quantity=change),
-            Column(key=UnitKeys.LEFT, name="then", kind=target.kind, help=target.quantity, quantity=target.quantity),
+            Column(
+                key=UnitKeys.LEFT,
+                name="then",
+                kind=target.kind,
+                help=target.quantity,
+                quantity=target.quantity,
+                gives_way="never",
+            ),
             Column(key=UnitKeys.BEYOND, name="stands out", help=_CHANCE),
         ],
         rows=cells,
@@ -228,11 +235,20 @@ def heatmap(target: Target, units: UnitEffects) -> Heatmap:
         row_axis="layer",
         column_axis="position",
         low_label="the answer needs it",
-        high_label="it holds the answer back",
+        high_label="suppresses the answer",
+        value_label=f"change of {target.change}",
         signed=True,
     )
 
 
+def cell(params: TargetParams, key: str, view: Heatmap, row: int, column: int) -> NextStep | None:
+    """What the model says without this place of the stream."""
+    place = f"L{row}.resid_pre[{column}]"
+    return NextStep(
+        label=f"prediction with {place} set to 0", experiment="predict", params=params.target(), edits=[f"{place}=0"]
+    )
+
+
 EXPERIMENT = Experiment(
-    name="sweep", help=__doc__, params=Params, run=run, group="parts", order=21, long=True, cost=cost
+    name="sweep", help=__doc__, params=Params, run=run, group="parts", order=21, long=True, cost=cost, cell=cell
 )

@@ -53,6 +53,7 @@ def _add_prompt_views(prompt: Prompt, report: Report) -> None:
             value_label="",
             low_label="",
             high_label="",
+            labels=[*origins],
         ),
     )
     columns = [

@@ -209,4 +209,14 @@ def _suggest(explanation: Explanation, params: Params, report: Report) -> None:
     )
 
 
-EXPERIMENT = Experiment(name="why", help=__doc__, params=Params, run=run, group="parts", order=19, long=True, cost=cost)
+EXPERIMENT = Experiment(
+    name="why",
+    help=__doc__,
+    params=Params,
+    run=run,
+    group="parts",
+    order=19,
+    long=True,
+    cost=cost,
+    cell=sweep.cell,
+)

@@ -53,6 +53,7 @@ def check_shapes(view: AnyView) -> None:
                 if not all(cell is None or isinstance(cell, str | int | float) for cell in row):
                     raise UserError("a table's cell is neither text nor number")
         case Tokens():
+            _check_length(view.labels or None, len(view.tokens), "labels")
             for colouring in view.rows:
                 _check_shape(colouring.values, len(view.tokens), "values")
 

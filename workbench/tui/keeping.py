@@ -17,7 +17,7 @@ def shown_by(page: Page) -> tuple[str, ShownView | None]:
     if named_view := page.view_under_cursor():
         return named_view
     panes: list[Any] = list(page.query("ResultPane"))  # by its name: the pane's own keys come through here
-    pane = next((pane for pane in panes if pane.has_focus), panes[0] if panes else None)
+    pane = next((pane for pane in panes if pane.has_focus_within), panes[0] if panes else None)
     if pane is None or pane.snapshot is None:
         return page.NAME.lower(), None
     shown = pane.current()

@@ -107,12 +107,18 @@ RESULT = [
     _key("result.page-down", "pagedown,ctrl+d", "page(1)", "page down", "half a page down"),
     _key("result.first", "home,g", "edge(-1)", "first", "to the headline"),
     _key("result.last", "end,G", "edge(1)", "last", "to the end"),
+    _key("result.cells", "enter,right,l", "enter_view", "walk", "into this heat map, or table of units", show=True),
+    _key("result.leave", "escape", "leave_view", "views", "out of the heat map or table, back to the views", show=True),
+    _key(
+        "result.columns", "greater_than_sign", "turn_columns(1)", "columns", "to the table's hidden columns", show=True
+    ),
+    _key("result.columns-back", "less_than_sign", "turn_columns(-1)", "", "back to the table's first columns"),
     _key("result.fold", "enter,space", "fold", "fold", "unfold or fold this view", show=True),
     _key("result.one", "1", "next_step(1)", "next steps", "take the first next step"),
     _key("result.two", "2", "next_step(2)", "", "take the second next step"),
     _key("result.three", "3", "next_step(3)", "", "take the third next step"),
     _key("result.copy", "y", "copy", "copy", "copy this view: the terminal's clipboard and a file"),
-    _key("result.save", "x", "save", "save", "save this view (text, CSV, JSON) or the screen (SVG)", show=True),
+    _key("result.save", "x", "save", "save", "save this view (text, CSV, JSON, figure) or the screen", show=True),
 ]
 
 WHY = [
@@ -123,19 +129,34 @@ WHY = [
     _key("why.foil", "c", "foil", "foil", "choose a token to compare the answer with, and ask again", show=True),
     _key("why.ask", "i,slash", "write", "ask", "another question: prompt, answer, foil, how many to pick", show=True),
     _key("why.again", "r", "again", "again", "the same question again, same seed"),
-    _key("why.save", "x", "save", "save", "save this pane's view (text, CSV, JSON) or the screen (SVG)", show=True),
+    _key("why.save", "x", "save", "save", "save this pane's view (text, CSV, JSON, figure) or the screen", show=True),
     _key("why.copy", "y", "copy", "copy", "copy this pane's view: the terminal's clipboard and a file"),
     _key("why.next", "tab", "pane(1)", "next", "to the next pane, or the next field", show=True),
     _key("why.previous", "shift+tab", "pane(-1)", "", "to the pane before"),
     _key("why.enter", "enter", "enter", "ask", "ask, where no question was asked yet"),
 ]
 
-WHERE = [
-    _key("where.up", "up,k", "down(-1)", "up", "one line up"),
-    _key("where.down", "down,j", "down(1)", "down", "one line down"),
-    _key("where.left", "left,h", "across(-1)", "left", "one position to the left"),
-    _key("where.right", "right,l", "across(1)", "right", "one position to the right"),
-    _key("where.open", "enter", "open", "open", "what the model says without this place of the stream", show=True),
+MAP = [
+    _key("map.up", "up,k", "down(-1)", "up", "one row up"),
+    _key("map.down", "down,j", "down(1)", "down", "one row down"),
+    _key("map.left", "left,h", "across(-1)", "left", "one column to the left"),
+    _key("map.right", "right,l", "across(1)", "right", "one column to the right"),
+    _key("map.page-up", "pageup,ctrl+u", "page(-1)", "page up", "half of the rows up"),
+    _key("map.page-down", "pagedown,ctrl+d", "page(1)", "page down", "half of the rows down"),
+    _key("map.first", "home,g", "edge(-1)", "first", "the row's first cell"),
+    _key("map.last", "end,G", "edge(1)", "last", "the row's last cell"),
+    _key("map.open", "enter", "open", "open", "run what this cell stands for, as the line below says", show=True),
+]
+
+TABLE = [
+    _key("table.up", "up,k", "move(-1)", "up", "one row up"),
+    _key("table.down", "down,j", "move(1)", "down", "one row down"),
+    _key("table.page-up", "pageup,ctrl+u", "page(-1)", "page up", "ten rows up"),
+    _key("table.page-down", "pagedown,ctrl+d", "page(1)", "page down", "ten rows down"),
+    _key("table.first", "home,g", "edge(-1)", "first", "the first row"),
+    _key("table.last", "end,G", "edge(1)", "last", "the last row"),
+    _key("table.open", "enter", "open", "open", "open this row's unit", show=True),
+    _key("table.pin", "p", "pin", "pin", "into the basket, or out of it: every experiment takes basket:", show=True),
 ]
 
 TIMELINE = [
@@ -298,7 +319,8 @@ ALL: dict[str, list[Binding]] = {
     "saved stacks": STACKS,
     "columns": CHOOSER,
     "card": NEURON_CARD,
-    "where in the stream": WHERE,
+    "heat map": MAP,
+    "table": TABLE,
     "result": RESULT,
     "text": SCROLL,
     "prompt": WRITE,

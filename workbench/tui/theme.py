@@ -234,6 +234,7 @@ def drawing_style(app: App[Any]) -> Style:
     base = draw_style.SIXTEEN if colors.ansi else draw_style.DARK if app.current_theme.dark else draw_style.LIGHT
     return replace(
         base,
+        depth="256" if app.console.color_system == "256" and base.rgb else base.depth,
         color=not app.no_color,
         ascii=plain_ascii(),
         foreground=colors.color("foreground"),

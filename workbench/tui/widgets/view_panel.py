@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
 # plotext draws on a figure that belongs to its module: one drawing at a time.
 _DRAWING = ThreadPoolExecutor(1, "drawing")
+
+MakeStrips = Callable[[], tuple[list[Strip], object]]
+"""draws, in the drawing thread: the lines, and what the panel needs to know of them"""
 
 
 class ViewPanel(Widget):
@@ -58,14 +63,20 @@ class ViewPanel(Widget):
             return
         if view is None or self._problem:
             problem = safe(self._problem, newlines=True)
+            source: object = None
             lines = [Text(line, ink(self.app).bad) for line in problem.split("\n")] if problem else []
-            strips = _strips(lines, self.app.console)
+            strips = as_strips(lines, self.app.console)
         else:
-            strips = await asyncio.get_running_loop().run_in_executor(
-                _DRAWING, _drawing, view, cells, self._lines, drawing_style(self.app), self.app.console
-            )
-        height = len(self._strips)
-        self._strips, self._drawn = strips, key
+            strips, source = await asyncio.get_running_loop().run_in_executor(_DRAWING, self._maker(view, cells))
+        self._drawn = key
+        self._take(strips, source)
+
+    def _maker(self, view: AnyView, cells: int) -> MakeStrips:
+        return partial(_drawing, view, cells, self._lines, drawing_style(self.app), self.app.console)
+
+    def _take(self, strips: list[Strip], source: object) -> None:
+        """These lines from now on."""
+        height, self._strips = len(self._strips), strips
         self.refresh(layout=len(strips) != height)
 
     def _failed(self, sentence: str) -> None:
@@ -94,16 +105,19 @@ class ViewPanel(Widget):
         return Text("")
 
 
-def _drawing(view: AnyView, cells: int, lines: int | None, style: Style, console: Console) -> list[Strip]:
+def _drawing(
+    view: AnyView, cells: int, lines: int | None, style: Style, console: Console
+) -> tuple[list[Strip], object]:
     """In the drawing thread, which is also where plotext is imported. The panel's own heading is the title."""
     import msgspec
 
     from workbench.drawing.view import draw
 
-    return _strips(draw(msgspec.structs.replace(view, title=""), cells, lines, style), console)
+    return as_strips(draw(msgspec.structs.replace(view, title=""), cells, lines, style), console), None
 
 
-def _strips(lines: list[Text], console: Console) -> list[Strip]:
+def as_strips(lines: list[Text], console: Console) -> list[Strip]:
+    """Drawn lines as the screen takes them."""
     strips = []
     for line in lines:
         line.end, line.no_wrap = "", True

@@ -9,11 +9,13 @@ import numpy as np
 from rich.style import Style
 from rich.text import Text
 
+from workbench.drawing.scale import Scale
 from workbench.text import NOTHING, count, fit, number, safe, shorten, shorten_left, show_token, trim, width
 from workbench.tui.screens.neurons import plot
-from workbench.tui.screens.neurons.examples import example_line, running
+from workbench.tui.screens.neurons.examples import example_line, marked, running
 
 if TYPE_CHECKING:
+    from workbench.drawing.style import Style as DrawingStyle
     from workbench.index.card import Card, Example
     from workbench.tui.theme import Ink
 
@@ -54,14 +56,24 @@ NO_CONTEXT = NeuronContext()
 
 
 def card_lines(
-    card: Card, cells: int, both_tails: bool, context: NeuronContext, colors: Ink, rows: int = 0
+    card: Card,
+    cells: int,
+    both_tails: bool,
+    context: NeuronContext,
+    colors: Ink,
+    style: DrawingStyle,
+    rows: int = 0,
 ) -> list[Text]:
-    """All sections, most telling first. `rows` are seen without scrolling: spare ones go to examples and the plot."""
+    """All sections, most telling first; examples in the drawing's `style`.
+
+    `rows` are seen without scrolling: spare ones go to examples and the plot.
+    """
+    scale = Scale([example.values for example in (*card.high, *card.low)], style, signed=True)
     head = _heading(card, cells, colors)
     rest = [
         *_effects(card, cells, colors),
         *_neighbours(card, cells, colors),
-        *_signs(card, cells, colors),
+        *_signs(card, cells, colors, scale),
         *_weights(card, cells, colors),
         *_notes(context, cells, colors),
     ]
@@ -75,7 +87,8 @@ def card_lines(
     example_lines = len(card.high) + (len(card.low) + 1 if both_tails else 0)
     higher = max(0, min(6, spare - min(example_lines, _ROOM_FOR_BOTH)))
     counts = _distribution(card, cells, context, _PLOT_ROWS + higher, colors)
-    return [*head, *_examples(card, cells, both_tails, max(0, spare - higher), colors), *counts, *rest]
+    examples = _examples(card, cells, both_tails, max(0, spare - higher), colors, scale)
+    return [*head, *examples, *counts, *rest]
 
 
 def labelled(label: str, parts: Iterable[tuple[str, Style]], cells: int, colors: Ink, label_cells: int = LABEL) -> Text:
@@ -124,7 +137,7 @@ def _percentile(value: float | None) -> str:
     return f"p{value:.0f}" if 5 <= value < 95 else "p100" if value >= 99.95 else f"p{trim(f'{value:.1f}') or 0}"
 
 
-def _examples(card: Card, cells: int, both_tails: bool, spare: int, colors: Ink) -> list[Text]:
+def _examples(card: Card, cells: int, both_tails: bool, spare: int, colors: Ink, scale: Scale) -> list[Text]:
     """The tail that carries most of Σa² first: a gated neuron may do its work below zero."""
     negative = card.tail_share[1] > 0.5
     tails = [("top", card.high), ("lowest", card.low)][:: -1 if negative else 1]
@@ -133,7 +146,7 @@ def _examples(card: Card, cells: int, both_tails: bool, spare: int, colors: Ink)
     first_count = room if not both_tails else min(len(first), max(3, room // 2))
     lines = [
         _tail_head(name, first, cells, colors),
-        *(example_line(example, cells, colors) for example in first[:first_count]),
+        *(example_line(example, cells, colors, scale) for example in first[:first_count]),
     ]
     if not first:
         lines.append(Text(no_wrap=True).append("  none in this corpus", colors.quiet))
@@ -144,7 +157,7 @@ def _examples(card: Card, cells: int, both_tails: bool, spare: int, colors: Ink)
         return [
             *lines,
             _tail_head(other, shown, cells, colors),
-            *(example_line(example, cells, colors) for example in shown),
+            *(example_line(example, cells, colors, scale) for example in shown),
         ]
     peak = second[0]
     line = Text(no_wrap=True).append(fit("highest" if negative else "lowest", LABEL), colors.quiet)
@@ -246,7 +259,7 @@ def _neighbours(card: Card, cells: int, colors: Ink) -> list[Text]:
     return lines
 
 
-def _signs(card: Card, cells: int, colors: Ink) -> list[Text]:
+def _signs(card: Card, cells: int, colors: Ink, scale: Scale) -> list[Text]:
     if not card.signs:
         return []
     lines = [Text(no_wrap=True).append(shorten("signs of gate and linear part, sampled", cells), colors.quiet)]
@@ -257,10 +270,12 @@ def _signs(card: Card, cells: int, colors: Ink) -> list[Text]:
         example = case.examples[0] if case.examples else None
         room = cells - 40
         if example is not None and room > 12:
-            peak = shorten(running(example.tokens[example.peak]).strip(), room // 2)
-            around = "".join(running(token) for token in example.tokens[max(0, example.peak - 8) : example.peak])
-            line.append("  " + shorten_left(around, room - width(peak) - 3), colors.quiet)
-            line.append(f"[{peak}]", colors.plain)
+            tokens = [running(token, scale.style) for token in example.tokens[: example.peak + 1]]
+            peak = marked(shorten(tokens[-1].strip(), room // 2), example.value, colors, scale)
+            around = shorten_left("".join(tokens[-9:-1]), room - sum(width(part) for part, _ in peak) - 1)
+            line.append(f"  {around.rstrip()} ", colors.quiet)
+            for part, look in peak:
+                line.append(part, look)
         line.truncate(cells, overflow="ellipsis")
         lines.append(line)
     return lines

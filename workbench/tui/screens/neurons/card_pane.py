@@ -15,7 +15,7 @@ from workbench.errors import UserError
 from workbench.tui.screens.neurons.card_lines import NO_CONTEXT, NeuronContext, card_lines
 from workbench.tui.screens.neurons.chooser import Chooser
 from workbench.tui.screens.neurons.your_text import text_lines
-from workbench.tui.theme import Ink, ink
+from workbench.tui.theme import Ink, drawing_style, ink
 from workbench.tui.widgets.neuron_card import NeuronCard
 
 if TYPE_CHECKING:
@@ -142,7 +142,8 @@ class CardPane(Vertical):
         except UserError as error:
             return [Text(no_wrap=True).append(part, colors.bad) for part in str(error).splitlines()]
         cells = (card.size.width or 48) - 1
-        return card_lines(contents, cells, self.both_tails, self._neuron_context(neuron), colors, card.size.height)
+        context, style = self._neuron_context(neuron), drawing_style(self.app)
+        return card_lines(contents, cells, self.both_tails, context, colors, style, card.size.height)
 
     def _neuron_context(self, neuron: int) -> NeuronContext:
         on_text = self.state.on_text(neuron)
@@ -164,7 +165,7 @@ class CardPane(Vertical):
             label = self.browse.address(neuron) if self.compared else "your text"
             on_text, change = self.state.on_text(neuron), self.state.change(neuron)
             words = (self.state.text, on_text, self.state.waiting(), change)
-            lines += text_lines(*words, cells, ink(self.app), label)
+            lines += text_lines(*words, cells, ink(self.app), drawing_style(self.app), label)
         # It never shrinks while the cursor moves: another height lays out and repaints the whole screen.
         self._text_rows = max(self._text_rows, len(lines))
         pane.styles.height = self._text_rows

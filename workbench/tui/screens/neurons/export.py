@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.style import Style
 
+from workbench.drawing.style import DARK
 from workbench.errors import UserError
 from workbench.tui.screens.neurons.card_lines import NeuronContext, card_lines
 from workbench.views import to_builtins
@@ -29,7 +31,8 @@ class Plain:
 def write_card(card: Card, notes: tuple[str, ...] = (), folder: Path | None = None) -> str:
     """`UNIT.txt` and `UNIT.json` in the working folder; their names. Raises UserError where that can't be written."""
     folder = folder or Path.cwd()
-    lines = card_lines(card, _CELLS, True, NeuronContext(notes=notes), Plain(), 60)  # type: ignore[arg-type]
+    context, style = NeuronContext(notes=notes), replace(DARK, color=False)
+    lines = card_lines(card, _CELLS, True, context, Plain(), style, 60)  # type: ignore[arg-type]
     head = (
         f"{card.corpus}, {card.n_tokens:,} tokens, {card.n_documents:,} documents" if card.n_tokens else "weights alone"
     )

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from rich.text import Text
 
+from workbench.drawing.scale import Scale
 from workbench.result_keys import Effect, NextToken
 from workbench.text import count, fit, number, probability, safe, shorten, show_token, spread, width
 from workbench.tui.screens.neurons.card_lines import LABEL
-from workbench.tui.screens.neurons.examples import running
+from workbench.tui.screens.neurons.examples import append_runs, marked, running, shaded
 from workbench.views import AnyView, Table, Tokens
 from workbench.worker.peeks import peek_views
 
 if TYPE_CHECKING:
+    from workbench.drawing.style import Style
     from workbench.session.records import StepRecord
     from workbench.tui.theme import Ink
     from workbench.worker.protocol import PeekAnswer
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 _ONE_LINE = 60
 """cells from which label, text and values stand on one line"""
 _FIRES = 0.5
-"""tokens at least this share of the strongest are put in brackets"""
+"""tokens at least this share of the strongest are marked"""
 
 
 class OnText(NamedTuple):
@@ -92,47 +94,46 @@ def text_lines(
     change: Change | None,
     cells: int,
     colors: Ink,
+    style: Style,
     label: str = "your text",
 ) -> list[Text]:
-    """`waiting` says why there are no activations yet."""
+    """Activations in the drawing's `style`; `waiting` says why there are no activations yet."""
     if on_text is None:
-        words = Text(no_wrap=True).append(shorten(running(text), max(8, cells - 2)), colors.plain)
+        words = Text(no_wrap=True).append(shorten(running(text, style), max(8, cells - 2)), colors.plain)
         line = Text(no_wrap=True).append(fit(label, LABEL), colors.quiet)
         if cells >= _ONE_LINE:
             line.append(shorten(words.plain, cells - LABEL - width(waiting) - 3), colors.plain).append("  ")
         line.append(shorten(waiting, cells - width(line.plain)), colors.quiet)
         lines = [line] if cells >= _ONE_LINE else [line, Text("  ", no_wrap=True).append_text(words)]
     else:
-        lines = _strip(on_text, cells, colors, label)
+        lines = _strip(on_text, cells, colors, style, label)
     if change is not None:
         lines += _changed(change, cells, colors)
     return lines
 
 
-def _strip(on_text: OnText, cells: int, colors: Ink, label: str) -> list[Text]:
-    """The text around the token that the neuron is strongest on; what it fires on in brackets, with the values."""
+def _strip(on_text: OnText, cells: int, colors: Ink, style: Style, label: str) -> list[Text]:
+    """The text around the token that the neuron is strongest on; what it fires on marked, with the values."""
     values = np.nan_to_num(on_text.values)
+    scale = Scale([values], style, signed=True)
     peak = int(np.argmax(np.abs(values))) if len(values) else 0
-    strongest = abs(values[peak]) if len(values) else 0.0
-    fires = [at for at in range(len(values)) if strongest and abs(values[at]) >= _FIRES * strongest]
+    strongest = float(values[peak]) if len(values) else 0.0
+    fires = [at for at in range(len(values)) if strongest and abs(values[at]) >= _FIRES * abs(strongest)]
     figures = " ".join(number(float(values[at]), 2) for at in fires[:3])
     one_line = cells >= _ONE_LINE
     room = cells - LABEL - width(figures) - 2 if one_line else cells - 2
-    pieces = []
-    for at, token in enumerate(on_text.tokens):
-        word = running(token)
-        if at in fires:
-            stripped = word.strip() or word
-            space = " " if word.startswith(" ") and stripped != word else ""
-            pieces.append((at, f"{space}[{stripped}]"))
-        else:
-            pieces.append((at, word))
+    tokens = [
+        marked(running(token, style), float(value), colors, scale)
+        if at in fires
+        else [shaded(running(token, style), float(value), strongest, colors, scale)]
+        for at, (token, value) in enumerate(zip(on_text.tokens, values, strict=False))
+    ]
+    cells_of = [sum(width(part) for part, _ in parts) for parts in tokens]
     first = 0
-    while first < peak and sum(width(piece) for _, piece in pieces[first : peak + 1]) > room * 2 // 3:
+    while first < peak and sum(cells_of[first : peak + 1]) > room * 2 // 3:
         first += 1
-    shown = Text(no_wrap=True).append("…" if first else "", colors.quiet)
-    for at, piece in pieces[first:]:
-        shown.append(piece, colors.strong + colors.accent if at in fires else colors.plain)
+    shown = Text(no_wrap=True).append(style.glyphs("…", "~") if first else "", colors.quiet)
+    append_runs(shown, (part for parts in tokens[first:] for part in parts))
     if width(shown.plain) > room:
         shown.truncate(room, overflow="ellipsis")
     line = Text(no_wrap=True).append(fit(label, LABEL), colors.quiet)

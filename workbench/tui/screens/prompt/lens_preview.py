@@ -53,5 +53,14 @@ class LensPreview:
         result = self._page.result
         if views and result.step == record.id:
             lines = max(12, result.size.height - 14)
-            title = "Logit lens, a look (1 keeps it as a step)"
-            await result.show_beside(ShownView(key=KEY, title=title, revision=0, view=views[0], lines=lines))
+            await result.show_beside(
+                ShownView(
+                    key=KEY,
+                    title="Logit lens preview (1 saves it)",
+                    revision=0,
+                    view=views[0],
+                    lines=lines,
+                    experiment="logit-lens",
+                    params=params,
+                )
+            )

@@ -1,4 +1,4 @@
-"""Where to, and as what: a view as text, CSV or JSON, or the screen as it was as SVG."""
+"""Where to, and as what: a view as text, CSV, JSON or a figure, or the screen as it was as SVG."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import Input, Static
+from textual.worker import Worker
 
 from workbench.errors import UserError
+from workbench.files import save_text
 from workbench.text import safe
 from workbench.tui.page import Page
-from workbench.tui.screens.save.formats import ENDINGS, SVG, WRITERS, free_path, write
+from workbench.tui.screens.save.formats import ENDINGS, SCREEN, WRITERS, free_path
 from workbench.tui.widgets.choice import Choice
 from workbench.tui.widgets.field import Field
 from workbench.tui.widgets.frame import Rule
@@ -28,10 +30,15 @@ if TYPE_CHECKING:
     from workbench.tui.widgets.result.snapshot import ShownView
 
 
+_PATIENCE = 0.5
+"""seconds after which it is said that a figure is being drawn"""
+
+
 class Save(Page):
     NAME = "Save"
     ABOUT = (
-        "Saves a view as text, CSV (whole, unrounded) or JSON, or the screen as it was as SVG. Enter writes the file."
+        "Saves a view as text, CSV (whole, unrounded), JSON, a figure for a paper (SVG; 6.75 inches wide, narrow: 3.25)"
+        " or the screen as it was. Enter writes the file."
     )
     AUTO_FOCUS = "#path"
     DEFAULT_CSS = """
@@ -47,6 +54,7 @@ class Save(Page):
         self._shown: ShownView | None = None
         self._stem = "workbench"
         self._svg = ""
+        self._saving: Worker[None] | None = None
         self._overwrite_path: Path | None = None
         """a file that is there already, and whose overwriting was asked about"""
 
@@ -83,7 +91,7 @@ class Save(Page):
     def _fill(self) -> None:
         choice = self.query_one("#format", Choice)
         has_view = self._shown is not None and self._shown.view is not None
-        choice.words = list(ENDINGS) if has_view else [SVG]
+        choice.words = list(ENDINGS) if has_view else [SCREEN]
         choice.value = choice.words[0]
         choice.refresh(layout=True)
         self.say("")
@@ -109,12 +117,19 @@ class Save(Page):
         field.fill(str(free_path(self._stem, ENDINGS[choice.value])))
 
     @on(Input.Submitted, "#path")
-    async def _write(self, event: Input.Submitted) -> None:
+    def _submitted(self, event: Input.Submitted) -> None:
         event.stop()
         path = Path(event.value or free_path(self._stem, ENDINGS[self._format]))
+        if self._saving is None or self._saving.is_finished:
+            self._saving = self.run_worker(self._write(path))
+
+    async def _write(self, path: Path) -> None:
+        saving = asyncio.ensure_future(asyncio.to_thread(self._save, path, self._format, self._overwrite_path == path))
+        await asyncio.wait([saving], timeout=_PATIENCE)
+        if not saving.done():
+            self.say(f"drawing {safe(path.name)} …")
         try:
-            text = await asyncio.to_thread(self._text, self._format)
-            written = await asyncio.to_thread(write, path, text, self._overwrite_path == path)
+            written = await saving
         except UserError as error:
             self._overwrite_path = path
             self.say(str(error), bad=True)
@@ -123,7 +138,11 @@ class Save(Page):
         self.app.pop_screen()
         self.workbench.page_now.say(f"saved as {written}")
 
+    def _save(self, path: Path, format_: str, overwrite: bool) -> Path:
+        how = "Enter again writes over it, or choose another name"
+        return save_text(path, self._text(format_), overwrite, how)
+
     def _text(self, format_: str) -> str:
-        if format_ == SVG or self._shown is None or self._shown.view is None:
+        if format_ == SCREEN or self._shown is None or self._shown.view is None:
             return self._svg
         return WRITERS[format_](self._shown.view)

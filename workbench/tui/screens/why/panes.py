@@ -14,7 +14,7 @@ from textual.widget import Widget
 from workbench.result_keys import Units
 from workbench.text import count, stand_out
 from workbench.tui.screens.why.unit_list import UnitList
-from workbench.tui.screens.why.where import Where
+from workbench.tui.widgets.map_panel import MapPanel
 from workbench.tui.widgets.words import Words
 from workbench.views import Heatmap
 
@@ -56,21 +56,21 @@ class Panes(Horizontal):
         for kind in KINDS:
             with Vertical(id=f"pane-{kind}"):
                 yield Words(id=f"head-{kind}")
-                yield Where() if kind == "where" else UnitList(kind)
+                yield MapPanel(fills=True, id="where") if kind == "where" else UnitList(kind)
                 yield Words(id=f"foot-{kind}")
 
     def list_of(self, kind: str) -> UnitList:
         return self.query_one(f"#{kind}", UnitList)
 
     @property
-    def where(self) -> Where:
-        return self.query_one(Where)
+    def where(self) -> MapPanel:
+        return self.query_one("#where", MapPanel)
 
     @property
-    def focused(self) -> UnitList | Where | None:
+    def focused(self) -> UnitList | MapPanel | None:
         """The pane that keys go to."""
         widget = self.screen.focused
-        return widget if isinstance(widget, UnitList | Where) else None
+        return widget if isinstance(widget, UnitList | MapPanel) else None
 
     @property
     def unit(self) -> str:
@@ -80,7 +80,7 @@ class Panes(Horizontal):
 
     def next(self, by: int) -> Widget:
         """The pane that Tab leads to, made visible."""
-        panes: list[UnitList | Where] = [self.list_of("neurons"), self.list_of("heads"), self.where]
+        panes: list[UnitList | MapPanel] = [self.list_of("neurons"), self.list_of("heads"), self.where]
         pane = panes[(panes.index(self.focused) + by) % 3 if self.focused else 0]
         if pane is not panes[0]:
             self.set_class(pane is self.where, "at-where")
@@ -98,7 +98,7 @@ class Panes(Horizontal):
         self.query_one("#head-where", Words).show(_where)
         self._show_place()
 
-    @on(Where.Moved)
+    @on(MapPanel.Moved)
     def _show_place(self) -> None:
         self._foot("where", self.where.words() or self._coming("where"))
 

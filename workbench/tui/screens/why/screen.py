@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual import on
@@ -12,6 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from workbench.errors import UserError
+from workbench.result_keys import Units
 from workbench.tui import keys
 from workbench.tui.keeping import copy_view, save_view
 from workbench.tui.screens.why import below, words
@@ -20,16 +21,17 @@ from workbench.tui.screens.why.invite import REPLAY, Invite
 from workbench.tui.screens.why.panes import Panes
 from workbench.tui.screens.why.question_page import QuestionPage
 from workbench.tui.screens.why.unit_list import UnitList
-from workbench.tui.screens.why.where import Where
 from workbench.tui.theme import ink
 from workbench.tui.widgets.ask import Ask
 from workbench.tui.widgets.frame import Rule
 from workbench.tui.widgets.line_list import LineList
+from workbench.tui.widgets.map_panel import MapPanel
 from workbench.tui.widgets.view_panel import ViewPanel
 from workbench.tui.widgets.words import Words
 from workbench.views import Histogram
 
 if TYPE_CHECKING:
+    from workbench.report import NextStep
     from workbench.tui.screens.why.finding import Finding
     from workbench.tui.widgets.result.snapshot import ShownView
 
@@ -225,23 +227,28 @@ class Why(QuestionPage):
             except UserError as error:
                 self.workbench.page_now.say(str(error), bad=True)
         else:
-            self._ask_elsewhere("attention", {"head": unit})
+            from workbench.report import NextStep
 
-    @on(Where.Opened)
-    def _place_opened(self) -> None:
-        place = self.panes.where.place
-        if place is not None:
-            self._ask_elsewhere("predict", {}, [f"L{place[0]}.resid_pre[{place[1]}]=0"])
+            asked = {**finding.question, "head": unit}
+            self._ask_elsewhere(NextStep(label="", experiment="attention", params=asked))
 
-    def _ask_elsewhere(self, experiment: str, params: dict[str, Any], edits: list[str] | None = None) -> None:
+    @on(MapPanel.Opened)
+    def _place_opened(self, event: MapPanel.Opened) -> None:
+        from workbench.tui.cell_steps import cell_step
+
+        finding, view, cell = self.state.finding, event.panel.heatmap, event.panel.cell
+        if finding is not None and view is not None and cell is not None:
+            record = finding.record
+            step = cell_step(record.experiment, record.params, Units.WHERE, view, *cell)
+            if step is not None:
+                self._ask_elsewhere(step)
+
+    def _ask_elsewhere(self, step: NextStep) -> None:
         """A step under this one, on the Prompt screen."""
-        from workbench.report import NextStep
-
         finding = self.state.finding
         if self.workbench.link is None:
             self.say(REPLAY, bad=True)
         elif finding is not None:
-            step = NextStep(label="", experiment=experiment, params={**finding.question, **params}, edits=edits)
             self.workbench.ask(step, parent=finding.record.id)
 
     def cancel_page_work(self) -> bool:

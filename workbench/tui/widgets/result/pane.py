@@ -11,17 +11,23 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.message import Message
 
+from workbench.errors import UserError
+from workbench.text import safe
 from workbench.tui import keys
 from workbench.tui.keeping import copy_view, save_view
 from workbench.tui.latest import Following
-from workbench.tui.widgets.result.section import Heading, Section
+from workbench.tui.unit_actions import open_unit, toggle_pin
+from workbench.tui.widgets.map_panel import MapPanel
+from workbench.tui.widgets.result.section import Heading, Section, panel_type
 from workbench.tui.widgets.result.words import foot, head
+from workbench.tui.widgets.table_panel import TablePanel
 from workbench.tui.widgets.words import MakeText, Words, marked
 
 if TYPE_CHECKING:
     from workbench.report import NextStep
     from workbench.tui.context import Context
     from workbench.tui.widgets.result.snapshot import ShownView, Snapshot
+    from workbench.tui.widgets.view_panel import ViewPanel
 
 WIDE = 116
 """cells from which two views stand side by side"""
@@ -38,6 +44,8 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
     ResultPane #columns { height: auto; layout: vertical; }
     ResultPane #columns > Vertical { height: auto; width: 1fr; }
     ResultPane.wide #columns { layout: horizontal; }
+    ResultPane #cell { dock: bottom; display: none; }
+    ResultPane.in-view #cell { display: block; }
     """
     BINDINGS: ClassVar[list[BindingType]] = list(keys.RESULT)
 
@@ -58,7 +66,8 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
         self._cursor = 0
         self._unfolded: dict[str, bool] = {}
         """what the user folded or unfolded, by key: kept from step to step"""
-        self._built: list[str] = []
+        self._built: list[tuple[str, type[ViewPanel]]] = []
+        """the keys of the sections' views, and what draws them"""
         self._beside: ShownView | None = None
         """a view that belongs to no step, shown second"""
         self._reading = Following(self, self._read, self._failed)
@@ -80,6 +89,7 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
             yield Vertical(id="left")
             yield Vertical(id="right")
         yield Words(id="foot")
+        yield Words(id="cell")
 
     # --- what is shown ---
 
@@ -152,17 +162,25 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
         """Sections for these views; the ones that are there stay, so that nothing jumps."""
         if self._beside is not None:
             views = (*views[:1], self._beside, *views[1:])
-        names = [shown.key for shown in views]
+        names = [(shown.key, panel_type(shown)) for shown in views]
         if names == self._built:
             for section, shown in zip(self.sections, views, strict=True):
                 section.update(shown)
             return
         left, right = self.query_one("#left"), self.query_one("#right")
+        before = {section.shown.key: section for section in self.sections}
+        entered = self.entered
         with self.app.batch_update():
             await self.query(Section).remove()
             sections = [Section(shown, self._is_folded(at, shown)) for at, shown in enumerate(views)]
             await left.mount_all(sections[:1])
             await right.mount_all(sections[1:])
+        for section in sections:
+            replaced = before.get(section.shown.key)
+            if replaced is not None:
+                section.take_place_of(replaced)
+                if replaced is entered and section.enterable is not None:
+                    section.enterable.enter()
         self._built = names
         self._cursor = min(self._cursor, max(0, len(sections) - 1))
         self._arrange()
@@ -222,6 +240,12 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
         """Only steps that could follow are offered, and only views that are there are folded."""
         if action == "next_step":
             return self._next_step(int(str(parameters[0]))) is not None
+        if action == "enter_view":
+            return self.entered is None and self._enterable() is not None
+        if action == "turn_columns":
+            return self._table_pages() > 1
+        if action == "leave_view":
+            return self.entered is not None
         return action != "fold" or bool(self._built)
 
     def action_move(self, by: int) -> None:
@@ -255,6 +279,107 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
             self._unfolded[section.shown.key] = section.folded
             section.fold(not section.folded)
             self._arrange()
+
+    # --- the cursor inside a view ---
+
+    @property
+    def entered(self) -> Section | None:
+        """The section whose heat map or table has the keys."""
+        return next((section for section in self.sections if section.panel.has_focus), None)
+
+    def _section(self) -> Section | None:
+        """Under the cursor."""
+        return self.sections[self._cursor] if self._cursor < len(self.sections) else None
+
+    def _enterable(self) -> MapPanel | TablePanel | None:
+        section = self._section()
+        return section.enterable if section is not None else None
+
+    def action_enter_view(self) -> None:
+        section, panel = self._section(), self._enterable()
+        if section is not None and panel is not None:
+            if section.folded:
+                self.action_fold()
+            panel.enter()
+
+    def action_leave_view(self) -> None:
+        self.focus(scroll_visible=False)
+
+    @on(MapPanel.Moved)
+    @on(TablePanel.Moved)
+    def _show_place(self, event: MapPanel.Moved | TablePanel.Moved) -> None:
+        """The numbers of the cell or the unit of the row in the pane's last line, and itself in sight."""
+        section, panel = self.entered, event.panel
+        self.set_class(section is not None, "in-view")
+        if section is None or section.panel is not panel:
+            return
+        self._cursor = self.sections.index(section)
+        self._mark()
+        words = panel.words() + safe(self._offer(section))
+        self.query_one("#cell", Words).show(
+            lambda colors: Text(words, colors.strong, no_wrap=True, overflow="ellipsis")
+        )
+        line = panel.cursor_line
+        if line is not None:
+            y, room = panel.region.y + line - self.region.y, max(1, self.size.height - 1)
+            if not 0 <= y < room:
+                self.scroll_relative(y=y - room // 2, animate=False)
+
+    def _offer(self, section: Section) -> str:
+        """What Enter does where the cursor is."""
+        if section.table is not None:
+            return " · Enter opens it, p pins it" if section.table.unit else ""
+        step = self._cell_step(section)
+        return f" · Enter: {step.label}" if step is not None else ""
+
+    # --- tables ---
+
+    def _table_pages(self) -> int:
+        section = self._section()
+        return section.table.pages if section is not None and section.table is not None and not section.folded else 1
+
+    def action_turn_columns(self, by: int) -> None:
+        section = self._section()
+        if section is not None and section.table is not None:
+            section.table.turn(by)
+
+    @on(TablePanel.Planned)
+    def _keys_changed(self) -> None:
+        self.workbench.page_now.refresh_frame()
+
+    @on(TablePanel.Opened)
+    def _open_unit(self, event: TablePanel.Opened) -> None:
+        if event.panel.unit:
+            open_unit(self.workbench, event.panel.unit)
+
+    @on(TablePanel.Pinned)
+    async def _pin_unit(self, event: TablePanel.Pinned) -> None:
+        try:
+            if event.panel.unit:
+                await toggle_pin(self.workbench, event.panel.unit)
+        except UserError as error:
+            self.workbench.page_now.say(str(error), bad=True)
+
+    # --- heat maps ---
+
+    @on(MapPanel.Opened)
+    def _open_cell(self) -> None:
+        section = self.entered
+        step = self._cell_step(section) if section is not None else None
+        if step is not None and self.snapshot is not None:
+            self.workbench.ask(step, parent=self.snapshot.record.id)
+
+    def _cell_step(self, section: Section) -> NextStep | None:
+        """What the cell under the cursor stands for."""
+        from workbench.tui.cell_steps import cell_step
+
+        snapshot, panel, shown = self.snapshot, section.map, section.shown
+        if snapshot is None or panel is None or panel.heatmap is None or panel.cell is None:
+            return None
+        asked = (shown.experiment, shown.params) if shown.experiment else (
+            snapshot.record.experiment, snapshot.record.params
+        )  # fmt: skip
+        return cell_step(*asked, shown.key, panel.heatmap, *panel.cell)
 
     @on(Heading.Chosen)
     def _chosen(self, event: Heading.Chosen) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.text import Text
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.message import Message
@@ -12,6 +13,8 @@ from textual.widget import Widget
 
 from workbench.text import safe, shorten
 from workbench.tui.theme import ink
+from workbench.tui.widgets.map_panel import MapPanel
+from workbench.tui.widgets.table_panel import TablePanel
 from workbench.tui.widgets.view_panel import ViewPanel
 
 if TYPE_CHECKING:
@@ -42,6 +45,9 @@ class Heading(Widget):
             (title, colors.strong if section.under_cursor or not section.folded else colors.quiet),
             no_wrap=True,
         )
+        if section.table is not None and not section.folded and (hidden := section.table.hidden_words()):
+            text.append(f"  {hidden}", colors.quiet)
+            text.truncate(self.size.width)
         if section.under_cursor:
             text.append(" " * max(0, self.size.width - text.cell_len))
             text.stylize(colors.cursor)
@@ -51,14 +57,24 @@ class Heading(Widget):
         self.post_message(self.Chosen(self.parent))  # type: ignore[arg-type]
 
 
+def panel_type(shown: ShownView) -> type[ViewPanel]:
+    """What draws it: a table and a heat map can be walked."""
+    from workbench.views import Heatmap, Scalars, Table
+
+    if isinstance(shown.view, Table | Scalars):
+        return TablePanel
+    return MapPanel if isinstance(shown.view, Heatmap) else ViewPanel
+
+
 class Section(Vertical):
     """Shows a view, or only its heading."""
 
     DEFAULT_CSS = """
     Section { height: auto; margin-bottom: 1; }
     Section.folded { margin-bottom: 0; }
-    Section.folded ViewPanel { display: none; }
-    Section ViewPanel { margin: 0 1 0 3; }
+    Section.folded ViewPanel, Section.folded MapPanel, Section.folded TablePanel { display: none; }
+    Section ViewPanel, Section MapPanel { margin: 0 1 0 3; }
+    Section TablePanel { margin: 0 1 0 1; }
     """
 
     def __init__(self, shown: ShownView, folded: bool) -> None:
@@ -67,7 +83,7 @@ class Section(Vertical):
         self.under_cursor = False
         self.folded = folded
         self.set_class(folded, "folded")
-        self.panel = ViewPanel(shown.lines)
+        self.panel = panel_type(shown)(shown.lines)
 
     def compose(self) -> ComposeResult:
         yield Heading()
@@ -82,6 +98,33 @@ class Section(Vertical):
             self.shown = shown
             self.panel.show(shown.view, shown.problem)
             self.query_one(Heading).refresh()
+
+    def take_place_of(self, other: Section) -> None:
+        """The cursor and what is seen as they are in a section of the same view that this one replaces."""
+        new, old = self.panel, other.panel
+        if isinstance(new, MapPanel) and isinstance(old, MapPanel):
+            new.take_place_of(old)
+        if isinstance(new, TablePanel) and isinstance(old, TablePanel):
+            new.take_place_of(old)
+
+    @property
+    def map(self) -> MapPanel | None:
+        """Its heat map, where it shows one that can be walked."""
+        return self.panel if isinstance(self.panel, MapPanel) and self.panel.cell is not None else None
+
+    @property
+    def table(self) -> TablePanel | None:
+        """Its table or numbers, where it shows some."""
+        return self.panel if isinstance(self.panel, TablePanel) else None
+
+    @property
+    def enterable(self) -> MapPanel | TablePanel | None:
+        """What it shows, where a cursor can walk in that."""
+        return self.map or (self.table if self.table is not None and self.table.can_enter else None)
+
+    @on(TablePanel.Planned)
+    def _say_hidden(self) -> None:
+        self.query_one(Heading).refresh()
 
     def fold(self, folded: bool) -> None:
         self.folded = folded

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -28,6 +28,10 @@ class ShownView(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
     lines: int | None = None
     """as many lines at most; None for all it wants"""
+    experiment: str = ""
+    """that made it, where that is not the step's: a preview's"""
+    params: dict[str, Any] = {}
+    """that it was made with"""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
