@@ -100,8 +100,10 @@ class Page:
         """A figure with axes that leave room for their labels, and for rows of small labels on top of them."""
         figure = self.figure(height + rows_above * SMALL * LINE)  # the layout makes room for what stands outside
         bottom, top = self._below / self.height, 1 - self._above / self.height
-        figure.set_layout_engine("constrained", rect=(0, bottom, 1, top - bottom))
-        figure.get_layout_engine().set(w_pad=2 / 72, h_pad=2 / 72)
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+        rect = (0, bottom, 1, top - bottom)
+        figure.set_layout_engine(ConstrainedLayoutEngine(rect=rect, w_pad=2 / 72, h_pad=2 / 72))
         return figure, figure.add_subplot()
 
     def sheet(self, height: float) -> tuple[Figure, Axes]:

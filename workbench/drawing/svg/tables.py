@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workbench.drawing.style import LIGHT
 from workbench.drawing.svg.page import FONT, INK, LINE, QUIET, Page, label
@@ -131,7 +131,7 @@ def _put(axes: Axes, column: _Column, left: float, pitch: float, size: float) ->
     point = right - column.after() * size * _CHARACTER
     for row, text in enumerate(column.texts):
         down = 9 + (row + 1.5) * pitch
-        look = {"va": "center_baseline", "fontsize": size, "color": INK}
+        look: dict[str, Any] = {"va": "center_baseline", "fontsize": size, "color": INK}
         if not column.numeric:
             axes.text(left, down, text, ha="left", **look)
             continue

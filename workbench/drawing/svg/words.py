@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -135,7 +135,7 @@ def _legend(axes: Axes, view: Tokens, scale: Scale, top: float, page: Page) -> N
     """What the values are; under it the scale's colours with the numbers and the meanings of both ends."""
     from matplotlib.patches import Rectangle
 
-    look = {"va": "center_baseline", "fontsize": SMALL, "color": QUIET}
+    look: dict[str, Any] = {"va": "center_baseline", "fontsize": SMALL, "color": QUIET}
     room = page.characters(SMALL)
     axes.text(0, top + 5, label(view.value_label, room), **look)
     ends = ((scale.low, view.low_label), (scale.high, view.high_label))
