@@ -50,13 +50,13 @@ def test_every_series_can_be_named_in_its_colour(style):
 @pytest.mark.parametrize("palette", PALETTES.values(), ids=PALETTES)
 def test_the_sixteen_are_seen_on_a_dark_and_on_a_light_ground(palette):
     used = {SIXTEEN.series(index) for index in range(2 + len(SIXTEEN.more))}
-    for name in used | {SIXTEEN.low, SIXTEEN.high, SIXTEEN.heat, SIXTEEN.good, SIXTEEN.bad}:
+    for name in used | {SIXTEEN.low, SIXTEEN.high, SIXTEEN.good, SIXTEEN.bad}:
         colour = CONSOLE.get_style(name).color.get_truecolor(palette)
         assert contrast(colour, palette.background_color) >= ANSI, name
 
 
 def test_what_is_written_on_any_shade_can_be_read():
-    for low, high in (("#000000", "#ffffff"), (DARK.background, DARK.heat), (LIGHT.background, LIGHT.heat)):
+    for low, high in (("#000000", "#ffffff"), (DARK.background, DARK.high), (LIGHT.background, LIGHT.high)):
         for share in range(65):
             ground = mix(low, high, share / 64)
             assert contrast(rgb(readable_on(ground)), rgb(ground)) >= ORDINARY, ground

@@ -49,8 +49,6 @@ class Style:
     """the low (negative) end of signed scales"""
     high: str = "#d9634d"
     """the high end of signed scales"""
-    heat: str = "#c98a2b"
-    """the high end of scales that start at nothing"""
     good: str = "#6fbf73"
     bad: str = "#e06c60"
     more: tuple[str, ...] = ("#7fbf7f", "#c586c0", "#d7d75f", "#70c0b8", "#d78787", "#a0a0a0")
@@ -97,11 +95,11 @@ class Style:
 # No bright colours, which are lost on light grounds, and blue, which is lost on many dark ones, last.
 SIXTEEN = Style(
     depth="16", foreground="default", background="default", clean="cyan", edited="yellow", low="cyan", high="red",
-    heat="yellow", good="green", bad="red", more=("green", "magenta", "red", "blue"),
+    good="green", bad="red", more=("green", "magenta", "red", "blue"),
 )  # fmt: skip
 LIGHT = Style(
     dark=False, foreground="#202020", background="#fafafa", clean="#0b6aa2", edited="#a85f00", low="#2f6fd0",
-    high="#c8442d", heat="#b8720f", good="#2e7d32", bad="#b3261e",
+    high="#c8442d", good="#2e7d32", bad="#b3261e",
     more=("#3a7d3a", "#8e3a8e", "#6f6f09", "#18766e", "#9a4a4a"),
 )  # fmt: skip
 DARK = Style()
