@@ -1,7 +1,7 @@
 """Scalars: one number a line, with its unit, its ± and its n; edited beside clean.
 
-Where there is no room for all, what it means goes to a line of its own (or is shortened), names are shortened to what tells them apart,
-then units go, then n; never a number or its ±.
+Where there is no room for all, what it means goes to a line of its own (or is shortened), names are shortened to what
+tells them apart, then units go, then n; never a number or its ±.
 """
 
 from __future__ import annotations
