@@ -91,8 +91,8 @@ LOUDNESS = '''
 
     from workbench.experiment import Experiment
     from workbench.params import Params as BaseParams, PromptText, UnitText
-    from workbench.report import Report
-    from workbench.views import Scalar, Scalars
+    from workbench.report import NextStep, Report
+    from workbench.views import Heatmap, Scalar, Scalars
 
 
     class Params(BaseParams, kw_only=True, frozen=True):
@@ -107,8 +107,13 @@ LOUDNESS = '''
         report.say(f"{params.who} over {tokens} tokens")
 
 
+    def cell(params: Params, key: str, view: Heatmap, row: int, column: int) -> NextStep:
+        there = {"read": params.read, "who": f"L{row}.N{column}"}
+        return NextStep(label="listen here", experiment="loudness", params=there)
+
+
     EXPERIMENT = Experiment(
-        name="loudness", help=__doc__, params=Params, run=run, group="neurons", order=99, takes_edits=False
+        name="loudness", help=__doc__, params=Params, run=run, group="neurons", order=99, takes_edits=False, cell=cell
     )
 '''
 
@@ -164,3 +169,21 @@ async def test_it_has_a_form_on_the_screen_that_it_belongs_to(loudness: None) ->
         prompt.query_one("#experiments").set("loudness", notify=True)
         await until(pilot, lambda: "Enter runs loudness" in screen(app))
         assert [field.field.name for field in prompt.form.fields] == ["who", "expect"]
+
+
+async def test_enter_on_a_cell_of_its_heat_map_does_what_the_file_says(loudness: None, tmp_path: Path) -> None:
+    from tests.tui.fakes import lens
+    from tests.tui.test_maps import opened, panel_of, session_with
+
+    path = session_with(tmp_path / "loud.db", lens(), "loudness", "map", {"read": PROMPT, "who": "L1.N2"})
+    async with opened(path) as (pilot, client, result):
+        await pilot.press("enter")
+        await until(pilot, lambda: panel_of(result).has_focus)
+        await pilot.press("home", "right", "right")
+        row, column = panel_of(result).cell or (-1, -1)
+        assert column == 2
+        await until(pilot, lambda: "Enter: listen here" in screen(pilot.app))
+        await pilot.press("enter")
+        await until(pilot, lambda: client.submitted)
+        asked = client.submitted[-1]
+        assert (asked.experiment, asked.params) == ("loudness", {"read": PROMPT, "who": f"L{row}.N2"})

@@ -202,7 +202,7 @@ def _text_cells(view: Heatmap, names: list[str], room: int, style: Style) -> tup
     widths = sorted(texts + [width(name) for name in names])
     most, mark = room // len(names), 3 if needs_digits(style) else 1
     whole = min(_TEXT_MAX, widths[-1] + mark)
-    for value_cells in (3, 2):
+    for value_cells in (4, 3, 2):
         figures = _figures(view.values, value_cells)
         text_cells = max(_TEXT_MIN - 1, min(_TEXT_MAX, widths[-1] + 1))
         if figures and text_cells + 1 + value_cells <= most and not _are_values(view):

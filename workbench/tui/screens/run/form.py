@@ -87,12 +87,22 @@ class Form(ItemGrid):
         self._fields: list[Field] = []
 
     async def show(self, fields: list[Field], values: dict[str, Any]) -> None:
-        """These parameters, filled with `values`; what was typed into fields of the same name stays otherwise."""
+        """These parameters, filled with `values`; what was typed into fields of the same name stays otherwise.
+
+        One of `values` that is not the default has its field shown: it is part of what is asked.
+        """
         typed = {field.field.name: field.value for field in self.fields}
         self._fields = fields
         page: Page = self.screen  # type: ignore[assignment]
-        shown = [field for field in fields if self.more or not self._hidden(field)]
         new_values = {field.name: field.kind.write(values[field.name]) for field in fields if field.name in values}
+        filled_in = {name for name, text in new_values.items() if text}
+        shown = [
+            field
+            for field in fields
+            if self.more
+            or not self._hidden(field)
+            or (field.name in filled_in and new_values[field.name] != field.kind.write(field.default))
+        ]
         filled = {**typed, **new_values}
         with self.app.batch_update():
             await self.remove_children()

@@ -44,7 +44,8 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
     ResultPane #columns { height: auto; layout: vertical; }
     ResultPane #columns > Vertical { height: auto; width: 1fr; }
     ResultPane.wide #columns { layout: horizontal; }
-    ResultPane #cell { dock: bottom; display: none; }
+    ResultPane #cell { dock: bottom; display: none; height: 2; }
+    ResultPane.wide #cell { height: 1; }
     ResultPane.in-view #cell { display: block; }
     """
     BINDINGS: ClassVar[list[BindingType]] = list(keys.RESULT)
@@ -276,6 +277,8 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
     def action_fold(self) -> None:
         if self._cursor < len(self.sections):
             section = self.sections[self._cursor]
+            if section is self.entered:
+                self.action_leave_map()
             self._unfolded[section.shown.key] = section.folded
             section.fold(not section.folded)
             self._arrange()

@@ -1,0 +1,106 @@
+"""What the cells of heat maps stand for: steps that run and say what the cell says."""
+
+import math
+
+import numpy as np
+import pytest
+
+from tests.lab.labs import PROMPT, new_report, tiny_lab
+from workbench.edits import parse_edits
+from workbench.errors import UserError
+from workbench.execute import execute
+from workbench.experiments import experiment
+from workbench.params import make_params
+from workbench.result_keys import NextToken
+from workbench.views import Heatmap
+
+OTHER = "The capital of Paris is"
+
+
+def ran(name, edits=(), **params):
+    report, lab = new_report(), tiny_lab("llama")
+    execute(lab, name, params, parse_edits(list(edits), lab.info), 0, report)
+    return report
+
+
+def step_of(name, report, key, row, column, **params):
+    made = experiment(name)
+    view = report.views[key]
+    assert isinstance(view, Heatmap)
+    return made.cell(make_params(made.params, params), key, view, row, column)
+
+
+def test_a_cell_of_the_lens_lists_the_top_tokens_there():
+    asked = {"prompt": PROMPT}
+    report = ran("logit-lens", **asked)
+    grid = report.views["grid"]
+    for row, column in ((0, 0), (2, 1), (3, 4)):
+        step = step_of("logit-lens", report, "grid", row, column, **asked)
+        there = ran(step.experiment, **step.params)
+        table = there.views["top"]
+        assert len(table.rows) == 20
+        assert table.cells("token")[0] == grid.texts[row][column]
+        assert table.cells("probability")[0] == pytest.approx(grid.values[row, column], rel=1e-4)
+        assert table.cells("probability") == sorted(table.cells("probability"), reverse=True)
+    with_set = {"prompts": [{"prompt": PROMPT}, {"prompt": OTHER}]}
+    report = ran("logit-lens", **with_set)
+    step = step_of("logit-lens", report, "grid", 1, 1, **with_set)
+    assert step.params["prompt"] == OTHER
+    there = ran(step.experiment, **step.params)
+    assert there.views["top"].cells("token")[0] == report.views["grid"].texts[1][1]
+
+
+def test_under_edits_both_are_listed():
+    there = ran("logit-lens", ["L1.N2=3"], prompt=PROMPT, layer="L1", position=-1)
+    grid = ran("logit-lens", ["L1.N2=3"], prompt=PROMPT).views["grid_edited"]
+    table = there.views["top"]
+    assert table.cells("probability_edited")[0] == pytest.approx(grid.values[2, -1], rel=1e-4)
+    assert table.cells("probability")[0] != table.cells("probability_edited")[0]
+
+
+@pytest.mark.parametrize(("layer", "position", "says"), [
+    ("L99", -1, "there are embed and L0 to L2"), ("x", -1, "no layer"), ("L1", 5, "0 to 4"), ("L1", -6, "0 to 4"),
+])  # fmt: skip
+def test_a_place_that_there_is_not_is_named(layer, position, says):
+    with pytest.raises(UserError, match=says):
+        ran("logit-lens", prompt=PROMPT, layer=layer, position=position)
+
+
+def test_a_cell_of_patching_is_that_patch_as_an_edit():
+    asked = {"prompt": PROMPT, "corrupted": OTHER, "answer": " Paris", "foil": " and"}
+    report = ran("patch", **asked)
+    low, high = report.scalars["corrupted"], report.scalars["clean"]
+    for key, row, column in (("resid_pre", 1, 3), ("mlp_out", 2, 4), ("heads", 1, 1)):
+        step = step_of("patch", report, key, row, column, **asked)
+        there = ran(step.experiment, step.edits, **step.params)
+        rows = {record[NextToken.TOKEN]: record for record in there.views[NextToken.VIEW].records()}
+        logs = [math.log(rows[token][NextToken.PROBABILITY_EDITED]) for token in (" Paris", " and")]
+        recovery = (logs[0] - logs[1] - low) / (high - low)
+        assert recovery == pytest.approx(report.views[key].values[row, column], abs=2e-3)
+    assert step_of("patch", report, "heads", 1, 1, **asked, chat=True) is None
+
+
+def test_a_cell_of_attention_is_that_head_from_there():
+    asked = {"prompt": PROMPT, "head": "L1.H1"}
+    report = ran("attention", **asked)
+    step = step_of("attention", report, "pattern", 2, 1, **asked)
+    assert (step.params["head"], step.params["position"]) == ("L1.H1", 2)
+    there = ran(step.experiment, **step.params)
+    np.testing.assert_allclose(there.views["layer"].values[1], report.views["pattern"].values[2, :3], rtol=1e-5)
+    other = step_of("attention", report, "layer", 0, 1, **asked)
+    assert (other.params["head"], other.params["position"]) == ("L1.H0", -1)
+    ran(other.experiment, **other.params)
+
+
+def test_cells_of_direct_effects_and_of_the_stream():
+    asked = {"prompt": PROMPT, "answer": " Paris"}
+    step = step_of("dla", ran("dla", **asked), "heads", 2, 1, **asked)
+    assert (step.experiment, step.params) == ("attention", {**asked, "head": "L2.H1"})
+    for name in ("sweep", "why"):
+        made = experiment(name)
+        view = Heatmap(
+            title="", values=np.zeros((3, 5)), row_labels=[], column_labels=[], row_axis="", column_axis="",
+            low_label="", high_label="",
+        )  # fmt: skip
+        step = made.cell(make_params(made.params, asked), "where", view, 2, 4)
+        assert (step.experiment, step.params, step.edits) == ("predict", asked, ["L2.resid_pre[4]=0"])
