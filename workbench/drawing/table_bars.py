@@ -63,6 +63,11 @@ class Bars:
             self._scale = min(self._left / -low, (room - self._left) / high)
         self._cells = cells
 
+    @property
+    def _is_effect(self) -> bool:
+        """One signed column: both of its sides have a colour."""
+        return len(self._columns) == 1 and self._columns[0].kind == "signed"
+
     def legend(self) -> list[Line]:
         """The names, each after its glyph in its colour: on one line, or on one each."""
         samples = _samples(self._columns, self._style)
@@ -73,8 +78,10 @@ class Bars:
                 lines.append(plain(""))
             line = lines[-1]
             line.append("  " if line.plain else "")
+            if self._is_effect and self._style.color:
+                line.append(glyph, self._colour(at, below=True))
             line.append(glyph, "" if at == 2 else self._colour(at))
-            line.append(" " + self._style.shorten(name, self._cells - 2), "dim")
+            line.append(" " + self._style.shorten(name, self._cells - line.cell_len - 1), "dim")
         return lines
 
     def draw(self, line: Line, row: int) -> None:
@@ -119,7 +126,7 @@ class Bars:
 
     def _colour(self, at: int, below: bool = False) -> str:
         style = self._style
-        if len(self._columns) == 1 and self._columns[0].kind == "signed":
+        if self._is_effect:
             return style.paint("low" if below else "high")
         return style.series(at)
 

@@ -17,6 +17,8 @@ HEADING_LINES = 3
 """at most"""
 _ROOMY_TEXT = 14
 """cells that texts have before headings take fewer lines"""
+_TURNED_TEXT = 40
+"""cells that a text which was turned to has at least, where there is room for it beside the rows' names"""
 _EARLY_KINDS = frozenset({"logprob", "int", "position"})
 _NEVER_KINDS = frozenset({"signed"})
 
@@ -73,9 +75,12 @@ def _pages(columns: Sequence[Cells], order: Sequence[int], cells: int) -> list[t
         unseen = [at for at in order if at not in seen]
         if pages:
             unseen.sort()
-        page = [0]
+        page, left = [0], cells - _least(columns[0])
         for at in [*unseen, *(at for at in order if at in seen)]:
-            if sum(_least(columns[each]) + GAP for each in (*page, at)) - GAP > cells:
+            least = _least(columns[at])
+            # What is turned to is there to be read: it is not shortened for the sake of what was seen before.
+            left -= GAP + (max(least, min(_TURNED_TEXT, columns[at].whole)) if pages and at in unseen else least)
+            if left < 0:
                 break
             page.append(at)
         if unseen and page == [0]:

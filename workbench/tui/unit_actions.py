@@ -20,7 +20,7 @@ def open_unit(app: Context, unit: str, set_name: str = "") -> None:
             app.show("neurons").go_to(unit)
         else:
             basket = f"basket:{set_name}" if set_name else "basket"
-            app.page_now.say(f"{unit} is no neuron: pinned with p, any experiment takes it as {basket}")
+            app.page_now.say(f"{unit} is no neuron: pinned (p), any experiment takes it as {basket}")
     except UserError as error:
         app.page_now.say(str(error), bad=True)
 

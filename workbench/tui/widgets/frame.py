@@ -43,6 +43,8 @@ _KEY_WORDS = {
     "colon": ":",
     "plus": "+",
     "asterisk": "*",
+    "greater_than_sign": ">",
+    "less_than_sign": "<",
     "slash": "/",
     "question_mark": "?",
     "left_square_bracket": "[",

@@ -20,9 +20,10 @@ from workbench.tui.latest import Following
 from workbench.tui.page import Page
 from workbench.tui.suggest import completions
 from workbench.tui.theme import ink
+from workbench.tui.unit_actions import open_unit
 from workbench.tui.widgets.ask import Ask, InputRequest
 from workbench.tui.widgets.line_list import LineList
-from workbench.units import Neuron, check_set_name, parse_unit, parse_units
+from workbench.units import check_set_name, parse_units
 
 if TYPE_CHECKING:
     from workbench.session.reader import SessionReader
@@ -165,7 +166,4 @@ class Basket(Page):
         pin = self._current_pin
         if pin is None:
             return
-        if isinstance(parse_unit(pin.unit), Neuron):
-            self.workbench.show("neurons").go_to(pin.unit)
-        else:
-            self.say(f"{pin.unit} is no neuron: any experiment takes it as basket{':' + pin.name if pin.name else ''}")
+        open_unit(self.workbench, pin.unit, pin.name)

@@ -12,6 +12,7 @@ from workbench.errors import UserError
 from workbench.tui.feed import NothingYet
 from workbench.tui.latest import Following
 from workbench.tui.screens.why.finding import EXPERIMENT, TRIAL, Finding, Trial, read_finding
+from workbench.tui.unit_actions import toggle_pin
 
 if TYPE_CHECKING:
     from workbench.edits import Edit
@@ -206,15 +207,7 @@ class WhyState:
 
     def pin(self, unit: str) -> None:
         """Into the basket, or out of it."""
-        self._run_reporting(self._pin(unit), "pin")
-
-    async def _pin(self, unit: str) -> None:
-        from workbench.worker.protocol import Pin
-
-        remove = self.finding is not None and unit in self.finding.pins
-        await self.app.request(Pin(session=str(self.app.session_path()), unit=unit, remove=remove))
-        self.app.feed.hint()
-        self.screen.say(f"{unit} {'taken out of' if remove else 'put into'} the basket")
+        self._run_reporting(toggle_pin(self.app, unit), "pin")
 
 
 def _checked(params: dict[str, Any]) -> dict[str, Any]:
