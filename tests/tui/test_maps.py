@@ -50,7 +50,7 @@ async def test_enter_goes_into_the_map_arrows_walk_and_escape_leaves_it_at_its_p
         assert "Enter cells" in words(pilot)
         await pilot.press("enter")
         panel = panel_of(result)
-        await until(pilot, lambda: panel.has_focus and result.has_class("in-map"))
+        await until(pilot, lambda: panel.has_focus and result.has_class("in-view"))
         top = np.unravel_index(int(np.argmax(view.values)), view.values.shape)
         assert panel.cell == top, "on the strongest"
         assert "largest of 40" in words(pilot)
@@ -64,7 +64,7 @@ async def test_enter_goes_into_the_map_arrows_walk_and_escape_leaves_it_at_its_p
             await until(pilot, lambda cell=cell: f"L{cell[0]} · {view.column_labels[cell[1]].strip()}:" in words(pilot))
             assert f"{value:.3f}".lstrip("0").rstrip("0") in words(pilot)
         await pilot.press("escape")
-        await until(pilot, lambda: result.has_focus and not result.has_class("in-map"))
+        await until(pilot, lambda: result.has_focus and not result.has_class("in-view"))
         assert pilot.app.screen.has_class("zoomed"), "one step back, not two"
         await pilot.press("right")
         await until(pilot, lambda: panel.has_focus)

@@ -278,7 +278,7 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
         if self._cursor < len(self.sections):
             section = self.sections[self._cursor]
             if section is self.entered:
-                self.action_leave_map()
+                self.action_leave_view()
             self._unfolded[section.shown.key] = section.folded
             section.fold(not section.folded)
             self._arrange()
