@@ -107,7 +107,7 @@ RESULT = [
     _key("result.page-down", "pagedown,ctrl+d", "page(1)", "page down", "half a page down"),
     _key("result.first", "home,g", "edge(-1)", "first", "to the headline"),
     _key("result.last", "end,G", "edge(1)", "last", "to the end"),
-    _key("result.cells", "enter,right,l", "enter_view", "walk", "into this heat map, or table of units", show=True),
+    _key("result.cells", "enter,right,l", "enter_view", "cells", "into this heat map, or table of units", show=True),
     _key("result.leave", "escape", "leave_view", "views", "out of the heat map or table, back to the views", show=True),
     _key(
         "result.columns", "greater_than_sign", "turn_columns(1)", "columns", "to the table's hidden columns", show=True
