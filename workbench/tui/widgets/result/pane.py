@@ -254,7 +254,7 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
         to = self._cursor + by
         sections = self.sections
         if 0 <= to < len(sections):
-            heading = sections[to].query_one(Heading)
+            heading = sections[to].heading
             y = heading.region.y - self.region.y
             if -self.size.height // 2 <= y < self.size.height * 3 // 2:
                 self._cursor = to

@@ -83,10 +83,11 @@ class Section(Vertical):
         self.under_cursor = False
         self.folded = folded
         self.set_class(folded, "folded")
+        self.heading = Heading()
         self.panel = panel_type(shown)(shown.lines)
 
     def compose(self) -> ComposeResult:
-        yield Heading()
+        yield self.heading
         yield self.panel
 
     def on_mount(self) -> None:
@@ -97,7 +98,7 @@ class Section(Vertical):
         if shown is not self.shown:
             self.shown = shown
             self.panel.show(shown.view, shown.problem)
-            self.query_one(Heading).refresh()
+            self.heading.refresh()
 
     def take_place_of(self, other: Section) -> None:
         """The cursor and what is seen as they are in a section of the same view that this one replaces."""
@@ -124,14 +125,14 @@ class Section(Vertical):
 
     @on(TablePanel.Planned)
     def _say_hidden(self) -> None:
-        self.query_one(Heading).refresh()
+        self.heading.refresh()
 
     def fold(self, folded: bool) -> None:
         self.folded = folded
         self.set_class(folded, "folded")
-        self.query_one(Heading).refresh()
+        self.heading.refresh()
 
     def mark(self, under: bool) -> None:
         if under != self.under_cursor:
             self.under_cursor = under
-            self.query_one(Heading).refresh()
+            self.heading.refresh()
