@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, NamedTuple
 
 from rich.color import ColorType
@@ -9,6 +10,8 @@ from rich.segment import Segment
 from rich.terminal_theme import TerminalTheme
 from textual._ansi_theme import ALABASTER, MONOKAI
 from textual.color import Color
+
+from workbench.drawing.ramps import STEPS, amount_colour, signed_colour
 
 RGB = tuple[int, int, int]
 
@@ -49,6 +52,17 @@ class Measured(NamedTuple):
     ground: RGB | None
 
 
+@cache
+def _ramps() -> frozenset[RGB]:
+    """Every colour that a heat map's cells are filled with."""
+    shares = [step / STEPS for step in range(STEPS + 1)]
+    colours = [amount_colour(share, dark, "rgb") for share in shares for dark in (True, False)]
+    colours += [
+        signed_colour(sign * share, dark, "rgb") for share in shares for dark in (True, False) for sign in (1, -1)
+    ]
+    return frozenset(Color.parse(colour).rgb for colour in colours)
+
+
 def hard_to_read(app: Any) -> list[Piece]:
     """What falls short on the screen as it is now."""
     look = {name: _rgb(app.theme_variables[name]) for name in ("quiet", "line", "scrollbar", "background")}
@@ -86,6 +100,10 @@ def _short(segment: Segment, measured: Measured) -> Piece | None:
         if tuple(front) in measured.faint or tuple(ground) in measured.faint:
             return None
         if set(text) <= HALVES:
+            if {tuple(front), tuple(ground)} & _ramps():
+                return (
+                    None  # two cells of a heat map: nearness to the ground is the value, which the cursor's line says
+                )
             page = measured.ground or tuple(palette.background_color)
             wanted = GLYPH if measured.ground else ANSI
             ratio = min(contrast(one, page) for one in (front, ground) if tuple(one) != page)
