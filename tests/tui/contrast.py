@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+from itertools import product
 from typing import Any, NamedTuple
 
 from rich.color import ColorType
@@ -9,6 +11,8 @@ from rich.segment import Segment
 from rich.terminal_theme import TerminalTheme
 from textual._ansi_theme import ALABASTER, MONOKAI
 from textual.color import Color
+
+from workbench.drawing.ramps import STEPS, amount_colour, signed_colour
 
 RGB = tuple[int, int, int]
 
@@ -86,6 +90,8 @@ def _short(segment: Segment, measured: Measured) -> Piece | None:
         if tuple(front) in measured.faint or tuple(ground) in measured.faint:
             return None
         if set(text) <= HALVES:
+            if {tuple(front), tuple(ground)} & _fills():
+                return None  # two cells of a heat map: their colours say their values, down to nothing
             page = measured.ground or tuple(palette.background_color)
             wanted = GLYPH if measured.ground else ANSI
             ratio = min(contrast(one, page) for one in (front, ground) if tuple(one) != page)
@@ -94,6 +100,18 @@ def _short(segment: Segment, measured: Measured) -> Piece | None:
         wanted = ANSI
     ratio = contrast(front, ground)
     return Piece(text[:40], ratio, wanted, str(style)) if ratio < wanted else None
+
+
+@cache
+def _fills() -> frozenset[RGB]:
+    """Every colour that a heat map's cells are filled with."""
+    shares = [step / STEPS for step in range(-STEPS, STEPS + 1)]
+    colours = {
+        ramp(share, dark, depth)
+        for ramp, part in ((signed_colour, shares), (amount_colour, shares[STEPS:]))
+        for share, dark, depth in product(part, (True, False), ("rgb", "256"))
+    }
+    return frozenset(Color.parse(colour).rgb for colour in colours)
 
 
 def contrast(one: tuple[int, ...], other: tuple[int, ...]) -> float:

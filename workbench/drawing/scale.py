@@ -16,9 +16,9 @@ _HANGING = "▔▀"
 """below zero a bar hangs from the top"""
 _SHADES = " ░▒▓█"
 _NEGATIVE = "-=≡"
-_FILLS = ("", "white on blue", "black on cyan", "black on yellow", "black on white")
-_FILLS_BELOW = ("", "white on blue", "black on cyan")
-_FILLS_ABOVE = ("", "white on red", "black on yellow")
+_FILLS = ("", "black on bright_blue", "black on cyan", "black on yellow", "black on white")
+_FILLS_BELOW = ("", "black on bright_blue", "black on cyan")
+_FILLS_ABOVE = ("", "black on yellow", "black on bright_yellow")
 
 
 class Scale:

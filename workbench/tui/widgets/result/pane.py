@@ -282,7 +282,7 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
     @property
     def entered(self) -> Section | None:
         """The section whose heat map has the keys."""
-        return next((section for section in self.sections if section.panel.has_focus), None)
+        return next((section for section in self.sections if section.map and section.map.has_keys), None)
 
     def _map_under_cursor(self) -> Section | None:
         section = self.sections[self._cursor] if self._cursor < len(self.sections) else None
