@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import product
 from typing import Any, NamedTuple
 
 from rich.color import ColorType
@@ -52,17 +53,6 @@ class Measured(NamedTuple):
     ground: RGB | None
 
 
-@cache
-def _ramps() -> frozenset[RGB]:
-    """Every colour that a heat map's cells are filled with."""
-    shares = [step / STEPS for step in range(STEPS + 1)]
-    colours = [amount_colour(share, dark, "rgb") for share in shares for dark in (True, False)]
-    colours += [
-        signed_colour(sign * share, dark, "rgb") for share in shares for dark in (True, False) for sign in (1, -1)
-    ]
-    return frozenset(Color.parse(colour).rgb for colour in colours)
-
-
 def hard_to_read(app: Any) -> list[Piece]:
     """What falls short on the screen as it is now."""
     look = {name: _rgb(app.theme_variables[name]) for name in ("quiet", "line", "scrollbar", "background")}
@@ -100,10 +90,8 @@ def _short(segment: Segment, measured: Measured) -> Piece | None:
         if tuple(front) in measured.faint or tuple(ground) in measured.faint:
             return None
         if set(text) <= HALVES:
-            if {tuple(front), tuple(ground)} & _ramps():
-                return (
-                    None  # two cells of a heat map: nearness to the ground is the value, which the cursor's line says
-                )
+            if {tuple(front), tuple(ground)} & _fills():
+                return None  # two cells of a heat map: their colours say their values, down to nothing
             page = measured.ground or tuple(palette.background_color)
             wanted = GLYPH if measured.ground else ANSI
             ratio = min(contrast(one, page) for one in (front, ground) if tuple(one) != page)
@@ -112,6 +100,18 @@ def _short(segment: Segment, measured: Measured) -> Piece | None:
         wanted = ANSI
     ratio = contrast(front, ground)
     return Piece(text[:40], ratio, wanted, str(style)) if ratio < wanted else None
+
+
+@cache
+def _fills() -> frozenset[RGB]:
+    """Every colour that a heat map's cells are filled with."""
+    shares = [step / STEPS for step in range(-STEPS, STEPS + 1)]
+    colours = {
+        ramp(share, dark, depth)
+        for ramp, part in ((signed_colour, shares), (amount_colour, shares[STEPS:]))
+        for share, dark, depth in product(part, (True, False), ("rgb", "256"))
+    }
+    return frozenset(Color.parse(colour).rgb for colour in colours)
 
 
 def contrast(one: tuple[int, ...], other: tuple[int, ...]) -> float:

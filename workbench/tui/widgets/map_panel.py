@@ -132,6 +132,11 @@ class MapPanel(ViewPanel, can_focus=True):
 
     # --- the cursor ---
 
+    @property
+    def has_keys(self) -> bool:
+        """Known before `has_focus` is, which follows its event."""
+        return self.is_attached and self.screen.focused is self
+
     def allow_focus(self) -> bool:
         return self._fills or self._entered
 
@@ -196,7 +201,7 @@ class MapPanel(ViewPanel, can_focus=True):
         if place is None:
             return
         event.stop()
-        if not self.has_focus:
+        if not self.has_keys:
             self.enter()
         groups, column = place
         is_first = self._column == column and self._row in groups[0]
@@ -230,7 +235,7 @@ class MapPanel(ViewPanel, can_focus=True):
         """Draws the lines that look different for the cursor."""
         self._marked = {}
         drawn, cell, line = self._map, self.cell, self.cursor_line
-        if drawn is None or cell is None or line is None or not self.has_focus:
+        if drawn is None or cell is None or line is None or not self.has_keys:
             return
         console = self.app.console
         lines = {line: drawn.cells_line(line - drawn.grid.top, cell), drawn.names_at: drawn.names_line(cell)}

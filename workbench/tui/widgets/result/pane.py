@@ -287,8 +287,9 @@ class ResultPane(VerticalScroll, can_focus=True, inherit_bindings=False):
 
     @property
     def entered(self) -> Section | None:
-        """The section whose heat map or table has the keys."""
-        return next((section for section in self.sections if section.panel.has_focus), None)
+        """The section whose heat map or table has the keys: known before `has_focus` is, which follows its event."""
+        focused = self.screen.focused if self.is_attached else None
+        return next((section for section in self.sections if section.panel is focused), None)
 
     def _section(self) -> Section | None:
         """Under the cursor."""
