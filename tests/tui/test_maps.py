@@ -47,7 +47,7 @@ def words(pilot) -> str:
 async def test_enter_goes_into_the_map_arrows_walk_and_escape_leaves_it_at_its_place(tmp_path, size):
     view = lens()
     async with opened(session_with(tmp_path / "s.db", view), size) as (pilot, _, result):
-        assert "Enter walk" in words(pilot)
+        assert "Enter cells" in words(pilot)
         await pilot.press("enter")
         panel = panel_of(result)
         await until(pilot, lambda: panel.has_focus and result.has_class("in-view"))
