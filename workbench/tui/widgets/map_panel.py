@@ -122,8 +122,12 @@ class MapPanel(ViewPanel, can_focus=True):
         view = self.heatmap
         if view is None:
             return ""
+        from msgspec.structs import replace
+
         from workbench.drawing.cell_words import cell_words
 
+        if self._fills:  # beside other panes of the same quantity, which the screen names once
+            view = replace(view, value_label="")
         return cell_words(view, self._row, self._column)
 
     def _drawing_key(self) -> tuple[object, ...]:
