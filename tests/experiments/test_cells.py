@@ -72,7 +72,7 @@ def test_a_cell_of_patching_is_that_patch_as_an_edit():
     low, high = report.scalars["corrupted"], report.scalars["clean"]
     for key, row, column in (("resid_pre", 1, 3), ("mlp_out", 2, 4), ("heads", 1, 1)):
         step = step_of("patch", report, key, row, column, **asked)
-        there = ran(step.experiment, step.edits, **step.params)
+        there = ran(step.experiment, step.edits, **step.params, top=1000)
         rows = {record[NextToken.TOKEN]: record for record in there.views[NextToken.VIEW].records()}
         logs = [math.log(rows[token][NextToken.PROBABILITY_EDITED]) for token in (" Paris", " and")]
         recovery = (logs[0] - logs[1] - low) / (high - low)

@@ -126,6 +126,7 @@ async def test_a_map_that_grows_keeps_the_cursor(tmp_path):
     async with opened(path) as (pilot, _, result):
         await pilot.press("enter", "home", "right", "right")
         cell = panel_of(result).cell
+        await until(pilot, lambda: result.settled)
         await result._build((*result.snapshot.views, msgspec.structs.replace(result.snapshot.views[0], key="more")))
         await until(pilot, lambda: len(result.sections) > 1 and panel_of(result).has_focus)
         assert panel_of(result).cell == cell

@@ -151,7 +151,9 @@ class DrawnMap:
             else:
                 text = style.fit(f"{text} {word}" if text and not np.isnan(value) else word, cells - 1)
         look = "dim" if np.isnan(value) else self._scale.fill(value)
-        return style.fit(text, cells, right=True) if cells > 1 else text or " ", look
+        if not text:  # only the ground is seen, and half as many bytes are sent
+            return " " * cells, look[look.find("on ") :] if look else ""
+        return style.fit(text, cells, right=True) if cells > 1 else text, look
 
     def _figure(self, value: float, cells: int) -> str:
         """The value in at most `cells` terminal cells: as a number, as a digit, or not at all."""

@@ -6,10 +6,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.console import Console
+from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
+from textual.widget import Widget
 
 from workbench.tui import keys
 from workbench.tui.theme import drawing_style
@@ -23,6 +25,26 @@ if TYPE_CHECKING:
     from workbench.drawing.style import Style
     from workbench.views import AnyView, Heatmap
 
+BAND, BANDS = 40, 12
+"""cells across of the stretches that a map is painted in, and how many there are; the last takes what is left"""
+
+
+class Band(Widget):
+    """A stretch of the map across: Textual repaints a changed line from the start of the widget it is in."""
+
+    DEFAULT_CSS = f"""
+    Band {{ width: {BAND}; height: 1fr; }}
+    Band.last {{ width: 1fr; }}
+    """
+
+    def __init__(self, at: int) -> None:
+        super().__init__(classes="last" if at == BANDS - 1 else "")
+        self.start = at * BAND
+
+    def render_line(self, y: int) -> Strip:
+        panel: MapPanel = self.parent  # type: ignore[assignment]
+        return panel.render_line(y).crop(self.start, self.start + self.size.width)
+
 
 class MapPanel(ViewPanel, can_focus=True):
     """Shows one heat map. Where there are other places that take keys, it takes them once it was entered.
@@ -30,7 +52,10 @@ class MapPanel(ViewPanel, can_focus=True):
     With `fills` it has the height that it is given, always takes keys, and leaves out the view's own note.
     """
 
-    DEFAULT_CSS = "MapPanel.fills { height: 1fr; }"
+    DEFAULT_CSS = """
+    MapPanel { layout: horizontal; overflow: hidden; }
+    MapPanel.fills { height: 1fr; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = list(keys.MAP)
 
     class Moved(Message):
@@ -61,6 +86,9 @@ class MapPanel(ViewPanel, can_focus=True):
         self._map: DrawnMap | None = None
         self._marked: dict[int, Strip] = {}
         """by line of the widget: those that look different for the cursor"""
+
+    def compose(self) -> ComposeResult:
+        yield from (Band(at) for at in range(BANDS))
 
     # --- what is shown ---
 
@@ -94,8 +122,12 @@ class MapPanel(ViewPanel, can_focus=True):
         view = self.heatmap
         if view is None:
             return ""
+        from msgspec.structs import replace
+
         from workbench.drawing.cell_words import cell_words
 
+        if self._fills:  # beside other panes of the same quantity, which the screen names once
+            view = replace(view, value_label="")
         return cell_words(view, self._row, self._column)
 
     def _drawing_key(self) -> tuple[object, ...]:
@@ -129,6 +161,8 @@ class MapPanel(ViewPanel, can_focus=True):
         self._map = source  # type: ignore[assignment]
         super()._take(strips, source)
         self._mark()
+        for band in self.query(Band):
+            band.refresh()
 
     # --- the cursor ---
 
@@ -197,7 +231,8 @@ class MapPanel(ViewPanel, can_focus=True):
 
     def on_click(self, event: Click) -> None:
         """Chooses a cell; of two halves of a line the other one, where the first is chosen already."""
-        place = self._map.grid.under(event.x, event.y) if self._map is not None else None
+        x, y = event.screen_x - self.region.x, event.screen_y - self.region.y  # the event's own are those of a band
+        place = self._map.grid.under(int(x), int(y)) if self._map is not None else None
         if place is None:
             return
         event.stop()
@@ -261,7 +296,10 @@ class MapPanel(ViewPanel, can_focus=True):
         for at, x in enumerate(changed):
             start = x if start is None else start
             if at + 1 == len(changed) or changed[at + 1] > x + 2:
-                self.refresh(Region(start, y, x - start + 1, 1))
+                for band in self.query(Band):
+                    first, last = max(start, band.start), min(x, band.start + band.size.width - 1)
+                    if first <= last:
+                        band.refresh(Region(first - band.start, y, last - first + 1, 1))
                 start = None
 
     def render_line(self, y: int) -> Strip:
