@@ -13,6 +13,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from textual.app import App
+from textual.pilot import Pilot
+
 from tests.conftest import make_folders, share_model, stop_processes_of
 from workbench.settings import Settings
 from workbench.tui.app import WorkbenchApp
@@ -23,11 +26,11 @@ FOLDER = ROOT / ".github" / "pictures"
 SIZE = (120, 36)
 
 
-async def until(pilot: object, condition: Callable[[], bool], seconds: float = 300) -> None:
+async def until(pilot: Pilot[int], condition: Callable[[], bool], seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "the picture's moment never came"
-        await pilot.pause(0.05)  # type: ignore[attr-defined]
+        assert time.monotonic() < end, f"the picture's moment never came:\n{shown(pilot.app)}"
+        await pilot.pause(0.05)
 
 
 def take(app: WorkbenchApp, name: str) -> None:
@@ -36,7 +39,7 @@ def take(app: WorkbenchApp, name: str) -> None:
     print(name, flush=True)
 
 
-def shown(app: WorkbenchApp) -> str:
+def shown(app: App[int]) -> str:
     return "\n".join("".join(segment.text for segment in line) for line in app.screen._compositor.render_strips())
 
 
@@ -62,7 +65,7 @@ async def main(work: Path) -> None:
         await pilot.press("f7")
         await until(pilot, lambda: "passes of 6 tokens" in shown(app))
         await pilot.press("enter")
-        await until(pilot, lambda: "s · cpu float32 · seed 0" in shown(app))
+        await until(pilot, lambda: "· cpu float32 · seed 0" in shown(app))
         await pilot.pause(1.0)
         take(app, "why")
         await pilot.press("f6")

@@ -25,7 +25,7 @@ def test_from_an_answer_to_its_neurons_off_and_on_and_to_a_head(place, terminal)
 
     terminal.keys("0")
     terminal.wait_for("off: L")
-    terminal.wait_for("larger than all", 120)
+    terminal.wait_for("than all 64", 120)
     terminal.keys("0")
     terminal.wait_for("five neurons off")
     terminal.keys("p")
