@@ -101,6 +101,15 @@ class FakeLab:
                 self.hooks = 1
                 for _ in report.track(range(100), "batches"):
                     self._wait(0.05)
+            case "make":  # two artifacts in one message with a view that has arrays, then one more
+                vector = np.arange(1, 5, dtype=np.float32) * float(rest)
+                report.add("made", _lines("made", np.arange(3.0)))
+                for name in ("made", "other"):
+                    report.uses(Direction(name=name, vector=vector.tobytes()).content, name, "made")
+                    vector = -2 * vector
+                for _ in report.track(range(2), "batches"):
+                    self._wait(0.3)
+                report.uses(Direction(name="late", vector=vector.tobytes()).content, "late", "made")
             case "big":
                 values = np.zeros(int(rest) // 8)
                 report.add("big", _lines("big", values))

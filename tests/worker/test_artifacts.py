@@ -160,3 +160,22 @@ async def test_an_old_session_runs_again(worker: Open, session: str, make: Any) 
     with SessionReader(session) as reader:
         assert reader.count() == count + 1
         assert reader.step(1).params == before.params
+
+
+async def test_a_step_makes_directions_that_later_steps_use_by_name(worker: Open, session: str) -> None:
+    client = await worker()
+    made = await ran(client, session, params={"prompt": "make:3"}, edits=[])
+    assert made.status == "done"
+    with SessionReader(session) as reader:
+        rows = {row.name: row for row in reader.artifacts()}
+        assert set(rows) == {"made", "other", "late"}
+        assert {row.step for row in rows.values()} == {made.id}
+        assert {use.role for use in reader.artifacts_of(made.id)} == {"made"}
+        numbers = {name: reader.content(row.hash).array for name, row in rows.items()}
+        np.testing.assert_array_equal(numbers["made"], [3, 6, 9, 12])
+        np.testing.assert_array_equal(numbers["other"], [-6, -12, -18, -24])
+        np.testing.assert_array_equal(numbers["late"], [12, 24, 36, 48])
+        lines = next(row for row in reader.views(made.id) if row.key == "made")
+        np.testing.assert_array_equal(reader.load_view(lines).x, [0, 1, 2])
+    used = await ran(client, session, edits=parse_edits(["L1.resid_post+=2*@other"]))
+    assert used.scalars["@other"] == -60

@@ -12,6 +12,7 @@ import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -33,6 +34,30 @@ _NAME = re.compile(r"[A-Za-z_](?:[\w.-]*\w)?")
 _IN_UNITS = re.compile(rf"@({_NAME.pattern})")
 
 
+class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a direction is of, as far as it is known: without it, adding or projecting out may be silently wrong."""
+
+    method: Literal["", "mean difference", "token class", "neuron", "head", "arithmetic"] = ""
+    about: str = ""
+    """in words: `128 + 128 prompts`, `@a - 0.5*@b`"""
+    model: str = ""
+    """its name as shown"""
+    fingerprint: str = ""
+    """of that model's config, tokenizer and weights"""
+    site: str = ""
+    """where it was read: `resid_pre`, `W_E`"""
+    layer: int | None = None
+    position: int | None = None
+    """of the prompt's tokens, −1 the last; None where it is of no position"""
+    purpose: Literal["", "add", "project"] = ""
+    """what it is meant for: adding it as it is, or projecting it out; empty where nobody said"""
+    normalised: bool = False
+    """its length is 1 and says nothing"""
+
+
+UNKNOWN = Origin()
+
+
 class Direction(msgspec.Struct, frozen=True, kw_only=True):
     """A named direction with its numbers: what travels with a run."""
 
@@ -42,6 +67,7 @@ class Direction(msgspec.Struct, frozen=True, kw_only=True):
     """float32, little-endian, [d_model], as stored"""
     contrast: dict[str, str] = {}
     """what the file's metadata says of its prompts, as it stands there"""
+    origin: Origin = UNKNOWN
     remark: str = ""
     """what the reader of a result must know: the name stands for another direction by now"""
     takes_name: bool = True
@@ -55,7 +81,10 @@ class Direction(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def content(self) -> Content:
         """As it is stored in a session."""
-        return Content(kind=NAME, spec={"contrast": self.contrast}, array=self.numbers)
+        spec: dict[str, Any] = {"contrast": self.contrast}
+        if self.origin != UNKNOWN:
+            spec["origin"] = msgspec.to_builtins(self.origin)
+        return Content(kind=NAME, spec=spec, array=self.numbers, fingerprint=self.origin.fingerprint)
 
     @property
     def hash(self) -> str:
@@ -73,7 +102,12 @@ def from_content(name: str, content: Content) -> Direction:
     if content.array is None or content.array.ndim != 1 or not isinstance(contrast, dict):
         raise UserError(f"@{name} is damaged in the session: it is no vector")
     vector = np.asarray(content.array, "<f4").tobytes()
-    return Direction(name=name, vector=vector, contrast={str(key): str(value) for key, value in contrast.items()})
+    try:
+        origin = msgspec.convert(content.spec.get("origin", {}), Origin)
+    except msgspec.ValidationError as error:
+        raise UserError(f"@{name} is damaged in the session: where it comes from can't be read ({error})") from None
+    texts = {str(key): str(value) for key, value in contrast.items()}
+    return Direction(name=name, vector=vector, contrast=texts, origin=origin)
 
 
 def directions_dir() -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from workbench.artifacts import Content, Role, Use
 from workbench.artifacts.direction import Direction
@@ -94,13 +95,15 @@ class ArrayHead(msgspec.Struct):
 
 
 class ArtifactHead(msgspec.Struct):
-    """An artifact that a step used or made and that lies in a folder: what the session remembers of it."""
+    """An artifact that a step used or made: what the session keeps of it."""
 
     kind: str
     name: str
     spec: dict[str, Any]
     fingerprint: str
     role: Role
+    array: ArrayHead | None
+    """of one that lies in the session; None for one that lies in a folder"""
 
 
 class PartBegan(PipeMessage):
@@ -121,7 +124,7 @@ class PartEnded(PipeMessage):
 
 
 class Published(PipeMessage):
-    """What a step, or a part of one, has so far. The buffers are the views' specs, then the arrays."""
+    """What a step, or a part of one, has so far. The buffers are the views' specs, their arrays, the artifacts'."""
 
     job: int
     part: int
@@ -143,7 +146,8 @@ class Published(PipeMessage):
         for size in self.after:
             parts.append(after[start : start + size])
             start += size
-        specs, data = parts[: len(self.views)], parts[len(self.views) :]
+        specs, rest = parts[: len(self.views)], parts[len(self.views) :]
+        data, artifact_data = rest[: len(self.arrays)], iter(rest[len(self.arrays) :])
         views = [
             EncodedView(
                 key=head.key,
@@ -168,13 +172,22 @@ class Published(PipeMessage):
             views=EncodedViews(views, arrays) if views else None,
             artifacts=[
                 Use(
-                    content=Content(kind=head.kind, spec=head.spec, fingerprint=head.fingerprint),
+                    content=Content(
+                        kind=head.kind,
+                        spec=head.spec,
+                        array=_array(head.array, next(artifact_data)) if head.array else None,
+                        fingerprint=head.fingerprint,
+                    ),
                     name=head.name,
                     role=head.role,
                 )
                 for head in self.artifacts
             ],
         )
+
+
+def _array(head: ArrayHead, data: memoryview) -> np.ndarray:
+    return np.frombuffer(data, np.dtype(head.dtype)).reshape(head.shape)
 
 
 class Ended(PipeMessage):

@@ -9,7 +9,7 @@ from typing import Any
 from workbench.edits import Edit
 from workbench.errors import UserError
 from workbench.report import Report
-from workbench.session.encode import EncodedArray, EncodedView, encode_views
+from workbench.session.encode import EncodedArray, EncodedView, encode_array, encode_views
 from workbench.worker.messages import ArrayHead, ArtifactHead, PartBegan, PartEnded, Published, ViewHead
 
 INTERVAL = 0.25
@@ -81,7 +81,15 @@ class StepSink:
         stored_hashes = {digest for hashes in self._arrays.values() for digest in hashes}
         new_arrays = [array for array in arrays.values() if array.hash not in stored_hashes]
         self._arrays.update({view.key: view.arrays for view in views})
-        buffers = [*(view.spec for view in views), *(array.data for array in new_arrays)]
+        new_artifacts = report.artifacts[self._artifacts :]
+        artifact_arrays = [
+            None if use.content.array is None else encode_array(use.content.array) for use in new_artifacts
+        ]
+        buffers = [
+            *(view.spec for view in views),
+            *(array.data for array in new_arrays),
+            *(array.data for array in artifact_arrays if array),
+        ]
         message = Published(
             job=self._job,
             part=self._part,
@@ -91,10 +99,17 @@ class StepSink:
             remarks=report.notes,
             next_steps=report.next_steps,
             views=[ViewHead(view.key, view.position, view.kind, view.title, view.arrays) for view in views],
-            arrays=[ArrayHead(array.hash, array.dtype, array.shape, array.preview) for array in new_arrays],
+            arrays=[_head(array) for array in new_arrays],
             artifacts=[
-                ArtifactHead(use.content.kind, use.name, use.content.spec, use.content.fingerprint, use.role)
-                for use in report.artifacts[self._artifacts :]
+                ArtifactHead(
+                    use.content.kind,
+                    use.name,
+                    use.content.spec,
+                    use.content.fingerprint,
+                    use.role,
+                    _head(array) if array else None,
+                )
+                for use, array in zip(new_artifacts, artifact_arrays, strict=True)
             ],
             after=tuple(len(buffer) for buffer in buffers),
         )
@@ -103,6 +118,10 @@ class StepSink:
         self._published = time.monotonic()
         if problem:
             raise problem
+
+
+def _head(array: EncodedArray) -> ArrayHead:
+    return ArrayHead(array.hash, array.dtype, array.shape, array.preview)
 
 
 class PeekSink:
