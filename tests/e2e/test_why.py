@@ -21,7 +21,7 @@ def test_from_an_answer_to_its_neurons_off_and_on_and_to_a_head(place, terminal)
     terminal.wait_for("five neurons off: p(' Paris') .773 →", 240)
     terminal.wait_for("picked for", 240)
     terminal.wait_for("$ workbench why 'The capital of France is' ' Paris'")
-    terminal.wait_for("· cpu float32 · seed 0", 240)  # how long it took: it is done
+    terminal.wait_gone("step 1 · cpu float32", 240)  # how long it took stands between: it is done
 
     terminal.keys("0")
     terminal.wait_for("off: L")
