@@ -47,9 +47,9 @@ class DrawnMap:
             self.grid: Grid = make_grid(view, cells, lines, style, look)
             self._legend = ramp_legend(self._scale, view.low_label, view.high_label, cells, self._has_digits)
             self._note = footnote(joined(view.note, self._remarks()), cells, style)
-            if height is not None:  # half of the lines at least are for the cells
-                room = max(1, height - 1 - len(self._legend) - min(view.values.shape[0], height // 2))
-                self._note = _at_most(self._note, room, cells, style)
+            if height is not None:  # the lines are for the cells first
+                room = height - 1 - len(self._legend) - view.values.shape[0]
+                self._note = _at_most(self._note, max(1, height // 6, room), cells, style)
         self.names_at = 0 if self.grid.top else len(self.grid.lines)
         """the line with the columns' names"""
 
