@@ -105,3 +105,8 @@ def mean_text(mean: Mean) -> str:
 def token_text(lab: Lab, index: int) -> str:
     """A token by its id, as it is shown in sentences."""
     return show_token(lab.token(index))
+
+
+def finer(dtype: str) -> str:
+    """How to see effects below what rounding makes in `dtype`, after a sentence; empty where there is no such way."""
+    return "" if dtype == "float32" else "; --dtype float32 shows smaller effects"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from workbench.experiments._common import finer
 from workbench.report import Report
 from workbench.result_keys import Effect
 from workbench.statistics import Place, band, kl_place_among
@@ -104,8 +105,7 @@ class Comparison:
         """Whether the effect is no larger than what rounding makes; empty where it is, or is exactly 0."""
         if not 0 < self.effect <= self.floor:
             return ""
-        more = "" if self.dtype == "float32" else "; --dtype float32 shows smaller effects"
-        return f"no more than rounding in {self.dtype} makes here, up to {number(self.floor)}{more}"
+        return f"no more than rounding in {self.dtype} makes here, up to {number(self.floor)}{finer(self.dtype)}"
 
     def _place_text(self) -> str:
         place, n = self.place, len(self.values)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from msgspec import Meta
 
-from workbench.experiments._common import TokenizedRow, check_foil
+from workbench.experiments._common import TokenizedRow, check_foil, finer
 from workbench.lab.metric import Metric
 from workbench.params import ChatSwitch, Params, PromptText, TokenText
 from workbench.report import Report
@@ -62,8 +62,7 @@ class Rounding:
 
     @property
     def advice(self) -> str:
-        """How to see smaller effects, after a sentence; empty where there is no such way."""
-        return "" if self.dtype == "float32" else "; --dtype float32 shows smaller effects"
+        return finer(self.dtype)
 
 
 @dataclass(frozen=True)

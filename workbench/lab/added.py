@@ -1,8 +1,9 @@
-"""What attention and the MLP add to the stream, in float32, of what W_O and W_out multiply."""
+"""What attention and the MLP add to the stream, of what W_O and W_out multiply."""
 
 from __future__ import annotations
 
 import copy
+from typing import Any, NamedTuple
 
 import torch
 
@@ -10,22 +11,38 @@ from workbench.lab.loaded import Model
 from workbench.units import Site
 
 
-def change_added(model: Model, site: Site, before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
-    """The change of attn_out where z goes from `before` to `after`, of mlp_out where mlp_post does; float32.
+class Writer(NamedTuple):
+    """How z or mlp_post becomes attn_out or mlp_out, before the gain."""
 
-    `before` and `after` [position, d_mlp] or [position, head, d_head]; gives [position, d_model].
-    """
+    weight: torch.Tensor
+    """[head · d_head, d_model] or [d_mlp, d_model]"""
+    bias: torch.Tensor | None
+    """[d_model]"""
+    norm: Any
+    """the norm that follows, None where there is none"""
+
+
+def writer(model: Model, site: Site) -> Writer:
+    """Of a layer's `z` or `mlp_post`, in the model's own type."""
     block = model.bridge.blocks[site.layer]
     if site.name == "z":
         weight, bias, norm = block.attn.W_O.flatten(0, 1), getattr(block.attn, "b_O", None), "ln1_post"
     else:
         weight, bias, norm = block.mlp.W_out, getattr(block.mlp, "b_out", None), "ln2_post"
-    weight = weight.detach().float()
-    gain = model.sites.weight_gain(site)
+    after = getattr(block, norm, None)
+    return Writer(weight.detach(), bias, None if after is None else after.original_component)
+
+
+def change_added(model: Model, site: Site, before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+    """The change of attn_out where z goes from `before` to `after`, of mlp_out where mlp_post does; float32.
+
+    `before` and `after` [position, d_mlp] or [position, head, d_head]; gives [position, d_model].
+    """
+    weight, bias, norm = writer(model, site)
+    weight, gain = weight.float(), model.sites.weight_gain(site)
     before, after = before.flatten(1).float(), after.flatten(1).float()
-    post_norm = getattr(block, norm, None)
-    if post_norm is None:
+    if norm is None:
         return gain * ((after - before) @ weight)
-    exact_norm = copy.deepcopy(post_norm.original_component).float()
+    exact_norm = copy.deepcopy(norm).float()
     offset = 0 if bias is None else bias.detach().float()
     return torch.as_tensor(gain * (exact_norm(after @ weight + offset) - exact_norm(before @ weight + offset)))

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from workbench.edits import Positions
+from workbench.lab.added import writer
 from workbench.lab.applying import PassLayout
 from workbench.lab.changes import Change, Fill, ReplaceByPosition
 from workbench.lab.editing import Plan
@@ -125,17 +126,12 @@ def _alone(model: Model, name: str, known: Mapping[str, torch.Tensor]) -> Plan:
 
 def _output(model: Model, layer: int, name: str, activation: torch.Tensor) -> torch.Tensor:
     """What attention makes of z [head · d_head], or the MLP of mlp_post [d_mlp], by its weights alone; [d_model]."""
-    block = model.bridge.blocks[layer]
+    weight, bias, norm = writer(model, Site(layer, name))
     with torch.inference_mode():
-        if name == "z":
-            weight, bias, norm = block.attn.W_O.flatten(0, 1), getattr(block.attn, "b_O", None), "ln1_post"
-        else:
-            weight, bias, norm = block.mlp.W_out, getattr(block.mlp, "b_out", None), "ln2_post"
         output: torch.Tensor = activation @ weight
         if bias is not None:
             output = output + bias
-        after = getattr(block, norm, None)
-        return output if after is None else after.original_component(output[None])[0]
+        return output if norm is None else norm(output[None])[0]
 
 
 def _gain(added: torch.Tensor, known: torch.Tensor, configured: Sequence[float], stream: torch.Tensor) -> float | None:
