@@ -211,6 +211,16 @@ def test_a_single_point_and_a_lone_point_between_gaps_are_seen() -> None:
         assert "*" in "\n".join(rows(view, style=ASCII))
 
 
+@pytest.mark.parametrize("height", range(8, 22))
+def test_ticks_stand_where_a_point_of_their_value_does(height: int) -> None:
+    view = Lines(title="", x=np.array([4.0]), series=[Series(name="", y=np.array([1.5]))], x_label="", y_label="")
+    drawn = rows(view, 40, height)
+    ticks = {line.split("┤")[0].strip(): at for at, line in enumerate(drawn) if "┤" in line}
+    assert next(at for at, line in enumerate(drawn) if "•" in line) == ticks["1.5"]
+    steps = ticks["1"] - ticks["1.5"], ticks["1.5"] - ticks["2"]
+    assert abs(steps[0] - steps[1]) <= 1, "even, as far as cells go"
+
+
 def test_infinite_values_are_gaps() -> None:
     y = np.array([1.0, np.inf, 2.0, -np.inf, 3.0])
     view = Lines(title="t", x=np.arange(5.0), series=[Series(name="", y=y)], x_label="x", y_label="y")

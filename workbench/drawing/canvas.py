@@ -82,16 +82,21 @@ class Frame:
     def column(self, x: float) -> int:
         """The cell that holds `x`; outside of the plot where `x` is outside of the limits."""
         low, high = self.x_limits
-        return round((x - low) / ((high - low) or 1.0) * (self.columns - 1))
+        return _nearest((x - low) / ((high - low) or 1.0) * (self.columns - 1))
 
     def row(self, y: float) -> int:
         """The cell that holds `y`; the uppermost row of labels is 0."""
         low, high = self.y_limits
-        return self.above + self.rows - 1 - round((y - low) / ((high - low) or 1.0) * (self.rows - 1))
+        return self.above + self.rows - 1 - _nearest((y - low) / ((high - low) or 1.0) * (self.rows - 1))
 
     def centres(self) -> np.ndarray:
         """x in the middle of each cell [column]."""
         return np.linspace(*self.x_limits, self.columns)
+
+
+def _nearest(place: float) -> int:
+    """Halves upwards, as plotext has them: `round` would put every other one of evenly spaced ticks a cell lower."""
+    return math.floor(place + 0.5)
 
 
 def canvas_height(height: int | None, above: int) -> int:

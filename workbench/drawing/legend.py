@@ -21,6 +21,8 @@ def ramp_legend(scale: Scale, low_label: str, high_label: str, cells: int, digit
     style = scale.style
     ends = [style.clean_text(number(value, 2)) for value in (scale.low, scale.high)]
     meanings = [style.clean_text(label) for label in (low_label, high_label)]
+    if not scale.has_values:
+        return [plain("no values", "dim")]
     if scale.low == scale.high:
         return [plain(style.shorten(style.clean_text(joined(f"all values {ends[0]}", meanings[0])), cells), "dim")]
     if digits:

@@ -30,6 +30,8 @@ class Scale:
         low = float(numbers.min()) if numbers.size else 0.0
         high = float(numbers.max()) if numbers.size else 0.0
         self.style, self.signed = style, signed
+        self.has_values = bool(numbers.size)
+        """finite ones"""
         if signed:
             top = max(abs(low), abs(high))
             self.low, self.high = -top, top

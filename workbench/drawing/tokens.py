@@ -160,6 +160,8 @@ class _Page:
         view, style = self.view, self.style
         values = np.asarray(row.values[: len(view.tokens)], dtype=float)
         ranked = [at for at in np.argsort(-values, kind="stable") if not np.isnan(values[at])]
+        if not ranked:  # of a single row the legend says it
+            return [plain(f"{style.clean_text(row.name)}: no values", "dim")] if len(view.rows) > 1 else []
         ends = [("highest", ranked)]
         if view.signed:
             ends = [
@@ -174,7 +176,7 @@ class _Page:
             named = [
                 f"{show_token(view.tokens[at])} {write(float(values[at]))} at {at}" for at in positions[:STRONGEST]
             ]
-            text = style.clean_text(text + (named.pop(0) if named else "no values"))
+            text = style.clean_text(text + named.pop(0))
             for figure in map(style.clean_text, named):
                 if width(text) + 2 + width(figure) > self.cells:
                     break
