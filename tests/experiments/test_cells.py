@@ -12,6 +12,7 @@ from workbench.execute import execute
 from workbench.experiments import experiment
 from workbench.params import make_params
 from workbench.result_keys import NextToken
+from workbench.tui.cell_steps import head_step
 from workbench.views import Heatmap
 
 OTHER = "The capital of Paris is"
@@ -104,3 +105,32 @@ def test_cells_of_direct_effects_and_of_the_stream():
         )  # fmt: skip
         step = made.cell(make_params(made.params, asked), "where", view, 2, 4)
         assert (step.experiment, step.params, step.edits) == ("predict", asked, ["L2.resid_pre[4]=0"])
+
+
+def test_cells_of_activations():
+    asked = {"prompt": PROMPT, "units": "L0.N3, L1.N2"}
+    report = ran("activations", **asked)
+    step = step_of("activations", report, "all_clean", 1, 2, **asked)
+    unit = report.views["all_clean"].row_labels[1]
+    assert (step.experiment, step.params, step.edits) == ("predict", {"prompt": PROMPT}, [f"{unit}[2]=0"])
+    ran(step.experiment, step.edits, **step.params)
+    asked = {"prompt": PROMPT, "units": "@L1.N2.out"}
+    step = step_of("activations", ran("activations", **asked), "@L1.N2.out_clean", 1, 0, **asked)
+    assert (step.experiment, step.params) == ("logit-lens", {"prompt": PROMPT, "layer": "L1", "position": 0})
+    ran(step.experiment, **step.params)
+    asked = {"prompts": [{"prompt": PROMPT}, {"prompt": OTHER}], "units": "L0.N3"}
+    step = step_of("activations", ran("activations", **asked), "prompts", 0, 1, **asked)
+    assert (step.experiment, step.params) == ("activations", {"prompt": OTHER, "units": "L0.N3"})
+
+
+@pytest.mark.parametrize(("name", "params", "step_params"), [
+    ("dla", {"prompt": PROMPT, "answer": " Paris"}, {"prompt": PROMPT, "answer": " Paris", "head": "L1.H0"}),
+    ("activations", {"prompt": PROMPT, "units": "L1.H0", "chat": True},
+     {"prompt": PROMPT, "chat": True, "head": "L1.H0"}),
+    ("activations", {"prompts": [{"prompt": PROMPT}], "units": "L1.H0"}, None),
+])  # fmt: skip
+def test_a_row_about_a_head_leads_to_its_attention(name, params, step_params):
+    step = head_step(name, params, "L1.H0")
+    assert (step and step.params) == step_params
+    assert head_step(name, params, "L1.N0") is None
+    assert head_step(name, params, "no unit") is None

@@ -62,9 +62,12 @@ async def test_keys_turn_to_the_hidden_columns_and_back(terminal):
         await pilot.press("greater_than_sign")
         await until(pilot, lambda: "month" in screen(app))
         assert lines_with(app, "L1.N1 "), "the naming column stays"
+        await until(pilot, lambda: "(< shows them)" in " ".join(screen(app).split()))
         for _ in range(9):
             await pilot.press("greater_than_sign")
-        await until(pilot, lambda: "(< shows them)" in " ".join(screen(app).split()))
+        await until(pilot, lambda: "< shows the rows" in screen(app))
+        assert "share of corpus tokens" in " ".join(screen(app).split()), "what the columns mean comes last"
+        assert not lines_with(app, "L1.N1 ")
         for _ in range(9):
             await pilot.press("less_than_sign")
         await until(pilot, lambda: "(> shows them)" in " ".join(screen(app).split()))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from workbench.drawing.layout import joined, plain
+from workbench.drawing.layout import joined, paragraph, plain
 from workbench.drawing.look import NO_LOOK, Look
 from workbench.drawing.style import Line, Style
 from workbench.drawing.table_bars import MOST, Bars, barred, least_cells
 from workbench.drawing.table_cells import Cells
 from workbench.drawing.table_layout import GAP, Layout, lay_out
-from workbench.text import count
+from workbench.text import count, width
 from workbench.views import Table
 
 MAX_ROWS = 1000
@@ -31,9 +31,17 @@ class Plan:
     legend: list[Line]
     """[line] of the bars"""
 
+    is_meanings: bool = False
+    """the page after all columns: what they mean, instead of rows"""
+
     @property
     def header_lines(self) -> int:
         return len(self.headings[0])
+
+    @property
+    def pages(self) -> int:
+        """Those of columns, then what the columns mean, where that is said."""
+        return self.layout.pages + any(column.column.help for column in self.columns)
 
 
 def plan_table(view: Table, cells: int, height: int | None, style: Style, look: Look = NO_LOOK) -> Plan:
@@ -50,7 +58,8 @@ def plan_table(view: Table, cells: int, height: int | None, style: Style, look: 
     lines = max(len(legend), *map(len, headings))
     headings = [[""] * (lines - len(heading)) + heading for heading in headings]
     rows = len(seen) if height is None else min(len(seen), max(1, height - lines))
-    return Plan(rows, columns, layout, headings, bars, [plain("")] * (lines - len(legend)) + legend)
+    plan = Plan(rows, columns, layout, headings, bars, [plain("")] * (lines - len(legend)) + legend)
+    return replace(plan, rows=0, is_meanings=True) if layout.pages <= look.column_page < plan.pages else plan
 
 
 def draw_table(
@@ -58,6 +67,8 @@ def draw_table(
 ) -> tuple[list[Line], str]:
     """The table's lines and what its note must add (rows and columns left out)."""
     plan = plan_table(view, cells, height, style, look)
+    if plan.is_meanings:
+        return _meanings(plan, cells, style), f"{look.shows_hidden} shows the rows" if look.shows_hidden else ""
     lines = _header(plan, style)
     shown = [plan.columns[at] for at in plan.layout.shown]
     texts = [column.fit(wide) for column, wide in zip(shown, plan.layout.cells, strict=True)]
@@ -91,6 +102,18 @@ def _header(plan: Plan, style: Style) -> list[Line]:
             line.append_text(plan.legend[at])
         line.rstrip()
         lines.append(line)
+    return lines
+
+
+def _meanings(plan: Plan, cells: int, style: Style) -> list[Line]:
+    """What each column holds, as far as that is said: its name, then the sentence."""
+    explained = [column for column in plan.columns if column.column.help]
+    side = min(cells // 3, max(width(column.name) for column in explained))
+    lines = []
+    for column in explained:
+        text = paragraph(column.column.help, cells - side - GAP, style, "dim")
+        for at, line in enumerate(text):
+            lines.append(plain(style.fit(column.name if not at else "", side) + " " * GAP).append_text(line))
     return lines
 
 

@@ -1,4 +1,4 @@
-"""What a cell of a heat map stands for, as its experiment says."""
+"""What Enter on a cell of a heat map, or on a row about a head, leads to."""
 
 from __future__ import annotations
 
@@ -23,3 +23,28 @@ def cell_step(
         return made.cell(make_params(made.params, params), key, view, row, column) if made.cell else None
     except UserError:
         return None
+
+
+def head_step(experiment_name: str, params: dict[str, Any], unit: str) -> NextStep | None:
+    """A head's attention over the prompt that a step was about; None for other units, and where there was no prompt."""
+    from workbench.experiments import experiment
+    from workbench.params import PROMPT, TEMPLATE, TOKEN, fields, make_params, params_builtins
+    from workbench.report import NextStep
+    from workbench.units import Head, parse_unit
+
+    try:
+        if not isinstance(parse_unit(unit), Head):
+            return None
+        made = experiment(experiment_name)
+        values = params_builtins(make_params(made.params, params))
+    except UserError:
+        return None
+    kinds = {field.name: field.kind for field in fields(experiment("attention").params)}
+    carried = {
+        field.name: values[field.name]
+        for field in fields(made.params)
+        if field.kind in (PROMPT, TOKEN, TEMPLATE) and kinds.get(field.name) is field.kind and values[field.name]
+    }
+    if not any(kinds[name] is PROMPT for name in carried):
+        return None
+    return NextStep(label=f"attention of {unit}", experiment="attention", params={**carried, "head": unit})

@@ -110,7 +110,12 @@ RESULT = [
     _key("result.cells", "enter,right,l", "enter_view", "cells", "into this heat map, or table of units", show=True),
     _key("result.leave", "escape", "leave_view", "views", "out of the heat map or table, back to the views", show=True),
     _key(
-        "result.columns", "greater_than_sign", "turn_columns(1)", "columns", "to the table's hidden columns", show=True
+        "result.columns",
+        "greater_than_sign",
+        "turn_columns(1)",
+        "columns",
+        "to the table's hidden columns, then to what its columns mean",
+        show=True,
     ),
     _key("result.columns-back", "less_than_sign", "turn_columns(-1)", "", "back to the table's first columns"),
     _key("result.fold", "enter,space", "fold", "fold", "unfold or fold this view", show=True),

@@ -94,7 +94,7 @@ class TablePanel(ViewPanel, can_focus=True):
     def unit(self) -> str:
         """Of the row under the cursor; empty without one."""
         units = self.units
-        return units[self._row] if self._row < len(units) else ""
+        return units[self._row] if self._row < len(units) and self._rows else ""
 
     def words(self) -> str:
         """Which row the cursor is on."""
@@ -105,17 +105,19 @@ class TablePanel(ViewPanel, can_focus=True):
         """How many pages of columns there are."""
         if self._plan is None:
             return 1 + self._is_shortened
-        return self._plan.layout.pages
+        return self._plan.pages
 
     def hidden_words(self) -> str:
         """How many columns are hidden, and the key that shows them: for where their names are out of sight."""
-        hidden = len(self._plan.columns) - len(self._plan.layout.shown) if self._plan is not None else 0
+        plan = self._plan
+        hidden = len(plan.columns) - len(plan.layout.shown) if plan is not None and not plan.is_meanings else 0
         return f"{count(hidden)} column{'s' * (hidden != 1)} hidden, {self._shows_hidden}" if hidden else ""
 
     @property
     def _shows_hidden(self) -> str:
         """The key that does."""
-        return ">" if self._page + 1 < self.pages or not self._page else "<"
+        columns = self._plan.layout.pages if self._plan is not None else self.pages
+        return ">" if self._page + 1 < columns or not self._page else "<"
 
     def turn(self, by: int) -> None:
         """To the columns that are hidden, or back."""
@@ -140,7 +142,8 @@ class TablePanel(ViewPanel, can_focus=True):
         self._is_shortened = source is True
         self.post_message(self.Planned())
         self._page = max(0, min(self._page, self.pages - 1))
-        self._row = max(0, min(self._row, self._rows - 1))
+        if self._rows:  # else what columns mean is read: the place in the rows is kept
+            self._row = min(self._row, self._rows - 1)
         super()._take(strips, source)
 
     # --- the cursor ---
@@ -164,7 +167,7 @@ class TablePanel(ViewPanel, can_focus=True):
     @property
     def cursor_line(self) -> int | None:
         """The line of the widget that the cursor is on."""
-        return self._plan.header_lines + self._row if self._plan is not None else None
+        return self._plan.header_lines + self._row if self._plan is not None and self._rows else None
 
     @property
     def _rows(self) -> int:

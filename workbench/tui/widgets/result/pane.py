@@ -222,10 +222,15 @@ class ResultPane(WalkedSections, inherit_bindings=False):
         snapshot, panel, shown = self.snapshot, section.map, section.shown
         if snapshot is None or panel is None or panel.heatmap is None or panel.cell is None:
             return None
-        asked = (shown.experiment, shown.params) if shown.experiment else (
-            snapshot.record.experiment, snapshot.record.params
-        )  # fmt: skip
-        return cell_step(*asked, shown.key, panel.heatmap, *panel.cell)
+        return cell_step(*_asked(shown, snapshot), shown.key, panel.heatmap, *panel.cell)
+
+    def row_step(self, section: Section) -> NextStep | None:
+        from workbench.tui.cell_steps import head_step
+
+        snapshot, panel = self.snapshot, section.table
+        if snapshot is None or panel is None:
+            return None
+        return head_step(*_asked(section.shown, snapshot), panel.unit)
 
     def _next_step(self, number: int) -> NextStep | None:
         snapshot = self.snapshot
@@ -243,3 +248,11 @@ class ResultPane(WalkedSections, inherit_bindings=False):
 
     def action_save(self) -> None:
         save_view(self.workbench, self.workbench.page_now)
+
+
+def _asked(shown: ShownView, snapshot: Snapshot) -> tuple[str, dict[str, Any]]:
+    """The experiment and the parameters that a view is of."""
+    return (
+        shown.experiment or snapshot.record.experiment,
+        shown.params if shown.experiment else snapshot.record.params,
+    )

@@ -39,6 +39,10 @@ class WalkedSections(VerticalScroll, can_focus=True, inherit_bindings=False):
         """What the cell under the cursor of its heat map stands for."""
         raise NotImplementedError
 
+    def row_step(self, section: Section) -> NextStep | None:
+        """What the row under the cursor of its table leads to; None where its unit is opened instead."""
+        raise NotImplementedError
+
     def run_step(self, step: NextStep) -> None:
         """Asked for under what is shown."""
         raise NotImplementedError
@@ -160,10 +164,11 @@ class WalkedSections(VerticalScroll, can_focus=True, inherit_bindings=False):
 
     def _offer(self, section: Section) -> str:
         """What Enter does where the cursor is."""
-        if section.table is not None:
-            return " · Enter opens it, p pins it" if section.table.unit else ""
-        step = self.cell_step(section)
-        return f" · Enter: {step.label}" if step is not None else ""
+        if section.table is not None and not section.table.unit:
+            return ""
+        step = self.row_step(section) if section.table is not None else self.cell_step(section)
+        enter = f" · Enter: {step.label}" if step is not None else " · Enter opens it" if section.table else ""
+        return f"{enter}, p pins it" if section.table is not None else enter
 
     # --- tables ---
 
@@ -182,7 +187,11 @@ class WalkedSections(VerticalScroll, can_focus=True, inherit_bindings=False):
 
     @on(TablePanel.Opened)
     def _open_unit(self, event: TablePanel.Opened) -> None:
-        if event.panel.unit:
+        section = self.entered
+        step = self.row_step(section) if section is not None else None
+        if step is not None:
+            self.run_step(step)
+        elif event.panel.unit:
             open_unit(self.workbench, event.panel.unit)
 
     @on(TablePanel.Pinned)
