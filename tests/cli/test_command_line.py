@@ -56,6 +56,7 @@ def test_the_command_starts_quickly() -> None:
     ("args", "says"),
     [
         (["nonsense"], "no such command 'nonsense' (see workbench --help)"),
+        (["tour.db"], "tour.db is no command: workbench --session tour.db goes on with it"),
         (["run", "nonsense"], "there is no experiment 'nonsense': there are predict,"),
         (["run", "predict", "--nonsense"], "no such option"),
         (["--device", "gpu"], "--device gpu: there is no such device (auto, cpu, cuda"),

@@ -64,6 +64,16 @@ class Workbench(click.Group):
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """A session's file where a command should be is answered with what opens it."""
+        name = args[0]
+        if name not in _COMMANDS and Path(name).suffix == ".db":
+            ways = f"workbench --session {name} goes on with it, workbench replay {name} steps through it"
+            raise click.UsageError(f"{name} is no command: {ways}", ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
