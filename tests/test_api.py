@@ -10,7 +10,7 @@ import pytest
 from tests.lab.labs import PROMPT, new_report, tiny_folder, tiny_lab
 from tests.tiny import tiny_model
 from workbench import open_lab
-from workbench.artifacts.direction import keep_direction
+from workbench.artifacts.direction import Direction, Origin, directions_dir, keep_direction, write_direction
 from workbench.edits import SetTo, parse_edits
 from workbench.errors import UserError
 from workbench.execute import execute
@@ -205,3 +205,15 @@ def test_directions_and_sets_are_in_the_session_and_parts_say_which_they_use(tmp
         for step in (1, 2, 3, *with_direction):
             assert "mine" in [use.name for use in reader.artifacts_of(step)], step
         assert sorted(row.kind for row in reader.artifacts()) == ["direction", "prompt set"]
+
+
+def test_a_direction_of_another_model_needs_transfer(lab):
+    origin = Origin(fingerprint="e" * 64, model="base")
+    made = Direction(name="base", vector=np.ones(32, "<f4").tobytes(), origin=origin)
+    write_direction(made, directions_dir() / "base.safetensors")
+    edits = "L1.resid_post+=2*@base"
+    for ask in (lab.predict, lambda prompt, **more: lab.cache(prompt, "L2.resid_post", **more)):
+        with pytest.raises(UserError, match="@base was made on base, and this is llama"):
+            ask(prompt=PROMPT, edits=edits)
+    assert lab.cache(PROMPT, "L2.resid_post", edits=edits, transfer=True)["L2.resid_post"].shape == (1, 5, 32)
+    assert "@base was made on base and is used on llama" in lab.predict(prompt=PROMPT, edits=edits, transfer=True).notes

@@ -23,7 +23,14 @@ SHORT = {
     "sweep": {"prompt": PROMPT, "n": 5, "others": 4},
     "patch": {"prompt": PROMPT, "corrupted": "The capital of Tokyo is"},
     "effect": {"prompt": PROMPT, "controls": 4},
+    "steer": {"prompt": PROMPT, "direction": "@L1.N2.out", "target": " Paris", "tokens": 4, "layers": [1], "random": 2},
+    "direction": {
+        "name": "city",
+        "positive": [{"prompt": f"The capital of {name} is"} for name in "ABCDEFGHIJ"],
+        "negative": [{"prompt": f"{name} is wide and the"} for name in "ABCDEFGHIJ"],
+    },
     "index": {"corpus": "stdlib", "tokens": 600, "context": 64},
+    "project": {"direction": "@L1.N3.out", "corpus": "stdlib", "tokens": 600, "context": 64},
 }
 
 

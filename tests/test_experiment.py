@@ -9,6 +9,8 @@ from workbench.errors import Cancelled, UserError
 from workbench.experiment import command_line
 from workbench.experiments import experiment, experiments
 from workbench.params import (
+    DIRECTION,
+    DIRECTIONS,
     NUMBER,
     PROMPT,
     PROMPT_SET,
@@ -16,6 +18,8 @@ from workbench.params import (
     UNITS,
     WHOLE_NUMBER,
     ChatSwitch,
+    DirectionsText,
+    DirectionText,
     Params,
     PromptParams,
     PromptText,
@@ -86,6 +90,20 @@ def test_what_a_parameter_is_does_not_follow_from_its_name():
 )
 def test_a_step_is_called_by_its_prompt_or_its_units(values, label):
     assert label_of(Oddly, values) == label
+
+
+class AboutDirections(Params, kw_only=True, frozen=True):
+    which: Annotated[DirectionText, Meta(description="a direction")] = ""
+    beside: Annotated[DirectionsText, Meta(description="others")] = "all"
+
+
+def test_a_direction_is_one_name_however_it_is_typed():
+    assert [field.kind for field in fields(AboutDirections)] == [DIRECTION, DIRECTIONS]
+    assert read_params(AboutDirections, {"which": " @L1.N2.out "}).which == "@L1.N2.out"
+    assert label_of(AboutDirections, {"which": "@refusal", "beside": "@a"}) == "@refusal"
+    for text in ("refusal", "L1.N2", "@a, @b", "@"):
+        with pytest.raises(UserError):
+            read_params(AboutDirections, {"which": text})
 
 
 def test_a_set_of_prompts_makes_a_run_long():

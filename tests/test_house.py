@@ -113,7 +113,8 @@ LOUDNESS = '''
 
 
     EXPERIMENT = Experiment(
-        name="loudness", help=__doc__, params=Params, run=run, group="neurons", order=99, takes_edits=False, cell=cell
+        name="loudness", help=__doc__, params=Params, run=run, group="directions", order=99, takes_edits=False,
+        cell=cell,
     )
 '''
 

@@ -19,6 +19,7 @@ from workbench.statistics import (
     rank_percentiles,
     spearman,
     streamed_spread,
+    wilson,
 )
 
 
@@ -134,3 +135,10 @@ def test_kls_tie_where_the_rounding_of_logits_can_make_the_difference():
         assert kl_place_among(rounded, [effect], 1.02 * rounding) == Place(0, 1, 0)
     assert kl_place_among(1.05 * effect, [effect], rounding) == Place(1, 0, 0)
     assert kl_place_among(rounding / 2, [0, rounding], rounding) == Place(0, 2, 0)
+
+
+def test_wilsons_interval_of_a_share():
+    assert wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    assert wilson(0, 20) == pytest.approx((0, 0.1611), abs=1e-4)
+    assert wilson(20, 20) == pytest.approx((0.8389, 1), abs=1e-4)
+    assert all(np.isnan(wilson(0, 0)))

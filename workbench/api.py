@@ -115,11 +115,20 @@ class OpenedLab:
         """The file that runs are logged in."""
         return self._writer.path if self._writer else None
 
-    def run(self, name: str, *, edits: Sequence[EditLike] | EditLike = (), seed: int = 0, **params: Any) -> Result:
+    def run(
+        self,
+        name: str,
+        /,
+        *,
+        edits: Sequence[EditLike] | EditLike = (),
+        seed: int = 0,
+        transfer: bool = False,
+        **params: Any,
+    ) -> Result:
         """Run an experiment by its name. Parameters are those of `workbench run NAME --help`.
 
         `prompts` may be a list of texts, or of mappings with prompt, answer and foil; or a file, or `@NAME` of a stored
-        set. Raises UserError.
+        set. With `transfer`, directions of another model of the same width may be used. Raises UserError.
         """
         from workbench.execute import execute
         from workbench.lab.editing import PythonEdit
@@ -135,6 +144,7 @@ class OpenedLab:
             model=self.info.ref,
             seed=seed,
             names=names,
+            transfer=transfer,
         )
         stack = [
             PythonEdit(edit, original.call) if isinstance(original, PythonEdit) and isinstance(edit, Function) else edit
@@ -157,13 +167,20 @@ class OpenedLab:
         *,
         edits: Sequence[EditLike] | EditLike = (),
         chat: bool = False,
+        transfer: bool = False,
     ) -> Cache:
-        """Activations at sites (`L5.resid_post`, `L*.mlp_post`) over prompts. Raises UserError."""
+        """Activations at sites (`L5.resid_post`, `L*.mlp_post`) over prompts. Raises UserError.
+
+        `transfer` as in `run`; a note that `run` would make of directions is not made.
+        """
         from workbench.lab.cache import cache
+        from workbench.lab.directions.fit import check_fit
 
         stack = self._stack(edits)
-        directions = resolve_directions(direction_names(_without_functions(stack)), str(self.session or ""))
+        names = direction_names(_without_functions(stack))
+        directions = resolve_directions(names, str(self.session or ""), transfer=transfer)
         job = self._lab.job(stack, directions=directions)
+        check_fit(job, directions, Report(SessionSink(None, None, 0, self.info, {}, directions)))
         return cache(job, prompts, sites, job.edits, chat)
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from workbench.artifacts.direction import Direction
 from workbench.errors import Cancelled, UserError
 from workbench.experiments import experiment as experiment_named
 from workbench.lab.batches import is_out_of_memory
+from workbench.lab.directions.fit import check_fit
 from workbench.lab.editing import AnyEdit
 from workbench.lab.model import Lab
 from workbench.lab.speed import timed_pass
@@ -38,6 +39,7 @@ def execute(
     job = lab.job(edits, seed, report, directions)
     for remark in [*lab.remarks, *(direction.remark for direction in (directions or {}).values() if direction.remark)]:
         report.note(remark)
+    check_fit(job, directions or {}, report)
     try:
         cost = costs.cost_of(experiment.name, values, lab.info)
         if cost is not None:

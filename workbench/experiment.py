@@ -15,15 +15,16 @@ import msgspec
 
 from workbench.edits import Edit
 from workbench.model_info import ModelInfo
-from workbench.params import LIST, PROMPT_SET, Params, fields
+from workbench.params import CORPUS, LIST, PROMPT_SET, Params, fields
 from workbench.report import NextStep, Report
 from workbench.views import Heatmap
 
-Group = Literal["says", "parts", "neurons"]
+Group = Literal["says", "parts", "neurons", "directions"]
 GROUPS: dict[Group, str] = {
     "says": "what the model says, and what it reads",
     "parts": "which parts of it make that",
     "neurons": "neurons over a whole corpus",
+    "directions": "directions of the stream: found, looked at, steered along",
 }
 """in the order a newcomer meets them"""
 
@@ -64,9 +65,9 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     """`cell(params, key, view, row, column)`: what a cell of the heat map `key` stands for; None if nothing"""
 
     def is_long(self, params: Params) -> bool:
-        """Whether such a run takes more than seconds: a set of prompts makes any experiment long."""
+        """Whether such a run takes more than seconds: a set of prompts or a corpus makes any experiment long."""
         return self.long or any(
-            field.kind is PROMPT_SET and getattr(params, field.name) for field in fields(self.params)
+            field.kind in (PROMPT_SET, CORPUS) and getattr(params, field.name) for field in fields(self.params)
         )
 
     @property
@@ -82,8 +83,12 @@ def command_line(
     model: str | None = None,
     seed: int | None = None,
     names: Mapping[str, str] | None = None,
+    transfer: bool = False,
 ) -> str:
-    """The `workbench run …` line that a step stands for; `names` are those of prompt sets, by parameter."""
+    """The `workbench run …` line that a step stands for; `names` are those of prompt sets, by parameter.
+
+    With `transfer` it may use directions of another model.
+    """
     words = ["workbench", "run", name]
     for field in fields(type(params)):
         value = getattr(params, field.name)
@@ -100,6 +105,8 @@ def command_line(
             words += [field.flag, str(value)]
     for edit in edits:
         words += ["--edit", str(edit)]
+    if transfer:
+        words.append("--transfer")
     if model:
         words += ["--model", model]
     if seed:

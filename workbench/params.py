@@ -12,9 +12,12 @@ from msgspec import Meta
 
 from workbench.datasets.prompts import PromptRow, read_prompts
 from workbench.errors import UserError
+from workbench.units import direction_name
 
 LABEL = 200
 """characters of a step's label"""
+EVERY_DIRECTION = "all"
+"""where directions are named: all that the session and the data folder have"""
 
 
 class Kind(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +36,8 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """on or off: `--name` and `--no-name`"""
     units: bool = False
     """names units: completed from the model, and sets of the basket are written out when a step begins"""
+    directions: bool = False
+    """names directions: completed from the session, and their numbers travel with the run"""
 
 
 def _items(text: str) -> list[str]:
@@ -49,6 +54,10 @@ def _on_off(value: Any) -> str:
 
 def _read_prompts(text: str) -> list[PromptRow]:
     return read_prompts(Path(text).expanduser())
+
+
+def _read_direction(text: str) -> str:
+    return f"@{direction_name(text)}" if text.strip() else ""
 
 
 def _count_prompts(rows: Sequence[Any]) -> str:
@@ -72,6 +81,10 @@ PROMPT_SET = Kind(
 )
 UNIT = Kind(name="unit", metavar="UNIT", label=str, units=True)
 UNITS = Kind(name="units", metavar="UNITS", label=str, units=True)
+DIRECTION = Kind(name="direction", metavar="@NAME", label=str, read=_read_direction, directions=True)
+"""one: `@refusal`, or a neuron's own weights, `@L12.N345.out`"""
+DIRECTIONS = Kind(name="directions", metavar="@A,@B,…|all", directions=True)
+"""several; EVERY_DIRECTION is written out when a step begins"""
 CORPUS = Kind(name="corpus", label=str)
 RULE = Kind(name="rule", label=str)
 """which tokens something holds for, as `find-neuron` reads it"""
@@ -81,6 +94,8 @@ PromptText = Annotated[str, PROMPT]
 TokenText = Annotated[str, TOKEN]
 UnitText = Annotated[str, UNIT]
 UnitsText = Annotated[str, UNITS]
+DirectionText = Annotated[str, DIRECTION]
+DirectionsText = Annotated[str, DIRECTIONS]
 CorpusText = Annotated[str, CORPUS]
 RuleText = Annotated[str, RULE]
 IndexName = Annotated[str, INDEX]
@@ -107,7 +122,10 @@ class PromptParams(Params, kw_only=True, frozen=True):
     ] = ""
     prompts: Annotated[
         PromptSet,
-        Meta(description="a file of prompts instead: text (one a line) or JSONL with prompt, answer, foil"),
+        Meta(
+            description="a file of prompts instead: text (one a line) or JSONL with prompt, answer, foil",
+            extra={"more": True},
+        ),
     ] = []
     chat: Annotated[ChatSwitch, Meta(description="put the prompt into the model's chat template")] = False
 

@@ -67,3 +67,13 @@ def test_what_it_will_take_is_said_before_it_begins(invoke: Run, monkeypatch: py
     json.loads(result.stdout)
     monkeypatch.setattr(cost, "rates", lambda info: {cost.FORWARD: 1e9})
     assert "passes" not in invoke(*options).stderr
+
+
+def test_a_direction_parameter_takes_the_flag_of_files_to_keep(invoke: Run, tmp_path: Path) -> None:
+    shown = invoke("run", "project", "--help").output
+    assert "--direction @NAME" in shown
+    assert "NAME=FILE" not in shown
+    result = invoke("run", "project", "--direction", "refusal", "--session", "s.db", *FAKE)
+    assert (result.exit_code, "one direction is wanted here" in result.output + result.stderr) == (2, True)
+    result = invoke("run", "project", "--direction", "@nowhere", "--session", "s.db", *FAKE)
+    assert "no direction @nowhere" in result.output + result.stderr

@@ -16,6 +16,8 @@ from workbench.report import Report
 from workbench.views import Bars, Table
 
 SET = [{"prompt": PROMPT, "answer": " Paris", "foil": " Rome"}, {"prompt": "The capital of Italy is"}]
+POSITIVE = [{"prompt": f"The capital of {name} is"} for name in "ABCDEFGHIJ"]
+NEGATIVE = [{"prompt": f"{name} is wide and the"} for name in "ABCDEFGHIJ"]
 ASKED: dict[str, list[tuple[dict, str]]] = {
     "predict": [
         ({"prompt": PROMPT}, ""),
@@ -37,6 +39,32 @@ ASKED: dict[str, list[tuple[dict, str]]] = {
     "effect": [
         ({"prompt": PROMPT, "controls": 2, "generate": 2}, "L1.N3=0"),
         ({"prompts": SET, "controls": 2, "generate": 2, "generate_controls": 1}, "L1.N3=0"),
+    ],
+    "steer": [
+        (
+            {
+                "prompts": SET[:1],
+                "direction": "@L1.N2.out",
+                "target": " Paris",
+                "tokens": 2,
+                "strengths": [1e-3],
+                "layers": [1],
+                "random": 1,
+                "as_prompt": "x",
+            },
+            "",
+        )
+    ],
+    "project": [
+        (
+            {"direction": "@L1.N3.out", "beside": "@L1.N3.in", "prompt": PROMPT, "corpus": "stdlib", "tokens": 64},
+            "",
+        )
+    ],
+    "direction": [
+        ({"name": "city", "positive": POSITIVE, "negative": NEGATIVE, "positions": 2}, ""),
+        ({"name": "upper", "token_class": "uppercase"}, ""),
+        ({"name": "neuron", "of": "@L1.N3.out"}, ""),
     ],
 }
 ON_AN_INDEX = {"index", "neuron", "unusual", "find-neuron"}

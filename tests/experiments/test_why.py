@@ -341,7 +341,7 @@ def test_controls_of_sites_and_directions():
     sites = ask(lab, "effect", edits="L1.mlp_out=0", controls=8, generate=0)
     assert "the same site in other layers" in sites.headline
     direction = ask(lab, "effect", edits="L1.resid_post+=2*@L1.N20.out", controls=8, generate=0)
-    assert "8 random directions of the stream's covariance" in direction.headline
+    assert "8 random directions of the covariance at L1.resid_post" in direction.headline
     projected = ask(lab, "effect", edits="@L1.N20.out=0", controls=8, generate=0)
     assert "larger than all" in projected.headline
 

@@ -85,13 +85,15 @@ def test_an_effect_shows_a_band_for_each_kind(lab):
     assert [row[1] for row in rows] == [None, 5, 5, 5, DRAWS]
     assert rows[-1][4] < 1e-9
     assert [row[0] for row in rows[1:]] == [
-        "random directions of the stream's covariance",
+        "random directions of the covariance of the edited sites",
         "mean differences of the same prompts, labels shuffled",
         "random directions, isotropic",
         "rounding alone",
     ]
     assert all(row[0] in report.headline for row in rows[1:-1])
-    assert report.notes == []
+    unknown, draws = report.notes
+    assert unknown == "the model that @capital was made on is not known"
+    assert draws.startswith("random directions: of the covariance at the 9 edited sites")
 
 
 def test_prompts_that_do_not_give_the_direction_are_said_and_not_used(lab):

@@ -15,8 +15,8 @@ from workbench.artifacts.direction import Direction
 from workbench.edits import parse_edits
 from workbench.errors import UserError
 from workbench.execute import execute
+from workbench.lab.effective import EffectiveWeights
 from workbench.lab.finding.source import ModelSource
-from workbench.lab.indexing.effective import EffectiveWeights
 from workbench.lab.loading import wrap
 from workbench.lab.metric import Metric
 from workbench.lab.model import Lab, load_lab
@@ -215,7 +215,8 @@ def test_effective_weights_are_what_reaches_the_stream(lab, reference):
     w_out = reference.layers[1].mlp.down_proj.weight.detach().T
     torch.testing.assert_close(EffectiveWeights(lab.model).layer(1).w_out, MULTIPLIER * w_out)
     torch.testing.assert_close(written(lab.model, 1).norm(dim=-1), MULTIPLIER * w_out.norm(dim=1))
-    stored = lab.weights.direction("L1.N9.out")
+    torch.testing.assert_close(torch.from_numpy(lab.weights.direction("L1.N9.out")), MULTIPLIER * w_out[9])
+    stored = lab.weights.direction("L1.N9.out.raw")
     np.testing.assert_array_equal(stored, w_out[9].numpy())
 
 

@@ -13,7 +13,7 @@ from workbench import paths
 from workbench.edits import parse_edits
 from workbench.errors import UserError
 from workbench.lab.applying import PassLayout
-from workbench.lab.directions import JobWeights
+from workbench.lab.directions.weights import JobWeights
 from workbench.lab.finding.source import ModelSource
 from workbench.lab.generate import generate
 from workbench.lab.model import load_lab

@@ -170,3 +170,65 @@ def test_a_template_that_puts_a_space_in_front_is_still_the_templates():
     own = [token for token, origin in zip(prompt.tokens, prompt.origins, strict=True) if origin == "text"]
     assert "".join(own).strip() == "is"
     assert prompt.origins[0] == prompt.origins[-1] == "template"
+
+
+# --- the system turn -----------------------------------------------------------------------------------
+
+INSERTS = (
+    "{% if messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nBe helpful.<|im_end|>\n' }}{% endif %}"
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+LLAMA_LIKE = (
+    "{{ bos_token }}{% if messages[0]['role'] != 'system' %}{{ '[SYS]date[/SYS]' }}{% endif %}"
+    "{% for message in messages %}{% if message['role'] == 'user' %}{{ '[INST] ' + message['content'] + ' [/INST]' }}"
+    "{% elif message['role'] == 'system' %}{{ '[SYS]' + message['content'] + '[/SYS]' }}"
+    "{% else %}{{ ' ' + message['content'] + ' [END]' }}{% endif %}{% endfor %}"
+)
+
+
+def with_template(template):
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = template
+    return tokens_of(tokenizer)
+
+
+USER = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
+AROUND = {
+    INSERTS: {
+        "default": "<|im_start|>system\nBe helpful.<|im_end|>\n" + USER,
+        "none": USER,
+        "Be brief.": "<|im_start|>system\nBe brief.<|im_end|>\n" + USER,
+    },
+    LLAMA_LIKE: {
+        "default": "<|im_start|>[SYS]date[/SYS][INST] {} [/INST]",
+        "none": "<|im_start|>[INST] {} [/INST]",
+        "Be brief.": "<|im_start|>[SYS]Be brief.[/SYS][INST] {} [/INST]",
+    },
+}
+
+
+@pytest.mark.parametrize(("template", "around"), AROUND.items(), ids=["inserts", "llama-like"])
+def test_the_system_turn_is_the_templates_own_none_or_a_text(template, around):
+    tokens = with_template(template)
+    for system, expected in around.items():
+        prompt = tokens.prompt("What is it?", chat=True, system=system)
+        assert "".join(prompt.tokens) == expected.format("What is it?")
+        assert (prompt.before + "|" + prompt.after, prompt.verbatim) == (expected.format("|"), True)
+        assert prompt.origins.count("template") < len(prompt)
+
+
+def test_no_system_turn_is_no_change_where_the_template_writes_none():
+    tokens = tokens_of(tiny_tokenizer())
+    both = [tokens.prompt("hello", chat=True, system=system).ids.tolist() for system in ("default", "none")]
+    assert both[0] == both[1]
+
+
+def test_a_template_that_takes_no_system_turn_is_a_sentence():
+    users = "{% if message['role'] != 'system' %}{{ message['content'] }}{% endif %}"
+    drops = "{% for message in messages %}" + users + "{% endfor %}"
+    with pytest.raises(UserError, match="drops the system turn"):
+        with_template(drops).prompt("hello", chat=True, system="Be brief.")
+    first = "{% for message in messages %}{{ loop.index ~ ': ' ~ message['content'] ~ '. ' }}{% endfor %}"
+    with pytest.raises(UserError, match="is not known"):
+        with_template(first).prompt("hello", chat=True, system="none")

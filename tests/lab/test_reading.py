@@ -8,7 +8,7 @@ from tests.lab.labs import EVERY, PROMPT, plain, tiny_lab, with_directions
 from workbench import paths
 from workbench.edits import parse_edits
 from workbench.errors import UserError
-from workbench.lab.directions import JobWeights
+from workbench.lab.directions.weights import JobWeights
 from workbench.lab.reading import read
 from workbench.units import parse_units
 
@@ -84,7 +84,7 @@ def test_a_neurons_own_weights_are_directions():
     mlp = plain("llama").layers[2].mlp
     weights = {"in": mlp.up_proj.weight[5], "gate": mlp.gate_proj.weight[5], "out": mlp.down_proj.weight[:, 5]}
     for part, wanted in weights.items():
-        np.testing.assert_array_equal(JobWeights(lab.model, {}).direction(f"L2.N5.{part}"), wanted.detach().numpy())
+        np.testing.assert_array_equal(JobWeights(lab.model, {}).direction(f"L2.N5.{part}.raw"), wanted.detach().numpy())
     with pytest.raises(UserError, match="has no gates"):
         JobWeights(tiny_lab("gpt2").model, {}).direction("L2.N5.gate")
 
@@ -92,7 +92,7 @@ def test_a_neurons_own_weights_are_directions():
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (np.ones(31, np.float32), "has shape \\(31,\\)"),
+        (np.ones(31, np.float32), "has 31 numbers, and the stream of llama 32"),
         (np.zeros(32, np.float32), "holds no direction"),
         (np.full(32, np.nan, np.float32), "holds no direction"),
         (np.array([{"a": 1}], dtype=object), "can't be read"),

@@ -10,7 +10,7 @@ from tests.lab.labs import EVERY, PROMPT, plain, tiny_lab
 from tests.lab.test_every_edit import head, neuron
 from tests.lab.test_supported import SHAPE
 from workbench.edits import parse_edits
-from workbench.lab.directions import JobWeights
+from workbench.lab.directions.weights import JobWeights
 from workbench.lab.metric import Metric
 from workbench.lab.study import study as new_study
 from workbench.units import Head, Neuron, Site

@@ -15,8 +15,8 @@ from workbench.errors import UserError
 from workbench.index.families import NAMES
 from workbench.index.reader import NeuronIndex
 from workbench.index.store import verify
-from workbench.lab.indexing import effective
-from workbench.lab.indexing.effective import EffectiveWeights
+from workbench.lab import effective
+from workbench.lab.effective import EffectiveWeights
 from workbench.lab.indexing.weights import largest
 from workbench.lab.indexing.weights_index import weights_folder
 from workbench.lab.model import Lab

@@ -154,10 +154,12 @@ async def test_expectation_and_seed_go_with_the_step_and_are_asked_anew():
         await until(pilot, lambda: any(field.field.name == "seed" for field in app.screen.form.fields))
         fields = {field.field.name: field for field in app.screen.form.fields}
         fields["seed"].set("7")
+        fields["transfer"].set("on")
         fields["expect"].set("Paris, surely")
         await pilot.press("f5")
         await until(pilot, lambda: "★ expected: Paris, surely" in screen(app))
         assert (client.submitted[1].seed, client.submitted[1].expected) == (7, "Paris, surely")
+        assert [submit.transfer for submit in client.submitted] == [False, True]
         assert fields["expect"].value == ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,19 @@ import pytest
 
 from tests.session import old
 from tests.worker.conftest import Open
+from tests.worker.fake_lab import INFO
 from tests.worker.test_stories import at_rest, run_step
-from workbench.artifacts.direction import directions_dir
+from workbench.artifacts.direction import Direction, Origin, directions_dir
 from workbench.edits import Edit, parse_edits
 from workbench.errors import UserError
+from workbench.session.directions import resolve_directions
 from workbench.session.reader import SessionReader
 from workbench.session.records import StepRecord
 from workbench.session.writer import SessionWriter
 from workbench.views import from_builtins
 from workbench.worker.client import WorkerClient
 from workbench.worker.peeks import peek_views
-from workbench.worker.protocol import Peek, Submit
+from workbench.worker.protocol import KeepDirection, Peek, RenameArtifact, Submit
 
 
 def keep(*numbers: float) -> Path:
@@ -160,6 +163,80 @@ async def test_an_old_session_runs_again(worker: Open, session: str, make: Any) 
     with SessionReader(session) as reader:
         assert reader.count() == count + 1
         assert reader.step(1).params == before.params
+
+
+async def test_a_step_that_meant_stored_weights_uses_them_again(worker: Open, session: str) -> None:
+    old.version_2(Path(session))
+    edits = parse_edits(["L1.resid_post+=2*@L1.N2.in; L0.resid_post@L0.N3.out=0; L1.resid_post-=@L1.N2.gate.raw"])
+    connection = sqlite3.connect(session)
+    connection.execute("DELETE FROM edit")
+    for position, edit in enumerate(edits):
+        spec = msgspec.json.encode(edit).decode()
+        connection.execute(
+            "INSERT INTO edit (step, position, op, units, text, spec) VALUES (1, ?, 'add', ?, ?, ?)",
+            (position, edit.units, str(edit), spec),
+        )
+    connection.commit()
+    connection.close()
+    with SessionReader(session) as reader:
+        before = reader.step(1)
+    client = await worker()
+    same = await again(client, session, before)
+    texts = [str(edit) for edit in from_builtins(same.edits, as_type=list[Edit])]
+    assert texts == [
+        "L1.resid_post+=2*@L1.N2.in.raw",
+        "L0.resid_post@L0.N3.out.raw=0",
+        "L1.resid_post-=@L1.N2.gate.raw",
+    ]
+    (remark,) = [remark for remark in same.remarks if "as stored" in remark]
+    assert remark.startswith("step 1 meant the weights as stored")
+    assert ".in.raw" in same.command
+    third = await again(client, session, same)
+    assert third.remarks == []
+    fresh = await ran(client, session, edits=edits)
+    assert next(str(edit) for edit in from_builtins(fresh.edits, as_type=list[Edit])) == "L1.resid_post+=2*@L1.N2.in"
+    forked = await again(client, session, fresh)
+    assert forked.edits == fresh.edits, "a step of this version means effective weights"
+
+
+async def test_an_open_session_gets_and_renames_directions_by_messages(worker: Open, session: str) -> None:
+    client = await worker()
+    keep(1, 2, 3, 4)
+    await ran(client, session)
+    vector = np.array([1, 0, 0, 0], "<f4").tobytes()
+    made = Direction(name="caps", vector=vector, origin=Origin(purpose="add", layer=1, site="resid_pre"))
+    await client.request(KeepDirection(session=session, direction=made))
+    assert (await ran(client, session, edits=parse_edits(["@caps=0"]))).scalars["@caps"] == 1
+    with pytest.raises(UserError, match="another direction 'refusal' already"):
+        renamed = RenameArtifact(session=session, kind="direction", name="caps", new_name="refusal")
+        await client.request(renamed)
+    await client.request(RenameArtifact(session=session, kind="direction", name="caps", new_name="upper-case"))
+    assert (await ran(client, session, edits=parse_edits(["@upper-case=0"]))).scalars["@upper-case"] == 1
+    with pytest.raises(UserError, match="no direction @caps"):
+        await ran(client, session, edits=parse_edits(["@caps=0"]))
+    for name in ("a b", "L1.N2.in"):
+        with pytest.raises(UserError, match="no name for a direction"):
+            await client.request(RenameArtifact(session=session, kind="direction", name="upper-case", new_name=name))
+
+
+async def test_what_a_step_used_of_another_model_it_uses_again(worker: Open, session: str) -> None:
+    vector = np.array([1, 0, 0, 0], "<f4").tobytes()
+    made = Direction(name="caps", vector=vector, origin=Origin(fingerprint="e" * 64, model="base"))
+    with SessionWriter(session) as writer:
+        step = writer.add_step("predict", {"prompt": "x"}, parse_edits(["@caps=0"]), uses=[made.use])
+        info = msgspec.structs.replace(INFO, fingerprint="f" * 64)
+        writer.start(step, info)
+        writer.finish(step, "done")
+    assert resolve_directions(["caps"], session, step)["caps"].transfer
+    assert not resolve_directions(["caps"], session)["caps"].transfer
+    assert resolve_directions(["caps"], session, transfer=True)["caps"].transfer
+
+
+async def test_a_transfer_is_in_the_steps_command_and_goes_with_its_direction(worker: Open, session: str) -> None:
+    client = await worker()
+    keep(1, 2, 3, 4)
+    assert "--transfer" not in (await ran(client, session)).command
+    assert "--transfer" in (await ran(client, session, transfer=True)).command
 
 
 async def test_a_step_makes_directions_that_later_steps_use_by_name(worker: Open, session: str) -> None:

@@ -1,9 +1,10 @@
 """Directions: `@refusal` is one vector of d_model numbers.
 
 One lies in the session that used it, and may lie in a file of the user's data folder, `directions/NAME.npy` or
-`.safetensors` (no pickle). A safetensors file may name the prompts whose means differ by the direction in its metadata:
-`positive` and `negative`, JSON lists of prompts, `site` (`L14.resid_pre`), and, where it is not the last token of plain
-text that was compared, `position` (`-2` is the last but one) and `chat` (`true`).
+`.safetensors` (no pickle). The metadata of a safetensors file may say where it comes from (`origin`, JSON of an
+Origin), and name the prompts whose means differ by the direction: `positive` and `negative`, JSON lists of prompts,
+`site` (`L14.resid_pre`), and, where it is not the last token of plain text that was compared, `position` (`-2` is the
+last but one), `chat` (`true`) and `system` (`none`, or the text of the chat's system turn).
 """
 
 from __future__ import annotations
@@ -19,17 +20,18 @@ import numpy as np
 
 from workbench import paths
 from workbench.artifacts._artifact import Artifact, Content, Facts, Kind, Use
+from workbench.artifacts._direction_files import check_vector as check_vector
+from workbench.artifacts._direction_files import read_metadata, read_vector, write_vector
 from workbench.artifacts._files import file_named, files_in, list_files, remove_file
+from workbench.directions.names import model_direction
 from workbench.edits import Add, Edit
 from workbench.errors import UserError
-from workbench.text import number
+from workbench.text import count, number
 
 NAME = "direction"
 SUFFIXES = (".safetensors", ".npy")
-CONTRAST = ("positive", "negative", "site", "position", "chat")
+CONTRAST = ("positive", "negative", "site", "position", "chat", "system")
 """what a file's metadata may say of the prompts behind a direction"""
-NEURON_WEIGHTS = re.compile(r"(L\d+\.N\d+)\.(in|out|gate)")
-"""names of directions that are a neuron's own weights: the model has them, no session and no file"""
 _NAME = re.compile(r"[A-Za-z_](?:[\w.-]*\w)?")
 _IN_UNITS = re.compile(rf"@({_NAME.pattern})")
 
@@ -54,6 +56,33 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     normalised: bool = False
     """its length is 1 and says nothing"""
 
+    @property
+    def place(self) -> str:
+        """`L12.resid_pre`, `W_E`; empty where it is not known."""
+        return self.site if self.layer is None or not self.site else f"L{self.layer}.{self.site}"
+
+    @property
+    def facts(self) -> Facts:
+        """All that is known of it, by what it says."""
+        made = " of ".join(filter(None, [self.method, self.about])) if self.method != "arithmetic" else self.about
+        position = "" if self.position is None else f"position {count(self.position)}"
+        facts = [
+            ("what", made),
+            ("read at", ", ".join(filter(None, [self.place, position]))),
+            ("meant for", {"add": "adding", "project": "projecting out", "": ""}[self.purpose]),
+            ("length", "1, normalised" if self.normalised else ""),
+        ]
+        return [fact for fact in facts if fact[1]]
+
+    @property
+    def words(self) -> str:
+        """The same in a line: `mean difference of 128 + 128 prompts, at L12.resid_pre, position −1; for adding`."""
+        known = dict(self.facts)
+        read_at = f"at {known['read at']}" if "read at" in known else ""
+        purpose = f"for {known['meant for']}" if "meant for" in known else ""
+        where = ", ".join(filter(None, [known.get("what"), read_at]))
+        return "; ".join(filter(None, [where, purpose, "length 1" if self.normalised else ""])) or "nothing is known"
+
 
 UNKNOWN = Origin()
 
@@ -72,6 +101,8 @@ class Direction(msgspec.Struct, frozen=True, kw_only=True):
     """what the reader of a result must know: the name stands for another direction by now"""
     takes_name: bool = True
     """the name stands for it in the session from now on; not where a step runs again with what it recorded"""
+    transfer: bool = False
+    """it may be used on another model of its width than the one it was made on"""
 
     @property
     def numbers(self) -> np.ndarray:
@@ -116,7 +147,7 @@ def directions_dir() -> Path:
 
 
 def direction_names(edits: Iterable[Edit], units: Iterable[str] = ()) -> list[str]:
-    """The named directions of a stack and of lists of units, each once; a neuron's own weights are not among them."""
+    """The named directions of a stack and of lists of units, each once; a model's own weights are not among them."""
     names: dict[str, None] = {}
     for edit in edits:
         if isinstance(edit, Add) and edit.direction:
@@ -124,7 +155,7 @@ def direction_names(edits: Iterable[Edit], units: Iterable[str] = ()) -> list[st
         names.update(dict.fromkeys(_IN_UNITS.findall(edit.units)))
     for text in units:
         names.update(dict.fromkeys(_IN_UNITS.findall(text)))
-    return [name for name in names if not NEURON_WEIGHTS.fullmatch(name)]
+    return [name for name in names if model_direction(name) is None]
 
 
 def kept_directions() -> list[str]:
@@ -144,17 +175,34 @@ def read_direction(name: str) -> Direction:
         names = kept_directions()
         hint = f"there are {', '.join('@' + name for name in names)}" if names else "there is none yet"
         raise UserError(f"there is no direction @{name} in {directions_dir()}: {hint}")
-    return _read_checked(name, file)
+    return read_direction_file(name, file)
 
 
-def _read_checked(name: str, file: Path) -> Direction:
-    """Raises UserError for a file that holds none."""
-    vector = _read_vector(file)
-    if vector.ndim != 1:
-        raise UserError(f"{file} has shape {vector.shape}: a direction is one vector of numbers")
-    if not np.isfinite(vector).all() or not vector.any():
-        raise UserError(f"{file} holds no direction: its numbers are all zero, or not all finite")
-    return Direction(name=name, vector=vector.astype("<f4").tobytes(), contrast=_contrast(file))
+def read_direction_file(name: str, file: Path) -> Direction:
+    """What a file of any place holds, as `@name`. Raises UserError where it holds no direction."""
+    vector, metadata = read_vector(file), read_metadata(file)
+    contrast = {key: metadata[key] for key in CONTRAST if key in metadata}
+    try:
+        origin = msgspec.json.decode(metadata.get("origin", "{}"), type=Origin)
+    except msgspec.DecodeError as error:
+        raise UserError(f"{file}: where the direction comes from can't be read ({error})") from None
+    return Direction(name=name, vector=vector.astype("<f4").tobytes(), contrast=contrast, origin=origin)
+
+
+def write_direction(direction: Direction, file: Path) -> None:
+    """As a safetensors file with all that is known of it. Raises UserError, also for a file that is there."""
+    if file.suffix != ".safetensors":
+        raise UserError(f"{file}: directions are exported as safetensors, for example {file.with_suffix(SUFFIXES[0])}")
+    if file.exists():
+        raise UserError(f"{file} is there already: choose another name, or remove it")
+    metadata = {"name": direction.name, "origin": msgspec.json.encode(direction.origin).decode(), **direction.contrast}
+    write_vector(file, direction.numbers, metadata)
+
+
+def check_direction_name(name: str) -> None:
+    """Raises UserError for what no direction can be called."""
+    if not _NAME.fullmatch(name) or model_direction(name):
+        raise UserError(f"{name!r} is no name for a direction: letters, digits, _ . - after a letter, as in @refusal")
 
 
 def keep_direction(name: str, file: Path, d_model: int | None = None) -> Path:
@@ -162,14 +210,13 @@ def keep_direction(name: str, file: Path, d_model: int | None = None) -> Path:
 
     Raises UserError for a file that holds no direction, and for a name that stands for another one already.
     """
-    if not _NAME.fullmatch(name) or NEURON_WEIGHTS.fullmatch(name):
-        raise UserError(f"{name!r} is no name for a direction: letters, digits, _ . - after a letter, as in @refusal")
-    vector = _read_checked(name, file).numbers
+    check_direction_name(name)
+    vector = read_vector(file)
     if d_model is not None and len(vector) != d_model:
         raise UserError(f"{file} has {len(vector)} numbers: this model's directions have {d_model}")
     existing = direction_file(name)
     if existing is not None:
-        if np.array_equal(_read_vector(existing), vector):
+        if np.array_equal(read_vector(existing), vector):
             return existing
         raise UserError(f"@{name} is another direction already ({existing}): choose another name, or remove it")
     folder = directions_dir()
@@ -182,42 +229,22 @@ def keep_direction(name: str, file: Path, d_model: int | None = None) -> Path:
     return target
 
 
-def _read_vector(file: Path) -> np.ndarray:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        arrays = [np.load(file, allow_pickle=False)] if file.suffix == ".npy" else list(load_file(file).values())
-        if len(arrays) != 1:
-            raise UserError(f"{file} holds {len(arrays)} arrays: a direction's file holds one")
-        if arrays[0].dtype.kind not in "fiu":
-            raise UserError(f"{file} holds {arrays[0].dtype.name}: a direction is one vector of real numbers")
-        return np.asarray(arrays[0], dtype=np.float32).squeeze()
-    except (OSError, EOFError, ValueError, TypeError, AttributeError, SafetensorError) as error:
-        problem = str(error) or "it is empty"
-        raise UserError(f"{file} can't be read as a direction, one vector in .npy or .safetensors: {problem}") from None
-
-
-def _contrast(file: Path) -> dict[str, str]:
-    if file.suffix != ".safetensors":
-        return {}
-    from safetensors import safe_open
-
-    with safe_open(file, framework="numpy") as opened:
-        metadata = opened.metadata() or {}
-    return {name: metadata[name] for name in CONTRAST if name in metadata}
-
-
 def _facts(artifact: Artifact, content: Content | None) -> Facts:
     direction = from_content(artifact.name, content) if content else read_direction(artifact.name)
     numbers = direction.numbers
-    facts = [("numbers", f"{len(numbers):,}, norm {number(float(np.linalg.norm(numbers)))}")]
+    origin = direction.origin
+    made_on = f"{origin.model} ({origin.fingerprint[:8]})" if origin.fingerprint else origin.model or "not known"
+    facts = [
+        ("numbers", f"{len(numbers):,}, norm {number(float(np.linalg.norm(numbers)))}"),
+        *origin.facts,
+        ("made on", made_on),
+    ]
     return facts + [(name, direction.contrast[name]) for name in CONTRAST if name in direction.contrast]
 
 
 KIND = Kind(
     name=NAME,
-    listed=lambda: list_files(NAME, directions_dir(), SUFFIXES, lambda file: _read_checked(file.stem, file).hash),
+    listed=lambda: list_files(NAME, directions_dir(), SUFFIXES, lambda file: read_direction_file(file.stem, file).hash),
     remove=remove_file,
     facts=_facts,
     in_session=True,

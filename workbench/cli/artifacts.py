@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from workbench.cli.direction_files import export_command, import_command, rename_command
 from workbench.cli.options import PATH, from_group, json_option
 from workbench.errors import UserError
 
@@ -21,6 +22,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 @click.group("artifacts", help="Directions, prompt sets and indexes: what steps made or read, and later steps use.")
 def artifacts_command() -> None:
     pass
+
+
+for command in (import_command, export_command, rename_command):
+    artifacts_command.add_command(command)
 
 
 def _session_option(command: F) -> F:
@@ -53,10 +58,12 @@ def list_command(session: Path | None, kind: str, as_json: bool) -> None:
             size(artifact.bytes),
             artifact.model,
             _origin(artifact),
+            _what(artifact),
         ]
         for artifact in listed
     ]
-    columns = [Column(name=name) for name in ("name", "kind", "size", "model", "from")]
+    columns = [Column(name=name) for name in ("name", "kind")]
+    columns += [Column(name="size", gives_way="early"), Column(name="model"), Column(name="from"), Column(name="what")]
     note = "" if rows else f"none yet: --direction and --prompts bring some, or files in {data_dir()}"
     _print(Table(title="artifacts", columns=columns, rows=rows, note=note))
 
@@ -192,6 +199,19 @@ def _facts(artifact: Artifact) -> Facts:
         with SessionReader(artifact.session) as reader:
             content = reader.content(artifact.hash)
     return [] if artifact.problem else kinds()[artifact.kind].facts(artifact, content)
+
+
+def _what(artifact: Artifact) -> str:
+    """What a direction is of, and where it was read; empty where that can't be read, and for other kinds."""
+    from workbench.artifacts import direction
+
+    if artifact.kind != direction.NAME:
+        return ""
+    try:
+        facts = dict(_facts(artifact))
+    except UserError as error:
+        return str(error)
+    return ", ".join(facts[name] for name in ("what", "read at") if name in facts)
 
 
 def _origin(artifact: Artifact) -> str:

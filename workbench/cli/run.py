@@ -40,6 +40,7 @@ def run_and_print(
     parent: int | None = None,
     origin: str = "cli",
     names: Mapping[str, str] | None = None,
+    transfer: bool = False,
     printer: Printer | None = None,
     as_json: bool = False,
     out: Path | None = None,
@@ -65,6 +66,7 @@ def run_and_print(
         expected=expected,
         parent=parent,
         names=dict(names or {}),
+        transfer=transfer,
         origin=origin,
     )
     record = asyncio.run(follow_step(spec, submit, ProgressLine()))
@@ -89,8 +91,8 @@ def _run_from_flags(definition: Experiment, values: dict[str, Any]) -> int:
     from workbench.cli.output import Printer
     from workbench.settings import load
 
-    _keep_directions(values.pop("direction", ()))
-    typed = values.pop("edit", ())
+    _keep_directions(values.pop("kept_directions", ()))
+    typed, transfer = values.pop("edit", ()), values.pop("transfer")
     common = {name: values.pop(name) for name in ("model", "device", "dtype", "session", "seed", "expect")}
     as_json, out, width = values.pop("as_json"), values.pop("out"), values.pop("width")
     session = session_path(common["session"])
@@ -113,6 +115,7 @@ def _run_from_flags(definition: Experiment, values: dict[str, Any]) -> int:
         seed=common["seed"],
         expected=common["expect"],
         names=names,
+        transfer=transfer,
         printer=None if as_json else Printer(width, settings.theme),
         as_json=as_json,
         out=out,
@@ -147,19 +150,23 @@ def experiment_command(definition: Experiment, *arguments: click.Argument) -> cl
                 "again for more, in order.",
             )
         )
-        options.append(
-            click.Option(
-                ["--direction"],
-                multiple=True,
-                metavar="NAME=FILE",
-                help="A vector (.npy, .safetensors) to keep as @NAME, for edits like L14.resid_post+=6*@NAME.",
+        if all(option.name != "direction" for option in options):
+            options.append(
+                click.Option(
+                    ["--direction", "kept_directions"],
+                    multiple=True,
+                    metavar="NAME=FILE",
+                    help="A vector (.npy, .safetensors) to keep as @NAME, for edits like L14.resid_post+=6*@NAME.",
+                )
             )
-        )
     options += [
         *model_options(),
         click.Option(["--session"], type=PATH, metavar="FILE", help="The session to write to; else one file a day."),
         click.Option(
             ["--seed"], type=click.IntRange(0, 2**63 - 1), default=0, metavar="N", help="Where chance begins."
+        ),
+        click.Option(
+            ["--transfer"], is_flag=True, help="Use directions that were made on another model of this width."
         ),
         click.Option(["--expect"], default="", metavar="TEXT", help="What you expect, kept beside the result."),
         click.Option(["--out"], type=PATH, metavar="FILE.npz", help="Save the arrays of all views as NumPy."),

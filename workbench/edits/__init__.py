@@ -12,7 +12,8 @@
     basket:months=0         a set of the session's pins; it is written out when a step begins
     stack:months            a stack that was saved under this name in the session, as its edits that are on
 
-Directions come from files, or from a neuron's weights: @L12.N345.out, .in (.gate where gated).
+Directions come from the session, from files, or from the model: @L12.N345.out is what a neuron writes, .in (.gate
+where gated) what it reads, .out.raw, .in.raw, .gate.raw the weights as stored; @L5.H3.ov1 is what a head writes most.
 Where: everywhere, or [last] [3] [2-5] [1-] [prompt] [generated] after the units: L12.N345[last]=0. Position 0 is the
 first token; `last` is the prompt's last token, whatever is generated after it.
 A stack of edits is applied in its order: each sees what the ones before it left.

@@ -8,7 +8,6 @@ clustered by document, and a mark where they are too uncertain to read. Position
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +26,7 @@ from workbench.experiments._common import (
     tokenized_rows,
 )
 from workbench.experiments._controls import Comparison, comparison_table, kl_of_prompts, run_controls
+from workbench.experiments._corpus import MOST_TOKENS, corpus_prompts
 from workbench.experiments._effect import (
     DocumentLosses,
     by_class,
@@ -49,8 +49,6 @@ if TYPE_CHECKING:
     from workbench.lab import Lab
     from workbench.lab.prompts import Prompt
     from workbench.model_info import ModelInfo
-
-MOST_TOKENS = 4_000_000
 
 
 class Params(AnswerParams, kw_only=True, frozen=True):
@@ -107,7 +105,14 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     if params.corpus:
         if params.prompt or params.prompts:
             raise UserError("a corpus and a prompt were both given: leave one out")
-        _run_many(lab, _corpus_prompts(lab, params, report), params, report, f"of {params.corpus}", 0)
+        _run_many(
+            lab,
+            corpus_prompts(lab, params.corpus, params.tokens, params.context, report),
+            params,
+            report,
+            f"of {params.corpus}",
+            0,
+        )
     elif params.prompts:
         prompts = [row.prompt for row in tokenized_rows(lab, params)]
         _run_many(lab, prompts, params, report, "of the set", params.generate)
@@ -221,29 +226,6 @@ def _write_comparisons(comparisons: Sequence[Comparison], report: Report) -> Non
 
 
 # --- a set, a corpus ----------------------------------------------------------------------------------
-
-
-def _corpus_prompts(lab: Lab, params: Params, report: Report) -> list[Prompt]:
-    from workbench.datasets.corpora import open_corpus
-
-    corpus = open_corpus(params.corpus)
-    random = np.random.default_rng(lab.seed)
-    texts = [text for _, text in corpus.documents()]
-    prompts: list[Prompt] = []
-    total = 0
-    characters = min(8 * params.context, lab.info.n_ctx)
-    for at in random.permutation(len(texts)):
-        prompt = lab.prompt(texts[at][:characters])
-        cut = dataclasses.replace(prompt, ids=prompt.ids[: params.context], tokens=prompt.tokens[: params.context])
-        if len(cut) > 1:
-            prompts.append(cut)
-            total += len(cut) - 1
-        if total >= params.tokens:
-            break
-    if not prompts:
-        raise UserError(f"the corpus {params.corpus} has no document of two tokens or more: nothing to measure")
-    report.note(f"{params.corpus}: {total:,} tokens of {len(prompts):,} documents, drawn with seed {lab.seed}")
-    return sorted(prompts, key=len)
 
 
 def _run_many(lab: Lab, prompts: Sequence[Prompt], params: Params, report: Report, source: str, generate: int) -> None:

@@ -12,7 +12,7 @@ experiment's `run(lab, params, report)` gets: `lab.info`, `lab.edits`, `lab.seed
     passes.py       the one way through the model        batches.py       how many rows at once; halves when memory ends
     prompts.py      text to tokens and back              sites.py         names of sites to hook points
     editing.py      edits to plans of changes            applying.py      plans to hooks on activations
-    values.py       means, resamples, patches            directions.py    named directions
+    values.py       means, resamples, patches            directions/      named directions, and what they are made of
     forward.py      prompts through the model            clean.py         clean passes, kept
     generate.py     many rows, token by token            continuation.py  what was generated
     trace.py        a prompt kept block by block         study.py         what its parts do
@@ -20,7 +20,8 @@ experiment's `run(lab, params, report)` gets: `lab.info`, `lab.edits`, `lab.seed
     controls.py     matched random controls of an edit   contrast.py      the prompts behind a direction
     metrics.py      numbers from logits                  lens.py          the logit lens
     reading.py      what units do over a prompt          cache.py         activations for a notebook
-    speed.py        how fast the device reads
+    speed.py        how fast the device reads            effective.py     weights with the norms around them
+    steering.py     what steered rows say, measured by the unedited model
 
 Nothing is imported here: `workbench.lab.finding.source` has to stay usable without torch.
 """

@@ -23,13 +23,14 @@ from workbench.lab.memory import BYTES, free_memory
 from workbench.report import Report
 
 T = TypeVar("T")
-Work = Literal["forward", "last", "gradients", "generation", "index"]
-"""what a batch is for: logits at every position; those at the last, of many edits of one prompt; gradients; tokens that
-are generated; a block of an index"""
+Work = Literal["forward", "last", "stream", "gradients", "generation", "index"]
+"""what a batch is for: logits at every position; those at the last, of many edits of one prompt; the stream at every
+block's input; gradients; tokens that are generated; a block of an index"""
 
 TOKENS: dict[Work, tuple[int, int]] = {
     "forward": (256, 16384),
     "last": (640, 16384),
+    "stream": (640, 16384),
     "gradients": (160, 4096),
     "generation": (16384, 16384),
     "index": (512, 16384),
@@ -61,14 +62,16 @@ def token_bytes(model: Model, length: int, work: Work) -> int:
     """Bytes that a token takes at most while a batch goes through.
 
     About ten vectors of d_model and three of d_mlp, and a layer's attention patterns; gradients keep those of every
-    layer, generation the keys and values of every layer; where logits are wanted everywhere, they are there twice in
-    float32.
+    layer, generation the keys and values of every layer, "stream" every block's input; where logits are wanted
+    everywhere, they are there twice in float32.
     """
     info = model.info
     wide = BYTES[info.dtype]
     inside = wide * (10 * info.d_model + 3 * info.d_mlp + 2 * info.n_heads * length)
     if work == "gradients":
         inside *= info.n_layers
+    if work == "stream":
+        inside += wide * info.n_layers * info.d_model
     if work == "generation":
         inside += wide * 2 * info.n_layers * info.n_kv_heads * info.d_head
     return inside + (8 * info.d_vocab if work in ("forward", "generation") else 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -61,3 +62,23 @@ class Continuation:
             if token != other_token:
                 return position
         return None if len(self.ids) == len(other.ids) else min(len(self.ids), len(other.ids))
+
+
+LOOP_TOKENS, LOOP_COPIES = 12, 3
+"""a text loops that ends in so many tokens, or more, which are so many copies, or more, of one stretch"""
+
+
+def distinct(ids: Sequence[int], n: int) -> float:
+    """Different n-grams of a text over all its n-grams (distinct-n: Li et al. 2016); nan for fewer than `n` tokens."""
+    grams = [tuple(ids[start : start + n]) for start in range(len(ids) - n + 1)]
+    return len(set(grams)) / len(grams) if grams else float("nan")
+
+
+def loops(ids: Sequence[int]) -> bool:
+    """Whether a text has ended up repeating itself (see LOOP_TOKENS)."""
+    for period in range(1, len(ids) // LOOP_COPIES + 1):
+        length = max(LOOP_TOKENS, LOOP_COPIES * period)
+        tail = list(ids[-length:])
+        if len(tail) == length and tail[period:] == tail[:-period]:
+            return True
+    return False

@@ -17,7 +17,9 @@ from workbench.errors import UserError
 from workbench.lab.batches import batches, rows_at_once
 from workbench.lab.forward import run_forward
 from workbench.lab.loaded import Model
+from workbench.lab.prompts import DEFAULT_SYSTEM
 from workbench.model_info import ModelInfo
+from workbench.statistics import balanced_shuffles
 from workbench.units import Site, parse_unit
 
 
@@ -31,6 +33,8 @@ class Contrast:
     position: int = -1
     """from the end of each prompt"""
     chat: bool = False
+    system: str = DEFAULT_SYSTEM
+    """of the chat template: `default`, `none` or its text"""
 
 
 def read_contrast(name: str, metadata: Mapping[str, str], info: ModelInfo) -> Contrast | None:
@@ -50,12 +54,16 @@ def read_contrast(name: str, metadata: Mapping[str, str], info: ModelInfo) -> Co
         raise UserError(f"@{name}: {metadata['site']} is no site of the stream, for example L14.resid_pre")
     if min(map(len, sets)) < 2 or position >= 0 or not all(isinstance(text, str) for texts in sets for text in texts):
         raise UserError(f"@{name}: two or more prompts of each kind are wanted, and a position from the end (-1)")
-    return Contrast(sets[0], sets[1], site, position, metadata.get("chat") == "true")
+    return Contrast(
+        sets[0], sets[1], site, position, metadata.get("chat") == "true", metadata.get("system", DEFAULT_SYSTEM)
+    )
 
 
 def compared_states(model: Model, contrast: Contrast) -> torch.Tensor:
     """The site at the compared token of every prompt, positive ones first, float64 [prompt, d_model]."""
-    prompts = [model.tokens.prompt(text, contrast.chat) for text in (*contrast.positive, *contrast.negative)]
+    prompts = [
+        model.tokens.prompt(text, contrast.chat, contrast.system) for text in (*contrast.positive, *contrast.negative)
+    ]
     short = next((prompt for prompt in prompts if len(prompt) < -contrast.position), None)
     if short is not None:
         raise UserError(f"the prompt {short.text!r} has no token {contrast.position} to compare")
@@ -90,4 +98,5 @@ def shuffled_differences(
             f"the prompts that came with the direction differ along another direction (cosine {cosine:.2f}): "
             f"there are no controls with shuffled labels"
         )
-    return [mean_difference(states, random.permutation(labels)).float() for _ in range(n)]
+    shuffled = balanced_shuffles(labels, np.zeros(len(labels), np.int64), n, random)
+    return [mean_difference(states, row).float() for row in shuffled]

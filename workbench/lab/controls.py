@@ -3,14 +3,14 @@
 What a unit is matched with is its kind's (`kinds/`): a neuron with its layer's decile of rms(activation) · ‖w_out‖, a
 head with its layer, a site with its name in any layer. A control puts into the place of each edited unit a random one
 of those, the unit itself included, and is never the edited set again: the edit and its controls are drawn alike, so by
-chance any place among them is as likely. A direction's controls are g ~ N(0, Σ), Σ the covariance of the stream on the
-fixed text; beside them, each kind by itself, mean differences of the direction's own prompts with shuffled labels,
-where they came with it, and isotropic ones. All have its length, which matters where it is added.
+chance any place among them is as likely. A direction's controls are g ~ N(0, Σ), Σ the covariance of the edited sites;
+beside them, each kind by itself, mean differences of the direction's own prompts with shuffled labels, where they came
+with it, and isotropic ones. All have its length, which matters where it is added.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from workbench.edits import ParsedEdit
+from workbench.edits import Add, ParsedEdit
 from workbench.errors import UserError
-from workbench.lab.compiling import direction_names, read_stack, switched_off
+from workbench.lab.compiling import direction_names, places, read_stack, switched_off
 from workbench.lab.contrast import read_contrast, shuffled_differences
+from workbench.lab.directions.covariance import covariance_draws, named_sites
 from workbench.lab.editing import AnyEdit, Plan, Replacement
 from workbench.lab.kinds import Pool, lab_kind
 from workbench.lab.kinds.kind import sets_of
@@ -52,12 +53,16 @@ def make_controls(stack: Sequence[ParsedEdit], plan: Plan, compiled: Callable[..
     units = _drawn_units(stack, plan, names)
     random = np.random.default_rng(lab.seed)
     drawn = _draw_units(units, lab.model, n, random) if units else [{} for _ in range(n)]
-    vectors = _draw_directions(names, lab, len(drawn), random)
+    sites = _sites_of_directions(stack, names, lab)
+    try:
+        vectors = _draw_directions(sites, lab, len(drawn))
+    except UserError as sentence:
+        return Controls((), "", str(sentence))
     plans = tuple(
         compiled(replacement=Replacement(drawn_units, drawn_vectors))
         for drawn_units, drawn_vectors in zip(drawn, vectors, strict=True)
     )
-    kind = _kind(units) if units else "random directions of the stream's covariance"
+    kind = _kind(units) if units else _kind_of_directions(sites)
     if not plans:
         return Controls((), kind, "the edits take every unit of their kind: there is nothing to compare them with")
     problem = "" if len(plans) == n else f"there are only {len(plans)} different controls for these edits"
@@ -172,23 +177,38 @@ def _by_kind(units: Iterable[Unit]) -> list[list[Unit]]:
     return [list(members) for _, members in groupby(ordered, type)]
 
 
-def _draw_directions(
-    names: Sequence[str], lab: Lab, n: int, random: np.random.Generator
-) -> list[dict[str, torch.Tensor]]:
-    """Random vectors N(0, Σ) of the directions' lengths; Σ from the stream in the middle of the model."""
-    if not names:
-        return [{} for _ in range(n)]
+def _sites_of_directions(stack: Sequence[ParsedEdit], names: Sequence[str], lab: Lab) -> dict[str, frozenset[Site]]:
+    """Where each direction is added, projected out or set."""
     values = Values(lab.model, 0, False, lab.weights)
-    lengths = {name: values.direction(name).norm() for name in names}
-    stream = values.sample(Site(lab.info.n_layers // 2, "resid_pre")).double()
-    centred = (stream - stream.mean(0)).cpu().numpy()
-    drawn = []
-    for _ in range(n):
-        vectors = {}
-        for name, length in lengths.items():
-            vectors[name] = _scaled_to(torch.from_numpy(random.standard_normal(len(centred)) @ centred).float(), length)
-        drawn.append(vectors)
+    sites: dict[str, set[Site]] = {name: set() for name in names}
+    for edit in stack:
+        for name in edit.directions:
+            added = isinstance(edit.edit, Add) and edit.edit.direction == name
+            units = [unit for unit in edit.units if added or unit.needs_direction == name]
+            sites[name].update(place.site for place in places(units, lab.info, values.direction))
+    return {name: frozenset(edited) for name, edited in sites.items()}
+
+
+def _draw_directions(sites: Mapping[str, frozenset[Site]], lab: Lab, n: int) -> list[dict[str, torch.Tensor]]:
+    """Random vectors N(0, Σ) of the directions' lengths; Σ from the sites of each. Raises UserError."""
+    values = Values(lab.model, 0, False, lab.weights)
+    drawn: list[dict[str, torch.Tensor]] = [{} for _ in range(n)]
+    for edited in dict.fromkeys(sites.values()):
+        names = [name for name in sites if sites[name] == edited]
+        draws = covariance_draws(lab.model, edited, n * len(names), lab.seed, lab.report)
+        if lab.report is not None:
+            lab.report.note(draws.remark)
+        for at, name in enumerate(names):
+            length = values.direction(name).norm()
+            for vectors, vector in zip(drawn, draws.vectors[at :: len(names)], strict=True):
+                vectors[name] = _scaled_to(vector, length)
     return drawn
+
+
+def _kind_of_directions(sites: Mapping[str, frozenset[Site]]) -> str:
+    edited = frozenset().union(*sites.values())
+    place = f"at {named_sites(edited)}" if len(edited) == 1 else "of the edited sites"
+    return f"random directions of the covariance {place}"
 
 
 def _kind(units: Sequence[Unit]) -> str:

@@ -1,4 +1,4 @@
-"""Waiting for the fingerprint of a model's weights, which indexes are named by."""
+"""Waiting for the fingerprint of a model's weights: indexes are named by it, directions say which one they are of."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def identify(lab: Lab, report: Report) -> None:
     if lab.info.fingerprint:
         return
     reading = lab.model.identity.read()
-    stage = "waiting until the weights are read for their fingerprint, which an index is named by"
+    stage = "waiting until the weights are read for their fingerprint"
     megabytes = lab.model.identity.unread / 1e6
     for _ in report.track(_until_read(lab, reading, megabytes, report), "MB", total=round(megabytes), stage=stage):
         pass

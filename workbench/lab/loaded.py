@@ -53,6 +53,12 @@ class Model:
     """the mean of the unembedding over the vocabulary, float64 [d_model], once it was needed"""
     starts: tuple[Any, ...] | None = None
     """`passes.BlockStart` of every block at one token, once a stream was read out"""
+    effective: Any = None
+    """`effective.EffectiveWeights`, once they were needed"""
+    value_maps: dict[int, Any] = field(default_factory=dict)
+    """`directions.heads.ValueMap` by layer, once a head's directions were needed"""
+    random_draws: dict[tuple[Site, int], Any] = field(default_factory=dict)
+    """`directions.covariance.SiteDraws` by site and seed, once controls needed them"""
     strength: np.ndarray | None = None
     """rms(a) · ‖w_out‖, float32 [layer, neuron], once measured"""
 

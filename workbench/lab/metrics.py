@@ -5,6 +5,8 @@ A token with logit −∞ is ruled out: it has probability 0, and 0 · log 0 cou
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch.nn.functional import cross_entropy, log_softmax
 
@@ -33,6 +35,19 @@ def entropy(logp: torch.Tensor) -> torch.Tensor:
     """Nats, float64 [...], of log-probabilities [..., vocabulary]."""
     p = logp.exp()
     return -torch.where(p > 0, p * logp, 0).sum(-1, dtype=torch.float64)
+
+
+def log_odds(logits: torch.Tensor, ids: Sequence[int]) -> torch.Tensor:
+    """log p/(1 − p), p the probability of the tokens `ids` together: nats, float64 [...]; nan without any.
+
+    `logits` [..., vocabulary]. From sums over both sides: it does not saturate where p is nearly 0 or 1.
+    """
+    if not ids:
+        return torch.full(logits.shape[:-1], float("nan"), dtype=torch.float64)
+    wide = as_float64(logits)
+    inside = torch.zeros(logits.shape[-1], dtype=torch.bool, device=wide.device)
+    inside[list(ids)] = True
+    return wide[..., inside].logsumexp(-1) - wide[..., ~inside].logsumexp(-1)
 
 
 def rank(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:

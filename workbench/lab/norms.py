@@ -56,15 +56,19 @@ def norm_map(module: Any, d_model: int, device: torch.device | str) -> NormMap:
     return NormMap(gain.double(), bias.double(), centred)
 
 
-def written(model: Model, layer: int) -> torch.Tensor:
-    """What each neuron of a layer writes into the stream: w_out through a norm after the MLP, where there is one, times
-    the factor with which the MLP's output is added.
+def written(model: Model, layer: int, neurons: slice = slice(None)) -> torch.Tensor:
+    """What neurons of a layer write into the stream: w_out through a norm after the MLP, where there is one, times the
+    factor with which the MLP's output is added.
 
-    float32 [d_mlp, d_model], the norm at scale 1.
+    float32 [neuron, d_model], the norm at scale 1.
     """
-    block = model.bridge.blocks[layer]
-    w_out: torch.Tensor = block.mlp.W_out.detach().float() * model.sites.weight_gain(Site(layer, "mlp_post"))
-    norm = getattr(block, "ln2_post", None)
+    w_out = model.bridge.blocks[layer].mlp.W_out.detach()[neurons].float()
+    return through_norm(model, layer, "ln2_post", w_out * model.sites.weight_gain(Site(layer, "mlp_post")))
+
+
+def through_norm(model: Model, layer: int, name: str, vectors: torch.Tensor) -> torch.Tensor:
+    """Vectors [..., d_model] behind a norm of the block at scale 1, `ln1_post` or `ln2_post`, where it has that one."""
+    norm = getattr(model.bridge.blocks[layer], name, None)
     if norm is None:
-        return w_out
-    return norm_map(norm.original_component, model.info.d_model, w_out.device)(w_out).float()
+        return vectors
+    return norm_map(norm.original_component, model.info.d_model, vectors.device)(vectors).float()

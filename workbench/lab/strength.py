@@ -5,6 +5,7 @@ Measured once for a model and kept beside the converted models; position 0 of ev
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 
 from workbench import paths
+from workbench.datasets.standard_library import standard_library
 from workbench.lab.forward import run_forward
 from workbench.lab.loaded import Model
 from workbench.lab.norms import written
@@ -43,10 +45,39 @@ def deciles(strength: np.ndarray) -> np.ndarray:
 
 def sample_prompts(model: Model) -> list[Prompt]:
     """The text in windows of equal length, each beginning as the tokenizer's own call does."""
-    text = resources.files("workbench.lab").joinpath("sample.txt").read_text(encoding="utf-8")
-    tokenizer = model.tokens.tokenizer
-    ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    return _windows(model, _sample_ids(model))
+
+
+def sample_windows(model: Model, tokens: int) -> tuple[list[Prompt], str]:
+    """Windows with at least `tokens` tokens behind their position 0, and which text they are of.
+
+    Where the fixed text is too short for that, prose of the standard library follows it.
+    """
+    ids, name = _sample_ids(model), "the workbench's own sample text"
+    windows = _windows(model, ids)
+    if _behind_first(windows) >= tokens:
+        return windows, name
+    for text in standard_library():
+        if _behind_first(windows) >= tokens:
+            break
+        ids += model.tokens.tokenizer(text, add_special_tokens=False)["input_ids"]
+        windows = _windows(model, ids)
     model.tokens.check_embedded(ids)
+    return windows[: -(-tokens // (len(windows[0]) - 1))], f"{name} and the Python standard library's documentation"
+
+
+def _behind_first(windows: Sequence[Prompt]) -> int:
+    return sum(len(window) - 1 for window in windows)
+
+
+def _sample_ids(model: Model) -> list[int]:
+    text = resources.files("workbench.lab").joinpath("sample.txt").read_text(encoding="utf-8")
+    ids = list(model.tokens.tokenizer(text, add_special_tokens=False)["input_ids"])
+    model.tokens.check_embedded(ids)
+    return ids
+
+
+def _windows(model: Model, ids: list[int]) -> list[Prompt]:
     front = list(model.tokens.prompt("a").ids[:-1]) if model.info.bos_token else []
     room = min(WINDOW, model.info.n_ctx) - len(front)
     windows = [front + ids[start : start + room] for start in range(0, len(ids) - room + 1, room)] or [front + ids]

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from workbench.errors import UserError
-from workbench.lab.directions import JobWeights
+from workbench.lab.directions.weights import JobWeights
 from workbench.lab.forward import run_forward
 from workbench.lab.loaded import Model
 from workbench.lab.prompts import Prompt

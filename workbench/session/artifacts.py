@@ -25,6 +25,27 @@ def put_uses(connection: sqlite3.Connection, step: int, uses: Sequence[Use]) -> 
         )
 
 
+def put_named(connection: sqlite3.Connection, use: Use) -> None:
+    """Stores an artifact under a name, without a step. Raises UserError where the name stands for another one."""
+    _check_free(connection, use.content.kind, use.name, use.content.hash)
+    _put(connection, None, use)
+
+
+def rename(connection: sqlite3.Connection, kind: str, name: str, new_name: str) -> None:
+    """Gives an artifact another name. Raises UserError where there is none, and where the new name is taken."""
+    row = connection.execute("SELECT hash FROM artifact WHERE kind = ? AND name = ?", (kind, name)).fetchone()
+    if row is None:
+        raise UserError(f"there is no {kind} {name!r} in this session")
+    _check_free(connection, kind, new_name, row[0])
+    connection.execute("UPDATE artifact SET name = ? WHERE hash = ?", (new_name, row[0]))
+
+
+def _check_free(connection: sqlite3.Connection, kind: str, name: str, digest: str) -> None:
+    row = connection.execute("SELECT hash FROM artifact WHERE kind = ? AND name = ?", (kind, name)).fetchone()
+    if row is not None and row[0] != digest:
+        raise UserError(f"this session has another {kind} {name!r} already: choose another name, or rename that one")
+
+
 def name_of(connection: sqlite3.Connection, digest: str) -> str:
     """An artifact's name in this session; empty for one that has none, or that the session does not have."""
     row = connection.execute("SELECT name FROM artifact WHERE hash = ?", (digest,)).fetchone()
@@ -53,7 +74,7 @@ def prune(connection: sqlite3.Connection) -> int:
     return sum(int(size or 0) for _, _, size in unused)
 
 
-def _put(connection: sqlite3.Connection, step: int, use: Use) -> str:
+def _put(connection: sqlite3.Connection, step: int | None, use: Use) -> str:
     content, digest = use.content, use.content.hash
     stored = connection.execute("SELECT 1 FROM artifact WHERE hash = ?", (digest,)).fetchone() is not None
     if not stored:

@@ -18,9 +18,10 @@ from workbench.errors import UserError
 from workbench.experiment import command_line
 from workbench.experiments import experiment
 from workbench.model_info import ModelInfo
-from workbench.params import Params, fields, make_params, params_builtins
-from workbench.session.directions import resolve_directions
+from workbench.params import DIRECTIONS, EVERY_DIRECTION, Params, fields, make_params, params_builtins
+from workbench.session.directions import comparable_directions, resolve_directions
 from workbench.session.reader import SessionReader
+from workbench.session.stored_weights import as_recorded
 from workbench.units import expand_sets, names_sets, parse_units
 
 
@@ -40,6 +41,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """by the names that edits and parameters use for them"""
     names: dict[str, str] = {}
     """what prompt sets among the parameters are called, by parameter"""
+    remarks: list[str] = []
+    """what a reader of its result must know of how it was submitted"""
 
 
 def make_submission(
@@ -54,15 +57,21 @@ def make_submission(
     names: Mapping[str, str] | None = None,
     again: int | None = None,
     directions: Mapping[str, Direction] | None = None,
+    transfer: bool = False,
 ) -> Submission:
     """A run of the experiment `name`; `session` is the path of the file whose basket and directions are meant, if any.
 
     `names` are those of prompt sets, by parameter. With `again`, a step that is run again, names of directions stand
-    for what it recorded; a part of a step uses the `directions` of its step. Raises UserError for what could
-    never run: parameters, sets and names that stand for nothing, edits that contradict each other.
+    for what it recorded; a part of a step uses the `directions` of its step. With `transfer`, directions of
+    another model may be used. Raises UserError for what could never run: parameters, sets and names that stand for
+    nothing, edits that contradict each other.
     """
     definition = experiment(name)
-    values = make_params(definition.params, _expand_param_baskets(name, params, session))
+    remarks: list[str] = []
+    if again and session and os.path.exists(session):
+        params, edits, remarks = as_recorded(params, edits, _naming(definition.params), session, again)
+    expanded_params = _expand_every_direction(name, params, session, info, transfer)
+    values = make_params(definition.params, _expand_param_baskets(name, expanded_params, session))
     stack = expand_baskets(edits, session)
     if stack and not definition.takes_edits:
         raise UserError(f"{name} takes no edits: run it without them")
@@ -72,24 +81,52 @@ def make_submission(
         for edit in stack:
             if "*" not in edit.units:  # only a model says which units a star means
                 parse_units(edit.units)
-    used_directions = direction_names(stack, _units(definition.params, params_builtins(values)))
-    resolved = resolve_directions(used_directions, session, again) if directions is None else directions
+    plain = params_builtins(values)
+    used_directions = direction_names(stack, _named(definition.params, plain, several=False))
+    compared_directions = direction_names([], _named(definition.params, plain, several=True))
+    names_of_directions = list(dict.fromkeys([*used_directions, *compared_directions]))
+    resolved = (
+        resolve_directions(names_of_directions, session, again, transfer) if directions is None else dict(directions)
+    )
+    for compared in set(compared_directions) & set(resolved) - set(used_directions):
+        # the step keeps its numbers, but nobody chose it: the session's names stay as they are
+        resolved[compared] = msgspec.structs.replace(resolved[compared], takes_name=False)
     has_functions = any(isinstance(edit, Function) for edit in stack)
     return Submission(
         experiment=name,
-        params=params_builtins(values),
+        params=plain,
         edits=stack,
         seed=seed,
-        command="" if has_functions else command_line(name, values, stack, model=model, seed=seed, names=names),
+        command=""
+        if has_functions
+        else command_line(name, values, stack, model=model, seed=seed, names=names, transfer=transfer),
         long=definition.is_long(values),
-        directions={direction: resolved[direction] for direction in used_directions if direction in resolved},
+        directions={direction: resolved[direction] for direction in names_of_directions if direction in resolved},
         names=dict(names or {}),
+        remarks=remarks,
     )
 
 
-def _units(params: type[Params], values: Mapping[str, Any]) -> list[str]:
-    """The parameters that name units."""
-    return [values[field.name] for field in fields(params) if field.kind.units]
+def _naming(params: type[Params]) -> list[str]:
+    """The parameters that name units or directions."""
+    return [field.name for field in fields(params) if field.kind.units or field.kind.directions]
+
+
+def _named(params: type[Params], values: Mapping[str, Any], *, several: bool) -> list[str]:
+    """What parameters of units and of one direction name; with `several`, what those of several directions do."""
+    lists = {field.name for field in fields(params) if field.kind is DIRECTIONS}
+    return [values[name] for name in _naming(params) if (name in lists) == several]
+
+
+def _expand_every_direction(
+    name: str, params: Mapping[str, Any], session: str, info: ModelInfo | None, transfer: bool
+) -> dict[str, Any]:
+    """Parameters of several directions with EVERY_DIRECTION as the names there are, so that the log says them."""
+    names: dict[str, str] = {}
+    for field in fields(experiment(name).params):
+        if field.kind is DIRECTIONS and params.get(field.name, field.default) == EVERY_DIRECTION:
+            names[field.name] = ", ".join(f"@{known}" for known in comparable_directions(session, info, transfer))
+    return {**params, **names}
 
 
 def expand_baskets(edits: Sequence[Edit], session: str) -> list[Edit]:

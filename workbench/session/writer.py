@@ -231,6 +231,16 @@ class SessionWriter(WritableFile):
         with self._change(new=True) as connection:
             return artifacts.remove_name(connection, kind, name)
 
+    def keep_artifact(self, use: Use) -> None:
+        """Keeps an artifact under its name. Raises UserError where the name stands for another one."""
+        with self._change(new=True) as connection:
+            artifacts.put_named(connection, use)
+
+    def rename_artifact(self, kind: str, name: str, new_name: str) -> None:
+        """Raises UserError where there is none of this name, and where the new one is taken."""
+        with self._change(new=True) as connection:
+            artifacts.rename(connection, kind, name, new_name)
+
     def prune_artifacts(self) -> int:
         """Deletes artifacts that have no name and that no step uses. Returns the bytes freed."""
         with self._change(new=True) as connection:

@@ -185,17 +185,19 @@ class WorkbenchApp(Navigation):
         parent: int | None = None,
         again: bool = False,
         names: Mapping[str, str] | None = None,
+        transfer: bool = False,
     ) -> int:
         """Asks for a step of the session; its number. Raises UserError, also in a replay.
 
         `again`: the parent is run again, with the directions that it recorded. `names`: of prompt sets, by parameter.
+        `transfer`: directions of another model may be used.
         """
         from workbench.worker.protocol import Submit
 
         session = str(self.session_path())
         submit = Submit(
             session=session, experiment=experiment, params=params, edits=list(edits), seed=seed, expected=expected,
-            parent=parent, again=again, names=dict(names or {}), origin="tui",
+            parent=parent, again=again, names=dict(names or {}), transfer=transfer, origin="tui",
         )  # fmt: skip
         answer = await self.request(submit)
         self._submitted_steps.add((session, answer.step))

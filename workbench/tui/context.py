@@ -49,10 +49,12 @@ class Context(Protocol):
         parent: int | None = None,
         again: bool = False,
         names: Mapping[str, str] | None = None,
+        transfer: bool = False,
     ) -> int:
         """Asks for a step of the session; its number. Raises UserError, also in a replay.
 
         `again`: the parent is run again, with the directions that it recorded. `names`: of prompt sets, by parameter.
+        `transfer`: directions of another model may be used.
         """
 
     async def cancel(self, step: int) -> None:

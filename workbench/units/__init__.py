@@ -5,7 +5,15 @@
 
 from __future__ import annotations
 
-from workbench.units.grammar import check_unit, complete, format_units, parse_unit, parse_units, written_forms
+from workbench.units.grammar import (
+    check_unit,
+    complete,
+    direction_name,
+    format_units,
+    parse_unit,
+    parse_units,
+    written_forms,
+)
 from workbench.units.kind import Kind, Operation, Refusal
 from workbench.units.kinds import kind_of
 from workbench.units.kinds.component import Component
@@ -35,6 +43,7 @@ __all__ = [
     "check_set_name",
     "check_unit",
     "complete",
+    "direction_name",
     "expand_sets",
     "format_units",
     "kind_of",

@@ -9,6 +9,7 @@ from workbench.errors import GrammarError
 from workbench.model_info import ModelInfo
 from workbench.units.kind import Kind, ParsedTerm, Term
 from workbench.units.kinds import kinds
+from workbench.units.kinds.direction import Direction
 from workbench.units.scan import SEPARATORS, read_numbers
 from workbench.units.unit import MAX_UNITS, Indexed, Unit
 
@@ -55,6 +56,15 @@ def parse_unit(text: str, info: ModelInfo | None = None) -> Unit:
     if len(units) > 1:
         raise GrammarError(text, 0, f"one unit is wanted here, this names {len(units):,}")
     return units[0]
+
+
+def direction_name(text: str) -> str:
+    """The name, without its @, of the one direction that `text` names. Raises GrammarError for anything else."""
+    name = text.strip()
+    units = parse_units(name) if name.startswith("@") else []
+    if len(units) != 1 or not isinstance(units[0], Direction):
+        raise GrammarError(text, 0, "one direction is wanted here, such as @refusal or @L12.N345.out")
+    return units[0].name
 
 
 def _parse_term(text: str, start: int, info: ModelInfo | None) -> ParsedTerm:

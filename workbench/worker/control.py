@@ -190,6 +190,7 @@ class Control:
                     edits=job.submission.edits,
                     seed=job.submission.seed,
                     directions=job.submission.directions,
+                    remarks=job.submission.remarks,
                     peek=job.peek,
                     slot=job.slot,
                 )

@@ -36,6 +36,8 @@ class Run(PipeMessage):
     seed: int = 0
     directions: dict[str, Direction] = {}
     """by the names that edits and parameters use for them"""
+    remarks: list[str] = []
+    """of how it was submitted, for the reader of its result"""
     peek: int | None = None
     slot: str = ""
 

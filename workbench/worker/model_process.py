@@ -106,6 +106,8 @@ class Runner:
     def _run_step(self, job: Run) -> None:
         sink = StepSink(job.job, self._pipe.send, lambda: self._check(job.job), self._give_turn)
         report = Report(sink)
+        for remark in job.remarks:
+            report.note(remark)
         try:
             self._engine.execute(job.experiment, job.params, job.edits, job.seed, report, job.directions)
         except BaseException:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from workbench.artifacts.direction import Direction
 from workbench.edits import Edit, Entry
 from workbench.model_info import ModelInfo
 
@@ -61,6 +62,8 @@ class Submit(Message, kw_only=True):
     """the step it was forked from or is a part of"""
     again: bool = False
     """the parent is run again: names of directions stand for what it recorded"""
+    transfer: bool = False
+    """directions of another model of the same width may be used"""
     names: dict[str, str] = {}
     """what prompt sets among the parameters are called, by parameter"""
     origin: str = "cli"
@@ -113,6 +116,22 @@ class RemoveArtifact(Message, kw_only=True):
     session: str
     kind: str
     name: str
+
+
+class KeepDirection(Message, kw_only=True):
+    """A direction that was imported, under its name."""
+
+    session: str
+    direction: Direction
+
+
+class RenameArtifact(Message, kw_only=True):
+    """Another name for an artifact of the session."""
+
+    session: str
+    kind: str
+    name: str
+    new_name: str
 
 
 class Rename(Message, kw_only=True):
@@ -213,5 +232,20 @@ class Changed(Message, kw_only=True):
     revision: int
 
 
-Request = Hello | Status | Stop | Submit | Cancel | Peek | Note | Pin | KeepStack | RemoveArtifact | Rename | Attach
+Request = (
+    Hello
+    | Status
+    | Stop
+    | Submit
+    | Cancel
+    | Peek
+    | Note
+    | Pin
+    | KeepStack
+    | RemoveArtifact
+    | KeepDirection
+    | RenameArtifact
+    | Rename
+    | Attach
+)
 Reply = Welcome | WorkerStatus | Submitted | Done | Refused | PeekAnswer | Changed

@@ -6,6 +6,7 @@ import asyncio
 import os
 from typing import Any
 
+from workbench.artifacts.direction import check_direction_name
 from workbench.edits import check_stack_name
 from workbench.errors import UserError
 from workbench.session.submission import Submission, make_submission
@@ -17,6 +18,7 @@ from workbench.worker.protocol import (
     Cancel,
     Done,
     Hello,
+    KeepDirection,
     KeepStack,
     Message,
     Note,
@@ -24,6 +26,7 @@ from workbench.worker.protocol import (
     Pin,
     RemoveArtifact,
     Rename,
+    RenameArtifact,
     Status,
     Stop,
     Submit,
@@ -76,6 +79,18 @@ async def handle(control: Control, front: Connection, message: Message) -> Messa
             session = _real_path(message.session)
             await control.writer_thread.do(session, lambda writer: writer.remove_artifact(message.kind, message.name))
             _announce_change(control, session, 0)
+        case KeepDirection():
+            check_direction_name(message.direction.name)
+            session = _real_path(message.session)
+            await control.writer_thread.do(session, lambda writer: writer.keep_artifact(message.direction.use))
+            _announce_change(control, session, 0)
+        case RenameArtifact():
+            check_direction_name(message.new_name)
+            session = _real_path(message.session)
+            await control.writer_thread.do(
+                session, lambda writer: writer.rename_artifact(message.kind, message.name, message.new_name)
+            )
+            _announce_change(control, session, 0)
         case Rename():
             session = _real_path(message.session)
             await control.writer_thread.do(session, lambda writer: writer.rename(message.title))
@@ -101,6 +116,7 @@ async def _submit(control: Control, front: Connection, message: Submit) -> Messa
         seed=message.seed,
         names=message.names,
         again=message.parent if message.again else None,
+        transfer=message.transfer,
     )
     front.sessions.setdefault(session, message.session)
     step = await control.writer_thread.add_step(

@@ -12,6 +12,7 @@ import re
 import string
 import unicodedata
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 
@@ -141,17 +142,25 @@ class TokenFeatures:
 
     def __init__(self, vocabulary: list[str]) -> None:
         """`vocabulary`: every token as the tokenizer decodes it."""
-        tests = _token_tests()
-        self._table = np.array([[test(token) for token in vocabulary] for test in tests.values()], dtype=np.float32)
-        token_names = list(tests)
+        self._vocabulary = vocabulary
+        self._tests = _token_tests()
+        token_names = list(self._tests)
         self._before = [token_names.index(name) for name in _BEFORE]
         previous_names = [f"prev_{name.removeprefix('is_')}" for name in _BEFORE]
         self.names = [*token_names, *previous_names, "prev_same", *_PLACES]
 
+    @cached_property
+    def _table(self) -> np.ndarray:
+        """Of every token's own features, float32 [feature, token]."""
+        rows = [[test(token) for token in self._vocabulary] for test in self._tests.values()]
+        return np.array(rows, dtype=np.float32)
+
     def tokens_with(self, name: str) -> frozenset[int] | None:
         """Tokens of the vocabulary that have a feature; None where it depends on the token before or the place."""
-        at = self.names.index(name)
-        return frozenset(np.flatnonzero(self._table[at]).tolist()) if at < len(self._table) else None
+        test = self._tests.get(name)
+        if test is None:
+            return None
+        return frozenset(token for token, text in enumerate(self._vocabulary) if test(text))
 
     def of(self, ids: np.ndarray) -> np.ndarray:
         """Features of every token of rows `ids` [row, position], float32 [feature, row, position].

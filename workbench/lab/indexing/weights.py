@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from workbench.lab.indexing.effective import Effective, EffectiveWeights
+from workbench.lab.effective import Effective, EffectiveWeights
 from workbench.lab.loaded import Model
 
 TOKENS = 10

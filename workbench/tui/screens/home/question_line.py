@@ -105,7 +105,7 @@ class QuestionLine(Horizontal):
         for at, part in enumerate(BLANK.split(self.question.sentence)):
             if at % 2:
                 kind = next(blank.kind for blank in self.question.blanks if blank.name == part)
-                field = BlankField(part, self.value(part), self._suggest if kind.units else None)
+                field = BlankField(part, self.value(part), self._suggest if kind.units or kind.directions else None)
                 # The field that is typed in may grow into what the others and the words leave.
                 field.styles.max_width = max(limits[at // 2], room - sum(limits) + limits[at // 2])
                 yield Piece("⟨", "quiet")

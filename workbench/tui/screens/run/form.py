@@ -11,7 +11,6 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from workbench.params import PROMPT_SET
 from workbench.text import safe
 from workbench.tui.suggest import unit_suggester
 from workbench.tui.widgets.choice import Choice
@@ -64,7 +63,7 @@ def _input(field: Field, value: str, page: Page) -> Choice | TextField:
         return Choice(("off", "on"), value or field.kind.write(field.default))
     if field.choices:
         return Choice(field.choices, value or field.kind.write(field.default))
-    suggest = unit_suggester(page) if field.kind.units else None
+    suggest = unit_suggester(page) if field.kind.units or field.kind.directions else None
     return TextField(value, suggest=suggest, placeholder=_placeholder(field))
 
 
@@ -110,7 +109,7 @@ class Form(ItemGrid):
         self.set_class(not shown, "-empty")
 
     def _hidden(self, field: Field) -> bool:
-        first = [field for field in self._fields if not field.more and field.kind is not PROMPT_SET]
+        first = [field for field in self._fields if not field.more]
         return field not in first[: self._shown_at_first]
 
     @property

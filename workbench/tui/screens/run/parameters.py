@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from workbench.errors import UserError
-from workbench.params import PROMPT_SET, TEXT, WHOLE_NUMBER, Field
+from workbench.params import PROMPT_SET, SWITCH, TEXT, WHOLE_NUMBER, Field
 from workbench.text import number
 
 if TYPE_CHECKING:
@@ -23,6 +23,11 @@ EXPECT = Field(
     help="what you expect, written before the result: the timeline shows both",
 )  # fmt: skip
 SEED = Field(name="seed", kind=WHOLE_NUMBER, default=0, help="for what is random: sampling, controls", more=True)
+TRANSFER = Field(
+    name="transfer", kind=SWITCH, default=False, more=True,
+    help="use directions that were made on another model of this width: the step says so",
+)  # fmt: skip
+OF_EVERY_RUN = (EXPECT.name, SEED.name, TRANSFER.name)
 """what every run takes beside the experiment's own parameters"""
 
 

@@ -21,7 +21,9 @@ from workbench.tui.pages import page_of
 from workbench.tui.screens.run.form import Form
 from workbench.tui.screens.run.parameters import (
     EXPECT,
+    OF_EVERY_RUN,
     SEED,
+    TRANSFER,
     checked_params,
     cost_of,
     experiments_of,
@@ -146,6 +148,7 @@ class Runner(Page):
             EXPECT,
             *(field for field in form_fields if field.more),
             SEED,
+            TRANSFER,
         ]
 
     def on_resize(self) -> None:
@@ -184,7 +187,7 @@ class Runner(Page):
         info = self.workbench.model_info
         if info is None or not self._ready.is_set():
             return ""
-        typed = {name: text for name, text in self.form.values().items() if name not in (EXPECT.name, SEED.name)}
+        typed = {name: text for name, text in self.form.values().items() if name not in OF_EVERY_RUN}
         screen_values = self.screen_values(fields_of(self.experiment), False)
         return cost_of(self.experiment, typed, screen_values, info)
 
@@ -283,6 +286,7 @@ class Runner(Page):
         try:
             typed: dict[str, Any] = dict(self.form.values())
             expected, seed = typed.pop(EXPECT.name, ""), read_seed(typed.pop(SEED.name, "0"))
+            transfer = typed.pop(TRANSFER.name, "off") == "on"
             fields = await asyncio.to_thread(fields_of, self.experiment)
             sets = [field.name for field in fields if field.kind is PROMPT_SET]
             names: dict[str, str] = {}
@@ -302,6 +306,7 @@ class Runner(Page):
                 expected=expected,
                 parent=self.parent_of_run() if parent is None else parent,
                 names=names,
+                transfer=transfer,
             )
         except UserError as error:
             self._pending = None

@@ -11,7 +11,7 @@ float32.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -44,19 +44,13 @@ class EffectiveWeights:
     """Effective weights of a model, layer by layer, and of its unembedding."""
 
     def __init__(self, model: Model) -> None:
-        """Raises UserError where an MLP reads neither the stream nor a norm of it, NotFinite where a pass does."""
+        """One pass over a short text. Raises UserError where an MLP reads neither the stream nor a norm of it."""
         self._model = model
         self._before = _norms_before(model)
         self._final = _map(model, model.bridge.ln_final)
 
     def layer(self, layer: int) -> Effective:
         mlp, before = self._model.bridge.blocks[layer].mlp, self._before[layer]
-
-        def reads(weight: torch.Tensor) -> torch.Tensor:
-            # [d_model, d_mlp] in TransformerLens' layout
-            rows = weight.detach().T
-            return rows.float() if before is None else before.pull_back(rows).float()
-
         gated = self._model.info.gated_mlp
         first, own_bias = _first(mlp, gated)
         bias = torch.zeros(first.shape[1], device=first.device) if own_bias is None else own_bias.detach().float()
@@ -65,7 +59,14 @@ class EffectiveWeights:
         w_out = written(self._model, layer)
         if self._final.centred:
             w_out = w_out - w_out.mean(dim=1, keepdim=True)
-        return Effective(reads(mlp.W_in), reads(mlp.W_gate) if gated else None, bias, w_out)
+        return Effective(self.reads(layer, "in"), self.reads(layer, "gate") if gated else None, bias, w_out)
+
+    def reads(self, layer: int, side: Literal["in", "gate"], neurons: slice = slice(None)) -> torch.Tensor:
+        """What neurons of a layer read the stream along: w_in or w_gate ⊙ γ, float32 [neuron, d_model]."""
+        # [d_model, d_mlp] in TransformerLens' layout
+        rows = getattr(self._model.bridge.blocks[layer].mlp, f"W_{side}").detach()[:, neurons].T
+        before = self._before[layer]
+        return rows.float() if before is None else before.pull_back(rows).float()
 
     def stacked(self, name: str) -> torch.Tensor:
         """Effective `w_in` or `w_out` of every layer, float32 [layer, neuron, d_model]."""
@@ -73,9 +74,22 @@ class EffectiveWeights:
 
     def unembedding(self) -> torch.Tensor:
         """W_U ⊙ γ_final, centred over the vocabulary, float32 [vocabulary, d_model]."""
-        weight = self._model.hf.get_output_embeddings().weight.detach().float()
-        scaled = weight * self._final.gain.float()
-        return scaled - scaled.mean(dim=0, keepdim=True)
+        return unembedding(self._model)
+
+
+def unembedding(model: Model) -> torch.Tensor:
+    """W_U ⊙ γ_final, centred over the vocabulary, float32 [vocabulary, d_model]; any model has it."""
+    weight = model.hf.get_output_embeddings().weight.detach().float()
+    scaled = weight * _map(model, model.bridge.ln_final).gain.float()
+    return scaled - scaled.mean(dim=0, keepdim=True)
+
+
+def effective_weights(model: Model) -> EffectiveWeights:
+    """Of a model, asked once: which norms stand before its MLPs needs a pass. Raises UserError."""
+    if model.effective is None:
+        model.effective = EffectiveWeights(model)
+    weights: EffectiveWeights = model.effective
+    return weights
 
 
 def _first(mlp: Any, gated: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -109,7 +123,7 @@ def _norm_before(model: Model, layer: int, block: Any, stream: torch.Tensor, pre
     if weight.shape[1] != model.info.d_mlp:
         raise UserError(
             f"layer {layer} of {name} keeps gate and linear part in one matrix of {weight.shape[1]} rows: which row is "
-            f"which neuron's is not known, and an index needs it"
+            f"which neuron's is not known"
         )
     own_bias = 0 if bias is None else bias.float()
     norms = [None, *(norm for norm in (getattr(block, "ln2", None), getattr(block, "ln1", None)) if norm is not None)]
@@ -121,7 +135,7 @@ def _norm_before(model: Model, layer: int, block: Any, stream: torch.Tensor, pre
     if errors[best] > TOLERANCE:
         raise UserError(
             f"what the MLP of layer {layer} of {name} reads is neither the stream nor a norm of it: "
-            f"its effective weights are not known, and an index needs them"
+            f"its effective weights are not known"
         )
     norm = norms[best]
     return None if norm is None else _map(model, norm)

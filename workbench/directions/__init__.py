@@ -1,0 +1,1 @@
+"""What is written of directions: names that a model has by itself, and arithmetic. Pure: no torch, no files."""

@@ -1,0 +1,359 @@
+"""What steering did, drawn: the front of effect against damage, curves by strength, tables; the sentence. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from workbench.experiments._common import number_or_none
+from workbench.experiments._steered import BROKEN, Arm, Steered
+from workbench.report import Report
+from workbench.statistics import band, place_among
+from workbench.text import number, spread
+from workbench.views import Column, Level, Lines, Scatter, Series, Table
+
+NORMS_SAID = 3.0
+"""times the stream's own norm: a strength that adds more is named"""
+
+
+def add_views(steered: Steered, prompts: Sequence[str], norms: Norms, report: Report) -> None:
+    """All views of the prompts that were measured so far."""
+    report.add("front", _front(steered, len(prompts)))
+    report.add("by_strength", _by_strength(steered))
+    report.add("damage", _damage(steered))
+    report.add("cells", _cells(steered))
+    report.add("layers", _layers(steered, norms))
+    if steered.random:
+        report.add("random", _random(steered))
+    report.add("completions", _completions(steered, prompts))
+
+
+class Norms:
+    """How long the direction is beside the stream that it is added to."""
+
+    def __init__(self, direction: float, stream: dict[int, float]) -> None:
+        self.direction = direction
+        self.stream = stream
+        """median ‖resid_pre‖ by layer"""
+
+    def share(self, layer: int, strength: float) -> float:
+        """What is added over the stream's own norm."""
+        return abs(strength) * self.direction / self.stream[layer]
+
+    def remark(self, layers: Sequence[int], strengths: Sequence[float]) -> str:
+        """The strength that is longest beside the stream, where that is much; else empty."""
+        share, layer, strength = max(
+            (self.share(layer, strength), layer, strength) for layer in layers for strength in strengths
+        )
+        if share < NORMS_SAID:
+            return ""
+        return f"strength {strength:g} at L{layer} adds {number(share, 2)} × the stream's own norm"
+
+
+# --- pictures ----------------------------------------------------------------------------------------
+
+
+def _front(steered: Steered, n_prompts: int) -> Scatter:
+    arms = [arm for arm in steered.arms if arm.completions]
+    return Scatter(
+        title="Effect against damage",
+        note=f"{_of_prompts(steered, n_prompts)}; right is damage: {BROKEN:g} × the clean perplexity is "
+        f"{number(float(np.log(BROKEN)))} here",
+        x=np.asarray([steered.log_ratio(arm).value for arm in arms]),
+        y=np.asarray([steered.effect(arm).value for arm in arms]),
+        labels=[arm.label for arm in arms],
+        x_label="log of perplexity over the clean one's, nats a token",
+        y_label=_label(steered),
+    )
+
+
+def _prompts(n: int) -> str:
+    return f"{n:,} prompt{'s' * (n != 1)}"
+
+
+def _of_prompts(steered: Steered, n: int) -> str:
+    return _prompts(n) if steered.n == n else f"{steered.n:,} of {_prompts(n)}"
+
+
+def _label(steered: Steered) -> str:
+    unit = steered.measure.unit
+    return f"{steered.measure.name}{', ' + unit if unit else ''}"
+
+
+def _by_strength(steered: Steered) -> Lines:
+    series = []
+    single = len(steered.layers) == 1  # bands of several would cover each other
+    for layer in steered.layers:
+        intervals = [steered.effect(arm) for arm in _curve(steered, layer)]
+        series.append(
+            Series(
+                name=f"L{layer}",
+                y=np.asarray([interval.value for interval in intervals]),
+                low=np.asarray([interval.low for interval in intervals]) if single else None,
+                high=np.asarray([interval.high for interval in intervals]) if single else None,
+            )
+        )
+    levels = []
+    if steered.as_prompt:
+        levels.append(Level(y=steered.effect(steered.as_prompt).value, label="as a prompt"))
+    return Lines(
+        title="Effect by strength",
+        note=f"{_prompts(steered.n)}; 0 is the model without edits{'; 95 % intervals over prompts' * single}",
+        x=_strengths(steered),
+        series=series,
+        x_label="strength, multiples of the direction as stored",
+        y_label=_label(steered),
+        levels=levels,
+    )
+
+
+def _damage(steered: Steered) -> Lines:
+    return Lines(
+        title="Damage by strength",
+        note="perplexity of the completions under the unedited model, over that of its own completions",
+        x=_strengths(steered),
+        series=[
+            Series(name=f"L{layer}", y=np.asarray([steered.ratio(arm) for arm in _curve(steered, layer)]))
+            for layer in steered.layers
+        ],
+        x_label="strength, multiples of the direction as stored",
+        y_label="perplexity, times the clean one",
+        log_y=True,
+        levels=[Level(y=BROKEN, label="broken beyond")],
+    )
+
+
+def _curve(steered: Steered, layer: int) -> list[Arm]:
+    """A layer's cells by strength, the clean arm at 0."""
+    cells = steered.of_layer(layer)
+    return [*(c for c in cells if c.strength < 0), steered.clean, *(c for c in cells if c.strength > 0)]
+
+
+def _strengths(steered: Steered) -> np.ndarray:
+    return np.asarray([arm.strength for arm in _curve(steered, steered.layers[0])])
+
+
+# --- tables ------------------------------------------------------------------------------------------
+
+
+def _cells(steered: Steered) -> Table:
+    of_share = steered.measure.pattern is not None
+    rows: list[list[Any]] = []
+    for arm in steered.arms:
+        interval = steered.effect(arm) if of_share else steered.change(arm)
+        rows.append(
+            [
+                *_place(arm),
+                steered.effect(arm).value,
+                *([] if of_share else [interval.value]),
+                number_or_none(interval.low),
+                number_or_none(interval.high),
+                steered.ratio(arm),
+                number_or_none(steered.ratio(arm) * steered.log_ratio(arm).se),
+                arm.perplexity,
+                arm.kl.value,
+                number_or_none(arm.kl.se),
+                number_or_none(arm.distinct(1)),
+                number_or_none(arm.distinct(2)),
+                arm.loops,
+                float(np.mean([completion.tokens for completion in arm.completions])),
+            ]
+        )
+    change = Column(
+        key="change", name="change", kind="number", help="of the effect, from the clean one, prompt by prompt"
+    )
+    ends = f"of the 95 % interval of the {'effect' if of_share else 'change'} over prompts"
+    return Table(
+        title="Every layer and strength",
+        note=f"{_prompts(steered.n)}; effect: {_label(steered)}",
+        columns=[
+            Column(key="what", name="at", gives_way="never"),
+            Column(key="strength", name="strength", kind="number", gives_way="never"),
+            Column(key="effect", name="effect", kind="number", quantity=_label(steered), gives_way="never"),
+            *([] if of_share else [change]),
+            Column(key="low", name="from", kind="number", help=ends),
+            Column(key="high", name="to", kind="number", help=ends),
+            Column(
+                key="ratio",
+                name="× perplexity",
+                kind="number",
+                help="of the completions under the unedited model, over that of its own",
+                gives_way="never",
+            ),
+            Column(key="ratio_se", name="±", kind="number", help="of × perplexity, over prompts", gives_way="early"),
+            Column(key="perplexity", name="perplexity", kind="number", gives_way="early"),
+            Column(key="kl", name="KL", kind="number", help="KL(clean ‖ edited) of the next token, nats"),
+            Column(key="kl_se", name="± KL", kind="number", help="of KL, over prompts", gives_way="early"),
+            Column(key="distinct_1", name="dist-1", kind="number", help="different tokens over all", gives_way="early"),
+            Column(key="distinct_2", name="dist-2", kind="number", help="different pairs of tokens over all pairs"),
+            Column(key="loops", name="loops", kind="int", help="completions that end up repeating themselves"),
+            Column(key="tokens", name="tokens", kind="number", help="mean length", gives_way="early"),
+        ],
+        rows=rows,
+    )
+
+
+def _place(arm: Arm) -> list[Any]:
+    if arm.kind in ("clean", "as prompt"):
+        return [arm.label, None]
+    return [f"L{arm.layer}", arm.strength]
+
+
+def _layers(steered: Steered, norms: Norms) -> Table:
+    rows: list[list[Any]] = []
+    for layer in steered.layers:
+        best = steered.best(steered.of_layer(layer))
+        down, up = (steered.breaks(layer, sign) for sign in (-1, 1))
+        rows.append(
+            [
+                f"L{layer}",
+                norms.stream[layer],
+                norms.share(layer, 1),
+                best.strength if best else None,
+                steered.effect(best).value if best else None,
+                down.strength if down else None,
+                up.strength if up else None,
+            ]
+        )
+    return Table(
+        title="Where it breaks",
+        note=f"broken: beyond {BROKEN:g} × the clean perplexity; the direction's norm is {number(norms.direction)}",
+        columns=[
+            Column(key="layer", name="layer", gives_way="never"),
+            Column(key="stream_norm", name="stream norm", kind="number", help="median of ‖resid_pre‖ on sample text"),
+            Column(
+                key="share", name="1 adds × norm", kind="number", help="length of strength 1 over the stream's norm"
+            ),
+            Column(key="best", name="best", kind="number", help="strength of the most effect that is not broken"),
+            Column(key="effect", name="its effect", kind="number", quantity=_label(steered)),
+            Column(key="breaks_below", name="breaks below 0", kind="number", gives_way="never"),
+            Column(key="breaks_above", name="above 0", kind="number", gives_way="never"),
+        ],
+        rows=rows,
+    )
+
+
+def _random(steered: Steered) -> Table:
+    rows: list[list[Any]] = []
+    layer = steered.random[0].layer
+    for cell in steered.of_layer(layer):
+        arms = steered.random_at(cell.strength)
+        if arms:
+            effects = band([steered.effect(arm).value for arm in arms])
+            ratio = float(np.median([steered.ratio(arm) for arm in arms]))
+            effect = steered.effect(cell).value
+            rows.append(
+                [
+                    cell.strength,
+                    effect,
+                    len(arms),
+                    effects.low,
+                    effects.median,
+                    effects.high,
+                    steered.ratio(cell),
+                    ratio,
+                ]
+            )
+    return Table(
+        title=f"Beside random directions of the same norm, L{layer}",
+        note=f"{_prompts(steered.n)}; effect: {_label(steered)}",
+        columns=[
+            Column(key="strength", name="strength", kind="number", gives_way="never"),
+            Column(key="effect", name="effect", kind="number", quantity=_label(steered), gives_way="never"),
+            Column(key="n", name="random", kind="int", help="how many random directions"),
+            Column(key="low", name="5 %", kind="number", gives_way="never"),
+            Column(key="median", name="median", kind="number", gives_way="never"),
+            Column(key="high", name="95 %", kind="number", gives_way="never"),
+            Column(key="ratio", name="× perplexity", kind="number"),
+            Column(key="ratio_random", name="random", kind="number", help="median × perplexity of the random ones"),
+        ],
+        rows=rows,
+    )
+
+
+def _completions(steered: Steered, prompts: Sequence[str]) -> Table:
+    rows: list[list[Any]] = []
+    for at, prompt in enumerate(prompts[: steered.n]):
+        for arm in steered.arms:
+            completion = arm.completions[at]
+            flags = ["loops"] * completion.loops + [completion.end] * bool(completion.end)
+            matches = steered.measure.effect([completion]).value
+            rows.append([prompt, *_place(arm), completion.text, matches, ", ".join(flags)])
+    return Table(
+        title="Completions side by side",
+        note=_of_prompts(steered, len(prompts)),
+        columns=[
+            Column(key="prompt", name="prompt", kind="prompt"),
+            Column(key="what", name="at", gives_way="never"),
+            Column(key="strength", name="strength", kind="number", gives_way="never"),
+            Column(key="completion", name="completion", gives_way="never"),
+            Column(key="effect", name="effect", kind="number", quantity=_label(steered)),
+            Column(key="flags", name="", help="it loops; why it ended before the limit", gives_way="early"),
+        ],
+        rows=rows,
+    )
+
+
+# --- the sentence --------------------------------------------------------------------------------------
+
+
+def headline(steered: Steered, direction: str, chosen: Arm | None, random_kind: str) -> str:
+    """What the best strength does, beside random directions and the prompt; or that there is none."""
+    if chosen is None:
+        least = min(steered.cells, key=steered.ratio)
+        sentence = f"{direction} breaks the text at every strength: least at {least.label}, {_times(steered, least)}"
+        return " · ".join(filter(None, [sentence, _as_prompt(steered)]))
+    before = number(steered.effect(steered.clean).value)
+    effect = f"{steered.measure.name} {before} → {_effect_text(steered, chosen)} at {_times(steered, chosen)}"
+    beside = _beside(steered, chosen, random_kind)
+    if not beside:
+        lead = f"{direction} at {chosen.label}, the most effect that is not broken: {effect}"
+    elif steered.stands_out(chosen):
+        lead = f"{direction} at {chosen.label}: {effect}"
+    else:
+        lead = f"no strength of {direction} stands out; the most, {chosen.label}: {effect}"
+    return " · ".join(filter(None, [lead, beside, _breaking(steered, chosen), _as_prompt(steered)]))
+
+
+def _effect_text(steered: Steered, arm: Arm) -> str:
+    """The effect; of a share its interval, of log-odds that of the change."""
+    effect = steered.effect(arm)
+    if np.isnan(effect.low):
+        return number(effect.value)
+    if steered.measure.pattern:
+        return f"{number(effect.value)} (95 %: {number(effect.low)} to {number(effect.high)})"
+    change = steered.change(arm)
+    return (
+        f"{number(effect.value)} (change {number(change.value)}, 95 %: {number(change.low)} to {number(change.high)})"
+    )
+
+
+def _times(steered: Steered, arm: Arm) -> str:
+    return f"{number(steered.ratio(arm))} × the clean perplexity"
+
+
+def _beside(steered: Steered, chosen: Arm, kind: str) -> str:
+    values = [steered.effect(arm).value for arm in steered.random_at(chosen.strength)]
+    if not values:
+        return ""
+    quantiles, place = band(values), place_among(steered.effect(chosen).value, values)
+    n = len(values)
+    where = f"larger than {'all ' if place.smaller == n else f'{place.smaller} of '}{n}"
+    median = spread(number(quantiles.median), number(quantiles.low), number(quantiles.high))
+    return f"{n} {kind}, same norm: {median}; {where}"
+
+
+def _breaking(steered: Steered, chosen: Arm) -> str:
+    sign = 1 if chosen.strength > 0 else -1
+    breaks = steered.breaks(chosen.layer, sign)
+    if breaks is None:
+        return f"no strength {'above' if sign > 0 else 'below'} 0 tried at L{chosen.layer} breaks the text"
+    return f"breaks from {breaks.label.split()[-1]} on ({number(steered.ratio(breaks))} ×)"
+
+
+def _as_prompt(steered: Steered) -> str:
+    if steered.as_prompt is None:
+        return ""
+    return f"as a prompt: {_effect_text(steered, steered.as_prompt)} at {number(steered.ratio(steered.as_prompt))} ×"
