@@ -104,13 +104,12 @@ def test_memory_on_the_cpu_is_counted_and_limited():
         torch.ones(1000) + torch.ones(1000)
 
 
-def test_memory_on_a_gpu_is_limited_beyond_what_is_reserved_and_set_free_again(monkeypatch):
+def test_memory_on_a_gpu_is_limited_beyond_what_is_allocated_and_set_free_again(monkeypatch):
     """torch's functions, played by others: this machine need have no GPU."""
     fractions = []
     played = {
         "set_device": lambda name: None,
         "is_available": lambda: False,
-        "memory_reserved": lambda name: 200,
         "get_device_properties": lambda name: type("Properties", (), {"total_memory": 1000}),
         "set_per_process_memory_fraction": lambda fraction, name: fractions.append((fraction, name)),
         "memory_allocated": lambda name: 150,
@@ -123,7 +122,7 @@ def test_memory_on_a_gpu_is_limited_beyond_what_is_reserved_and_set_free_again(m
     device = Cuda("cuda")
     with pytest.raises(ValueError), device.limited(300):
         raise ValueError
-    assert fractions == [(0.5, "cuda:0"), (1.0, "cuda:0")]
+    assert fractions == [(0.45, "cuda:0"), (1.0, "cuda:0")]
     assert device.peak(lambda: "result") == ("result", 300)
 
 

@@ -72,6 +72,7 @@ NUMBER = Kind(name="number", metavar="X", write="{:g}".format)
 SWITCH = Kind(name="yes or no", is_switch=True, read=_switch, write=_on_off)
 CHOICE = Kind(name="choice")
 LIST = Kind(name="list", metavar="A,B,…", read=_items, write=lambda values: ", ".join(map(str, values)))
+NUMBERS = Kind(name="list of numbers", metavar="X,Y,…", read=_items, write=lambda values: ", ".join(map(str, values)))
 PROMPT = Kind(name="prompt", label=str)
 """the text that the model reads"""
 TEMPLATE = Kind(name="yes or no", is_switch=True, read=_switch, write=_on_off)
@@ -160,7 +161,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
         return "--" + self.name.replace("_", "-")
 
 
-_PLAIN: dict[Any, Kind] = {str: TEXT, int: WHOLE_NUMBER, float: NUMBER, bool: SWITCH}
+_PLAIN: dict[Any, Kind] = {str: TEXT, int: WHOLE_NUMBER, float: NUMBER, bool: SWITCH, list[float]: NUMBERS}
 
 
 @cache
@@ -202,7 +203,7 @@ def make_params(params: type[Params], values: dict[str, Any]) -> Any:
     for name in values:
         if name not in by_name:
             raise UserError(f"there is no parameter {name!r} here: there are {', '.join(by_name)}")
-    typed = {name: _number_typed(value) if by_name[name].kind is NUMBER else value for name, value in values.items()}
+    typed = {name: _typed(by_name[name].kind, value) for name, value in values.items()}
     try:
         return msgspec.convert(typed, params, strict=False)
     except msgspec.ValidationError as error:
@@ -211,6 +212,12 @@ def make_params(params: type[Params], values: dict[str, Any]) -> Any:
         field = by_name.get(name)
         shown = f" ({field.help}; for example {field.flag} {field.example or field.default})" if field else ""
         raise UserError(f"{name or 'a parameter'}: {sentence[0].lower()}{sentence[1:]}{shown}") from None
+
+
+def _typed(kind: Kind, value: Any) -> Any:
+    if kind is NUMBERS and isinstance(value, (list, tuple)):
+        return [_number_typed(item) for item in value]
+    return _number_typed(value) if kind is NUMBER else value
 
 
 def _number_typed(value: Any) -> Any:

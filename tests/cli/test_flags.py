@@ -24,6 +24,7 @@ class Example(PromptParams, kw_only=True, frozen=True):
     heat: Annotated[float, Meta(ge=0, description="how random")] = 0.0
     way: Annotated[Literal["up", "down"], Meta(description="where to")] = "up"
     layers: Annotated[list[int], Meta(description="which layers")] = []
+    strengths: Annotated[list[float], Meta(description="how strong")] = []
 
 
 EXAMPLE = Experiment(name="example", help="", params=Example, run=lambda *_: None, group="says", order=0)
@@ -31,8 +32,11 @@ EXAMPLE = Experiment(name="example", help="", params=Example, run=lambda *_: Non
 
 def test_flags_become_typed_parameters() -> None:
     given_flags = {"prompt": "a", "top": "5", "heat": ".5", "way": "down", "layers": "1, 2,3", "chat": True}
+    given_flags["strengths"] = "-.5, .5,1e1"
     params = params_from_flags(EXAMPLE, given_flags)
-    assert params == Example(prompt="a", top=5, heat=0.5, way="down", layers=[1, 2, 3], chat=True)
+    assert params == Example(
+        prompt="a", top=5, heat=0.5, way="down", layers=[1, 2, 3], strengths=[-0.5, 0.5, 10.0], chat=True
+    )
     assert params_from_flags(EXAMPLE, {"prompt": None, "top": None}) == Example()
 
 
@@ -43,6 +47,7 @@ def test_flags_become_typed_parameters() -> None:
         ({"top": "many"}, "top: "),
         ({"way": "left"}, "--way left: there are up, down"),
         ({"layers": "1,x"}, "layers: "),
+        ({"strengths": ".5,much"}, "strengths: "),
         ({"prompt": "\udcff"}, "--prompt: this is not UTF-8"),
     ],
 )

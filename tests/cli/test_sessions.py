@@ -12,6 +12,8 @@ import pytest
 from tests.cli.conftest import Run
 from tests.cli.test_command_line import HEAVY, modules_after
 from tests.drawing import samples
+from workbench.cli.output import Printer
+from workbench.cli.page import load_views, print_step
 from workbench.cli.sessions import _figure_names
 from workbench.edits import Entry, SetTo
 from workbench.report import NextStep
@@ -220,3 +222,25 @@ def test_keys_of_a_crafted_file_are_names_of_files_no_two_alike() -> None:
     assert len(set(names)) == len(names)
     assert all(re.fullmatch(r"step-2-[a-z0-9-]+\.svg", name) for name in names)
     assert max(map(len, names)) < 100
+
+
+def test_a_long_table_is_shortened_as_a_step_ends_and_whole_where_it_is_shown(
+    invoke: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "long.db"
+    with SessionWriter(path) as writer:
+        step = writer.add_step("predict", {"prompt": "x"})
+        writer.start(step)
+        writer.publish(step, views={"long": samples.table(90), "short": samples.table(30)})
+        writer.finish(step, "done")
+    with SessionReader(path) as reader:
+        record = reader.step(step)
+        views, problems = load_views(reader, step)
+    print_step(Printer(90), path, record, views, problems, whole=False)
+    ended = " ".join(capsys.readouterr().out.split())
+    assert "of 90 rows shown" in ended
+    assert f"every row: workbench show {path} 1" in ended
+    assert "of 30 rows" not in ended
+    shown = invoke("show", path, "1").stdout
+    assert "rows shown" not in shown
+    assert re.search(r"^ *90 ", shown, re.MULTILINE)

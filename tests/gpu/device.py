@@ -58,7 +58,8 @@ class Cuda:
     def limited(self, extra: int) -> Iterator[None]:
         _release()
         total = torch.cuda.get_device_properties(self.name).total_memory
-        allowed = torch.cuda.memory_reserved(self.name) + extra
+        # Of what is allocated, as `peak` counts: what is reserved beyond it would be room as well.
+        allowed = torch.cuda.memory_allocated(self.name) + extra
         torch.cuda.set_per_process_memory_fraction(min(1.0, allowed / total), self.name)
         try:
             yield

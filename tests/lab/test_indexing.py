@@ -21,9 +21,7 @@ from workbench.index.merge import merge
 from workbench.index.reader import NeuronIndex
 from workbench.index.store import indexes_dir, verify
 from workbench.lab.finding.source import resolve
-from workbench.lab.indexing import accumulate
 from workbench.lab.indexing import build as indexing
-from workbench.lab.indexing.accumulate import Accumulators
 from workbench.lab.indexing.build import IndexBuild, default_settings, tokenise
 from workbench.lab.indexing.token_features import TokenFeatures
 from workbench.lab.indexing.weights_index import build_weights
@@ -394,13 +392,3 @@ def test_a_corpus_of_single_tokens_is_refused(folder):
     corpus = Corpus(CorpusInfo(name="x", spec="x", hash="0" * 64, documents=2), ["a", "b"])
     with pytest.raises(UserError, match="no token to count"):
         build(model, corpus, small(model))
-
-
-def test_slabs_on_a_gpu_hold_rows_of_one_length_and_stay_small(monkeypatch, folder):
-    """Three copies of a slab have to fit beside the model; the meta device stands for a GPU."""
-    model = open_model(folder, "llama")
-    accumulators = Accumulators(model.info, small(model), 0, torch.device("meta"))
-    lengths = np.array([9, 9, 9, 9, 9, 7, 7, 3])
-    assert accumulators._slabs(lengths) == [(0, 5, 9), (5, 7, 7), (7, 8, 3)]
-    monkeypatch.setattr(accumulate, "SLAB", 2 * 9 * model.info.d_mlp + 1)
-    assert accumulators._slabs(lengths) == [(0, 2, 9), (2, 4, 9), (4, 5, 9), (5, 7, 7), (7, 8, 3)]

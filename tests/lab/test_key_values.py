@@ -13,6 +13,7 @@ from workbench.execute import execute
 from workbench.lab import key_values, loading, passes
 from workbench.lab.generate import generate
 from workbench.lab.model import load_lab
+from workbench.lab.wrappers import Wrappers
 
 
 def fresh(arch: str, dtype: str = "float32"):
@@ -55,6 +56,7 @@ def test_one_step_without_its_past_would_have_been_wrong(monkeypatch):
     monkeypatch.setattr(loading, "hand_cache_on", lambda bridge: None)
     lab = fresh("llama")
     lab.model.caches = True
+    lab.model.wrappers = Wrappers()  # without its wrapper, attention is Hugging Face's own
     prompt = lab.prompt(PROMPT)
     assert [one.id for one in islice(generate(lab, prompt), 8)] != own_greedy("llama", prompt.ids, 8)
 

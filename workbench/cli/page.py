@@ -21,8 +21,10 @@ from workbench.report import NextStep
 from workbench.session.reader import SessionReader
 from workbench.session.records import StepArtifact, StepRecord
 from workbench.text import seconds
-from workbench.views import AnyView, to_builtins, view_kind
+from workbench.views import AnyView, Table, to_builtins, view_kind
 
+LONG_TABLE = 40
+"""lines of a table that is printed as a step ends, where it has more"""
 _PRINTED = Look(shows_hidden="a larger --width")
 
 
@@ -84,8 +86,12 @@ def print_step(
     views: list[AnyView],
     problems: list[str],
     artifacts: Sequence[StepArtifact] = (),
+    whole: bool = True,
 ) -> None:
-    """The whole step. `problems` are sentences about views that could not be loaded."""
+    """The step, where it is not `whole` without the rows that make long tables long.
+
+    `problems` are sentences about views that could not be loaded.
+    """
     style = printer.style
     if record.status in ("failed", "lost"):
         printer.text(f"{record.status}: {record.error or 'no reason is known'}", style.paint("bad", "bold"))
@@ -97,11 +103,16 @@ def print_step(
         printer.text(record.headline, "bold")
     if record.expected:
         printer.text(f"expected: {record.expected}", "dim")
+    shortened = False
     for at, view in enumerate(views):
         printer.blank()
         repeated = at and view.note == views[at - 1].note  # a note of all views is printed under the first
         shown = msgspec.structs.replace(view, note="") if repeated else view
-        printer.lines(draw(shown, printer.width, style=style, look=_PRINTED))
+        is_long = not whole and isinstance(view, Table) and len(view.rows) > LONG_TABLE
+        printer.lines(draw(shown, printer.width, LONG_TABLE if is_long else None, style, _PRINTED))
+        shortened |= is_long
+    if shortened:
+        printer.text(f"every row: workbench show {shlex.quote(str(path))} {record.id}", "dim")
     if problems or record.remarks:
         printer.blank()
     for sentence in [*problems, *record.remarks]:

@@ -82,7 +82,7 @@ def run_and_print(
         if record.status in ("failed", "lost"):
             click.echo(f"workbench: {record.error}", err=True)
     else:
-        print_step(printer or Printer(), session, record, views, problems, artifacts)
+        print_step(printer or Printer(), session, record, views, problems, artifacts, whole=False)
     return record, _ENDS.get(record.status, FAILED)
 
 

@@ -58,9 +58,9 @@ def add_vocabulary(lab: Lab, along: Along, top: int, report: Report) -> str:
             f"isotropic {spread_of(sizes[1])}",
             columns=[
                 Column(key="promotes", name="promotes", kind="token"),
-                Column(key="promotes_logits", name="logits", kind="signed", quantity="logits per unit length"),
+                Column(key="promotes_logits", name="logits up", kind="signed", quantity="logits per unit length"),
                 Column(key="suppresses", name="suppresses", kind="token"),
-                Column(key="suppresses_logits", name="logits ", kind="signed", quantity="logits per unit length"),
+                Column(key="suppresses_logits", name="logits down", kind="signed", quantity="logits per unit length"),
             ],
             rows=_ends(lab, along, top),
         ),
@@ -135,9 +135,9 @@ def add_embedding(lab: Lab, along: Along, top: int, report: Report) -> None:
             f"covariance {spread_of(along.highest.stream)}, isotropic {spread_of(along.highest.isotropic)}",
             columns=[
                 Column(key="along", name="along it", kind="token"),
-                Column(key="along_cosine", name="cosine", kind="signed"),
+                Column(key="along_cosine", name="cosine with it", kind="signed"),
                 Column(key="against", name="against it", kind="token"),
-                Column(key="against_cosine", name="cosine ", kind="signed"),
+                Column(key="against_cosine", name="cosine, opposite", kind="signed"),
             ],
             rows=_ends(lab, along, top),
         ),

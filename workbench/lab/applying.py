@@ -17,6 +17,7 @@ import torch
 from workbench.lab.changes import Change, Fill, Rows, Stretch, same_fill
 from workbench.lab.editing import Plan
 from workbench.lab.parts import Entries
+from workbench.lab.sending import sent
 from workbench.units import Site
 
 Hook = Callable[[torch.Tensor, Any], torch.Tensor | None]
@@ -88,7 +89,7 @@ def _set_at_once(edited: torch.Tensor, site: Site, plans: Sequence[Plan], layout
     if not isinstance(first, Fill) or not isinstance(part, Entries) or not same_fill([change for _, change in changes]):
         return False
     pairs = [(row, index) for row, change in changes for index in cast(Entries, change.part).indices]
-    rows, indices = torch.tensor(pairs, device=edited.device).T
+    rows, indices = sent(pairs, edited.device).T
     column, n, _ = _span(first, layout.lengths[0], -layout.start, False, edited.shape[1])
     part.view(edited, layout.n_heads).narrow(1, column, n)[rows, :, indices] = first.value
     return True

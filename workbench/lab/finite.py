@@ -30,12 +30,17 @@ class NotFinite(UserError):  # noqa: N818 - it is a sentence for the user
 
 def all_valid(logits: torch.Tensor) -> bool:
     """Whether every row of logits [..., vocabulary] can be an answer."""
-    return bool(torch.isfinite(logits.amax(-1)).all())
+    return bool(valid_rows(logits).all())
+
+
+def valid_rows(logits: torch.Tensor) -> torch.Tensor:
+    """Which rows of logits [..., vocabulary] can be an answer, bool [...]."""
+    return torch.isfinite(logits.amax(-1))
 
 
 def first_invalid(logits: torch.Tensor) -> int:
     """The first row of logits [row, vocabulary], which are not `all_valid`, that can't be an answer."""
-    return int((~torch.isfinite(logits.amax(-1))).nonzero()[0, 0])
+    return int((~valid_rows(logits)).nonzero()[0, 0])
 
 
 Rerun = Callable[[AbstractContextManager[None]], torch.Tensor]

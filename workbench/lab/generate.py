@@ -2,10 +2,12 @@
 
 Each step is one pass with its hooks, so edits act on the prompt and on every generated position. Prompts of a batch are
 padded on the left: every row's last token is in the last column, positions count from each row's own first token, and
-what is padding no token sees. A row that ends leaves the batch. Where rotations depend on a row's length, rows that
+what is padding no token sees. A row that ends leaves the batch. A step waits for the device once, for all that it has
+to know of it. Where rotations depend on a row's length, rows that
 would be rotated differently at some step go in batches of their own, and the model itself says whether its generation
-keeps the cache where they change. Sampling draws on the processor from a generator of
-each row's own: the same seed gives the same tokens in every batch and on every device with equal logits.
+keeps the cache where they change. What chance adds to a choice is drawn on the processor from a generator of each
+row's own, while the device is at the pass: the same seed gives the same tokens in every batch and on every device with
+equal logits.
 """
 
 from __future__ import annotations
@@ -23,10 +25,12 @@ from workbench.lab.applying import PassLayout
 from workbench.lab.batches import batches, rows_at_once
 from workbench.lab.continuation import Continuation, Generated, Row
 from workbench.lab.editing import AnyEdit
+from workbench.lab.finite import valid_rows
 from workbench.lab.loaded import Model
 from workbench.lab.model import Lab
-from workbench.lab.passes import keeps_cache, run_pass
+from workbench.lab.passes import keeps_cache, not_finite_row, run_pass
 from workbench.lab.prompts import Prompt
+from workbench.lab.sending import sent
 
 
 def generate(
@@ -121,6 +125,7 @@ def _grow_together(
     active = sorted(range(len(rows)), key=lambda index: plans.index(id(rows[index].plan)))
     ids, padding = _left_padded([rows[index].prompt.ids for index in active])
     ids = ids.to(model.hf.device)
+    first_columns = sent(padding, ids.device)[:, None]
     use_cache = use_cache and model.caches
     past: Any = None
     start = 0
@@ -130,27 +135,34 @@ def _grow_together(
             past, start = None, 0
         prompts = tuple(len(rows[index].prompt) for index in active)
         layout = PassLayout(prompts, model.info.n_heads, start, padding if any(padding) else ())
-        padding_args = _padding_args(padding, start, ids.shape[1], ids.device)
+        padding_args = _padding_args(first_columns, start, ids.shape[1]) if any(padding) else {}
         plans_of_rows = [rows[index].plan for index in active]
-        passed = run_pass(model, ids, plans_of_rows, layout, use_cache=use_cache, past=past, padding_args=padding_args)
+        passed = run_pass(
+            model, ids, plans_of_rows, layout, use_cache=use_cache, past=past, padding_args=padding_args, checked=False
+        )
         logits, past = passed.last, passed.past
         assert logits is not None
         with torch.inference_mode():
             logp = metrics.log_probs(logits)
             chosen = _choose(logp, [growing[index] for index in active], choice)
-            log_probs = logp.gather(-1, chosen.to(logp.device)[:, None])[:, 0].tolist()
+            log_probs = logp.gather(-1, chosen[:, None])[:, 0]
+            # float32 holds every token's number.
+            outcome = torch.stack([chosen.to(logp.dtype), log_probs, valid_rows(logits).to(logp.dtype)])
+        tokens, log_probs_of_rows, valid = outcome.tolist()
+        if not all(valid):
+            raise not_finite_row(model, ids, plans_of_rows, layout, valid.index(0), ids.shape[1])
         if use_cache:
             start = ids.shape[1]
         step: list[Generated | None] = [None] * len(rows)
-        for index, token, log_prob in zip(active, chosen.tolist(), log_probs, strict=True):
-            step[index] = growing[index].append(token, log_prob)
+        for index, token, log_prob in zip(active, tokens, log_probs_of_rows, strict=True):
+            step[index] = growing[index].append(int(token), log_prob)
         yield step
         remaining = [row for row, index in enumerate(active) if not growing[index].ended]
-        ids = torch.cat([ids, chosen.to(ids.device)[:, None]], dim=1)
+        ids = torch.cat([ids, chosen[:, None]], dim=1)
         if len(remaining) < len(active):
             active, padding = [active[row] for row in remaining], tuple(padding[row] for row in remaining)
-            kept_rows = torch.tensor(remaining, dtype=torch.int64, device=ids.device)
-            ids = ids[kept_rows]
+            kept_rows = sent(torch.tensor(remaining, dtype=torch.int64), ids.device)
+            ids, first_columns = ids[kept_rows], first_columns[kept_rows]
             if past is not None and remaining:
                 past.batch_select_indices(kept_rows)
 
@@ -190,12 +202,9 @@ def _left_padded(rows: Sequence[np.ndarray]) -> tuple[torch.Tensor, tuple[int, .
     return torch.from_numpy(padded), tuple(width - len(ids) for ids in rows)
 
 
-def _padding_args(padding: tuple[int, ...], start: int, columns: int, device: torch.device) -> dict[str, torch.Tensor]:
-    """The mask [row, column] and the positions [row, column from start]; the model's own where nothing is padded."""
-    if not any(padding):
-        return {}
-    column = torch.arange(columns, device=device)
-    first = torch.tensor(padding, device=device)[:, None]
+def _padding_args(first: torch.Tensor, start: int, columns: int) -> dict[str, torch.Tensor]:
+    """The mask [row, column] and the positions [row, column from start]; the rows begin at columns `first` [row, 1]."""
+    column = torch.arange(columns, device=first.device)
     return {"attention_mask": (column >= first).long(), "position_ids": (column - first).clamp(min=0)[:, start:]}
 
 
@@ -203,10 +212,10 @@ def _choose(logp: torch.Tensor, rows: Sequence[_GrowingRow], choice: Choice) -> 
     """Of log-probabilities [row, vocabulary]: int64 [row]."""
     if choice.temperature == 0:
         return logp.argmax(dim=-1)
-    scaled = logp.cpu() / choice.temperature
+    noise = [torch.empty(logp.shape[1], dtype=logp.dtype).exponential_(generator=growing.random) for growing in rows]
+    scaled = logp / choice.temperature
     if 0 < choice.top_k < scaled.shape[-1]:
         least = scaled.topk(choice.top_k, dim=-1).values[:, -1:]
-        scaled[scaled < least] = -torch.inf
-    p = torch.softmax(scaled, dim=-1)
-    drawn = [torch.multinomial(row, 1, generator=growing.random) for row, growing in zip(p, rows, strict=True)]
-    return torch.cat(drawn)
+        scaled = scaled.masked_fill(scaled < least, -torch.inf)
+    # As torch.multinomial draws one: the largest p / E with E exponential.
+    return (torch.softmax(scaled, dim=-1) / sent(torch.stack(noise), logp.device)).argmax(dim=-1)

@@ -15,6 +15,7 @@ from workbench.lab.prompts import Tokenization
 from workbench.lab.rotations import Rotations
 from workbench.lab.sites import SiteMap
 from workbench.lab.tail import Tail
+from workbench.lab.wrappers import Wrappers
 from workbench.model_info import ModelInfo
 from workbench.units import Site
 
@@ -45,6 +46,8 @@ class Model:
     """whether the final norm and the unembedding are all that stands between the stream and the logits"""
     rotations: Rotations = field(default_factory=Rotations)
     """those that depend on how long a pass is"""
+    wrappers: Wrappers = field(default_factory=Wrappers)
+    """the bridge's, that a pass goes without where nothing is hooked"""
     cancel_check: Callable[[], None] | None = None
     """called at every block of every pass; raises Cancelled to stop it"""
     sampled: dict[Site, torch.Tensor] = field(default_factory=dict)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from workbench.errors import UserError
+from workbench.lab.applying import PassLayout
 from workbench.lab.batches import is_out_of_memory
 from workbench.lab.complete import check_complete
 from workbench.lab.contributions import measure_gains
@@ -30,6 +31,7 @@ from workbench.lab.sites import SiteMap
 from workbench.lab.supported import check_layers, check_supported, embedded_tokens
 from workbench.lab.tail import Tail
 from workbench.lab.trace import restart_problem
+from workbench.lab.wrappers import Wrappers
 from workbench.model_info import ModelInfo
 from workbench.units import Site
 
@@ -110,12 +112,38 @@ def wrap(hf: Any, tokenizer: Any, source: ModelSource) -> Model:
     if problem:
         model.restarts = False
         model.remarks.append(problem)
+    model.wrappers = _wrappers(model)
     return model
 
 
 def _checked_ids(model: Model) -> np.ndarray:
     """int64 [position]"""
     return model.tokens.prompt(CHECKED_TEXT).ids[: model.info.n_ctx]
+
+
+def _wrappers(model: Model) -> Wrappers:
+    """The bridge's, where passes without them give the same bits; none where they do not."""
+    ids = torch.from_numpy(_checked_ids(model)).to(model.hf.device)[None]
+    wrappers = Wrappers(model.bridge)
+
+    def logits() -> list[torch.Tensor]:
+        """Of a whole pass, and of one step behind a cache."""
+        passes = [run_pass(model, ids, checked=False)]
+        if model.caches and ids.shape[1] > 1:
+            past = run_pass(model, ids[:, :-1], use_cache=True, checked=False).past
+            layout = PassLayout((ids.shape[1] - 1,), model.info.n_heads, ids.shape[1] - 1)
+            passes.append(run_pass(model, ids, layout=layout, use_cache=True, past=past, checked=False))
+        return [passed.logits for passed in passes if passed.logits is not None]
+
+    wrapped = logits()
+    model.wrappers = wrappers
+    try:
+        same = all(map(torch.equal, wrapped, logits()))
+    except Exception as error:  # whatever a module needs its wrapper for
+        if is_out_of_memory(error):
+            raise
+        same = False
+    return wrappers if same else Wrappers()
 
 
 def _rotations(model: Model) -> Rotations:

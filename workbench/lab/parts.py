@@ -9,6 +9,7 @@ from typing import ClassVar, Protocol
 import torch
 
 from workbench.lab.metrics import at_least_float32
+from workbench.lab.sending import sent
 
 
 class Part(Protocol):
@@ -64,7 +65,7 @@ class Entries:
         view.index_copy_(self.axis, index, numbers)
 
     def _index(self, values: torch.Tensor) -> torch.Tensor:
-        return torch.tensor(self.indices, device=values.device)
+        return sent(self.indices, values.device)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from workbench.lab.applying import Hook, PassLayout, edit_hooks
 from workbench.lab.editing import CLEAN, Plan
 from workbench.lab.finite import NotFinite, all_valid, explain, first_invalid
 from workbench.lab.loaded import Model
+from workbench.lab.sending import sent
 from workbench.lab.sites import SiteMap, position_axis
 from workbench.units import Site
 
@@ -107,23 +108,18 @@ def run_pass(
     model.rotations.forget()
     with (
         gradients(),
-        _hooks_on(model.sites, hooks, watch or {}, capture, captured, check),
+        _hooks_on(model.sites, hooks, watch or {}, capture, captured, check) as hooked_points,
+        model.wrappers.passed_over(hooked_points),
         _start_at(model, entry, starts if keep_starts else None),
     ):
         logits, past = _call(model, ids[:, layout.start :], head, use_cache, past, padding_args or {})
     last = None
     if logits is not None:
-        last = logits[:, -1] if ends is None else logits[torch.arange(len(ids)), torch.as_tensor(ends)]
+        last = logits[:, -1] if ends is None else logits[_places(ends, ids.device)]
     lengths = [ids.shape[1]] * len(ids) if ends is None else [end + 1 for end in ends]
     invalid_row = _invalid_row(last, captured, lengths) if checked else None
     if invalid_row is not None:
-        first = layout.padding[invalid_row] if layout.padding else 0
-        raise not_finite(
-            model,
-            ids[invalid_row, first : lengths[invalid_row]],
-            layout.lengths[invalid_row],
-            plans[invalid_row % len(plans)],
-        )
+        raise not_finite_row(model, ids, plans, layout, invalid_row, lengths[invalid_row])
     return Passed(logits, last, captured, tuple(starts), past)
 
 
@@ -142,6 +138,14 @@ def read_out(model: Model, stream: torch.Tensor) -> torch.Tensor:
             logits, _ = _call(model, ids, "every", False, None, {})
     assert logits is not None
     return logits
+
+
+def not_finite_row(
+    model: Model, ids: torch.Tensor, plans: Sequence[Plan], layout: PassLayout, row: int, length: int
+) -> NotFinite:
+    """Where a pass of `ids` [row, column] goes wrong, one row of which leaves no numbers at column `length` − 1."""
+    first = layout.padding[row] if layout.padding else 0
+    return not_finite(model, ids[row, first:length], layout.lengths[row], plans[row % len(plans)])
 
 
 def not_finite(model: Model, ids: torch.Tensor, length: int, plan: Plan) -> NotFinite:
@@ -171,7 +175,7 @@ def _call(
     options: dict[str, Any] = {"use_cache": use_cache, **padding_args}
     if head == "last" and "logits_to_keep" in accepted:
         # As an index: a number makes Gemma 4 drop the other positions from its later blocks.
-        options["logits_to_keep"] = torch.tensor([ids.shape[1] - 1], device=ids.device)
+        options["logits_to_keep"] = sent([ids.shape[1] - 1], ids.device)
     name = _cache_name(model)
     if use_cache:
         options[name] = past
@@ -217,6 +221,13 @@ def _options(forward: Callable[..., Any]) -> frozenset[str]:
     return frozenset(inspect.signature(forward).parameters)
 
 
+def _places(ends: Sequence[int], device: torch.device) -> tuple[slice | torch.Tensor, int | torch.Tensor]:
+    """The index of the rows' last tokens in [row, column, …]."""
+    if len(set(ends)) == 1:
+        return slice(None), ends[0]
+    return sent(range(len(ends)), device), sent(ends, device)
+
+
 def _invalid_row(
     last: torch.Tensor | None, captured: Mapping[Site, torch.Tensor], lengths: Sequence[int]
 ) -> int | None:
@@ -244,8 +255,8 @@ def _hooks_on(
     capture: Sequence[Site] = (),
     captured: dict[Site, torch.Tensor] | None = None,
     check: Callable[[], None] | None = None,
-) -> Iterator[None]:
-    """Hooks for the length of one pass: edits, what watches, captures; `check` at every block."""
+) -> Iterator[list[Any]]:
+    """Hooks for the length of one pass: edits, what watches, captures; `check` at every block. Gives their points."""
     hooked_points: list[Any] = []
 
     def add(site: Site, hook: Hook) -> None:
@@ -266,7 +277,7 @@ def _hooks_on(
         for site in dict.fromkeys(capture):
             assert captured is not None
             add(site, _capture_hook(site, captured))
-        yield
+        yield hooked_points
     finally:
         for point in hooked_points:
             point.remove_hooks("fwd")

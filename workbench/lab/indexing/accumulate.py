@@ -1,13 +1,13 @@
 """What a block adds to the index: sums, extremes, counts and top lists of every neuron, layer by layer.
 
-The activations of a layer are looked at once, while they are in the cache, row by row (a row of 256 tokens fits it);
-sums of a row in float32, everything across rows and blocks in float64. Position 0 and padding are never in a slice
-that is summed. Gate and linear part, histogram and sign cases come from the sample only.
+The activations of a layer are looked at once: on a CPU row by row, on a GPU a whole block's together, waiting for the
+device twice a layer. Sums of a row in float32, everything across rows and blocks in float64. Position 0 and padding are
+in nothing. Gate and linear part, histogram and sign cases come from the sample only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -15,17 +15,22 @@ import numpy as np
 import torch
 
 from workbench.index import bins
-from workbench.index.format import BINS, SIDE, SIGN_TOP, WINDOW, IndexSettings
+from workbench.index.format import BINS, SIGN_TOP, IndexSettings
 from workbench.lab.indexing.blocks import Block
+from workbench.lab.indexing.merging import RowGroup, row_groups
+from workbench.lab.indexing.moments import RowByRow, Slab, moments_together, slabs
 from workbench.lab.indexing.toplists import NewEntries, TopLists
+from workbench.lab.indexing.windows import WaitingWindows, WindowLog, around, at_peaks
+from workbench.lab.sending import sent
 from workbench.model_info import ModelInfo
 
-SLAB = 1 << 26
-"""activations of a slab on a GPU: three float32 copies of it are 768 MB, whatever the block"""
-GATHER = 8192
-"""peaks whose windows are gathered at once"""
-WindowLog = Callable[[str, np.ndarray, np.ndarray], None]
-"""Takes the map's name, flat slots int64 [entry] and windows float16 [entry, WINDOW]."""
+PEAKS = {"cpu": 1 << 13, "other": 1 << 16}
+"""entries whose rows are looked through at once"""
+
+
+def looks_at_rows_together(device: torch.device) -> bool:
+    """Whether a block's rows are looked at together; a CPU takes one at a time, and only what is high enough."""
+    return bool(device.type != "cpu")
 
 
 @dataclass
@@ -41,8 +46,16 @@ class BlockTensors:
     """int64 [sampled token]: index into [row · position]"""
     row_ends: list[int]
     """[row + 1]: where each row's tokens begin in `sample`"""
+    per_row: torch.Tensor
+    """int64 [row]: tokens of each row in `sample`"""
     documents: torch.Tensor
     """int32 [row]"""
+    starts: torch.Tensor
+    """int64 [row]: place in its document of the row's position 0"""
+    slabs: list[Slab]
+    """the rows, where they are looked at together"""
+    groups: list[RowGroup]
+    """the same, as they are offered to the lists"""
     features: list[torch.Tensor]
     """by half: float32 [feature, token of that half's rows], zero where not counted; empty without `explain`"""
 
@@ -75,23 +88,33 @@ class Accumulators:
         self._table = torch.from_numpy(bins.table()).int().to(device)
         self._neuron_bins = (torch.arange(m, device=device, dtype=torch.int32) * BINS)[None, :]
         self._parts: dict[str, torch.Tensor] = {}
-        self._scratch = torch.empty(2, 0, device=device)
+        self._together = looks_at_rows_together(device)
+        self._row_by_row = RowByRow()
+        self._waiting = WaitingWindows(device)
         self.row_sums = torch.empty(0)
         """float32 [row, layer, neuron] of the block that was fed"""
 
     def begin_block(self, block: Block, features: list[np.ndarray]) -> BlockTensors:
         """Bookkeeping for a block; `features` by half as in BlockTensors."""
         sampled = block.sampled(self.settings.sample)
-        rows, _ = np.nonzero(sampled)
+        per_row = sampled.sum(axis=1)
         self.row_sums = torch.empty(len(block.lengths), self.info.n_layers, self.info.d_mlp, device=self.device)
+
+        def put(array: np.ndarray) -> torch.Tensor:
+            return sent(torch.from_numpy(array), self.device)
+
         return BlockTensors(
             block=block,
-            counted=torch.from_numpy(block.counted).to(self.device),
-            sampled=torch.from_numpy(sampled).to(self.device),
-            sample=torch.from_numpy(np.flatnonzero(sampled)).to(self.device),
-            row_ends=[0, *np.cumsum(np.bincount(rows, minlength=len(block.lengths))).tolist()],
-            documents=torch.from_numpy(block.documents.astype(np.int32)).to(self.device),
-            features=[torch.from_numpy(array).to(self.device) for array in features],
+            counted=put(block.counted),
+            sampled=put(sampled),
+            sample=put(np.flatnonzero(sampled)),
+            row_ends=[0, *np.cumsum(per_row).tolist()],
+            per_row=put(per_row),
+            documents=put(block.documents.astype(np.int32)),
+            starts=put(block.starts),
+            slabs=slabs(block, self.info.d_mlp, self.device) if self._together else [],
+            groups=row_groups(block.documents, self.device) if self._together else [],
+            features=[put(array) for array in features],
         )
 
     # --- one layer ------------------------------------------------------------------------------------
@@ -104,7 +127,7 @@ class Accumulators:
         """Add a layer's activations [row, position, neuron]."""
         activation = activation.detach()
         highs, lows = self._sum_rows(layer, activation, tensors)
-        entries = self.top.offer(layer, torch.stack([highs, -lows], dim=1), tensors.documents)
+        entries = self._offer(layer, self.top, torch.stack([highs, -lows], dim=1), tensors)
         self._place(layer, self.top, entries, activation, tensors, log, "windows")
         if tensors.features:
             half = tensors.block.first_half
@@ -117,28 +140,12 @@ class Accumulators:
         self, layer: int, activation: torch.Tensor, tensors: BlockTensors
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Moments, counts and extremes; returns each row's highest and lowest activation, float32 [row, neuron]."""
-        n_rows, _, m = activation.shape
-        sums = activation.new_empty((6, n_rows, m), dtype=torch.float32)
-        highs, lows = (activation.new_empty((n_rows, m), dtype=torch.float32) for _ in range(2))
-        for first, end, length in self._slabs(tensors.block.lengths):
-            x = activation[first:end, 1:length].float()
-            scratch, scratch2 = self._buffers(x.shape)
-            torch.sum(x, 1, out=sums[0, first:end])
-            torch.mul(x, x, out=scratch)
-            torch.sum(scratch, 1, out=sums[1, first:end])
-            torch.mul(x, scratch, out=scratch2)
-            torch.sum(scratch2, 1, out=sums[2, first:end])
-            scratch.mul_(scratch)
-            torch.sum(scratch, 1, out=sums[3, first:end])
-            torch.clamp(x, min=0, out=scratch)
-            torch.sign(scratch, out=scratch2)
-            torch.sum(scratch2, 1, out=sums[4, first:end])
-            scratch.mul_(scratch)
-            torch.sum(scratch, 1, out=sums[5, first:end])
-            torch.amax(x, 1, out=highs[first:end])
-            torch.amin(x, 1, out=lows[first:end])
+        if self._together:
+            sums, highs, lows = moments_together(activation, tensors.slabs)
+        else:
+            sums, highs, lows = self._row_by_row.moments(activation, tensors.block.lengths)
         half = tensors.block.first_half
-        for half_index, rows in enumerate((slice(0, half), slice(half, n_rows))):
+        for half_index, rows in enumerate((slice(0, half), slice(half, None))):
             self.sums[half_index, :, layer] += sums[:4, rows].sum(dim=1, dtype=torch.float64)
         self.positive_counts[layer] += sums[4].sum(dim=0, dtype=torch.float64)
         self.positive_squares[layer] += sums[5].sum(dim=0, dtype=torch.float64)
@@ -147,23 +154,11 @@ class Accumulators:
         torch.maximum(self.maximum[layer], highs.amax(dim=0), out=self.maximum[layer])
         return highs, lows
 
-    def _slabs(self, lengths: np.ndarray) -> list[tuple[int, int, int]]:
-        """Rows looked at together: one at a time on a CPU (its cache), else neighbours of equal length, up to SLAB."""
-        if self.device.type == "cpu":
-            return [(row, row + 1, int(length)) for row, length in enumerate(lengths)]
-        edges = [0, *(np.flatnonzero(np.diff(lengths)) + 1).tolist(), len(lengths)]
-        together = max(1, SLAB // (int(lengths.max()) * self.info.d_mlp))
-        return [
-            (start, min(start + together, end), int(lengths[first]))
-            for first, end in pairwise(edges)
-            for start in range(first, end, together)
-        ]
-
-    def _buffers(self, shape: torch.Size) -> tuple[torch.Tensor, torch.Tensor]:
-        size = shape.numel()
-        if self._scratch.shape[1] < size:
-            self._scratch = torch.empty(2, size, device=self.device)
-        return self._scratch[0, :size].view(shape), self._scratch[1, :size].view(shape)
+    def _offer(self, layer: int, lists: TopLists, scores: torch.Tensor, tensors: BlockTensors) -> NewEntries:
+        """Each row's best, float32 [row, series, neuron], to a layer's lists."""
+        if self._together:
+            return lists.offer_together(layer, scores, tensors.groups)
+        return lists.offer(layer, scores, tensors.documents)
 
     def _sample(self, layer: int, activation: torch.Tensor, tensors: BlockTensors, log: WindowLog) -> None:
         """Histogram, and for gated MLPs parts and sign cases, over the sampled tokens."""
@@ -182,7 +177,7 @@ class Accumulators:
             self.part_sums[layer, part_index, 1] += part.square().sum(dim=0)
             torch.minimum(self.part_low[layer, part_index], part.amin(dim=0), out=self.part_low[layer, part_index])
             torch.maximum(self.part_high[layer, part_index], part.amax(dim=0), out=self.part_high[layer, part_index])
-        size, flipped = a.abs(), self.sign_top.sign_of_series(self.device)
+        size, flipped = a.abs(), self.sign_top.sign_of_series
         scores = a.new_zeros(len(tensors.row_ends) - 1, 4, a.shape[1])
         gate_on, linear_on = gate > 0, linear > 0
         for case, inside in enumerate(
@@ -193,10 +188,13 @@ class Accumulators:
             masked = size * mask
             self.sign_sums[layer, case, 0] += masked.sum(dim=0) * flipped[case]
             self.sign_sums[layer, case, 1] += masked.square().sum(dim=0)
-            for row, (first, end) in enumerate(pairwise(tensors.row_ends)):
-                if end > first:
-                    torch.amax(masked[first:end], 0, out=scores[row, case])
-        entries = self.sign_top.offer(layer, scores, tensors.documents)
+            if self._together:
+                scores[:, case] = torch.segment_reduce(masked, "max", lengths=tensors.per_row, unsafe=True, initial=0)
+            else:
+                for row, (first, end) in enumerate(pairwise(tensors.row_ends)):
+                    if end > first:
+                        torch.amax(masked[first:end], 0, out=scores[row, case])
+        entries = self._offer(layer, self.sign_top, scores, tensors)
         self._place(layer, self.sign_top, entries, activation, tensors, log, "sign_windows")
 
     # --- positions and windows of what entered a list -----------------------------------------------------
@@ -211,39 +209,22 @@ class Accumulators:
         log: WindowLog,
         name: str,
     ) -> None:
-        """Find the peaks of new entries, write their positions and log their windows."""
+        """Find the peaks of new entries, write their positions and keep their windows for the log."""
         m, k = lists.scores.shape[2:]
-        starts = torch.from_numpy(tensors.block.starts).to(self.device)
         allowed = tensors.counted if lists is self.top else tensors.sampled
-        flipped = lists.sign_of_series(self.device)
         by_neuron = activation.transpose(1, 2)  # as a view: a copy costs more than reading the few columns needed
-        for start in range(0, len(entries), GATHER):
-            part = slice(start, start + GATHER)
-            series, neuron, slot, row = (
-                entries.series[part],
-                entries.neuron[part],
-                entries.slot[part],
-                entries.row[part],
-            )
+        at_once = PEAKS["cpu" if self.device.type == "cpu" else "other"]
+        for start in range(0, len(entries.row), at_once):
+            series, neuron, slot, row, score = (part[start : start + at_once] for part in entries)
             values = by_neuron[row, neuron].float()
-            at_peak = (values == (entries.score[part] * flipped[series])[:, None]) & allowed[row]
-            peak = at_peak.view(torch.uint8).argmax(dim=1)
-            lists.positions[layer, series, neuron, slot] = (starts[row] + peak).int()
+            peak = at_peaks(values, score * lists.sign_of_series[series], allowed[row])
+            lists.positions[layer, series, neuron, slot] = (tensors.starts[row] + peak).int()
             slots = ((series * self.info.n_layers + layer) * m + neuron) * k + slot
-            log(name, slots.cpu().numpy(), self._windows(values, peak, tensors.counted[row]))
+            self._waiting.add(name, slots, around(values, peak, tensors.counted[row]), log)
 
-    @staticmethod
-    def _windows(values: torch.Tensor, peak: torch.Tensor, counted: torch.Tensor) -> np.ndarray:
-        """Values around the peaks, float16 [entry, WINDOW]; nan outside of the row and at its position 0."""
-        at = peak[:, None] + torch.arange(-SIDE, SIDE + 1, device=peak.device)
-        inside = (at >= 0) & (at < values.shape[1])
-        at = at.clamp(0, values.shape[1] - 1)
-        inside &= counted.gather(1, at)
-        limit = torch.finfo(torch.float16).max
-        around = values.gather(1, at).clamp(-limit, limit).masked_fill(~inside, torch.nan)
-        assert around.shape[1] == WINDOW
-        windows: np.ndarray = around.half().cpu().numpy()
-        return windows
+    def end_block(self, log: WindowLog) -> None:
+        """After a block's last layer: what waits for the log goes there."""
+        self._waiting.take(log)
 
     # --- to and from arrays ---------------------------------------------------------------------------------
 

@@ -38,7 +38,8 @@ from workbench.index.writer import RECORD, IndexWriter, check_disk
 from workbench.lab.applying import Hook
 from workbench.lab.batches import batches, is_out_of_memory, tokens_at_once
 from workbench.lab.editing import CLEAN
-from workbench.lab.indexing.accumulate import Accumulators, BlockTensors
+from workbench.lab.indexing.accumulate import Accumulators, BlockTensors, looks_at_rows_together
+from workbench.lab.indexing.aside import Aside
 from workbench.lab.indexing.blocks import Block, blocks
 from workbench.lab.indexing.token_features import VERSION, TokenFeatures
 from workbench.lab.indexing.weights import vocabulary
@@ -147,6 +148,8 @@ class IndexBuild:
         self._device = torch.device(info.device)
         self._accumulators = Accumulators(info, settings, len(names), self._device)
         self._documents = DocumentSums(info.n_neurons)
+        self._aside = Aside(looks_at_rows_together(self._device))
+        """of the last block: its windows into the log, its sums by document"""
         self._feature_counts = np.zeros((2, len(names)), dtype=np.int64)
         self._dirty = False
         self._saved = time.monotonic() - CHECKPOINT + FIRST_CHECKPOINT
@@ -186,6 +189,7 @@ class IndexBuild:
                     self.checkpoint()
                 self._writer.finish()
         finally:
+            self._aside.close()
             self._writer.__exit__(kind, error, trace)
 
     # --- the pass ------------------------------------------------------------------------------------
@@ -220,6 +224,8 @@ class IndexBuild:
         tensors = self._prepared(block)
         self._run(block, tensors, report)
         self._check(tensors)
+        self._aside.wait()
+        self._accumulators.end_block(self._log)
         self._count(block, tensors)
         self._dirty = True
         if time.monotonic() - self._saved > self._pause:
@@ -259,7 +265,7 @@ class IndexBuild:
         def product(layer: int) -> Hook:
             def hook(activation: torch.Tensor, hook: object = None) -> None:
                 try:
-                    accumulators.layer(layer, activation, tensors, self._writer.log)
+                    accumulators.layer(layer, activation, tensors, self._log)
                 except (RuntimeError, MemoryError) as error:
                     if not is_out_of_memory(error):
                         raise
@@ -291,7 +297,7 @@ class IndexBuild:
         counts, progress = self.file.counts, self.file.progress
         per_row = block.lengths - 1
         row_sums = self._accumulators.row_sums.flatten(1).cpu().numpy()
-        self._documents.add(block.documents, row_sums, per_row, block.closes, counts)
+        self._aside.do(lambda: self._documents.add(block.documents, row_sums, per_row, block.closes, counts))
         counts.tokens[0] += int(per_row[: block.first_half].sum())
         counts.tokens[1] += int(per_row[block.first_half :].sum())
         counts.sampled += len(tensors.sample)
@@ -300,13 +306,17 @@ class IndexBuild:
             self._feature_counts[half] += features.sum(dim=1, dtype=torch.float64).long().cpu().numpy()
         progress.blocks += 1
         progress.tokens = sum(counts.tokens)
-        progress.documents = counts.closed_documents + len(self._documents.open)
+
+    def _log(self, name: str, slots: np.ndarray, windows: np.ndarray) -> None:
+        self._aside.do(lambda: self._writer.log(name, slots, windows))
 
     # --- checkpoints ---------------------------------------------------------------------------------------
 
     def checkpoint(self) -> None:
         """Commit everything so far."""
         began = time.monotonic()
+        self._aside.wait()
+        self.file.progress.documents = self.file.counts.closed_documents + len(self._documents.open)
         arrays = self._accumulators.arrays() | self._documents.arrays()
         if self.features:
             arrays["feature_counts"] = self._feature_counts

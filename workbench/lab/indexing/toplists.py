@@ -6,14 +6,15 @@ Ties at a list's end keep what came first. Used for both tails of the activation
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from workbench.lab.indexing.merging import RowGroup, merge
 
-@dataclass(frozen=True)
-class NewEntries:
+
+class NewEntries(NamedTuple):
     """Entries that a block put into a layer's lists: where, and from which row."""
 
     series: torch.Tensor
@@ -27,9 +28,6 @@ class NewEntries:
     score: torch.Tensor
     """float32 [entry]"""
 
-    def __len__(self) -> int:
-        return len(self.row)
-
 
 class TopLists:
     """`scores`, `documents`, `positions`: [layer, series, neuron, k]. Empty slots hold `floor` and document −1.
@@ -42,15 +40,13 @@ class TopLists:
     ) -> None:
         shape = (n_layers, len(signs), width, k)
         self._signs = signs
+        self.sign_of_series = torch.tensor(signs, dtype=torch.float32, device=device)
+        """float32 [series]: 1 or −1"""
         self.scores = torch.full(shape, floor, dtype=torch.float32, device=device)
         self.documents = torch.full(shape, -1, dtype=torch.int32, device=device)
         self.positions = torch.full(shape, -1, dtype=torch.int32, device=device)
         self._lowest = self.scores.amin(dim=3)
         """what a list's last entry has: nearly every offer is below it"""
-
-    def sign_of_series(self, device: torch.device) -> torch.Tensor:
-        """float32 [series]: 1 or −1."""
-        return torch.tensor(self._signs, dtype=torch.float32, device=device)
 
     def offer(self, layer: int, scores: torch.Tensor, documents: torch.Tensor) -> NewEntries:
         """Offer each row's best to a layer's lists; `scores` float32 [row, series, neuron], `documents` int32 [row].
@@ -107,6 +103,24 @@ class TopLists:
         lists[list_index, slot] = score[accepted]
         owners[list_index, slot] = document[accepted]
         return torch.stack([list_index, slot, row[accepted]])
+
+    def offer_together(self, layer: int, scores: torch.Tensor, groups: Sequence[RowGroup]) -> NewEntries:
+        """The same as `offer`, for all lists at once, waiting for the device once; `groups` are the block's rows."""
+        n_rows, n_series, width = scores.shape
+        lists = self.scores[layer].view(n_series * width, -1)
+        owners = self.documents[layer].view(n_series * width, -1)
+        came_from = torch.full(lists.shape, -1, dtype=torch.int64, device=lists.device)
+        for group in groups:
+            merge(lists, owners, came_from, scores.view(n_rows, -1), group)
+        torch.amin(lists, dim=1, out=self._lowest[layer].view(-1))
+        list_index, slot = (came_from >= 0).nonzero().unbind(1)
+        return NewEntries(
+            series=list_index // width,
+            neuron=list_index % width,
+            slot=slot,
+            row=came_from[list_index, slot],
+            score=lists[list_index, slot],
+        )
 
     def state(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Values float32, documents and positions int32, each [series, neuron of the model, k]."""
