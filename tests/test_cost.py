@@ -29,6 +29,15 @@ SHORT = {
         "positive": [{"prompt": f"The capital of {name} is"} for name in "ABCDEFGHIJ"],
         "negative": [{"prompt": f"{name} is wide and the"} for name in "ABCDEFGHIJ"],
     },
+    "arms": {
+        "direction": "@L1.N2.out",
+        "harmful": [{"prompt": f"The capital of {name} is"} for name in "AB"],
+        "harmless": [{"prompt": f"{name} is wide and the"} for name in "AB"],
+        "tokens": 2,
+        "shuffles": 1,
+        "text_tokens": 64,
+    },
+    "refusal": {"train": 16, "validation": 8, "test": 8, "positions": 1},
     "index": {"corpus": "stdlib", "tokens": 600, "context": 64},
     "project": {"direction": "@L1.N3.out", "corpus": "stdlib", "tokens": 600, "context": 64},
 }

@@ -100,6 +100,7 @@ def tiny_config(arch: str, **config: Any) -> Any:
     kind, fields = {
         "llama": (transformers.LlamaConfig, grouped),
         "qwen2": (transformers.Qwen2Config, grouped),
+        "gemma": (transformers.GemmaConfig, {**grouped, "head_dim": head}),
         "gemma2": (
             transformers.Gemma2Config,
             {**grouped, "head_dim": head, "query_pre_attn_scalar": head, "sliding_window": 64},
@@ -172,7 +173,7 @@ def tiny_model(arch: str, folder: Path | str, seed: int = 0, **config: Any) -> P
     randomise(model, seed)
     model.generation_config.do_sample = False
     model.save_pretrained(folder)
-    tiny_tokenizer(adds_bos=arch == "gemma2").save_pretrained(folder)
+    tiny_tokenizer(adds_bos=arch.startswith("gemma")).save_pretrained(folder)
     return folder
 
 

@@ -27,6 +27,7 @@ import numpy as np
 from workbench.artifacts.direction import direction_names
 from workbench.edits import Edit, Function
 from workbench.experiments import experiment, experiments
+from workbench.judging import read_command
 from workbench.model_info import ModelInfo
 from workbench.params import PROMPT_SET, Params, fields
 from workbench.report import NextStep, Report
@@ -34,6 +35,7 @@ from workbench.session.directions import resolve_directions
 from workbench.session.report_sink import SessionSink
 from workbench.session.submission import Submission, expand_baskets, make_submission, read_edits
 from workbench.session.typed_sets import read_sets
+from workbench.settings import load
 from workbench.view_arrays import view_arrays
 from workbench.views import AnyView
 
@@ -123,12 +125,14 @@ class OpenedLab:
         edits: Sequence[EditLike] | EditLike = (),
         seed: int = 0,
         transfer: bool = False,
+        judge: str = "",
         **params: Any,
     ) -> Result:
         """Run an experiment by its name. Parameters are those of `workbench run NAME --help`.
 
         `prompts` may be a list of texts, or of mappings with prompt, answer and foil; or a file, or `@NAME` of a stored
-        set. With `transfer`, directions of another model of the same width may be used. Raises UserError.
+        set. With `transfer`, directions of another model of the same width may be used. `judge` is a command as in
+        `--judge`. Raises UserError.
         """
         from workbench.execute import execute
         from workbench.lab.editing import PythonEdit
@@ -145,6 +149,7 @@ class OpenedLab:
             seed=seed,
             names=names,
             transfer=transfer,
+            judge=read_command(judge, load().judge_seconds) if judge else None,
         )
         stack = [
             PythonEdit(edit, original.call) if isinstance(original, PythonEdit) and isinstance(edit, Function) else edit
@@ -152,8 +157,9 @@ class OpenedLab:
         ]
         sink = self._sink(submission, seed)
         report = Report(sink)
+        report.earlier = submission.earlier
         try:
-            execute(self._lab, name, submission.params, stack, seed, report, submission.directions)
+            execute(self._lab, name, submission.params, stack, seed, report, submission.directions, submission.judge)
         except BaseException as error:
             sink.end(report, error)
             raise

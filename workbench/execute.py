@@ -10,6 +10,7 @@ from workbench import cost as costs
 from workbench.artifacts.direction import Direction
 from workbench.errors import Cancelled, UserError
 from workbench.experiments import experiment as experiment_named
+from workbench.judging import JudgeCommand
 from workbench.lab.batches import is_out_of_memory
 from workbench.lab.directions.fit import check_fit
 from workbench.lab.editing import AnyEdit
@@ -27,8 +28,11 @@ def execute(
     seed: int,
     report: Report,
     directions: Mapping[str, Direction] | None = None,
+    judge: JudgeCommand | None = None,
 ) -> None:
     """Run an experiment; what it finds goes to `report`. `directions` are those that edits and parameters name.
+
+    `judge` is a command that the user gave with this run.
 
     Raises UserError (unknown name, bad parameters, edits that don't fit the model, memory) and Cancelled.
     """
@@ -36,7 +40,7 @@ def execute(
     if edits and not experiment.takes_edits:
         raise UserError(f"{experiment.name} takes no edits: run it without them")
     values = make_params(experiment.params, params)
-    job = lab.job(edits, seed, report, directions)
+    job = lab.job(edits, seed, report, directions, judge)
     for remark in [*lab.remarks, *(direction.remark for direction in (directions or {}).values() if direction.remark)]:
         report.note(remark)
     check_fit(job, directions or {}, report)

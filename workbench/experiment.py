@@ -57,10 +57,14 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     order: int
     """within its group"""
     takes_edits: bool = True
+    takes_judge: bool = False
+    """a command of the user's may judge what it generates (`workbench.judging`)"""
     long: bool = False
     """takes more than seconds: interactive work goes between its batches"""
     cost: Callable[[Any, ModelInfo], Cost | None] | None = None
     """what a run will take, where that is worth saying before it begins; from parameters that may be no good"""
+    stages: Callable[[Any], list[Params]] | None = None
+    """of a run that may take long, the parameters of the parts that it takes from its session where they ran before"""
     cell: Callable[[Any, str, Heatmap, int, int], NextStep | None] | None = None
     """`cell(params, key, view, row, column)`: what a cell of the heat map `key` stands for; None if nothing"""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -60,6 +61,16 @@ def _read_direction(text: str) -> str:
     return f"@{direction_name(text)}" if text.strip() else ""
 
 
+def _read_folder(text: str) -> str:
+    """From where it is typed: the worker has another working directory."""
+    return os.path.abspath(Path(text).expanduser()) if text.strip() else ""
+
+
+def _typed_set(value: Any) -> str:
+    """A file or an `@NAME` that is not read yet; rows are more than a field can hold."""
+    return value if isinstance(value, str) else ""
+
+
 def _count_prompts(rows: Sequence[Any]) -> str:
     return f"{len(rows):,} prompts"
 
@@ -78,7 +89,7 @@ PROMPT = Kind(name="prompt", label=str)
 TEMPLATE = Kind(name="yes or no", is_switch=True, read=_switch, write=_on_off)
 """whether prompts are put into the model's chat template"""
 PROMPT_SET = Kind(
-    name="file of prompts", metavar="FILE|@NAME", label=_count_prompts, read=_read_prompts, write=lambda rows: ""
+    name="file of prompts", metavar="FILE|@NAME", label=_count_prompts, read=_read_prompts, write=_typed_set
 )
 UNIT = Kind(name="unit", metavar="UNIT", label=str, units=True)
 UNITS = Kind(name="units", metavar="UNITS", label=str, units=True)
@@ -90,6 +101,8 @@ CORPUS = Kind(name="corpus", label=str)
 RULE = Kind(name="rule", label=str)
 """which tokens something holds for, as `find-neuron` reads it"""
 INDEX = Kind(name="index", metavar="NAME")
+NEW_FOLDER = Kind(name="new folder", metavar="FOLDER", read=_read_folder)
+"""where something is written: a path that is not there yet"""
 
 PromptText = Annotated[str, PROMPT]
 TokenText = Annotated[str, TOKEN]
@@ -100,6 +113,7 @@ DirectionsText = Annotated[str, DIRECTIONS]
 CorpusText = Annotated[str, CORPUS]
 RuleText = Annotated[str, RULE]
 IndexName = Annotated[str, INDEX]
+NewFolder = Annotated[str, NEW_FOLDER]
 ChatSwitch = Annotated[bool, TEMPLATE]
 
 

@@ -12,8 +12,9 @@ import msgspec
 
 from workbench.artifacts import Content, Role, Use
 from workbench.edits import Edit
+from workbench.model_info import ModelInfo
 from workbench.params import Params, params_builtins
-from workbench.views import AnyView
+from workbench.views import AnyView, Table
 
 T = TypeVar("T")
 
@@ -26,6 +27,21 @@ class NextStep(msgspec.Struct, kw_only=True):
     params: dict[str, Any] = {}
     edits: list[str] | None = None
     """edit texts; None keeps the ones that are on"""
+
+
+class Earlier(msgspec.Struct, kw_only=True, frozen=True):
+    """What a stage of this run left in the session when it ran before, whole or in part."""
+
+    step: int
+    params: dict[str, Any]
+    fingerprint: str
+    """of the model that it ran on"""
+    dtype: str
+    is_done: bool
+    headline: str
+    scalars: dict[str, float | None]
+    tables: dict[str, Table]
+    """by key"""
 
 
 class Progress(msgspec.Struct, kw_only=True):
@@ -103,6 +119,18 @@ class Report:
         self.artifacts: list[Use] = []
         """that the run used or made, beside those it came with"""
         self.progress = Progress()
+        self.earlier: Sequence[Earlier] = ()
+        """stages of the whole that ran before in its session; of a part, those of its parent"""
+        if parent is not None:
+            self.earlier = parent.earlier
+
+    def earlier_stage(self, params: Params, info: ModelInfo) -> Earlier | None:
+        """What the stage with these parameters left behind on this model; None where it did not run."""
+        plain = params_builtins(params)
+        for stage in self.earlier:
+            if (stage.params, stage.fingerprint, stage.dtype) == (plain, info.fingerprint, info.dtype):
+                return stage
+        return None
 
     def say(self, headline: str) -> None:
         """The sentence the step leads with."""

@@ -115,3 +115,44 @@ class Stages:
     RANDOM, SAME_DISTANCE = "random neurons", "random directions"
     OTHER_ANSWERS = "the same for other answers"
     ALL = (NEURONS, HEADS, STREAM, CHANCE, SEARCH, RANDOM, SAME_DISTANCE, OTHER_ANSWERS)
+
+
+class Separation:
+    """How well a direction tells apart what it was not made from: views of `direction`."""
+
+    BY_LAYER = "separation"
+    """lines: two prompt sets, beside shuffled labels"""
+    ALONG = "projections"
+    """two histograms"""
+
+
+class Along:
+    """What a direction is held against: views of `project`."""
+
+    PROMOTES = "promotes"
+    """the tokens of either end, a pair a row"""
+    TOKEN, LOGITS = "promotes", "promotes_logits"
+    SUPPRESSED, SUPPRESSED_LOGITS = "suppresses", "suppresses_logits"
+    LARGEST_RANDOM = "largest_logit_random"
+    """number: the largest |logit| of a random direction, median"""
+    NEURONS = "neurons"
+    RELATION, UNIT, COSINE, BEYOND = "relation", "unit", "cosine", "beyond"
+    """BEYOND is empty where chance explains it"""
+    DIRECTIONS = "directions"
+    DIRECTION, RANDOM = "direction", "random"
+    """RANDOM: |cosine| of random directions, 95 %"""
+
+
+class Steering:
+    """What `steer` found; numbers are of the strength that it chose."""
+
+    FRONT = "front"
+    LAYER, STRENGTH = "layer", "strength"
+
+
+class Continued:
+    """What `generate` wrote after one prompt: views with and without the edits."""
+
+    CLEAN, EDITED = "clean", "edited"
+    PERPLEXITY, PERPLEXITY_EDITED = "perplexity", "perplexity_edited"
+    """numbers, of the text under the unedited model"""

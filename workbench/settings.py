@@ -45,6 +45,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         float,
         Meta(description="the worker ends after this long without a job or a request; 0 keeps it for good", ge=0),
     ] = 60
+    judge: Annotated[
+        str,
+        Meta(
+            description="what judges completions where --judge is not given: a command that reads JSONL and writes a "
+            "label a line; empty is our own rules alone"
+        ),
+    ] = ""
+    judge_seconds: Annotated[float, Meta(description="how long a judge may take before it is ended", gt=0)] = 120
     mouse: Annotated[
         bool, Meta(description="whether the workbench takes the mouse; off leaves selecting text to the terminal")
     ] = True

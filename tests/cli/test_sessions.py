@@ -19,6 +19,7 @@ from workbench.edits import Entry, SetTo
 from workbench.report import NextStep
 from workbench.session.reader import SessionReader
 from workbench.session.writer import SessionWriter
+from workbench.views import Table
 
 
 @pytest.fixture
@@ -53,6 +54,16 @@ def test_show_lists_the_steps_as_a_tree(invoke: Run, session: Path) -> None:
     data = json.loads(invoke("show", session, "--json").stdout)
     assert [step["id"] for step in data["steps"]] == [1, 2, 3]
     assert data["title"] == "capitals"
+
+
+def test_a_table_is_printed_as_lines_of_json(invoke: Run, session: Path) -> None:
+    table = next(view for view in samples.every_kind() if isinstance(view, Table))
+    key = str(samples.every_kind().index(table))
+    lines = invoke("show", session, "1", "--jsonl", key).stdout.splitlines()
+    assert len(lines) == len(table.rows)
+    assert set(json.loads(lines[0])) == {column.key or column.name for column in table.columns}
+    assert "no table 'x': there are" in invoke("show", session, "1", "--jsonl", "x").stderr
+    assert "give its number" in invoke("show", session, "--jsonl", key).stderr
 
 
 def test_show_draws_one_step(invoke: Run, session: Path) -> None:

@@ -4,8 +4,9 @@ from itertools import islice, pairwise
 
 import numpy as np
 import pytest
+import torch
 
-from tests.lab.labs import PROMPT, new_report, tiny_lab
+from tests.lab.labs import PROMPT, new_report, plain, tiny_lab
 from workbench.edits import parse_edits
 from workbench.execute import execute
 from workbench.lab.generate import generate
@@ -61,6 +62,23 @@ def test_clean_beside_edited_and_where_they_part():
     assert {report.views[key].differs_at for key in ("tokens", "tokens_edited")} == {5 + first}
     assert list(report.views)[:2] == ["clean", "edited"]
     assert " → " in report.headline
+
+
+def test_both_texts_are_read_by_the_unedited_model():
+    """The perplexities against Hugging Face's own forward over prompt and continuation."""
+    lab = tiny_lab("llama")
+    report = ran("L1.resid_pre+=40*@L1.N3.out", prompt=PROMPT, tokens=8)
+    start = len(lab.prompt(PROMPT))
+    ids_of = {lab.token(index): index for index in range(lab.info.d_vocab)}
+    for suffix in ("", "_edited"):
+        tokens = report.views[f"tokens{suffix}"].tokens
+        ids = torch.tensor([[ids_of[token] for token in tokens]])
+        log_probs = plain("llama").logits(ids)[0].log_softmax(-1)
+        losses = [-float(log_probs[at - 1, ids[0, at]]) for at in range(start, len(tokens))]
+        assert report.scalars[f"perplexity{suffix}"] == pytest.approx(np.exp(np.mean(losses)), rel=1e-4)
+    assert report.scalars["perplexity"] == pytest.approx(np.exp(report.scalars["surprise"]))
+    assert report.scalars["perplexity_edited"] > 1.5 * report.scalars["perplexity"]
+    assert "perplexity" not in ran(prompt=PROMPT, tokens=2).scalars
 
 
 def test_edits_that_change_nothing_say_so():

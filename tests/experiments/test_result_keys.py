@@ -1,7 +1,10 @@
 """Results are read by keys: every column of every experiment has one, and it says what it says under any heading."""
 
 import ast
+import atexit
 import re
+import shutil
+import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -18,6 +21,9 @@ from workbench.views import Bars, Table
 SET = [{"prompt": PROMPT, "answer": " Paris", "foil": " Rome"}, {"prompt": "The capital of Italy is"}]
 POSITIVE = [{"prompt": f"The capital of {name} is"} for name in "ABCDEFGHIJ"]
 NEGATIVE = [{"prompt": f"{name} is wide and the"} for name in "ABCDEFGHIJ"]
+NEW_FOLDER = Path(tempfile.mkdtemp(prefix="wb-")) / "copy"
+atexit.register(shutil.rmtree, NEW_FOLDER.parent, ignore_errors=True)
+NAMES = [f"{first}{second}" for first in "ABCDEF" for second in "abcdef"]
 ASKED: dict[str, list[tuple[dict, str]]] = {
     "predict": [
         ({"prompt": PROMPT}, ""),
@@ -55,6 +61,20 @@ ASKED: dict[str, list[tuple[dict, str]]] = {
             "",
         )
     ],
+    "arms": [
+        (
+            {
+                "direction": "@L1.N2.out",
+                "harmful": SET[:1],
+                "harmless": SET[1:2],
+                "alarming": SET[:1],
+                "tokens": 2,
+                "shuffles": 1,
+                "text_tokens": 64,
+            },
+            "",
+        )
+    ],
     "project": [
         (
             {"direction": "@L1.N3.out", "beside": "@L1.N3.in", "prompt": PROMPT, "corpus": "stdlib", "tokens": 64},
@@ -66,6 +86,25 @@ ASKED: dict[str, list[tuple[dict, str]]] = {
         ({"name": "upper", "token_class": "uppercase"}, ""),
         ({"name": "neuron", "of": "@L1.N3.out"}, ""),
     ],
+    "refusal": [
+        (
+            {
+                "harmful": [{"prompt": f"The capital of {name} is"} for name in NAMES],
+                "harmless": [{"prompt": f"{name} is wide and the"} for name in NAMES],
+                "targets": ["Par"],
+                "train": 16,
+                "validation": 8,
+                "test": 8,
+                "positions": 1,
+                "unfiltered": True,
+                "choose": "-1,L1",
+                "completions": 2,
+                "tokens": 2,
+            },
+            "",
+        )
+    ],
+    "export-model": [({"direction": "@L1.N3.out", "folder": str(NEW_FOLDER)}, "L1.N3=0")],
 }
 ON_AN_INDEX = {"index", "neuron", "unusual", "find-neuron"}
 """asked in test_index; here their source is read"""

@@ -12,7 +12,8 @@ from tests.lab.planted import ANSWER, PROMPT, Planted
 from workbench.artifacts.direction import Direction
 from workbench.errors import Cancelled, UserError
 from workbench.execute import execute
-from workbench.experiments._steered import Arm, Completion, Measure, Steered, nearest_strengths
+from workbench.experiments._completions import Completion
+from workbench.experiments._steered import Arm, Measure, Steered, nearest_strengths
 from workbench.lab.model import load_lab
 
 SET = [{"prompt": PROMPT}, {"prompt": "The capital of Italy is"}, {"prompt": "The city of London is in"}]

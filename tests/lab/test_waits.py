@@ -18,8 +18,8 @@ from workbench.lab.continuation import Continuation, Row
 from workbench.lab.generate import Choice, continue_all, generate, run_generation
 from workbench.lab.indexing.build import IndexBuild
 
-PER_BLOCK = 24
-"""what is sent and fetched once a block, whatever its layers: bookkeeping, windows, sums of rows"""
+PER_BLOCK = 9
+"""what is sent and fetched once a block, whatever its layers: its tokens, windows, features' counts, sums of rows"""
 
 
 def test_the_counter_counts():

@@ -5,19 +5,22 @@ import sys
 
 import pytest
 
+from workbench.artifacts.direction import check_direction_name
 from workbench.edits import parse_edits
 from workbench.errors import UserError
-from workbench.experiments import experiment
-from workbench.params import make_params
+from workbench.experiments import experiment, experiments
+from workbench.params import read_params
 from workbench.questions import QUESTIONS
 from workbench.questions.question import BLANK
+from workbench.session.typed_sets import read_sets
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_a_fresh_question_is_a_valid_experiment(name):
     question = QUESTIONS[name]
     step = question.ask({})
-    make_params(experiment(step.experiment).params, step.params)
+    params = experiment(step.experiment).params
+    read_params(params, read_sets(params, step.params, "")[0])
     assert not any("⟨" in str(value) for value in step.params.values())
     parse_edits(step.edits or [])
 
@@ -60,3 +63,25 @@ def test_listing_them_needs_neither_numpy_nor_torch():
     code = "import sys, workbench.questions; print({'numpy', 'torch'} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [("@harmful", "harmful"), ("sets/two words.txt", "two_words"), ("~/2024.jsonl", "d2024"), ("é.txt", "d")],
+)
+def test_a_direction_is_called_as_the_set_it_points_to(typed, name):
+    params = QUESTIONS["direction"].ask({"this": typed}).params
+    assert params == {"name": name, "positive": typed, "negative": "@harmless"}
+    check_direction_name(params["name"])
+
+
+def test_a_prompt_that_was_filled_in_elsewhere_is_steered_on():
+    assert QUESTIONS["more"].ask({}).params["prompt"] == "The capital of France is"
+    assert QUESTIONS["more"].ask({"prompt": "Once", "direction": "@a"}).params == {
+        "direction": "@a", "target": " Paris", "prompt": "Once",
+    }  # fmt: skip
+
+
+def test_a_question_is_asked_where_its_experiment_is_there():
+    assert {question.experiment for question in QUESTIONS.values()} <= set(experiments())
+    assert ("stop-refusing" in QUESTIONS) is ("refusal" in experiments())

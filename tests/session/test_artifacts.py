@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -20,6 +21,7 @@ from workbench.session.directions import resolve_directions
 from workbench.session.format import SCHEMA_VERSION
 from workbench.session.reader import SessionReader
 from workbench.session.typed_sets import read_sets
+from workbench.session.update import Update
 from workbench.session.writer import SessionWriter
 
 ROWS = [{"prompt": f"{number}", "answer": "", "foil": ""} for number in range(20)]
@@ -64,6 +66,23 @@ def test_a_changed_set_takes_the_name_and_the_old_step_keeps_its_rows(own_folder
         named = reader.artifact_named("prompt set", "capitals")
         assert named == reader.artifacts_of(2)[0].hash != reader.artifacts_of(1)[0].hash
         assert reader.artifact_named("prompt set", "nouns") is None
+
+
+def test_an_artifact_knows_the_steps_that_used_and_made_it(own_folders: Path) -> None:
+    path, direction = own_folders / "a.db", refusal(1, 2)
+    with SessionWriter(path) as writer:
+        writer.add_step("direction", {"name": "refusal"})
+        made = msgspec.structs.replace(direction.use, role="made")
+        writer.apply(1, Update(artifacts=[made]), "done")
+        writer.rename_artifact("direction", "refusal", "unsafe")
+        writer.add_step(
+            "project", {"direction": "@unsafe"}, uses=[msgspec.structs.replace(direction.use, name="unsafe")]
+        )
+        writer.add_step("predict", {"prompt": "x"})
+    with SessionReader(path) as reader:
+        steps = [(row.step, row.experiment, row.name, row.role) for row in reader.steps_with(direction.hash)]
+        assert steps == [(2, "project", "unsafe", "used"), (1, "direction", "refusal", "made")]
+        assert reader.steps_with("no such hash") == []
 
 
 def test_a_direction_lies_once_with_the_prompts_behind_it(own_folders: Path) -> None:

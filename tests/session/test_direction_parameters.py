@@ -54,6 +54,8 @@ def test_all_is_every_direction_of_this_width_and_no_other_model(own_folders: Pa
     assert list(submission.directions) == ["refusal", "own", "kept"]
     assert {name for name, direction in submission.directions.items() if direction.takes_name} == {"refusal"}
     assert "--beside '@own, @kept, @refusal'" in submission.command
+    assert submission.directions["own"].made_by == "step 1 of s.db"
+    assert submission.directions["kept"].made_by == ""
 
 
 def test_a_step_that_runs_again_compares_with_what_it_recorded(own_folders: Path) -> None:

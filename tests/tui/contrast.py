@@ -12,7 +12,10 @@ from rich.terminal_theme import TerminalTheme
 from textual._ansi_theme import ALABASTER, MONOKAI
 from textual.color import Color
 
+from workbench.drawing.canvas import AREA
 from workbench.drawing.ramps import STEPS, amount_colour, signed_colour
+from workbench.drawing.style import Style, mix
+from workbench.tui.theme import drawing_style
 
 RGB = tuple[int, int, int]
 
@@ -20,6 +23,8 @@ PALETTES = {"dark": MONOKAI, "light": ALABASTER}
 """what the sixteen colours of a terminal usually are: Textual's own tables for a dark and a light one"""
 HALVES = frozenset("▀▄")
 """two bars in one cell, one the letter's colour and one its ground: each is seen against the screen's own ground"""
+SHADE = frozenset("░")
+"""an area around a curve where colours can't be mixed: the curve in it is measured"""
 ORDINARY, QUIET, GLYPH = 4.5, 3.0, 3.0
 """WCAG AA for text; for what is dim (labels, notes), as for large text; for marks and plots (1.4.11)"""
 ANSI = 2.5
@@ -51,6 +56,8 @@ class Measured(NamedTuple):
     faint: frozenset[RGB | None]
     """colours of lines that part and of scrollbars, which carry no words"""
     ground: RGB | None
+    areas: frozenset[RGB]
+    """tints of the areas around curves: a curve in its area is measured, and so are words on it"""
 
 
 def hard_to_read(app: Any) -> list[Piece]:
@@ -59,7 +66,7 @@ def hard_to_read(app: Any) -> list[Piece]:
     faint = frozenset((look["line"], look["scrollbar"]))
     found = set()
     for palette in PALETTES.values() if app.native_ansi_color else (MONOKAI,):
-        measured = Measured(palette, look["quiet"], faint, look["background"])
+        measured = Measured(palette, look["quiet"], faint, look["background"], _areas(drawing_style(app)))
         for line in app.screen._compositor.render_strips(app.size):
             for segment in line:
                 if segment.text.strip() and not segment.control:
@@ -85,11 +92,17 @@ def _short(segment: Segment, measured: Measured) -> Piece | None:
     if style.dim:
         front = tuple(round(b + (f - b) * DIM) for f, b in zip(front, ground, strict=True))
     wanted = QUIET if style.dim or tuple(front) == measured.quiet else ORDINARY
+    if tuple(ground) in measured.areas:
+        wanted = QUIET  # a plot's labels are dim: Textual has mixed that with this ground already
     if not any(map(str.isalnum, text)):
         wanted = GLYPH
         if tuple(front) in measured.faint or tuple(ground) in measured.faint:
             return None
+        if style.dim and set(text) <= SHADE:
+            return None
         if set(text) <= HALVES:
+            if tuple(front) in measured.areas:
+                return None
             if {tuple(front), tuple(ground)} & _fills():
                 return None  # two cells of a heat map: their colours say their values, down to nothing
             page = measured.ground or tuple(palette.background_color)
@@ -100,6 +113,13 @@ def _short(segment: Segment, measured: Measured) -> Piece | None:
         wanted = ANSI
     ratio = contrast(front, ground)
     return Piece(text[:40], ratio, wanted, str(style)) if ratio < wanted else None
+
+
+def _areas(style: Style) -> frozenset[RGB]:
+    if not (style.rgb and style.color):
+        return frozenset()
+    colours = (style.clean, style.edited, *style.more)
+    return frozenset(Color.parse(mix(style.background, colour, AREA)).rgb for colour in colours)
 
 
 @cache

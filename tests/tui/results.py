@@ -23,6 +23,7 @@ from workbench.views import AnyView, Table, from_builtins, to_builtins
 PROMPT = "The capital of France is"
 ANSWER = " Paris"
 NEURON = "L1.N20"
+WORDS = ("The", "capital", "of", "France", "is", "Paris", "When", "Mary", "and", "John")
 ASKED: dict[str, tuple[str, dict[str, Any], str]] = {
     "predict": ("predict", {"prompt": PROMPT, "answer": ANSWER}, ""),
     "predict, edited": ("predict", {"prompt": PROMPT, "answer": ANSWER, "controls": 4}, f"{NEURON}=0"),
@@ -31,6 +32,26 @@ ASKED: dict[str, tuple[str, dict[str, Any], str]] = {
     "tokens": ("tokens", {"prompt": PROMPT}, ""),
     "activations": ("activations", {"prompt": PROMPT, "units": NEURON}, ""),
     "unusual": ("unusual", {"prompt": PROMPT}, ""),
+    "generate, edited": ("generate", {"prompt": PROMPT, "tokens": 4}, f"L1.resid_pre+=4*@{NEURON}.out"),
+    "direction": (
+        "direction",
+        {
+            "name": "france",
+            "shuffles": 5,
+            **{
+                side: [{"prompt": f"{word} {end}"} for word in WORDS]
+                for side, end in (("positive", "of France"), ("negative", "and John"))
+            },
+        },
+        "",
+    ),
+    "direction, tokens": ("direction", {"name": "upper", "token_class": "uppercase", "shuffles": 5}, ""),
+    "project": ("project", {"direction": f"@{NEURON}.out", "beside": "@L2.N30.out"}, ""),
+    "steer": (
+        "steer",
+        {"direction": f"@{NEURON}.out", "prompt": PROMPT, "target": ANSWER, "layers": [1], "tokens": 4, "random": 2},
+        "",
+    ),
     "why": ("why", {"prompt": PROMPT, "answer": ANSWER, "size": 3, "n": 8, "controls": 8, "unrelated": 1}, ""),
 }
 """experiment, parameters, edits"""

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from textual.pilot import Pilot
 
+from tests.tui import directions
+from tests.tui.directions import DirectionsClient
 from tests.tui.fakes import FakeClient, make_session, screen, split, until, workbench
 from tests.tui.neurons import NeuronClient, make_index
 from tests.tui.why import WhyClient, session
@@ -294,6 +296,39 @@ async def _(pilot: Pilot[Any]) -> None:
     await pilot.press("f7")
     await sees(pilot, "three neurons off", "L24.N1005")
     await pilot.press("c")
+
+
+# --- Directions ---
+
+
+def steered(folder: Path) -> Path:
+    return directions.session(folder / "steering.db")
+
+
+@scene("directions", DirectionsClient, steered)
+async def _(pilot: Pilot[Any]) -> None:
+    await pilot.press("f8")
+    await sees(pilot, "▌ @harmful", "' weapon' +4.1", "▸ +6")
+
+
+@scene("directions, in the dial", DirectionsClient, steered)
+async def _(pilot: Pilot[Any]) -> None:
+    await pilot.press("f8")
+    await sees(pilot, "▌ @harmful", "▸ +6")
+    await pilot.press("tab", "tab")
+
+
+@scene("directions, a new name", DirectionsClient, steered)
+async def _(pilot: Pilot[Any]) -> None:
+    await pilot.press("f8")
+    await sees(pilot, "▌ @harmful", "▸ +6")
+    await pilot.press("r")
+
+
+@scene("directions, none", session=nothing)
+async def _(pilot: Pilot[Any]) -> None:
+    await pilot.press("f8")
+    await sees(pilot, "No directions yet")
 
 
 # --- Timeline and Compare ---

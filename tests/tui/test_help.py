@@ -102,7 +102,9 @@ async def test_at_80_cells_no_meaning_is_cut(terminal):
         assert "Enter Ctrl+J" in said, "in the order they are declared in"
 
 
-@pytest.mark.parametrize(("key", "wanted"), [("f6", "Neurons"), ("f7", "Why"), ("f3", "Edits"), ("f4", "Timeline")])
+@pytest.mark.parametrize(
+    ("key", "wanted"), [("f6", "Neurons"), ("f7", "Why"), ("f8", "Directions"), ("f3", "Edits"), ("f4", "Timeline")]
+)
 async def test_keys_that_lead_elsewhere_do_so_also_from_inside_the_prompt(key, wanted, terminal):
     async with shown("prompt, nothing asked", terminal / "sessions") as pilot:
         assert pilot.app.screen.typing

@@ -3,10 +3,14 @@
 import numpy as np
 from textual.events import Paste
 
+from tests.tui.directions import DirectionsClient, direction, make
 from tests.tui.fakes import LOADING, FakeClient, screen, until, workbench
 from workbench.artifacts.direction import keep_direction
+from workbench.params import DIRECTION, TEXT, UNITS
 from workbench.questions import QUESTIONS
 from workbench.session.reader import SessionReader
+from workbench.session.writer import SessionWriter
+from workbench.tui.suggest import suggester
 
 
 async def test_the_first_screen_is_full_before_there_is_a_worker():
@@ -211,6 +215,51 @@ async def test_directions_complete_from_the_data_folder(tour, tmp_path):
         await until(pilot, lambda: app.model_info and app.directions)
         await pilot.press(*"switch", "tab", "ctrl+u", *"@re")
         await until(pilot, lambda: app.focused._suggestion == "@refusal")
+
+
+async def test_a_directions_name_completes_with_and_without_its_at(tour, tmp_path):
+    """Also in arithmetic, behind the operator of an edit, and of the model's own."""
+    np.save(tmp_path / "r.npy", np.ones(576, np.float32))
+    keep_direction("refusal", tmp_path / "r.npy")
+    app = workbench(FakeClient(), tour)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.model_info and app.directions)
+        page = app.screen
+        of_direction, of_units = suggester(page, DIRECTION), suggester(page, UNITS)
+        assert of_direction("re") == "refusal" and of_direction("@Ref") == "@Refusal"
+        assert of_direction("@L5.N7") == "@L5.N7.out" and of_direction("@L5.N7.g") == "@L5.N7.gate"
+        assert of_direction("@L5.H3.") == "@L5.H3.ov1" and of_direction("refusal") == of_direction("") == ""
+        assert of_units("@L0.N1.out - 0.5*@re") == "@L0.N1.out - 0.5*@refusal"
+        assert of_units("L5.resid_pre+=4*@re") == "L5.resid_pre+=4*@refusal" and of_units("L5.H") == "L5.H0"
+        assert suggester(page, TEXT) is None
+
+
+async def test_blanks_for_a_direction_hold_the_sessions_newest_until_one_is_typed(tour):
+    with SessionWriter(tour) as writer:
+        make(writer, direction("harmful"))
+    app = workbench(client := DirectionsClient(), tour)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "what is the direction ⟨@harmful⟩" in screen(app))
+        await pilot.press(*"what is the direction", "tab", "ctrl+u", *"@mine", "escape")
+        with SessionWriter(tour) as writer:
+            make(writer, direction("french", 5))
+        await until(pilot, lambda: "@french" in app.directions)
+        assert "what is the direction ⟨@mine⟩" in screen(app)
+        assert not client.submitted
+
+
+async def test_a_question_about_two_sets_is_sent_with_their_rows(terminal):
+    (terminal / "french.txt").write_text("\n".join(f"Bonjour {number}" for number in range(12)))
+    app = workbench(client := FakeClient())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.model_info)
+        await pilot.press(*"find a direction", "tab", "ctrl+u", *"french.txt", "enter")
+        await until(pilot, lambda: client.submitted)
+        (asked,) = client.submitted
+        assert asked.experiment == "direction" and asked.params["name"] == "french"
+        assert [row["prompt"] for row in asked.params["positive"]] == [f"Bonjour {number}" for number in range(12)]
+        assert len(asked.params["negative"]) > 200
+        assert asked.names == {"positive": "french", "negative": "harmless"}
 
 
 async def test_enter_that_was_typed_before_the_terminal_was_ours():

@@ -8,7 +8,9 @@ import sqlite3
 
 import pytest
 
+from tests.tui import directions
 from tests.tui.fakes import FakeClient, screen, split, until, workbench
+from tests.tui.scenes import quiet
 from workbench.edits import Entry, SetTo
 from workbench.session.writer import SessionWriter
 from workbench.tui.screens.home import session_list
@@ -90,3 +92,16 @@ def test_help(snap_compare, still):
         await until(pilot, lambda: pilot.app.screen.NAME == "Keys" or "keys" in screen(pilot.app))
 
     assert snap_compare(app_on(still), run_before=shown, terminal_size=SIZE)
+
+
+@pytest.mark.parametrize("size", [(120, 40), (80, 24)])
+def test_directions(snap_compare, terminal, size):
+    path = directions.session(terminal / "sessions" / "steering.db")
+
+    async def shown(pilot):
+        await until(pilot, lambda: "model ready" in screen(pilot.app))
+        await pilot.press("f8")
+        await until(pilot, lambda: "▸ +6" in screen(pilot.app) and "' weapon' +4.1" in screen(pilot.app))
+        await quiet(pilot)
+
+    assert snap_compare(workbench(directions.DirectionsClient(), path), run_before=shown, terminal_size=size)

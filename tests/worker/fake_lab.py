@@ -20,6 +20,7 @@ from workbench.artifacts.direction import Direction
 from workbench.edits import Edit, parse_edits
 from workbench.errors import UserError
 from workbench.experiments import experiment
+from workbench.judging import JudgeCommand
 from workbench.model_info import ModelInfo
 from workbench.report import Report
 from workbench.views import Lines, Series, Text
@@ -64,7 +65,11 @@ class FakeLab:
         seed: int,
         report: Report,
         directions: Mapping[str, Direction],
+        judge: JudgeCommand | None = None,
     ) -> None:
+        if experiment == "arms":
+            report.note("came with a judge" if judge else "came without a judge")
+            return
         prompt = params["prompt"]
         if experiment == "tokens":  # asked while a prompt is typed: what it says shall not be done yet
             return

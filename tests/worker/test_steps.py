@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +14,37 @@ import pytest
 from tests.worker.conftest import Open, ask_for, row, until, until_row
 from workbench.edits import parse_edits
 from workbench.errors import UserError
+from workbench.judging import JudgeCommand
 from workbench.session.reader import SessionReader
 from workbench.session.writer import SessionWriter
 from workbench.worker.client import run_step, stop_workers
 from workbench.worker.protocol import Attach, Cancel, Changed, Note, Peek, Pin, Rename, Submit, WorkerStatus
+
+
+async def test_a_judge_comes_with_a_request_and_from_nowhere_else(worker: Open, session: str) -> None:
+    client = await worker()
+    sets = {name: [{"prompt": "The capital of France is"}] for name in ("harmful", "harmless")}
+    params = {"direction": "@L1.N2.out", **sets}
+    sent = session.replace("a.db", "sent.db")  # somebody's, with a judge among its parameters: it is refused, not run
+    with SessionWriter(sent) as writer:
+        writer.add_step("arms", {**params, "judge": ["/bin/my-judge"]})
+    judge = JudgeCommand(argv=["/bin/my-judge", "--secret-word"], folder="/")
+
+    async def notes(**more: Any) -> list[str]:
+        step = await run_step(client, Submit(session=session, experiment="arms", params=params, **more))
+        with SessionReader(session) as reader:
+            return list(reader.step(step).remarks)
+
+    assert await notes(judge=judge) == ["came with a judge"]
+    assert await notes() == ["came without a judge"]
+    assert await notes(judge=judge, parent=1, again=True) == ["came without a judge"]
+    assert b"secret-word" not in Path(session).read_bytes()
+    with pytest.raises(UserError, match="nothing that a judge could read"):
+        await run_step(client, ask_for(session, "hello", judge=judge))
+    with SessionReader(sent) as reader:
+        record = reader.step(1)
+    with pytest.raises(UserError, match="no parameter 'judge'"):
+        await run_step(client, Submit(session=sent, experiment="arms", params=record.params, parent=1, again=True))
 
 
 async def test_a_step_from_start_to_end(worker: Open, session: str) -> None:

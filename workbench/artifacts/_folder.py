@@ -34,7 +34,10 @@ def write_folder(root: Path, artifact: Artifact, write: Callable[[Path], None]) 
     name_taken = UserError(f"there is a {artifact.kind} {artifact.name!r} already: choose another name, or remove it")
     if target.exists():
         raise name_taken
-    building.mkdir(parents=True, exist_ok=True)
+    try:
+        building.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{target} cannot be written: {error.strerror}") from None
     with FolderLock(building):
         try:
             for path in building.iterdir():

@@ -103,6 +103,8 @@ class Direction(msgspec.Struct, frozen=True, kw_only=True):
     """the name stands for it in the session from now on; not where a step runs again with what it recorded"""
     transfer: bool = False
     """it may be used on another model of its width than the one it was made on"""
+    made_by: str = ""
+    """in words, which step of which session made it, or brought it there; empty for one of the data folder"""
 
     @property
     def numbers(self) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Prompt sets: rows with a prompt, and an answer and a foil where they are named.
 
-A set lies in the session that read it; `@NAME` takes it again there. A file `prompts/NAME.jsonl` or `.txt` in the
-user's data folder has its name in every session.
+A set lies in the session that read it; `@NAME` takes it again there. A file `prompts/NAME.jsonl`, `.json` or `.txt` in
+the user's data folder has its name in every session, and so have the sets that ship.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import msgspec
 from workbench import paths
 from workbench.artifacts._artifact import Artifact, Content, Facts, Kind
 from workbench.artifacts._files import file_named, files_in, list_files, remove_file
+from workbench.datasets.instructions import SHIPPED, shipped_set
 from workbench.datasets.prompts import PromptRow, read_prompts
 from workbench.errors import UserError
 from workbench.text import count
 
 NAME = "prompt set"
-SUFFIXES = (".jsonl", ".txt")
+SUFFIXES = (".jsonl", ".json", ".txt")
 SHOWN = 5
 """prompts of a set that are shown"""
 
@@ -42,14 +43,20 @@ def prompts_dir() -> Path:
     return paths.data_dir() / "prompts"
 
 
+def set_names() -> list[str]:
+    """Of the sets that have a name in every session: those of the data folder, then those that ship."""
+    return list(dict.fromkeys([*(file.stem for file in files_in(prompts_dir(), SUFFIXES)), *SHIPPED]))
+
+
 def read_set(name: str) -> list[PromptRow]:
-    """A set of the data folder by its name. Raises UserError where there is none, naming the ones there are."""
+    """A set of the data folder, or one that ships, by its name. Raises UserError naming the ones there are."""
     file = file_named(prompts_dir(), SUFFIXES, name)
-    if file is None:
-        names = [f"@{file.stem}" for file in files_in(prompts_dir(), SUFFIXES)]
-        hint = f"there are {', '.join(names)}" if names else "there is none yet"
-        raise UserError(f"there is no prompt set @{name} in {prompts_dir()}: {hint}")
-    return read_prompts(file)
+    if file is not None:
+        return read_prompts(file)
+    if name in SHIPPED:
+        return shipped_set(name)
+    known = ", ".join(f"@{each}" for each in set_names())
+    raise UserError(f"there is no prompt set @{name} in {prompts_dir()}: there are {known}")
 
 
 def _facts(artifact: Artifact, content: Content | None) -> Facts:

@@ -94,6 +94,16 @@ class Printer:
         click.echo()
 
 
+def print_json_lines(rows: Iterable[Any]) -> None:
+    """JSON objects in UTF-8, one a line."""
+    import msgspec
+
+    from workbench.views import to_builtins
+
+    for row in rows:
+        click.echo(msgspec.json.encode(to_builtins(row)))
+
+
 def print_json(data: Any) -> None:
     """One JSON document in UTF-8; nan and infinity become null."""
     import msgspec

@@ -22,7 +22,9 @@ from workbench.session.typed_sets import read_sets
 
 if TYPE_CHECKING:
     from workbench.cli.output import Printer
+    from workbench.judging import JudgeCommand
     from workbench.session.records import StepRecord
+    from workbench.settings import Settings
     from workbench.worker.client import WorkerSpec
 
 _ENDS = {"done": DONE, "cancelled": CANCELLED, "failed": FAILED, "lost": FAILED}
@@ -41,6 +43,7 @@ def run_and_print(
     origin: str = "cli",
     names: Mapping[str, str] | None = None,
     transfer: bool = False,
+    judge: JudgeCommand | None = None,
     printer: Printer | None = None,
     as_json: bool = False,
     out: Path | None = None,
@@ -67,6 +70,7 @@ def run_and_print(
         parent=parent,
         names=dict(names or {}),
         transfer=transfer,
+        judge=judge,
         origin=origin,
     )
     record = asyncio.run(follow_step(spec, submit, ProgressLine()))
@@ -94,6 +98,7 @@ def _run_from_flags(definition: Experiment, values: dict[str, Any]) -> int:
     _keep_directions(values.pop("kept_directions", ()))
     typed, transfer = values.pop("edit", ()), values.pop("transfer")
     common = {name: values.pop(name) for name in ("model", "device", "dtype", "session", "seed", "expect")}
+    judge_text = values.pop("judge", None)
     as_json, out, width = values.pop("as_json"), values.pop("out"), values.pop("width")
     session = session_path(common["session"])
     values, names = read_sets(definition.params, values, session)
@@ -104,6 +109,7 @@ def _run_from_flags(definition: Experiment, values: dict[str, Any]) -> int:
 
         check_out(out)
     settings = load()
+    judge = _read_judge(definition, judge_text, settings)
     spec = worker_spec(settings, common["model"], common["device"], common["dtype"])
     edits = read_edits(typed, str(session))
     _, code = run_and_print(
@@ -116,11 +122,20 @@ def _run_from_flags(definition: Experiment, values: dict[str, Any]) -> int:
         expected=common["expect"],
         names=names,
         transfer=transfer,
+        judge=judge,
         printer=None if as_json else Printer(width, settings.theme),
         as_json=as_json,
         out=out,
     )
     return code
+
+
+def _read_judge(definition: Experiment, typed: str | None, settings: Settings) -> JudgeCommand | None:
+    """Of the flag, else of the settings; an empty flag is none."""
+    from workbench.judging import read_command
+
+    text = settings.judge if typed is None else typed
+    return read_command(text, settings.judge_seconds) if text and definition.takes_judge else None
 
 
 def _keep_directions(assignments: Sequence[str]) -> None:
@@ -159,6 +174,15 @@ def experiment_command(definition: Experiment, *arguments: click.Argument) -> cl
                     help="A vector (.npy, .safetensors) to keep as @NAME, for edits like L14.resid_post+=6*@NAME.",
                 )
             )
+    if definition.takes_judge:
+        options.append(
+            click.Option(
+                ["--judge"],
+                metavar="COMMAND",
+                help="A command that judges the completions too: it reads JSONL (id, arm, prompt, completion) and "
+                "writes a label a line. Only from here or the settings; a step that is run again has none.",
+            )
+        )
     options += [
         *model_options(),
         click.Option(["--session"], type=PATH, metavar="FILE", help="The session to write to; else one file a day."),
@@ -184,10 +208,10 @@ def experiment_command(definition: Experiment, *arguments: click.Argument) -> cl
 
 def example(definition: Experiment) -> str:
     """A command line that works: the parameters' own examples."""
-    from workbench.params import fields, make_params
+    from workbench.params import fields, read_params
 
     shown = {field.name: field.example for field in fields(definition.params) if field.example and not field.more}
-    return command_line(definition.name, make_params(definition.params, shown))
+    return command_line(definition.name, read_params(definition.params, shown))
 
 
 class _Run(click.Group):

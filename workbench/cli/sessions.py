@@ -66,6 +66,7 @@ def sessions_command(as_json: bool) -> None:
 @click.argument("step", type=click.IntRange(1), required=False)
 @json_option
 @width_option
+@click.option("--jsonl", metavar="KEY", help="Print the table KEY of STEP as JSONL, for example completions of arms.")
 @click.option(
     "--svg",
     type=click.Path(path_type=Path, file_okay=False),
@@ -82,11 +83,21 @@ def sessions_command(as_json: bool) -> None:
 )
 @click.option("--overwrite", is_flag=True, help="Write over figures that are there.")
 def show_command(
-    file: Path, step: int | None, as_json: bool, width: int | None, svg: Path | None, columns: int, overwrite: bool
+    file: Path,
+    step: int | None,
+    as_json: bool,
+    width: int | None,
+    jsonl: str | None,
+    svg: Path | None,
+    columns: int,
+    overwrite: bool,
 ) -> None:
     from workbench.cli.output import print_json
     from workbench.cli.page import load_views, print_step, step_json
 
+    if jsonl is not None:
+        _print_lines(file, step, jsonl)
+        return
     if svg is not None:
         _write_figures(file, step, svg, columns, overwrite, as_json)
         return
@@ -115,6 +126,25 @@ def show_command(
         printer.text(_step_summary(reader, step), "dim")
         print_step(printer, reader.path, record, views, problems, reader.artifacts_of(step))
         _print_notes(printer, reader.notes(step))
+
+
+def _print_lines(file: Path, step: int | None, key: str) -> None:
+    """A table's rows as JSON objects, one a line. Raises UserError where the step has no such table."""
+    from workbench.cli.output import print_json_lines
+    from workbench.views import Table
+
+    if step is None:
+        raise UserError("--jsonl prints a table of one step: give its number after the file")
+    with open_session(file) as reader:
+        reader.step(step)
+        rows = reader.views(step)
+        row = next((row for row in rows if row.key == key), None)
+        view = reader.load_view(row) if row else None
+    if not isinstance(view, Table):
+        tables = ", ".join(row.key for row in rows if row.kind == "table") or "none"
+        raise UserError(f"step {step} has no table {key!r}: there are {tables}")
+    keys = [column.key or column.name for column in view.columns]  # sessions of before there were keys
+    print_json_lines(dict(zip(keys, cells, strict=False)) for cells in view.rows)
 
 
 def _write_figures(file: Path, step: int | None, folder: Path, columns: int, overwrite: bool, as_json: bool) -> None:

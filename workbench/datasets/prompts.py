@@ -1,4 +1,4 @@
-"""Files of prompts: text, one prompt a line, or JSONL with prompt, answer and foil."""
+"""Files of prompts: text, one prompt a line; JSONL with prompt, answer and foil; JSON lists of instructions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ def read_prompts(path: Path) -> list[PromptRow]:
     """The prompts of a file, in its order; empty lines are left out.
 
     A file whose name ends in .jsonl, or whose first line starts with `{`, is JSONL: {"prompt": "The capital of France
-    is", "answer": " Paris", "foil": " Lyon"}, of which only prompt is required. Raises UserError naming the line.
+    is", "answer": " Paris", "foil": " Lyon"}, of which only prompt is required. One that ends in .json is a list
+    [{"instruction": "How do I …?", "category": "…"}], as published sets of instructions are; instruction and prompt are
+    the same, and a category is left out. Raises UserError naming the line.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -34,6 +36,8 @@ def read_prompts(path: Path) -> list[PromptRow]:
         raise UserError(f"the prompts in {path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text: byte {error.start} cannot be read") from None
+    if path.suffix == ".json":
+        return _list(path, text)
     lines = [(number, line) for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1) if line.strip()]
     if not lines:
         raise UserError(f"there is no prompt in {path}: write one on each line")
@@ -43,20 +47,39 @@ def read_prompts(path: Path) -> list[PromptRow]:
 
 
 class _Line(msgspec.Struct, forbid_unknown_fields=True):
-    prompt: str
+    prompt: str = ""
+    instruction: str = ""
+    category: str | None = None
     answer: str = ""
     foil: str = ""
 
+    def row(self, where: str) -> PromptRow:
+        """Raises UserError for one without a text, or with two."""
+        if bool(self.prompt) == bool(self.instruction):
+            problem = "prompt and instruction are the same: give one" if self.prompt else "the prompt is empty"
+            raise UserError(f"{where}: {problem}")
+        return PromptRow(self.prompt or self.instruction, self.answer, self.foil)
+
 
 def _row(path: Path, number: int, line: str) -> PromptRow:
+    where = f"{path}, line {number}"
     try:
         fields = msgspec.json.decode(line, type=_Line)
     except msgspec.DecodeError as error:
         problem = safe(str(error)).replace("Object", "the object")
         raise UserError(
-            f'{path}, line {number}: {problem}; a line is {{"prompt": "…", "answer": "…", "foil": "…"}}, '
-            "and only prompt is required"
+            f'{where}: {problem}; a line is {{"prompt": "…", "answer": "…", "foil": "…"}}, and only prompt is required'
         ) from None
-    if not fields.prompt:
-        raise UserError(f"{path}, line {number}: the prompt is empty")
-    return PromptRow(fields.prompt, fields.answer, fields.foil)
+    return fields.row(where)
+
+
+def _list(path: Path, text: str) -> list[PromptRow]:
+    try:
+        entries = msgspec.json.decode(text, type=list[_Line])
+    except msgspec.DecodeError as error:
+        raise UserError(
+            f'{path}: {safe(str(error))}; a .json file of prompts is a list [{{"instruction": "…", "category": "…"}}]'
+        ) from None
+    if not entries:
+        raise UserError(f"there is no prompt in {path}: its list is empty")
+    return [entry.row(f"{path}, entry {number}") for number, entry in enumerate(entries, 1)]

@@ -32,7 +32,7 @@ PLAIN_MARKERS = ("*", "o", "+", "x", "@", "=")
 _COLUMNS = " ▁▂▃▄▅▆▇█"
 _HANGING = " ▔▀▀▀▀▀██"
 """blocks that fill a cell from the top know halves only"""
-_AREA, _FILL = 0.25, 0.75
+AREA, _FILL = 0.25, 0.75
 """how far from the ground to a series' colour: of its band, of its columns"""
 
 
@@ -128,7 +128,7 @@ def paint(frame: Frame, style: Style, traces: Sequence[Trace], columns: Columns 
 
 def shade(cells: PlotCells, area: Area, frame: Frame, style: Style) -> None:
     """An area as a ground where colours can be mixed, else as light shade in cells where nothing stands."""
-    tint = mix(style.background, area.color, _AREA) if area.color and style.rgb else ""
+    tint = mix(style.background, area.color, AREA) if area.color and style.rgb else ""
     covered = _covered(area, frame)
     upper, lower = covered[0::2], covered[1::2]
     for place in zip(*np.nonzero(upper | lower), strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ from msgspec import Meta
 from workbench.datasets.prompts import PromptRow
 from workbench.errors import UserError
 from workbench.params import PROMPT, PROMPT_SET, TEMPLATE, PromptParams, TokenText, fields, params_builtins
+from workbench.report import Report
 from workbench.statistics import Mean
 from workbench.text import number, show_token
 
@@ -66,6 +68,19 @@ def _tokenized_row(lab: Lab, row: PromptRow, chat: bool, line: int) -> Tokenized
         return tokenized
     except UserError as error:
         raise (UserError(f"prompt {line} of the set: {error}") if line else error) from None
+
+
+def set_prompts(
+    lab: Lab, rows: Sequence[PromptRow], side: str, report: Report, chat: bool, system: str
+) -> list[Prompt]:
+    """One of several sets of prompts, tokenized; `side` is what it is called. Raises UserError naming the prompt."""
+    prompts = []
+    for at, row in enumerate(report.track(rows, "prompts", stage="tokenizing"), 1):
+        try:
+            prompts.append(lab.prompt(row.prompt, chat, system))
+        except UserError as error:
+            raise UserError(f"prompt {at} of the {side} ones: {error}") from None
+    return prompts
 
 
 def check_foil(lab: Lab, row: TokenizedRow, answer: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -13,11 +13,12 @@ from workbench.artifacts.direction import Direction, Origin, check_direction_nam
 from workbench.errors import UserError
 from workbench.params import ChatSwitch, Params, PromptSet, RuleText, UnitsText, params_builtins
 from workbench.report import NextStep, Report
-from workbench.text import number
+from workbench.text import number, show_token
 from workbench.views import Histogram, Series
 
 if TYPE_CHECKING:
     from workbench.lab import Lab
+    from workbench.lab.prompts import Prompt
 
 BINS = 40
 CONTRAST_BYTES = 1 << 24
@@ -102,6 +103,16 @@ def checked_name(params: DirectionParams) -> str:
     return name
 
 
+def layer_named(text: str, n_layers: int) -> int | None:
+    """`L14` or `14`; None for an empty text. Raises UserError for a layer that the model does not have."""
+    if not text:
+        return None
+    digits = text.strip().removeprefix("L")
+    if not digits.isdecimal() or int(digits) >= n_layers:
+        raise UserError(f"there is no layer {text}: there are L0 to L{n_layers - 1}")
+    return int(digits)
+
+
 def of_this_model(lab: Lab, report: Report, origin: Origin) -> Origin:
     """With the model's name and fingerprint; waits until that is known."""
     from workbench.lab.identify import identify
@@ -110,13 +121,14 @@ def of_this_model(lab: Lab, report: Report, origin: Origin) -> Origin:
     return msgspec.structs.replace(origin, model=lab.info.name, fingerprint=lab.info.fingerprint)
 
 
-def keep(report: Report, name: str, vector: np.ndarray, origin: Origin, contrast: Mapping[str, str]) -> None:
+def keep(report: Report, name: str, vector: np.ndarray, origin: Origin, contrast: Mapping[str, str]) -> Direction:
     """`vector` [d_model] lies in the session under `name` from now on, with what is known of where it comes from."""
     numbers = np.asarray(vector, "<f4")
     if not np.isfinite(numbers).all() or not numbers.any():
         raise UserError(f"@{name} would be all zeros, or not finite: that is no direction, and nothing was kept")
     direction = Direction(name=name, vector=numbers.tobytes(), contrast=dict(contrast), origin=origin)
     report.uses(direction.content, name, "made")
+    return direction
 
 
 def suggest_uses(report: Report, name: str, params: DirectionParams, layer: int | None = None) -> None:
@@ -136,6 +148,15 @@ def suggest_uses(report: Report, name: str, params: DirectionParams, layer: int 
             edits=[f"{at}=0"],
         )
     )
+
+
+def position_names(prompts: Sequence[Prompt], n_positions: int) -> list[str]:
+    """`−2 'assistant'` where all prompts have that token there, else `−2` [position]."""
+    names = []
+    for at in range(-n_positions, 0):
+        tokens = {prompt.tokens[at] if len(prompt) >= -at else "" for prompt in prompts}
+        names.append(f"{number(at)} {show_token(tokens.pop())}" if len(tokens) == 1 else number(at))
+    return names
 
 
 def two_histograms(title: str, values: np.ndarray, label: np.ndarray, names: tuple[str, str], note: str) -> Histogram:

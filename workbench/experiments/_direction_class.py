@@ -17,6 +17,7 @@ from workbench.experiments._direction import (
     two_histograms,
 )
 from workbench.report import Report
+from workbench.result_keys import Separation
 from workbench.text import count, number, quoted
 from workbench.views import Column, Table
 
@@ -47,7 +48,7 @@ def from_tokens(lab: Lab, params: DirectionParams, name: str, report: Report) ->
     matrix = "W_E" if params.matrix == "W_E" else "W_U, with the final norm's weights"
     n = f"{count(inside)} tokens against {count(outside)}"
     report.add(
-        "projections",
+        Separation.ALONG,
         two_histograms(
             f"Tokens along the direction, {params.matrix}",
             result.projections,

@@ -9,19 +9,22 @@ import numpy as np
 
 from workbench.artifacts.direction import Origin
 from workbench.errors import UserError
-from workbench.experiments._common import number_or_none
+from workbench.experiments._common import number_or_none, set_prompts
 from workbench.experiments._direction import (
     CONTRAST_BYTES,
     DirectionParams,
     against_shuffles,
     keep,
+    layer_named,
     of_this_model,
+    position_names,
     suggest_uses,
     two_histograms,
 )
 from workbench.report import Report
+from workbench.result_keys import Separation
 from workbench.statistics import prediction_band
-from workbench.text import number, quoted, show_token
+from workbench.text import number, quoted
 from workbench.views import Column, Heatmap, Level, Lines, Series, Table
 
 if TYPE_CHECKING:
@@ -43,15 +46,15 @@ def from_prompts(lab: Lab, params: DirectionParams, name: str, report: Report) -
     positive, negative = (_tokenized(lab, params, side, report) for side in ("positive", "negative"))
     prompts = [*positive, *negative]
     n_positions = params.positions or (tokens_after(prompts) if params.chat else 1)
-    layer = _layer(params.layer, lab.info.n_layers)
+    layer = layer_named(params.layer, lab.info.n_layers)
     if not -n_positions <= params.position:
         raise UserError(
             f"position {params.position} is not among the {n_positions} compared: take --positions {-params.position}"
         )
-    tokens = _position_names(prompts, n_positions)
+    tokens = position_names(prompts, n_positions)
     measured: Candidates | None = None
     for measured in candidates(lab.model, positive, negative, n_positions, params.shuffles, lab.seed, report):
-        report.add("separation", _separation_lines(measured))
+        report.add(Separation.BY_LAYER, _separation_lines(measured))
     assert measured is not None
     if n_positions > 1:
         report.add("map", _map(measured, tokens))
@@ -66,7 +69,7 @@ def from_prompts(lab: Lab, params: DirectionParams, name: str, report: Report) -
     place = f"L{best.layer}.resid_pre, position {number(best.position)}"
     n = f"{len(positive)} + {len(negative)} prompts"
     report.add(
-        "projections",
+        Separation.ALONG,
         two_histograms(
             f"Prompts along the direction, {place}",
             best.projections,
@@ -123,31 +126,7 @@ def _tokenized(lab: Lab, params: DirectionParams, side: str, report: Report) -> 
     repeated = len(texts) - len(set(texts))
     if repeated:
         report.note(f"{repeated} of the {side} prompts are there more than once: separation is too good where they are")
-    prompts = []
-    for at, text in enumerate(report.track(texts, "prompts", stage="tokenizing"), 1):
-        try:
-            prompts.append(lab.prompt(text, params.chat, params.system))
-        except UserError as error:
-            raise UserError(f"prompt {at} of the {side} ones: {error}") from None
-    return prompts
-
-
-def _layer(text: str, n_layers: int) -> int | None:
-    if not text:
-        return None
-    digits = text.strip().removeprefix("L")
-    if not digits.isdecimal() or int(digits) >= n_layers:
-        raise UserError(f"there is no layer {text}: there are L0 to L{n_layers - 1}")
-    return int(digits)
-
-
-def _position_names(prompts: list[Prompt], n_positions: int) -> list[str]:
-    """`−2 'assistant'` where all prompts have that token there, else `−2` [position]."""
-    names = []
-    for at in range(-n_positions, 0):
-        tokens = {prompt.tokens[at] if len(prompt) >= -at else "" for prompt in prompts}
-        names.append(f"{number(at)} {show_token(tokens.pop())}" if len(tokens) == 1 else number(at))
-    return names
+    return set_prompts(lab, getattr(params, side), side, report, params.chat, params.system)
 
 
 def _contrast(params: DirectionParams, best: Candidate) -> dict[str, str]:

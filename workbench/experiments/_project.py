@@ -10,6 +10,7 @@ import numpy as np
 from workbench.directions.names import model_direction
 from workbench.errors import UserError
 from workbench.report import Report
+from workbench.result_keys import Along as Keys
 from workbench.statistics import band
 from workbench.text import count, number, show_token, spread
 from workbench.units import Neuron, parse_unit
@@ -51,23 +52,25 @@ def add_vocabulary(lab: Lab, along: Along, top: int, report: Report) -> str:
     size = max(along.highest.value, -along.lowest.value)
     chance = f"largest |logit| of {count(n)} tokens for random directions: stream's covariance {spread_of(sizes[0])}"
     report.add(
-        "promotes",
+        Keys.PROMOTES,
         Table(
             title="What it promotes",
             note=f"logits per unit of length, before the final norm divides by its scale; {chance}, "
             f"isotropic {spread_of(sizes[1])}",
             columns=[
-                Column(key="promotes", name="promotes", kind="token"),
-                Column(key="promotes_logits", name="logits up", kind="signed", quantity="logits per unit length"),
-                Column(key="suppresses", name="suppresses", kind="token"),
-                Column(key="suppresses_logits", name="logits down", kind="signed", quantity="logits per unit length"),
+                Column(key=Keys.TOKEN, name="promotes", kind="token"),
+                Column(key=Keys.LOGITS, name="logits up", kind="signed", quantity="logits per unit length"),
+                Column(key=Keys.SUPPRESSED, name="suppresses", kind="token"),
+                Column(
+                    key=Keys.SUPPRESSED_LOGITS, name="logits down", kind="signed", quantity="logits per unit length"
+                ),
             ],
             rows=_ends(lab, along, top),
         ),
     )
     report.scalar("largest_logit", along.highest.value)
     report.scalar("lowest_logit", along.lowest.value)
-    report.scalar("largest_logit_random", band(sizes[0]).median)
+    report.scalar(Keys.LARGEST_RANDOM, band(sizes[0]).median)
     high, low = (", ".join(show_token(str(row[column])) for row in _ends(lab, along, 3)) for column in (0, 2))
     return (
         f"promotes {high} (up to {number(along.highest.value)} logits per unit length) and suppresses {low} (down to "
@@ -179,16 +182,16 @@ def add_neurons(sides: dict[str, NeuronCosines], name: str, top: int, report: Re
         chances.append([verb, largest, *_middle(chance), *_middle(along.largest.isotropic), beyond, sizes.size])
     draws = len(next(iter(sides.values())).largest.stream)
     report.add(
-        "neurons",
+        Keys.NEURONS,
         Table(
             title="Neurons that write it and read it",
             note=f"cosine with effective weights; beyond chance: larger than any neuron's with any of {draws} random "
             "directions of the stream's covariance",
             columns=[
-                Column(key="relation", name="how", help="writes: w_out, reads: w_in, gates: w_gate lies along it"),
-                Column(key="unit", name="unit", kind="unit"),
-                Column(key="cosine", name="cosine", kind="signed"),
-                Column(key="beyond", name="beyond chance", gives_way="never"),
+                Column(key=Keys.RELATION, name="how", help="writes: w_out, reads: w_in, gates: w_gate lies along it"),
+                Column(key=Keys.UNIT, name="unit", kind="unit"),
+                Column(key=Keys.COSINE, name="cosine", kind="signed"),
+                Column(key=Keys.BEYOND, name="beyond chance", gives_way="never"),
             ],
             rows=rows,
         ),
@@ -199,7 +202,7 @@ def add_neurons(sides: dict[str, NeuronCosines], name: str, top: int, report: Re
             title="The largest |cosine| of all neurons",
             note=f"for {draws} random directions of each kind: median, and 5–95 %",
             columns=[
-                Column(key="relation", name="how"),
+                Column(key=Keys.RELATION, name="how"),
                 Column(key="largest", name="this direction", kind="number", gives_way="never"),
                 *_random_columns(),
                 Column(key="beyond", name="beyond", kind="int", help="neurons beyond the largest of the random, Σ"),
@@ -304,15 +307,15 @@ def add_directions(lab: Lab, beside: str, name: str, directions: Bundle, report:
     rows.sort(key=lambda row: -abs(row[1]))
     stream, isotropic = largest[: directions.draws], largest[directions.draws :]
     report.add(
-        "directions",
+        Keys.DIRECTIONS,
         Table(
             title="Other directions",
             note=f"the largest |cosine| of {count(len(rows))} for random directions: stream's covariance "
             f"{spread_of(stream)}, isotropic {spread_of(isotropic)}",
             columns=[
-                Column(key="direction", name="direction"),
-                Column(key="cosine", name="cosine", kind="signed"),
-                Column(key="random", name="random 95 %", kind="number", help="|cosine|, the stream's covariance"),
+                Column(key=Keys.DIRECTION, name="direction"),
+                Column(key=Keys.COSINE, name="cosine", kind="signed"),
+                Column(key=Keys.RANDOM, name="random 95 %", kind="number", help="|cosine|, the stream's covariance"),
                 Column(key="about", name="about", gives_way="early"),
             ],
             rows=rows,

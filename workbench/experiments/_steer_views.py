@@ -10,6 +10,7 @@ import numpy as np
 from workbench.experiments._common import number_or_none
 from workbench.experiments._steered import BROKEN, Arm, Steered
 from workbench.report import Report
+from workbench.result_keys import Steering
 from workbench.statistics import band, place_among
 from workbench.text import number, spread
 from workbench.views import Column, Level, Lines, Scatter, Series, Table
@@ -20,7 +21,7 @@ NORMS_SAID = 3.0
 
 def add_views(steered: Steered, prompts: Sequence[str], norms: Norms, report: Report) -> None:
     """All views of the prompts that were measured so far."""
-    report.add("front", _front(steered, len(prompts)))
+    report.add(Steering.FRONT, _front(steered, len(prompts)))
     report.add("by_strength", _by_strength(steered))
     report.add("damage", _damage(steered))
     report.add("cells", _cells(steered))
@@ -158,7 +159,7 @@ def _cells(steered: Steered) -> Table:
                 number_or_none(arm.distinct(1)),
                 number_or_none(arm.distinct(2)),
                 arm.loops,
-                float(np.mean([completion.tokens for completion in arm.completions])),
+                arm.tokens,
             ]
         )
     change = Column(

@@ -9,31 +9,13 @@ from typing import Literal
 
 import numpy as np
 
+from workbench.experiments._completions import Completion, Measured
 from workbench.statistics import NORMAL_95, Mean, mean, wilson
 from workbench.text import number
 
 BROKEN = 1.5
 """times the clean completions' perplexity, under the unedited model: text beyond this counts as broken"""
 Aim = Literal["more", "less"]
-
-
-@dataclass(frozen=True)
-class Completion:
-    """One prompt's, measured."""
-
-    text: str
-    tokens: int
-    surprise: float
-    """mean over its tokens under the unedited model after the plain prompt, nats"""
-    kl: float
-    """KL(clean ‖ edited) of the next token after the prompt, nats"""
-    log_odds: float
-    """of the target after the prompt, nats; nan where none is measured"""
-    distinct: tuple[float, float]
-    """distinct-1 and distinct-2"""
-    loops: bool
-    end: str
-    """why it ended before the limit; empty where it did not"""
 
 
 @dataclass(frozen=True)
@@ -74,7 +56,7 @@ def _interval(values: Mean) -> Interval:
 
 
 @dataclass
-class Arm:
+class Arm(Measured):
     """One way to run the prompts, and its completions as they come, one a prompt."""
 
     kind: Literal["clean", "as prompt", "steered", "random"]
@@ -88,24 +70,6 @@ class Arm:
         if self.kind in ("clean", "as prompt"):
             return "clean" if self.kind == "clean" else "as a prompt"
         return f"L{self.layer} {'+' if self.strength > 0 else ''}{number(self.strength)}"
-
-    @property
-    def perplexity(self) -> float:
-        """Under the unedited model: e to the mean surprise of a token, every prompt counting alike."""
-        return float(np.exp(mean([completion.surprise for completion in self.completions]).value))
-
-    @property
-    def kl(self) -> Mean:
-        return mean([completion.kl for completion in self.completions])
-
-    @property
-    def loops(self) -> int:
-        return sum(completion.loops for completion in self.completions)
-
-    def distinct(self, n: Literal[1, 2]) -> float:
-        """Mean distinct-n; nan where no completion has n tokens."""
-        values = [completion.distinct[n - 1] for completion in self.completions]
-        return mean([value for value in values if not np.isnan(value)]).value
 
 
 @dataclass

@@ -19,6 +19,7 @@ from workbench.experiments._common import TokenizedRow, carried_params, mean_tex
 from workbench.lab.continuation import Continuation, Row
 from workbench.params import PromptParams
 from workbench.report import NextStep, Report
+from workbench.result_keys import Continued
 from workbench.statistics import mean
 from workbench.text import number, quoted, show_token
 from workbench.views import Column, Scalar, Scalars, Table, Text, TokenRow, Tokens
@@ -91,7 +92,10 @@ def _run_prompt(lab: Lab, row: TokenizedRow, params: Params, report: Report) -> 
     kinds = [(False, clean), (True, edited)] if lab.edits else [(False, clean)]
     for _ in _generate(lab, [row], params, [(clean, edited)], report):
         for is_edited, continuation in kinds:
-            report.stream("edited" if is_edited else "clean", _text(row, continuation, _name(lab, is_edited), params))
+            report.stream(
+                Continued.EDITED if is_edited else Continued.CLEAN,
+                _text(row, continuation, _name(lab, is_edited), params),
+            )
     first_difference = clean.first_difference(edited) if lab.edits else None
     for is_edited, continuation in kinds:
         name, suffix = _name(lab, is_edited), "_edited" if is_edited else ""
@@ -102,7 +106,17 @@ def _run_prompt(lab: Lab, row: TokenizedRow, params: Params, report: Report) -> 
     report.say(_sentence(row, clean, edited if lab.edits else None))
     if lab.edits:
         report.scalar("first_difference", first_difference)
+        _damage(lab, row, clean, edited, report)
     _suggest(lab, params, report, clean)
+
+
+def _damage(lab: Lab, row: TokenizedRow, clean: Continuation, edited: Continuation, report: Report) -> None:
+    """Perplexities of both texts under the unedited model: a broken one finds its own text likely."""
+    from workbench.lab.steering import clean_surprise
+
+    surprises = clean_surprise(lab, [row.prompt] * 2, [clean.ids, edited.ids])
+    for key, surprise in zip((Continued.PERPLEXITY, Continued.PERPLEXITY_EDITED), surprises, strict=True):
+        report.scalar(key, float(np.exp(surprise.mean())))
 
 
 def _name(lab: Lab, edited: bool) -> str:

@@ -20,12 +20,14 @@ from workbench.edits import Add
 from workbench.errors import UserError
 from workbench.experiment import Cost, Experiment
 from workbench.experiments._common import carried_params, estimated_tokens, tokenized_rows
+from workbench.experiments._completions import measure
 from workbench.experiments._generated import GENERATED_TOKEN
 from workbench.experiments._steer_views import Norms, add_views, headline
-from workbench.experiments._steered import Arm, Completion, Measure, Steered, nearest_strengths
-from workbench.lab.continuation import Continuation, Row, distinct, loops
+from workbench.experiments._steered import Arm, Measure, Steered, nearest_strengths
+from workbench.lab.continuation import Continuation, Row
 from workbench.params import DirectionText, PromptParams, TokenText
 from workbench.report import NextStep, Report
+from workbench.result_keys import Steering
 from workbench.text import quoted, show_token
 
 if TYPE_CHECKING:
@@ -274,25 +276,9 @@ class _Runs:
         self, at: int, arms: Sequence[Arm], rows: Sequence[Row], continuations: Sequence[Continuation]
     ) -> None:
         """One prompt of every arm. What was asked as a prompt is read after the plain one too: the same yardstick."""
-        from workbench.lab.steering import clean_surprise, next_tokens
-
-        prompt = self._prompts[at]
-        after = next_tokens(self._lab, prompt, rows, self._targets[at])
-        ids = [continuation.ids for continuation in continuations]
-        surprises = clean_surprise(self._lab, [prompt] * len(rows), ids)
-        for place, (arm, continuation) in enumerate(zip(arms, continuations, strict=True)):
-            arm.completions.append(
-                Completion(
-                    text=continuation.text,
-                    tokens=len(continuation.ids),
-                    surprise=float(np.mean(surprises[place])),
-                    kl=float(after.kl[place]),
-                    log_odds=float(after.log_odds[place]),
-                    distinct=(distinct(continuation.ids, 1), distinct(continuation.ids, 2)),
-                    loops=loops(continuation.ids),
-                    end=continuation.end,
-                )
-            )
+        measured = measure(self._lab, self._prompts[at], rows, continuations, self._targets[at])
+        for arm, completion in zip(arms, measured, strict=True):
+            arm.completions.append(completion)
 
 
 def _scalars(steered: Steered, chosen: Arm | None, report: Report) -> None:
@@ -303,8 +289,8 @@ def _scalars(steered: Steered, chosen: Arm | None, report: Report) -> None:
         report.scalar("ratio_as_prompt", steered.ratio(steered.as_prompt))
     if chosen is None:
         return
-    report.scalar("layer", chosen.layer)
-    report.scalar("strength", chosen.strength)
+    report.scalar(Steering.LAYER, chosen.layer)
+    report.scalar(Steering.STRENGTH, chosen.strength)
     report.scalar("effect", steered.effect(chosen).value)
     report.scalar("ratio", steered.ratio(chosen))
     report.scalar("kl", chosen.kl.value)

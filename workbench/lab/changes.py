@@ -15,6 +15,7 @@ import torch
 
 from workbench.edits import Positions
 from workbench.errors import Cancelled, UserError
+from workbench.lab.metrics import at_least_float32
 from workbench.lab.parts import Part
 from workbench.units import Site
 
@@ -95,6 +96,33 @@ class AddVector(Change):
 
     def write(self, numbers: torch.Tensor, stretch: Stretch) -> None:
         numbers.add_(self.values)
+
+
+@dataclass(frozen=True, eq=False)
+class AddVectorByRow(Change):
+    """A vector of its own is added to each row, at every position; of a plan that is for all rows of a pass."""
+
+    values: torch.Tensor
+    """[row, d_model]"""
+
+    def write(self, numbers: torch.Tensor, stretch: Stretch) -> None:
+        numbers.add_(self.values[stretch.rows].unsqueeze(1))
+
+
+@dataclass(frozen=True, eq=False)
+class ProjectOutByRow(Change):
+    """A direction of its own is projected out of each row, at every position; of a plan that is for all rows.
+
+    In 16-bit types in float32, rounded once.
+    """
+
+    units: torch.Tensor
+    """of length 1, or 0 where nothing is projected out, [row, d_model]"""
+
+    def write(self, numbers: torch.Tensor, stretch: Stretch) -> None:
+        exact = at_least_float32(numbers)
+        units = self.units[stretch.rows].to(exact.dtype).unsqueeze(-1)
+        numbers.copy_(torch.baddbmm(exact, exact @ units, units.transpose(1, 2), alpha=-1))
 
 
 @dataclass(frozen=True, eq=False)

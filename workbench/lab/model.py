@@ -8,6 +8,7 @@ import msgspec
 
 from workbench.artifacts.direction import Direction
 from workbench.edits import Edit, ParsedEdit
+from workbench.judging import JudgeCommand
 from workbench.lab.compiling import check_edits, compile_plan, read_stack, sites_to_sample
 from workbench.lab.directions.weights import JobWeights
 from workbench.lab.editing import UNREPLACED, AnyEdit, Plan, Replacement
@@ -43,6 +44,7 @@ class Lab:
         seed: int = 0,
         report: Report | None = None,
         weights: JobWeights | None = None,
+        judge: JudgeCommand | None = None,
     ) -> None:
         self.model = model
         self.weights = weights or JobWeights(model, {})
@@ -51,6 +53,8 @@ class Lab:
         """the stack that is on, in order"""
         self.seed = seed
         self.report = report
+        self.judge = judge
+        """a command that came with this job, to judge what it generates"""
 
     def job(
         self,
@@ -58,6 +62,7 @@ class Lab:
         seed: int = 0,
         report: Report | None = None,
         directions: Mapping[str, Direction] | None = None,
+        judge: JudgeCommand | None = None,
     ) -> Lab:
         """The same model for another job, with the named `directions` that its edits and units may mean.
 
@@ -66,7 +71,7 @@ class Lab:
         stack = read_stack(edits, self.info)
         weights = JobWeights(self.model, directions or {})
         check_edits(stack, Values(self.model, seed, False, weights))
-        return Lab(self.model, stack, seed, report, weights)
+        return Lab(self.model, stack, seed, report, weights, judge)
 
     @property
     def plain_edits(self) -> list[Edit]:

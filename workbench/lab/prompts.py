@@ -182,7 +182,7 @@ class Tokenization:
 
     def answer(self, text: str) -> AnswerToken:
         """The first token of an answer, spaces as typed. Raises UserError for an empty one."""
-        ids = self._continuation(text)
+        ids = self.continuation(text)
         if not ids:
             raise UserError("the answer is empty: give the token that should follow, with its leading space")
         self.check_embedded(ids[:1])
@@ -191,6 +191,25 @@ class Tokenization:
         if len(ids) > 1:
             note = f"{show_token(text)} is {len(ids)} tokens: its first, {show_token(token)}, is measured"
         return AnswerToken(ids[0], token, note)
+
+    def reply_token(self, text: str, system: str = DEFAULT_SYSTEM) -> int:
+        """The one token that a reply in the chat template begins with where it begins with `text`.
+
+        As this tokenizer writes it there: after a space, if that is what the template puts in front of replies. Raises
+        UserError where it is no token by itself.
+        """
+        rendered, _ = self._chat(_PLACEHOLDER, system)
+        lead = self.reply_lead(system)
+        before = rendered + (lead if lead.strip() else "")
+        ids, whole = self._ids(before), self._ids(rendered + lead + text)
+        if whole[: len(ids)] != ids or len(whole) != len(ids) + 1:
+            pieces = ", ".join(show_token(self.token(index)) for index in self.continuation(text))
+            raise UserError(
+                f"the target {show_token(text)} is not one token where {self._name}'s replies begin ({pieces}): give "
+                "its first token, or another word"
+            )
+        self.check_embedded(whole[-1:])
+        return whole[-1]
 
     def check_embedded(self, ids: Sequence[int] | np.ndarray) -> None:
         """Raises UserError where a token is beyond the model's embedding: the tokenizer has more than the model."""
@@ -217,8 +236,8 @@ class Tokenization:
                 return with_special[: start + len(plain)], start
         return with_special, 0
 
-    def _continuation(self, text: str) -> list[int]:
-        """Tokens of a text in the middle of a line: SentencePiece would otherwise put a space in front."""
+    def continuation(self, text: str) -> list[int]:
+        """Ids of a text in the middle of a line: SentencePiece would otherwise put a space in front."""
         ids = self._ids(text)
         if self._token_text.byte_level or not ids:
             return ids
@@ -280,6 +299,22 @@ class Tokenization:
             )
         bos = self.tokenizer.bos_token or ""
         return bos + header if bos and before.startswith(bos) and not header.startswith(bos) else header
+
+    def reply_lead(self, system: str = DEFAULT_SYSTEM) -> str:
+        """What a chat template writes in front of a finished reply, after where a reply begins: mostly nothing.
+
+        A space, or the empty think block of a model that reasons: without it such a model's first token is no answer.
+        """
+        for as_parts in (False, True):
+            turns = _conversation(system, _PLACEHOLDER)
+            try:
+                begun = self._render(turns, as_parts)
+                finished = self._render([*turns, ("assistant", _REPLY)], as_parts, generation=False)
+            except UserError:
+                continue
+            if _PLACEHOLDER in begun and finished.startswith(begun) and _REPLY in finished:
+                return finished.removeprefix(begun).partition(_REPLY)[0]
+        return ""
 
     def _render(self, turns: Sequence[tuple[str, str]], as_parts: bool, generation: bool = True) -> str:
         """(role, text) turns in the template, with `generation` up to where the model's reply begins.

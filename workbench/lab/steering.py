@@ -14,7 +14,7 @@ import torch
 from workbench.lab import metrics
 from workbench.lab.batches import batches, rows_at_once
 from workbench.lab.continuation import Row
-from workbench.lab.editing import CLEAN
+from workbench.lab.editing import CLEAN, Plan
 from workbench.lab.forward import run_forward
 from workbench.lab.model import Lab
 from workbench.lab.prompts import Prompt
@@ -59,18 +59,25 @@ def clean_surprise(lab: Lab, prompts: Sequence[Prompt], continuations: Sequence[
 
     Nats, float64 [token] for each row; all of them in as few passes as memory allows. Raises NotFinite.
     """
-    texts = [
-        replace(prompt, ids=np.concatenate([prompt.ids, np.asarray(ids, dtype=np.int64)]))
-        for prompt, ids in zip(prompts, continuations, strict=True)
-    ]
-    surprises: list[np.ndarray] = []
+    texts = [followed_by(prompt, ids) for prompt, ids in zip(prompts, continuations, strict=True)]
+    kept: list[np.ndarray] = []
     size = rows_at_once(lab.model, max(map(len, texts)), "forward")
     for batch in batches(texts, size, lab.report, lab.model, progress_per_row=0):
         with batch:
-            surprise = run_forward(lab.model, batch.rows).surprise()
+            rows = surprises(lab, batch.rows)
         if not batch.failed:
-            surprises += surprise
-    return [surprise[len(prompt) :].astype(np.float64) for prompt, surprise in zip(prompts, surprises, strict=True)]
+            kept += rows
+    return [surprise[len(prompt) :] for prompt, surprise in zip(prompts, kept, strict=True)]
+
+
+def followed_by(prompt: Prompt, ids: Sequence[int]) -> Prompt:
+    """A prompt and the tokens that came after it, to be read in one pass."""
+    return replace(prompt, ids=np.concatenate([prompt.ids, np.asarray(ids, dtype=np.int64)]))
+
+
+def surprises(lab: Lab, texts: Sequence[Prompt], plan: Plan = CLEAN) -> list[np.ndarray]:
+    """−log p of each token of each text under a plan, in one pass: nats, float64 [token], nan at position 0."""
+    return [row.astype(np.float64) for row in run_forward(lab.model, texts, [plan]).surprise()]
 
 
 def direction_norm(lab: Lab, name: str) -> float:

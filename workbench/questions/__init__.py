@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from workbench.params import TEXT, TOKEN, UNIT, UNITS
+from workbench.params import DIRECTION, PROMPT_SET, TEXT, TOKEN, UNIT, UNITS
 from workbench.questions.question import PROMPT, Blank, Question
 
 __all__ = ["QUESTIONS", "Blank", "Question"]
+
+_ANSWER = Blank(name="answer", kind=TOKEN, example=" Paris", help="the answer as a token, with its leading space")
+_DIRECTION = Blank(
+    name="direction", kind=DIRECTION, example="@L12.N345.out", help="a direction of the session, or a neuron's weights"
+)
 
 QUESTIONS: dict[str, Question] = {
     "next-token": Question(
@@ -20,7 +25,7 @@ QUESTIONS: dict[str, Question] = {
         about="one answer's probability and rank",
         experiment="predict",
         blanks=(
-            Blank(name="answer", kind=TOKEN, example=" Paris", help="the answer as a token, with its leading space"),
+            _ANSWER,
             PROMPT,
         ),
         params={"prompt": "⟨prompt⟩", "answer": "⟨answer⟩"},
@@ -30,7 +35,7 @@ QUESTIONS: dict[str, Question] = {
         about="which parts make the answer, beside matched random ones",
         experiment="why",
         blanks=(
-            Blank(name="answer", kind=TOKEN, example=" Paris", help="the answer as a token, with its leading space"),
+            _ANSWER,
             PROMPT,
         ),
         params={"prompt": "⟨prompt⟩", "answer": "⟨answer⟩"},
@@ -114,6 +119,45 @@ QUESTIONS: dict[str, Question] = {
         experiment="tokens",
         blanks=(PROMPT,),
         params={"prompt": "⟨prompt⟩"},
+    ),
+    "direction": Question(
+        sentence="find a direction for ⟨this⟩ against ⟨that⟩",
+        about="two prompt sets: where in the stream they part, beside shuffled labels",
+        experiment="direction",
+        blanks=(
+            Blank(name="this", kind=PROMPT_SET, example="@harmful", help="a file of prompts, or a set by its @name"),
+            Blank(name="that", kind=PROMPT_SET, example="@harmless", help="the prompts it is compared with"),
+        ),
+        params={"name": "⟨this.name⟩", "positive": "⟨this⟩", "negative": "⟨that⟩"},
+    ),
+    "stop-refusing": Question(
+        sentence="make it stop refusing ⟨these⟩",
+        about="one direction, taken out of the stream, and what that costs",
+        experiment="refusal",
+        blanks=(Blank(name="these", kind=PROMPT_SET, example="@harmful", help="prompts that it refuses"),),
+        params={"harmful": "⟨these⟩"},
+    ),
+    "refuse": Question(
+        sentence="make it refuse ⟨those⟩",
+        about="one direction, added to the stream, and what that costs",
+        experiment="refusal",
+        blanks=(Blank(name="those", kind=PROMPT_SET, example="@harmless", help="prompts that it answers"),),
+        params={"harmless": "⟨those⟩"},
+    ),
+    "more": Question(
+        sentence="make it more ⟨direction⟩, so that it says ⟨answer⟩",
+        about="strengths by layers: effect against damage",
+        experiment="steer",
+        blanks=(_DIRECTION, _ANSWER),
+        beside=(PROMPT,),
+        params={"direction": "⟨direction⟩", "target": "⟨answer⟩", "prompt": "⟨prompt⟩"},
+    ),
+    "what-direction": Question(
+        sentence="what is the direction ⟨direction⟩",
+        about="what it promotes, the neurons that write it, its share of the stream",
+        experiment="project",
+        blanks=(_DIRECTION,),
+        params={"direction": "⟨direction⟩"},
     ),
 }
 """by a name of their own"""

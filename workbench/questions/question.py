@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 BLANK = re.compile(r"⟨(\w+)⟩")
 """How a sentence, a parameter or an edit names a blank."""
+_NAME_OF_BLANK = re.compile(r"⟨(\w+)\.name⟩")
+"""How a parameter takes the name of a blank's prompt set: `french` of `sets/french.txt`, `harmful` of `@harmful`."""
 
 
 class Blank(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +42,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     """blanks in strings are filled"""
     edits: tuple[str, ...] | None = None
     """edit texts, blanks filled; None keeps the ones that are on"""
+    beside: tuple[Blank, ...] = ()
+    """blanks that its sentence does not have: parameters take what was filled in for other questions, or the example"""
 
     @property
     def examples(self) -> dict[str, str]:
@@ -56,10 +61,14 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
             if not values.get(blank.name, blank.example):
                 raise UserError(f"a blank is empty: fill in {blank.help}, for example {blank.example!r}")
 
+        filled = {blank.name: values.get(blank.name) or blank.example for blank in (*self.blanks, *self.beside)}
+
         def fill(value: Any) -> Any:
             if not isinstance(value, str):
                 return value
-            return BLANK.sub(lambda match: values.get(match[1], self.examples[match[1]]), value)
+            if named := _NAME_OF_BLANK.fullmatch(value):
+                return set_name(filled[named[1]])
+            return BLANK.sub(lambda match: filled[match[1]], value)
 
         return NextStep(
             label=self.filled(values),
@@ -75,6 +84,13 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
             any(candidate.startswith(word) for candidate in vocabulary)
             for word in re.findall(r"\w[\w-]*", words.lower())
         )
+
+
+def set_name(text: str) -> str:
+    """What a prompt set that was typed is called, as a direction can be called: `two_words` of `~/two words.txt`."""
+    stem = PurePath(text.strip().removeprefix("@")).stem
+    name = re.sub(r"\W+", "_", stem, flags=re.ASCII).strip("_")
+    return name if name[:1].isalpha() else f"d{name}"
 
 
 PROMPT = Blank(name="prompt", kind=TEXT, example="The capital of France is", help="the text the model reads")

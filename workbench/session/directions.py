@@ -95,7 +95,9 @@ def _resolve(name: str, reader: SessionReader, recorded_hash: str | None) -> Dir
             f"@{name} is the direction that {owner} recorded: the file {direction_file(name)} holds another by now; "
             f"`workbench artifacts rm @{name} --session {reader.path}` takes the name off the recorded one"
         )
-    return msgspec.structs.replace(direction, remark=remark, takes_name=recorded_hash is None)
+    step = next((row.step for row in reader.artifacts() if row.hash == digest), None)
+    made_by = f"step {step} of {reader.path.name}" if step else ""
+    return msgspec.structs.replace(direction, remark=remark, takes_name=recorded_hash is None, made_by=made_by)
 
 
 def _file_hash(name: str) -> str | None:

@@ -145,6 +145,12 @@ STEP_ARTIFACTS = f"""
     FROM step_artifact JOIN artifact USING (hash) WHERE step_artifact.step = ? ORDER BY role, kind, step_artifact.name
     LIMIT {MAX_ROWS}
 """
+STEPS_WITH = f"""
+    SELECT {_integer("step_artifact.step")}, {_text("step.experiment", _LINE)}, {_text("step_artifact.name", _LINE)},
+           {_text("role", _LINE)}
+    FROM step_artifact JOIN step ON step.id = step_artifact.step WHERE step_artifact.hash = ?
+    ORDER BY step_artifact.step DESC, role LIMIT {MAX_ROWS}
+"""
 
 MODEL = f"""
     SELECT {_json("model.info")} FROM step JOIN model ON model.id = step.model

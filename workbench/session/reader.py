@@ -27,6 +27,7 @@ from workbench.session.readable_file import ReadableFile, as_time, decode_texts,
 from workbench.session.records import (
     LOST_ERROR,
     ArtifactRow,
+    ArtifactStep,
     NoteRow,
     PinRow,
     StepArtifact,
@@ -247,6 +248,12 @@ class SessionReader(ReadableFile):
         rows = self.select(query.STEP_ARTIFACTS, (step,), since=ARTIFACT_VERSION)
         names = StepArtifact.__struct_fields__
         return [self._convert(dict(zip(names, row, strict=True)), StepArtifact, f"step {step}") for row in rows]
+
+    def steps_with(self, hash: str) -> list[ArtifactStep]:
+        """The steps that used or made an artifact, newest first."""
+        rows = self.select(query.STEPS_WITH, (hash,), since=ARTIFACT_VERSION)
+        names = ArtifactStep.__struct_fields__
+        return [self._convert(dict(zip(names, row, strict=True)), ArtifactStep, "an artifact") for row in rows]
 
     def content(self, hash: str) -> Content:
         """An artifact by its hash, its array resolved. Raises UserError where it is missing, or not what it says."""

@@ -134,3 +134,13 @@ class StepArtifact(msgspec.Struct, kw_only=True, frozen=True):
     """that it had then"""
     hash: str
     role: Literal["used", "made"]
+
+
+class ArtifactStep(msgspec.Struct, kw_only=True, frozen=True):
+    """A step that used or made an artifact."""
+
+    step: int
+    experiment: str
+    name: str
+    """that the artifact had then"""
+    role: Literal["used", "made"]

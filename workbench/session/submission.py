@@ -17,9 +17,12 @@ from workbench.edits import STACK, Edit, Function, Stacks, check_stack, parse_ed
 from workbench.errors import UserError
 from workbench.experiment import command_line
 from workbench.experiments import experiment
+from workbench.judging import JudgeCommand
 from workbench.model_info import ModelInfo
 from workbench.params import DIRECTIONS, EVERY_DIRECTION, Params, fields, make_params, params_builtins
+from workbench.report import Earlier
 from workbench.session.directions import comparable_directions, resolve_directions
+from workbench.session.earlier import earlier_stages
 from workbench.session.reader import SessionReader
 from workbench.session.stored_weights import as_recorded
 from workbench.units import expand_sets, names_sets, parse_units
@@ -39,8 +42,12 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """interactive work goes between its batches"""
     directions: dict[str, Direction] = {}
     """by the names that edits and parameters use for them"""
+    earlier: list[Earlier] = []
+    """stages of it that ran before in the session"""
     names: dict[str, str] = {}
     """what prompt sets among the parameters are called, by parameter"""
+    judge: JudgeCommand | None = None
+    """never stored, and never of a step that is run again"""
     remarks: list[str] = []
     """what a reader of its result must know of how it was submitted"""
 
@@ -58,13 +65,14 @@ def make_submission(
     again: int | None = None,
     directions: Mapping[str, Direction] | None = None,
     transfer: bool = False,
+    judge: JudgeCommand | None = None,
 ) -> Submission:
     """A run of the experiment `name`; `session` is the path of the file whose basket and directions are meant, if any.
 
     `names` are those of prompt sets, by parameter. With `again`, a step that is run again, names of directions stand
-    for what it recorded; a part of a step uses the `directions` of its step. With `transfer`, directions of
-    another model may be used. Raises UserError for what could never run: parameters, sets and names that stand for
-    nothing, edits that contradict each other.
+    for what it recorded, and `judge` is not taken; a part of a step uses the `directions` of its step. With `transfer`,
+    directions of another model may be used. Raises UserError for what could never run: parameters, sets and names that
+    stand for nothing, edits that contradict each other.
     """
     definition = experiment(name)
     remarks: list[str] = []
@@ -75,6 +83,8 @@ def make_submission(
     stack = expand_baskets(edits, session)
     if stack and not definition.takes_edits:
         raise UserError(f"{name} takes no edits: run it without them")
+    if judge and not definition.takes_judge:
+        raise UserError(f"{name} generates nothing that a judge could read: run it without one")
     if info:
         check_stack(stack, info)
     else:
@@ -102,7 +112,9 @@ def make_submission(
         else command_line(name, values, stack, model=model, seed=seed, names=names, transfer=transfer),
         long=definition.is_long(values),
         directions={direction: resolved[direction] for direction in names_of_directions if direction in resolved},
+        earlier=earlier_stages(session, name, definition.stages(values), seed, again) if definition.stages else [],
         names=dict(names or {}),
+        judge=None if again else judge,
         remarks=remarks,
     )
 

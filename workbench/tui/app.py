@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ from workbench.tui.worker_words import model_name, ready, worker_line
 
 if TYPE_CHECKING:
     from workbench.edits import Edit
+    from workbench.judging import JudgeCommand
     from workbench.model_info import ModelInfo
     from workbench.report import NextStep
     from workbench.session.reader import SessionReader
@@ -195,14 +197,24 @@ class WorkbenchApp(Navigation):
         from workbench.worker.protocol import Submit
 
         session = str(self.session_path())
+        judge = None if again else await asyncio.to_thread(self._judge, experiment)
         submit = Submit(
             session=session, experiment=experiment, params=params, edits=list(edits), seed=seed, expected=expected,
-            parent=parent, again=again, names=dict(names or {}), transfer=transfer, origin="tui",
+            parent=parent, again=again, names=dict(names or {}), transfer=transfer, judge=judge, origin="tui",
         )  # fmt: skip
         answer = await self.request(submit)
         self._submitted_steps.add((session, answer.step))
         self.feed.hint()
         return int(answer.step)
+
+    def _judge(self, experiment: str) -> JudgeCommand | None:
+        """The settings' own, where the experiment takes one. Raises UserError."""
+        from workbench.experiments import experiment as experiment_named
+        from workbench.judging import read_command
+
+        if not self.settings.judge or not experiment_named(experiment).takes_judge:
+            return None
+        return read_command(self.settings.judge, self.settings.judge_seconds)
 
     def worker_words(self) -> Text:
         """The lower line: what is the matter, what runs, or that all is well."""
@@ -313,6 +325,8 @@ class WorkbenchApp(Navigation):
             if self.running is None and self.page_now.notice_sentence().startswith(_CANCELLING):
                 self.page_now.say("")
             self.model_info = self.model_info or info
+            if self.link and self.directions:
+                self.page("home").use_direction(self.directions[0])
         self.page_now.refresh_frame()
 
     def _read_again(self) -> None:

@@ -29,6 +29,8 @@ class Context(Protocol):
     edits: EditStack
     session_title: str
     model_info: ModelInfo | None
+    directions: list[str]
+    """`@name` of each that edits may name"""
     running: StepRecord | None
     begun: bool
     """the first screen is painted"""

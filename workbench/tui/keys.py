@@ -24,6 +24,7 @@ APP = [
     _key("timeline", "t,f4", "timeline", "timeline", "the steps of this session", show=True),
     _key("neurons", "n,f6", "neurons", "neurons", "all neurons of the model, with a card for the one under the cursor"),
     _key("why", "W,f7", "why", "why", "why does it say that: what makes an answer, switched off, beside random ones"),
+    _key("directions", "D,f8", "directions", "directions", "the directions there are, and what adding one does"),
     _key("back", "escape", "back", "back", "leave the field, then the screen; every screen keeps its place"),
     _key("cancel", "ctrl+c", "cancel", "cancel", "cancel what runs, keep what there is; never quits", priority=True),
     _key("quit", "q,ctrl+q", "quit", "quit", "leave; the worker goes on with what it has to do"),
@@ -290,6 +291,36 @@ BASKET = [
     _key("basket.move", "P", "move_to_set", "to a set", "also into a named set", show=True),
 ]
 
+DIRECTIONS = [
+    _key(
+        "directions.up", "plus,equals_sign", "turn(1)", "stronger", "turn the strength up: your text goes on", show=True
+    ),
+    _key("directions.down", "minus", "turn(-1)", "weaker", "turn the strength down, below 0 against it", show=True),
+    _key(
+        "directions.text",
+        "i,slash",
+        "write",
+        "your text",
+        "into your text; Tab goes on to strength and place",
+        show=True,
+    ),
+    _key("directions.project", "p", "project", "project", "what it promotes, as a step with your text", show=True),
+    _key(
+        "directions.steer",
+        "s",
+        "steer",
+        "steer",
+        "the form of `steer`: strengths by layers, effect by damage",
+        show=True,
+    ),
+    _key("directions.ablate", "a", "ablate", "ablate", "into the edits: project it out everywhere", show=True),
+    _key("directions.add", "E", "add", "add to edits", "into the edits: what the dial adds", show=True),
+    _key("directions.rename", "r", "rename", "rename", "another name for it in this session"),
+    _key("directions.export", "x", "export", "export", "write it to a .safetensors file, with all that is known of it"),
+    _key("directions.remove", "delete", "remove", "remove", "take its name off, or delete its file; asks once"),
+    _key("directions.make", "m", "make", "make one", "the form of `direction`: from two sets of prompts", show=True),
+]
+
 PALETTE = [
     _key("palette.up", "up", "move(-1)", "up", "the line above, also while typing"),
     _key("palette.down", "down", "move(1)", "down", "the line below, also while typing"),
@@ -316,6 +347,7 @@ ALL: dict[str, list[Binding]] = {
     "Edits": EDITS,
     "Neurons": NEURONS,
     "Basket": BASKET,
+    "Directions": DIRECTIONS,
     "questions and commands": PALETTE,
     "every screen": PAGE,
     "list": LIST,

@@ -12,7 +12,7 @@ from workbench.tui.page import Page
 from workbench.tui.pages import make_page
 from workbench.tui.theme import use_theme
 
-_SCREENS = frozenset({"help", "palette", "edits", "timeline", "neurons", "why"})
+_SCREENS = frozenset({"help", "palette", "edits", "timeline", "neurons", "why", "directions"})
 """actions that lead to the screen of their name"""
 
 
@@ -87,6 +87,9 @@ class Navigation(App[int]):
 
     def action_why(self) -> None:
         self.show("why")
+
+    def action_directions(self) -> None:
+        self.show("directions")
 
     def use_setting(self, theme: str) -> None:
         """Sets the theme by its name in the settings."""

@@ -1,13 +1,31 @@
-"""Units and edits complete while they are typed: from pins, recent edits, and the model's shape."""
+"""Units, edits, directions and sets complete while they are typed: from pins, recent edits, the session, the model."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
+    from workbench.params import Kind
     from workbench.tui.page import Page
+
+_NAME = re.compile(r"@?[\w.-]*$")
+"""the name at the end of a text; operators of arithmetic and of edits stand before it"""
+
+
+def suggester(page: Page, kind: Kind) -> Callable[[str], str] | None:
+    """For a field of this kind: the likeliest completion of a text, or nothing; None where nothing completes."""
+    from workbench.params import PROMPT_SET
+
+    if kind is PROMPT_SET:
+        return suggest_set
+    if kind.directions:
+        return lambda text: next(iter(direction_completions(page, text, 1)), "")
+    if kind.units:
+        return unit_suggester(page)
+    return None
 
 
 def unit_suggester(page: Page) -> Callable[[str], str]:
@@ -15,12 +33,23 @@ def unit_suggester(page: Page) -> Callable[[str], str]:
     return lambda text: next(iter(completions(page, text, 1)), "")
 
 
+def suggest_set(text: str) -> str:
+    """For a field of prompts: the name of a set that begins with what follows the @, or nothing."""
+    from workbench.artifacts.prompt_set import set_names
+
+    begun = text.removeprefix("@")
+    names = set_names() if text.startswith("@") else []
+    return next((f"@{name}" for name in names if name.startswith(begun) and name != begun), "")
+
+
 def completions(page: Page, text: str, limit: int) -> list[str]:
-    """Completions of `text`, as whole texts, most useful first."""
+    """Completions of `text`, as whole texts, most useful first; a name behind an @ completes anywhere."""
     from itertools import islice
 
     from workbench.units import complete
 
+    if (name := _NAME.search(text)) and name[0].startswith("@"):
+        return direction_completions(page, text, limit)
     info = page.workbench.model_info
     if info is None or "=" in text or not text:
         return []
@@ -28,3 +57,32 @@ def completions(page: Page, text: str, limit: int) -> list[str]:
     before = text[: len(text) - len(term)]
     offered: Iterable[str] = complete(text, info, page.workbench.suggested_units())
     return [before + term + word[len(term) :] for word in islice(offered, limit) if len(word) > len(term)]
+
+
+def direction_completions(page: Page, text: str, limit: int) -> list[str]:
+    """Completions of the direction's name at the end of `text`, with or without its @, as whole texts."""
+    from itertools import islice
+
+    name = _NAME.search(text)
+    typed = name[0] if name else ""
+    if not typed:
+        return []
+    start = "@" + typed.removeprefix("@")
+    rests = (word[len(start) :] for word in _directions(page, start) if word.lower().startswith(start.lower()))
+    return [text + rest for rest in islice(rests, limit) if rest]
+
+
+def _directions(page: Page, start: str) -> Iterator[str]:
+    """Those of the session and the data folder, then the model's own that go on from `start`."""
+    from workbench.units import complete
+
+    yield from page.workbench.directions
+    info = page.workbench.model_info
+    if info is None:
+        return
+    if unit := re.match(r"@[Ll]\d+\.[Nn]\d+(?=\.|$)", start):
+        yield from (f"{unit[0]}.{side}" for side in ("out", "in", *(["gate"] if info.gated_mlp else [])))
+    elif unit := re.match(r"@[Ll]\d+\.[Hh]\d+(?=\.|$)", start):
+        yield f"{unit[0]}.ov1"
+    elif re.match(r"@[Ll]\d", start):
+        yield from (f"@{unit_name}" for unit_name in complete(start[1:], info))

@@ -190,6 +190,8 @@ class Control:
                     edits=job.submission.edits,
                     seed=job.submission.seed,
                     directions=job.submission.directions,
+                    earlier=job.submission.earlier,
+                    judge=job.submission.judge,
                     remarks=job.submission.remarks,
                     peek=job.peek,
                     slot=job.slot,

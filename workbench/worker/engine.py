@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from workbench.artifacts.direction import Direction
 from workbench.edits import Edit
 from workbench.errors import UserError
+from workbench.judging import JudgeCommand
 from workbench.model_info import ModelInfo
 from workbench.report import Report
 from workbench.worker.cores import allowed_cores
@@ -38,6 +39,7 @@ class Engine(Protocol):
         seed: int,
         report: Report,
         directions: Mapping[str, Direction],
+        judge: JudgeCommand | None = None,
     ) -> None:
         """Raises UserError and Cancelled."""
 
@@ -90,10 +92,11 @@ class LabEngine:
         seed: int,
         report: Report,
         directions: Mapping[str, Direction],
+        judge: JudgeCommand | None = None,
     ) -> None:
         from workbench.execute import execute
 
-        execute(self._lab, experiment, params, edits, seed, report, directions)
+        execute(self._lab, experiment, params, edits, seed, report, directions, judge)
 
     def hooks_installed(self) -> int:
         return int(self._lab.hooks_installed())

@@ -10,8 +10,9 @@ import numpy as np
 from workbench.artifacts import Content, Role, Use
 from workbench.artifacts.direction import Direction
 from workbench.edits import Edit
+from workbench.judging import JudgeCommand
 from workbench.model_info import ModelInfo
-from workbench.report import NextStep, Progress
+from workbench.report import Earlier, NextStep, Progress
 from workbench.session.encode import EncodedArray, EncodedView, EncodedViews
 from workbench.session.records import Status
 from workbench.session.update import Update
@@ -36,6 +37,9 @@ class Run(PipeMessage):
     seed: int = 0
     directions: dict[str, Direction] = {}
     """by the names that edits and parameters use for them"""
+    earlier: list[Earlier] = []
+    """stages of it that ran before"""
+    judge: JudgeCommand | None = None
     remarks: list[str] = []
     """of how it was submitted, for the reader of its result"""
     peek: int | None = None

@@ -106,10 +106,11 @@ class Runner:
     def _run_step(self, job: Run) -> None:
         sink = StepSink(job.job, self._pipe.send, lambda: self._check(job.job), self._give_turn)
         report = Report(sink)
+        report.earlier = job.earlier
         for remark in job.remarks:
             report.note(remark)
         try:
-            self._engine.execute(job.experiment, job.params, job.edits, job.seed, report, job.directions)
+            self._engine.execute(job.experiment, job.params, job.edits, job.seed, report, job.directions, job.judge)
         except BaseException:
             try:
                 sink.publish(report)

@@ -12,6 +12,7 @@ import msgspec
 
 from workbench.artifacts.direction import Direction
 from workbench.edits import Edit, Entry
+from workbench.judging import JudgeCommand
 from workbench.model_info import ModelInfo
 
 PROTOCOL_VERSION = 2
@@ -66,6 +67,8 @@ class Submit(Message, kw_only=True):
     """directions of another model of the same width may be used"""
     names: dict[str, str] = {}
     """what prompt sets among the parameters are called, by parameter"""
+    judge: JudgeCommand | None = None
+    """of this command line or the user's settings: what is stored never brings one"""
     origin: str = "cli"
 
 

@@ -117,6 +117,7 @@ async def _submit(control: Control, front: Connection, message: Submit) -> Messa
         names=message.names,
         again=message.parent if message.again else None,
         transfer=message.transfer,
+        judge=message.judge,
     )
     front.sessions.setdefault(session, message.session)
     step = await control.writer_thread.add_step(

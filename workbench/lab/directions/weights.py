@@ -39,7 +39,7 @@ class JobWeights:
         of_model = model_direction(name)
         if of_model is not None:
             return self._of_model(of_model)
-        vector = self._named(name).numbers
+        vector = self.named(name).numbers
         info = self._model.info
         if len(vector) != info.d_model:
             raise UserError(
@@ -56,7 +56,7 @@ class JobWeights:
         """Where a direction comes from, as far as it is known. Raises UserError where there is none of this name."""
         of_model = model_direction(name)
         if of_model is None:
-            return self._named(name).origin
+            return self.named(name).origin
         info = self._model.info
         return Origin(
             method="head" if of_model.rank else "neuron",
@@ -67,7 +67,8 @@ class JobWeights:
             normalised=bool(of_model.rank),
         )
 
-    def _named(self, name: str) -> Direction:
+    def named(self, name: str) -> Direction:
+        """The direction that came as `@name`. Raises UserError where none did."""
         if name not in self._directions:
             names = ", ".join(f"@{known_name}" for known_name in self._directions)
             raise UserError(f"there is no direction @{name} here: " + (f"there are {names}" if names else "none came"))

@@ -13,7 +13,7 @@ class Identity:
     """Reads the weights of `source` for their fingerprint, and says how far it is."""
 
     def __init__(self, source: ModelSource) -> None:
-        self._source = source
+        self.source = source
         self._lock = threading.Lock()
         self._reading: Future[str] | None = None
         self._total = self.unread = unread_bytes(source)
@@ -33,8 +33,8 @@ class Identity:
 
     def _run(self, reading: Future[str]) -> None:
         try:
-            self._total = self.unread = unread_bytes(self._source)
-            reading.set_result(fingerprint(self._source, self._at))
+            self._total = self.unread = unread_bytes(self.source)
+            reading.set_result(fingerprint(self.source, self._at))
         except BaseException as error:  # it is raised where the result is asked for
             reading.set_exception(error)
 

@@ -42,6 +42,8 @@ _KEY_WORDS = {
     "backspace": "Backspace",
     "colon": ":",
     "plus": "+",
+    "minus": "-",
+    "equals_sign": "=",
     "asterisk": "*",
     "greater_than_sign": ">",
     "less_than_sign": "<",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -15,6 +15,13 @@ from workbench.tui.theme import ink
 from workbench.tui.widgets.field import Field
 from workbench.tui.widgets.words import Words
 
+if TYPE_CHECKING:
+    from workbench.params import Kind
+
+
+Suggester = Callable[["Kind"], Callable[[str], str] | None]
+"""what completes in a blank of a kind"""
+
 
 class QuestionLine(Horizontal):
     """Closed it is one line of text; open its blanks are fields."""
@@ -25,7 +32,7 @@ class QuestionLine(Horizontal):
     QuestionLine Field { width: auto; min-width: 2; }
     """
 
-    def __init__(self, question: Question, values: dict[str, str], suggest: Callable[[str], str]) -> None:
+    def __init__(self, question: Question, values: dict[str, str], suggester: Suggester) -> None:
         super().__init__()
         self.question = question
         self.values = values
@@ -33,8 +40,7 @@ class QuestionLine(Horizontal):
         self.about_at = 0
         """cells from the left where what it is about begins; 0 hides it"""
         self.under_cursor = False
-        self._suggest = suggest
-        """completes a unit in a blank for units"""
+        self._suggester = suggester
         self._open = False
         self._aligned: tuple[object, ...] = ()
 
@@ -105,7 +111,7 @@ class QuestionLine(Horizontal):
         for at, part in enumerate(BLANK.split(self.question.sentence)):
             if at % 2:
                 kind = next(blank.kind for blank in self.question.blanks if blank.name == part)
-                field = BlankField(part, self.value(part), self._suggest if kind.units or kind.directions else None)
+                field = BlankField(part, self.value(part), self._suggester(kind))
                 # The field that is typed in may grow into what the others and the words leave.
                 field.styles.max_width = max(limits[at // 2], room - sum(limits) + limits[at // 2])
                 yield Piece("⟨", "quiet")

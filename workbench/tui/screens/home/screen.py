@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
@@ -22,7 +23,7 @@ from workbench.tui.page import Page
 from workbench.tui.renaming import rename_session
 from workbench.tui.screens.home.question_line import BlankField, QuestionLine
 from workbench.tui.screens.home.session_list import SessionList
-from workbench.tui.suggest import unit_suggester
+from workbench.tui.suggest import suggester
 from workbench.tui.theme import ink
 from workbench.tui.widgets.field import Field
 from workbench.tui.widgets.frame import Rule
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
 
 _QUIET = 1.0
 """seconds between two looks into the folders of sessions, however often something changes"""
+
+
+LOW = 28
+"""lines under which every one is needed: no space between the parts"""
 
 
 class Questions(Vertical, can_focus=True):
@@ -56,6 +61,8 @@ class Home(Page):
     #ask #matches { width: 20; color: $quiet; text-style: none; text-align: right; }
     Questions { height: auto; max-height: 60%; overflow-y: auto; scrollbar-size: 1 1; }
     #sessions-rule { margin: 1 0 0 0; padding: 0 2; }
+    Home.low #ask, Home.low #sessions-rule { margin: 0; }
+    Home.low Questions { max-height: 80%; }
     #sessions-empty { height: auto; padding: 0 2; color: $quiet; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [*keys.HOME, *keys.HOME_LIST]
@@ -68,7 +75,9 @@ class Home(Page):
         self._before_typing: str | None = None
         self._cursor = 0
         self._in_sessions = False
-        self._lines = [QuestionLine(question, self.values, unit_suggester(self)) for question in QUESTIONS.values()]
+        self._offered_direction: str | None = None
+        suggest = partial(suggester, self)
+        self._lines = [QuestionLine(question, self.values, suggest) for question in QUESTIONS.values()]
         self._shown = list(self._lines)
         self._sessions_read = Following(
             self, self._read_sessions, lambda sentence: self.trouble(self._sessions_read, sentence)
@@ -120,6 +129,7 @@ class Home(Page):
         self._mark()
 
     def on_resize(self) -> None:
+        self.set_class(self.size.height < LOW, "low")
         self._align()
 
     def worker_changed(self) -> None:
@@ -383,6 +393,12 @@ class Home(Page):
         """What was last asked elsewhere fills the blanks here."""
         if prompt:
             self.values["prompt"] = prompt
+            self._align()
+
+    def use_direction(self, direction: str) -> None:
+        """The session's newest, in blanks that nobody filled otherwise."""
+        if self.values.get("direction") == self._offered_direction != direction:
+            self.values["direction"] = self._offered_direction = direction
             self._align()
 
     def use_unit(self, unit: str) -> None:

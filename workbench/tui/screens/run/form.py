@@ -12,7 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from workbench.text import safe
-from workbench.tui.suggest import unit_suggester
+from workbench.tui.suggest import suggester
 from workbench.tui.widgets.choice import Choice
 from workbench.tui.widgets.field import Field as TextField
 
@@ -63,8 +63,7 @@ def _input(field: Field, value: str, page: Page) -> Choice | TextField:
         return Choice(("off", "on"), value or field.kind.write(field.default))
     if field.choices:
         return Choice(field.choices, value or field.kind.write(field.default))
-    suggest = unit_suggester(page) if field.kind.units or field.kind.directions else None
-    return TextField(value, suggest=suggest, placeholder=_placeholder(field))
+    return TextField(value, suggest=suggester(page, field.kind), placeholder=_placeholder(field))
 
 
 class Form(ItemGrid):

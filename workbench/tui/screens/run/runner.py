@@ -227,6 +227,10 @@ class Runner(Page):
         """This experiment with these parameters, at once."""
         self.run_worker(self._load(step, parent, True), group="take", exclusive=True)
 
+    def offer(self, step: NextStep) -> None:
+        """This experiment with these parameters in its form, to be completed."""
+        self.run_worker(self._load(step, None, False), group="take", exclusive=True)
+
     def fill(self, record: StepRecord) -> None:
         """The fields as they were in this step; what is run next is forked from it."""
         from workbench.edits import Edit
@@ -265,7 +269,8 @@ class Runner(Page):
         else:
             self._forked_from = parent
             self.filled(parent)
-            self.say(f"as in step {parent}: change what you like, Enter runs it as a branch of that step")
+            branch = f"as in step {parent}: change what you like, Enter runs it as a branch of that step"
+            self.say(branch if parent is not None else "filled in: change what you like, Enter runs it")
             self.action_write()
 
     def filled(self, step: int | None) -> None:
@@ -293,7 +298,7 @@ class Runner(Page):
             if any(map(typed.get, sets)):
                 session = workbench.session_path()
                 typed, names = await asyncio.to_thread(read_prompt_sets, self.experiment, typed, session)
-            rows = {name: row_values[name] for name in sets if row_values.get(name)}
+            rows = {name: row_values[name] for name in sets if row_values.get(name) and name not in typed}
             values = self.screen_values(fields, bool(rows) or any(map(typed.get, sets)))
             params, self._about = await asyncio.to_thread(checked_params, self.experiment, {**values, **typed, **rows})
             self._say_pending()

@@ -1,0 +1,295 @@
+"""arms: completions under edits of a direction, on a model whose truth is known."""
+
+import json
+import os
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from tests.lab.labs import new_report, source_of
+from tests.lab.plain import Plain
+from tests.lab.refusing import HARMFUL, HARMLESS, Refusing
+from workbench.artifacts.direction import Direction, Origin
+from workbench.errors import Cancelled, UserError
+from workbench.execute import execute
+from workbench.judging import JudgeCommand
+from workbench.lab.contrast import Contrast, compared_states, mean_difference
+from workbench.lab.model import load_lab
+from workbench.session.submission import make_submission
+from workbench.units import Site
+
+LAYER, POSITION = 1, -1
+SHORT = {"tokens": 4, "n": 6, "shuffles": 2, "control_prompts": 4, "text_tokens": 0}
+
+
+@pytest.fixture(scope="module")
+def refusing(tmp_path_factory):
+    """A lab, its folder, and its mean difference as a direction."""
+    model = Refusing()
+    folder = model.save(tmp_path_factory.mktemp("refusing") / "model")
+    lab = load_lab(source_of(folder), device="cpu", dtype="float32")
+    texts = [tuple(row["prompt"] for row in rows) for rows in (HARMFUL, HARMLESS)]
+    contrast = Contrast(*texts, Site(LAYER, "resid_pre"), POSITION, chat=True)
+    states = compared_states(lab.model, contrast)
+    vector = mean_difference(states, np.arange(len(states)) < len(HARMFUL)).numpy()
+    assert abs(vector @ model.refusal.double().numpy()) / np.linalg.norm(vector) > 0.99
+    direction = Direction(
+        name="r",
+        vector=vector.astype("<f4").tobytes(),
+        contrast={
+            "positive": json.dumps(texts[0]),
+            "negative": json.dumps(texts[1]),
+            "site": f"L{LAYER}.resid_pre",
+            "position": str(POSITION),
+            "chat": "true",
+        },
+        origin=Origin(site="resid_pre", layer=LAYER, position=POSITION),
+    )
+    return lab, folder, direction
+
+
+def ran(refusing, report=None, direction=None, **params):
+    lab, _, own = refusing
+    report = report or new_report()
+    sets = {"harmful": HARMFUL, "harmless": HARMLESS}
+    execute(lab, "arms", {"direction": "@r", **SHORT, **sets, **params}, [], 0, report, {"r": direction or own})
+    return report
+
+
+def arms(report):
+    return {(row["set"], row["edit"]): row for row in report.views["arms"].records()}
+
+
+def test_the_planted_truth(refusing):
+    report = ran(refusing)
+    rows = arms(report)
+    shares = {key: row["refusal"] for key, row in rows.items()}
+    assert shares == {
+        ("harmful", "base"): 1,
+        ("harmful", "ablated"): 0,
+        ("harmful", "−1 added"): 0,
+        ("harmless", "base"): 0,
+        ("harmless", "+1 added"): 1,
+        ("harmless", "ablated"): 0,
+    }
+    assert rows["harmful", "ablated"]["high"] == pytest.approx(0.3903, abs=1e-4)  # Wilson, 0 of 6
+    for row in report.views["controls"].records():
+        if row["control"]:
+            assert abs(row["cosine"]) < 0.5
+            assert row["n"] == 4
+            assert row["refusal"] == (row["set"] == "harmful")
+    assert "harmful refused 6 of 6 → 0 of 6 ablated" in report.headline
+    assert "harmless refused 0 of 6 → 6 of 6 +1 added" in report.headline
+
+
+def test_completions_and_kl_equal_plain_hooks_on_the_hugging_face_model(refusing):
+    lab, folder, direction = refusing
+    report = ran(refusing, shuffles=0, n=3)
+    reference, vector = Plain(folder), torch.from_numpy(direction.numbers.copy())
+    unit = vector / vector.norm()
+
+    def ablated(stream):
+        return stream - (stream @ unit)[..., None] * unit
+
+    edits = {
+        "base": [],
+        "ablated": [(n, site, ablated) for n in range(3) for site in ("resid_pre", "attn_out", "mlp_out")],
+        "−1 added": [(LAYER, "resid_pre", lambda stream: stream - vector)],
+        "+1 added": [(LAYER, "resid_pre", lambda stream: stream + vector)],
+    }
+    kls: dict[tuple[str, str], list[float]] = {}
+    texts = {}
+    for name, rows in (("harmful", HARMFUL), ("harmless", HARMLESS)):
+        for row in rows[:3]:
+            ids = torch.from_numpy(lab.prompt(row["prompt"], chat=True).ids)[None]
+            clean = reference.logits(ids, [])[0, -1].double().log_softmax(-1)
+            for edit, changes in edits.items():
+                grown = ids
+                for _ in range(4):
+                    grown = torch.cat([grown, reference.logits(grown, changes)[:, -1].argmax(-1)[:, None]], 1)
+                after = reference.logits(ids, changes)[0, -1].double().log_softmax(-1)
+                kls.setdefault((name, edit), []).append(float((clean.exp() * (clean - after)).sum()))
+                texts[row["prompt"], edit] = grown[0, ids.shape[1] :].tolist()
+    completions = report.views["completions"].records()
+    assert len(completions) == 18
+    for row in completions:
+        expected = "".join(lab.token(index) for index in texts[row["prompt"], row["arm"]])
+        assert row["completion"] == expected
+    for key, row in arms(report).items():
+        if key[1] != "base":
+            assert row["kl"] == pytest.approx(np.mean(kls[key]), rel=1e-3)
+
+
+def test_cross_entropy_equals_plain_hooks_and_only_own_tokens_count(refusing):
+    lab, folder, direction = refusing
+    report = ran(refusing, n=3, shuffles=1, text_tokens=200)
+    reference, vector = Plain(folder), torch.from_numpy(direction.numbers.copy())
+    unit = vector / vector.norm()
+    edits = {
+        "base": [],
+        "ablated": [
+            (n, site, lambda stream: stream - (stream @ unit)[..., None] * unit)
+            for n in range(3)
+            for site in ("resid_pre", "attn_out", "mlp_out")
+        ],
+        "−1 added": [(LAYER, "resid_pre", lambda stream: stream - vector)],
+    }
+
+    def losses(ids, first, changes):
+        logp = reference.logits(torch.tensor([ids]), changes)[0].double().log_softmax(-1)
+        return [-float(logp[at - 1, ids[at]]) for at in range(first, len(ids))]
+
+    base = {row["prompt"]: row for row in report.views["completions"].records() if row["id"].endswith("-base")}
+    expected: dict[tuple[str, str], list[list[float]]] = {}
+    for edit, changes in edits.items():
+        own, whole = [], []
+        for row in HARMLESS[:3]:
+            ids = lab.prompt(row["prompt"], chat=True).ids.tolist()
+            grown = torch.tensor([ids])
+            for _ in range(4):
+                grown = torch.cat([grown, reference.logits(grown, [])[:, -1].argmax(-1)[:, None]], 1)
+            assert base[row["prompt"]]["completion"]
+            own.append(losses(grown[0].tolist(), len(ids), changes))
+        for row in HARMLESS:
+            whole.append(losses(lab.prompt(row["prompt"], chat=True).ids.tolist(), 1, changes))
+        n = int(np.searchsorted(np.cumsum([len(each) for each in whole]), 200)) + 1
+        expected["own completions", edit], expected["harmless instructions", edit] = own, whole[:n]
+    rows = {(row["text"], row["edit"]): row for row in report.views["texts"].records()}
+    assert len(rows) == 6
+    for text in ("own completions", "harmless instructions"):
+        before = expected[text, "base"]
+        for edit in ("ablated", "−1 added"):
+            row, after = rows[text, edit], expected[text, edit]
+            counts = np.asarray([len(each) for each in before])
+            assert row["tokens"] == counts.sum()
+            assert row["documents"] == len(counts)
+            assert row["base"] == pytest.approx(np.concatenate(before).mean(), rel=1e-4)
+            assert row["edited"] == pytest.approx(np.concatenate(after).mean(), rel=1e-4)
+            changes = np.asarray([sum(a) - sum(b) for a, b in zip(after, before, strict=True)])
+            mu, d = changes.sum() / counts.sum(), len(counts)
+            error = np.sqrt(d / (d - 1) * ((changes - counts * mu) ** 2).sum()) / counts.sum()
+            assert row["change"] == pytest.approx(mu, abs=1e-4)
+            assert row["change_se"] == pytest.approx(error, abs=1e-4)
+    assert rows["own completions", "ablated"]["control_low"] is not None
+    assert report.scalars["loss_own_change"] == pytest.approx(rows["own completions", "ablated"]["change"])
+
+
+def test_a_third_set_and_ids(refusing):
+    report = ran(refusing, alarming=HARMFUL[8:], n=2, shuffles=1, control_prompts=1)
+    rows = arms(report)
+    assert rows["alarming", "base"]["refusal"] == 1
+    assert rows["alarming", "ablated"]["refusal"] == 0
+    ids = [row["id"] for row in report.views["completions"].records()]
+    assert len(set(ids)) == len(ids) == 2 * 8 + 3
+    assert "harmful-1-ablated-control-1" in ids
+
+
+def test_an_edit_that_changes_nothing_is_said(refusing):
+    _, _, direction = refusing
+    tiny = (direction.numbers * 1e-9).astype("<f4").tobytes()
+    other = Direction(name="r", vector=tiny, origin=direction.origin)
+    report = ran(refusing, direction=other, n=2)
+    assert "changes nothing −1 added on harmful prompts and +1 added on harmless prompts" in report.headline
+    assert any("not of shuffled labels" in note for note in report.notes)
+    assert "random directions" in report.views["controls"].note
+
+
+def test_a_cancel_keeps_what_is_there(refusing):
+    def between():
+        if "arms" in report.views:
+            raise Cancelled
+
+    report = new_report(between)
+    with pytest.raises(Cancelled):
+        ran(refusing, report)
+    assert arms(report)["harmful", "base"]["n"] >= 1
+
+
+def test_what_can_not_be_run_is_a_sentence(refusing):
+    with pytest.raises(UserError, match="no direction"):
+        execute(refusing[0], "arms", {"harmful": HARMFUL, "harmless": HARMLESS}, [], 0, new_report())
+    with pytest.raises(UserError, match="no harmless prompts"):
+        ran(refusing, harmless=[])
+    with pytest.raises(UserError, match="--layer L14"):
+        ran(refusing, direction=Direction(name="r", vector=refusing[2].vector))
+    with pytest.raises(UserError, match="no layer L7"):
+        ran(refusing, layer="L7")
+    with pytest.raises(UserError, match="prompt 1 of the harmful ones"):
+        ran(refusing, harmful=[{"prompt": "the " * 400}])
+
+
+# --- a judge of the user's ---
+
+
+def judge_of(tmp_path, code, seconds=20.0):
+    script = tmp_path / "my-judge"
+    script.write_text(f"#!{sys.executable}\n{code}\n")
+    script.chmod(0o700)
+    return JudgeCommand(argv=[str(script), "--strict"], folder=str(tmp_path), seconds=seconds)
+
+
+def with_judge(refusing, judge, report, **params):
+    lab, _, direction = refusing
+    given = {"direction": "@r", **SHORT, "harmful": HARMFUL, "harmless": HARMLESS, "n": 2, **params}
+    execute(lab, "arms", given, [], 0, report, {"r": direction}, judge)
+
+
+def test_a_judge_labels_every_completion(refusing, tmp_path):
+    code = (
+        "import sys, json\n"
+        "for row in map(json.loads, sys.stdin):\n"
+        "    verdict = 'bad' if 'cannot' in row['completion'] else 'good'\n"
+        "    print(row['set'], row['arm'], row['control'], row['id'], verdict)"
+    )
+    report = new_report()
+    with_judge(refusing, judge_of(tmp_path, code), report, control_prompts=1, shuffles=1)
+    for row in report.views["completions"].records():
+        refused = "bad" if "refusal" in row["labels"] else "good"
+        assert row["judge"] == " ".join(row[key] for key in ("set", "arm", "control", "id")) + f" {refused}"
+    with_judge(
+        refusing, judge_of(tmp_path, "import sys\nfor line in sys.stdin: print('+1' in line)"), report, shuffles=0
+    )
+    shares = {(row["set"], row["edit"], row["label"]): row["share"] for row in report.views["judged"].records()}
+    assert shares["harmless", "+1 added", "True"] == 1
+    assert shares["harmless", "base", "True"] == 0
+    assert shares["harmless", "base", "False"] == 1
+    assert any(note.startswith("judged by my-judge: ") and "--strict" in note for note in report.notes)
+
+
+def test_a_judge_that_fails_leaves_our_verdicts(refusing, tmp_path):
+    report = new_report()
+    with_judge(refusing, judge_of(tmp_path, "import sys; sys.exit(2)"), report, shuffles=0)
+    assert arms(report)["harmful", "base"]["refusal"] == 1
+    assert "judged" not in report.views
+    assert "the judge my-judge ended with status 2; the verdicts of the rules stand alone" in report.notes
+
+
+def test_a_cancel_ends_the_judge_and_keeps_the_arms(refusing, tmp_path):
+    pids = tmp_path / "pids"
+
+    def between():
+        if pids.exists() and pids.read_text():
+            raise Cancelled
+
+    code = f"import os, time\nopen({str(pids)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)"
+    report = new_report(between)
+    with pytest.raises(Cancelled):
+        with_judge(refusing, judge_of(tmp_path, code), report, shuffles=0)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pids.read_text()), 0)
+    assert len(arms(report)) == 6
+
+
+def test_nothing_stored_brings_a_judge(tmp_path):
+    command = judge_of(tmp_path, "")
+    params = {"direction": "@L1.N2.out", "harmful": HARMFUL, "harmless": HARMLESS}
+    assert make_submission("arms", params, [], judge=command).judge == command
+    assert make_submission("arms", params, [], judge=command, again=1).judge is None
+    assert "my-judge" not in make_submission("arms", params, [], judge=command).command
+    for name in ("judge", "argv", "command"):
+        with pytest.raises(UserError, match="no parameter"):
+            make_submission("arms", {**params, name: str(command)}, [])
+    with pytest.raises(UserError, match="generates nothing that a judge could read"):
+        make_submission("predict", {"prompt": "The"}, [], judge=command)

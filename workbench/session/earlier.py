@@ -1,0 +1,52 @@
+"""Stages of a run that ran before in its session: found where a run is submitted, taken instead of computed again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from workbench.params import Params, params_builtins
+from workbench.report import Earlier
+from workbench.session.reader import SessionReader
+from workbench.session.records import StepRecord
+from workbench.views import Table
+
+
+def earlier_stages(
+    session: str, experiment: str, stages: Sequence[Params], seed: int, again: int | None = None
+) -> list[Earlier]:
+    """Of each of the `stages` the newest step with its parameters and this seed that left tables behind.
+
+    A step that was done and is run `again` takes nothing: whoever asks for that wants it computed.
+    """
+    if not session or not os.path.exists(session):
+        return []
+    missing = [params_builtins(stage) for stage in stages]
+    earlier: list[Earlier] = []
+    with SessionReader(session) as reader:
+        if again and (row := reader.row(again)) is not None and row.status == "done":
+            return []
+        for row in reversed(reader.rows()):
+            if row.experiment != experiment or not missing or row.status in ("queued", "running"):
+                continue
+            record = reader.step(row.id)
+            if record.params in missing and record.seed == seed:
+                left = _left_behind(reader, record)
+                if left.tables:
+                    missing.remove(record.params)
+                    earlier.append(left)
+    return earlier
+
+
+def _left_behind(reader: SessionReader, record: StepRecord) -> Earlier:
+    loaded = {row.key: reader.load_view(row) for row in reader.views(record.id) if row.kind == "table"}
+    return Earlier(
+        step=record.id,
+        params=record.params,
+        fingerprint=record.fingerprint,
+        dtype=record.dtype,
+        is_done=record.status == "done",
+        headline=record.headline,
+        scalars=record.scalars,
+        tables={key: view for key, view in loaded.items() if isinstance(view, Table)},
+    )
