@@ -10,7 +10,7 @@ import torch
 
 from tests.lab.labs import new_report, source_of
 from tests.lab.plain import Plain
-from tests.lab.refusing import HARMFUL, HARMLESS, Refusing
+from tests.lab.refusing_chat import HARMFUL, HARMLESS, Refusing
 from workbench.artifacts.direction import Direction, Origin
 from workbench.errors import Cancelled, UserError
 from workbench.execute import execute

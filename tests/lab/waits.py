@@ -15,7 +15,9 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-ROOT = str(Path(__file__).parents[2] / "workbench")
+import workbench
+
+ROOT = str(Path(workbench.__file__).parent)
 TO_HOST = {"cpu", "tolist", "item", "__bool__", "__int__", "__float__", "__index__", "__contains__", "equal"}
 SHAPE_BY_NUMBERS = {"nonzero", "argwhere", "masked_select", "bincount", "unique", "unique_consecutive", "histc"}
 

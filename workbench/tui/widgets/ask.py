@@ -202,7 +202,7 @@ class Ask(Vertical):
     def pointing(self, error: GrammarError, style_name: str) -> MakeText:
         """The caret under the character, with the problem beside it."""
         before = width(self.request.label if self.request else "") + 1 + error.position
-        room = max(20, self.size.width - 2)
+        room = max(20, self.app.size.width - 2)  # the screen's: its own is not known before it was laid out
         problem = safe(error.problem)
         text = " " * before + "^ " + problem
         if width(text) > room:  # the words get a line of their own
