@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 
 from tests.lab.labs import PROMPT, plain, tiny_lab
 from workbench.edits import parse_edits
+from workbench.lab.compiling import _direction_lookup
 from workbench.lab.controls import controls as draw_controls
+from workbench.lab.editing import Replacement
 from workbench.lab.strength import BINS, deciles, neuron_strength, sample_prompts
 from workbench.lab.study import study
 from workbench.units import Head, Neuron, Site
@@ -131,3 +134,13 @@ def test_kls_of_controls_are_those_of_single_passes():
     alone = [lab.forward(prompt, plan).last_kl_from(lab.forward(prompt))[0] for plan in plans]
     np.testing.assert_allclose(found, alone, atol=1e-5)
     assert found.max() > 1e-3
+
+
+def test_what_stands_in_for_a_direction_is_where_the_direction_is():
+    class OnADevice:
+        def direction(self, name):
+            return torch.zeros(3, device="meta")
+
+    drawn = Replacement({}, {"r": torch.ones(3)})
+    assert _direction_lookup(OnADevice(), drawn)("r").device.type == "meta"
+    assert _direction_lookup(OnADevice(), Replacement())("r").device.type == "meta"
