@@ -29,7 +29,7 @@ def test_the_counter_counts():
     assert waits.total == 0  # not ours
     lab = tiny_lab("llama")
     with Waits() as waits:
-        lab.forward(lab.prompt(PROMPT))
+        lab.forward(lab.prompt("The moon and the fox gave Rome to Mary"))  # other tests' prompts may be remembered
     assert 1 <= waits.total <= 3
 
 
