@@ -40,6 +40,19 @@ def take(app: WorkbenchApp, name: str) -> None:
     print(name, flush=True)
 
 
+async def replayed() -> None:
+    """Directions, from the session that ships: without a model."""
+    app = WorkbenchApp(None, ROOT / "sessions" / "joy.db", Settings())
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: "@joy" in shown(app))
+        await pilot.press("D")
+        await until(pilot, lambda: "@joy" in shown(app) and "separation" in shown(app).lower())
+        await pilot.press("j")
+        await until(pilot, lambda: "AUC 1, d′ 8.08" in shown(app))
+        await pilot.pause(1.5)
+        take(app, "directions")
+
+
 def shown(app: App[int]) -> str:
     return "\n".join("".join(segment.text for segment in line) for line in app.screen._compositor.render_strips())
 
@@ -93,6 +106,7 @@ if __name__ == "__main__":
     os.chdir(here)
     try:
         asyncio.run(main(here))
+        asyncio.run(replayed())
     finally:
         stop_processes_of(root / "run")
         shutil.rmtree(root, ignore_errors=True)
