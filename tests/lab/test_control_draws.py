@@ -138,6 +138,8 @@ def test_kls_of_controls_are_those_of_single_passes():
 
 def test_what_stands_in_for_a_direction_is_where_the_direction_is():
     class OnADevice:
+        device = torch.device("meta")
+
         def direction(self, name):
             return torch.zeros(3, device="meta")
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+from msgspec import Meta
 
 from workbench.errors import UserError
 from workbench.report import Report
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
     from workbench.lab.prompts import Prompt
 
 MOST_TOKENS = 4_000_000
+CorpusTokens = Annotated[
+    int, Meta(ge=64, le=MOST_TOKENS, description="of a corpus: how many", extra={"unit": "tokens", "more": True})
+]
+CorpusContext = Annotated[
+    int, Meta(ge=8, le=4096, description="of a corpus: tokens of each document", extra={"unit": "tokens", "more": True})
+]
 
 
 def corpus_prompts(lab: Lab, corpus: str, tokens: int, context: int, report: Report) -> list[Prompt]:

@@ -26,7 +26,7 @@ from workbench.experiments._common import (
     tokenized_rows,
 )
 from workbench.experiments._controls import Comparison, comparison_table, kl_of_prompts, run_controls
-from workbench.experiments._corpus import MOST_TOKENS, corpus_prompts
+from workbench.experiments._corpus import CorpusContext, CorpusTokens, corpus_prompts
 from workbench.experiments._effect import (
     DocumentLosses,
     by_class,
@@ -59,13 +59,8 @@ class Params(AnswerParams, kw_only=True, frozen=True):
             extra={"example": "stdlib"},
         ),
     ] = ""
-    tokens: Annotated[
-        int, Meta(ge=64, le=MOST_TOKENS, description="of a corpus: how many", extra={"unit": "tokens", "more": True})
-    ] = 4096
-    context: Annotated[
-        int,
-        Meta(ge=8, le=4096, description="of a corpus: tokens of each document", extra={"unit": "tokens", "more": True}),
-    ] = 128
+    tokens: CorpusTokens = 4096
+    context: CorpusContext = 128
     controls: Annotated[
         int, Meta(ge=0, le=10000, description="matched random controls", extra={"unit": "controls"})
     ] = 64

@@ -17,7 +17,7 @@ from msgspec import Meta
 from workbench.directions.names import model_direction
 from workbench.errors import UserError
 from workbench.experiment import Cost, Experiment
-from workbench.experiments._corpus import MOST_TOKENS, corpus_prompts
+from workbench.experiments._corpus import CorpusContext, CorpusTokens, corpus_prompts
 from workbench.experiments._project import (
     add_directions,
     add_embedding,
@@ -62,13 +62,8 @@ class Params(BaseParams, kw_only=True, frozen=True):
         CorpusText,
         Meta(description="text to project by kind of token: stdlib, a file, a folder, org/name on the hub"),
     ] = ""
-    tokens: Annotated[
-        int, Meta(ge=64, le=MOST_TOKENS, description="of a corpus: how many", extra={"unit": "tokens", "more": True})
-    ] = 4096
-    context: Annotated[
-        int,
-        Meta(ge=8, le=4096, description="of a corpus: tokens of each document", extra={"unit": "tokens", "more": True}),
-    ] = 128
+    tokens: CorpusTokens = 4096
+    context: CorpusContext = 128
     top: Annotated[
         int, Meta(ge=1, le=100, description="tokens of each end, neurons of each kind", extra={"unit": "rows"})
     ] = 10

@@ -121,8 +121,8 @@ def _units(edit: ParsedEdit, replacement: Replacement) -> list[Unit]:
 
 def _direction_lookup(values: Values, replacement: Replacement) -> Callable[[str], torch.Tensor]:
     def direction(name: str) -> torch.Tensor:
-        own, other = values.direction(name), replacement.directions.get(name)
-        return own if other is None else other.to(own.device)  # they are drawn on the processor
+        other = replacement.directions.get(name)
+        return values.direction(name) if other is None else other.to(values.device)  # drawn on the processor
 
     return direction
 

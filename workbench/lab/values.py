@@ -37,9 +37,14 @@ class Values:
         self._chat = chat
         self._patched: dict[tuple[str, Site], torch.Tensor] = {}
 
+    @property
+    def device(self) -> torch.device:
+        """The model's."""
+        return self._model.hf.device
+
     def direction(self, name: str) -> torch.Tensor:
         """`@name` as stored, float32 [d_model], on the model's device."""
-        return torch.from_numpy(self._weights.direction(name)).to(self._model.hf.device)
+        return torch.from_numpy(self._weights.direction(name)).to(self.device)
 
     def check(self, label: str, amount: float) -> None:
         """Raises UserError for a number that the model's own type cannot hold."""
