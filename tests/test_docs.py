@@ -15,6 +15,7 @@ import pytest
 from tests.conftest import USER_CACHE
 from workbench.cli import main
 from workbench.experiments import experiments
+from workbench.session.reader import SessionReader
 from workbench.units import SITES
 
 ROOT = Path(__file__).parent.parent
@@ -92,3 +93,13 @@ def test_readmes_commands_print_what_it_says(own_folders, monkeypatch):
                 assert shows(output, line), f"{command} does not print {line!r} but:\n{done.stdout}"
     finally:
         subprocess.run([*workbench, "stop", "--all"], env=env, capture_output=True, timeout=60)
+
+
+def test_the_recorded_direction_is_what_the_readme_says():
+    with SessionReader(ROOT / "sessions" / "joy.db") as reader:
+        steps = [reader.step(row.id) for row in reader.rows(0, None)]
+    assert {step.model.ref for step in steps} == {"default"}, "no folder of the machine that it was recorded on"
+    headline = steps[1].headline
+    for number in (".175", ".5 (", "1.39", "median .05", ".352", ".648", "1.11"):
+        assert number in headline, number
+        assert number in README, number
