@@ -63,8 +63,9 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     """takes more than seconds: interactive work goes between its batches"""
     cost: Callable[[Any, ModelInfo], Cost | None] | None = None
     """what a run will take, where that is worth saying before it begins; from parameters that may be no good"""
-    stages: Callable[[Any], list[Params]] | None = None
-    """of a run that may take long, the parameters of the parts that it takes from its session where they ran before"""
+    stages: Callable[[Any, int], list[tuple[str, Params]]] | None = None
+    """`stages(params, seed)`: of a run that may take long, experiment and parameters of the parts of it (or of itself)
+    that it takes from its session where they ran before"""
     cell: Callable[[Any, str, Heatmap, int, int], NextStep | None] | None = None
     """`cell(params, key, view, row, column)`: what a cell of the heat map `key` stands for; None if nothing"""
 

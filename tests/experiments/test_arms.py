@@ -11,13 +11,17 @@ import torch
 from tests.lab.labs import new_report, source_of
 from tests.lab.plain import Plain
 from tests.lab.refusing_chat import HARMFUL, HARMLESS, Refusing
-from workbench.artifacts.direction import Direction, Origin
+from workbench.api import OpenedLab
+from workbench.artifacts.direction import Direction, Origin, directions_dir, write_direction
 from workbench.errors import Cancelled, UserError
 from workbench.execute import execute
+from workbench.experiments._arms_views import add_views as drawn
 from workbench.judging import JudgeCommand
 from workbench.lab.contrast import Contrast, compared_states, mean_difference
+from workbench.lab.generate import continue_all
 from workbench.lab.model import load_lab
 from workbench.session.submission import make_submission
+from workbench.session.writer import SessionWriter
 from workbench.units import Site
 
 LAYER, POSITION = 1, -1
@@ -30,6 +34,7 @@ def refusing(tmp_path_factory):
     model = Refusing()
     folder = model.save(tmp_path_factory.mktemp("refusing") / "model")
     lab = load_lab(source_of(folder), device="cpu", dtype="float32")
+    lab.set_fingerprint(lab.model.identity.read().result())  # as where a session is opened with it
     texts = [tuple(row["prompt"] for row in rows) for rows in (HARMFUL, HARMLESS)]
     contrast = Contrast(*texts, Site(LAYER, "resid_pre"), POSITION, chat=True)
     states = compared_states(lab.model, contrast)
@@ -205,6 +210,78 @@ def test_a_cancel_keeps_what_is_there(refusing):
     with pytest.raises(Cancelled):
         ran(refusing, report)
     assert arms(report)["harmful", "base"]["n"] >= 1
+
+
+@pytest.fixture
+def session(refusing, tmp_path):
+    """A way to run arms in one session file, and the rows that were generated meanwhile, by run."""
+    lab, _, direction = refusing
+    directions_dir().mkdir(parents=True, exist_ok=True)
+    file = directions_dir() / "r.safetensors"
+    write_direction(direction, file)
+    path = tmp_path / "s.db"
+
+    def run(monkeypatch, after=None, **params):
+        generated, views = [], []
+
+        def counted(lab, rows, *args, **kwargs):
+            generated.extend(rows)
+            return continue_all(lab, rows, *args, **kwargs)
+
+        def add_views(arms, prompts, report):
+            drawn(arms, prompts, report)
+            views.append(arms)
+            if len(views) == after:
+                raise Cancelled
+
+        monkeypatch.setattr("workbench.lab.generate.continue_all", counted)
+        monkeypatch.setattr("workbench.experiments.arms.add_views", add_views)
+        sets = {"harmful": [row["prompt"] for row in HARMFUL], "harmless": [row["prompt"] for row in HARMLESS]}
+        with OpenedLab(lab, SessionWriter(path)) as opened:
+            try:
+                return opened.run("arms", direction="@r", **{**SHORT, **sets, **params}), len(generated)
+            except Cancelled:
+                return None, len(generated)
+
+    return run, path, file
+
+
+def test_it_goes_on_where_it_was_cancelled(refusing, session, monkeypatch):
+    run, _, _ = session
+    whole = ran(refusing, text_tokens=200)
+    n_rows = 2 * 3 * 6 + (2 + 1) * 2 * 4
+    # All six harmful prompts are there, and the fourth harmless one.
+    assert run(monkeypatch, after=10, text_tokens=200)[0] is None
+    # Cancelled again before it comes to the harmless ones: those of the first run are not lost.
+    assert run(monkeypatch, after=1, text_tokens=200) == (None, 0)
+    resumed, n_new = run(monkeypatch, text_tokens=200)
+    assert n_new == n_rows - 3 * 6 - 3 * 4
+    assert "30 completions are those of steps 1, 2" in resumed.notes
+    assert resumed.headline == whole.headline
+    for key in ("arms", "controls", "texts", "completions", "measured"):
+        for new, old in zip(resumed.views[key].rows, whole.views[key].rows, strict=True):
+            assert new == pytest.approx(old, rel=1e-5, abs=1e-6) or new == old, key
+    again, n_new = run(monkeypatch, text_tokens=200)
+    assert (n_new, again.headline) == (0, whole.headline)
+    assert f"{n_rows} completions are those of step 3" in again.notes
+    other, n_new = run(monkeypatch, text_tokens=200, tokens=3)
+    assert n_new == n_rows
+    assert not any("are those of step" in note for note in other.notes)
+
+
+def test_completions_under_another_direction_are_not_taken(refusing, session, monkeypatch):
+    run, path, file = session
+    run(monkeypatch, after=2)
+    file.unlink()
+    direction = refusing[2]
+    write_direction(
+        Direction(name="r", vector=(direction.numbers * 2).astype("<f4").tobytes(), origin=direction.origin), file
+    )
+    with SessionWriter(path) as writer:
+        writer.remove_artifact("direction", "r")
+    resumed, n_new = run(monkeypatch)
+    assert n_new == 2 * 3 * 6 + (2 + 1) * 2 * 4
+    assert not any("are those of step" in note for note in resumed.notes)
 
 
 def test_what_can_not_be_run_is_a_sentence(refusing):

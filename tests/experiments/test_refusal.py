@@ -35,7 +35,9 @@ def refusing(tmp_path_factory):
     model.carry(HARMFUL, 0)
     model.read_out("I", 0)
     folder = model.save(tmp_path_factory.mktemp("refusing") / "model")
-    return loaded(folder), folder, model.written[0].numpy()
+    lab = loaded(folder)
+    lab.set_fingerprint(lab.model.identity.read().result())  # as where a session is opened with it
+    return lab, folder, model.written[0].numpy()
 
 
 def ran(lab, report=None, **params):
@@ -328,6 +330,34 @@ def test_it_goes_on_where_it_was_cancelled(refusing, tmp_path, monkeypatch):
         contrast = from_content("refusal", reader.content(reader.artifact_named("direction", "refusal"))).contrast
     assert len(json.loads(contrast["positive"])) == 24
     assert (contrast["chat"], contrast["system"]) == ("true", "default")
+
+
+def test_its_answers_go_on_where_they_were_cancelled(refusing, tmp_path, monkeypatch):
+    from workbench.experiments import arms
+
+    lab, _, _ = refusing
+    drawn, seen = arms.add_views, []
+
+    def cancelled_after_two(*args):
+        drawn(*args)
+        seen.append(args[0])
+        if len(seen) == 2:
+            raise Cancelled
+
+    path = tmp_path / "s.db"
+    asked = {**SIZES, "completions": 4, "tokens": 3}
+    asked |= {side: [row["prompt"] for row in SETS[side]] for side in ("harmful", "harmless")}
+    with OpenedLab(lab, SessionWriter(path)) as opened:
+        monkeypatch.setattr(arms, "add_views", cancelled_after_two)
+        with pytest.raises(Cancelled):
+            opened.refusal(**asked)
+        resumed = opened.refusal(**asked)
+    with SessionReader(path) as reader:
+        rows = [row for row in reader.rows() if row.experiment == "arms"]
+        assert [row.status for row in rows] == ["cancelled", "done"]
+        assert f"6 completions are those of step {rows[0].id}" in reader.step(rows[1].id).remarks
+        assert "refusal" in [use.name for use in reader.artifacts_of(rows[1].id) if use.kind == "direction"]
+    assert len(resumed.views["arms"].rows) == 6
 
 
 def test_shipped_sets_are_the_default(refusing):

@@ -112,7 +112,7 @@ def make_submission(
         else command_line(name, values, stack, model=model, seed=seed, names=names, transfer=transfer),
         long=definition.is_long(values),
         directions={direction: resolved[direction] for direction in names_of_directions if direction in resolved},
-        earlier=earlier_stages(session, name, definition.stages(values), seed, again) if definition.stages else [],
+        earlier=earlier_stages(session, definition.stages(values, seed), seed, again) if definition.stages else [],
         names=dict(names or {}),
         judge=None if again else judge,
         remarks=remarks,
