@@ -7,10 +7,12 @@ import sys
 import numpy as np
 import pytest
 import torch
+import transformers
 
 from tests.lab.labs import new_report, source_of
 from tests.lab.plain import Plain
 from tests.lab.refusing_chat import HARMFUL, HARMLESS, Refusing
+from tests.tiny import CHAT_TEMPLATE, tiny_model
 from workbench.api import OpenedLab
 from workbench.artifacts.direction import Direction, Origin, directions_dir, write_direction
 from workbench.errors import Cancelled, UserError
@@ -295,6 +297,26 @@ def test_what_can_not_be_run_is_a_sentence(refusing):
         ran(refusing, layer="L7")
     with pytest.raises(UserError, match="prompt 1 of the harmful ones"):
         ran(refusing, harmful=[{"prompt": "the " * 400}])
+
+
+def test_a_model_that_reasons_answers_after_its_empty_think_block(tmp_path):
+    folder = tiny_model("llama", tmp_path / "thinks")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = CHAT_TEMPLATE.replace("assistant\n' }}", "assistant\n<think>\n' }}")
+    tokenizer.save_pretrained(folder)
+    lab, report = load_lab(source_of(folder), device="cpu", dtype="float32"), new_report()
+    given = {"direction": "@L1.N2.out", "layer": "L1", "harmful": HARMFUL, "harmless": HARMLESS, **SHORT, "n": 2}
+    execute(lab, "arms", {**given, "shuffles": 0}, [], 0, report)
+    reference = Plain(folder)
+    base = [row for row in report.views["completions"].records() if row["id"].endswith("-base")]
+    measured = {row["id"]: row for row in report.views["measured"].records()}
+    assert len(base) == 4
+    for row in base:
+        text = f"<|im_start|>user\n{row['prompt']}<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+        ids = torch.tensor([tokenizer(text)["input_ids"]])
+        for _ in range(4):
+            ids = torch.cat([ids, reference.logits(ids)[:, -1].argmax(-1)[:, None]], 1)
+        assert measured[row["id"]]["ids"] == " ".join(map(str, ids[0, -4:].tolist()))
 
 
 # --- a judge of the user's ---

@@ -71,13 +71,22 @@ def _tokenized_row(lab: Lab, row: PromptRow, chat: bool, line: int) -> Tokenized
 
 
 def set_prompts(
-    lab: Lab, rows: Sequence[PromptRow], side: str, report: Report, chat: bool, system: str
+    lab: Lab,
+    rows: Sequence[PromptRow],
+    side: str,
+    report: Report,
+    chat: bool,
+    system: str,
+    answering: bool = False,
 ) -> list[Prompt]:
-    """One of several sets of prompts, tokenized; `side` is what it is called. Raises UserError naming the prompt."""
+    """One of several sets of prompts, tokenized as `lab.prompt` does; `side` is what it is called.
+
+    Raises UserError naming the prompt.
+    """
     prompts = []
     for at, row in enumerate(report.track(rows, "prompts", stage="tokenizing"), 1):
         try:
-            prompts.append(lab.prompt(row.prompt, chat, system))
+            prompts.append(lab.prompt(row.prompt, chat, system, answering=answering))
         except UserError as error:
             raise UserError(f"prompt {at} of the {side} ones: {error}") from None
     return prompts

@@ -34,13 +34,11 @@ def target_tokens(lab: Lab, params: RefusalParams) -> list[int]:
 
 
 def tokenized(lab: Lab, texts: Sequence[str], system: str) -> list[Prompt]:
-    """In the chat template. Raises UserError naming the text."""
-    from workbench.lab.replies import reply_prompt
-
+    """In the chat template, where the answer is next. Raises UserError naming the text."""
     prompts = []
     for text in texts:
         try:
-            prompts.append(reply_prompt(lab, text, system))
+            prompts.append(lab.prompt(text, True, system, answering=True))
         except UserError as error:
             raise UserError(f"{text!r}: {error}") from None
     return prompts

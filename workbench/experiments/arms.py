@@ -155,7 +155,8 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     for remark in _remarks(lab, params):
         report.note(remark)
     prompts = {
-        name: set_prompts(lab, rows, name, report, params.chat, params.system) for name, rows in _sets(params).items()
+        name: set_prompts(lab, rows, name, report, params.chat, params.system, answering=True)
+        for name, rows in _sets(params).items()
     }
     arms = Arms([Arm(name, edit, params.strength) for name in prompts for edit in EDITS[name]])
     plans: dict[EditName, Plan] = {name: lab.plan([edit] if edit else []) for name, edit in edits.items()}
@@ -292,7 +293,7 @@ def _run_texts(
     ablated, subtracted = Arm("harmful", "ablated").what, Arm("harmful", "subtracted", params.strength).what
     most = params.text_tokens
     corpus = corpus_prompts(lab, params.corpus, most, CONTEXT, report)
-    all_harmless = set_prompts(lab, params.harmless, "harmless", report, params.chat, params.system)
+    all_harmless = set_prompts(lab, params.harmless, "harmless", report, params.chat, params.system, answering=True)
     texts = [
         ReadText(f"ordinary text ({params.corpus})", [(prompt, 1) for prompt in corpus]),
         ReadText("harmless instructions", instructions(all_harmless, most)),
