@@ -9,9 +9,9 @@ import pytest
 import torch
 import transformers
 
+from tests.lab import refusing as planted
 from tests.lab.labs import new_report, source_of
 from tests.lab.plain import Plain
-from tests.lab.refusing_chat import HARMFUL, HARMLESS, Refusing
 from tests.tiny import CHAT_TEMPLATE, tiny_model
 from workbench.api import OpenedLab
 from workbench.artifacts.direction import Direction, Origin, directions_dir, write_direction
@@ -27,13 +27,17 @@ from workbench.session.writer import SessionWriter
 from workbench.units import Site
 
 LAYER, POSITION = 1, -1
+HARMFUL, HARMLESS = (planted.alike(word) for word in (planted.HARMFUL, planted.OTHER_HARMFUL))
 SHORT = {"tokens": 4, "n": 6, "shuffles": 2, "control_prompts": 4, "text_tokens": 0}
 
 
 @pytest.fixture(scope="module")
 def refusing(tmp_path_factory):
     """A lab, its folder, and its mean difference as a direction."""
-    model = Refusing()
+    model = planted.Refusing()
+    model.carry(planted.HARMFUL, 0)
+    model.read_out("I", 0)
+    model.follow("I", " cannot")
     folder = model.save(tmp_path_factory.mktemp("refusing") / "model")
     lab = load_lab(source_of(folder), device="cpu", dtype="float32")
     lab.set_fingerprint(lab.model.identity.read().result())  # as where a session is opened with it
@@ -41,7 +45,7 @@ def refusing(tmp_path_factory):
     contrast = Contrast(*texts, Site(LAYER, "resid_pre"), POSITION, chat=True)
     states = compared_states(lab.model, contrast)
     vector = mean_difference(states, np.arange(len(states)) < len(HARMFUL)).numpy()
-    assert abs(vector @ model.refusal.double().numpy()) / np.linalg.norm(vector) > 0.99
+    assert abs(vector @ model.written[0].double().numpy()) / np.linalg.norm(vector) > 0.99
     direction = Direction(
         name="r",
         vector=vector.astype("<f4").tobytes(),
@@ -102,7 +106,7 @@ def test_completions_and_kl_equal_plain_hooks_on_the_hugging_face_model(refusing
 
     edits = {
         "base": [],
-        "ablated": [(n, site, ablated) for n in range(3) for site in ("resid_pre", "attn_out", "mlp_out")],
+        "ablated": [(n, site, ablated) for n in range(4) for site in ("resid_pre", "attn_out", "mlp_out")],
         "−1 added": [(LAYER, "resid_pre", lambda stream: stream - vector)],
         "+1 added": [(LAYER, "resid_pre", lambda stream: stream + vector)],
     }
@@ -138,7 +142,7 @@ def test_cross_entropy_equals_plain_hooks_and_only_own_tokens_count(refusing):
         "base": [],
         "ablated": [
             (n, site, lambda stream: stream - (stream @ unit)[..., None] * unit)
-            for n in range(3)
+            for n in range(4)
             for site in ("resid_pre", "attn_out", "mlp_out")
         ],
         "−1 added": [(LAYER, "resid_pre", lambda stream: stream - vector)],
