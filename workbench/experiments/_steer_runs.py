@@ -43,10 +43,10 @@ class Runs:
 
     def _with_request(self, prompt: Prompt) -> Prompt:
         """The request before the text, or as the chat's system turn."""
-        request, chat = self._params.as_prompt, self._params.chat
+        request, chat, earlier = self._params.as_prompt, self._params.chat, self._params.messages
         if self._params.as_prompt_in == "system":
-            return self._lab.prompt(prompt.text, chat, system=request)
-        return self._lab.prompt(f"{request}\n\n{prompt.text}", chat)
+            return self._lab.prompt(prompt.text, chat, request, earlier)
+        return self._lab.prompt(f"{request}\n\n{prompt.text}", chat, earlier=earlier)
 
     def edit(self, arm: Arm) -> Add:
         return Add(f"L{arm.layer}.{self._params.site}", arm.strength, self._params.direction.removeprefix("@"))

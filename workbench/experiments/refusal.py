@@ -181,7 +181,7 @@ def _keep(lab: Lab, params: Params, name: str, material: Material, chosen: Score
     if (
         sum(map(len, contrast.values())) > CONTRAST_BYTES
         or what == "answers"
-        or lab.model.tokens.reply_lead(params.system).strip()
+        or lab.model.tokens.chat.reply_lead(params.system).strip()
     ):
         contrast = {}
     vector = material.directions[chosen.layer, chosen.position]

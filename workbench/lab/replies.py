@@ -16,7 +16,7 @@ def reply_prompt(lab: Lab, text: str, system: str) -> Prompt:
     `system` is `default`, `none`, or the system turn's text. Raises UserError as `lab.prompt` does.
     """
     prompt = lab.prompt(text, True, system)
-    lead = lab.model.tokens.reply_lead(system)
+    lead = lab.model.tokens.chat.reply_lead(system)
     if not lead.strip():
         return prompt
     return _continued(lab, prompt, lead)
@@ -24,7 +24,7 @@ def reply_prompt(lab: Lab, text: str, system: str) -> Prompt:
 
 def with_reply(lab: Lab, prompt: Prompt, reply: str, system: str) -> Prompt:
     """A `reply_prompt` that goes on with a reply, as the template would write it."""
-    lead = lab.model.tokens.reply_lead(system)
+    lead = lab.model.tokens.chat.reply_lead(system)
     return _continued(lab, prompt, reply if lead.strip() else lead + reply)
 
 

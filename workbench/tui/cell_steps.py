@@ -26,9 +26,12 @@ def cell_step(
 
 
 def head_step(experiment_name: str, params: dict[str, Any], unit: str) -> NextStep | None:
-    """A head's attention over the prompt that a step was about; None for other units, and where there was no prompt."""
+    """A head's attention over the prompt that a step was about; None for other units.
+
+    None as well where there was no prompt, or one after other turns of a conversation, which `attention` does not read.
+    """
     from workbench.experiments import experiment
-    from workbench.params import PROMPT, TEMPLATE, TOKEN, fields, make_params, params_builtins
+    from workbench.params import CONVERSATION, PROMPT, TEMPLATE, TOKEN, fields, make_params, params_builtins
     from workbench.report import NextStep
     from workbench.units import Head, parse_unit
 
@@ -45,6 +48,7 @@ def head_step(experiment_name: str, params: dict[str, Any], unit: str) -> NextSt
         for field in fields(made.params)
         if field.kind in (PROMPT, TOKEN, TEMPLATE) and kinds.get(field.name) is field.kind and values[field.name]
     }
-    if not any(kinds[name] is PROMPT for name in carried):
+    in_conversation = any(field.kind is CONVERSATION and values[field.name] for field in fields(made.params))
+    if in_conversation or not any(kinds[name] is PROMPT for name in carried):
         return None
     return NextStep(label=f"attention of {unit}", experiment="attention", params={**carried, "head": unit})
