@@ -245,6 +245,11 @@ def _field(info: Any, hint: Any) -> Field:
     )
 
 
+def naming_fields(params: type[Params]) -> list[str]:
+    """The parameters that name units or directions."""
+    return [field.name for field in fields(params) if field.kind.units or field.kind.directions]
+
+
 def make_params(params: type[Params], values: dict[str, Any]) -> Any:
     """A validated Params. Strings are read as the field's type. Raises UserError naming field and bounds."""
     by_name = {field.name: field for field in fields(params)}

@@ -314,6 +314,7 @@ DIRECTIONS = [
         show=True,
     ),
     _key("directions.project", "p", "project", "project", "what it promotes, as a step with your text", show=True),
+    _key("directions.origin", "o", "origin", "its step", "the step that made it, in the timeline"),
     _key(
         "directions.steer",
         "s",
