@@ -15,7 +15,7 @@ import msgspec
 
 from workbench.edits import Edit
 from workbench.model_info import ModelInfo
-from workbench.params import CORPUS, LIST, PROMPT_SET, Params, fields
+from workbench.params import CONVERSATION, CORPUS, LIST, PROMPT_SET, Params, fields
 from workbench.report import NextStep, Report
 from workbench.views import Heatmap
 
@@ -104,6 +104,8 @@ def command_line(
         elif field.kind is PROMPT_SET:
             name_of_set = (names or {}).get(field.name)
             words += [field.flag, f"@{name_of_set}" if name_of_set else "prompts.jsonl"]
+        elif field.kind is CONVERSATION:
+            words += [field.flag, field.kind.write(value)]
         elif field.kind is LIST:
             words += [field.flag, ",".join(map(str, value))]
         else:

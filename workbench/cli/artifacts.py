@@ -1,4 +1,4 @@
-"""`workbench artifacts`: directions, prompt sets and indexes; what they are, where they lie. No model, no torch."""
+"""`workbench artifacts`: directions, prompt sets, indexes, exported models; where they lie. No model, no torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@click.group("artifacts", help="Directions, prompt sets and indexes: what steps made or read, and later steps use.")
+@click.group("artifacts", help="Directions, prompt sets, indexes, exported models: what steps made or read.")
 def artifacts_command() -> None:
     pass
 
@@ -202,9 +202,12 @@ def _facts(artifact: Artifact) -> Facts:
 
 
 def _what(artifact: Artifact) -> str:
-    """What a direction is of, and where it was read; empty where that can't be read, and for other kinds."""
-    from workbench.artifacts import direction
+    """What a direction is of and where it was read, the folder of an exported model; empty for other kinds."""
+    from workbench.artifacts import direction, model
+    from workbench.cli.page import short_path
 
+    if artifact.kind == model.NAME:
+        return artifact.problem or short_path(Path(artifact.path))
     if artifact.kind != direction.NAME:
         return ""
     try:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from workbench.experiments._arms import Arm
 from workbench.experiments._arms_earlier import Kept
 from workbench.experiments._completions import measure
@@ -59,14 +57,3 @@ def run_arms(
                 arm.ids.append(list(continuation.ids))
             at += 1
             yield
-
-
-def rounding_floor(lab: Lab, prompts: Sequence[Prompt], plan: Plan, report: Report) -> float:
-    """Mean KL at the last position that rounding alone makes where `plan` begins, the larger of two draws, nats."""
-    from workbench.lab.rounding import DRAWS_OF_SETS, rounding_plans
-    from workbench.lab.steering import next_tokens
-
-    plans = rounding_plans(plan, lab.info.n_layers, DRAWS_OF_SETS, lab.seed)
-    tracked = report.track(prompts, "prompts", stage="what rounding alone does")
-    kls = [next_tokens(lab, prompt, [Row(prompt, draw) for draw in plans]).kl for prompt in tracked]
-    return float(np.mean(kls, axis=0).max())

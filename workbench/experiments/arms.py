@@ -21,10 +21,11 @@ from workbench.experiment import Cost, Experiment
 from workbench.experiments._arms import Arm, Arms, EditName, Set
 from workbench.experiments._arms_earlier import Kept, kept_completions
 from workbench.experiments._arms_judge import judge
-from workbench.experiments._arms_run import rounding_floor, run_arms
+from workbench.experiments._arms_run import run_arms
 from workbench.experiments._arms_texts import BASE, ReadText, instructions, own_completions, read_texts, texts_table
 from workbench.experiments._arms_views import add_views, headline
 from workbench.experiments._common import estimated_tokens, set_prompts
+from workbench.experiments._completions import rounding_floor
 from workbench.experiments._corpus import corpus_prompts
 from workbench.experiments._direction import layer_named
 from workbench.experiments._generated import GENERATED_TOKEN

@@ -15,7 +15,7 @@ import torch
 
 from workbench.errors import UserError
 from workbench.lab.batches import batches, rows_at_once
-from workbench.lab.chat import DEFAULT_SYSTEM
+from workbench.lab.chat_template import DEFAULT_SYSTEM
 from workbench.lab.forward import run_forward
 from workbench.lab.loaded import Model
 from workbench.model_info import ModelInfo

@@ -13,13 +13,15 @@ from typing import Any, Literal
 
 import numpy as np
 
+from workbench.datasets.conversation import Turn
 from workbench.errors import UserError
-from workbench.lab.chat import DEFAULT_SYSTEM, PLACEHOLDER, ChatTemplate
+from workbench.lab.chat_template import DEFAULT_SYSTEM, PLACEHOLDER, ChatTemplate
 from workbench.lab.token_text import TokenText
 from workbench.text import count, show_token
 
-Origin = Literal["text", "BOS", "template", "chat"]
-"""`chat`: of a prompt whose template changed the text, so that nobody can say who wrote which token"""
+Origin = Literal["text", "BOS", "earlier", "template", "chat"]
+"""`earlier`: of a conversation's turns before the text, with what the template wrote around them; `chat`: of a prompt
+whose template changed the text, so that nobody can say who wrote which token"""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Prompt:
     """and after it"""
     verbatim: bool = True
     """the text stands in what the model reads as it was typed; some chat templates change it"""
+    n_earlier: int = 0
+    """turns of the conversation before the text"""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -60,6 +64,9 @@ class Prompt:
             return self.tokenization
         if not self.verbatim:
             return f"{self.tokenization}; the chat template changed the text"
+        if self.n_earlier:
+            turns = f"{count(self.n_earlier)} earlier turn{'s' * (self.n_earlier != 1)}"
+            return f"{self.tokenization}; in the chat template, {turns} before the text"
         around = f"{show_token(self.before)} before the text and {show_token(self.after)} after it"
         return f"{self.tokenization}; the chat template wrote {around}"
 
@@ -71,7 +78,8 @@ class Prompt:
         added: Origin = "template" if self.template else "BOS"
         first = _count_within(self.tokens, self.before if self.template else self.bos or "")
         last = _count_within(self.tokens[first:][::-1], self.after, backwards=True)
-        return [added] * first + ["text"] * (len(self) - first - last) + [added] * last
+        before: Origin = "earlier" if self.n_earlier else added
+        return [before] * first + ["text"] * (len(self) - first - last) + [added] * last
 
 
 def _count_within(tokens: list[str], text: str, backwards: bool = False) -> int:
@@ -124,9 +132,18 @@ class Tokenization:
 
     # --- text to tokens ------------------------------------------------------------------------
 
-    def prompt(self, text: str, chat: bool = False, system: str = DEFAULT_SYSTEM, *, answering: bool = False) -> Prompt:
+    def prompt(
+        self,
+        text: str,
+        chat: bool = False,
+        system: str = DEFAULT_SYSTEM,
+        earlier: Sequence[Turn] = (),
+        *,
+        answering: bool = False,
+    ) -> Prompt:
         """Text as tokens; `system` is the chat template's system turn: `default`, `none`, or its text.
 
+        `earlier` are a conversation's turns before the text, oldest first; they need `chat`.
         `answering`: in the template, up to where a model that reasons has done so (METHODS 1: its empty think block).
 
         Raises UserError where it is empty, not text, longer than the model's context, or has a token that the model
@@ -137,8 +154,10 @@ class Tokenization:
         before = after = ""
         verbatim = True
         n_bos = 0
+        if earlier and not chat:
+            raise UserError("a conversation needs the chat template: put the chat option on")
         if chat:
-            rendered, around = self.chat.rendered(text, system)
+            rendered, around = self.chat.write(text, system, earlier)
             lead = self.chat.reply_lead(system) if answering else ""
             lead = lead if lead.strip() else ""
             ids = self._ids(rendered + lead)
@@ -165,6 +184,7 @@ class Tokenization:
             before,
             after,
             verbatim,
+            len(earlier),
         )
 
     def answer(self, text: str) -> AnswerToken:
@@ -185,7 +205,7 @@ class Tokenization:
         As this tokenizer writes it there: after a space, if that is what the template puts in front of replies. Raises
         UserError where it is no token by itself.
         """
-        rendered, _ = self.chat.rendered(PLACEHOLDER, system)
+        rendered, _ = self.chat.write(PLACEHOLDER, system)
         lead = self.chat.reply_lead(system)
         before = rendered + (lead if lead.strip() else "")
         ids, whole = self._ids(before), self._ids(rendered + lead + text)

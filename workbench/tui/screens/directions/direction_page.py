@@ -47,6 +47,8 @@ class DirectionPage(Page):
         entry, replay = self.state.entry, self.workbench.link is None
         if action in _OF_ONE and (entry is None or not entry.hash):
             return False
+        if action == "origin" and entry is None:
+            return False
         if action in _OF_WORKER and replay:
             return False
         if action == "rename" and entry is not None and entry.file:

@@ -45,7 +45,8 @@ class Directions(DirectionPage):
         "chance). Below, the dial: your text continued with strength × direction added at one place, and the "
         "perplexity of the continuation under the unedited model (! over 1.5 times the clean one's). Only the "
         "direction is added there, whatever edits are on. Every strength is a step of the session; one that was tried "
-        "is shown at once. + and − turn the dial."
+        "is shown at once. + and − turn the dial; Enter on a direction runs `project`: all that it promotes, with your "
+        "text token by token; o leads to the step that made it."
     )
     CSS = """
     Directions { overflow: hidden; }
@@ -250,6 +251,13 @@ class Directions(DirectionPage):
 
     @on(LineList.Opened)
     def _opened(self) -> None:
+        if self.check_action("project", ()):
+            self.action_project()
+        else:
+            self.action_origin()
+
+    def action_origin(self) -> None:
+        """The step that made it."""
         entry = self.state.entry
         if entry is None:
             return

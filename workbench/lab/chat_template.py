@@ -1,10 +1,14 @@
-"""Text in a model's chat template: what the template writes around it, and in front of a reply."""
+"""A model's chat template: what it writes around a text and the turns before it.
+
+It is code of the model's authors: it may insert, strip or drop what it is given, and raise.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from workbench.datasets.conversation import Turn
 from workbench.errors import UserError
 
 PLACEHOLDER = "the-text-to-come"
@@ -17,36 +21,51 @@ NO_SYSTEM = "none"
 """no system turn at all, also where the template writes one by itself (METHODS 1); any other text is the turn"""
 
 
-def _conversation(system: str, text: str) -> list[tuple[str, str]]:
-    """(role, text) of each turn."""
-    turns = [] if system in (DEFAULT_SYSTEM, NO_SYSTEM) else [("system", system)]
-    return [*turns, ("user", text)]
+def _conversation(system: str, text: str, earlier: Sequence[Turn] = ()) -> list[Turn]:
+    turns = [] if system in (DEFAULT_SYSTEM, NO_SYSTEM) else [Turn("system", system)]
+    return [*turns, *earlier, Turn("user", text)]
+
+
+def _problem_of_turns(system: str, earlier: Sequence[Turn]) -> str:
+    """Why earlier turns don't go with this system turn; empty where they do."""
+    if earlier and system == NO_SYSTEM:
+        return "a conversation has the system turn that stands in it, or the template's own: take `default`"
+    if system != DEFAULT_SYSTEM and any(turn.role == "system" for turn in earlier):
+        return "the conversation has a system turn of its own: leave one of the two out"
+    return ""
 
 
 class ChatTemplate:
-    """Of a tokenizer; `name` is the model's in sentences."""
+    """A tokenizer's chat template; whether it has one, `exists` says."""
 
     def __init__(self, tokenizer: Any, name: str) -> None:
-        self.tokenizer = tokenizer
-        self._name = name
-        self._template_texts: dict[tuple[bool, str], tuple[str, str] | None] = {}
+        """`name` is the model's, for sentences."""
+        self._tokenizer = tokenizer
+        self.name = name
+        self._texts_around: dict[tuple[bool, str, tuple[Turn, ...]], tuple[str, str] | None] = {}
         self._leads: dict[str, str] = {}
 
     @property
-    def is_there(self) -> bool:
-        return bool(getattr(self.tokenizer, "chat_template", None))
+    def exists(self) -> bool:
+        return bool(getattr(self._tokenizer, "chat_template", None))
 
-    def rendered(self, text: str, system: str) -> tuple[str, tuple[str, str] | None]:
+    def write(
+        self, text: str, system: str = DEFAULT_SYSTEM, earlier: Sequence[Turn] = ()
+    ) -> tuple[str, tuple[str, str] | None]:
         """The text in the chat template, and what the template wrote before and after it; None where it changed it.
+
+        `earlier` are the turns before it, oldest first; the first may be a system turn where `system` is `default`.
 
         Templates take a message's content as text, or as a list of parts: the form is used that the text is found in.
         Raises UserError where it is found in neither.
         """
-        problem = ""
+        problem = _problem_of_turns(system, earlier)
+        if problem:
+            raise UserError(problem)
         for as_parts in (False, True):
             try:
-                rendered = self._render(_conversation(system, text), as_parts)
-                around = self._around(as_parts, system)
+                rendered = self._render(_conversation(system, text, earlier), as_parts)
+                around = self._around(as_parts, system, earlier)
                 if system == NO_SYSTEM and around and rendered.startswith(around[0]):
                     before = self._without_system(around[0], as_parts)
                     rendered, around = before + rendered.removeprefix(around[0]), (before, around[1])
@@ -59,37 +78,38 @@ class ChatTemplate:
                 return rendered, None
         raise UserError(
             problem
-            or f"the chat template of {self._name} drops the text: leave the chat option off, or write the whole "
+            or f"the chat template of {self.name} drops the text: leave the chat option off, or write the whole "
             f"conversation into the prompt"
         )
 
-    def _around(self, as_parts: bool, system: str) -> tuple[str, str] | None:
+    def _around(self, as_parts: bool, system: str, earlier: Sequence[Turn]) -> tuple[str, str] | None:
         """What the template writes before a text and after it; None where it drops the text.
 
         Raises UserError where it drops the system turn.
         """
-        if (as_parts, system) not in self._template_texts:
-            rendered = self._render(_conversation(system, PLACEHOLDER), as_parts)
-            before, placeholder, after = rendered.partition(PLACEHOLDER)
-            if system not in (DEFAULT_SYSTEM, NO_SYSTEM) and system.strip() not in before:
-                raise UserError(f"the chat template of {self._name} drops the system turn: take `default` or `none`")
-            self._template_texts[as_parts, system] = (before, after) if placeholder else None
-        return self._template_texts[as_parts, system]
+        key = (as_parts, system, tuple(earlier))
+        if key not in self._texts_around:
+            turns = _conversation(system, PLACEHOLDER, earlier)
+            before, placeholder, after = self._render(turns, as_parts).partition(PLACEHOLDER)
+            if any(turn.role == "system" and turn.content.strip() not in before for turn in turns):
+                raise UserError(f"the chat template of {self.name} drops the system turn: take `default` or `none`")
+            self._texts_around[key] = (before, after) if placeholder else None
+        return self._texts_around[key]
 
     def _without_system(self, before: str, as_parts: bool) -> str:
         """What the template writes `before` a text, without the system turn: the BOS and what begins a user's turn.
 
         A later turn of the user shows how one begins. Raises UserError where the first does not begin like that.
         """
-        turns = [("user", PLACEHOLDER), ("assistant", _REPLY)]
+        turns = [Turn("user", PLACEHOLDER), Turn("assistant", _REPLY)]
         _, _, end_of_reply = self._render(turns, as_parts, generation=False).partition(_REPLY)
-        _, _, later = self._render([*turns, ("user", PLACEHOLDER)], as_parts, generation=False).partition(_REPLY)
+        _, _, later = self._render([*turns, Turn("user", PLACEHOLDER)], as_parts, generation=False).partition(_REPLY)
         header = later.partition(PLACEHOLDER)[0].removeprefix(end_of_reply)
         if not header or not before.endswith(header):
             raise UserError(
-                f"where the system turn of {self._name}'s chat template ends is not known: take `default`, or a text"
+                f"where the system turn of {self.name}'s chat template ends is not known: take `default`, or a text"
             )
-        bos = self.tokenizer.bos_token or ""
+        bos = self._tokenizer.bos_token or ""
         return bos + header if bos and before.startswith(bos) and not header.startswith(bos) else header
 
     def reply_lead(self, system: str = DEFAULT_SYSTEM) -> str:
@@ -106,7 +126,7 @@ class ChatTemplate:
         turns = _conversation(system, PLACEHOLDER)
         try:
             begun = self._render(turns, as_parts)
-            finished = self._render([*turns, ("assistant", _REPLY)], as_parts, generation=False)
+            finished = self._render([*turns, Turn("assistant", _REPLY)], as_parts, generation=False)
             quiet = self._render(turns, as_parts, enable_thinking=False)
         except UserError:
             return ""
@@ -119,23 +139,22 @@ class ChatTemplate:
             return "\n" * (2 - after.endswith("\n")) + _THINK_CLOSES + "\n\n"
         return lead
 
-    def _render(
-        self, turns: Sequence[tuple[str, str]], as_parts: bool, generation: bool = True, **variables: bool
-    ) -> str:
-        """(role, text) turns in the template, with `generation` up to where the model's reply begins.
+    def _render(self, turns: Sequence[Turn], as_parts: bool, generation: bool = True, **variables: bool) -> str:
+        """Turns in the template, with `generation` up to where the model's reply begins.
 
         `variables` are those that a template may ask for, by the names that are usual.
 
         Raises UserError for whatever a template raises: it is code of the model's authors.
         """
-        if not self.is_there:
-            raise UserError(f"{self._name} has no chat template: leave the chat option off")
+        if not self.exists:
+            raise UserError(f"{self.name} has no chat template: leave the chat option off")
         messages = [
-            {"role": role, "content": [{"type": "text", "text": text}] if as_parts else text} for role, text in turns
+            {"role": turn.role, "content": [{"type": "text", "text": turn.content}] if as_parts else turn.content}
+            for turn in turns
         ]
         try:
             return str(
-                self.tokenizer.apply_chat_template(
+                self._tokenizer.apply_chat_template(
                     messages, tokenize=False, add_generation_prompt=generation, **variables
                 )
             )
