@@ -49,7 +49,7 @@ async def test_an_answer_becomes_a_turn_and_the_edits_stay_on():
         shown = screen(app)
         assert "user  Where is it?" in shown
         assert "assistant   Paris, the city of light." in shown
-        assert "2 turns before the prompt" in shown.splitlines()[0]
+        assert "chat template on · 2 turns before the prompt" in shown.splitlines()[0]
         assert app.screen.area.has_focus
         assert app.screen.area.text == ""
         await answered(pilot, "And how large?", 2)

@@ -66,7 +66,7 @@ async def test_each_is_listed_with_where_it_comes_from(path):
 async def test_the_one_under_the_cursor_says_all_that_is_known(path):
     async with opened(DirectionsClient(), path) as (pilot, _page):
         await sees(pilot, "meant for adding", f"{INFO.name} (abcdef01)", "AUC .98, d′ 4.1", "shuffled labels")
-        await sees(pilot, "projects on  step 3", "largest |logit| 1.4, median", "' weapon' +4.1", "' soup' −2.9")
+        await sees(pilot, "projects on  step 3", "median largest |logit| 1.4", "' weapon' +4.1", "' soup' −2.9")
         await sees(pilot, "@refusal +.82 (.11)", "L14.N77 +.31!", "L16.N5 −.22")
         assert "−.22!" not in screen(pilot.app)
         await sees(pilot, "effect against damage, step 4", "log of perplexity over")

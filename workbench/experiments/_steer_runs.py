@@ -14,7 +14,7 @@ from workbench.report import Report
 
 if TYPE_CHECKING:
     from workbench.experiments._common import TokenizedRow
-    from workbench.experiments.steer import Params
+    from workbench.experiments._steer_params import Params
     from workbench.lab import Lab
     from workbench.lab.editing import Plan
     from workbench.lab.prompts import Prompt

@@ -73,7 +73,7 @@ class Prompt(Runner):
     def details(self) -> str:
         words = [f" · chat template {'on' if self.chat else 'off'}"]
         if self.turns:
-            words.append(f" · {len(self.turns)} turns before the prompt")
+            words.append(f"{len(self.turns)} turns before the prompt")
         snapshot = self.result.snapshot if self.is_mounted else None
         if snapshot is not None and (tokenized := tokenization(snapshot)):
             words.append(tokenized)
