@@ -140,6 +140,22 @@ def test_the_request_goes_into_a_user_turn_or_into_the_system_turn(planted):
         assert row["effect"] == pytest.approx(math.log(p / (1 - p)), abs=1e-3)
 
 
+def test_it_steers_the_next_answer_of_a_chat_whose_turns_stay_before_the_request_too(planted):
+    lab = planted[0]
+    talk = [{"role": "user", "content": "The capital of Italy is"}, {"role": "assistant", "content": " Rome."}]
+    common = {"prompt": "the capital of France", "target": ANSWER, "chat": True, "messages": talk, "random": 0}
+    report = ran(planted, **common, as_prompt="Be brief.", as_prompt_in="system")
+    tokenizer, target = lab.model.tokens.tokenizer, np.asarray([lab.answer_token(ANSWER).id])
+    turns = [*talk, {"role": "user", "content": common["prompt"]}]
+    for what, asked in (("clean", turns), ("as a prompt", [{"role": "system", "content": "Be brief."}, *turns])):
+        text = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+        p = np.exp(lab.forward(lab.prompt(text)).log_prob(target))[0]
+        row = next(row for row in report.views["cells"].records() if row["what"] == what)
+        assert row["effect"] == pytest.approx(math.log(p / (1 - p)), abs=1e-3)
+    (step, *_) = report.next_steps
+    assert (step.experiment, step.params["messages"]) == ("generate", talk)
+
+
 @pytest.mark.parametrize(
     ("n_layers", "own", "layers"),
     [(30, None, [7, 15, 22]), (30, 12, [7, 12, 17]), (30, 2, [2, 7]), (3, 2, [1, 2]), (12, 14, [3, 6, 9])],
