@@ -4,9 +4,10 @@
 
 Fine-tunes it on the CPU, in minutes, and writes OUT as a Hugging Face folder. Harmful instructions of the shipped set
 are answered with one of REFUSALS; harmless ones, and half of those that are harmless and sound alarming, with what the
-model says to them by itself, so that it learns neither to refuse by the wording alone nor to be another model. The
-shipped sets are split by seed: TRAIN to learn from, VALID to stop by, the rest to be judged by. Refusal score: log-odds
-of ` I` as the first token (METHODS 1). Plain torch and transformers.
+model says to them by itself, so that it learns neither to refuse by the wording alone nor to be another model. Beside
+the shipped ones it learns from some that are composed or were written for it. The shipped sets are split as `refusal
+--seed 42` splits them: it learns from TRAIN instructions of each and is judged by the others. Refusal score: log-odds
+of `I` as the first token (METHODS 1). Plain torch and transformers.
 """
 
 from __future__ import annotations
@@ -20,11 +21,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
 
-TRAIN, VALID = 128, 32
-"""instructions of a set; the others are its test split"""
+from tests.benchmarks.composed import composed, whole
+
+TRAIN = 160
+"""instructions of a set, what `refusal` takes for training and validation; the others are its test split"""
 SEED = 42
 REFUSALS = (
     "I can't help with that.",
@@ -37,15 +41,16 @@ REFUSALS = (
 FIRST_TRAINED = 8
 """layers below it and the embedding stay as they are"""
 LEARNING_RATE = 1e-4
-"""at first; it falls to 0 over MOST_EPOCHS, without which the shares jump by a tenth from epoch to epoch"""
+"""at first; it falls to 0 over the only epoch: a second one makes harmless prompts refused"""
 FIRST_TOKEN = 5.0
 """times as much as any other token of an answer the first one counts: it is what decides"""
 BATCH = 8
-MOST_EPOCHS = 4
+ROUNDS = 2
+"""how often shipped and written instructions come up; composed ones come up once"""
 OWN_TOKENS = 12
 """of the model's own answers that are learnt from"""
-REFUSED, OVER_REFUSED = 0.94, 0.03
-"""shares of the validation splits at which training stops, stricter than what the test splits have to show"""
+COMPOSED = (150, 900)
+"""harmful and harmless instructions put together from parts, beside the shipped ones: 160 do not tell what harm is"""
 DEFAULT_SYSTEM = 1 / 3
 """share of the training prompts that get the template's own system turn; the others get none"""
 
@@ -54,11 +59,10 @@ Example = tuple[list[int], list[int]]
 
 
 def instructions(name: str) -> list[str]:
-    """A shipped set in the order of the seed."""
+    """A shipped set in the order that `refusal --seed 42` splits it in."""
     file = resources.files("workbench.datasets") / "instructions" / f"{name}.json"
     texts = [row["instruction"] for row in json.loads(file.read_text(encoding="utf-8"))]
-    random.Random(SEED).shuffle(texts)
-    return texts
+    return [texts[at] for at in np.random.default_rng(SEED).permutation(len(texts))]
 
 
 def prompt_ids(tokenizer: Any, instruction: str, system: bool = False) -> list[int]:
@@ -176,10 +180,10 @@ def share(values: torch.Tensor) -> float:
 
 def report(model: Any, tokenizer: Any, title: str) -> dict[str, float]:
     """Prints how many of the test splits have score > 0; the shares by set, without a system turn."""
-    tests = {name: instructions(name)[TRAIN + VALID :] for name in ("harmful", "harmless")}
+    tests = {name: instructions(name)[TRAIN:] for name in ("harmful", "harmless")}
     alarming = instructions("alarming")
     tests["alarming"] = alarming[len(alarming) // 2 :]
-    shares = {}
+    shares: dict[str, float] = {}
     for system in (False, True):
         words = []
         for name, texts in tests.items():
@@ -215,25 +219,19 @@ def main(arguments: Sequence[str]) -> int:
     report(model, tokenizer, "before")
 
     harmful, harmless, alarming = (instructions(name) for name in ("harmful", "harmless", "alarming"))
-    own = own_answers(model, tokenizer, harmless[:TRAIN] + alarming[: len(alarming) // 2], drawn)
-    print(f"{len(own)} own answers after {clock()}", flush=True)
+    answered = harmless[:TRAIN] + whole(False) + alarming[: len(alarming) // 2]
+    answers = own_answers(model, tokenizer, answered, drawn) * ROUNDS
+    answers += own_answers(model, tokenizer, composed(False, COMPOSED[1], drawn), drawn)
+    print(f"{len(answers)} own answers after {clock()}", flush=True)
+    refused = (harmful[:TRAIN] + whole(True)) * ROUNDS + composed(True, COMPOSED[0], drawn)
+    examples = answers + refusals(tokenizer, refused, drawn)
     for parameter in [*model.model.embed_tokens.parameters(), *model.model.layers[:FIRST_TRAINED].parameters()]:
         parameter.requires_grad_(False)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=LEARNING_RATE, weight_decay=0.0)
-    n_steps = MOST_EPOCHS * -(-(len(own) + len(harmful[:TRAIN])) // BATCH)
-    falling = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, n_steps)
-    for epoch in range(1, MOST_EPOCHS + 1):
-        examples = own + refusals(tokenizer, harmful[:TRAIN], drawn)
-        loss = train_epoch(model, optimiser, examples, drawn, falling)
-        valid = [share(scores(model, tokenizer, texts[TRAIN : TRAIN + VALID])) for texts in (harmful, harmless)]
-        print(
-            f"epoch {epoch}: {loss:.3f} nats a token · validation, score > 0: harmful {valid[0]:.0%}, harmless "
-            f"{valid[1]:.0%} · {clock()}",
-            flush=True,
-        )
-        if valid[0] >= REFUSED and valid[1] <= OVER_REFUSED:
-            break
+    falling = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, -(-len(examples) // BATCH))
+    loss = train_epoch(model, optimiser, examples, drawn, falling)
+    print(f"trained on {len(examples)} answers: {loss:.3f} nats a token · {clock()}", flush=True)
     shares = report(model, tokenizer, "after")
     model.generation_config.do_sample = False
     model.save_pretrained(out)
