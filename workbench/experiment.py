@@ -15,7 +15,7 @@ import msgspec
 
 from workbench.edits import Edit
 from workbench.model_info import ModelInfo
-from workbench.params import CORPUS, LIST, PROMPT_SET, Params, fields
+from workbench.params import CORPUS, DATA_SET, LIST, PROMPT_SET, Params, fields
 from workbench.report import NextStep, Report
 from workbench.views import Heatmap
 
@@ -69,9 +69,10 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     """`cell(params, key, view, row, column)`: what a cell of the heat map `key` stands for; None if nothing"""
 
     def is_long(self, params: Params) -> bool:
-        """Whether such a run takes more than seconds: a set of prompts or a corpus makes any experiment long."""
+        """Whether such a run takes more than seconds: a set or a corpus makes any experiment long."""
         return self.long or any(
-            field.kind in (PROMPT_SET, CORPUS) and getattr(params, field.name) for field in fields(self.params)
+            field.kind in (PROMPT_SET, DATA_SET, CORPUS) and getattr(params, field.name)
+            for field in fields(self.params)
         )
 
     @property
@@ -89,7 +90,7 @@ def command_line(
     names: Mapping[str, str] | None = None,
     transfer: bool = False,
 ) -> str:
-    """The `workbench run …` line that a step stands for; `names` are those of prompt sets, by parameter.
+    """The `workbench run …` line that a step stands for; `names` are those of its sets, by parameter.
 
     With `transfer` it may use directions of another model.
     """
@@ -100,9 +101,10 @@ def command_line(
             continue
         if field.kind.is_switch:
             words.append(field.flag if value else "--no-" + field.name.replace("_", "-"))
-        elif field.kind is PROMPT_SET:
+        elif field.kind in (PROMPT_SET, DATA_SET):
             name_of_set = (names or {}).get(field.name)
-            words += [field.flag, f"@{name_of_set}" if name_of_set else "prompts.jsonl"]
+            unnamed = "prompts.jsonl" if field.kind is PROMPT_SET else "data.csv"
+            words += [field.flag, f"@{name_of_set}" if name_of_set else unnamed]
         elif field.kind is LIST:
             words += [field.flag, ",".join(map(str, value))]
         else:

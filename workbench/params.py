@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from workbench.datasets.labelled.labelled_set import LabelledSet
+from workbench.datasets.labelled.reading import read_labelled
 from workbench.datasets.prompts import PromptRow, read_prompts
 from workbench.errors import UserError
 from workbench.units import direction_name
@@ -57,6 +59,10 @@ def _read_prompts(text: str) -> list[PromptRow]:
     return read_prompts(Path(text).expanduser())
 
 
+def _read_data(text: str) -> LabelledSet:
+    return read_labelled(Path(text).expanduser()) if text.strip() else LabelledSet()
+
+
 def _read_direction(text: str) -> str:
     return f"@{direction_name(text)}" if text.strip() else ""
 
@@ -75,6 +81,10 @@ def _count_prompts(rows: Sequence[Any]) -> str:
     return f"{len(rows):,} prompts"
 
 
+def _count_examples(labelled: Mapping[str, Any]) -> str:
+    return f"{sum(len(text['spans']) for text in labelled.get('texts', ())):,} examples"
+
+
 TEXT = Kind(name="text")
 TOKEN = Kind(name="token")
 """spaces as typed"""
@@ -91,6 +101,8 @@ TEMPLATE = Kind(name="yes or no", is_switch=True, read=_switch, write=_on_off)
 PROMPT_SET = Kind(
     name="file of prompts", metavar="FILE|@NAME", label=_count_prompts, read=_read_prompts, write=_typed_set
 )
+DATA_SET = Kind(name="data set", metavar="NAME|FILE", label=_count_examples, read=_read_data, write=_typed_set)
+"""a labelled set: a file, or the name of one that is stored or ships"""
 UNIT = Kind(name="unit", metavar="UNIT", label=str, units=True)
 UNITS = Kind(name="units", metavar="UNITS", label=str, units=True)
 DIRECTION = Kind(name="direction", metavar="@NAME", label=str, read=_read_direction, directions=True)
@@ -118,6 +130,8 @@ ChatSwitch = Annotated[bool, TEMPLATE]
 
 
 PromptSet = Annotated[list[PromptRow], PROMPT_SET]
+DataSet = Annotated[LabelledSet, DATA_SET]
+"""a field of this kind has `LabelledSet()` as its default: no data named"""
 
 
 class Params(msgspec.Struct, kw_only=True, frozen=True):

@@ -17,10 +17,12 @@ _NAME = re.compile(r"@?[\w.-]*$")
 
 def suggester(page: Page, kind: Kind) -> Callable[[str], str] | None:
     """For a field of this kind: the likeliest completion of a text, or nothing; None where nothing completes."""
-    from workbench.params import PROMPT_SET
+    from workbench.params import DATA_SET, PROMPT_SET
 
     if kind is PROMPT_SET:
         return suggest_set
+    if kind is DATA_SET:
+        return suggest_data_set
     if kind.directions:
         return lambda text: next(iter(direction_completions(page, text, 1)), "")
     if kind.units:
@@ -40,6 +42,15 @@ def suggest_set(text: str) -> str:
     begun = text.removeprefix("@")
     names = set_names() if text.startswith("@") else []
     return next((f"@{name}" for name in names if name.startswith(begun) and name != begun), "")
+
+
+def suggest_data_set(text: str) -> str:
+    """For a field of a data set: the name of one that begins with the text, with or without an @, or nothing."""
+    from workbench.artifacts.data_set import set_names
+
+    begun = text.removeprefix("@")
+    at = text[: len(text) - len(begun)]
+    return next((at + name for name in set_names() if begun and name.startswith(begun) and name != begun), "")
 
 
 def completions(page: Page, text: str, limit: int) -> list[str]:

@@ -52,7 +52,7 @@ class Problems(msgspec.Struct, frozen=True, kw_only=True):
             )
         if self.repeated:
             said.append(
-                f"{count(self.repeated)} test examples repeat an input of train or validation: scores on them are too good"
+                f"{count(self.repeated)} test examples repeat an input of train or validation: scores are too good"
             )
         if self.partial:
             said.append(f"{count(len(self.partial))} labels begin or end inside a token, the first: {self.partial[0]}")
@@ -60,8 +60,8 @@ class Problems(msgspec.Struct, frozen=True, kw_only=True):
         low, high = BALANCE
         if not low <= self.positive_share <= high and np.isfinite(self.positive_share):
             said.append(
-                f"label 1 has {self.positive_share:.1%} of the examples, outside {low:.0%} to {high:.0%}: compare scores "
-                "by MCC or AUC"
+                f"label 1 has {self.positive_share:.1%} of the examples, outside {low:.0%} to {high:.0%}: compare "
+                "scores by MCC or AUC"
             )
         return said
 

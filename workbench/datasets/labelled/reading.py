@@ -1,8 +1,8 @@
 """Files of labelled texts: CSV (also compressed), JSONL, and a set as it is stored here (JSON).
 
-A CSV has the columns `prompt` (or `text`) and `target` (or `label`), and may have `document`, and `start` and `end`, the
-characters that are labelled; a line of JSONL has the same keys, or `spans`, a list of [start, end, label]. Targets are
-0 and 1, two names, or numbers.
+A CSV has the columns `prompt` (or `text`) and `target` (or `label`), and may have `document`, and `start` and `end`,
+the characters that are labelled; a line of JSONL has the same keys, or `spans`, a list of [start, end, label]. Targets
+are 0 and 1, two names, or numbers.
 """
 
 from __future__ import annotations

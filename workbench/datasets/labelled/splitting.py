@@ -43,7 +43,7 @@ def split_by_document(document: np.ndarray, stratum: np.ndarray, seed: int) -> n
         side[at] = need.argmax()
         have[side[at]] += counts[at]
         documents_left[present] -= 1
-    return side[document]
+    return np.asarray(side[document], np.int8)
 
 
 def strata(label: np.ndarray, numeric: bool) -> np.ndarray:
@@ -51,4 +51,5 @@ def strata(label: np.ndarray, numeric: bool) -> np.ndarray:
     if not numeric:
         return label.astype(np.int64)
     edges = np.quantile(label, np.linspace(0, 1, STRATA + 1)[1:-1])
-    return np.unique(np.searchsorted(edges, label, side="right"), return_inverse=True)[1]
+    fifth = np.searchsorted(edges, label, side="right")
+    return np.asarray(np.unique(fifth, return_inverse=True)[1], np.int64)
