@@ -126,14 +126,13 @@ def facts_of(labelled: LabelledSet) -> Facts:
         positive = sum(label == 1 for label in labels)
         facts.append(("label 1", f"{labelled.classes[1]}, {count(positive)}"))
         facts.append(("label 0", f"{labelled.classes[0]}, {count(len(labels) - positive)}"))
-    what = "of a text" if labelled.whole_texts else "of what is labelled"
-    tokens = {
-        "last": "last token",
-        "first": "first token",
+    facts.append(("labels are of", "texts" if labelled.whole_texts else "tokens"))
+    pooled = {
         "mean": "mean over the tokens",
-        "max": "maximum over the tokens",
+        "max": "largest over the tokens",
+        "extreme": "largest size over the tokens",
     }
-    facts.append(("read", f"{tokens.get(labelled.read, 'value of largest size over the tokens')} {what}"))
+    facts.append(("read", pooled.get(labelled.read, f"{labelled.read} token")))
     return [*facts, ("from", labelled.note)] if labelled.note else facts
 
 

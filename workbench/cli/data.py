@@ -13,6 +13,7 @@ from workbench.errors import UserError
 
 if TYPE_CHECKING:
     from workbench.datasets.labelled.labelled_set import LabelledSet
+    from workbench.views import Table
 
 
 @click.group("data", help="Labelled sets for probes: lists, imports, makes and shows them.")
@@ -76,7 +77,7 @@ def show_command(name: str, model: str | None, texts: int, seed: int, session: P
     from workbench.drawing import draw
     from workbench.lab.finding.tokenizer import load_tokenization
     from workbench.settings import load
-    from workbench.views import Column, Table
+    from workbench.views import AnyView, Column, Table
 
     session = from_group("session", session)
     labelled = _read(name, session)
@@ -92,7 +93,8 @@ def show_command(name: str, model: str | None, texts: int, seed: int, session: P
     printer = Printer(theme=settings.theme)
     rows: list[list[Any]] = [list(fact) for fact in facts]
     columns = [Column(name="what"), Column(name="value")]
-    for view in (Table(title=labelled.name, columns=columns, rows=rows), split_table(examples, problems), *views):
+    pages: list[AnyView] = [Table(title=labelled.name, columns=columns, rows=rows), split_table(examples, problems)]
+    for view in [*pages, *views]:
         printer.lines(draw(view, printer.width, style=printer.style))
         printer.blank()
     for sentence in problems.sentences or ["no problems: balanced, nothing left out, nothing repeated"]:
@@ -143,7 +145,7 @@ def _all_sets(session: Path | None) -> list[tuple[str, str, LabelledSet | UserEr
     return listed
 
 
-def _print(view: Any) -> None:
+def _print(view: Table) -> None:
     from workbench.cli.output import Printer
     from workbench.drawing import draw
     from workbench.settings import load

@@ -50,7 +50,7 @@ def examples_of(labelled: LabelledSet, tokenizer: Any, context: int, seed: int) 
     beyond = f"lie beyond the context of {count(context)} tokens"
     for at, (text, spans) in enumerate(zip(labelled.texts, tokens, strict=True)):
         for span in text.spans:
-            covering = spans.covering(span.start, span.end)
+            covering = spans.covering(span.start, _word_end(text.text, span))
             place = _read_positions(covering, labelled.read)
             if place is None:
                 left_out[NO_TOKEN if not len(covering) else FIRST_POSITION] += 1
@@ -99,6 +99,14 @@ def _documents(labelled: LabelledSet) -> list[int]:
     return [numbers.setdefault(key, len(numbers)) for key in keys]
 
 
+def _word_end(text: str, span: Span) -> int:
+    """Where a label ends without the space behind its word, which is in the next word's token."""
+    if span.end == len(text):
+        return span.end
+    word = text[span.start : span.end].rstrip()
+    return span.start + len(word) if word else span.end
+
+
 def _read_positions(covering: np.ndarray, read: Read) -> tuple[int, int] | None:
     """First and last position that are read; None where that is no position, or only the first of the window."""
     if not len(covering):
@@ -129,7 +137,7 @@ def _check_enough(labelled: LabelledSet, rows: list[_Row], left_out: Counter[str
     for label, name in enumerate(labelled.classes):
         n = sum(row.label == label for row in rows)
         if n < LEAST:
-            raise UserError(f"{quoted(name)} has {n} examples: each class needs at least {LEAST}{why}")
+            raise UserError(f"{quoted(name)} has {n} example{'s' * (n != 1)}: each class needs at least {LEAST}{why}")
 
 
 def _examples(labelled: LabelledSet, rows: list[_Row], tokens: list[TokenSpans], context: int, seed: int) -> Examples:

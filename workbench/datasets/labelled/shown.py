@@ -10,9 +10,6 @@ from workbench.datasets.labelled.examples import SPLITS, Examples
 from workbench.datasets.labelled.problems import Problems
 from workbench.views import Column, Table, TokenRow, Tokens
 
-READ = "read"
-"""the label of a token that is pooled with others"""
-
 
 def text_view(examples: Examples, window: int, token: Callable[[int], str], title: str = "") -> Tokens:
     """A window's tokens, those that are read marked by their label; `token` gives an id's text.
@@ -26,8 +23,7 @@ def text_view(examples: Examples, window: int, token: Callable[[int], str], titl
     for at in members:
         first, last, label = int(examples.first[at]), int(examples.last[at]), float(examples.label[at])
         values[first : last + 1] = label if examples.numeric else 2 * label - 1
-        name = f"{label:g}" if examples.numeric else examples.classes[int(label)]
-        labels[first : last + 1] = [name] * (last + 1 - first)
+        labels[first : last + 1] = [f"{label:g}"] * (last + 1 - first)
     split = SPLITS[int(examples.split[members[0]])]
     return Tokens(
         title=title or f"text {window + 1}",
