@@ -32,7 +32,7 @@ def trimming():
     from tokenizers import processors
 
     tokenizer = tiny_tokenizer()
-    tokenizer.backend_tokenizer.post_processor = processors.ByteLevel(trim_offsets=True)
+    tokenizer.backend_tokenizer.post_processor = processors.ByteLevel(add_prefix_space=False, trim_offsets=True)
     return tokenizer
 
 
