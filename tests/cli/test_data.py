@@ -100,4 +100,4 @@ def test_sets_are_made(invoke: Run, own_folders: Path, model: Path, tmp_path: Pa
 
 
 def test_listing_needs_nothing_heavy(own_folders: Path) -> None:
-    assert not modules_after("import workbench.cli; workbench.cli.main(['data', 'list'])") & HEAVY
+    assert not modules_after("import workbench.cli; workbench.cli.main(['data', 'list'])") & {*HEAVY}

@@ -193,6 +193,27 @@ def test_repeats_and_contradictions_are_reported():
     assert problems.sentences[0].startswith("looks mislabelled: 2 texts have both labels, the first: '0 The capital")
 
 
+def test_labels_that_the_words_speak_against_are_named():
+    random = np.random.default_rng(0)
+    hot, cold = ([f"{kind}{number}" for number in range(6)] for kind in ("hot", "cold"))
+    filler = [f"word{number}" for number in range(30)]
+    texts = []
+    for at in range(200):
+        words = [*random.choice(hot if at % 2 else cold, 4), *random.choice(filler, 4)]
+        texts.append((f"{at} " + " ".join(words), float(at % 2)))
+    _, problems = examples_of(whole(texts), TOKENIZER, 256, 0)
+    assert problems.suspects == ()
+    for at in (20, 41, 100):
+        texts[at] = (texts[at][0], 1 - texts[at][1])
+    _, problems = examples_of(whole(texts), TOKENIZER, 256, 0)
+    assert [int(text[1:].split()[0]) for text in problems.suspects] == [20, 41, 100]
+    assert problems.sentences[0].startswith(
+        "may be mislabelled: the words of 3 texts say the other label, the first: '20 "
+    )
+    noise = [(text, float(random.integers(2))) for text, _ in texts]
+    assert examples_of(whole(noise), TOKENIZER, 256, 0)[1].suspects == ()
+
+
 def test_the_hash_is_of_what_activations_and_splits_depend_on():
     made = cities()
     first = examples_of(made, TOKENIZER, 256, 0)[0].content_hash
