@@ -227,3 +227,16 @@ def test_the_share_stays_where_label_1_is_rare():
     drawn = [span.label for text in sampled(pieces, 400, 0) for span in text.spans]
     assert sum(drawn) == 10
     assert len(drawn) == 50
+
+
+def test_many_documents_before_many_of_one():
+    pieces = [
+        Piece("x" * 40, [Span(at, at + 1, float(at % 2)) for at in range(40)], number // 3) for number in range(300)
+    ]
+    drawn = sampled(pieces, 200, 0)
+    of_document = Counter((text.document, span.label) for text in drawn for span in text.spans)
+    assert max(of_document.values()) == 8
+    assert max(n for (_, label), n in of_document.items() if label) == 2
+    few = sampled(pieces[:3], 100, 0)
+    assert sum(len(text.spans) for text in few) == 80, "20 of label 1, and all 60 of label 0"
+    assert sum(span.label for text in few for span in text.spans) == 20

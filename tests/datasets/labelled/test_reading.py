@@ -171,6 +171,9 @@ def test_compressed_files(tmp_path, monkeypatch):
     (tmp_path / "cut.csv.gz").write_bytes(gzip.compress(text.encode())[:-9])
     with pytest.raises(UserError, match="no whole gzip file"):
         read_labelled(tmp_path / "cut.csv.gz")
+    (tmp_path / "cut.csv.gz").write_bytes(gzip.compress(text.encode())[:12] + b"\xff" * 30)
+    with pytest.raises(UserError, match="no whole gzip file"):
+        read_labelled(tmp_path / "cut.csv.gz")
     monkeypatch.setitem(sys.modules, "zstandard", None)
     (tmp_path / "x.csv.zst").write_bytes(b"(\xb5/\xfd")
     with pytest.raises(UserError, match="needs the package zstandard: pip install zstandard"):

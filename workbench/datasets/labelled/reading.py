@@ -10,9 +10,9 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -23,6 +23,8 @@ from workbench.text import count, quoted, safe, size
 
 MAX_BYTES = 1 << 28
 SUFFIXES = (".csv", ".csv.zst", ".csv.gz", ".jsonl", ".json")
+_BLOCK = 1 << 16
+"""bytes unpacked at once"""
 _TEXT, _TARGET = ("prompt", "text"), ("target", "label")
 _KNOWN = (*_TEXT, *_TARGET, "document", "start", "end")
 csv.field_size_limit(MAX_BYTES)
@@ -73,26 +75,37 @@ def _decompressed_zst(path: Path, raw: bytes) -> bytes:
         import zstandard
     except ImportError:
         raise UserError(f"{path} needs the package zstandard: pip install zstandard, or unpack it first") from None
+    content = bytearray()
     try:
-        with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(raw), read_across_frames=True) as stream:
-            return _limited(path, stream)
+        while raw:  # frame by frame
+            frame = zstandard.ZstdDecompressor().decompressobj()
+            for start in range(0, len(raw), _BLOCK):
+                content += frame.decompress(raw[start : start + _BLOCK])
+                if len(content) > MAX_BYTES:
+                    raise _too_large(path)
+                if frame.eof:
+                    break
+            if not frame.eof:
+                raise UserError(f"{path} is no whole zstd file: it ends early")
+            raw = frame.unused_data + raw[start + _BLOCK :]
     except zstandard.ZstdError as error:
         raise UserError(f"{path} is no whole zstd file: {safe(str(error))}") from None
+    return bytes(content)
 
 
 def _decompressed_gz(path: Path, raw: bytes) -> bytes:
     try:
         with gzip.open(io.BytesIO(raw)) as stream:
-            return _limited(path, stream)
-    except (OSError, EOFError) as error:
+            content = stream.read(MAX_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path} is no whole gzip file: {safe(str(error))}") from None
-
-
-def _limited(path: Path, stream: Any) -> bytes:
-    content: bytes = stream.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
-        raise UserError(f"{path} unpacks to more than {size(MAX_BYTES)}: that is no labelled set")
+        raise _too_large(path)
     return content
+
+
+def _too_large(path: Path) -> UserError:
+    return UserError(f"{path} unpacks to more than {size(MAX_BYTES)}: that is no labelled set")
 
 
 # --- CSV -----------------------------------------------------------------------------------------------

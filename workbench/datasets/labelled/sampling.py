@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -17,12 +18,21 @@ PIECE = 500
 """characters at least of the texts that documents are cut into: a hundred tokens or so"""
 
 
+PER_DOCUMENT = {1: 2, 0: 8}
+"""examples of each label that a document gives first"""
+
+
 class Piece(NamedTuple):
     """A part of a document, with everything in it that could be an example."""
 
     text: str
     spans: list[Span]
     document: int
+
+
+class _Drawn(NamedTuple):
+    piece: int
+    span: Span
 
 
 def cut(text: str, least: int = PIECE) -> list[str]:
@@ -40,42 +50,37 @@ def cut(text: str, least: int = PIECE) -> list[str]:
 def sampled(pieces: Iterable[Piece], limit: int, seed: int, share: float | None = POSITIVE_SHARE) -> list[LabelledText]:
     """At most `limit` examples of what the pieces hold, `share` of them of label 1 where there are as many.
 
-    From one piece at most ten, spread over it at random. With fewer of label 1 than that, there are so many of label 0
-    that the share stays, but at least as many as of label 1. Pieces are read only until there are enough. With no
-    share (numeric targets) examples are drawn as they come.
+    PER_DOCUMENT from a document, at random; more of them only where the pieces end before there are enough, since
+    examples of one document are alike. With fewer of label 1 than asked for, there are so many of label 0 that the
+    share stays, but at least as many as of label 1. Pieces are read only until there are enough. With no share
+    (numeric targets) examples are drawn whatever their label.
     """
     random = np.random.default_rng(seed)
     wanted = {1: limit, 0: 0} if share is None else {1: round(limit * share), 0: limit - round(limit * share)}
-    per_piece = {1: 10, 0: 0} if share is None else {1: 4, 0: 6}
-    have = {0: 0, 1: 0}
-    kept: list[tuple[Piece, list[Span]]] = []
+    drawn: dict[int, list[_Drawn]] = {0: [], 1: []}
+    spare: dict[int, list[_Drawn]] = {0: [], 1: []}
+    of_document: Counter[tuple[int, int]] = Counter()
+    kept: list[Piece] = []
     for piece in pieces:
-        chosen: list[Span] = []
         for label in (0, 1):
-            room = min(per_piece[label], wanted[label] - have[label])
-            candidates = [span for span in piece.spans if share is None or span.label == label] if room > 0 else []
-            drawn = random.permutation(len(candidates))[:room]
-            chosen += [candidates[at] for at in drawn]
-            have[label] += len(drawn)
-        if chosen:
-            kept.append((piece, sorted(chosen, key=lambda span: span.start)))
-        if all(have[label] >= wanted[label] for label in wanted):
+            candidates = [span for span in piece.spans if share is None or (span.label == 1) == label]
+            for at in random.permutation(len(candidates))[: wanted[label]].tolist():
+                example = _Drawn(len(kept), candidates[at])
+                if len(drawn[label]) < wanted[label] and of_document[piece.document, label] < PER_DOCUMENT[label]:
+                    of_document[piece.document, label] += 1
+                    drawn[label].append(example)
+                elif len(spare[label]) < wanted[label]:
+                    spare[label].append(example)
+        kept.append(piece)
+        if all(len(drawn[label]) >= wanted[label] for label in wanted):
             break
-    if share is not None and 0 < have[1] < wanted[1]:
-        surplus = have[0] - max(have[1], round(have[1] * (1 - share) / share))
-        kept = _without(kept, max(surplus, 0), random)
-    return [LabelledText(piece.text, spans, piece.document) for piece, spans in kept if spans]
-
-
-def _without(
-    kept: Sequence[tuple[Piece, list[Span]]], surplus: int, random: np.random.Generator
-) -> list[tuple[Piece, list[Span]]]:
-    """Without `surplus` examples of label 0, drawn at random."""
-    negatives = [
-        (at, place) for at, (_, spans) in enumerate(kept) for place, span in enumerate(spans) if not span.label
-    ]
-    dropped = {negatives[at] for at in random.permutation(len(negatives))[:surplus].tolist()}
-    return [
-        (piece, [span for place, span in enumerate(spans) if (at, place) not in dropped])
-        for at, (piece, spans) in enumerate(kept)
-    ]
+    for label in (0, 1):
+        missing = wanted[label] - len(drawn[label])
+        drawn[label] += [spare[label][at] for at in random.permutation(len(spare[label]))[:missing].tolist()]
+    if share is not None and 0 < len(drawn[1]) < wanted[1]:
+        n = max(len(drawn[1]), round(len(drawn[1]) * (1 - share) / share))
+        drawn[0] = [drawn[0][at] for at in random.permutation(len(drawn[0]))[:n].tolist()]
+    spans: dict[int, list[Span]] = {}
+    for example in sorted([*drawn[0], *drawn[1]], key=lambda example: (example.piece, example.span.start)):
+        spans.setdefault(example.piece, []).append(example.span)
+    return [LabelledText(kept[at].text, of_piece, kept[at].document) for at, of_piece in spans.items()]
