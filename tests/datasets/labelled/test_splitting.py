@@ -55,3 +55,12 @@ def test_numbers_are_stratified_by_fifths():
     medians = [np.median(label[split == part]) for part in (TRAIN, VALIDATION, TEST)]
     assert max(medians) < 1.6 * min(medians)
     assert strata(np.array([1.0, 1, 1, 2]), numeric=True).tolist() == [0, 0, 0, 1]
+
+
+def test_three_documents_of_a_class_are_one_in_each_split():
+    document = np.repeat(np.arange(6), [5, 9, 7, 20, 3, 4])
+    stratum = (document >= 3).astype(np.int64)
+    for seed in range(20):
+        split = split_by_document(document, stratum, seed)
+        for value in (0, 1):
+            assert set(split[stratum == value]) == {TRAIN, VALIDATION, TEST}
