@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -133,6 +133,11 @@ def site_width(info: ModelInfo, site: str) -> int:
     return info.d_mlp if site.startswith("mlp_p") else info.d_model
 
 
+def store_bytes(info: ModelInfo, site: str, n_layers: int, n_examples: int) -> int:
+    """Bytes of the maps of a store, to be said before it is taken."""
+    return n_examples * site_width(info, site) * n_layers * NUMBER.itemsize
+
+
 def stores_dir() -> Path:
     return paths.cache_dir() / "activations"
 
@@ -177,12 +182,18 @@ def content_of(head: StoreHead) -> Content:
     return Content(kind=NAME, spec=spec, fingerprint=head.fingerprint)
 
 
+def lost_set(artifact: Artifact, listed: Sequence[Artifact]) -> bool:
+    """Whether a store's data set is none of those `listed`: it was removed, or has changed since."""
+    set_hash = read_head(Path(artifact.path)).set_hash
+    return bool(set_hash) and all(other.hash != set_hash for other in listed)
+
+
 def read_head(folder: Path) -> StoreHead:
     """Raises UserError."""
     try:
         return msgspec.json.decode((folder / STORE).read_bytes(), type=StoreHead)
     except (OSError, msgspec.DecodeError) as error:
-        raise UserError(f"{folder / STORE} cannot be read: {error}") from None
+        raise UserError(f"{STORE} of {folder.name} cannot be read: {error}") from None
 
 
 def _limit() -> int:
