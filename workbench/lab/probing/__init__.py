@@ -1,1 +1,1 @@
-"""Probes: activations at the positions that a labelled set reads, and what can be read from them."""
+"""Probes: which units carry a label, and how well. Mathematics over activations [example, unit], METHODS 3."""
