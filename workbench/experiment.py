@@ -37,6 +37,8 @@ class Cost(msgspec.Struct, kw_only=True, frozen=True):
     """of each pass"""
     typical: bool = True
     """a run does all of it, so that its time gives a rate; False where part of the work may have been done before"""
+    disk: int = 0
+    """bytes that it keeps in the cache"""
 
     @property
     def work(self) -> float:
