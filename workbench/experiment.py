@@ -19,12 +19,13 @@ from workbench.params import CORPUS, DATA_SET, LIST, PROMPT_SET, Params, fields
 from workbench.report import NextStep, Report
 from workbench.views import Heatmap
 
-Group = Literal["says", "parts", "neurons", "directions"]
+Group = Literal["says", "parts", "neurons", "directions", "probes"]
 GROUPS: dict[Group, str] = {
     "says": "what the model says, and what it reads",
     "parts": "which parts of it make that",
     "neurons": "neurons over a whole corpus",
     "directions": "directions of the stream: found, looked at, steered along",
+    "probes": "labelled sets: which units tell two classes apart",
 }
 """in the order a newcomer meets them"""
 

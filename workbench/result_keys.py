@@ -156,3 +156,34 @@ class Continued:
     CLEAN, EDITED = "clean", "edited"
     PERPLEXITY, PERPLEXITY_EDITED = "perplexity", "perplexity_edited"
     """numbers, of the text under the unedited model"""
+
+
+class SparseProbe:
+    """What `sparse-probe` found; numbers are of the chosen probe on test."""
+
+    MAP = "map"
+    """heat map of validation MCC: layers and k"""
+    F1, MCC, AUC = "f1", "mcc", "auc"
+    """lines against k; numbers of the chosen probe, with LOW and HIGH"""
+    NEURONS = "neurons"
+    """the chosen probe's, the largest weight first"""
+    UNIT, WEIGHT, TRAIN_AUC = "unit", "weight", "train_auc"
+    CURVE = "precision_recall"
+    METHODS = "methods"
+    """rankers and adaptive thresholding side by side at the chosen layer"""
+    BASELINES = "baselines"
+    WHAT = "what"
+    LAYERS = "layers"
+    """the best of each layer by validation"""
+    LAYER, K = "layer", "k"
+    """numbers: what was chosen"""
+    P = "null_p"
+    """number: how often permuted labels give as large an MCC"""
+
+    @staticmethod
+    def low(name: str) -> str:
+        return f"{name}_low"
+
+    @staticmethod
+    def high(name: str) -> str:
+        return f"{name}_high"
