@@ -15,7 +15,7 @@ import msgspec
 
 from workbench.edits import Edit
 from workbench.model_info import ModelInfo
-from workbench.params import CORPUS, DATA_SET, LIST, PROMPT_SET, Params, fields
+from workbench.params import CORPUS, DATA_SET, LIST, PROBE, PROMPT_SET, STORED, Params, fields
 from workbench.report import NextStep, Report
 from workbench.views import Heatmap
 
@@ -104,9 +104,9 @@ def command_line(
             continue
         if field.kind.is_switch:
             words.append(field.flag if value else "--no-" + field.name.replace("_", "-"))
-        elif field.kind in (PROMPT_SET, DATA_SET):
-            name_of_set = (names or {}).get(field.name)
-            unnamed = "prompts.jsonl" if field.kind is PROMPT_SET else "data.csv"
+        elif field.kind in STORED:
+            name_of_set = (names or {}).get(field.name) or (value.name if field.kind is PROBE else "")
+            unnamed = {PROMPT_SET: "prompts.jsonl", DATA_SET: "data.csv"}.get(field.kind, "NAME")
             words += [field.flag, f"@{name_of_set}" if name_of_set else unnamed]
         elif field.kind is LIST:
             words += [field.flag, ",".join(map(str, value))]

@@ -23,6 +23,19 @@ EVERY_DIRECTION = "all"
 """where directions are named: all that the session and the data folder have"""
 
 
+class StoredProbe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A fitted probe as it travels with a run, `workbench.artifacts.probe` reads it; without numbers none was named."""
+
+    name: str = ""
+    spec: dict[str, Any] = {}
+    """all but its numbers, plain data"""
+    numbers: bytes = b""
+    """float64, little-endian"""
+
+    def __bool__(self) -> bool:
+        return bool(self.numbers)
+
+
 class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """What a parameter is: its flag, its field, its completion, a step's label and what the log writes out follow."""
 
@@ -61,6 +74,13 @@ def _read_prompts(text: str) -> list[PromptRow]:
 
 def _read_data(text: str) -> LabelledSet:
     return read_labelled(Path(text).expanduser()) if text.strip() else LabelledSet()
+
+
+def _read_probe(text: str) -> StoredProbe:
+    """Names are looked up in the session, before this."""
+    if text.strip():
+        raise UserError(f"there is no probe {text.strip()} here: a session has the probes that were fitted in it")
+    return StoredProbe()
 
 
 def _read_direction(text: str) -> str:
@@ -103,6 +123,10 @@ PROMPT_SET = Kind(
 )
 DATA_SET = Kind(name="data set", metavar="NAME|FILE", label=_count_examples, read=_read_data, write=_typed_set)
 """a labelled set: a file, or the name of one that is stored or ships"""
+PROBE = Kind(name="probe", metavar="NAME", read=_read_probe, write=_typed_set)
+"""a fitted probe of the session, by its name"""
+STORED = (PROMPT_SET, DATA_SET, PROBE)
+"""typed as a file or a name, sent as what that holds, and kept once in the session"""
 UNIT = Kind(name="unit", metavar="UNIT", label=str, units=True)
 UNITS = Kind(name="units", metavar="UNITS", label=str, units=True)
 DIRECTION = Kind(name="direction", metavar="@NAME", label=str, read=_read_direction, directions=True)
@@ -132,6 +156,8 @@ ChatSwitch = Annotated[bool, TEMPLATE]
 PromptSet = Annotated[list[PromptRow], PROMPT_SET]
 DataSet = Annotated[LabelledSet, DATA_SET]
 """a field of this kind has `LabelledSet()` as its default: no data named"""
+ProbeName = Annotated[StoredProbe, PROBE]
+"""a field of this kind has `StoredProbe()` as its default: no probe named"""
 
 
 class Params(msgspec.Struct, kw_only=True, frozen=True):

@@ -187,3 +187,52 @@ class SparseProbe:
     @staticmethod
     def high(name: str) -> str:
         return f"{name}_high"
+
+
+class DenseProbe:
+    """What `dense-probe` found; numbers are of the chosen layer on test."""
+
+    LAYERS = "layers"
+    """lines: AUC (R² of numbers) on validation by layer"""
+    BY_LAYER = "by_layer"
+    LAYER = "layer"
+    """a column, `L12`; and a number"""
+    AUC, MCC, F1, R2 = "auc", "mcc", "f1", "r2"
+    """columns on validation; numbers on test, with LOW and HIGH of the first"""
+    LOW, HIGH = "low", "high"
+    """of the score that leads: AUC, or R²"""
+    CURVE = "precision_recall"
+    PREDICTED = "predicted"
+    """scatter of numbers: target and prediction on test"""
+    BASELINES = "baselines"
+    WHAT = "what"
+    REFIT = "refit"
+    """what a probe still reads once directions are projected out"""
+    P = "null_p"
+    """number: how often permuted test labels give as large a score"""
+    TOKENS_ALONE = "tokens_alone"
+    """number: the best score of a probe that reads tokens and no activations"""
+    CONTROL = "control_task"
+    """number: AUC of the same probe on control tasks; the difference is the selectivity"""
+    RECALL = "recall_ordinary"
+    """number: at 1 % false positives on ordinary text"""
+    LEFT, LEFT_RANDOM = "refit_left", "refit_random"
+    """numbers: score refitted without the direction; the median without random ones"""
+
+
+class ProbeApply:
+    """What `probe-apply` read with a kept probe."""
+
+    SCORES = "scores"
+    """a row for the set, one for the probe's own test set, then baselines"""
+    WHAT = "what"
+    AUC, MCC, F1, R2 = "auc", "mcc", "f1", "r2"
+    """columns; and numbers of the set, with LOW and HIGH of the first"""
+    LOW, HIGH = "low", "high"
+    P = "null_p"
+    ALONG = "along"
+    """histogram of scores by class; of numbers a scatter"""
+    TEXT = "text"
+    """the text's tokens, the threshold at 0"""
+    READ = "tokens_read"
+    """number: tokens of the text that the probe says are of the second class"""

@@ -13,6 +13,7 @@ from workbench.artifacts._artifact import Artifact, Content, Facts, Kind
 from workbench.artifacts._files import remove_file
 from workbench.datasets.labelled.examples import Pooling
 from workbench.errors import UserError
+from workbench.params import StoredProbe
 from workbench.text import count, number
 
 NAME = "probe"
@@ -43,6 +44,12 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """how it was fitted, in words"""
     model: str
     fingerprint: str
+    numeric: bool = False
+    """its score is a number that it predicts, not one for the second class"""
+    seed: int = 0
+    """of the split that it was fitted on"""
+    test: dict[str, tuple[float, float, float]] = {}
+    """scores on the test examples of its own set with their interval, by name: `auc`, `mcc`, `f1`, `r2` …"""
 
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +67,12 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
         return Content(
             kind=NAME, spec=msgspec.to_builtins(self.reading), array=array, fingerprint=self.reading.fingerprint
         )
+
+    def stored(self, name: str) -> StoredProbe:
+        """As it travels with a run that names it."""
+        content = self.content
+        assert content.array is not None
+        return StoredProbe(name=name, spec=content.spec, numbers=content.array.astype("<f8").tobytes())
 
     @property
     def units(self) -> list[str]:
@@ -107,10 +120,18 @@ def from_content(name: str, content: Content) -> Probe:
     return Probe(reading=reading, weights=weights, mean=mean, sd=sd)
 
 
+def from_stored(stored: StoredProbe) -> Probe:
+    """A probe as it came with a run. Raises UserError for one that is damaged."""
+    numbers = np.frombuffer(stored.numbers, "<f8")
+    array = numbers.reshape(len(ROWS), -1) if len(numbers) % len(ROWS) == 0 else None
+    return from_content(stored.name, Content(kind=NAME, spec=stored.spec, array=array))
+
+
 def _facts(artifact: Artifact, content: Content | None) -> Facts:
     assert content is not None, "probes lie in sessions alone"
     probe = from_content(artifact.name, content)
     reading = probe.reading
+    scores = reading.test.items()
     more = f" and {count(len(probe.units) - SHOWN)} more" if len(probe.units) > SHOWN else ""
     return [
         ("what", f"{reading.classes[1]} against {reading.classes[0]}, {reading.method}"),
@@ -119,6 +140,7 @@ def _facts(artifact: Artifact, content: Content | None) -> Facts:
         ("positions", "one token each" if reading.pooling == "token" else reading.pooling),
         ("data set", reading.data_set),
         ("threshold", number(reading.threshold)),
+        *((name, f"{number(value)} ({number(low)}–{number(high)}) on test") for name, (value, low, high) in scores),
         ("made on", f"{reading.model} ({reading.fingerprint[:8]})"),
     ]
 

@@ -33,7 +33,9 @@ def _session_option(command: F) -> F:
 
 
 def _kind_option(command: F) -> F:
-    return click.option("--kind", default="", metavar="KIND", help="direction, data set, index, activation store …")(command)
+    return click.option(
+        "--kind", default="", metavar="KIND", help="direction, data set, probe, index, activation store …"
+    )(command)
 
 
 @artifacts_command.command("list", help="List them: those in your folders, and those in sessions.")
@@ -210,10 +212,14 @@ def _facts(artifact: Artifact) -> Facts:
 
 
 def _what(artifact: Artifact) -> str:
-    """What a direction or a store is of, in short; empty where that can't be read, and for other kinds."""
-    from workbench.artifacts import activations, direction
+    """What a direction, a probe or a store is of, in short; empty where that can't be read, and for other kinds."""
+    from workbench.artifacts import activations, direction, probe
 
-    short = {direction.NAME: ("what", "read at"), activations.NAME: ("data set", "what", "last used")}
+    short = {
+        probe.NAME: ("what", "read at"),
+        direction.NAME: ("what", "read at"),
+        activations.NAME: ("data set", "what", "last used"),
+    }
     if artifact.kind not in short:
         return ""
     try:

@@ -61,10 +61,13 @@ class ProbeData:
         )
 
 
-def probe_data(lab: Lab, labelled: LabelledSet, report: Report) -> ProbeData:
-    """A set of two classes, aligned and split with the lab's seed; what a reader must know of it goes to the notes.
+def probe_data(
+    lab: Lab, labelled: LabelledSet, report: Report, *, numbers: bool = False, seed: int | None = None
+) -> ProbeData:
+    """A set, aligned and split with a seed (the lab's); what a reader must know of it goes to the notes.
 
-    Raises UserError where no set was named, targets are numbers, or no probe can be fitted on it.
+    Raises UserError where no set was named, no probe can be fitted on it, or targets are numbers, unless `numbers` may
+    be.
     """
     from workbench.datasets.labelled.aligning import examples_of
 
@@ -73,12 +76,14 @@ def probe_data(lab: Lab, labelled: LabelledSet, report: Report) -> ProbeData:
             "no data set was named: give --data NAME-OR-FILE (a CSV with prompt,target is enough; `workbench data list` "
             "shows the sets that there are)"
         )
-    if labelled.numeric:
+    if labelled.numeric and not numbers:
         raise UserError(
             f"the targets of {labelled.name or 'the set'} are numbers, and this probe tells two classes apart: use "
             "dense-probe --method ridge, or import the set with --positive CLASS"
         )
-    examples, problems = examples_of(labelled, lab.model.tokens.tokenizer, lab.info.n_ctx, lab.seed)
+    examples, problems = examples_of(
+        labelled, lab.model.tokens.tokenizer, lab.info.n_ctx, lab.seed if seed is None else seed
+    )
     for sentence in problems.sentences:
         report.note(f"data: {sentence}")
     parts = [np.flatnonzero(examples.split == part) for part in (TRAIN, VALIDATION, TEST)]
@@ -106,6 +111,8 @@ class TokenBaseline:
     name: str
     logits: np.ndarray
     """float64 [test example]"""
+    validation: np.ndarray
+    """float64 [validation example]"""
 
 
 def token_baselines(data: ProbeData) -> list[TokenBaseline]:
@@ -129,7 +136,10 @@ def token_baselines(data: ProbeData) -> list[TokenBaseline]:
     baselines = []
     for key, name, all_features in features:
         probe = fit_tokens([all_features[at] for at in data.train], data.label[data.train])
-        baselines.append(TokenBaseline(key, name, probe.logits([all_features[at] for at in data.test])))
+        test, validation = (
+            probe.logits([all_features[at] for at in examples]) for examples in (data.test, data.validation)
+        )
+        baselines.append(TokenBaseline(key, name, test, validation))
     return baselines
 
 
@@ -137,4 +147,3 @@ def seen_in_train(data: ProbeData) -> np.ndarray:
     """Which test examples' token is also probed in train: bool [test example]."""
     types, _ = probed_types(data)
     return np.isin(types[data.test], types[data.train])
-

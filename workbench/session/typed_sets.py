@@ -1,4 +1,4 @@
-"""Prompt sets and data sets as they are typed: a file, or the name of one that is stored; a run is sent with them."""
+"""Sets and probes as they are typed: a file, or the name of one that is stored; a run is sent with what it holds."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from workbench.artifacts import Content, data_set, prompt_set
+from workbench.artifacts import Content, data_set, probe, prompt_set
 from workbench.datasets.labelled.labelled_set import LabelledSet
 from workbench.datasets.prompts import read_prompts
 from workbench.errors import UserError
-from workbench.params import DATA_SET, PROMPT_SET, Params, fields
+from workbench.params import DATA_SET, PROBE, PROMPT_SET, Params, StoredProbe, fields
 from workbench.session.reader import SessionReader
 
 
 def read_sets(
     params: type[Params], typed: Mapping[str, Any], session: Path | str
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Typed parameters with the rows of their sets, and what the sets are called, by parameter.
+    """Typed parameters with what their sets and probes hold, and what these are called, by parameter.
 
     A set is typed as a file, or as `@NAME` (of a data set also `NAME`): a set of the session, else of the user's data
-    folder. Raises UserError.
+    folder. A probe is typed as the name that it has in the session. Raises UserError.
     """
     values, names = dict(typed), {}
     for field in fields(params):
@@ -31,7 +31,10 @@ def read_sets(
         elif field.kind is DATA_SET and isinstance(value, str | Path) and str(value).strip():
             labelled = read_data_set(str(value), session)
             names[field.name], values[field.name] = labelled.name, labelled
-        elif isinstance(value, LabelledSet) and value.name:
+        elif field.kind is PROBE and isinstance(value, str) and value.strip():
+            names[field.name] = value.strip().removeprefix("@")
+            values[field.name] = read_probe(names[field.name], session)
+        elif isinstance(value, LabelledSet | StoredProbe) and value.name:
             names[field.name] = value.name
     return values, names
 
@@ -56,6 +59,24 @@ def read_data_set(text: str, session: Path | str) -> LabelledSet:
     name = text.removeprefix("@")
     labelled: LabelledSet = _stored(data_set.NAME, name, session, data_set.set_of, data_set.read_data)
     return labelled
+
+
+def read_probe(name: str, session: Path | str) -> StoredProbe:
+    """The probe of this name in the session. Raises UserError naming those there are."""
+
+    def nowhere_else(name: str) -> StoredProbe:
+        raise UserError(f"there is no probe {name}: dense-probe, sparse-probe and neuron-probe make them in a session")
+
+    def decode(content: Content) -> StoredProbe:
+        return probe.from_content(name, content).stored(name)
+
+    stored: StoredProbe = _stored(probe.NAME, name, session, decode, nowhere_else)
+    return stored
+
+
+def known_probes(reader: SessionReader) -> list[str]:
+    """Names of the session's probes."""
+    return [row.name for row in reader.artifacts() if row.kind == probe.NAME and row.name]
 
 
 def _stored(

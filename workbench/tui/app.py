@@ -83,6 +83,7 @@ class WorkbenchApp(Navigation):
         self.running: StepRecord | None = None
         self.pins: list[str] = []
         self.directions: list[str] = []
+        self.probes: list[str] = []
         """`@name` of each that edits may name"""
         self.feed = Feed(self._session_changed)
         self.feed.path = session.absolute() if session else None
@@ -305,15 +306,18 @@ class WorkbenchApp(Navigation):
     async def _read_session(self) -> None:
         steps = [job.step for job in self._jobs() if job.state == "running"]
 
-        def read(reader: SessionReader) -> tuple[str, ModelInfo | None, list[str], list[str], StepRecord | None]:
+        def read(
+            reader: SessionReader,
+        ) -> tuple[str, ModelInfo | None, list[str], list[str], list[str], StepRecord | None]:
             from workbench.session.directions import known_directions
+            from workbench.session.typed_sets import known_probes
 
             running = reader.step(steps[0]) if steps else None
             pins = [pin.unit for pin in reader.pins()]
-            return reader.title, reader.model(), pins, known_directions(reader), running
+            return reader.title, reader.model(), pins, known_directions(reader), known_probes(reader), running
 
         try:
-            title, info, pins, self.directions, running = await self.feed.read(read)
+            title, info, pins, self.directions, self.probes, running = await self.feed.read(read)
         except NothingYet:
             self.running = None
         except UserError:

@@ -15,25 +15,25 @@ _BINS = 5000
 
 
 def permuted_labels(label: np.ndarray, document: np.ndarray, n: int, random: np.random.Generator) -> np.ndarray:
-    """`n` labellings that keep what belongs together, bool [draw, example]; `label` bool, `document` int [example].
+    """`n` labellings that keep what belongs together, [draw, example]; `label` (bool or number), `document` [example].
 
     Labels of documents that have a single one are permuted among these documents; labels that vary inside a document
     are rotated within it, in the order of its examples.
     """
-    numbers, place, sizes = np.unique(document, return_inverse=True, return_counts=True)
-    positives = np.bincount(place, label, minlength=len(numbers))
+    _, place, sizes = np.unique(document, return_inverse=True, return_counts=True)
     order = np.argsort(place, kind="stable")
     first = np.cumsum(sizes) - sizes
     within = np.empty(len(label), np.int64)
     within[order] = np.arange(len(label)) - first[place[order]]
-    single = (positives == 0) | (positives == sizes)
-    draws = np.empty((n, len(label)), bool)
+    first_label = label[order[first]]
+    varies = np.bincount(place, label != first_label[place]) > 0
+    draws = np.empty((n, len(label)), label.dtype)
     for row in draws:
         shift = random.integers(0, sizes)
         rotated = label[order[first[place] + (within + shift[place]) % sizes[place]]]
-        of_document = positives > 0
-        of_document[single] = random.permutation(of_document[single])
-        row[:] = np.where(single[place], of_document[place], rotated)
+        of_document = first_label.copy()
+        of_document[~varies] = random.permutation(of_document[~varies])
+        row[:] = np.where(varies[place], rotated, of_document[place])
     return draws
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from workbench.errors import UserError
-from workbench.params import DATA_SET, PROMPT_SET, SWITCH, TEXT, WHOLE_NUMBER, Field
+from workbench.params import STORED, SWITCH, TEXT, WHOLE_NUMBER, Field
 from workbench.text import number
 
 if TYPE_CHECKING:
@@ -88,8 +88,8 @@ def cost_of(name: str, typed: dict[str, str], screen_values: dict[str, Any], inf
     from workbench.experiments import experiment
     from workbench.params import read_params
 
-    if any(typed.get(field.name) for field in fields_of(name) if field.kind in (PROMPT_SET, DATA_SET)):
-        return ""  # the set's file is read only when the experiment runs
+    if any(typed.get(field.name) for field in fields_of(name) if field.kind in STORED):
+        return ""  # what it holds is read only when the experiment runs
     try:
         params = read_params(experiment(name).params, {**screen_values, **typed})
     except UserError:

@@ -14,7 +14,7 @@ from textual.widget import Widget
 from textual.worker import Worker
 
 from workbench.errors import UserError
-from workbench.params import DATA_SET, PROMPT_SET, Field
+from workbench.params import PROMPT_SET, STORED, Field
 from workbench.text import safe, shorten
 from workbench.tui.page import Page
 from workbench.tui.pages import page_of
@@ -294,7 +294,7 @@ class Runner(Page):
             transfer = typed.pop(TRANSFER.name, "off") == "on"
             fields = await asyncio.to_thread(fields_of, self.experiment)
             sets = [field.name for field in fields if field.kind is PROMPT_SET]
-            named = [field.name for field in fields if field.kind in (PROMPT_SET, DATA_SET)]
+            named = [field.name for field in fields if field.kind in STORED]
             names: dict[str, str] = {}
             if any(map(typed.get, named)):
                 session = workbench.session_path()
