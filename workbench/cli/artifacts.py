@@ -33,7 +33,9 @@ def _session_option(command: F) -> F:
 
 
 def _kind_option(command: F) -> F:
-    return click.option("--kind", default="", metavar="KIND", help="direction, data set, index, activation store …")(command)
+    return click.option("--kind", default="", metavar="KIND", help="direction, data set, index, activation store …")(
+        command
+    )
 
 
 @artifacts_command.command("list", help="List them: those in your folders, and those in sessions.")
