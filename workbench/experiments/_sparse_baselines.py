@@ -13,6 +13,7 @@ from workbench.errors import UserError
 from workbench.experiments._probe_data import ProbeData, probed_types, seen_in_train, token_baselines
 from workbench.experiments._sparse_choice import Chosen
 from workbench.report import Report
+from workbench.text import number
 from workbench.views import Column, Table
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ class Baselines:
         rotations = ((partial(fit, turned, label), label) for turned in rotated(x, self.seed))
         self._add_draws("rotated_basis", "the best in a rotated basis", rotations, DRAWS, report, changed)
         if data.is_pooled:
-            self.remarks.append("no control task: examples read several tokens; the bag of tokens stands instead")
+            self.remarks.append("no control task: examples read several tokens; the bag of tokens stands in its place")
             return
         types, which = probed_types(data)
         try:
@@ -232,7 +233,7 @@ class Baselines:
         columns = [Column(key="what", name="what")]
         for each in NAMES:
             columns += [
-                Column(key=each, name=HEADINGS[each], kind="signed" if each == "mcc" else "number", gives_way="never"),
+                Column(key=each, name=HEADINGS[each], kind="number", gives_way="never"),
                 Column(
                     key=f"{each}_interval",
                     name=f"95 % of {HEADINGS[each]}",
@@ -254,12 +255,8 @@ class Baselines:
 
 
 def _interval(interval: tuple[float, float]) -> str:
-    from workbench.text import number
-
     return " to ".join(number(end) for end in interval)
 
 
 def _signed(value: float) -> str:
-    from workbench.text import number
-
     return ("+" if value > 0 else "") + number(value)

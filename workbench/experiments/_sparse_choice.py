@@ -35,11 +35,11 @@ class Scored:
     @property
     def best(self) -> int:
         """Which of the ks has the highest MCC, then AUC, then is the smallest."""
-        return max(range(len(self.scores.mcc)), key=lambda at: (*self.key(at), -at))
+        return max(range(len(self.scores.mcc)), key=self.key)
 
     def key(self, at: int) -> tuple[float, ...]:
-        """What the choice goes by; scores that differ by rounding are equal."""
-        return tuple(round(float(self.of(name)[at]), 9) for name in CHOSEN_BY)
+        """What the choice goes by: MCC, AUC (which are equal within rounding), and then the fewest units."""
+        return (*(round(float(self.of(name)[at]), 9) for name in CHOSEN_BY), -len(self.sweep.probes[at].units))
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,17 @@ class Choice:
     def chosen(self) -> Chosen:
         """Highest MCC on validation, then AUC; of equals the fewest units, then the earliest layer."""
         places = [(scored, at) for scored in self.scored for at in range(len(self.ks))]
-        scored, at = max(places, key=lambda place: (*place[0].key(place[1]), -self.ks[place[1]], -place[0].layer))
+        scored, at = max(places, key=lambda place: (*place[0].key(place[1]), -place[0].layer))
         return Chosen(scored, at, self.ks[at])
+
+    @property
+    def ties(self) -> int:
+        """How many layers and ks reach the chosen one's MCC and AUC on validation, itself among them."""
+        best = self.chosen.scored.key(self.chosen.at)[:-1]
+        places = {
+            (scored.layer, k) for scored in self.scored for at, k in enumerate(self.ks) if scored.key(at)[:-1] == best
+        }
+        return len(places)
 
     def best_of_layer(self, layer: int) -> Scored | None:
         """The method that does best there; None for a layer that is not done."""

@@ -50,7 +50,7 @@ def _map(choice: Choice, data: ProbeData) -> Heatmap:
     several = f" · best of {', '.join(choice.methods)}" if len(choice.methods) > 1 else ""
     return Heatmap(
         title="Layer × k",
-        note=f"rows: layers · columns: k, the number of neurons · {_on(data)}{several}",
+        note=f"k: the number of neurons · {_on(data)}{several}",
         values=values,
         row_labels=[f"L{layer}" for layer in choice.layers],
         column_labels=[str(k) for k in choice.ks],
@@ -121,7 +121,7 @@ def _layers(choice: Choice, best: list[Scored], data: ProbeData) -> Table:
             Column(key="layer", name="layer"),
             Column(key="k", name="k", kind="int"),
             Column(key="method", name="chosen by", gives_way="early"),
-            Column(key="mcc", name="MCC", kind="signed", gives_way="never"),
+            Column(key="mcc", name="MCC", kind="number", gives_way="never"),
             Column(key="mcc_interval", name="95 %", gives_way="late"),
             Column(key="auc", name="AUC", kind="number"),
             Column(key="f1", name="F1", kind="number"),
@@ -215,10 +215,10 @@ def method_views(choice: Choice, chosen: Chosen, methods: list[Scored], data: Pr
         note=f"{_on(data)}{beside}",
         columns=[
             Column(key="method", name="ranker"),
-            Column(key="mcc", name=f"MCC, k = {chosen.k}", kind="signed", gives_way="never"),
+            Column(key="mcc", name=f"MCC, k = {chosen.k}", kind="number", gives_way="never"),
             Column(key="auc", name="AUC", kind="number", help=f"at k = {chosen.k}"),
             Column(key="best_k", name="best k", kind="int"),
-            Column(key="best_mcc", name="its MCC", kind="signed"),
+            Column(key="best_mcc", name="its MCC", kind="number"),
             Column(key="shared", name="shared", kind="int", help=f"of the {chosen.k} chosen neurons, how many it has"),
         ],
         rows=rows,

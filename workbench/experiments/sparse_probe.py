@@ -133,6 +133,12 @@ class _Run:
             choice.scored += score_sweeps(self._data, layer, sweeps, self._lab.seed)
             self._add_sweep(choice)
         chosen = choice.chosen
+        if choice.ties > 1:
+            report.note(
+                f"{count(choice.ties)} of {count(len(layers) * len(self._ks))} layers × k are equally good on "
+                f"{count(len(self._data.validation))} validation examples: the fewest neurons were taken, "
+                "and of these the earliest layer"
+            )
         x = self._activations(chosen.layer)
         self._keep(chosen, x)
         self._add_beside(choice, chosen, x)
@@ -265,8 +271,8 @@ def _sentence(data: ProbeData, chosen: Chosen, baselines: Baselines) -> str:
     parts.append(f"F1 {number(probe.value['f1'])} (always positive {number(data.always_f1)})")
     token = baselines.token
     if token is not None:
-        reads = " does as well: the probe may only read the token" if baselines.reads_token else ""
-        parts.append(f"{token.name} alone{reads}: MCC {number(token.value['mcc'])}")
+        reads = ", so the probe may only read tokens" if baselines.reads_token else ""
+        parts.append(f"{token.name} alone: MCC {number(token.value['mcc'])}{reads}")
     random = baselines.row("random_neurons")
     if random is not None:
         parts.append(f"random neurons {number(random.value['mcc'])}")
