@@ -105,7 +105,7 @@ def command_line(
         if field.kind.is_switch:
             words.append(field.flag if value else "--no-" + field.name.replace("_", "-"))
         elif field.kind in (PROMPT_SET, DATA_SET):
-            name_of_set = (names or {}).get(field.name)
+            name_of_set = (names or {}).get(field.name) or (value.name if field.kind is DATA_SET else "")
             unnamed = "prompts.jsonl" if field.kind is PROMPT_SET else "data.csv"
             words += [field.flag, f"@{name_of_set}" if name_of_set else unnamed]
         elif field.kind is LIST:

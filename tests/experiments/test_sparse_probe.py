@@ -11,8 +11,10 @@ from workbench.artifacts.activations import Store
 from workbench.artifacts.probe import from_content
 from workbench.datasets.labelled.aligning import examples_of
 from workbench.datasets.labelled.labelled_set import LabelledSet, LabelledText, Span
+from workbench.edits import parse_edits
 from workbench.errors import Cancelled, UserError
 from workbench.execute import execute
+from workbench.experiment import command_line
 from workbench.experiments import experiment
 from workbench.experiments.sparse_probe import KS
 from workbench.lab.probing import sparse
@@ -217,6 +219,11 @@ def test_a_cell_probes_that_layer_and_k():
     assert (there.scalars["layer"], there.scalars["k"]) == (2, 2)
     assert there.scalars["validation_mcc"] == pytest.approx(view.values[2, 1], abs=1e-9)
     assert definition.cell(params, "other", view, 0, 0) is None
+    line = command_line(step.experiment, make_params(definition.params, step.params))
+    assert line.startswith("workbench run sparse-probe --data @places --layers 2 --ks 2"), line
+    neuron, off = report.next_steps
+    assert neuron.params["unit"] in made(report)[1].units
+    execute(tiny_lab("llama"), "predict", {"prompt": "The capital of"}, parse_edits(off.edits), 0, new_report())
 
 
 @pytest.mark.parametrize(("params", "says"), [

@@ -28,6 +28,7 @@ from workbench.params import Params as BaseParams
 from workbench.report import NextStep, Report
 from workbench.result_keys import SparseProbe
 from workbench.text import count, number, quoted
+from workbench.units import Neuron, format_units
 from workbench.views import Heatmap
 
 if TYPE_CHECKING:
@@ -249,10 +250,10 @@ class _Run:
         heaviest = chosen.probe.units[int(np.abs(chosen.probe.weight).argmax())]
         unit = f"L{chosen.layer}.N{heaviest}"
         self._report.suggest(NextStep(label=f"what does {unit} do", experiment="neuron", params={"unit": unit}))
-        if self._params.ranker != "all":
-            asked = {**params_builtins(self._params), "layers": [chosen.layer], "ranker": "all"}
-            label = f"L{chosen.layer} with the best of all rankers"
-            self._report.suggest(NextStep(label=label, experiment="sparse-probe", params=asked))
+        units = format_units([Neuron(chosen.layer, int(each)) for each in chosen.probe.units[:SHOWN_UNITS]])
+        edits = [f"{units}=0"]
+        label = "what text loses with them off" if chosen.k > 1 else f"what text loses with {unit} off"
+        self._report.suggest(NextStep(label=label, experiment="effect", params={"corpus": "stdlib"}, edits=edits))
 
 
 def _sentence(data: ProbeData, chosen: Chosen, baselines: Baselines) -> str:
