@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import f1_score, matthews_corrcoef, roc_auc_score
+from sklearn.metrics import (
+    average_precision_score,
+    f1_score,
+    matthews_corrcoef,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+)
 
 from tests.lab.labs import new_report, plain, tiny_lab
 from workbench.artifacts.activations import Store
@@ -91,6 +98,10 @@ def test_the_probe_is_scikit_learns_and_its_test_scores_too():
     assert report.scalars["f1"] == pytest.approx(f1_score(label[test], logits > 0), abs=1e-6)
     assert report.scalars["auc"] == pytest.approx(roc_auc_score(label[test], logits), abs=1e-6)
     assert report.scalars["mcc_low"] <= report.scalars["mcc"] <= report.scalars["mcc_high"]
+    rows = {key: row[1] for key, row in zip(report.views["scores"].row_keys, report.views["scores"].rows, strict=True)}
+    assert rows["precision"] == pytest.approx(precision_score(label[test], logits > 0), abs=1e-6)
+    assert rows["recall"] == pytest.approx(recall_score(label[test], logits > 0), abs=1e-6)
+    assert rows["average_precision"] == pytest.approx(average_precision_score(label[test], logits), abs=1e-6)
     share = label[test].mean()
     assert report.scalars["f1_always_positive"] == pytest.approx(2 * share / (1 + share))
 

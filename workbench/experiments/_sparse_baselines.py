@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from workbench.lab.probing.scores import Scores
 
 NAMES = ("mcc", "auc", "f1")
-HEADINGS = {"mcc": "MCC", "auc": "AUC", "f1": "F1"}
 PROBE = "probe"
 ENOUGH = 10
 """test examples with a token that was probed in train, and of each class, that a comparison on them needs"""
@@ -92,6 +91,11 @@ class Baselines:
         """Both on the tokens that train has: there a rule over tokens is known to the probe on identities."""
         seen = seen_in_train(self.data)
         label = self.data.label[self.data.test]
+        if seen.mean() < 0.5:
+            self.remarks.append(
+                f"{seen.mean():.0%} of test tokens are seen in train: identities and control tasks can tell little of "
+                "the others"
+            )
         if seen.all() or min(label[seen].sum(), (~label[seen]).sum()) < ENOUGH:
             return
         own = self._scored("probe_seen", "this probe, tokens seen in train", self.chosen.test, seen)
@@ -143,7 +147,7 @@ class Baselines:
             self.remarks.append(f"no control task: {error}")
             return
         tasks = ((partial(fit, x, labels), labels) for labels in task.labels)
-        self._add_draws("control_task", f"control task: random labels of {which}", tasks, DRAWS, report, changed)
+        self._add_draws("control_task", f"control task on {which}", tasks, DRAWS, report, changed)
         self.remarks.append(
             f"selectivity: MCC {_signed(self.selectivity('mcc'))}, AUC {_signed(self.selectivity('auc'))} above the "
             f"control task, whose largest type has {task.largest_share:.1%} of the examples"
@@ -225,26 +229,31 @@ class Baselines:
         rows = [
             [
                 row.name,
-                *(cell for each in NAMES for cell in (row.value[each], _interval(row.interval[each]))),
+                row.value["mcc"],
+                " to ".join(map(number, row.interval["mcc"])),
+                row.value["auc"],
+                row.value["f1"],
                 row.draws or None,
             ]
             for row in self.rows
         ]
-        columns = [Column(key="what", name="what")]
-        for each in NAMES:
-            columns += [
-                Column(key=each, name=HEADINGS[each], kind="number", gives_way="never"),
-                Column(
-                    key=f"{each}_interval",
-                    name=f"95 % of {HEADINGS[each]}",
-                    help="over resampled documents; of several draws the lowest and the highest",
-                    gives_way="late" if each == "mcc" else "early",
-                ),
-            ]
-        columns.append(
-            Column(key="draws", name="draws", kind="int", gives_way="early", help="of which these are means")
-        )
-        note = [f"test: {len(self.data.test):,} examples; always positive: F1 {self.data.always_f1:.3f}", *self.remarks]
+        columns = [
+            Column(key="what", name="what", gives_way="never"),
+            Column(key="mcc", name="MCC", kind="number", gives_way="never"),
+            Column(
+                key="mcc_interval",
+                name="95 %",
+                gives_way="late",
+                help="over resampled documents; of several draws the lowest and the highest",
+            ),
+            Column(key="auc", name="AUC", kind="number"),
+            Column(key="f1", name="F1", kind="number"),
+            Column(key="draws", name="draws", kind="int", gives_way="early", help="of which these are means"),
+        ]
+        note = [
+            f"test: {len(self.data.test):,} examples; always positive: F1 {number(self.data.always_f1)}",
+            *self.remarks,
+        ]
         return Table(
             title="Beside baselines, on test",
             note=" · ".join(note),
@@ -252,10 +261,6 @@ class Baselines:
             rows=rows,
             row_keys=[row.key for row in self.rows],
         )
-
-
-def _interval(interval: tuple[float, float]) -> str:
-    return " to ".join(number(end) for end in interval)
 
 
 def _signed(value: float) -> str:

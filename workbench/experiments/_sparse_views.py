@@ -174,6 +174,45 @@ def neuron_table(chosen: Chosen, values: np.ndarray, data: ProbeData, train_auc:
     )
 
 
+def score_table(logits: np.ndarray, data: ProbeData, seed: int) -> Table:
+    """Every score of the chosen probe on test, with its interval; `logits` float64 [test example]."""
+    from workbench.lab.probing.scores import bands, scores
+
+    label, document = data.label[data.test], data.document[data.test]
+    table, band = scores(logits[None], label, document), bands(logits[None], label, document, seed)
+    share = float(label.mean())
+    compared = {"f1": data.always_f1, "precision": share, "recall": 1.0, "mcc": 0.0, "auc": 0.5}
+    names = {**SCORES, "average_precision": "PR-AUC", "precision": "precision", "recall": "recall"}
+    order = ("mcc", "auc", "f1", "precision", "recall", "average_precision")
+    rows = [
+        [
+            names[name],
+            float(getattr(table, name)[0]),
+            " to ".join(number(end) for end in band[name][0]),
+            compared.get(name, share),
+        ]
+        for name in order
+    ]
+    return Table(
+        title="The chosen probe on test",
+        note=f"test: {count(table.n)} examples of {count(table.documents)} documents, reported once; "
+        "95 % over resampled documents",
+        columns=[
+            Column(key="score", name="score"),
+            Column(key="value", name="value", kind="number", gives_way="never"),
+            Column(key="interval", name="95 %", gives_way="never"),
+            Column(
+                key="baseline",
+                name="no probe",
+                kind="number",
+                help="always positive: F1, precision, recall; by chance: MCC, AUC, PR-AUC",
+            ),
+        ],
+        rows=rows,
+        row_keys=list(order),
+    )
+
+
 def curve_view(logits: np.ndarray, data: ProbeData) -> Lines:
     """Precision against recall on test at every threshold; `logits` float64 [test example]."""
     from workbench.lab.probing.scores import precision_recall

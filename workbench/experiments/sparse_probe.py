@@ -22,7 +22,7 @@ from workbench.experiments._common import estimated_tokens
 from workbench.experiments._probe_data import ProbeData, probe_data, probe_name
 from workbench.experiments._sparse_baselines import Baselines
 from workbench.experiments._sparse_choice import Choice, Chosen, score_sweeps
-from workbench.experiments._sparse_views import curve_view, method_views, neuron_table, sweep_views
+from workbench.experiments._sparse_views import curve_view, method_views, neuron_table, score_table, sweep_views
 from workbench.params import DataSet, params_builtins
 from workbench.params import Params as BaseParams
 from workbench.report import NextStep, Report
@@ -185,6 +185,7 @@ class _Run:
         train = torch.from_numpy(data.train).to(x.device)
         alone = aucs(rank_rows(values[train]), torch.from_numpy(data.label[data.train])[None])[:, 0].cpu().numpy()
         self._report.add(SparseProbe.NEURONS, neuron_table(chosen, values.cpu().numpy(), data, alone))
+        self._report.add(SparseProbe.SCORES, score_table(chosen.test, data, self._lab.seed))
         self._report.add(SparseProbe.CURVE, curve_view(chosen.test, data))
         reading = Reading(
             site=SITE,
