@@ -106,8 +106,9 @@ def test_the_probe_is_scikit_learns_and_its_test_scores_too():
     assert report.scalars["f1_always_positive"] == pytest.approx(2 * share / (1 + share))
 
 
-def test_layer_and_k_are_the_best_on_validation():
-    report = ran(labelled())
+@pytest.mark.parametrize("rule", [True, False])
+def test_layer_and_k_are_the_best_on_validation(rule):
+    report = ran(labelled(rule=rule), permutations=0)
     grid = report.views[SparseProbe.MAP]
     assert grid.values.shape == (3, 4)
     row, column = int(report.scalars["layer"]), grid.column_labels.index(str(int(report.scalars["k"])))
