@@ -105,7 +105,7 @@ def command_line(
         if field.kind.is_switch:
             words.append(field.flag if value else "--no-" + field.name.replace("_", "-"))
         elif field.kind in STORED:
-            name_of_set = (names or {}).get(field.name) or (value.name if field.kind is PROBE else "")
+            name_of_set = (names or {}).get(field.name) or (value.name if field.kind is not PROMPT_SET else "")
             unnamed = {PROMPT_SET: "prompts.jsonl", DATA_SET: "data.csv"}.get(field.kind, "NAME")
             words += [field.flag, f"@{name_of_set}" if name_of_set else unnamed]
         elif field.kind is LIST:

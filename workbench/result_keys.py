@@ -165,6 +165,8 @@ class SparseProbe:
     """heat map of validation MCC: layers and k"""
     F1, MCC, AUC = "f1", "mcc", "auc"
     """lines against k; numbers of the chosen probe, with LOW and HIGH"""
+    SCORES = "scores"
+    """of the chosen probe on test, a score a row"""
     NEURONS = "neurons"
     """the chosen probe's, the largest weight first"""
     UNIT, WEIGHT, TRAIN_AUC = "unit", "weight", "train_auc"

@@ -106,6 +106,15 @@ ASKED: dict[str, list[tuple[dict, str]]] = {
     ],
     "export-model": [({"direction": "@L1.N3.out", "folder": str(NEW_FOLDER)}, "L1.N3=0")],
 }
+LABELLED = {
+    "name": "places",
+    "texts": [
+        {"text": f"{name} is near {place}", "spans": [[0, len(f"{name} is near {place}"), label]]}
+        for name in NAMES
+        for label, place in enumerate(("the river", "France"))
+    ],
+}
+ASKED["sparse-probe"] = [({"data": LABELLED, "ks": [1, 2], "permutations": 2}, "")]
 ON_AN_INDEX = {"index", "neuron", "unusual", "find-neuron"}
 """asked in test_index; here their source is read"""
 

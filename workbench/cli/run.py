@@ -211,7 +211,8 @@ def example(definition: Experiment) -> str:
     from workbench.params import fields, read_params
 
     shown = {field.name: field.example for field in fields(definition.params) if field.example and not field.more}
-    return command_line(definition.name, read_params(definition.params, shown))
+    values, names = read_sets(definition.params, shown, "")  # sets that ship have names
+    return command_line(definition.name, read_params(definition.params, values), names=names)
 
 
 class _Run(click.Group):

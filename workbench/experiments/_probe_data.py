@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from workbench.datasets.labelled.examples import TEST, TRAIN, VALIDATION, Exampl
 from workbench.datasets.labelled.labelled_set import LabelledSet
 from workbench.errors import UserError
 from workbench.report import Report
-from workbench.text import count
+from workbench.text import count, quoted
 
 if TYPE_CHECKING:
     from workbench.lab import Lab
@@ -73,8 +74,8 @@ def probe_data(
 
     if not len(labelled):
         raise UserError(
-            "no data set was named: give --data NAME-OR-FILE (a CSV with prompt,target is enough; `workbench data list` "
-            "shows the sets that there are)"
+            "no data set was named: give --data NAME-OR-FILE (a CSV with prompt,target is enough; the sets that there "
+            "are: workbench data list)"
         )
     if labelled.numeric and not numbers:
         raise UserError(
@@ -136,9 +137,7 @@ def token_baselines(data: ProbeData) -> list[TokenBaseline]:
     baselines = []
     for key, name, all_features in features:
         probe = fit_tokens([all_features[at] for at in data.train], data.label[data.train])
-        test, validation = (
-            probe.logits([all_features[at] for at in examples]) for examples in (data.test, data.validation)
-        )
+        test, validation = (probe.logits([all_features[at] for at in rows]) for rows in (data.test, data.validation))
         baselines.append(TokenBaseline(key, name, test, validation))
     return baselines
 
@@ -147,3 +146,13 @@ def seen_in_train(data: ProbeData) -> np.ndarray:
     """Which test examples' token is also probed in train: bool [test example]."""
     types, _ = probed_types(data)
     return np.isin(types[data.test], types[data.train])
+
+
+def probe_name(asked: str, default: str) -> str:
+    """What a probe is called. Raises UserError for a name that lists and commands can't take."""
+    name = asked.strip().removeprefix("@")
+    if not name:
+        return re.sub(r"[^\w.-]+", "-", default).strip("-.") or "probe"
+    if not re.fullmatch(r"\w(?:[\w.-]*\w)?", name):
+        raise UserError(f"{quoted(name)} is no name for a probe: letters, digits, _ . and - in between, like months-L9")
+    return name
