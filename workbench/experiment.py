@@ -15,7 +15,7 @@ import msgspec
 
 from workbench.edits import Edit
 from workbench.model_info import ModelInfo
-from workbench.params import CORPUS, DATA_SET, LIST, PROBE, PROMPT_SET, STORED, Params, fields
+from workbench.params import CORPUS, DATA_SET, LIST, PROMPT_SET, STORED, Params, fields
 from workbench.report import NextStep, Report
 from workbench.views import Heatmap
 

@@ -1,8 +1,7 @@
-"""A dense probe of classes or of numbers, seen alike: how it is fitted and scored. Torch comes in where it is called."""
+"""A dense probe of classes or of numbers, seen alike: how it is fitted and scored."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
@@ -18,19 +17,8 @@ if TYPE_CHECKING:
     from workbench.lab.probing.dense import Dense
 
 Method = Literal["logistic", "ridge", "means"]
-PERMUTATIONS = 200
-
-
-@dataclass(frozen=True)
-class Score:
-    """The score that leads, AUC or R², with 95 % of a bootstrap over documents."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{number(self.value)} (95 %: {number(self.low)}–{number(self.high)})"
+SCORES = {"mcc": "MCC", "auc": "AUC", "f1": "F1", "r2": "R²", "spearman": "Spearman"}
+"""keys of scores, and what they are called"""
 
 
 @dataclass(frozen=True)
@@ -47,18 +35,14 @@ class DenseTask:
         return self.data.examples.numeric
 
     @property
-    def score_name(self) -> str:
-        return "R²" if self.numeric else "AUC"
+    def names(self) -> tuple[str, ...]:
+        """Of the scores, by key; the first leads."""
+        return ("r2", "spearman") if self.numeric else ("mcc", "auc", "f1")
 
     @property
-    def chance(self) -> float:
-        """Of the score, where nothing is told."""
-        return 0.0 if self.numeric else 0.5
-
-    @cached_property
-    def values(self) -> np.ndarray:
-        """What is to be told: bool labels, or float64 numbers [example]."""
-        return self.data.examples.label if self.numeric else self.data.label
+    def lead(self) -> str:
+        """The score that leads, by key: chance is 0 of either."""
+        return self.names[0]
 
     @property
     def words(self) -> str:
@@ -69,8 +53,21 @@ class DenseTask:
             "means": "difference of means",
         }[self.method]
 
+    @cached_property
+    def values(self) -> np.ndarray:
+        """What is to be told: bool labels, or float64 numbers [example]."""
+        return self.data.examples.label if self.numeric else self.data.label
+
+    # --- fits ----------------------------------------------------------------------------------------
+
+    def part(self, x: torch.Tensor, examples: np.ndarray) -> torch.Tensor:
+        """Rows of activations x [example, d]."""
+        import torch
+
+        return x[torch.from_numpy(examples).to(x.device)]
+
     def fit(self, x: torch.Tensor, values: np.ndarray) -> tuple[Dense, float | None]:
-        """On train activations x [example, d] and what they are to tell; with a ridge's penalty.
+        """On the train examples of x [example, d], to tell `values` [example] of all; with a ridge's penalty.
 
         Raises UserError where a class is missing.
         """
@@ -78,87 +75,56 @@ class DenseTask:
 
         from workbench.lab.probing.dense import dense_logistic, fit_ridge, mean_difference_probe, ridge_classifier
 
-        target = torch.from_numpy(values)
+        train = self.part(x, self.data.train)
+        target = torch.from_numpy(values[self.data.train]).to(x.device)
         if self.method == "ridge":
-            ridge = fit_ridge(x, target[:, None]) if self.numeric else ridge_classifier(x, target)
+            ridge = fit_ridge(train, target[:, None]) if self.numeric else ridge_classifier(train, target)
             return ridge.probe, float(ridge.alpha[0])
         if self.method == "means":
-            return mean_difference_probe(x, target), None
-        return dense_logistic(x, target, self.C), None
+            return mean_difference_probe(train, target), None
+        return dense_logistic(train, target, self.C), None
 
-    def refit(self, x: torch.Tensor, directions: torch.Tensor) -> np.ndarray:
-        """What probes fitted after each of `directions` [probe, d] is projected out say: float64 [probe, test example].
+    def fit_without(self, x: torch.Tensor, direction: torch.Tensor) -> np.ndarray:
+        """What a probe fitted after a direction [d] is projected out says of the test examples: float64 [example].
 
-        x is float [example, d] of all examples. Classes are told by logistic probes, whatever the method: means that
-        were projected out differ in nothing.
+        Classes are told by a logistic probe, whatever the method: means that were projected out differ in nothing.
         """
         import torch
 
         from workbench.lab.probing.dense import dense_logistic, fit_ridge, project_out
 
-        train = x[torch.from_numpy(self.data.train)]
-        test = x[torch.from_numpy(self.data.test)]
-        target = torch.from_numpy(self.values[self.data.train])
-        if not self.numeric:
-            probes = dense_logistic(train, target, self.C, removed=[direction[None] for direction in directions])
-            return np.asarray(probes.logits(test).cpu().numpy())
-        rows = []
-        for direction in directions:
-            ridge = fit_ridge(project_out(train, direction[None]), target[:, None])
-            rows.append(ridge.probe.logits(project_out(test, direction[None]))[0].cpu().numpy())
-        return np.stack(rows)
+        left = project_out(x, direction[None])
+        train, test = self.part(left, self.data.train), self.part(left, self.data.test)
+        target = torch.from_numpy(self.values[self.data.train]).to(left.device)
+        probe = fit_ridge(train, target[:, None]).probe if self.numeric else dense_logistic(train, target, self.C)
+        return predictions(probe, test)
 
     # --- scores --------------------------------------------------------------------------------------
 
-    def score(self, predicted: np.ndarray, values: np.ndarray) -> float:
-        """Of predictions [example]."""
-        return float(self.scores_of(predicted[None], values[None])[0])
-
-    def scores_of(self, predicted: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """Of predictions and values [row, example], either of which may be of one row: float64 [row]."""
+    def scores(self, predicted: np.ndarray, values: np.ndarray) -> dict[str, float]:
+        """By key, of predictions [example]."""
         from workbench.lab.probing.dense import r_squared
-        from workbench.statistics import auc
+        from workbench.lab.probing.scores import scores
+        from workbench.statistics import spearman
 
-        rows = max(len(predicted), len(values))
-        predicted, values = (np.broadcast_to(array, (rows, array.shape[1])) for array in (predicted, values))
         if self.numeric:
-            return r_squared(predicted, values)
-        return np.array([auc(*row) for row in zip(predicted, values, strict=True)])
+            return {"r2": float(r_squared(predicted[None], values[None])[0]), "spearman": spearman(predicted, values)}
+        table = scores(predicted[None], values, np.arange(len(values)))
+        return {name: float(getattr(table, name)[0]) for name in self.names}
 
-    def best_score(self, predicted: np.ndarray, values: np.ndarray) -> Score:
-        """Of predictions [example] on the test examples."""
-        return self.with_band(predicted, values, self.data.document[self.data.test])
-
-    def with_band(self, predicted: np.ndarray, values: np.ndarray, document: np.ndarray) -> Score:
-        """Of predictions [example]."""
+    def intervals(
+        self, predicted: np.ndarray, values: np.ndarray, document: np.ndarray
+    ) -> dict[str, tuple[float, float]]:
+        """95 % of a bootstrap over documents, by key; of numbers, R² alone."""
         from workbench.lab.probing.dense import r_squared_band
         from workbench.lab.probing.scores import bands
 
-        value = self.score(predicted, values)
         if self.numeric:
-            return Score(value, *r_squared_band(predicted, values, document, self.seed))
-        return Score(value, *map(float, bands(predicted[None], values, document, self.seed)["auc"][0]))
-
-    def choose(self, predicted: Sequence[np.ndarray]) -> int:
-        """Which layer's predictions [validation example] are the best: MCC, then AUC; of numbers R²."""
-        from workbench.lab.probing.sparse import choose
-
-        values = self.values[self.data.validation]
-        if not self.numeric:
-            return choose(np.stack(predicted), values)[0]
-        return int(np.argmax([self.score(each, values) for each in predicted]))
+            return {"r2": r_squared_band(predicted, values, document, self.seed)}
+        band = bands(predicted[None], values, document, self.seed)
+        return {name: (float(band[name][0, 0]), float(band[name][0, 1])) for name in self.names}
 
 
-def permuted_scores(
-    task: DenseTask, predicted: np.ndarray, values: np.ndarray, document: np.ndarray, seed: int
-) -> np.ndarray:
-    """The score of the same predictions under permuted values, documents kept together: float64 [permutation]."""
-    from workbench.lab.probing.nulls import permuted_labels
-
-    random = np.random.default_rng(seed)
-    return task.scores_of(predicted[None], permuted_labels(values, document, PERMUTATIONS, random))
-
-
-def p_value(value: float, permuted: np.ndarray) -> float:
-    """(permutations at or above the value + 1) / (permutations + 1)."""
-    return float(((permuted >= value).sum() + 1) / (len(permuted) + 1))
+def predictions(probe: Dense, x: torch.Tensor) -> np.ndarray:
+    """Logits or predicted numbers of one probe: float64 [example]."""
+    return np.asarray(probe.logits(x)[0].cpu().numpy())
