@@ -155,7 +155,8 @@ def sentence(task: DenseTask, name: str, place: str, baselines: DenseBaselines) 
     """What was found, on test, beside the strongest thing that needs no activations."""
     probe, lead = baselines.rows[0], SCORES[task.lead]
     negative, positive = task.data.examples.classes
-    beyond = not baselines.p > SIGNIFICANT
+    reached = bool(baselines.null) and max(baselines.null) >= probe.value[task.lead]
+    beyond = not reached or baselines.p <= SIGNIFICANT
     if task.numeric:
         tells = f"{'predicts' if beyond else 'does not predict'} {quoted(task.data.name)}"
     else:

@@ -17,11 +17,11 @@ from msgspec import Meta, field
 from workbench.artifacts.direction import Origin
 from workbench.artifacts.probe import Probe, Reading
 from workbench.datasets.labelled.labelled_set import LabelledSet
-from workbench.errors import UserError
 from workbench.experiment import Cost, Experiment
 from workbench.experiments._common import estimated_tokens
 from workbench.experiments._dense import DenseTask, predictions
 from workbench.experiments._dense_baselines import DenseBaselines
+from workbench.experiments._dense_direction import add_along, add_ordinary, refitted
 from workbench.experiments._dense_views import (
     LayerScore,
     Refits,
@@ -32,7 +32,6 @@ from workbench.experiments._dense_views import (
 )
 from workbench.experiments._direction import keep, of_this_model
 from workbench.experiments._probe_data import probe_data, probe_name, token_baselines
-from workbench.experiments._project import add_neurons
 from workbench.experiments._sparse_views import curve_view
 from workbench.params import DataSet
 from workbench.params import Params as BaseParams
@@ -48,11 +47,6 @@ if TYPE_CHECKING:
     from workbench.lab import Lab
     from workbench.lab.probing.dense import Dense
     from workbench.model_info import ModelInfo
-
-NEURONS = 10
-"""of each kind, that lie along the direction"""
-DRAWS = 32
-"""random directions that neurons are compared with"""
 
 
 class Params(BaseParams, kw_only=True, frozen=True):
@@ -161,11 +155,12 @@ class _Run:
         if self._params.permutations:
             baselines.add_null(self._params.permutations)
         baselines.add_draws()
-        refits = self._refit(x, probe)
+        refits = refitted(task, x, probe, self._params.directions, report)
         report.add(DenseProbe.REFIT, refits.table(task, self._name))
-        self._add_direction(layer, probe)
+        site = Site(layer, self._params.site)
+        add_along(self._lab, probe, site, self._name, report)
         if not task.numeric and self._params.tokens:
-            self._add_ordinary(layer, probe, test)
+            add_ordinary(self._lab, task, probe, site, test, self._params.tokens, report)
         self._add_numbers(layer, baselines, refits)
         self._suggest(place)
 
@@ -252,72 +247,6 @@ class _Run:
         )
         length = 1.0 if means else float(np.linalg.norm(weight)) or 1.0
         keep(self._report, self._name, weight / length, of_this_model(self._lab, self._report, origin), {})
-
-    # --- the direction -------------------------------------------------------------------------------------
-
-    def _refit(self, x: torch.Tensor, probe: Dense) -> Refits:
-        """The same layer with the direction projected out, and with random ones."""
-        import torch
-
-        from workbench.lab.probing.dense import random_directions
-
-        task, n = self._task, self._params.directions
-        values = task.values > np.median(task.values) if task.numeric else task.values
-        label = torch.from_numpy(values[task.data.train])
-        shuffled, drawn = random_directions(task.part(x, task.data.train), label, n, self._lab.seed)
-        own = probe.weight[0]
-        directions = [torch.zeros_like(own), own, *shuffled, *drawn]
-        test = task.values[task.data.test]
-        scores = [
-            task.scores(task.fit_without(x, direction), test)[task.lead]
-            for direction in self._report.track(directions, "probes", stage="refitted without a direction")
-        ]
-        return Refits(scores[0], scores[1], np.array(scores[2 : 2 + n]), np.array(scores[2 + n :]))
-
-    def _add_direction(self, layer: int, probe: Dense) -> None:
-        from workbench.lab.directions.projections import along_neurons, bundle
-
-        vector = probe.weight[0].cpu().numpy().astype(np.float32)
-        try:
-            directions = bundle(self._lab, vector, Site(layer, self._params.site), DRAWS, self._report)
-            along = along_neurons(self._lab, directions, self._report)
-        except UserError as error:
-            self._report.note(f"without the neurons that write and read it: {error}")
-            return
-        self._report.note(f"@{self._name}: {add_neurons(along, self._name, NEURONS, self._report)}")
-
-    def _add_ordinary(self, layer: int, probe: Dense, test: np.ndarray) -> None:
-        """Recall on test at the threshold that 1 % of ordinary text lies above."""
-        import torch
-
-        from workbench.lab.probing.ordinary import RATE, ordinary_examples
-        from workbench.lab.probing.scores import recall_above, threshold_at
-        from workbench.lab.probing.store import take
-
-        task, report = self._task, self._report
-        try:
-            examples, text = ordinary_examples(self._lab.model, task.data.examples, self._params.tokens)
-            with take(self._lab, examples, self._params.site, [layer], report, data_set="ordinary text") as store:
-                logits = predictions(probe, torch.from_numpy(np.array(store.layer(layer))).to(probe.weight.device))
-            threshold = threshold_at(logits, RATE)
-        except UserError as error:
-            report.note(f"without ordinary text: {error}")
-            return
-        label = task.values[task.data.test]
-        recall = recall_above(test, label, threshold)
-        report.scalar(DenseProbe.RECALL, recall)
-        report.scalar("threshold_ordinary", threshold)
-        report.scalar("false_positives_ordinary", float((logits > 0).mean()))
-        what = (
-            "tokens"
-            if task.data.examples.pooling == "token"
-            else f"spans of {examples.last[0] - examples.first[0] + 1} tokens"
-        )
-        report.note(
-            f"at 1 % false positives on {count(len(examples))} {what} of ordinary text ({text}): recall "
-            f"{number(recall)} on test; at the probe's own threshold {number(100 * float((logits > 0).mean()))} % of "
-            "them are positive"
-        )
 
     # --- numbers ---------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from sklearn.metrics import r2_score, roc_auc_score
 
 from tests.lab.probing.sets import planted, standardised
 from tests.lab.probing.test_logistic import oracle
+from workbench.errors import UserError
 from workbench.lab.probing.dense import (
     ALPHAS,
     dense_logistic,
@@ -17,7 +18,9 @@ from workbench.lab.probing.dense import (
     mean_difference_probe,
     project_out,
     r_squared,
+    r_squared_band,
     random_directions,
+    ridge_classifier,
 )
 
 
@@ -120,3 +123,28 @@ def test_random_directions_are_of_the_covariance_and_of_shuffled_labels() -> Non
     # Half of each class on each side: the label's own direction is no larger than what varies within classes.
     assert float(shuffled[:, 0].abs().max()) < 1
     assert float(shuffled[:, 1].std()) == pytest.approx(5 * 2 / 20, rel=0.1)
+
+
+def test_the_band_of_r_squared_is_that_of_documents_drawn_anew() -> None:
+    random = np.random.default_rng(0)
+    document = np.repeat(np.arange(30), 4)
+    target = random.normal(size=120)
+    predicted = target + 0.5 * random.normal(size=120)
+    band = r_squared_band(predicted, target, document, 3, draws=400)
+    again = np.random.default_rng(3)
+    values = []
+    for _ in range(400):
+        rows = np.concatenate([np.flatnonzero(document == at) for at in again.integers(0, 30, 30)])
+        values.append(r2_score(target[rows], predicted[rows]))
+    np.testing.assert_allclose(band, np.percentile(values, [2.5, 97.5]), atol=1e-9)
+
+
+def test_a_ridge_of_labels_is_0_halfway_between_the_classes() -> None:
+    x, label = planted(300, 12)
+    ridge = ridge_classifier(x, label)
+    logits = ridge.probe.logits(x)[0]
+    assert float(logits[label].mean() + logits[~label].mean()) == pytest.approx(0, abs=1e-9)
+    plain_ridge = fit_ridge(x, label.double()[:, None])
+    torch.testing.assert_close(ridge.probe.weight, plain_ridge.probe.weight)
+    with pytest.raises(UserError, match="no example without the label"):
+        ridge_classifier(x, torch.ones_like(label))

@@ -89,3 +89,16 @@ def test_labels_of_documents_are_judged_by_documents() -> None:
         null.add(ranks)
         p.append(null.result().p(float((aucs(ranks, torch.from_numpy(label)[None]) - 0.5).abs().max())))
     assert np.mean(np.array(p) <= 0.05) <= 0.15
+
+
+def test_numbers_are_permuted_as_labels_are() -> None:
+    random = np.random.default_rng(0)
+    document = np.repeat(np.arange(12), 5)
+    value = np.where(document < 6, document * 1.5, random.normal(size=60))
+    for row in permuted_labels(value, document, 20, np.random.default_rng(1)):
+        constant = {row[document == at][0] for at in range(6)}
+        assert all(len(set(row[document == at])) == 1 for at in range(6))
+        assert constant == {at * 1.5 for at in range(6)}
+        for at in range(6, 12):
+            turns = [np.roll(value[document == at], turn).tolist() for turn in range(5)]
+            assert row[document == at].tolist() in turns
