@@ -126,9 +126,15 @@ class Refits:
             middle = band(values)
             rows.append([what, middle.median, f"{number(middle.low)} to {number(middle.high)}", len(values)])
         fitted = "ridge" if task.numeric else "logistic"
+        # Of classes with one mean no linear probe learns anything (Belrose et al. 2023, "LEACE").
+        equal_means = (
+            f" · without @{name} both classes have one mean on train, so that no linear probe can learn from it"
+            if task.method == "means"
+            else ""
+        )
         return Table(
             title="What a probe still reads",
-            note=f"a {fitted} probe fitted anew at this layer after one direction is projected out, on test",
+            note=f"a {fitted} probe fitted anew at this layer, one direction projected out, on test{equal_means}",
             columns=[
                 Column(key=DenseProbe.WHAT, name="projected out"),
                 Column(key=task.lead, name=lead, kind="number", gives_way="never", help="median of several"),

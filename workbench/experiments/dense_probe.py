@@ -198,7 +198,9 @@ class _Run:
             )
         ties = sum(each.value == scored[best].value for each in scored)
         if ties > 1:
-            report.note(f"{count(ties)} of {count(len(scored))} layers are equally good on validation: the earliest")
+            report.note(
+                f"{count(ties)} of {count(len(scored))} layers are equally good on validation: the earliest is taken"
+            )
         return scored[best].layer, probes[best]
 
     def _add_test_view(self, predicted: np.ndarray) -> None:
