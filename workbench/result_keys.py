@@ -238,3 +238,37 @@ class ProbeApply:
     """the text's tokens, the threshold at 0"""
     READ = "tokens_read"
     """number: tokens of the text that the probe says are of the second class"""
+
+
+class NeuronProbe:
+    """What `neuron-probe` found: every neuron by itself; numbers are of the best one on test."""
+
+    NEURONS = "neurons"
+    """the best ones by train AUC, a neuron a row; UNIT names it"""
+    UNIT = "unit"
+    BY_LAYER = "by_layer"
+    """train AUC by layer, beside the null of the best of all"""
+    BY_CLASS = "by_class"
+    """histogram of the best neuron's activation, a series a class"""
+    CURVE = "precision_recall"
+    ERRORS = "errors"
+    """tokens: texts that the best neuron gets wrong"""
+    BASELINES = "baselines"
+    AUC, MCC, F1 = "auc", "mcc", "f1"
+    LOW, HIGH = "low", "high"
+    """of AUC"""
+    LAYER = "layer"
+    P = "null_p"
+    """number: how often the best of all neurons under permuted labels does as well"""
+
+
+class ProbeAblate:
+    """What `probe-ablate` found: units set to 0, by class."""
+
+    CLASSES = "classes"
+    """a row a unit and class, beside matched controls"""
+    BY_CLASS = "by_class"
+    ERRORS = "errors"
+    """of the first unit, as those of `neuron-probe`"""
+    MONOSEMANTIC = "monosemantic"
+    """number: how many of the units are so, by METHODS' rule"""
