@@ -181,6 +181,8 @@ class SparseProbe:
     """numbers: what was chosen"""
     P = "null_p"
     """number: how often permuted labels give as large an MCC"""
+    TOKENS_ALONE = "tokens_alone"
+    """number: the best MCC of a probe that reads tokens and no activations"""
 
     @staticmethod
     def low(name: str) -> str:
@@ -258,6 +260,8 @@ class NeuronProbe:
     LOW, HIGH = "low", "high"
     """of AUC"""
     LAYER = "layer"
+    TOKENS_ALONE = "tokens_alone"
+    """number: the best AUC of a probe that reads tokens and no activations"""
     P = "null_p"
     """number: how often the best of all neurons under permuted labels does as well"""
 

@@ -243,6 +243,8 @@ class _Run:
             for row in baselines.rows[1:]:
                 report.scalar(f"{name}_{row.key}", row.value[name])
             report.scalar(f"{name}_selectivity", baselines.selectivity(name))
+        token = baselines.token
+        report.scalar(SparseProbe.TOKENS_ALONE, token.value["mcc"] if token is not None else None)
         report.scalar("f1_always_positive", self._data.always_f1)
         report.scalar("validation_mcc", chosen.validation_mcc)
         report.scalar(SparseProbe.P, baselines.p)

@@ -1,0 +1,337 @@
+"""Probes: labelled sets, what was fitted on each, and from a probe's neuron to what it does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import VerticalScroll
+from textual.widget import Widget
+
+from workbench.errors import UserError
+from workbench.text import safe
+from workbench.tui import keys
+from workbench.tui.keeping import copy_view, save_view
+from workbench.tui.page import Page
+from workbench.tui.screens.probes import lines
+from workbench.tui.screens.probes.lists import SetList, StepList
+from workbench.tui.screens.probes.panes import Panes
+from workbench.tui.screens.probes.state import ProbesState
+from workbench.tui.unit_actions import open_unit, toggle_pin
+from workbench.tui.widgets.frame import Rule
+from workbench.tui.widgets.line_list import LineList
+from workbench.tui.widgets.map_panel import MapPanel
+from workbench.tui.widgets.table_panel import TablePanel
+from workbench.tui.widgets.words import Words
+
+if TYPE_CHECKING:
+    from workbench.report import NextStep
+    from workbench.tui.screens.probes.finding import Finding
+    from workbench.tui.widgets.result.snapshot import ShownView
+
+WIDE = 110
+"""cells from which three panes stand beside each other"""
+LOW = 30
+"""lines below which lists and sentence are short"""
+REPLAY = "this is a replay: `workbench` alone has a model"
+_OF_MODEL = frozenset({"sparse", "neurons", "dense", "ablate", "apply"})
+"""actions that a replay has not"""
+
+
+class LabelledTexts(VerticalScroll, can_focus=True, inherit_bindings=False):
+    """The set's texts with their labels."""
+
+    DEFAULT_CSS = """
+    LabelledTexts { height: 1fr; padding: 0 2; }
+    LabelledTexts Words { height: auto; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = list(keys.SCROLL)
+
+    def compose(self) -> ComposeResult:
+        yield Words()
+
+
+class Probes(Page):
+    NAME = "Probes"
+    ABOUT = (
+        "Labelled sets: those of this session, then those of the data folder and those that ship. Of the set under the "
+        "cursor the steps that probe it, the newest first, each with its score on test, the interval over documents, "
+        "and what it is compared with: a probe that reads tokens alone, permuted labels. Below, what the step under "
+        "the cursor found: its curves (> turns to the next), layer × k, where Enter probes that place alone, and the "
+        "neurons, where Enter opens the card and a switches the neuron off class by class beside matched controls. "
+        "v shows the set's texts with their labels."
+    )
+    CSS = """
+    Probes { overflow: hidden; }
+    Probes SetList { margin-top: 1; }
+    Probes.low SetList { margin-top: 0; max-height: 4; }
+    Probes.low StepList { max-height: 3; }
+    Probes #said { height: auto; padding: 0 2; }
+    Probes.unprobed StepList, Probes.unprobed Panes { display: none; }
+    Probes.texts Panes { display: none; }
+    Probes LabelledTexts { display: none; }
+    Probes.texts LabelledTexts, Probes.unprobed LabelledTexts { display: block; }
+    Probes.low #below, Probes.low #head-below { display: none; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = list(keys.PROBES)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state = ProbesState(self, self.show_all)
+
+    # --- what is on it ---
+
+    def body(self) -> ComposeResult:
+        yield SetList()
+        yield Rule("", id="steps-rule")
+        yield StepList()
+        yield Rule("", id="step-rule")
+        yield Words(id="said")
+        yield Panes()
+        yield LabelledTexts()
+
+    @property
+    def sets(self) -> SetList:
+        return self.query_one(SetList)
+
+    @property
+    def steps(self) -> StepList:
+        return self.query_one(StepList)
+
+    @property
+    def panes(self) -> Panes:
+        return self.query_one(Panes)
+
+    def details(self) -> str:
+        entry = self.state.entry
+        return f" · {safe(entry.name)}" if entry is not None else ""
+
+    def default_focus(self) -> Widget | None:
+        return self.sets if self.state.entries else None
+
+    # --- life ---
+
+    def on_mount(self) -> None:
+        self._arrange()
+        self.add_class("unprobed")
+        self.state.reread()
+
+    def on_resize(self) -> None:
+        self._arrange()
+        self.call_after_refresh(self.show_all)
+
+    def _arrange(self) -> None:
+        self.panes.set_class(self.size.width < WIDE, "narrow")
+        self.set_class(self.size.height < LOW, "low")
+
+    def worker_changed(self) -> None:
+        if self.is_mounted and self.state.running is not None:
+            self.show_all()
+
+    def session_changed(self) -> None:
+        if self.is_mounted:
+            self.state.reread()
+
+    def session_swapped(self) -> None:
+        if self.is_mounted:
+            self.state.forget()
+
+    # --- showing ---
+
+    def show_all(self) -> None:
+        """Draws what the state holds."""
+        state, entry = self.state, self.state.entry
+        if not self.is_mounted or not state.read_once or entry is None:
+            return
+        self.sets.fill(state.entries, state.counts, state.entries.index(entry))
+        finding, cells = state.finding, self.size.width - 4
+        self.set_class(finding is None, "unprobed")
+        self.query_one("#steps-rule", Rule).update(f"steps on {entry.name}" if finding else f"{entry.name}")
+        self.query_one("#step-rule", Rule).display = finding is not None
+        if finding is None:
+            replay = self.workbench.link is None
+            self._lines("#said", lambda colors: lines.invitation(entry, replay, cells, colors))
+        else:
+            self._show_finding(finding, cells)
+        labelled = state.labelled
+        self.query_one(LabelledTexts).query_one(Words).show(
+            lambda colors: lines.labelled_text(labelled, colors) if labelled is not None else Text()
+        )
+        self._keep_focus()
+        self.refresh_frame()
+
+    def _show_finding(self, finding: Finding, cells: int) -> None:
+        steps = [record.id for record in self.state.records]
+        self.steps.fill(self.state.records, steps.index(finding.record.id))
+        made = f" · makes the probe {finding.probe}" if finding.probe else ""
+        self.query_one("#step-rule", Rule).update(f"step {finding.record.id}{made}")
+        most = 3 if self.has_class("low") else 5
+        self._lines("#said", lambda colors: lines.finding_lines(finding, most, cells, colors))
+        self.panes.show(finding)
+
+    def _lines(self, selector: str, make: Any) -> None:
+        self.query_one(selector, Words).show(lambda colors: Text("\n").join(make(colors)))
+
+    def _keep_focus(self) -> None:
+        """A place that is gone has no keys."""
+        if self.focused is not None and self.focused not in self._places():
+            self.set_focus(self.sets)
+
+    # --- keys: moving ---
+
+    def _places(self) -> list[Widget]:
+        if self.state.finding is None:
+            return [self.sets, self.query_one(LabelledTexts)]
+        if self.has_class("texts"):
+            return [self.sets, self.steps, self.query_one(LabelledTexts)]
+        return [self.sets, self.steps, *self.panes.places()]
+
+    def action_place(self, by: int) -> None:
+        places = self._places()
+        at = places.index(self.focused) if self.focused in places else -by
+        place = places[(at + by) % len(places)]
+        if place in self.panes.places():
+            self.panes.enter(place)
+        else:
+            self.set_focus(place)
+
+    def leave(self) -> bool:
+        """From the panes back to the lists."""
+        if self.focused in self._places()[1:]:
+            self.set_focus(self.sets)
+            return True
+        return False
+
+    @on(LineList.Moved)
+    def _moved(self, event: LineList.Moved) -> None:
+        self.say("")
+        if isinstance(event.source, SetList):
+            self.state.choose_set(event.index)
+        else:
+            self.state.choose_step(event.index)
+
+    @on(LineList.Opened)
+    def _opened(self, event: LineList.Opened) -> None:
+        if isinstance(event.source, StepList):
+            self.workbench.show_in_timeline(self.state.records[event.index].id)
+        else:
+            self.action_place(1)
+
+    def action_turn(self, by: int) -> None:
+        self.panes.turn(by)
+
+    def action_texts(self) -> None:
+        self.toggle_class("texts")
+        self._keep_focus()
+        self.refresh_frame()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        finding, entry = self.state.finding, self.state.entry
+        if action in _OF_MODEL and (self.workbench.link is None or entry is None or not entry.hash):
+            return False
+        if action in ("turn", "texts", "copy", "save") and finding is None:
+            return False
+        if action == "turn" and (self.has_class("texts") or not finding or not finding.drawn):
+            return False
+        if action == "ablate" and not self._neuron:
+            return False
+        if action == "apply" and not (finding and finding.probe):
+            return False
+        return super().check_action(action, parameters)
+
+    # --- keys: asking ---
+
+    def action_sparse(self) -> None:
+        self._offer("sparse-probe", {})
+
+    def action_neurons(self) -> None:
+        self._offer("neuron-probe", {})
+
+    def action_dense(self) -> None:
+        entry = self.state.entry
+        self._offer("dense-probe", {"method": "ridge"} if entry is not None and entry.numeric else {})
+
+    def action_apply(self) -> None:
+        """The form of `probe-apply` with this probe: another set, or a text."""
+        finding = self.state.finding
+        if finding is not None:
+            self._offer("probe-apply", {"probe": finding.probe}, with_set=False)
+
+    def action_ablate(self) -> None:
+        """The neuron under the cursor switched off, class by class."""
+        entry, finding = self.state.entry, self.state.finding
+        if entry is not None and finding is not None and self._neuron:
+            step = self._step("probe-ablate", {"data": entry.name, "units": self._neuron})
+            self.workbench.ask(step, parent=finding.record.id)
+
+    @property
+    def _neuron(self) -> str:
+        """Under the cursor of the panes that are seen."""
+        return self.panes.neuron if self.state.finding is not None and not self.has_class("texts") else ""
+
+    def _offer(self, experiment: str, params: dict[str, Any], with_set: bool = True) -> None:
+        from workbench.tui.pages import page_of
+
+        entry = self.state.entry
+        if entry is not None:
+            asked = {"data": entry.name, **params} if with_set else params
+            self.workbench.show(page_of(experiment)).offer(self._step(experiment, asked))
+
+    def _step(self, experiment: str, params: dict[str, Any]) -> NextStep:
+        from workbench.report import NextStep
+
+        return NextStep(label="", experiment=experiment, params=params)
+
+    @on(MapPanel.Opened)
+    def _cell_opened(self, event: MapPanel.Opened) -> None:
+        """What the cell stands for, as a step under this one."""
+        from workbench.tui.cell_steps import cell_step
+
+        finding, view, cell = self.state.finding, event.panel.heatmap, event.panel.cell
+        if finding is None or view is None or cell is None:
+            return
+        record = finding.record
+        step = cell_step(record.experiment, record.params, finding.parts.cells, view, *cell)
+        if self.workbench.link is None:
+            self.say(REPLAY, bad=True)
+        elif step is not None:
+            self.workbench.ask(step, parent=record.id)
+
+    # --- keys: units ---
+
+    @on(TablePanel.Opened)
+    def _row_opened(self, event: TablePanel.Opened) -> None:
+        if event.panel.unit:
+            open_unit(self.workbench, event.panel.unit)
+
+    @on(TablePanel.Pinned)
+    async def _row_pinned(self, event: TablePanel.Pinned) -> None:
+        if event.panel.unit:
+            try:
+                await toggle_pin(self.workbench, event.panel.unit)
+            except UserError as error:
+                self.say(str(error), bad=True)
+
+    # --- keeping ---
+
+    def cancel_page_work(self) -> bool:
+        step = self.state.running
+        if step is not None:
+            self.run_worker(self.workbench.cancel(step))
+        return step is not None
+
+    def view_under_cursor(self) -> tuple[str, ShownView | None] | None:
+        """The focused pane's view, else the drawing."""
+        finding, shown = self.state.finding, self.panes.current
+        if finding is None or shown is None:
+            return None
+        return f"{self.workbench.session_title}-step{finding.record.id}-{shown.key}", shown
+
+    async def action_copy(self) -> None:
+        await copy_view(self)
+
+    def action_save(self) -> None:
+        save_view(self.workbench, self)
