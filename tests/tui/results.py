@@ -24,6 +24,18 @@ PROMPT = "The capital of France is"
 ANSWER = " Paris"
 NEURON = "L1.N20"
 WORDS = ("The", "capital", "of", "France", "is", "Paris", "When", "Mary", "and", "John")
+LABELLED = {
+    "name": "places",
+    "classes": ["a person", "a place"],
+    "texts": [
+        {"text": f"{first} {second} {last}", "spans": [[len(first) + len(second) + 2, len(f"{first} {second} {last}"), label]]}
+        for first in WORDS
+        for second in WORDS[2:5]
+        for last, label in (("France", 1), ("Paris", 1), ("capital", 1), ("Mary", 0), ("John", 0), ("When", 0))
+    ],
+}
+"""two classes of a last word"""
+FEW = {"permutations": 4}
 ASKED: dict[str, tuple[str, dict[str, Any], str]] = {
     "predict": ("predict", {"prompt": PROMPT, "answer": ANSWER}, ""),
     "predict, edited": ("predict", {"prompt": PROMPT, "answer": ANSWER, "controls": 4}, f"{NEURON}=0"),
@@ -52,6 +64,8 @@ ASKED: dict[str, tuple[str, dict[str, Any], str]] = {
         {"direction": f"@{NEURON}.out", "prompt": PROMPT, "target": ANSWER, "layers": [1], "tokens": 4, "random": 2},
         "",
     ),
+    "sparse-probe": ("sparse-probe", {"data": LABELLED, "ks": [1, 2, 4], **FEW}, ""),
+    "dense-probe": ("dense-probe", {"data": LABELLED, "directions": 2, "tokens": 0, **FEW}, ""),
     "why": ("why", {"prompt": PROMPT, "answer": ANSWER, "size": 3, "n": 8, "controls": 8, "unrelated": 1}, ""),
 }
 """experiment, parameters, edits"""

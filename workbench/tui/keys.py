@@ -325,19 +325,19 @@ DIRECTIONS = [
 PROBES = [
     _key("probes.next", "tab", "place(1)", "next", "to the next place: sets, steps, layer × k, neurons", show=True),
     _key("probes.previous", "shift+tab", "place(-1)", "", "to the place before"),
+    _key(
+        "probes.ablate", "a", "ablate", "ablate by class",
+        "switch the neuron under the cursor off, class by class, beside matched controls", show=True,
+    ),
+    _key("probes.turn", "greater_than_sign", "turn(1)", "next curve", "the next drawing of this step", show=True),
+    _key("probes.turn-back", "less_than_sign", "turn(-1)", "", "the drawing before"),
+    _key("probes.texts", "v", "texts", "labels", "the set's texts with their labels, or the findings", show=True),
     _key("probes.sparse", "s", "sparse", "sparse probe", "the form of `sparse-probe`: the fewest neurons", show=True),
     _key(
         "probes.neurons", "u", "neurons", "every neuron", "the form of `neuron-probe`: each neuron by itself", show=True
     ),
     _key("probes.dense", "d", "dense", "dense probe", "the form of `dense-probe`: all of a site, by layer", show=True),
-    _key(
-        "probes.ablate", "a", "ablate", "ablate by class",
-        "switch the neuron under the cursor off, class by class, beside matched controls", show=True,
-    ),
     _key("probes.apply", "A", "apply", "apply", "the form of `probe-apply`: this probe on another set, or on a text"),
-    _key("probes.turn", "greater_than_sign", "turn(1)", "next curve", "the next drawing of this step", show=True),
-    _key("probes.turn-back", "less_than_sign", "turn(-1)", "", "the drawing before"),
-    _key("probes.texts", "v", "texts", "labels", "the set's texts with their labels, or the findings", show=True),
     _key("probes.copy", "y", "copy", "copy", "copy this view: the terminal's clipboard and a file"),
     _key("probes.save", "x", "save", "save", "save this view (text, CSV, JSON, figure) or the screen"),
 ]  # fmt: skip

@@ -22,7 +22,7 @@ class SetEntry(msgspec.Struct, frozen=True, kw_only=True):
     hash: str = ""
     """as an artifact; empty for one that can't be read"""
     place: str
-    """`step 3`, `data folder` or `ships`"""
+    """`session`, `data folder` or `ships`"""
     positive: int = 0
     """examples of label 1"""
     negative: int = 0
@@ -32,10 +32,6 @@ class SetEntry(msgspec.Struct, frozen=True, kw_only=True):
     read: str = ""
     """which token: `last token`, `mean over the tokens`"""
     problem: str = ""
-
-    @property
-    def key(self) -> tuple[str, str]:
-        return (self.name, self.hash)
 
 
 class Catalogue:
@@ -55,8 +51,7 @@ class Catalogue:
                 if row.kind == data_set.NAME and row.name:
                     if row.hash not in self._known:
                         self._known[row.hash] = self._stored(reader, row.hash)
-                    place = f"step {row.step}" if row.step else "imported"
-                    entries.append(self._entry(row.name, place, *self._known[row.hash]))
+                    entries.append(self._entry(row.name, "session", *self._known[row.hash]))
         own, stored = {entry.name for entry in entries}, set(data_set.stored_names())
         for name in data_set.set_names():
             if name not in own:

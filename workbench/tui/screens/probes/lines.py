@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 NAMES = 24
 """cells of a set's name at most"""
+CLASSES = 60
+"""cells of what its two classes are called, at most"""
+READ = 24
+"""cells of which token is read"""
 TEXTS = 40
 """of a set that are shown"""
 LONGEST = 600
@@ -32,22 +36,24 @@ LONGEST = 600
 
 
 def set_line(entry: SetEntry, names: int, runs: int, cells: int, colors: Ink) -> Text:
-    """`months   139 + 258   a month | another name or word   last token   2 steps   ships`."""
+    """`months   153 + 207   a month | another name or word   last token   2 steps   session`."""
     text = Text(no_wrap=True).append(fit(safe(entry.name), names) + "  ", colors.strong)
     if entry.problem:
         return text.append(shorten(safe(entry.problem), cells - names - 2), colors.bad)
-    steps = f"{count(runs)} step{'s' * (runs != 1)}" if runs else ""
-    end = f"{steps:>9}  {entry.place}"
-    counted = (
-        f"{count(entry.negative)} numbers" if entry.numeric else f"{count(entry.positive)} + {count(entry.negative)}"
-    )
+    if entry.numeric:
+        counted, classes = f"{count(entry.negative)} numbers", ""
+    else:
+        counted = f"{count(entry.positive)} + {count(entry.negative)}"
+        classes = f"{entry.classes[1]} | {entry.classes[0]}"
     text.append(fit(counted, 15) + "  ", colors.plain)
-    classes = "" if entry.numeric else f"{entry.classes[1]} | {entry.classes[0]}"
-    room = max(0, cells - width(text.plain) - width(end) - 2)
-    read_cells = min(23, width(entry.read) + 1) if room >= 44 else 0
-    text.append(fit(safe(classes), max(0, room - read_cells)), colors.plain)
-    text.append(fit(entry.read, read_cells), colors.quiet)
-    return text.append("  " + end, colors.quiet)
+    steps = f"{count(runs)} step{'s' * (runs != 1)}" if runs else ""
+    end = f"  {steps:>9}  {entry.place:<11}"
+    room = max(0, cells - width(text.plain) - width(end))
+    read_cells = READ if room >= 28 + READ else 0
+    text.append(fit(safe(classes), min(CLASSES, room - read_cells)), colors.plain)
+    if read_cells:
+        text.append("  " + fit(entry.read, READ - 2), colors.quiet)
+    return text.append(end, colors.quiet)
 
 
 def step_line(record: StepRecord, cells: int, colors: Ink) -> Text:
@@ -86,12 +92,12 @@ def summary(record: StepRecord) -> tuple[str, str, list[str]]:
         return "", "" if n is None else f"{count(n)} monosemantic", []
     layer, k = known.get(SparseProbe.LAYER), known.get(SparseProbe.K)
     place = "" if layer is None else f"L{layer:g}" + ("" if k is None else f", k = {k:g}")
+    mcc = SparseProbe.MCC
     if name == "sparse-probe":
-        mcc = SparseProbe.MCC
         told = score("MCC", mcc, SparseProbe.low(mcc), SparseProbe.high(mcc))
     else:
-        lead = DenseProbe.R2 if known.get(DenseProbe.R2) is not None else DenseProbe.AUC
-        told = score("R²" if lead == DenseProbe.R2 else "AUC", lead, DenseProbe.LOW, DenseProbe.HIGH)
+        numeric = known.get(DenseProbe.R2) is not None
+        told = score("R²" if numeric else "MCC", DenseProbe.R2 if numeric else mcc, DenseProbe.LOW, DenseProbe.HIGH)
     tokens, p = known.get(DenseProbe.TOKENS_ALONE), known.get(SparseProbe.P)
     compared = [] if tokens is None else [f"tokens alone {number(tokens)}"]
     compared += [] if p is None or p != p else [f"permuted labels: p {number(p)}"]

@@ -31,7 +31,7 @@ class Panes(Horizontal):
     Panes Vertical { height: 1fr; overflow: hidden; }
     Panes Words { height: 1; width: 1fr; }
     Panes #pane-drawn { width: 1fr; margin-right: 2; }
-    Panes #pane-cells { width: 40; margin-right: 2; }
+    Panes #pane-cells { width: 34; margin-right: 2; }
     Panes #pane-rows { width: 1fr; }
     Panes.no-drawn #pane-drawn, Panes.no-cells #pane-cells, Panes.no-rows #pane-rows { display: none; }
     Panes.narrow #pane-drawn { display: none; }
@@ -58,8 +58,6 @@ class Panes(Horizontal):
         with Vertical(id="pane-rows"):
             yield Words(id="head-rows")
             yield TablePanel(id="rows")
-            yield Words(id="head-below")
-            yield ViewPanel(12, id="below")
 
     @property
     def cells(self) -> MapPanel:
@@ -105,7 +103,10 @@ class Panes(Horizontal):
             place.focus(scroll_visible=False)
 
     def turn(self, by: int) -> None:
-        """The next drawing; where it is hidden, it takes the place of the others first."""
+        """The next drawing; where it is hidden, it takes the place of the others first. In the table, its columns."""
+        if self.rows.has_focus:
+            self.rows.turn(by)
+            return
         if self.has_class("narrow") and not self.has_class("draws"):
             self.add_class("draws")
         else:
@@ -118,15 +119,12 @@ class Panes(Horizontal):
             self.remove_class("draws")
         self._finding = finding
         self.set_class(finding.cells is None, "no-cells")
-        self.set_class(finding.rows is None and finding.below is None, "no-rows")
+        self.set_class(finding.rows is None, "no-rows")
         self._show_drawn()
         self._show(self.cells, finding.cells)
         self._head("cells", finding.cells)
         self._show(self.rows, finding.rows)
         self._head("rows", finding.rows)
-        below = self.query_one("#below", ViewPanel)
-        self._show(below, finding.below)
-        self._head("below", finding.below)
         self._show_cell()
 
     def _show_drawn(self) -> None:

@@ -8,7 +8,7 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import VerticalScroll
+from textual.containers import Vertical, VerticalScroll
 from textual.widget import Widget
 
 from workbench.errors import UserError
@@ -25,6 +25,7 @@ from workbench.tui.widgets.frame import Rule
 from workbench.tui.widgets.line_list import LineList
 from workbench.tui.widgets.map_panel import MapPanel
 from workbench.tui.widgets.table_panel import TablePanel
+from workbench.tui.widgets.view_panel import ViewPanel
 from workbench.tui.widgets.words import Words
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 
 WIDE = 110
 """cells from which three panes stand beside each other"""
-LOW = 30
-"""lines below which lists and sentence are short"""
+LOW, TALL = 30, 38
+"""lines below which lists and sentence are short, and from which the baselines are there"""
 REPLAY = "this is a replay: `workbench` alone has a model"
 _OF_MODEL = frozenset({"sparse", "neurons", "dense", "ablate", "apply"})
 """actions that a replay has not"""
@@ -74,7 +75,9 @@ class Probes(Page):
     Probes.texts Panes { display: none; }
     Probes LabelledTexts { display: none; }
     Probes.texts LabelledTexts, Probes.unprobed LabelledTexts { display: block; }
-    Probes.low #below, Probes.low #head-below { display: none; }
+    Probes #beside { display: none; height: auto; padding: 0 2; margin-top: 1; }
+    Probes.compared.tall #beside { display: block; }
+    Probes.unprobed #beside, Probes.texts #beside { display: none; }
     """
     BINDINGS: ClassVar[list[BindingType]] = list(keys.PROBES)
 
@@ -91,6 +94,9 @@ class Probes(Page):
         yield Rule("", id="step-rule")
         yield Words(id="said")
         yield Panes()
+        with Vertical(id="beside"):
+            yield Words(id="beside-title")
+            yield ViewPanel(12, id="below")
         yield LabelledTexts()
 
     @property
@@ -126,6 +132,7 @@ class Probes(Page):
     def _arrange(self) -> None:
         self.panes.set_class(self.size.width < WIDE, "narrow")
         self.set_class(self.size.height < LOW, "low")
+        self.set_class(self.size.height >= TALL, "tall")
 
     def worker_changed(self) -> None:
         if self.is_mounted and self.state.running is not None:
@@ -171,6 +178,12 @@ class Probes(Page):
         most = 3 if self.has_class("low") else 5
         self._lines("#said", lambda colors: lines.finding_lines(finding, most, cells, colors))
         self.panes.show(finding)
+        below = finding.below
+        self.set_class(below is not None, "compared")
+        if below is not None:
+            title = safe(below.title)
+            self.query_one("#beside-title", Words).show(lambda colors: Text(title, colors.strong))
+            self.query_one("#below", ViewPanel).show(below)
 
     def _lines(self, selector: str, make: Any) -> None:
         self.query_one(selector, Words).show(lambda colors: Text("\n").join(make(colors)))
