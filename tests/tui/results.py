@@ -28,7 +28,10 @@ LABELLED = {
     "name": "places",
     "classes": ["a person", "a place"],
     "texts": [
-        {"text": f"{first} {second} {last}", "spans": [[len(first) + len(second) + 2, len(f"{first} {second} {last}"), label]]}
+        {
+            "text": f"{first} {second} {last}",
+            "spans": [[len(first) + len(second) + 2, len(f"{first} {second} {last}"), label]],
+        }
         for first in WORDS
         for second in WORDS[2:5]
         for last, label in (("France", 1), ("Paris", 1), ("capital", 1), ("Mary", 0), ("John", 0), ("When", 0))

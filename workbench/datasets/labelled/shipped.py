@@ -12,6 +12,7 @@ SHIPPED = {
     "is_python": "Python code against English prose (mean over the text)",
     "past": "sentences about the past against sentences about the future (last token)",
     "months": "names of months against other capitalised words (tokens in sentences)",
+    "capitals": "true statements of a country's capital against false ones (last token)",
     "plural": "plural nouns against singular ones (tokens in sentences)",
 }
 """names, and what they hold"""

@@ -47,7 +47,7 @@ def set_line(entry: SetEntry, names: int, runs: int, cells: int, colors: Ink) ->
         classes = f"{entry.classes[1]} | {entry.classes[0]}"
     text.append(fit(counted, 15) + "  ", colors.plain)
     steps = f"{count(runs)} step{'s' * (runs != 1)}" if runs else ""
-    end = f"  {steps:>9}  {entry.place:<11}"
+    end = f"  {steps:>9}  {entry.place:<12}"
     room = max(0, cells - width(text.plain) - width(end))
     read_cells = READ if room >= 28 + READ else 0
     text.append(fit(safe(classes), min(CLASSES, room - read_cells)), colors.plain)

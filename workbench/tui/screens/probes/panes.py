@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.geometry import Region
 from textual.widget import Widget
 
 from workbench.text import safe
@@ -33,6 +34,7 @@ class Panes(Horizontal):
     Panes #pane-drawn { width: 1fr; margin-right: 2; }
     Panes #pane-cells { width: 34; margin-right: 2; }
     Panes #pane-rows { width: 1fr; }
+    Panes #scroll-rows { height: 1fr; }
     Panes.no-drawn #pane-drawn, Panes.no-cells #pane-cells, Panes.no-rows #pane-rows { display: none; }
     Panes.narrow #pane-drawn { display: none; }
     Panes.narrow.no-cells.no-rows #pane-drawn { display: block; }
@@ -57,7 +59,8 @@ class Panes(Horizontal):
             yield Words(id="foot-cells")
         with Vertical(id="pane-rows"):
             yield Words(id="head-rows")
-            yield TablePanel(id="rows")
+            with VerticalScroll(id="scroll-rows", can_focus=False):
+                yield TablePanel(id="rows")
 
     @property
     def cells(self) -> MapPanel:
@@ -154,6 +157,14 @@ class Panes(Horizontal):
                 (safe(title), colors.strong), (more, colors.quiet), no_wrap=True, overflow="ellipsis"
             )
         )
+
+    @on(TablePanel.Moved)
+    def _show_row(self) -> None:
+        """Scrolled so that the cursor's row is seen."""
+        line = self.rows.cursor_line
+        if line is not None:
+            place = Region(0, line, 1, 1)
+            self.query_one("#scroll-rows").scroll_to_region(place, animate=False, force=True, immediate=True)
 
     @on(MapPanel.Moved)
     def _show_cell(self) -> None:
