@@ -175,7 +175,7 @@ class Probes(Page):
         self.steps.fill(self.state.records, steps.index(finding.record.id))
         made = f" · makes the probe {finding.probe}" if finding.probe else ""
         self.query_one("#step-rule", Rule).update(f"step {finding.record.id}{made}")
-        most = 3 if self.has_class("low") else 5
+        most = 4 if self.has_class("low") else 6
         self._lines("#said", lambda colors: lines.finding_lines(finding, most, cells, colors))
         self.panes.show(finding)
         below = finding.below
