@@ -9,13 +9,14 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from msgspec import to_builtins
 from textual.pilot import Pilot
 
 from tests.tui import results
 from tests.tui.fakes import INFO, VERSIONS, FakeClient, replay, until, workbench
 from workbench.artifacts import Use
 from workbench.artifacts.data_set import content_of
-from workbench.artifacts.probe import Probe, Reading
+from workbench.artifacts.probe import Probe, Reading, from_content
 from workbench.datasets.labelled.labelled_set import LabelledSet
 from workbench.session.update import Update
 from workbench.session.writer import SessionWriter
@@ -58,6 +59,19 @@ def probed(writer: SessionWriter, experiment: str) -> int:
     writer.publish(step, headline=made.headline, views=dict(made.views), scalars=dict(made.scalars))
     if experiment == "sparse-probe":
         writer.apply(step, Update(artifacts=[kept_probe()]))
+    writer.finish(step, "done")
+    return step
+
+
+def apply(writer: SessionWriter, *keys: str, **params: Any) -> int:
+    """A finished `probe-apply` step with the probe of the sparse step, and these views of the experiment's."""
+    use = kept_probe()
+    stored = to_builtins(from_content(use.name, use.content).stored(use.name))
+    step = writer.add_step("probe-apply", {"probe": stored, **params}, names={"data": PLACES.name})
+    writer.start(step, INFO, VERSIONS)
+    made = results.result("probe-apply")
+    views = {key: made.views[key] for key in keys}
+    writer.publish(step, headline=made.headline, views=views, scalars=dict(made.scalars) if "data" in params else {})
     writer.finish(step, "done")
     return step
 

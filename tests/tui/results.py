@@ -69,9 +69,10 @@ ASKED: dict[str, tuple[str, dict[str, Any], str]] = {
     ),
     "sparse-probe": ("sparse-probe", {"data": LABELLED, "ks": [1, 2, 4], **FEW}, ""),
     "dense-probe": ("dense-probe", {"data": LABELLED, "directions": 2, "tokens": 0, **FEW}, ""),
+    "probe-apply": ("probe-apply", {"data": LABELLED, "text": PROMPT}, ""),
     "why": ("why", {"prompt": PROMPT, "answer": ANSWER, "size": 3, "n": 8, "controls": 8, "unrelated": 1}, ""),
 }
-"""experiment, parameters, edits"""
+"""experiment, parameters, edits; `probe-apply` reads with the probe that `dense-probe` made"""
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -123,6 +124,8 @@ def _results() -> dict[str, Result]:
 def _make(folder: Path) -> None:
     from tests.lab.labs import new_report, source_of
     from tests.lab.planted import Planted
+    from workbench.artifacts.probe import NAME as PROBE_KIND
+    from workbench.artifacts.probe import from_content
     from workbench.edits import parse_edits
     from workbench.execute import execute
     from workbench.lab.model import load_lab
@@ -139,10 +142,16 @@ def _make(folder: Path) -> None:
         (folder / "texts" / f"{at}.txt").write_text(" ".join(words[at:] + words * 5))
     execute(lab, "index", {"corpus": str(folder / "texts"), "tokens": 400}, [], 0, new_report())
     results = {}
+    made: dict[str, Any] = {}
     for name, (experiment, params, edits) in ASKED.items():
         report = new_report()
+        if experiment == "probe-apply":
+            params = {**params, "probe": made["dense-probe"]}
         execute(lab, experiment, params, parse_edits([edits], lab.info), 0, report)
-        views = {key: to_builtins(made) for key, made in report.views.items()}
+        for use in report.artifacts:
+            if use.content.kind == PROBE_KIND:
+                made[name] = from_content(use.name, use.content).stored(use.name)
+        views = {key: to_builtins(view) for key, view in report.views.items()}
         results[name] = (report.headline, report.scalars, views)
     (folder / "results").write_bytes(msgspec.msgpack.encode(results))
 

@@ -8,12 +8,13 @@ import pytest
 from tests.tui import results
 from tests.tui.fakes import INFO, VERSIONS, FakeClient, screen, until
 from tests.tui.neurons import NeuronClient, make_index
-from tests.tui.probes import PLACES, PROBE, begin, opened, probed, session
+from tests.tui.probes import PLACES, PROBE, apply, begin, opened, probed, session
 from workbench.artifacts.data_set import data_sets_dir, keep_set
 from workbench.report import NextStep, Progress
-from workbench.result_keys import SparseProbe
+from workbench.result_keys import DenseProbe, ProbeApply, SparseProbe
 from workbench.session.writer import SessionWriter
 from workbench.text import number
+from workbench.tui.screens.probes.finding import PARTS
 from workbench.tui.screens.probes.lines import labelled_text, summary
 from workbench.tui.theme import ink
 from workbench.worker.protocol import Cancel, Pin
@@ -200,6 +201,29 @@ async def test_the_probe_is_applied_elsewhere(path):
         await pilot.press("A")
         await until(pilot, lambda: pilot.app.screen is not page)
         await sees(pilot, f"⟨{PROBE}", "filled in")
+
+
+async def test_what_a_probe_read_elsewhere_is_among_its_sets_steps(path):
+    with SessionWriter(path) as writer:
+        apply(writer, ProbeApply.ALONG, ProbeApply.TEXT, ProbeApply.SCORES, data=results.LABELLED, text="The capital")
+        apply(writer, ProbeApply.TEXT, text="The capital")
+    async with opened(FakeClient(), path) as (pilot, page):
+        await sees(pilot, "▌ 4    probe-apply", "token by token")
+        assert [record.id for record in page.state.records] == [4, 3, 2, 1], "the last one reads a text alone"
+        await to_step(pilot, page, 3)
+        mcc = results.result("probe-apply").scalars[ProbeApply.MCC]
+        assert f"MCC {number(mcc)}" in line(pilot.app, "▌ 3    probe-apply")
+        scores = results.view("probe-apply", ProbeApply.SCORES)
+        await sees(pilot, results.view("probe-apply", ProbeApply.ALONG).title, scores.title)
+        await pilot.press("greater_than_sign")
+        await sees(pilot, "token by token", "2 of 2")
+
+
+@pytest.mark.parametrize("name", ["sparse-probe", "dense-probe", "probe-apply"])
+def test_the_views_that_are_looked_for_are_those_that_are_made(name):
+    parts = PARTS[name]
+    expected = {*parts.drawn, parts.cells, parts.rows, parts.below} - {"", DenseProbe.PREDICTED}
+    assert expected <= set(results.result(name).views)
 
 
 async def test_v_shows_the_labels_and_the_findings_again(path):
