@@ -42,8 +42,12 @@ async def to_step(pilot, page, step):
 
 @pytest.fixture
 def asked(monkeypatch):
-    """Steps that the screen asks for, with their parents."""
+    """Steps that the screen asks for, with their parents, whichever experiments there are."""
+    import workbench.experiments
     from workbench.tui.app import WorkbenchApp
+
+    known = {**dict.fromkeys(PARTS), **workbench.experiments.experiments()}
+    monkeypatch.setattr(workbench.experiments, "experiments", lambda: known)
 
     steps: list[tuple[NextStep, int | None]] = []
     monkeypatch.setattr(WorkbenchApp, "ask", lambda self, step, parent=None: steps.append((step, parent)))
@@ -193,6 +197,17 @@ async def test_the_cursor_of_a_long_table_stays_in_sight(path):
         assert units[-1] not in screen(pilot.app)
         await pilot.press("G")
         await until(pilot, lambda: "▌ " in line(pilot.app, units[-1]))
+
+
+async def test_what_no_experiment_can_answer_is_not_offered(path, monkeypatch):
+    import workbench.experiments
+
+    monkeypatch.setattr(workbench.experiments, "experiments", dict)
+    async with opened(FakeClient(), path) as (pilot, page):
+        await to_step(pilot, page, 1)
+        await pilot.press("s", "u", "d", "A", "tab", "tab", "tab", "a")
+        assert pilot.app.screen is page
+        assert "sparse probe" not in screen(pilot.app).splitlines()[-1]
 
 
 async def test_the_probe_is_applied_elsewhere(path):

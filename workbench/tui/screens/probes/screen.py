@@ -11,25 +11,19 @@ from textual.binding import BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.widget import Widget
 
-from workbench.errors import UserError
 from workbench.text import safe
 from workbench.tui import keys
 from workbench.tui.keeping import copy_view, save_view
-from workbench.tui.page import Page
 from workbench.tui.screens.probes import lines
 from workbench.tui.screens.probes.lists import SetList, StepList
 from workbench.tui.screens.probes.panes import Panes
-from workbench.tui.screens.probes.state import ProbesState
-from workbench.tui.unit_actions import open_unit, toggle_pin
+from workbench.tui.screens.probes.probes_page import ProbesPage
 from workbench.tui.widgets.frame import Rule
 from workbench.tui.widgets.line_list import LineList
-from workbench.tui.widgets.map_panel import MapPanel
-from workbench.tui.widgets.table_panel import TablePanel
 from workbench.tui.widgets.view_panel import ViewPanel
 from workbench.tui.widgets.words import Words
 
 if TYPE_CHECKING:
-    from workbench.report import NextStep
     from workbench.tui.screens.probes.finding import Finding
     from workbench.tui.widgets.result.snapshot import ShownView
 
@@ -37,9 +31,6 @@ WIDE = 110
 """cells from which three panes stand beside each other"""
 LOW, TALL = 30, 38
 """lines below which lists and sentence are short, and from which the baselines are there"""
-REPLAY = "this is a replay: `workbench` alone has a model"
-_OF_MODEL = frozenset({"sparse", "neurons", "dense", "ablate", "apply"})
-"""actions that a replay has not"""
 
 
 class LabelledTexts(VerticalScroll, can_focus=True, inherit_bindings=False):
@@ -55,7 +46,7 @@ class LabelledTexts(VerticalScroll, can_focus=True, inherit_bindings=False):
         yield Words()
 
 
-class Probes(Page):
+class Probes(ProbesPage):
     NAME = "Probes"
     ABOUT = (
         "Labelled sets: those of this session, then those of the data folder and those that ship. Of the set under the "
@@ -81,10 +72,6 @@ class Probes(Page):
     """
     BINDINGS: ClassVar[list[BindingType]] = list(keys.PROBES)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.state = ProbesState(self, self.show_all)
-
     # --- what is on it ---
 
     def body(self) -> ComposeResult:
@@ -106,10 +93,6 @@ class Probes(Page):
     @property
     def steps(self) -> StepList:
         return self.query_one(StepList)
-
-    @property
-    def panes(self) -> Panes:
-        return self.query_one(Panes)
 
     def details(self) -> str:
         entry = self.state.entry
@@ -240,93 +223,6 @@ class Probes(Page):
         self.toggle_class("texts")
         self._keep_focus()
         self.refresh_frame()
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        finding, entry = self.state.finding, self.state.entry
-        if action in _OF_MODEL and (self.workbench.link is None or entry is None or not entry.hash):
-            return False
-        if action in ("turn", "texts", "copy", "save") and finding is None:
-            return False
-        if action == "turn" and (self.has_class("texts") or not finding or not finding.drawn):
-            return False
-        if action == "ablate" and not self._neuron:
-            return False
-        if action == "apply" and not (finding and finding.probe):
-            return False
-        return super().check_action(action, parameters)
-
-    # --- keys: asking ---
-
-    def action_sparse(self) -> None:
-        self._offer("sparse-probe", {})
-
-    def action_neurons(self) -> None:
-        self._offer("neuron-probe", {})
-
-    def action_dense(self) -> None:
-        entry = self.state.entry
-        self._offer("dense-probe", {"method": "ridge"} if entry is not None and entry.numeric else {})
-
-    def action_apply(self) -> None:
-        """The form of `probe-apply` with this probe: another set, or a text."""
-        finding = self.state.finding
-        if finding is not None:
-            self._offer("probe-apply", {"probe": finding.probe}, with_set=False)
-
-    def action_ablate(self) -> None:
-        """The neuron under the cursor switched off, class by class."""
-        entry, finding = self.state.entry, self.state.finding
-        if entry is not None and finding is not None and self._neuron:
-            step = self._step("probe-ablate", {"data": entry.name, "units": self._neuron})
-            self.workbench.ask(step, parent=finding.record.id)
-
-    @property
-    def _neuron(self) -> str:
-        """Under the cursor of the panes that are seen."""
-        return self.panes.neuron if self.state.finding is not None and not self.has_class("texts") else ""
-
-    def _offer(self, experiment: str, params: dict[str, Any], with_set: bool = True) -> None:
-        from workbench.tui.pages import page_of
-
-        entry = self.state.entry
-        if entry is not None:
-            asked = {"data": entry.name, **params} if with_set else params
-            self.workbench.show(page_of(experiment)).offer(self._step(experiment, asked))
-
-    def _step(self, experiment: str, params: dict[str, Any]) -> NextStep:
-        from workbench.report import NextStep
-
-        return NextStep(label="", experiment=experiment, params=params)
-
-    @on(MapPanel.Opened)
-    def _cell_opened(self, event: MapPanel.Opened) -> None:
-        """What the cell stands for, as a step under this one."""
-        from workbench.tui.cell_steps import cell_step
-
-        finding, view, cell = self.state.finding, event.panel.heatmap, event.panel.cell
-        if finding is None or view is None or cell is None:
-            return
-        record = finding.record
-        step = cell_step(record.experiment, record.params, finding.parts.cells, view, *cell)
-        if self.workbench.link is None:
-            self.say(REPLAY, bad=True)
-        elif step is not None:
-            self.workbench.ask(step, parent=record.id)
-
-    # --- keys: units ---
-
-    @on(TablePanel.Opened)
-    def _row_opened(self, event: TablePanel.Opened) -> None:
-        if event.panel.unit:
-            open_unit(self.workbench, event.panel.unit)
-
-    @on(TablePanel.Pinned)
-    async def _row_pinned(self, event: TablePanel.Pinned) -> None:
-        if event.panel.unit:
-            try:
-                await toggle_pin(self.workbench, event.panel.unit)
-            except UserError as error:
-                self.say(str(error), bad=True)
 
     # --- keeping ---
 
