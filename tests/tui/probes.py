@@ -87,7 +87,7 @@ def session(path: Path) -> Path:
 
 @contextlib.asynccontextmanager
 async def opened(
-    client: FakeClient | None, path: Path | None, size: tuple[int, int] = (120, 44)
+    client: FakeClient | None, path: Path | None, size: tuple[int, int] = (120, 48)
 ) -> AsyncIterator[tuple[Pilot[Any], Probes]]:
     """The screen, by its key; without a client a replay of `path`."""
     app = workbench(client, path) if client else replay(path or Path())

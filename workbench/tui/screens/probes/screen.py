@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 WIDE = 110
 """cells from which three panes stand beside each other"""
-LOW, TALL = 30, 38
+LOW, TALL = 30, 46
 """lines below which lists and sentence are short, and from which the baselines are there"""
 
 
