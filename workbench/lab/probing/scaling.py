@@ -17,7 +17,7 @@ Scaling = Literal["sd", "haystack"]
 
 _ROUNDING = 1e-6
 """a standard deviation below this part of the largest value is rounding: the feature is constant"""
-_CPU_UNITS = 32
+_CPU_UNITS = 64
 """units whose activations a CPU's caches hold"""
 _GPU_VALUES = 1 << 27
 
@@ -57,9 +57,9 @@ def scaler(x: torch.Tensor, scaling: Scaling = "sd") -> Scaler:
 def scaled_rows(x: torch.Tensor, scaling: Scaling = "sd") -> tuple[torch.Tensor, Scaler]:
     """Scaled activations of a few units, float32 [unit, example], of x [example, unit]; and their scaler."""
     rows = x.to(as_float64(x[:0]).device).float().T.contiguous()
-    largest = rows.abs().amax(dim=1).double()
-    mean = rows.sum(dim=1, dtype=torch.float64) / rows.shape[1]
-    rows -= mean.float()[:, None]
+    largest = torch.maximum(rows.amax(dim=1), -rows.amin(dim=1)).double()
+    mean = rows.mean(dim=1)
+    rows -= mean[:, None]
     sd = (torch.linalg.vecdot(rows, rows) / rows.shape[1]).double().sqrt()
     finite = torch.isfinite(sd)
     if not bool(finite.all()):
@@ -67,7 +67,7 @@ def scaled_rows(x: torch.Tensor, scaling: Scaling = "sd") -> tuple[torch.Tensor,
     scale = 10 * sd.clamp(min=1e-3) if scaling == "haystack" else sd
     scale = torch.where(sd <= _ROUNDING * largest, torch.inf, scale)
     rows /= scale.float()[:, None]
-    return rows, Scaler(mean, scale)
+    return rows, Scaler(mean.double(), scale)
 
 
 def unit_blocks(x: torch.Tensor) -> Iterator[slice]:

@@ -109,8 +109,9 @@ class _Examples:
     def _discriminant(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Of both classes as if normal with one variance, each weighing the same: float32 [unit] each."""
         weights, inside = self._by_dtype[torch.float32]
-        upper, lower = 2 * (rows @ inside), 2 * (rows @ (weights - inside))
-        second = (rows * rows) @ weights - (upper * upper + lower * lower) / 2
+        means = 2 * (rows @ torch.stack((inside, weights - inside), dim=1))
+        upper, lower = means.unbind(dim=1)
+        second = torch.linalg.vecdot(rows * weights, rows) - (upper * upper + lower * lower) / 2
         weight = (upper - lower) / (second + self._penalty).clamp(min=0.05)
         return weight, -weight * (upper + lower) / 2
 
