@@ -28,9 +28,13 @@ _NEAR = 1e-5
 _STEPS = 200
 _SOLVED_DIRECTLY = 32
 """weights up to which a Newton step is solved by factorising a Hessian of its own"""
+_ENOUGH = 0.1
+"""part of the decrease that the slope promises, for which a step is gone whole"""
 _FAST = 0.1
 """while a step leaves this part of the gradient or less, the factor is used again"""
-_INEXACT = 0.3
+_MANY = 6
+"""products of conjugate gradients after which the Hessian is factorised anew"""
+_INEXACT = 0.03
 """part of the gradient that conjugate gradients leave unsolved"""
 
 
@@ -138,6 +142,7 @@ class _Problem:
         self._ridge[0] = 0
         direct = beta.shape[1] <= _SOLVED_DIRECTLY
         largest = previous = torch.inf
+        products = 0
         z = self._logits(beta)
         for _ in range(steps):
             p = torch.sigmoid(z)
@@ -146,18 +151,35 @@ class _Problem:
             if largest <= tolerance:
                 break
             curvature = self._w * p * (1 - p)
-            if self._factor is None or (direct and largest > _FAST * previous):
+            slow = largest > _FAST * previous if direct else products > _MANY
+            if self._factor is None or slow:
                 self._factor = self._factorise(curvature)
             previous = largest
             if direct:
                 step = -torch.cholesky_solve(gradient[..., None], self._factor.to(beta.dtype))[..., 0]
                 moved = self._logits(step)
             else:
-                step, moved = self._conjugate_gradients(gradient, curvature)
-            length = damping(moved.abs().amax(dim=-1, keepdim=True))
+                step, moved, products = self._conjugate_gradients(gradient, curvature)
+            length = self._length(beta, z, step, moved, gradient)
             beta = beta + length * step
             z = z + length * moved
         return beta, largest
+
+    def _length(
+        self, beta: torch.Tensor, z: torch.Tensor, step: torch.Tensor, moved: torch.Tensor, gradient: torch.Tensor
+    ) -> torch.Tensor:
+        """How much of a step to go, [problem, 1]: all where that lowers the loss enough, else what surely lowers it."""
+        length = damping(moved.abs().amax(dim=-1, keepdim=True))
+        if bool((length == 1).all()):
+            return length
+        promised = (gradient * step).sum(dim=-1)
+        enough = self._loss(beta + step, z + moved) <= self._loss(beta, z) + _ENOUGH * promised
+        return torch.where(enough[:, None], 1.0, length)
+
+    def _loss(self, beta: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        """[problem]."""
+        losses = torch.nn.functional.softplus(torch.where(self._label, -z, z))
+        return (self._w * losses).sum(dim=-1) + (self._ridge * beta * beta).sum(dim=-1) / 2
 
     def _logits(self, beta: torch.Tensor) -> torch.Tensor:
         return torch.bmm(beta[:, None], self._rows)[:, 0]
@@ -181,15 +203,16 @@ class _Problem:
 
     def _conjugate_gradients(
         self, gradient: torch.Tensor, curvature: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """A Newton step, inexact, and how it moves the logits; preconditioned by a Hessian of another point."""
+    ) -> tuple[torch.Tensor, torch.Tensor, int]:
+        """A Newton step, inexact, how it moves the logits, and the products that took; with a factor from elsewhere."""
         assert self._factor is not None
         factor = self._factor.to(gradient.dtype)
         step, moved = torch.zeros_like(gradient), torch.zeros_like(curvature)
         residual = -gradient
         enough = _INEXACT * gradient.abs().amax(dim=-1)
         direction, product = torch.zeros_like(gradient), torch.ones_like(gradient[:, :1])
-        for _ in range(gradient.shape[1]):
+        products = 0
+        for products in range(1, gradient.shape[1] + 1):
             solved = torch.cholesky_solve(residual[..., None], factor)[..., 0]
             last, product = product, (residual * solved).sum(dim=-1, keepdim=True)
             direction = solved + product / last.clamp(min=1e-300 if last.dtype == torch.float64 else 1e-37) * direction
@@ -201,4 +224,4 @@ class _Problem:
             residual = residual - length * image
             if bool((residual.abs().amax(dim=-1) <= enough).all()):
                 break
-        return step, moved
+        return step, moved, products
