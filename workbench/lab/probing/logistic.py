@@ -4,7 +4,8 @@ Minimises Σ_i w_i · log(1 + exp(−y_i z_i)) / n + |a|² / (2 C n), z = x·a +
 times that. Newton's method: a step that moves a logit by t > 1 is damped by log(1 + t) / t, which always lowers the
 loss, since curvature changes by at most a factor e^t on the way (Sun & Tran-Dinh 2019, "Generalized self-concordant
 functions", ν = 2). It goes for steps of conjugate gradients too, whose product with the gradient is minus their
-curvature. float32 comes near the minimum, float64 finishes. The penalty keeps weights of separable classes finite.
+curvature. Where the tolerance asks for more than float32's sums can tell, float64 finishes. The penalty keeps weights
+of separable classes finite.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ the penalty, since a weight errs by the derivative over the penalty at most"""
 CPU_BLOCK = 1 << 21
 """bytes of problems that are solved together on a CPU: about what its caches hold"""
 GPU_BLOCK = 1 << 30
+_COARSE = 5e-8
+"""derivative down to which float32's sums tell the minimum"""
 _NEAR = 1e-5
-"""where float32 has come near enough"""
+"""where float32 has come near enough for float64 to finish"""
 _STEPS = 200
 _SOLVED_DIRECTLY = 32
 """weights up to which a Newton step is solved by factorising a Hessian of its own"""
@@ -32,9 +35,9 @@ _ENOUGH = 0.1
 """part of the decrease that the slope promises, for which a step is gone whole"""
 _FAST = 0.1
 """while a step leaves this part of the gradient or less, the factor is used again"""
-_MANY = 6
+_MANY = 5
 """products of conjugate gradients after which the Hessian is factorised anew"""
-_INEXACT = 0.03
+_INEXACT = 0.3
 """part of the gradient that conjugate gradients leave unsolved"""
 
 
@@ -127,15 +130,16 @@ class _Problem:
 
     def solve(self, beta: torch.Tensor, tolerance: float) -> torch.Tensor:
         """Weights, the intercept first, float64 [problem, 1 + k]; begins at `beta`."""
-        if tolerance < _NEAR:
-            beta, _ = self._descend(beta.float(), _NEAR, 30)
-        beta, left = self._descend(beta.double(), tolerance, _STEPS)
+        narrow, left = self._descend(beta.float(), tolerance if tolerance >= _COARSE else _NEAR)
+        beta = narrow.double()
+        if left > tolerance:
+            beta, left = self._descend(beta, tolerance)
         if left > tolerance:
             raise ArithmeticError(f"a logistic regression has not converged: a derivative of {left:.2g} is left")
         return beta
 
-    def _descend(self, beta: torch.Tensor, tolerance: float, steps: int) -> tuple[torch.Tensor, float]:
-        """In the dtype of `beta`; the largest derivative that is left beside the weights."""
+    def _descend(self, beta: torch.Tensor, tolerance: float) -> tuple[torch.Tensor, float]:
+        """In the dtype of `beta`, as far as float32 goes; the largest derivative that is left beside the weights."""
         self._rows, self._w = self._wide.to(beta.dtype), self._weights.to(beta.dtype)
         y = self._label.to(beta.dtype)
         self._ridge = torch.full_like(beta[0], self._penalty)
@@ -143,12 +147,13 @@ class _Problem:
         direct = beta.shape[1] <= _SOLVED_DIRECTLY
         largest = previous = torch.inf
         products = 0
-        z = self._logits(beta)
-        for _ in range(steps):
+        for _ in range(_STEPS):
+            z = self._logits(beta)
             p = torch.sigmoid(z)
             gradient = self._sums(self._w * (p - y)) + self._ridge * beta
             largest = float(gradient.abs().max())
-            if largest <= tolerance:
+            stalled = beta.dtype == torch.float32 and previous / 2 < largest < _NEAR
+            if largest <= tolerance or stalled:
                 break
             curvature = self._w * p * (1 - p)
             slow = largest > _FAST * previous if direct else products > _MANY
@@ -160,9 +165,7 @@ class _Problem:
                 moved = self._logits(step)
             else:
                 step, moved, products = self._conjugate_gradients(gradient, curvature)
-            length = self._length(beta, z, step, moved, gradient)
-            beta = beta + length * step
-            z = z + length * moved
+            beta = beta + self._length(beta, z, step, moved, gradient) * step
         return beta, largest
 
     def _length(
@@ -211,7 +214,6 @@ class _Problem:
         residual = -gradient
         enough = _INEXACT * gradient.abs().amax(dim=-1)
         direction, product = torch.zeros_like(gradient), torch.ones_like(gradient[:, :1])
-        products = 0
         for products in range(1, gradient.shape[1] + 1):
             solved = torch.cholesky_solve(residual[..., None], factor)[..., 0]
             last, product = product, (residual * solved).sum(dim=-1, keepdim=True)
@@ -223,5 +225,5 @@ class _Problem:
             moved = moved + length * along
             residual = residual - length * image
             if bool((residual.abs().amax(dim=-1) <= enough).all()):
-                break
-        return step, moved, products
+                return step, moved, products
+        return step, moved, gradient.shape[1]
