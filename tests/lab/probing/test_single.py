@@ -18,7 +18,7 @@ from workbench.lab.probing.scaling import scaler
 from workbench.lab.probing.single import aucs, fit_single, rank_rows
 
 
-@pytest.mark.parametrize("C", [1.0, 100.0])
+@pytest.mark.parametrize("C", [1.0, 100.0, 1e4])
 def test_every_unit_has_scikit_learns_probe(C: float) -> None:
     x, label = planted(500, 70)
     x[3] = 40 * x.std(dim=0)

@@ -68,7 +68,7 @@ def mean_differences(x: torch.Tensor, label: torch.Tensor, scaling: Scaling = "s
     differences = []
     for _, rows in unit_rows(x):
         scale_rows(rows, scaling)
-        differences.append(rows @ weights)
+        differences.append(rows @ weights.to(rows.device))
     return torch.cat(differences).double()
 
 
