@@ -17,7 +17,7 @@ Scaling = Literal["sd", "haystack"]
 
 _ROUNDING = 1e-6
 """a standard deviation below this part of the largest value is rounding: the feature is constant"""
-_CPU_UNITS = 64
+_CPU_UNITS = 128
 """units whose activations a CPU's caches hold"""
 _LARGE = 1 << 25
 """activations that are turned at once, and that a GPU goes through together"""
