@@ -65,6 +65,16 @@ def test_activations_with_an_outlier_of_fifty_deviations_converge() -> None:
     same_as_scikit_learn(fit_logistic(torch.from_numpy(wide), label), wide, label.numpy())
 
 
+@pytest.mark.parametrize("k", [3, 40])
+def test_a_bad_start_leads_to_the_same_fit(k: int) -> None:
+    x, label = planted()
+    wide = torch.from_numpy(standardised(x))[None, :, :k]
+    fit = fit_logistic(wide, label)
+    for factor in (-30, 30):
+        bad = Logistic(factor * fit.weight, fit.intercept - 20)
+        np.testing.assert_allclose(fit_logistic(wide, label, start=bad).weight, fit.weight, atol=1e-4)
+
+
 def test_problems_may_have_labels_of_their_own() -> None:
     x, label = planted()
     labels = torch.stack((label, label.roll(1)))

@@ -38,6 +38,12 @@ def test_draws_differ() -> None:
     assert len(np.unique(draws, axis=0)) == 20
 
 
+def test_labels_that_vary_inside_a_document_are_rotated() -> None:
+    label = np.arange(40) % 10 == 0
+    draws = permuted_labels(label, np.arange(40) // 10, 300, np.random.default_rng(0))
+    np.testing.assert_allclose(draws.mean(axis=0), 0.1, atol=0.06)
+
+
 def test_the_null_is_the_best_of_a_loop() -> None:
     random = np.random.default_rng(1)
     x = torch.from_numpy(random.normal(size=(2, 60, 15)).astype(np.float32))

@@ -18,7 +18,7 @@ from workbench.lab.probing.scaling import scaler
 from workbench.lab.probing.single import aucs, fit_single, rank_rows
 
 
-@pytest.mark.parametrize("C", [1.0, 100.0])
+@pytest.mark.parametrize("C", [1.0, 100.0, 1e4])
 def test_every_unit_has_scikit_learns_probe(C: float) -> None:
     x, label = planted(500, 70)
     x[3] = 40 * x.std(dim=0)
@@ -89,3 +89,13 @@ def test_one_class_and_values_that_are_not_numbers_are_said() -> None:
     x[3, 2] = float("nan")
     with pytest.raises(UserError, match="not finite"):
         fit_single(x, label)
+
+
+def test_what_is_given_is_left_as_it_was() -> None:
+    for units in (1, 70):
+        x, label = planted(100, units) if units > 5 else (planted(100)[0][:, :1].contiguous(), planted(100)[1])
+        before = x.clone()
+        fit_single(x, label)
+        rank_rows(x)
+        scaler(x)
+        assert torch.equal(x, before)

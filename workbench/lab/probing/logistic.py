@@ -4,7 +4,8 @@ Minimises Σ_i w_i · log(1 + exp(−y_i z_i)) / n + |a|² / (2 C n), z = x·a +
 times that. Newton's method: a step that moves a logit by t > 1 is damped by log(1 + t) / t, which always lowers the
 loss, since curvature changes by at most a factor e^t on the way (Sun & Tran-Dinh 2019, "Generalized self-concordant
 functions", ν = 2). It goes for steps of conjugate gradients too, whose product with the gradient is minus their
-curvature. float32 comes near the minimum, float64 finishes. The penalty keeps weights of separable classes finite.
+curvature. Where the tolerance asks for more than float32's sums can tell, float64 finishes. The penalty keeps weights
+of separable classes finite.
 """
 
 from __future__ import annotations
@@ -23,13 +24,19 @@ the penalty, since a weight errs by the derivative over the penalty at most"""
 CPU_BLOCK = 1 << 21
 """bytes of problems that are solved together on a CPU: about what its caches hold"""
 GPU_BLOCK = 1 << 30
+_COARSE = 5e-8
+"""derivative down to which float32's sums tell the minimum"""
 _NEAR = 1e-5
-"""where float32 has come near enough"""
+"""where float32 has come near enough for float64 to finish"""
 _STEPS = 200
 _SOLVED_DIRECTLY = 32
 """weights up to which a Newton step is solved by factorising a Hessian of its own"""
+_ENOUGH = 0.1
+"""part of the decrease that the slope promises, for which a step is gone whole"""
 _FAST = 0.1
 """while a step leaves this part of the gradient or less, the factor is used again"""
+_MANY = 5
+"""products of conjugate gradients after which the Hessian is factorised anew"""
 _INEXACT = 0.3
 """part of the gradient that conjugate gradients leave unsolved"""
 
@@ -123,41 +130,59 @@ class _Problem:
 
     def solve(self, beta: torch.Tensor, tolerance: float) -> torch.Tensor:
         """Weights, the intercept first, float64 [problem, 1 + k]; begins at `beta`."""
-        if tolerance < _NEAR:
-            beta, _ = self._descend(beta.float(), _NEAR, 30)
-        beta, left = self._descend(beta.double(), tolerance, _STEPS)
+        narrow, left = self._descend(beta.float(), tolerance if tolerance >= _COARSE else _NEAR)
+        beta = narrow.double()
+        if left > tolerance:
+            beta, left = self._descend(beta, tolerance)
         if left > tolerance:
             raise ArithmeticError(f"a logistic regression has not converged: a derivative of {left:.2g} is left")
         return beta
 
-    def _descend(self, beta: torch.Tensor, tolerance: float, steps: int) -> tuple[torch.Tensor, float]:
-        """In the dtype of `beta`; the largest derivative that is left beside the weights."""
+    def _descend(self, beta: torch.Tensor, tolerance: float) -> tuple[torch.Tensor, float]:
+        """In the dtype of `beta`, as far as float32 goes; the largest derivative that is left beside the weights."""
         self._rows, self._w = self._wide.to(beta.dtype), self._weights.to(beta.dtype)
         y = self._label.to(beta.dtype)
         self._ridge = torch.full_like(beta[0], self._penalty)
         self._ridge[0] = 0
         direct = beta.shape[1] <= _SOLVED_DIRECTLY
         largest = previous = torch.inf
-        z = self._logits(beta)
-        for _ in range(steps):
+        products = 0
+        for _ in range(_STEPS):
+            z = self._logits(beta)
             p = torch.sigmoid(z)
             gradient = self._sums(self._w * (p - y)) + self._ridge * beta
             largest = float(gradient.abs().max())
-            if largest <= tolerance:
+            stalled = beta.dtype == torch.float32 and previous / 2 < largest < _NEAR
+            if largest <= tolerance or stalled:
                 break
             curvature = self._w * p * (1 - p)
-            if self._factor is None or (direct and largest > _FAST * previous):
+            slow = largest > _FAST * previous if direct else products > _MANY
+            if self._factor is None or slow:
                 self._factor = self._factorise(curvature)
             previous = largest
             if direct:
                 step = -torch.cholesky_solve(gradient[..., None], self._factor.to(beta.dtype))[..., 0]
                 moved = self._logits(step)
             else:
-                step, moved = self._conjugate_gradients(gradient, curvature)
-            length = damping(moved.abs().amax(dim=-1, keepdim=True))
-            beta = beta + length * step
-            z = z + length * moved
+                step, moved, products = self._conjugate_gradients(gradient, curvature)
+            beta = beta + self._length(beta, z, step, moved, gradient) * step
         return beta, largest
+
+    def _length(
+        self, beta: torch.Tensor, z: torch.Tensor, step: torch.Tensor, moved: torch.Tensor, gradient: torch.Tensor
+    ) -> torch.Tensor:
+        """How much of a step to go, [problem, 1]: all where that lowers the loss enough, else what surely lowers it."""
+        length = damping(moved.abs().amax(dim=-1, keepdim=True))
+        if bool((length == 1).all()):
+            return length
+        promised = (gradient * step).sum(dim=-1)
+        enough = self._loss(beta + step, z + moved) <= self._loss(beta, z) + _ENOUGH * promised
+        return torch.where(enough[:, None], 1.0, length)
+
+    def _loss(self, beta: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        """[problem]."""
+        losses = torch.nn.functional.softplus(torch.where(self._label, -z, z))
+        return (self._w * losses).sum(dim=-1) + (self._ridge * beta * beta).sum(dim=-1) / 2
 
     def _logits(self, beta: torch.Tensor) -> torch.Tensor:
         return torch.bmm(beta[:, None], self._rows)[:, 0]
@@ -181,15 +206,15 @@ class _Problem:
 
     def _conjugate_gradients(
         self, gradient: torch.Tensor, curvature: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """A Newton step, inexact, and how it moves the logits; preconditioned by a Hessian of another point."""
+    ) -> tuple[torch.Tensor, torch.Tensor, int]:
+        """A Newton step, inexact, how it moves the logits, and the products that took; with a factor from elsewhere."""
         assert self._factor is not None
         factor = self._factor.to(gradient.dtype)
         step, moved = torch.zeros_like(gradient), torch.zeros_like(curvature)
         residual = -gradient
         enough = _INEXACT * gradient.abs().amax(dim=-1)
         direction, product = torch.zeros_like(gradient), torch.ones_like(gradient[:, :1])
-        for _ in range(gradient.shape[1]):
+        for products in range(1, gradient.shape[1] + 1):
             solved = torch.cholesky_solve(residual[..., None], factor)[..., 0]
             last, product = product, (residual * solved).sum(dim=-1, keepdim=True)
             direction = solved + product / last.clamp(min=1e-300 if last.dtype == torch.float64 else 1e-37) * direction
@@ -200,5 +225,5 @@ class _Problem:
             moved = moved + length * along
             residual = residual - length * image
             if bool((residual.abs().amax(dim=-1) <= enough).all()):
-                break
-        return step, moved
+                return step, moved, products
+        return step, moved, gradient.shape[1]

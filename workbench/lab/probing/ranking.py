@@ -9,7 +9,7 @@ import torch
 
 from workbench.lab.metrics import as_float64
 from workbench.lab.probing.elastic_net import TOLERANCE, fit_elastic_net
-from workbench.lab.probing.scaling import Scaling, balanced_weights, check_classes, scaled_rows, scaler, unit_blocks
+from workbench.lab.probing.scaling import Scaling, balanced_weights, check_classes, scale_rows, scaler, unit_rows
 
 Ranker = Literal["mean difference", "f", "mutual information", "l1", "random"]
 """`f` orders two classes as the mean difference does."""
@@ -65,7 +65,11 @@ def mean_differences(x: torch.Tensor, label: torch.Tensor, scaling: Scaling = "s
     """mean(with the label) − mean(without), scaled by all train examples: float64 [unit]; 0 of a constant unit."""
     inside = as_float64(label)
     weights = (inside / inside.sum() - (1 - inside) / (1 - inside).sum()).float()
-    return torch.cat([scaled_rows(x[:, units], scaling)[0] @ weights for units in unit_blocks(x)]).double()
+    differences = []
+    for _, rows in unit_rows(x):
+        scale_rows(rows, scaling)
+        differences.append(rows @ weights.to(rows.device))
+    return torch.cat(differences).double()
 
 
 def f_statistics(x: torch.Tensor, label: torch.Tensor) -> torch.Tensor:

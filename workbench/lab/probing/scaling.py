@@ -17,9 +17,10 @@ Scaling = Literal["sd", "haystack"]
 
 _ROUNDING = 1e-6
 """a standard deviation below this part of the largest value is rounding: the feature is constant"""
-_CPU_UNITS = 32
+_CPU_UNITS = 128
 """units whose activations a CPU's caches hold"""
-_GPU_VALUES = 1 << 27
+_LARGE = 1 << 25
+"""activations that are turned at once, and that a GPU goes through together"""
 
 
 @dataclass(frozen=True)
@@ -46,35 +47,40 @@ def scaler(x: torch.Tensor, scaling: Scaling = "sd") -> Scaler:
 
     Raises UserError where a value is not finite.
     """
-    device = as_float64(x[:0]).device
-    mean, scale = (torch.empty(x.shape[1], dtype=torch.float64, device=device) for _ in range(2))
-    for units in unit_blocks(x):
-        _, block = scaled_rows(x[:, units], scaling)
-        mean[units], scale[units] = block.mean, block.scale
-    return Scaler(mean, scale)
+    scalers = [scale_rows(rows, scaling) for _, rows in unit_rows(x)]
+    return Scaler(torch.cat([block.mean for block in scalers]), torch.cat([block.scale for block in scalers]))
 
 
-def scaled_rows(x: torch.Tensor, scaling: Scaling = "sd") -> tuple[torch.Tensor, Scaler]:
-    """Scaled activations of a few units, float32 [unit, example], of x [example, unit]; and their scaler."""
-    rows = x.to(as_float64(x[:0]).device).float().T.contiguous()
-    largest = rows.abs().amax(dim=1).double()
-    mean = rows.sum(dim=1, dtype=torch.float64) / rows.shape[1]
-    rows -= mean.float()[:, None]
+def scale_rows(rows: torch.Tensor, scaling: Scaling = "sd") -> Scaler:
+    """Scales activations of a few units where they are, float32 [unit, example]; returns how.
+
+    Raises UserError where a value is not finite.
+    """
+    largest = torch.maximum(rows.amax(dim=1), -rows.amin(dim=1)).double()
+    mean = rows.mean(dim=1)
+    rows -= mean[:, None]
     sd = (torch.linalg.vecdot(rows, rows) / rows.shape[1]).double().sqrt()
-    finite = torch.isfinite(sd)
-    if not bool(finite.all()):
+    if not bool(torch.isfinite(sd).all()):
         raise UserError("an activation is not finite (NaN or infinite), or too large: no probe can be fitted")
     scale = 10 * sd.clamp(min=1e-3) if scaling == "haystack" else sd
     scale = torch.where(sd <= _ROUNDING * largest, torch.inf, scale)
     rows /= scale.float()[:, None]
-    return rows, Scaler(mean, scale)
+    return Scaler(mean.double(), scale)
 
 
-def unit_blocks(x: torch.Tensor) -> Iterator[slice]:
-    """Slices of the units of x [example, unit] that are fast to go through together."""
+def unit_rows(x: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
+    """Units of x [example, unit] that are fast to go through together, with a copy of theirs: float32 [unit, example].
+
+    On the CPU where the device has no float64, which what follows needs.
+    """
     n, units = x.shape
-    size = _CPU_UNITS if x.device.type != "cuda" else max(1, _GPU_VALUES // max(1, n))
-    return (slice(at, at + size) for at in range(0, units, size))
+    device = as_float64(x[:0]).device
+    size = _CPU_UNITS if device.type == "cpu" else max(1, _LARGE // max(1, n))
+    at_once = max(size, _LARGE // max(1, n) // size * size)  # strides through memory are gone once, not a block each
+    for start in range(0, units, at_once):
+        copied = x[:, start : start + at_once].to(device).float().T.clone(memory_format=torch.contiguous_format)
+        for at in range(0, len(copied), size):
+            yield slice(start + at, start + at + size), copied[at : at + size]
 
 
 def check_classes(label: torch.Tensor, what: str = "the train set") -> None:

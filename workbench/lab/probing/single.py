@@ -15,7 +15,7 @@ import torch
 
 from workbench.lab.metrics import as_float64
 from workbench.lab.probing.logistic import damping
-from workbench.lab.probing.scaling import Scaler, Scaling, balanced_weights, check_classes, scaled_rows, unit_blocks
+from workbench.lab.probing.scaling import Scaler, Scaling, balanced_weights, check_classes, scale_rows, unit_rows
 
 STOP = 1e-4
 """largest derivative at which a unit is done but for its last step; scikit-learn's default"""
@@ -53,8 +53,8 @@ def fit_single(
     device = as_float64(x[:0]).device
     examples = _Examples(label.to(device), 1 / (C * len(label)), tolerance)
     weight, intercept, mean, scale = (torch.empty(x.shape[1], dtype=torch.float64, device=device) for _ in range(4))
-    for units in unit_blocks(x):
-        rows, block = scaled_rows(x[:, units], scaling)
+    for units, rows in unit_rows(x):
+        block = scale_rows(rows, scaling)
         mean[units], scale[units] = block.mean, block.scale
         weight[units], intercept[units] = examples.fit(rows)
     return SingleProbes(weight, intercept, Scaler(mean, scale))
@@ -109,8 +109,9 @@ class _Examples:
     def _discriminant(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Of both classes as if normal with one variance, each weighing the same: float32 [unit] each."""
         weights, inside = self._by_dtype[torch.float32]
-        upper, lower = 2 * (rows @ inside), 2 * (rows @ (weights - inside))
-        second = (rows * rows) @ weights - (upper * upper + lower * lower) / 2
+        means = 2 * (rows @ torch.stack((inside, weights - inside), dim=1))
+        upper, lower = means.unbind(dim=1)
+        second = torch.linalg.vecdot(rows * weights, rows) - (upper * upper + lower * lower) / 2
         weight = (upper - lower) / (second + self._penalty).clamp(min=0.05)
         return weight, -weight * (upper + lower) / 2
 
@@ -148,8 +149,7 @@ def rank_rows(x: torch.Tensor) -> torch.Tensor:
     n, units = x.shape
     device = as_float64(x[:0]).device
     ranks = torch.empty(units, n, device=device)
-    for block in unit_blocks(x):
-        values = x[:, block].to(device).float().T.contiguous()
+    for block, values in unit_rows(x):
         order = _argsort(values)
         ordered = values.gather(1, order)
         place = torch.arange(n, dtype=torch.float32, device=device).expand_as(ordered)
