@@ -14,6 +14,7 @@ import pytest
 
 from tests.conftest import USER_CACHE
 from workbench.cli import main
+from workbench.datasets.instructions import shipped_set
 from workbench.experiments import experiments
 from workbench.session.reader import SessionReader
 from workbench.units import SITES
@@ -99,6 +100,10 @@ def test_the_recorded_direction_is_what_the_readme_says():
     with SessionReader(ROOT / "sessions" / "joy.db") as reader:
         steps = [reader.step(row.id) for row in reader.rows(0, None)]
     assert {step.model.ref for step in steps} == {"default"}, "no folder of the machine that it was recorded on"
+    asked = {name: [row.prompt for row in shipped_set(name)] for name in ("joyful", "sad", "neutral")}
+    made_of = [[row["prompt"] for row in steps[0].params[side]] for side in ("positive", "negative")]
+    assert [*made_of, [row["prompt"] for row in steps[1].params["prompts"]]] == list(asked.values())
+    assert steps[1].params["matches"] in README
     headline = steps[1].headline
     for number in (".175", ".5 (", "1.39", "median .05", ".352", ".648", "1.11"):
         assert number in headline, number

@@ -15,7 +15,7 @@ import msgspec
 
 from workbench.edits import Edit
 from workbench.model_info import ModelInfo
-from workbench.params import CORPUS, DATA_SET, LIST, PROMPT_SET, STORED, Params, fields
+from workbench.params import CONVERSATION, CORPUS, DATA_SET, LIST, PROMPT_SET, STORED, Params, fields
 from workbench.report import NextStep, Report
 from workbench.views import Heatmap
 
@@ -66,8 +66,9 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     """takes more than seconds: interactive work goes between its batches"""
     cost: Callable[[Any, ModelInfo], Cost | None] | None = None
     """what a run will take, where that is worth saying before it begins; from parameters that may be no good"""
-    stages: Callable[[Any], list[Params]] | None = None
-    """of a run that may take long, the parameters of the parts that it takes from its session where they ran before"""
+    stages: Callable[[Any, int], list[tuple[str, Params]]] | None = None
+    """`stages(params, seed)`: of a run that may take long, experiment and parameters of the parts of it (or of itself)
+    that it takes from its session where they ran before"""
     cell: Callable[[Any, str, Heatmap, int, int], NextStep | None] | None = None
     """`cell(params, key, view, row, column)`: what a cell of the heat map `key` stands for; None if nothing"""
 
@@ -108,6 +109,8 @@ def command_line(
             name_of_set = (names or {}).get(field.name) or (value.name if field.kind is not PROMPT_SET else "")
             unnamed = {PROMPT_SET: "prompts.jsonl", DATA_SET: "data.csv"}.get(field.kind, "NAME")
             words += [field.flag, f"@{name_of_set}" if name_of_set else unnamed]
+        elif field.kind is CONVERSATION:
+            words += [field.flag, field.kind.write(value)]
         elif field.kind is LIST:
             words += [field.flag, ",".join(map(str, value))]
         else:

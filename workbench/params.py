@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from workbench.datasets.conversation import Turn, problem_of, read_conversation
 from workbench.datasets.labelled.labelled_set import LabelledSet
 from workbench.datasets.labelled.reading import read_labelled
 from workbench.datasets.prompts import PromptRow, read_prompts
@@ -92,6 +93,11 @@ def _read_folder(text: str) -> str:
     return os.path.abspath(Path(text).expanduser()) if text.strip() else ""
 
 
+def _messages(turns: Sequence[Any]) -> str:
+    """Turns as JSON, as they are read again."""
+    return msgspec.json.encode(turns).decode() if turns else ""
+
+
 def _typed_set(value: Any) -> str:
     """A file or an `@NAME` that is not read yet; rows are more than a field can hold."""
     return value if isinstance(value, str) else ""
@@ -127,6 +133,8 @@ PROBE = Kind(name="probe", metavar="NAME", read=_read_probe, write=_typed_set)
 """a fitted probe of the session, by its name"""
 STORED = (PROMPT_SET, DATA_SET, PROBE)
 """typed as a file or a name, sent as what that holds, and kept once in the session"""
+CONVERSATION = Kind(name="conversation", metavar="FILE|JSON", read=read_conversation, write=_messages)
+"""the turns of a chat before the prompt"""
 UNIT = Kind(name="unit", metavar="UNIT", label=str, units=True)
 UNITS = Kind(name="units", metavar="UNITS", label=str, units=True)
 DIRECTION = Kind(name="direction", metavar="@NAME", label=str, read=_read_direction, directions=True)
@@ -158,6 +166,7 @@ DataSet = Annotated[LabelledSet, DATA_SET]
 """a field of this kind has `LabelledSet()` as its default: no data named"""
 ProbeName = Annotated[StoredProbe, PROBE]
 """a field of this kind has `StoredProbe()` as its default: no probe named"""
+Conversation = Annotated[list[Turn], CONVERSATION]
 
 
 class Params(msgspec.Struct, kw_only=True, frozen=True):
@@ -183,12 +192,37 @@ class PromptParams(Params, kw_only=True, frozen=True):
         ),
     ] = []
     chat: Annotated[ChatSwitch, Meta(description="put the prompt into the model's chat template")] = False
+    messages: Annotated[
+        Conversation,
+        Meta(
+            description="a conversation that the prompt goes on with, in the chat template: a JSON file "
+            '[{"role": "user", "content": "…"}, …]; its last turn is the prompt where none is given',
+            extra={"more": True},
+        ),
+    ] = []
+
+    def __post_init__(self) -> None:
+        """A conversation that ends with the user's turn is a prompt, and the turns before it."""
+        if self.messages and self.messages[-1].role == "user" and not (self.prompt or self.prompts):
+            msgspec.structs.force_setattr(self, "prompt", self.messages[-1].content)
+            msgspec.structs.force_setattr(self, "messages", self.messages[:-1])
 
     def rows(self) -> list[PromptRow]:
         """The prompts with their answers and foils. Raises UserError where a prompt and a set are given."""
         if self.prompts and self.prompt:
             raise UserError("a prompt and a prompt file were both given: leave one out")
+        if self.messages:
+            self._check_messages()
         return self.prompts or [self.single()]
+
+    def _check_messages(self) -> None:
+        """Raises UserError where the prompt can't be the conversation's next turn."""
+        if problem := problem_of(self.messages):
+            raise UserError(f"messages: {problem}")
+        if self.messages[-1].role == "user":
+            raise UserError("the messages end with the user's turn, and a prompt was given too: leave one of them out")
+        if not self.chat:
+            raise UserError("a conversation is read in the chat template: --chat")
 
     def single(self) -> PromptRow:
         """The one prompt, where no set is given."""
@@ -249,6 +283,11 @@ def _field(info: Any, hint: Any) -> Field:
         maximum=high,
         more=bool(extra.get("more", False)),
     )
+
+
+def naming_fields(params: type[Params]) -> list[str]:
+    """The parameters that name units or directions."""
+    return [field.name for field in fields(params) if field.kind.units or field.kind.directions]
 
 
 def make_params(params: type[Params], values: dict[str, Any]) -> Any:

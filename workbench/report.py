@@ -42,6 +42,8 @@ class Earlier(msgspec.Struct, kw_only=True, frozen=True):
     scalars: dict[str, float | None]
     tables: dict[str, Table]
     """by key"""
+    artifacts: dict[str, str] = {}
+    """hash of each that it used, by the name that it had then"""
 
 
 class Progress(msgspec.Struct, kw_only=True):
@@ -125,12 +127,13 @@ class Report:
             self.earlier = parent.earlier
 
     def earlier_stage(self, params: Params, info: ModelInfo) -> Earlier | None:
-        """What the stage with these parameters left behind on this model; None where it did not run."""
-        plain = params_builtins(params)
-        for stage in self.earlier:
-            if (stage.params, stage.fingerprint, stage.dtype) == (plain, info.fingerprint, info.dtype):
-                return stage
-        return None
+        """What the stage with these parameters left behind on this model, at last; None where it did not run."""
+        return next(iter(self.earlier_runs(params, info)), None)
+
+    def earlier_runs(self, params: Params, info: ModelInfo) -> list[Earlier]:
+        """All that it left behind, newest first, up to a run that was done."""
+        key = (params_builtins(params), info.fingerprint, info.dtype)
+        return [stage for stage in self.earlier if (stage.params, stage.fingerprint, stage.dtype) == key]
 
     def say(self, headline: str) -> None:
         """The sentence the step leads with."""

@@ -12,7 +12,7 @@ import pytest
 from tests.cli.conftest import Run
 from tests.cli.test_command_line import HEAVY, modules_after
 from tests.session.conftest import INFO
-from workbench.artifacts import Use
+from workbench.artifacts import Use, model
 from workbench.artifacts.direction import directions_dir, keep_direction, read_direction
 from workbench.artifacts.index import content_of
 from workbench.index.store import indexes_dir
@@ -163,3 +163,35 @@ def test_the_sessions_directions_come_before_those_of_the_data_folder(session: P
     keep_direction("another", tmp_path / "a.npy")
     with SessionReader(session) as reader:
         assert known_directions(reader) == ["@refusal", "@another"]
+
+
+def test_an_exported_model_is_listed_with_its_folder_by_the_session_that_made_it(
+    invoke: Run, session: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "exports" / "never-refuses"
+    folder.parent.mkdir()
+
+    def write(building: Path) -> None:
+        (building / "w").write_bytes(b"x" * 2048)
+
+    written = model.write_model(folder, "tiny", "f" * 64, write)
+    with SessionWriter(session) as writer:
+        content = model.content_of(folder, written.hash, "f" * 64)
+        use = Use(content=content, name=folder.name, role="made")
+        step = writer.add_step("export-model", {"folder": str(folder)}, uses=[use])
+        writer.start(step, INFO)
+        writer.finish(step, "done")
+    for where in ((), ("--session", session)):
+        rows = json.loads(invoke("artifacts", "list", "--kind", "model", *where, "--json").stdout)
+        (row,) = rows
+        assert (row["name"], row["path"], row["step"], row["hash"]) == ("never-refuses", str(folder), 2, written.hash)
+        assert row["bytes"] >= 2048
+        assert not row["problem"]
+    assert "never-refuses" in invoke("artifacts", "list").stdout
+    assert json.loads(invoke("artifacts", "show", "never-refuses", "--json").stdout)["artifact"]["path"] == str(folder)
+    (folder / "w").unlink()
+    (folder / "artifact.json").unlink()
+    folder.rmdir()
+    gone = json.loads(invoke("artifacts", "list", "--kind", "model", "--json").stdout)[0]
+    assert gone["problem"] == f"not there any more: moved or removed from {folder}"
+    assert "not there any" in invoke("artifacts", "list", "--kind", "model").stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,6 +19,9 @@ from tests.conftest import wait_until
 from workbench.cli.sessions import send_to_worker
 from workbench.edits import Entry, SetTo
 from workbench.errors import UserError
+from workbench.experiment import command_line
+from workbench.experiments import experiment
+from workbench.params import make_params
 from workbench.session.reader import SessionReader
 from workbench.worker.protocol import KeepStack
 
@@ -177,3 +181,19 @@ def test_a_set_is_read_once_and_taken_again_by_its_name(invoke: Run, tmp_path: P
     assert wrong.exit_code == 2
     assert "no prompt set @nouns" in wrong.stderr
     assert "in the session: @capitals" in wrong.stderr
+
+
+def test_a_conversation_from_a_file_and_its_line_again(invoke: Run, tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "it's\nI"}, {"role": "assistant", "content": "so"}]
+    (tmp_path / "talk.json").write_text(json.dumps([*turns, {"role": "user", "content": "batches:1:0"}]))
+    common = ("run", "generate", "--chat", "--session", tmp_path / "s.db", *FAKE)
+    data = json.loads(invoke(*common, "--messages", "talk.json", "--json").stdout)
+    assert (data["params"]["prompt"], data["params"]["messages"]) == ("batches:1:0", turns)
+    params = make_params(experiment("generate").params, data["params"])
+    line = shlex.split(command_line("generate", params))
+    assert json.loads(line[line.index("--messages") + 1]) == turns
+    again = invoke(*line[1:], "--session", tmp_path / "s.db", "--json", *FAKE)
+    assert json.loads(again.stdout)["params"] == data["params"]
+    wrong = invoke(*common, "--messages", '[{"role": "me", "content": "x"}]')
+    assert wrong.exit_code != 0
+    assert "a conversation is a JSON list" in wrong.stderr

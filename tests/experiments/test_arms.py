@@ -7,34 +7,45 @@ import sys
 import numpy as np
 import pytest
 import torch
+import transformers
 
+from tests.lab import refusing as planted
 from tests.lab.labs import new_report, source_of
 from tests.lab.plain import Plain
-from tests.lab.refusing_chat import HARMFUL, HARMLESS, Refusing
-from workbench.artifacts.direction import Direction, Origin
+from tests.tiny import CHAT_TEMPLATE, tiny_model
+from workbench.api import OpenedLab
+from workbench.artifacts.direction import Direction, Origin, directions_dir, write_direction
 from workbench.errors import Cancelled, UserError
 from workbench.execute import execute
+from workbench.experiments._arms_views import add_views as drawn
 from workbench.judging import JudgeCommand
 from workbench.lab.contrast import Contrast, compared_states, mean_difference
+from workbench.lab.generate import continue_all
 from workbench.lab.model import load_lab
 from workbench.session.submission import make_submission
+from workbench.session.writer import SessionWriter
 from workbench.units import Site
 
 LAYER, POSITION = 1, -1
+HARMFUL, HARMLESS = (planted.alike(word) for word in (planted.HARMFUL, planted.OTHER_HARMFUL))
 SHORT = {"tokens": 4, "n": 6, "shuffles": 2, "control_prompts": 4, "text_tokens": 0}
 
 
 @pytest.fixture(scope="module")
 def refusing(tmp_path_factory):
     """A lab, its folder, and its mean difference as a direction."""
-    model = Refusing()
+    model = planted.Refusing()
+    model.carry(planted.HARMFUL, 0)
+    model.read_out("I", 0)
+    model.follow("I", " cannot")
     folder = model.save(tmp_path_factory.mktemp("refusing") / "model")
     lab = load_lab(source_of(folder), device="cpu", dtype="float32")
+    lab.set_fingerprint(lab.model.identity.read().result())  # as where a session is opened with it
     texts = [tuple(row["prompt"] for row in rows) for rows in (HARMFUL, HARMLESS)]
     contrast = Contrast(*texts, Site(LAYER, "resid_pre"), POSITION, chat=True)
     states = compared_states(lab.model, contrast)
     vector = mean_difference(states, np.arange(len(states)) < len(HARMFUL)).numpy()
-    assert abs(vector @ model.refusal.double().numpy()) / np.linalg.norm(vector) > 0.99
+    assert abs(vector @ model.written[0].double().numpy()) / np.linalg.norm(vector) > 0.99
     direction = Direction(
         name="r",
         vector=vector.astype("<f4").tobytes(),
@@ -95,7 +106,7 @@ def test_completions_and_kl_equal_plain_hooks_on_the_hugging_face_model(refusing
 
     edits = {
         "base": [],
-        "ablated": [(n, site, ablated) for n in range(3) for site in ("resid_pre", "attn_out", "mlp_out")],
+        "ablated": [(n, site, ablated) for n in range(4) for site in ("resid_pre", "attn_out", "mlp_out")],
         "−1 added": [(LAYER, "resid_pre", lambda stream: stream - vector)],
         "+1 added": [(LAYER, "resid_pre", lambda stream: stream + vector)],
     }
@@ -131,7 +142,7 @@ def test_cross_entropy_equals_plain_hooks_and_only_own_tokens_count(refusing):
         "base": [],
         "ablated": [
             (n, site, lambda stream: stream - (stream @ unit)[..., None] * unit)
-            for n in range(3)
+            for n in range(4)
             for site in ("resid_pre", "attn_out", "mlp_out")
         ],
         "−1 added": [(LAYER, "resid_pre", lambda stream: stream - vector)],
@@ -207,6 +218,78 @@ def test_a_cancel_keeps_what_is_there(refusing):
     assert arms(report)["harmful", "base"]["n"] >= 1
 
 
+@pytest.fixture
+def session(refusing, tmp_path):
+    """A way to run arms in one session file, and the rows that were generated meanwhile, by run."""
+    lab, _, direction = refusing
+    directions_dir().mkdir(parents=True, exist_ok=True)
+    file = directions_dir() / "r.safetensors"
+    write_direction(direction, file)
+    path = tmp_path / "s.db"
+
+    def run(monkeypatch, after=None, **params):
+        generated, views = [], []
+
+        def counted(lab, rows, *args, **kwargs):
+            generated.extend(rows)
+            return continue_all(lab, rows, *args, **kwargs)
+
+        def add_views(arms, prompts, report):
+            drawn(arms, prompts, report)
+            views.append(arms)
+            if len(views) == after:
+                raise Cancelled
+
+        monkeypatch.setattr("workbench.lab.generate.continue_all", counted)
+        monkeypatch.setattr("workbench.experiments.arms.add_views", add_views)
+        sets = {"harmful": [row["prompt"] for row in HARMFUL], "harmless": [row["prompt"] for row in HARMLESS]}
+        with OpenedLab(lab, SessionWriter(path)) as opened:
+            try:
+                return opened.run("arms", direction="@r", **{**SHORT, **sets, **params}), len(generated)
+            except Cancelled:
+                return None, len(generated)
+
+    return run, path, file
+
+
+def test_it_goes_on_where_it_was_cancelled(refusing, session, monkeypatch):
+    run, _, _ = session
+    whole = ran(refusing, text_tokens=200)
+    n_rows = 2 * 3 * 6 + (2 + 1) * 2 * 4
+    # All six harmful prompts are there, and the fourth harmless one.
+    assert run(monkeypatch, after=10, text_tokens=200)[0] is None
+    # Cancelled again before it comes to the harmless ones: those of the first run are not lost.
+    assert run(monkeypatch, after=1, text_tokens=200) == (None, 0)
+    resumed, n_new = run(monkeypatch, text_tokens=200)
+    assert n_new == n_rows - 3 * 6 - 3 * 4
+    assert "30 completions are those of steps 1, 2" in resumed.notes
+    assert resumed.headline == whole.headline
+    for key in ("arms", "controls", "texts", "completions", "measured"):
+        for new, old in zip(resumed.views[key].rows, whole.views[key].rows, strict=True):
+            assert new == pytest.approx(old, rel=1e-5, abs=1e-6) or new == old, key
+    again, n_new = run(monkeypatch, text_tokens=200)
+    assert (n_new, again.headline) == (0, whole.headline)
+    assert f"{n_rows} completions are those of step 3" in again.notes
+    other, n_new = run(monkeypatch, text_tokens=200, tokens=3)
+    assert n_new == n_rows
+    assert not any("are those of step" in note for note in other.notes)
+
+
+def test_completions_under_another_direction_are_not_taken(refusing, session, monkeypatch):
+    run, path, file = session
+    run(monkeypatch, after=2)
+    file.unlink()
+    direction = refusing[2]
+    write_direction(
+        Direction(name="r", vector=(direction.numbers * 2).astype("<f4").tobytes(), origin=direction.origin), file
+    )
+    with SessionWriter(path) as writer:
+        writer.remove_artifact("direction", "r")
+    resumed, n_new = run(monkeypatch)
+    assert n_new == 2 * 3 * 6 + (2 + 1) * 2 * 4
+    assert not any("are those of step" in note for note in resumed.notes)
+
+
 def test_what_can_not_be_run_is_a_sentence(refusing):
     with pytest.raises(UserError, match="no direction"):
         execute(refusing[0], "arms", {"harmful": HARMFUL, "harmless": HARMLESS}, [], 0, new_report())
@@ -218,6 +301,26 @@ def test_what_can_not_be_run_is_a_sentence(refusing):
         ran(refusing, layer="L7")
     with pytest.raises(UserError, match="prompt 1 of the harmful ones"):
         ran(refusing, harmful=[{"prompt": "the " * 400}])
+
+
+def test_a_model_that_reasons_answers_after_its_empty_think_block(tmp_path):
+    folder = tiny_model("llama", tmp_path / "thinks")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = CHAT_TEMPLATE.replace("assistant\n' }}", "assistant\n<think>\n' }}")
+    tokenizer.save_pretrained(folder)
+    lab, report = load_lab(source_of(folder), device="cpu", dtype="float32"), new_report()
+    given = {"direction": "@L1.N2.out", "layer": "L1", "harmful": HARMFUL, "harmless": HARMLESS, **SHORT, "n": 2}
+    execute(lab, "arms", {**given, "shuffles": 0}, [], 0, report)
+    reference = Plain(folder)
+    base = [row for row in report.views["completions"].records() if row["id"].endswith("-base")]
+    measured = {row["id"]: row for row in report.views["measured"].records()}
+    assert len(base) == 4
+    for row in base:
+        text = f"<|im_start|>user\n{row['prompt']}<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+        ids = torch.tensor([tokenizer(text)["input_ids"]])
+        for _ in range(4):
+            ids = torch.cat([ids, reference.logits(ids)[:, -1].argmax(-1)[:, None]], 1)
+        assert measured[row["id"]]["ids"] == " ".join(map(str, ids[0, -4:].tolist()))
 
 
 # --- a judge of the user's ---

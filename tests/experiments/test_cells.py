@@ -12,7 +12,7 @@ from workbench.execute import execute
 from workbench.experiments import experiment
 from workbench.params import make_params
 from workbench.result_keys import NextToken
-from workbench.tui.cell_steps import head_step
+from workbench.tui.cell_steps import row_step
 from workbench.views import Heatmap
 
 OTHER = "The capital of Paris is"
@@ -130,7 +130,17 @@ def test_cells_of_activations():
     ("activations", {"prompts": [{"prompt": PROMPT}], "units": "L1.H0"}, None),
 ])  # fmt: skip
 def test_a_row_about_a_head_leads_to_its_attention(name, params, step_params):
-    step = head_step(name, params, "L1.H0")
+    step = row_step(name, params, "L1.H0")
     assert (step and step.params) == step_params
-    assert head_step(name, params, "L1.N0") is None
-    assert head_step(name, params, "no unit") is None
+    assert row_step(name, params, "L1.N0") is None
+    assert row_step(name, params, "no unit") is None
+
+
+def test_a_row_about_a_direction_leads_to_its_projections_on_the_same_text():
+    asked = {"direction": "@mine", "prompt": PROMPT, "chat": True, "site": "L1.resid_post", "beside": "@a, @b"}
+    step = row_step("project", asked, "@a")
+    assert (step.experiment, step.params) == ("project", {"direction": "@a", "prompt": PROMPT, "chat": True})
+    assert row_step("sweep", {"prompt": PROMPT}, "@a").params == {"direction": "@a"}
+    view = ran("project", direction="@L1.N3.out", beside="@L1.N3.in, @L0.N2.out").views["directions"]
+    column = next(column for column in view.columns if column.kind == "unit")
+    assert {row[column.key] for row in view.records()} == {"@L1.N3.in", "@L0.N2.out"}

@@ -8,6 +8,7 @@ import torch
 
 from tests.lab.labs import PROMPT, new_report, plain, tiny_lab
 from workbench.edits import parse_edits
+from workbench.errors import UserError
 from workbench.execute import execute
 from workbench.lab.generate import generate
 from workbench.views import Text
@@ -105,3 +106,69 @@ def test_a_chat_prompt_shows_the_answer_alone():
     report = ran(prompt="What is the capital of France?", chat=True, tokens=4)
     assert "<|im_start|>" not in report.views["clean"].text.partition("assistant")[0]
     assert "the chat template wrote" in report.views["clean"].note
+
+
+TALK = [
+    {"role": "user", "content": "The capital of France is"},
+    {"role": "assistant", "content": " Paris."},
+    {"role": "user", "content": "The river is"},
+]
+
+
+def test_the_next_answer_of_a_conversation_under_edits_equals_plain_hooks():
+    lab = tiny_lab("llama")
+    edits = "L1.N3-20=3"
+    report = ran(messages=TALK, chat=True, tokens=6, edits=edits)
+    tokenizer = lab.model.tokens.tokenizer
+    text = tokenizer.apply_chat_template(TALK, tokenize=False, add_generation_prompt=True)
+    prompt = torch.tensor([tokenizer(text, add_special_tokens=False)["input_ids"]])
+
+    def three(activations):
+        activations = activations.clone()
+        activations[..., 3:21] = 3
+        return activations
+
+    for key, changes in (("clean", []), ("edited", [(1, "mlp_post", three)])):
+        ids = prompt
+        for _ in range(6):
+            ids = torch.cat([ids, plain("llama").logits(ids, changes)[:, -1].argmax(-1)[:, None]], 1)
+            if int(ids[0, -1]) == tokenizer.eos_token_id:
+                break
+        answer = ids[0, prompt.shape[1] :].tolist()
+        assert report.scalars["tokens" + "_edited" * (key == "edited")] == len(answer)
+        strip = report.views["tokens" + "_edited" * (key == "edited")]
+        assert strip.tokens[strip.generated_from :] == [lab.token(index) for index in answer]
+    talk = report.views["conversation"].text.split("\n\n")
+    assert talk[:3] == ["user: The capital of France is", "assistant:  Paris.", "user: The river is"]
+    assert "\n\n".join(talk[3:]) == f"assistant: {report.views['edited'].text}"
+    assert "edited" in report.views["conversation"].note
+
+
+def test_next_steps_of_an_answer_are_about_the_same_conversation():
+    report = ran(messages=TALK, chat=True, tokens=2)
+    assert report.next_steps
+    for step in report.next_steps:
+        assert (step.params["prompt"], step.params["messages"]) == ("The river is", TALK[:2])
+
+
+def test_the_same_conversation_with_the_last_turn_as_prompt():
+    whole, split = (
+        ran(messages=TALK, chat=True, tokens=3),
+        ran(messages=TALK[:2], prompt="The river is", chat=True, tokens=3),
+    )
+    assert whole.views["tokens"].tokens == split.views["tokens"].tokens
+    assert whole.views["conversation"] == split.views["conversation"]
+
+
+@pytest.mark.parametrize(
+    ("params", "says"),
+    [
+        ({"messages": TALK}, "read in the chat template: --chat"),
+        ({"messages": TALK, "prompt": "a", "chat": True}, "a prompt was given too"),
+        ({"messages": TALK[1:2], "prompt": "a", "chat": True}, "messages: turn 1 is of the assistant"),
+        ({"messages": TALK[:1] * 2 + TALK[:1], "chat": True}, "messages: turn 2 is of the user"),
+    ],
+)
+def test_a_conversation_that_can_not_go_on_is_a_sentence(params, says):
+    with pytest.raises(UserError, match=says):
+        ran(**params)

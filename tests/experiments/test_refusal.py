@@ -5,10 +5,9 @@ import json
 import numpy as np
 import pytest
 import torch
-import transformers
 
+from tests.lab.candidates import PlainCandidates
 from tests.lab.labs import new_report, source_of
-from tests.lab.plain import Plain
 from tests.lab.refusing import HARMFUL, HARMLESS, OTHER_HARMFUL, SIZES, TEMPLATE, Refusing, instructions
 from workbench.api import OpenedLab
 from workbench.artifacts.direction import from_content
@@ -35,7 +34,9 @@ def refusing(tmp_path_factory):
     model.carry(HARMFUL, 0)
     model.read_out("I", 0)
     folder = model.save(tmp_path_factory.mktemp("refusing") / "model")
-    return loaded(folder), folder, model.written[0].numpy()
+    lab = loaded(folder)
+    lab.set_fingerprint(lab.model.identity.read().result())  # as where a session is opened with it
+    return lab, folder, model.written[0].numpy()
 
 
 def ran(lab, report=None, **params):
@@ -70,71 +71,27 @@ def test_the_planted_direction_is_found_and_is_all_there_is(refusing):
     assert "the least bypass of 28" in report.headline
 
 
-def chat_ids(tokenizer, text, system):
-    """The chat written by hand."""
-    turns = {
-        "none": "",
-        "default": "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n",
-    }.get(system, f"<|im_start|>system\n{system}<|im_end|>\n")
-    return torch.tensor([tokenizer(f"{turns}<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n")["input_ids"]])
-
-
-def of_one_length(tokenizer, rows, system):
-    """The chats of rows in batches without any padding; the rows come into the same order."""
-    chats = {row["prompt"]: chat_ids(tokenizer, row["prompt"], system) for row in rows}
-    rows.sort(key=lambda row: chats[row["prompt"]].shape[1])
-    batches = {}
-    for row in rows:
-        batches.setdefault(chats[row["prompt"]].shape[1], []).append(chats[row["prompt"]])
-    return [torch.cat(batch) for batch in batches.values()]
+TURNS = {"none": "", "default": "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"}
 
 
 @pytest.mark.parametrize("system", ["none", "default", "Be brief."])
 def test_every_candidate_equals_plain_hooks(refusing, system):
     lab, folder, _ = refusing
-    report = ran(lab, system=system, stage="search")
-    table, tokenizer = report.views["candidates"], transformers.AutoTokenizer.from_pretrained(folder)
-    plain, target = Plain(folder), tokenizer("I")["input_ids"][0]
-    filtered = new_report()
-    execute(lab, "refusal", {**SETS, "system": system, "stage": "filter"}, [], 0, filtered)
-    texts = {}
-    for row in filtered.views["scores"].records():
-        texts.setdefault((row["set"], row["split"]), []).append(row)
-    ids = {key: of_one_length(tokenizer, rows, system) for key, rows in texts.items() if key[1] != "test"}
-
-    def scores(prompts, changes=()):
-        p = torch.cat([torch.softmax(plain.logits(batch, changes)[:, -1].double(), -1) for batch in prompts])
-        return p, (torch.log(p[:, target] + 1e-8) - torch.log(1 - p[:, target] + 1e-8)).numpy()
-
-    for key, prompts in ids.items():
-        np.testing.assert_allclose(scores(prompts)[1], [row["score"] for row in texts[key]], atol=1e-4)
-    base, _ = scores(ids["harmless", "validation"])
+    table = ran(lab, system=system, stage="search").views["candidates"]
+    filtered = ran(lab, system=system, stage="filter").views["scores"].records()
+    turns = TURNS.get(system, f"<|im_start|>system\n{system}<|im_end|>\n")
+    plain = PlainCandidates(folder, filtered, "I", turns)
+    for (side, split), rows in plain.rows.items():
+        np.testing.assert_allclose(plain.scores(side, split), [row["score"] for row in rows], atol=1e-4)
     assert len(table.rows) == 28
     for key, row in zip(table.row_keys, table.records(), strict=True):
-        position, layer = map(int, key.split(","))
-        means = [
-            torch.cat([plain.read(each, layer, "resid_pre")[:, position].double() for each in ids[side, "train"]]).mean(
-                0
-            )
-            for side in ("harmful", "harmless")
-        ]
-        direction = means[0] - means[1]
-        assert float(direction.norm()) == pytest.approx(row["norm"], rel=1e-3, abs=1e-4)
+        expected = plain.candidate(*map(int, key.split(",")))
+        assert row["norm"] == pytest.approx(expected.norm, rel=1e-3, abs=1e-4)
         if row["norm"] == 0:
             assert row["rule"] == "no length"
             continue
-        unit = (direction / direction.norm()).float()
-        out = [
-            (at, site, lambda x, unit=unit: x - (x @ unit)[..., None] * unit)
-            for at in range(4)
-            for site in ("resid_pre", "attn_out", "mlp_out")
-        ]
-        add = [(layer, "resid_pre", lambda x, direction=direction: x + direction.float())]
-        ablated, _ = scores(ids["harmless", "validation"], out)
-        kl = (base * (torch.log(base + 1e-6) - torch.log(ablated + 1e-6))).sum(-1).mean()
-        assert row["bypass"] == pytest.approx(scores(ids["harmful", "validation"], out)[1].mean(), abs=1e-3)
-        assert row["induce"] == pytest.approx(scores(ids["harmless", "validation"], add)[1].mean(), abs=1e-3)
-        assert row["kl"] == pytest.approx(float(kl), abs=1e-3)
+        for name in ("bypass", "induce", "kl"):
+            assert row[name] == pytest.approx(getattr(expected, name), abs=1e-3), (key, name)
 
 
 def test_of_two_directions_one_alone_does_not_bypass(tmp_path):
@@ -328,6 +285,34 @@ def test_it_goes_on_where_it_was_cancelled(refusing, tmp_path, monkeypatch):
         contrast = from_content("refusal", reader.content(reader.artifact_named("direction", "refusal"))).contrast
     assert len(json.loads(contrast["positive"])) == 24
     assert (contrast["chat"], contrast["system"]) == ("true", "default")
+
+
+def test_its_answers_go_on_where_they_were_cancelled(refusing, tmp_path, monkeypatch):
+    from workbench.experiments import arms
+
+    lab, _, _ = refusing
+    drawn, seen = arms.add_views, []
+
+    def cancelled_after_two(*args):
+        drawn(*args)
+        seen.append(args[0])
+        if len(seen) == 2:
+            raise Cancelled
+
+    path = tmp_path / "s.db"
+    asked = {**SIZES, "completions": 4, "tokens": 3}
+    asked |= {side: [row["prompt"] for row in SETS[side]] for side in ("harmful", "harmless")}
+    with OpenedLab(lab, SessionWriter(path)) as opened:
+        monkeypatch.setattr(arms, "add_views", cancelled_after_two)
+        with pytest.raises(Cancelled):
+            opened.refusal(**asked)
+        resumed = opened.refusal(**asked)
+    with SessionReader(path) as reader:
+        rows = [row for row in reader.rows() if row.experiment == "arms"]
+        assert [row.status for row in rows] == ["cancelled", "done"]
+        assert f"6 completions are those of step {rows[0].id}" in reader.step(rows[1].id).remarks
+        assert "refusal" in [use.name for use in reader.artifacts_of(rows[1].id) if use.kind == "direction"]
+    assert len(resumed.views["arms"].rows) == 6
 
 
 def test_shipped_sets_are_the_default(refusing):

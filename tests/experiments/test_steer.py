@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -9,11 +10,12 @@ import torch
 from tests.lab.labs import new_report, source_of
 from tests.lab.plain import Plain
 from tests.lab.planted import ANSWER, PROMPT, Planted
-from workbench.artifacts.direction import Direction
+from workbench.artifacts.direction import UNKNOWN, Direction, Origin
 from workbench.errors import Cancelled, UserError
 from workbench.execute import execute
 from workbench.experiments._completions import Completion
 from workbench.experiments._steered import Arm, Measure, Steered, nearest_strengths
+from workbench.experiments.steer import Params, _layers
 from workbench.lab.model import load_lab
 
 SET = [{"prompt": PROMPT}, {"prompt": "The capital of Italy is"}, {"prompt": "The city of London is in"}]
@@ -28,10 +30,11 @@ def planted(tmp_path_factory):
     return load_lab(source_of(folder), device="cpu", dtype="float32"), folder, model.toward
 
 
-def ran(planted, report=None, seed=0, **params):
+def ran(planted, report=None, seed=0, origin=UNKNOWN, size=1.0, **params):
     lab, _, toward = planted
     report = report or new_report()
-    directions = {"d": Direction(name="d", vector=toward.detach().numpy().astype("<f4").tobytes())}
+    vector = (size * toward).detach().numpy().astype("<f4").tobytes()
+    directions = {"d": Direction(name="d", vector=vector, origin=origin)}
     execute(lab, "steer", {"direction": "@d", **SHORT, **params}, [], seed, report, directions)
     return report
 
@@ -120,6 +123,73 @@ def test_a_request_as_a_prompt_stands_beside_it_or_is_said_to_be_missing(planted
     assert row["effect"] == pytest.approx(math.log(p[0] / (1 - p[0])), abs=1e-3)
 
 
+def test_the_request_goes_into_a_user_turn_or_into_the_system_turn(planted):
+    lab = planted[0]
+    text, request = "the capital of France", "Answer in one word."
+    common = {"prompt": text, "target": ANSWER, "as_prompt": request, "chat": True, "random": 0}
+    tokens = lab.model.tokens
+    for place, turns in (
+        ("user", [{"role": "user", "content": f"{request}\n\n{text}"}]),
+        ("system", [{"role": "system", "content": request}, {"role": "user", "content": text}]),
+    ):
+        report = ran(planted, **common, as_prompt_in=place)
+        rendered = tokens.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        forward = lab.forward(lab.prompt(rendered))
+        p = np.exp(forward.log_prob(np.asarray([lab.answer_token(ANSWER).id])))[0]
+        row = next(row for row in report.views["cells"].records() if row["what"] == "as a prompt")
+        assert row["effect"] == pytest.approx(math.log(p / (1 - p)), abs=1e-3)
+
+
+def test_it_steers_the_next_answer_of_a_chat_whose_turns_stay_before_the_request_too(planted):
+    lab = planted[0]
+    talk = [{"role": "user", "content": "The capital of Italy is"}, {"role": "assistant", "content": " Rome."}]
+    common = {"prompt": "the capital of France", "target": ANSWER, "chat": True, "messages": talk, "random": 0}
+    report = ran(planted, **common, as_prompt="Be brief.", as_prompt_in="system")
+    tokenizer, target = lab.model.tokens.tokenizer, np.asarray([lab.answer_token(ANSWER).id])
+    turns = [*talk, {"role": "user", "content": common["prompt"]}]
+    for what, asked in (("clean", turns), ("as a prompt", [{"role": "system", "content": "Be brief."}, *turns])):
+        text = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+        p = np.exp(lab.forward(lab.prompt(text)).log_prob(target))[0]
+        row = next(row for row in report.views["cells"].records() if row["what"] == what)
+        assert row["effect"] == pytest.approx(math.log(p / (1 - p)), abs=1e-3)
+    (step, *_) = report.next_steps
+    assert (step.experiment, step.params["messages"]) == ("generate", talk)
+
+
+@pytest.mark.parametrize(
+    ("n_layers", "own", "layers"),
+    [(30, None, [7, 15, 22]), (30, 12, [7, 12, 17]), (30, 2, [2, 7]), (3, 2, [1, 2]), (12, 14, [3, 6, 9])],
+)
+def test_the_layers_are_the_direction_s_own_and_two_neighbours(planted, n_layers, own, layers):
+    info = msgspec.structs.replace(planted[0].info, n_layers=n_layers)
+    assert _layers(Params(), info, own) == layers
+    assert _layers(Params(layers=[4, 4, 1]), info, own) == [4, 1]
+
+
+def test_a_direction_that_knows_its_layer_is_added_there(planted):
+    report = ran(planted, prompt=PROMPT, target=ANSWER, layers=[], origin=Origin(layer=2))
+    assert [row["layer"] for row in report.views["layers"].records()] == ["L1", "L2"]
+
+
+def test_what_the_random_directions_said_is_kept(planted):
+    report = ran(planted, prompts=SET, target=ANSWER)
+    rows = report.views["random_completions"].records()
+    assert len(rows) == len(SET) * 3 * 3  # prompts, strengths, random directions
+    assert {row["draw"] for row in rows} == {1, 2, 3}
+    assert list(report.views)[-1] == "random_completions"
+    chosen = [row for row in rows if row["strength"] == report.scalars["strength"]]
+    by_draw = [np.mean([row["effect"] for row in chosen if row["draw"] == draw]) for draw in (1, 2, 3)]
+    assert np.median(by_draw) == pytest.approx(report.scalars["effect_random_median"])
+
+
+def test_an_edit_that_changes_nothing_is_said(planted):
+    report = ran(planted, prompt=PROMPT, target=ANSWER, layers=[1], strengths=[-1, 1], random=0, size=1e-12)
+    assert "changes nothing at any strength: KL " in report.headline
+    report = ran(planted, prompt=PROMPT, target=ANSWER, layers=[1], strengths=[1e-12, 8], random=0)
+    assert "changes nothing at L1 +1.0e-12: KL" in report.headline
+    assert "changes nothing" not in ran(planted, prompt=PROMPT, target=ANSWER, random=0).headline
+
+
 def test_answers_of_a_set_are_their_own_targets(planted):
     answers = [{**row, "answer": answer} for row, answer in zip(SET, (" Paris", " Rome", " England"), strict=True)]
     report = ran(planted, prompts=answers, layers=[1], strengths=[1], random=0)
@@ -180,6 +250,7 @@ def test_it_can_be_cancelled_and_keeps_the_prompts_that_are_done(planted):
         ({"matches": "(x"}, "no regular expression"),
         ({"target": ANSWER, "strengths": [0]}, "no strength other than 0"),
         ({"target": ANSWER, "layers": [7]}, "3 layers"),
+        ({"target": ANSWER, "as_prompt": "x", "as_prompt_in": "system"}, "needs --chat"),
         ({"target": ANSWER, "prompt": "The" + " the" * 255}, "all that"),
     ],
 )

@@ -1,5 +1,7 @@
 """tokens: the split as the model reads it, without a pass."""
 
+from collections import Counter
+
 import pytest
 
 from tests.lab.labs import PROMPT, new_report, tiny_lab
@@ -7,6 +9,7 @@ from workbench.edits import parse_edits
 from workbench.errors import UserError
 from workbench.execute import execute
 from workbench.lab import model
+from workbench.result_keys import TokenIds
 from workbench.views import Table, Tokens
 
 OWN = ["The", " capital", " of", " France", " is"]
@@ -96,3 +99,16 @@ def test_a_set_names_the_prompt_that_is_wrong():
 def test_edits_change_no_tokens_and_are_refused():
     with pytest.raises(UserError, match="takes no edits"):
         ran(prompt=PROMPT, edits="L1.N3=0")
+
+
+def test_earlier_turns_of_a_chat_are_counted_by_themselves():
+    turns = [{"role": "user", "content": "The capital"}, {"role": "assistant", "content": " of France"}]
+    report = ran(prompt="is", messages=turns, chat=True)
+    rows = report.views[TokenIds.VIEW].records()
+    by_origin = Counter(row[TokenIds.ORIGIN] for row in rows)
+    text = "<|im_start|>user\nThe capital<|im_end|>\n<|im_start|>assistant\n of France<|im_end|>\n<|im_start|>user\n"
+    assert by_origin["earlier"] == len(tiny_lab("llama").prompt(text))
+    n = by_origin["template"]
+    assert report.headline.startswith(
+        f"{len(rows)} tokens, {by_origin['earlier']} of earlier turns, {n} of them the chat"
+    )

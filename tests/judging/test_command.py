@@ -2,11 +2,13 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 
 import pytest
 
+from tests.conftest import ROOT, wait_until
 from workbench.errors import Cancelled, UserError
 from workbench.judging import JudgeCommand, RunningJudge, read_command
 
@@ -153,3 +155,51 @@ def test_a_folder_that_is_gone_is_a_sentence(tmp_path):
     command = JudgeCommand(argv=[sys.executable, "-c", ""], folder=str(tmp_path / "gone"))
     with pytest.raises(UserError, match="can't be started: No such file"), RunningJudge(command, ROWS):
         pass
+
+
+def test_it_ends_with_the_process_that_started_it(tmp_path):
+    pids = tmp_path / "pids"
+    judge = tmp_path / "my-judge"
+    judge.write_text(
+        f"#!{sys.executable}\n"
+        "import os, subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        f"open({str(pids)!r}, 'w').write(f'{{os.getpid()}} {{child.pid}}')\n"
+        "time.sleep(60)"
+    )
+    judge.chmod(0o700)
+    started_by = (
+        "from workbench.judging import JudgeCommand, RunningJudge\n"
+        f"with RunningJudge(JudgeCommand(argv=[{str(judge)!r}], folder={str(tmp_path)!r}), []) as judge:\n"
+        "    for _ in judge: pass"
+    )
+    process = subprocess.Popen([sys.executable, "-c", started_by], cwd=ROOT)
+    try:
+        wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 2, what="the judge's start")
+    finally:
+        process.kill()  # nothing of ours gets to run any more
+        process.wait()
+    assert all(gone(int(pid)) for pid in pids.read_text().split())
+
+
+def test_what_is_no_program_is_a_sentence(tmp_path):
+    (tmp_path / "text").write_text("no program")
+    (tmp_path / "text").chmod(0o700)
+    command = JudgeCommand(argv=[str(tmp_path / "text")], folder=str(tmp_path))
+    with (
+        pytest.raises(UserError, match="status 127: it can't be started: Exec format error"),
+        RunningJudge(command, ROWS) as judge,
+    ):
+        list(judge)
+        judge.labels()
+
+
+def test_it_has_the_signals_of_a_program_that_a_shell_starts(tmp_path):
+    judge = tmp_path / "my-judge"
+    judge.write_text("#!/bin/sh\ngrep SigIgn /proc/self/status\n")
+    judge.chmod(0o700)
+    with RunningJudge(JudgeCommand(argv=[str(judge)], folder=str(tmp_path)), ROWS[:1]) as running:
+        list(running)
+        (label,) = running.labels()
+    ignored = int(label[-16:], 16)
+    assert not ignored >> (signal.SIGPIPE - 1) & 1

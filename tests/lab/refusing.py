@@ -32,8 +32,14 @@ def instructions(*words: str) -> list[dict[str, str]]:
     ]
 
 
+def alike(word: str) -> list[dict[str, str]]:
+    """16 prompts of one length with the word in one place: whatever the word does, it does alike in all of them."""
+    whom = ("river", "city", "sun", "moon", "fox", "capital", "store", "morning")
+    return [{"prompt": f"{who} gave the{word} to the {it}"} for it in whom for who in ("The city", "When he")]
+
+
 class Refusing(Planted):
-    """Four layers; `carry` and `read_out` plant what they say. Write it with `save`."""
+    """Four layers; `carry`, `read_out` and `follow` plant what they say. Write it with `save`."""
 
     def __init__(self, template: str = TEMPLATE) -> None:
         super().__init__(num_hidden_layers=4)
@@ -41,16 +47,17 @@ class Refusing(Planted):
         self._tokenizer = tiny_tokenizer()
         random = torch.Generator().manual_seed(5)
         constant = torch.nn.functional.normalize(torch.randn(32, generator=torch.Generator().manual_seed(9)), dim=0)
-        basis, _ = torch.linalg.qr(torch.cat([constant[:, None], torch.randn(32, 6, generator=random)], dim=1))
-        self.seen, self.written = basis[:, 1:4].T, basis[:, 4:7].T
+        drawn = [torch.randn(32, n, generator=random) for n in (6, 1)]
+        basis, _ = torch.linalg.qr(torch.cat([constant[:, None], *drawn], dim=1))
+        self.seen, self.written, self._said = basis[:, 1:4].T, basis[:, 4:7].T, basis[:, 7]
         """directions of words in the embedding, and what heads write of them: [3, d_model]"""
         with torch.no_grad():
             for weight in (self.model.model.embed_tokens.weight, self.model.lm_head.weight):
-                self._take_out(weight, torch.cat([self.seen, self.written]))
+                self._take_out(weight, basis[:, 1:].T)
             for layer in self.model.model.layers:
                 for weight in (layer.mlp.down_proj.weight, layer.self_attn.o_proj.weight):
                     weight.mul_(0.1)
-                    self._take_out(weight.T, torch.cat([self.seen, self.written]))
+                    self._take_out(weight.T, basis[:, 1:].T)
 
     @staticmethod
     def _take_out(rows: torch.Tensor, directions: torch.Tensor) -> None:
@@ -74,6 +81,12 @@ class Refusing(Planted):
         """`target` becomes likely along `written[at]`, and is unlikely without."""
         with torch.no_grad():
             self.model.lm_head.weight[self.token(target)] = strength * self.written[at]
+
+    def follow(self, first: str, second: str) -> None:
+        """After `first` comes `second`."""
+        with torch.no_grad():
+            self.model.model.embed_tokens.weight[self.token(first)] += 20 * self._said
+            self.model.lm_head.weight[self.token(second)] = 100 * self._said
 
     def save(self, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)

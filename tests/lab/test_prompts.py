@@ -1,11 +1,13 @@
 """Text to tokens and back."""
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.lab.labs import PROMPT, tiny_lab
 from tests.tiny import tiny_tokenizer
+from workbench.datasets.conversation import Turn
 from workbench.errors import UserError
 from workbench.lab.prompts import Tokenization
 
@@ -232,3 +234,31 @@ def test_a_template_that_takes_no_system_turn_is_a_sentence():
     first = "{% for message in messages %}{{ loop.index ~ ': ' ~ message['content'] ~ '. ' }}{% endfor %}"
     with pytest.raises(UserError, match="is not known"):
         with_template(first).prompt("hello", chat=True, system="none")
+
+
+def test_a_conversation_is_what_the_template_writes_of_all_its_turns():
+    tokens = tokens_of(tiny_tokenizer())
+    earlier = [Turn("system", "Be brief."), Turn("user", "hello"), Turn("assistant", "yes, hello")]
+    prompt = tokens.prompt("hello", chat=True, earlier=earlier)
+    messages = [*msgspec.to_builtins(earlier), {"role": "user", "content": "hello"}]
+    rendered = tokens.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    assert prompt.ids.tolist() == tokens.tokenizer(rendered, add_special_tokens=False)["input_ids"]
+    assert prompt.describe == f"{len(prompt)} tokens; in the chat template, 3 earlier turns before the text"
+    own = [at for at, origin in enumerate(prompt.origins) if origin == "text"]
+    assert "".join(prompt.tokens[at] for at in own) == "hello"
+    assert own[0] > rendered[: len(rendered) // 2].count("<|im_start|>")  # the last of the two
+    assert prompt.origins == ["earlier"] * own[0] + ["text"] * len(own) + ["template"] * (len(prompt) - own[-1] - 1)
+
+
+def test_turns_that_the_template_does_not_take_are_a_sentence():
+    tokens = tokens_of(tiny_tokenizer())
+    system, user = Turn("system", "Be brief."), Turn("user", "hello")
+    with pytest.raises(UserError, match="needs the chat template"):
+        tokens.prompt("hello", earlier=[user, Turn("assistant", "yes")])
+    with pytest.raises(UserError, match="a system turn of its own"):
+        tokens.prompt("hello", True, "Be long.", [system])
+    with pytest.raises(UserError, match="take `default`"):
+        tokens.prompt("hello", True, "none", [system])
+    users = "{% if message['role'] != 'system' %}{{ message['content'] }}{% endif %}"
+    with pytest.raises(UserError, match="drops the system turn"):
+        with_template("{% for message in messages %}" + users + "{% endfor %}").prompt("hello", True, earlier=[system])

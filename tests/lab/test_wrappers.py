@@ -15,7 +15,18 @@ from workbench.lab.model import load_lab
 from workbench.lab.passes import run_pass
 from workbench.lab.wrappers import Wrappers
 
-EDITS = ("", "L1.N5=3", "L1.H1=0", "L1.resid_mid[1-2]=0", "L1.attn_out*=2", "L2.resid_pre+=2*@L0.N3.out", "L1.N2=mean")
+EDITS = (
+    "",
+    "L1.N5=3",
+    "L1.H1=0",
+    "L1.resid_mid[1-2]=0",
+    "L1.attn_out*=2",
+    "L1.mlp_out*=2",
+    "L*.attn_out=0; L1.N5=3",
+    "@L0.N3.out=0",
+    "L2.resid_pre+=2*@L0.N3.out",
+    "L1.N2=mean",
+)
 
 
 def logits(lab, text: str, with_wrappers: bool, use_cache: bool) -> torch.Tensor:
@@ -68,6 +79,7 @@ def test_only_blocks_and_what_is_edited_go_through_theirs():
     lab = tiny_lab("llama")
     assert calls_of_wrappers(lab, "") == {"BlockBridge": 3}
     assert calls_of_wrappers(lab, "L1.N5=3") == {"BlockBridge": 3, "GatedMLPBridge": 1, "LinearBridge": 1}
+    assert calls_of_wrappers(lab, "@L0.N3.out=0") == {"BlockBridge": 3}
 
 
 def test_the_model_is_as_it_was_also_after_an_error():

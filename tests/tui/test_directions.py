@@ -66,7 +66,7 @@ async def test_each_is_listed_with_where_it_comes_from(path):
 async def test_the_one_under_the_cursor_says_all_that_is_known(path):
     async with opened(DirectionsClient(), path) as (pilot, _page):
         await sees(pilot, "meant for adding", f"{INFO.name} (abcdef01)", "AUC .98, d′ 4.1", "shuffled labels")
-        await sees(pilot, "projects on  step 3", "largest |logit| 1.4, median", "' weapon' +4.1", "' soup' −2.9")
+        await sees(pilot, "projects on  step 3", "median largest |logit| 1.4", "' weapon' +4.1", "' soup' −2.9")
         await sees(pilot, "@refusal +.82 (.11)", "L14.N77 +.31!", "L16.N5 −.22")
         assert "−.22!" not in screen(pilot.app)
         await sees(pilot, "effect against damage, step 4", "log of perplexity over")
@@ -307,9 +307,23 @@ async def test_removing_asks_once_and_says_what_it_does(path):
         await sees(pilot, "Directions · 1")
 
 
-async def test_enter_leads_to_the_step_that_made_it(path):
-    async with opened(DirectionsClient(), path) as (pilot, _page):
+async def test_enter_projects_it_and_o_leads_to_the_step_that_made_it(path):
+    async with opened(client := DirectionsClient(), path) as (pilot, page):
         await sees(pilot, "▸ +6")
+        text = page.dial.question.text
+        await pilot.press("o")
+        await until(pilot, lambda: pilot.app.screen.NAME == "Timeline" and pilot.app.screen.lines.current == 2)
+        pilot.app.show("directions")
+        await sees(pilot, "▸ +6")
+        await pilot.press("enter")
+        await until(pilot, lambda: any(step.experiment == "project" for step in client.submitted))
+        asked = next(step for step in client.submitted if step.experiment == "project")
+        assert (asked.params["direction"], asked.params["prompt"]) == ("@harmful", text)
+
+
+async def test_in_a_replay_enter_leads_to_the_step_that_made_it(path):
+    async with opened(None, path) as (pilot, _page):
+        await sees(pilot, "▌ @harmful")
         await pilot.press("enter")
         await until(pilot, lambda: pilot.app.screen.NAME == "Timeline" and pilot.app.screen.lines.current == 2)
 

@@ -6,6 +6,7 @@ from textual.events import Paste
 from tests.tui.directions import DirectionsClient, direction, make
 from tests.tui.fakes import LOADING, FakeClient, screen, until, workbench
 from workbench.artifacts.direction import keep_direction
+from workbench.artifacts.prompt_set import prompts_dir
 from workbench.params import DIRECTION, TEXT, UNITS
 from workbench.questions import QUESTIONS
 from workbench.session.reader import SessionReader
@@ -232,6 +233,30 @@ async def test_a_directions_name_completes_with_and_without_its_at(tour, tmp_pat
         assert of_units("@L0.N1.out - 0.5*@re") == "@L0.N1.out - 0.5*@refusal"
         assert of_units("L5.resid_pre+=4*@re") == "L5.resid_pre+=4*@refusal" and of_units("L5.H") == "L5.H0"
         assert suggester(page, TEXT) is None
+
+
+async def test_names_of_prompt_sets_complete_in_their_blanks(tour, tmp_path):
+    (prompts_dir()).mkdir(parents=True)
+    (prompts_dir() / "haiku.txt").write_text("An old pond\n")
+    with SessionWriter(tour) as writer:
+        rows = [{"prompt": f"number {number}", "answer": "", "foil": ""} for number in range(20)]
+        writer.add_step("predict", {"prompts": rows}, names={"prompts": "hamlets"})
+    app = workbench(client := FakeClient(), tour)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.model_info and app.prompt_sets == ["hamlets"])
+        await pilot.press(*"find a direction for", "tab")
+        for typed, offered in (("@harml", "@harmless"), ("@hai", "@haiku"), ("@ha", "@hamlets"), ("harm", "")):
+            await pilot.press("ctrl+u", *typed)
+            await until(pilot, lambda offered=offered: app.focused._suggestion == offered)
+        await pilot.press("ctrl+u", *"@harmf")
+        await until(pilot, lambda: app.focused._suggestion == "@harmful")
+        await pilot.press("right", "tab", "ctrl+u", *"@alar")
+        await until(pilot, lambda: app.focused._suggestion == "@alarming")
+        await pilot.press("right", "enter")
+        await until(pilot, lambda: client.submitted)
+        asked = client.submitted[0]
+        assert asked.experiment == "direction"
+        assert asked.names == {"positive": "harmful", "negative": "alarming"}
 
 
 async def test_blanks_for_a_direction_hold_the_sessions_newest_until_one_is_typed(tour):

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.tui.fakes import FakeClient, finish, long_session, replay, screen, until, workbench
+from tests.tui.fakes import INFO, FakeClient, finish, long_session, replay, screen, until, workbench
+from workbench.edits import parse_edits
 from workbench.session.writer import SessionWriter
 from workbench.tui.screens.timeline.tree import Tree
 
@@ -146,6 +147,35 @@ async def test_a_fork_takes_parameters_and_edits_to_prompt(tour):
         await pilot.press("enter")
         await until(pilot, lambda: client.submitted)
         assert client.submitted[0].parent == 2
+
+
+@pytest.mark.parametrize(("version", "written"), [("0.2.0", ".in.raw"), ("0.3.0", ".in")])
+async def test_a_fork_of_an_old_step_means_the_weights_that_it_meant(tmp_path, version, written):
+    session = tmp_path / "s.db"
+    edits = parse_edits(["L1.resid_post+=2*@L1.N2.in"])
+    with SessionWriter(session) as writer:
+        step = writer.add_step("predict", {"prompt": "The capital"}, edits)
+        writer.start(step, INFO, {"workbench-lm": version})
+        writer.finish(step, "done")
+        activations = writer.add_step("activations", {"prompt": "The capital", "units": "@L1.N2.in"})
+        writer.start(activations, INFO, {"workbench-lm": version})
+        writer.finish(activations, "done")
+    app = workbench(client := FakeClient(), session)
+    async with app.run_test(size=(160, 40)) as pilot:
+        await pilot.press("f4")
+        await opened(pilot)
+        await pilot.press("g", "f")
+        await until(pilot, lambda: app.screen.NAME == "Prompt" and "as in step 1" in screen(app))
+        assert ("step 1 meant the weights as stored" in screen(app)) is (written == ".in.raw")
+        await pilot.press("enter")
+        await until(pilot, lambda: client.submitted)
+        assert [str(edit) for edit in client.submitted[0].edits] == [f"L1.resid_post+=2*@L1.N2{written}"]
+        app.edits.use([])
+        app.show("prompt").fill(await app.feed.read(lambda reader: reader.step(2)))
+        await until(pilot, lambda: "as in step 2" in screen(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: len(client.submitted) == 2)
+        assert client.submitted[1].params["units"] == f"@L1.N2{written}"
 
 
 async def test_two_steps_side_by_side_with_what_differs(tour):

@@ -91,3 +91,5 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """small enough to lie in the session file; a session only remembers the others"""
     of_model: bool = True
     """belongs to one model"""
+    locate: Callable[[Content], Artifact] | None = None
+    """of a kind that is in no folder of ours: where one lies, its size, and a problem where it is gone"""

@@ -1,4 +1,4 @@
-"""Exported models: Hugging Face folders that a step wrote where the user said. Sessions remember them; no list does."""
+"""Exported models: Hugging Face folders that a step wrote where the user said. Only sessions remember where."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from workbench.artifacts._artifact import Artifact, Content, Facts, Kind
-from workbench.artifacts._folder import remove_folder, write_folder
+from workbench.artifacts._folder import remove_folder, size_of, write_folder
 from workbench.errors import UserError
 
 NAME = "model"
@@ -41,10 +41,23 @@ def content_of(folder: Path, digest: str, fingerprint: str) -> Content:
     return Content(kind=NAME, spec={"folder": str(folder), "hash": digest}, fingerprint=fingerprint)
 
 
+def _locate(content: Content) -> Artifact:
+    folder = str(content.spec.get("folder", ""))
+    there = os.path.isdir(folder)
+    return Artifact(
+        kind=NAME,
+        name=os.path.basename(folder),
+        hash=str(content.spec.get("hash", "")),
+        path=folder,
+        bytes=size_of(Path(folder)) if there else 0,
+        problem="" if there else f"not there any more: moved or removed from {folder}",
+    )
+
+
 def _facts(artifact: Artifact, content: Content | None) -> Facts:
-    if content is None:
-        return [("folder", artifact.path)]
-    return [(key, str(content.spec.get(key, ""))) for key in ("folder", "hash")]
+    """Its folder is where it lies, as of every artifact; its card there says the rest."""
+    card = Path(artifact.path) / "README.md"
+    return [("card", str(card))] if card.is_file() else []
 
 
-KIND = Kind(name=NAME, listed=list, remove=remove_folder, facts=_facts)
+KIND = Kind(name=NAME, listed=list, remove=remove_folder, facts=_facts, locate=_locate)

@@ -1,4 +1,4 @@
-"""`workbench artifacts`: directions, sets, indexes, stores; what they are, where they lie. No model, no torch."""
+"""`workbench artifacts`: directions, sets, probes, indexes, stores, exported models. No model, no torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@click.group("artifacts", help="Directions, sets, indexes, activations: what steps made or read, and later steps use.")
+@click.group("artifacts", help="Directions, sets, probes, indexes, stores …: what steps made or read.")
 def artifacts_command() -> None:
     pass
 
@@ -212,9 +212,12 @@ def _facts(artifact: Artifact) -> Facts:
 
 
 def _what(artifact: Artifact) -> str:
-    """What a direction, a probe or a store is of, in short; empty where that can't be read, and for other kinds."""
-    from workbench.artifacts import activations, direction, probe
+    """What a direction, a probe or a store is of, in short, an exported model's folder; else empty."""
+    from workbench.artifacts import activations, direction, model, probe
+    from workbench.cli.page import short_path
 
+    if artifact.kind == model.NAME:
+        return artifact.problem or short_path(Path(artifact.path))
     short = {
         probe.NAME: ("what", "read at"),
         direction.NAME: ("what", "read at"),

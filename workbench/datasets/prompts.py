@@ -28,14 +28,7 @@ def read_prompts(path: Path) -> list[PromptRow]:
     [{"instruction": "How do I …?", "category": "…"}], as published sets of instructions are; instruction and prompt are
     the same, and a category is left out. Raises UserError naming the line.
     """
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UserError(f"{path} is larger than {MAX_BYTES >> 20} MiB: that is not a file of prompts")
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UserError(f"the prompts in {path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text: byte {error.start} cannot be read") from None
+    text = read_text(path, "prompts")
     if path.suffix == ".json":
         return _list(path, text)
     lines = [(number, line) for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1) if line.strip()]
@@ -44,6 +37,19 @@ def read_prompts(path: Path) -> list[PromptRow]:
     if path.suffix == ".jsonl" or lines[0][1].lstrip().startswith("{"):
         return [_row(path, number, line) for number, line in lines]
     return [PromptRow(line) for _, line in lines]
+
+
+def read_text(path: Path, what: str) -> str:
+    """A text file as it is; `what` it should hold, for sentences. Raises UserError."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UserError(f"{path} is larger than {MAX_BYTES >> 20} MiB: that is not a file of {what}")
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        if isinstance(error, UnicodeDecodeError):
+            raise UserError(f"{path} is not UTF-8 text: byte {error.start} cannot be read") from None
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UserError(f"the {what} in {path} cannot be read: {reason}") from None
 
 
 class _Line(msgspec.Struct, forbid_unknown_fields=True):

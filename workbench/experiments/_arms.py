@@ -49,6 +49,11 @@ class Arm(Measured):
         """`control 1`; empty for the direction itself."""
         return "" if self.draw is None else f"control {self.draw + 1}"
 
+    def key(self, at: int) -> str:
+        """The id of the completion of prompt `at`: `harmful-3-ablated-control-1`."""
+        draw = "" if self.draw is None else f"-control-{self.draw + 1}"
+        return f"{self.set}-{at + 1}-{self.edit}{draw}"
+
     @property
     def n(self) -> int:
         return len(self.completions)
@@ -109,8 +114,7 @@ class Arms:
                 for at in range(max(arm.n for arm in of_set)):
                     for arm in of_set:
                         if at < arm.n:
-                            draw = "" if arm.draw is None else f"-control-{arm.draw + 1}"
-                            yield f"{name}-{at + 1}-{arm.edit}{draw}", arm, at
+                            yield arm.key(at), arm, at
 
     def controls_of(self, arm: Arm) -> list[Arm]:
         return [control for control in self.controls if control.name == arm.name and control.n]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from workbench.experiments._arms import Arm
+from workbench.experiments._arms_earlier import Kept
 from workbench.experiments._completions import measure
 from workbench.lab.continuation import Continuation, Row
 from workbench.report import Report
@@ -24,20 +23,32 @@ def run_arms(
     arms: Sequence[Arm],
     plans: Sequence[Plan],
     tokens: int,
+    kept: Mapping[str, Kept],
     report: Report,
     stage: str,
 ) -> Iterator[None]:
-    """Greedy completions of every prompt under every arm's plan; yields when a prompt is there under all of them."""
+    """Greedy completions of every prompt under every arm's plan; yields when a prompt is there under all of them.
+
+    The first prompts that are `kept`, by id, under all arms are taken from there.
+    """
     from workbench.lab.generate import continue_all
 
-    rows = [Row(prompt, plan, at) for at, prompt in enumerate(prompts) for plan in plans]
+    at = 0
+    while at < len(prompts) and all(arm.key(at) in kept for arm in arms):
+        for arm in arms:
+            arm.completions.append(kept[arm.key(at)].completion)
+            arm.ids.append(kept[arm.key(at)].ids)
+        at += 1
+    if at:
+        yield
+    first = at
+    rows = [Row(prompts[number], plan, number) for number in range(first, len(prompts)) for plan in plans]
     continuations = [Continuation() for _ in rows]
     steps = continue_all(lab, rows, continuations, tokens, group=len(arms))
-    at = 0
     for n_tokens in report.track(steps, "tokens", total=tokens * len(rows), stage=stage):
         report.progress.done += n_tokens - 1  # track counts the step itself
         while at < len(prompts):
-            of_prompt = slice(at * len(arms), (at + 1) * len(arms))
+            of_prompt = slice((at - first) * len(arms), (at - first + 1) * len(arms))
             if not all(c.end or len(c.ids) == tokens for c in continuations[of_prompt]):
                 break
             measured = measure(lab, prompts[at], rows[of_prompt], continuations[of_prompt])
@@ -46,14 +57,3 @@ def run_arms(
                 arm.ids.append(list(continuation.ids))
             at += 1
             yield
-
-
-def rounding_floor(lab: Lab, prompts: Sequence[Prompt], plan: Plan, report: Report) -> float:
-    """Mean KL at the last position that rounding alone makes where `plan` begins, the larger of two draws, nats."""
-    from workbench.lab.rounding import DRAWS_OF_SETS, rounding_plans
-    from workbench.lab.steering import next_tokens
-
-    plans = rounding_plans(plan, lab.info.n_layers, DRAWS_OF_SETS, lab.seed)
-    tracked = report.track(prompts, "prompts", stage="what rounding alone does")
-    kls = [next_tokens(lab, prompt, [Row(prompt, draw) for draw in plans]).kl for prompt in tracked]
-    return float(np.mean(kls, axis=0).max())

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from workbench.experiments._arms import Arm, Arms, Set
+from workbench.experiments._arms_earlier import MEASURED, measured_table
 from workbench.experiments._common import number_or_none
 from workbench.judging import LABELS, Label
 from workbench.judging.rules import MEANING
@@ -29,6 +30,7 @@ def add_views(arms: Arms, prompts: Mapping[Set, Sequence[str]], report: Report) 
     if any(arm.judged for arm in arms.done):
         report.add("judged", _judged(arms))
     report.add("completions", _completions(arms, prompts))
+    report.add(MEASURED, measured_table(arms))
 
 
 # --- tables ------------------------------------------------------------------------------------------

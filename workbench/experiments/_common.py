@@ -11,7 +11,16 @@ from msgspec import Meta
 
 from workbench.datasets.prompts import PromptRow
 from workbench.errors import UserError
-from workbench.params import PROMPT, PROMPT_SET, TEMPLATE, PromptParams, TokenText, fields, params_builtins
+from workbench.params import (
+    CONVERSATION,
+    PROMPT,
+    PROMPT_SET,
+    TEMPLATE,
+    PromptParams,
+    TokenText,
+    fields,
+    params_builtins,
+)
 from workbench.report import Report
 from workbench.statistics import Mean
 from workbench.text import number, show_token
@@ -50,16 +59,16 @@ def tokenized_rows(lab: Lab, params: PromptParams) -> list[TokenizedRow]:
     """The prompts of a run, tokenized. Raises UserError, naming the line of a set that is wrong."""
     rows = params.rows()
     if not params.prompts or lab.report is None:
-        return [_tokenized_row(lab, row, params.chat, 0) for row in rows]
+        return [_tokenized_row(lab, row, params, 0) for row in rows]
     # A long set takes seconds to tokenize: others get their turn meanwhile.
     tracked = lab.report.track(rows, "prompts", stage="tokenizing")
-    return [_tokenized_row(lab, row, params.chat, at) for at, row in enumerate(tracked, 1)]
+    return [_tokenized_row(lab, row, params, at) for at, row in enumerate(tracked, 1)]
 
 
-def _tokenized_row(lab: Lab, row: PromptRow, chat: bool, line: int) -> TokenizedRow:
+def _tokenized_row(lab: Lab, row: PromptRow, params: PromptParams, line: int) -> TokenizedRow:
     try:
         tokenized = TokenizedRow(
-            lab.prompt(row.prompt, chat),
+            lab.prompt(row.prompt, params.chat, earlier=params.messages),
             lab.answer_token(row.answer) if row.answer else None,
             lab.answer_token(row.foil) if row.foil else None,
         )
@@ -71,13 +80,22 @@ def _tokenized_row(lab: Lab, row: PromptRow, chat: bool, line: int) -> Tokenized
 
 
 def set_prompts(
-    lab: Lab, rows: Sequence[PromptRow], side: str, report: Report, chat: bool, system: str
+    lab: Lab,
+    rows: Sequence[PromptRow],
+    side: str,
+    report: Report,
+    chat: bool,
+    system: str,
+    answering: bool = False,
 ) -> list[Prompt]:
-    """One of several sets of prompts, tokenized; `side` is what it is called. Raises UserError naming the prompt."""
+    """One of several sets of prompts, tokenized as `lab.prompt` does; `side` is what it is called.
+
+    Raises UserError naming the prompt.
+    """
     prompts = []
     for at, row in enumerate(report.track(rows, "prompts", stage="tokenizing"), 1):
         try:
-            prompts.append(lab.prompt(row.prompt, chat, system))
+            prompts.append(lab.prompt(row.prompt, chat, system, answering=answering))
         except UserError as error:
             raise UserError(f"prompt {at} of the {side} ones: {error}") from None
     return prompts
@@ -99,11 +117,10 @@ def estimated_tokens(text: str) -> float:
 
 
 def carried_params(params: PromptParams, **changes: Any) -> dict[str, Any]:
-    """What a next step takes over: the prompt or the set, and the template."""
+    """What a next step takes over: the prompt or the set, the template and the conversation before it."""
     plain = params_builtins(params)
-    prompt_values = {
-        field.name: plain[field.name] for field in fields(type(params)) if field.kind in (PROMPT, PROMPT_SET, TEMPLATE)
-    }
+    carried = (PROMPT, PROMPT_SET, TEMPLATE, CONVERSATION)
+    prompt_values = {field.name: plain[field.name] for field in fields(type(params)) if field.kind in carried}
     return {name: value for name, value in {**prompt_values, **changes}.items() if value}
 
 

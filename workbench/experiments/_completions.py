@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from workbench.lab.continuation import Continuation, Row, distinct, loops
+from workbench.report import Report
 from workbench.statistics import Mean, mean
 
 if TYPE_CHECKING:
     from workbench.lab import Lab
+    from workbench.lab.editing import Plan
     from workbench.lab.prompts import Prompt
 
 
@@ -88,3 +90,14 @@ def measure(
         )
         for place, continuation in enumerate(continuations)
     ]
+
+
+def rounding_floor(lab: Lab, prompts: Sequence[Prompt], plan: Plan, report: Report) -> float:
+    """Mean KL at the last position that rounding alone makes where `plan` begins, the larger of two draws, nats."""
+    from workbench.lab.rounding import DRAWS_OF_SETS, rounding_plans
+    from workbench.lab.steering import next_tokens
+
+    plans = rounding_plans(plan, lab.info.n_layers, DRAWS_OF_SETS, lab.seed)
+    tracked = report.track(prompts, "prompts", stage="what rounding alone does")
+    kls = [next_tokens(lab, prompt, [Row(prompt, draw) for draw in plans]).kl for prompt in tracked]
+    return float(np.mean(kls, axis=0).max())

@@ -313,7 +313,7 @@ def add_directions(lab: Lab, beside: str, name: str, directions: Bundle, report:
             note=f"the largest |cosine| of {count(len(rows))} for random directions: stream's covariance "
             f"{spread_of(stream)}, isotropic {spread_of(isotropic)}",
             columns=[
-                Column(key=Keys.DIRECTION, name="direction"),
+                Column(key=Keys.DIRECTION, name="direction", kind="unit"),
                 Column(key=Keys.COSINE, name="cosine", kind="signed"),
                 Column(key=Keys.RANDOM, name="random 95 %", kind="number", help="|cosine|, the stream's covariance"),
                 Column(key="about", name="about", gives_way="early"),

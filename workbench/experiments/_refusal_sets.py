@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -11,9 +11,10 @@ import numpy as np
 from msgspec import Meta, field
 
 from workbench.datasets.instructions import shipped_set
+from workbench.datasets.prompts import PromptRow
 from workbench.errors import UserError
+from workbench.experiments import arms
 from workbench.params import Params, PromptSet
-from workbench.report import Report
 from workbench.text import quoted
 
 SPLITS = ("train", "validation", "test")
@@ -123,9 +124,29 @@ def stage_params(params: RefusalParams, stage: Stage) -> RefusalParams:
     return msgspec.structs.replace(params, stage=stage, **{name: getattr(default, name) for name in later})
 
 
-def stages(params: RefusalParams) -> list[Params]:
-    """The stages that are taken from the session where they ran before."""
-    return [stage_params(params, stage) for stage in ("filter", "search", "test")]
+def arms_params(params: RefusalParams, sets: Mapping[str, Splits]) -> arms.Params:
+    """Of the whole answers to the test prompts, which are judged last."""
+    prompts = {name: [PromptRow(text) for text in splits.test] for name, splits in sets.items()}
+    return arms.Params(
+        direction=f"@{params.name.strip().removeprefix('@')}",
+        harmful=prompts["harmful"],
+        harmless=prompts["harmless"],
+        alarming=prompts.get("alarming", []),
+        n=params.completions,
+        tokens=params.tokens,
+        system=params.system,
+    )
+
+
+def stages(params: RefusalParams, seed: int) -> list[tuple[str, Params]]:
+    """What is taken from the session where it ran before, as experiment and parameters."""
+    parts: list[tuple[str, Params]] = [
+        ("refusal", stage_params(params, stage)) for stage in ("filter", "search", "test")
+    ]
+    try:
+        return [*parts, ("arms", arms_params(params, read_sets(params, seed, lambda note: None)))]
+    except UserError:
+        return parts  # what is wrong with the sets is said when it runs
 
 
 def read_answers(params: RefusalParams) -> tuple[list[str], list[str]]:
@@ -155,25 +176,29 @@ class Splits:
         return {"train": self.train, "validation": self.validation, "test": self.test}[split]
 
 
-def read_sets(params: RefusalParams, seed: int, report: Report) -> tuple[Splits, Splits]:
-    """The harmful and the harmless set, split by the seed. Raises UserError for sets that overlap or are too small."""
+def read_sets(params: RefusalParams, seed: int, note: Callable[[str], None]) -> dict[str, Splits]:
+    """The harmful and the harmless set, split by the seed, and where they are those that ship the alarming one to try.
+
+    `note` is called with what a reader must know of them. Raises UserError for sets that overlap or are too small.
+    """
     texts = {}
     for side in ("harmful", "harmless"):
         rows = getattr(params, side) or shipped_set(side)
         texts[side] = list(dict.fromkeys(row.prompt for row in rows))
         repeated = len(rows) - len(texts[side])
         if repeated:
-            report.note(f"{repeated} of the {side} prompts are there more than once: each is taken once")
+            note(f"{repeated} of the {side} prompts are there more than once: each is taken once")
     common = [text for text in texts["harmful"] if text in set(texts["harmless"])]
     if common:
         others = f" and {len(common) - 1} more are" if len(common) > 1 else " is"
         raise UserError(f"the prompt {quoted(common[0])}{others} in both sets: leave each out of one")
-    return _split(texts["harmful"], "harmful", params, seed, report), _split(
-        texts["harmless"], "harmless", params, seed, report
-    )
+    sets = {side: _split(of_side, side, params, seed, note) for side, of_side in texts.items()}
+    if not params.harmful and not params.harmless:
+        sets["alarming"] = Splits([], [], [row.prompt for row in shipped_set("alarming")])
+    return sets
 
 
-def _split(texts: Sequence[str], side: str, params: RefusalParams, seed: int, report: Report) -> Splits:
+def _split(texts: Sequence[str], side: str, params: RefusalParams, seed: int, note: Callable[[str], None]) -> Splits:
     sizes = [params.train, params.validation, params.test]
     least = LEAST["train"] + LEAST["validation"] + LEAST["validation"]
     if len(texts) < least:
@@ -185,7 +210,7 @@ def _split(texts: Sequence[str], side: str, params: RefusalParams, seed: int, re
         total = sum(sizes)
         validation, test = (max(LEAST["validation"], len(texts) * size // total) for size in sizes[1:])
         sizes = [len(texts) - validation - test, validation, test]
-        report.note(
+        note(
             f"there are {len(texts)} {side} prompts, fewer than the {total} that were asked for: {sizes[0]} train, "
             f"{sizes[1]} validation, {sizes[2]} test"
         )

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench.datasets.instructions import shipped_set
 from workbench.errors import UserError
 from workbench.experiments._direction import position_names
 from workbench.experiments._refusal_filter import Side, add_filter
@@ -35,13 +34,11 @@ def target_tokens(lab: Lab, params: RefusalParams) -> list[int]:
 
 
 def tokenized(lab: Lab, texts: Sequence[str], system: str) -> list[Prompt]:
-    """In the chat template. Raises UserError naming the text."""
-    from workbench.lab.replies import reply_prompt
-
+    """In the chat template, where the answer is next. Raises UserError naming the text."""
     prompts = []
     for text in texts:
         try:
-            prompts.append(reply_prompt(lab, text, system))
+            prompts.append(lab.prompt(text, True, system, answering=True))
         except UserError as error:
             raise UserError(f"{text!r}: {error}") from None
     return prompts
@@ -64,9 +61,7 @@ def filter_stage(lab: Lab, params: RefusalParams, report: Report) -> list[Side]:
 
     targets = target_tokens(lab, params)
     earlier = report.earlier_stage(stage_params(params, "filter"), lab.info)
-    sets = dict(zip(("harmful", "harmless"), read_sets(params, lab.seed, report), strict=True))
-    if not params.harmful and not params.harmless:
-        sets["alarming"] = Splits([], [], [row.prompt for row in shipped_set("alarming")])
+    sets = read_sets(params, lab.seed, report.note)
     if earlier is not None and (sides := _scored_before(earlier, sets)):
         report.note(f"the scores of all prompts are those of step {earlier.step}")
         add_filter(sides, report)

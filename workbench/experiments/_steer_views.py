@@ -1,4 +1,4 @@
-"""What steering did, drawn: the front of effect against damage, curves by strength, tables; the sentence. No torch."""
+"""What steering did, drawn: the front of effect against damage, curves by strength, tables. No torch."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from workbench.experiments._common import number_or_none
+from workbench.experiments._completions import Completion
 from workbench.experiments._steered import BROKEN, Arm, Steered
 from workbench.report import Report
 from workbench.result_keys import Steering
-from workbench.statistics import band, place_among
-from workbench.text import number, spread
+from workbench.statistics import band
+from workbench.text import number
 from workbench.views import Column, Level, Lines, Scatter, Series, Table
 
 NORMS_SAID = 3.0
@@ -29,6 +30,8 @@ def add_views(steered: Steered, prompts: Sequence[str], norms: Norms, report: Re
     if steered.random:
         report.add("random", _random(steered))
     report.add("completions", _completions(steered, prompts))
+    if steered.random:
+        report.add("random_completions", _random_completions(steered, prompts))
 
 
 class Norms:
@@ -277,11 +280,7 @@ def _random(steered: Steered) -> Table:
 def _completions(steered: Steered, prompts: Sequence[str]) -> Table:
     rows: list[list[Any]] = []
     for at, prompt in enumerate(prompts[: steered.n]):
-        for arm in steered.arms:
-            completion = arm.completions[at]
-            flags = ["loops"] * completion.loops + [completion.end] * bool(completion.end)
-            matches = steered.measure.effect([completion]).value
-            rows.append([prompt, *_place(arm), completion.text, matches, ", ".join(flags)])
+        rows += [[prompt, *_place(arm), *_completed(steered, arm.completions[at])] for arm in steered.arms]
     return Table(
         title="Completions side by side",
         note=_of_prompts(steered, len(prompts)),
@@ -289,72 +288,40 @@ def _completions(steered: Steered, prompts: Sequence[str]) -> Table:
             Column(key="prompt", name="prompt", kind="prompt"),
             Column(key="what", name="at", gives_way="never"),
             Column(key="strength", name="strength", kind="number", gives_way="never"),
-            Column(key="completion", name="completion", gives_way="never"),
-            Column(key="effect", name="effect", kind="number", quantity=_label(steered)),
-            Column(key="flags", name="", help="it loops; why it ended before the limit", gives_way="early"),
+            *_completed_columns(steered),
         ],
         rows=rows,
     )
 
 
-# --- the sentence --------------------------------------------------------------------------------------
-
-
-def headline(steered: Steered, direction: str, chosen: Arm | None, random_kind: str) -> str:
-    """What the best strength does, beside random directions and the prompt; or that there is none."""
-    if chosen is None:
-        least = min(steered.cells, key=steered.ratio)
-        sentence = f"{direction} breaks the text at every strength: least at {least.label}, {_times(steered, least)}"
-        return " · ".join(filter(None, [sentence, _as_prompt(steered)]))
-    before = number(steered.effect(steered.clean).value)
-    effect = f"{steered.measure.name} {before} → {_effect_text(steered, chosen)} at {_times(steered, chosen)}"
-    beside = _beside(steered, chosen, random_kind)
-    if not beside:
-        lead = f"{direction} at {chosen.label}, the most effect that is not broken: {effect}"
-    elif steered.stands_out(chosen):
-        lead = f"{direction} at {chosen.label}: {effect}"
-    else:
-        lead = f"no strength of {direction} stands out; the most, {chosen.label}: {effect}"
-    return " · ".join(filter(None, [lead, beside, _breaking(steered, chosen), _as_prompt(steered)]))
-
-
-def _effect_text(steered: Steered, arm: Arm) -> str:
-    """The effect; of a share its interval, of log-odds that of the change."""
-    effect = steered.effect(arm)
-    if np.isnan(effect.low):
-        return number(effect.value)
-    if steered.measure.pattern:
-        return f"{number(effect.value)} (95 %: {number(effect.low)} to {number(effect.high)})"
-    change = steered.change(arm)
-    return (
-        f"{number(effect.value)} (change {number(change.value)}, 95 %: {number(change.low)} to {number(change.high)})"
+def _random_completions(steered: Steered, prompts: Sequence[str]) -> Table:
+    rows: list[list[Any]] = []
+    by_strength = [steered.random_at(cell.strength) for cell in steered.of_layer(steered.random[0].layer)]
+    for at, prompt in enumerate(prompts[: steered.n]):
+        for arms in by_strength:
+            for draw, arm in enumerate(arms, 1):
+                rows.append([prompt, arm.strength, draw, *_completed(steered, arm.completions[at])])
+    return Table(
+        title=f"Completions under random directions of the same norm, L{steered.random[0].layer}",
+        note=_of_prompts(steered, len(prompts)),
+        columns=[
+            Column(key="prompt", name="prompt", kind="prompt"),
+            Column(key="strength", name="strength", kind="number", gives_way="never"),
+            Column(key="draw", name="random", kind="int", help="which random direction: the same at each strength"),
+            *_completed_columns(steered),
+        ],
+        rows=rows,
     )
 
 
-def _times(steered: Steered, arm: Arm) -> str:
-    return f"{number(steered.ratio(arm))} × the clean perplexity"
+def _completed(steered: Steered, completion: Completion) -> list[Any]:
+    flags = ["loops"] * completion.loops + [completion.end] * bool(completion.end)
+    return [completion.text, steered.measure.effect([completion]).value, ", ".join(flags)]
 
 
-def _beside(steered: Steered, chosen: Arm, kind: str) -> str:
-    values = [steered.effect(arm).value for arm in steered.random_at(chosen.strength)]
-    if not values:
-        return ""
-    quantiles, place = band(values), place_among(steered.effect(chosen).value, values)
-    n = len(values)
-    where = f"larger than {'all ' if place.smaller == n else f'{place.smaller} of '}{n}"
-    median = spread(number(quantiles.median), number(quantiles.low), number(quantiles.high))
-    return f"{n} {kind}, same norm: {median}; {where}"
-
-
-def _breaking(steered: Steered, chosen: Arm) -> str:
-    sign = 1 if chosen.strength > 0 else -1
-    breaks = steered.breaks(chosen.layer, sign)
-    if breaks is None:
-        return f"no strength {'above' if sign > 0 else 'below'} 0 tried at L{chosen.layer} breaks the text"
-    return f"breaks from {breaks.label.split()[-1]} on ({number(steered.ratio(breaks))} ×)"
-
-
-def _as_prompt(steered: Steered) -> str:
-    if steered.as_prompt is None:
-        return ""
-    return f"as a prompt: {_effect_text(steered, steered.as_prompt)} at {number(steered.ratio(steered.as_prompt))} ×"
+def _completed_columns(steered: Steered) -> list[Column]:
+    return [
+        Column(key="completion", name="completion", gives_way="never"),
+        Column(key="effect", name="effect", kind="number", quantity=_label(steered)),
+        Column(key="flags", name="", help="it loops; why it ended before the limit", gives_way="early"),
+    ]

@@ -84,6 +84,8 @@ class Steered:
     as_prompt: Arm | None = None
     random: list[Arm] = field(default_factory=list)
     """random directions of the same norm at the chosen layer"""
+    floors: dict[int, float] = field(default_factory=dict)
+    """by layer, the mean KL of the next token that rounding alone makes, nats; empty before it is measured"""
 
     @property
     def n(self) -> int:
@@ -139,6 +141,10 @@ class Steered:
 
     def random_at(self, strength: float) -> list[Arm]:
         return [arm for arm in self.random if arm.strength == strength and arm.completions]
+
+    def changes_nothing(self, cell: Arm) -> bool:
+        """Whether its KL after the prompt is no more than rounding alone makes where it is added."""
+        return cell.kl.value <= self.floors.get(cell.layer, -1)
 
     def stands_out(self, cell: Arm) -> bool:
         """Its whole interval is beyond the clean effect, and beyond every random direction's at this strength.

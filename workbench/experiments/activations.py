@@ -279,18 +279,14 @@ def cell(params: Params, key: str, view: Heatmap, row: int, column: int) -> Next
     """What the model says with the unit set to 0 there; of a projection, the stream's top tokens there."""
     label = view.row_labels[row]
     if params.prompts:
-        asked = _asked(params.prompts[column].prompt, params)
+        asked = carried_params(params, prompt=params.prompts[column].prompt, prompts=[])
         return NextStep(label=f"{label} over this prompt", experiment="activations", params={**asked, "units": label})
-    asked = _asked(params.prompt, params)
+    asked = carried_params(params)
     if key in ("all_clean", "all_edited"):
         edit = f"{label}[{column}]=0"
         return NextStep(label=f"prediction with {edit}", experiment="predict", params=asked, edits=[edit])
     there = {**asked, "layer": label, "position": column}
     return NextStep(label=f"top tokens after {label}", experiment="logit-lens", params=there)
-
-
-def _asked(prompt: str, params: Params) -> dict[str, Any]:
-    return {"prompt": prompt, "chat": True} if params.chat else {"prompt": prompt}
 
 
 EXPERIMENT = Experiment(name="activations", help=__doc__, params=Params, run=run, group="says", order=4, cell=cell)

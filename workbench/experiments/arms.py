@@ -9,20 +9,23 @@ completions, before and after.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
+from workbench.directions.names import model_direction
 from workbench.edits import Add, Edit, SetTo
 from workbench.errors import UserError
 from workbench.experiment import Cost, Experiment
 from workbench.experiments._arms import Arm, Arms, EditName, Set
+from workbench.experiments._arms_earlier import Kept, kept_completions
 from workbench.experiments._arms_judge import judge
-from workbench.experiments._arms_run import rounding_floor, run_arms
+from workbench.experiments._arms_run import run_arms
 from workbench.experiments._arms_texts import BASE, ReadText, instructions, own_completions, read_texts, texts_table
 from workbench.experiments._arms_views import add_views, headline
 from workbench.experiments._common import estimated_tokens, set_prompts
+from workbench.experiments._completions import rounding_floor
 from workbench.experiments._corpus import corpus_prompts
 from workbench.experiments._direction import layer_named
 from workbench.experiments._generated import GENERATED_TOKEN
@@ -126,7 +129,7 @@ def cost(params: Params, info: ModelInfo) -> Cost | None:
     # Each is generated, read by the clean model, and its prompt is read for the next token.
     passes = (sum(rows.values()) + controls) * (3 + (GENERATED_TOKEN + 1) * params.tokens / tokens)
     read = 3 * params.text_tokens * (3 + params.shuffles) / tokens
-    return Cost(passes=passes + read, tokens=tokens)
+    return Cost(passes=passes + read, tokens=tokens, typical=False)
 
 
 def _sets(params: Params) -> dict[Set, PromptSet]:
@@ -140,16 +143,21 @@ def _sets(params: Params) -> dict[Set, PromptSet]:
 
 
 def run(lab: Lab, params: Params, report: Report) -> None:
+    from workbench.lab.identify import identify
+
     if not params.direction:
         raise UserError("there is no direction to judge: name one, for example --direction @refusal")
     for name in ("harmful", "harmless"):
         if not getattr(params, name):
             raise UserError(f"there are no {name} prompts: give --{name} FILE")
     edits = _edits(lab, params)
+    identify(lab, report)  # what ran before counts for the same weights alone
+    kept = _kept(lab, params, report)
     for remark in _remarks(lab, params):
         report.note(remark)
     prompts = {
-        name: set_prompts(lab, rows, name, report, params.chat, params.system) for name, rows in _sets(params).items()
+        name: set_prompts(lab, rows, name, report, params.chat, params.system, answering=True)
+        for name, rows in _sets(params).items()
     }
     arms = Arms([Arm(name, edit, params.strength) for name in prompts for edit in EDITS[name]])
     plans: dict[EditName, Plan] = {name: lab.plan([edit] if edit else []) for name, edit in edits.items()}
@@ -163,13 +171,13 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     for name, of_set in prompts.items():
         members = [arm for arm in arms.arms if arm.set == name]
         for _ in run_arms(
-            lab, of_set, members, [plans[arm.edit] for arm in members], params.tokens, report, f"{name} prompts"
+            lab, of_set, members, [plans[arm.edit] for arm in members], params.tokens, kept, report, f"{name} prompts"
         ):
             update()
         arms.floors[name] = rounding_floor(lab, of_set, plans[members[1].edit], report)
     update()
     made = _control_plans(lab, params, edits, arms, report)
-    for _ in _run_controls(lab, params, arms, made, prompts, report):
+    for _ in _run_controls(lab, params, arms, made, prompts, kept, report):
         update()
     if lab.judge is not None:
         judge(arms, texts, lab.judge, report)
@@ -200,6 +208,21 @@ def _edits(lab: Lab, params: Params) -> dict[EditName, Edit | None]:
         "subtracted": Add(place, -params.strength, name),
         "added": Add(place, params.strength, name),
     }
+
+
+def _kept(lab: Lab, params: Params, report: Report) -> Mapping[str, Kept]:
+    """The completions that runs of the same parameters, with the same direction, left in the session, by id."""
+    name = params.direction.removeprefix("@")
+    own_hash = None if model_direction(name) else lab.weights.named(name).hash
+    kept: dict[str, Kept] = {}
+    for earlier in report.earlier_runs(params, lab.info):
+        if earlier.artifacts.get(name) == own_hash:
+            kept = {**kept_completions(earlier), **kept}
+    if kept:
+        steps = sorted({each.step for each in kept.values()})
+        named = f"step{'s' * (len(steps) > 1)} {', '.join(map(str, steps))}"
+        report.note(f"{number(len(kept))} completions are those of {named}")
+    return kept
 
 
 def _remarks(lab: Lab, params: Params) -> list[str]:
@@ -239,6 +262,7 @@ def _run_controls(
     arms: Arms,
     plans: dict[EditName, tuple[Plan, ...]],
     prompts: dict[Set, list[Prompt]],
+    kept: Mapping[str, Kept],
     report: Report,
 ) -> Iterator[None]:
     for name, edits in CONTROLLED.items():
@@ -252,7 +276,7 @@ def _run_controls(
         if members:
             of_set = prompts[name][: params.control_prompts]
             stage = f"controls of {name} prompts"
-            yield from run_arms(lab, of_set, members, [plan for _, plan in work], params.tokens, report, stage)
+            yield from run_arms(lab, of_set, members, [plan for _, plan in work], params.tokens, kept, report, stage)
 
 
 def _run_texts(
@@ -270,7 +294,7 @@ def _run_texts(
     ablated, subtracted = Arm("harmful", "ablated").what, Arm("harmful", "subtracted", params.strength).what
     most = params.text_tokens
     corpus = corpus_prompts(lab, params.corpus, most, CONTEXT, report)
-    all_harmless = set_prompts(lab, params.harmless, "harmless", report, params.chat, params.system)
+    all_harmless = set_prompts(lab, params.harmless, "harmless", report, params.chat, params.system, answering=True)
     texts = [
         ReadText(f"ordinary text ({params.corpus})", [(prompt, 1) for prompt in corpus]),
         ReadText("harmless instructions", instructions(all_harmless, most)),
@@ -319,4 +343,5 @@ EXPERIMENT = Experiment(
     takes_judge=True,
     long=True,
     cost=cost,
+    stages=lambda params, seed: [("arms", params)],
 )

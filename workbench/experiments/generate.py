@@ -2,7 +2,8 @@
 
 Greedy or sampled continuation of a prompt, shown as it comes, with the surprise of each token. Under edits the edited
 continuation stands beside the clean one, drawn with the same seed, and the result says where they first differ. With a
-set of prompts: one row a prompt, many of them at once.
+set of prompts: one row a prompt, many of them at once. With a conversation (--chat --messages FILE) it is the next
+answer of the chat; the edits act on every turn of it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from msgspec import Meta
 
+from workbench.datasets.conversation import Turn
 from workbench.experiment import Experiment
 from workbench.experiments._common import TokenizedRow, carried_params, mean_text, tokenized_rows
 from workbench.lab.continuation import Continuation, Row
@@ -103,11 +105,21 @@ def _run_prompt(lab: Lab, row: TokenizedRow, params: Params, report: Report) -> 
         report.scalar(f"surprise{suffix}", float(np.mean(continuation.surprise)))
         title = f"Surprise of each token, {name}" if name else "Surprise of each token"
         report.add(f"tokens{suffix}", _tokens(title, row, continuation, first_difference))
+    if params.messages:
+        report.add("conversation", _conversation(params, edited if lab.edits else clean, "edited" * bool(lab.edits)))
     report.say(_sentence(row, clean, edited if lab.edits else None))
     if lab.edits:
         report.scalar("first_difference", first_difference)
         _damage(lab, row, clean, edited, report)
     _suggest(lab, params, report, clean)
+
+
+def _conversation(params: Params, answer: Continuation, name: str) -> Text:
+    """All turns up to the answer; where there are edits, `name` says that it is the one under them."""
+    turns = [*params.messages, Turn("user", params.prompt), Turn("assistant", answer.text)]
+    note = f"{len(turns)} turns" + (f"; the last one is the {name} continuation" if name else "")
+    text = "\n\n".join(f"{turn.role}: {turn.content}" for turn in turns)
+    return Text(title="The conversation", note=note, text=text)
 
 
 def _damage(lab: Lab, row: TokenizedRow, clean: Continuation, edited: Continuation, report: Report) -> None:

@@ -9,7 +9,7 @@ them at the last token. With a layer: the top tokens there, at one position.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from msgspec import Meta
@@ -345,11 +345,11 @@ def _say_set(by_prompt: list[list[LensRows]], kinds: tuple[str, ...], report: Re
 def cell(params: Params, key: str, view: Heatmap, row: int, column: int) -> NextStep | None:
     """The top tokens there. Positions are counted from the end: of a long prompt the grid shows the last ones."""
     layer = view.row_labels[row]
-    asked: dict[str, Any] = {"prompt": params.prompt, "answer": params.answer, "chat": params.chat}
+    asked = carried_params(params, answer=params.answer)
     asked["position"] = column - view.values.shape[1]
     if params.prompts:
         prompt = params.prompts[column]
-        asked |= {"prompt": prompt.prompt, "answer": prompt.answer, "position": -1}
+        asked |= {"prompt": prompt.prompt, "answer": prompt.answer, "position": -1, "prompts": []}
     asked = {name: value for name, value in asked.items() if value}
     return NextStep(label=f"top tokens after {layer}", experiment="logit-lens", params={**asked, "layer": layer})
 

@@ -17,14 +17,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from workbench.artifacts.direction import Direction, Origin, check_direction_name
-from workbench.datasets.prompts import PromptRow
 from workbench.errors import UserError
 from workbench.experiment import Cost, Experiment
 from workbench.experiments import arms
 from workbench.experiments._direction import CONTRAST_BYTES, keep, of_this_model
 from workbench.experiments._refusal_filter import Side, shortfall
 from workbench.experiments._refusal_selection import RULES, Scored, nearest, select, taken
-from workbench.experiments._refusal_sets import RefusalParams, Stage, stage_params, stages
+from workbench.experiments._refusal_sets import RefusalParams, Stage, arms_params, stage_params, stages
 from workbench.experiments._refusal_views import MAPS, place
 from workbench.params import params_builtins
 from workbench.report import NextStep, Report
@@ -181,7 +180,7 @@ def _keep(lab: Lab, params: Params, name: str, material: Material, chosen: Score
     if (
         sum(map(len, contrast.values())) > CONTRAST_BYTES
         or what == "answers"
-        or lab.model.tokens.reply_lead(params.system).strip()
+        or lab.model.tokens.chat.reply_lead(params.system).strip()
     ):
         contrast = {}
     vector = material.directions[chosen.layer, chosen.position]
@@ -190,17 +189,9 @@ def _keep(lab: Lab, params: Params, name: str, material: Material, chosen: Score
 
 def _evaluate(lab: Lab, params: Params, direction: Direction, sides: Sequence[Side], report: Report) -> None:
     """Whole answers to the test prompts, with and without the direction, as a step of its own."""
-    sets = {side.name: [PromptRow(text) for text in side.splits.test] for side in sides}
-    own = arms.Params(
-        direction=f"@{direction.name}",
-        harmful=sets["harmful"],
-        harmless=sets["harmless"],
-        alarming=sets.get("alarming", []),
-        n=params.completions,
-        tokens=params.tokens,
-        system=params.system,
-    )
+    own = arms_params(params, {side.name: side.splits for side in sides})
     with report.part("arms", own) as part:
+        part.uses(direction.content, direction.name)
         arms.run(lab.job((), lab.seed, part, {direction.name: direction}, lab.judge), own, part)
     _copy(part, report, ["arms"])
 

@@ -10,22 +10,20 @@ same request written as a prompt.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from msgspec import Meta, field
 
-from workbench.edits import Add
 from workbench.errors import UserError
 from workbench.experiment import Cost, Experiment
 from workbench.experiments._common import carried_params, estimated_tokens, tokenized_rows
-from workbench.experiments._completions import measure
 from workbench.experiments._generated import GENERATED_TOKEN
-from workbench.experiments._steer_views import Norms, add_views, headline
+from workbench.experiments._steer_params import Params
+from workbench.experiments._steer_runs import Runs
+from workbench.experiments._steer_sentence import headline
+from workbench.experiments._steer_views import Norms, add_views
 from workbench.experiments._steered import Arm, Measure, Steered, nearest_strengths
-from workbench.lab.continuation import Continuation, Row
-from workbench.params import DirectionText, PromptParams, TokenText
 from workbench.report import NextStep, Report
 from workbench.result_keys import Steering
 from workbench.text import quoted, show_token
@@ -34,71 +32,30 @@ if TYPE_CHECKING:
     from workbench.artifacts.direction import Origin
     from workbench.experiments._common import TokenizedRow
     from workbench.lab import Lab
-    from workbench.lab.editing import Plan
     from workbench.model_info import ModelInfo
 
 RANDOM_STRENGTHS = 3
 """at which random directions are added, around the chosen one"""
 
 
-class Params(PromptParams, kw_only=True, frozen=True):
-    direction: Annotated[DirectionText, Meta(description="what is added", extra={"example": "@L12.N345.out"})] = ""
-    target: Annotated[
-        TokenText,
-        Meta(
-            description="effect: log-odds of this token after the prompt, with its leading space; several as ' a| b'",
-            extra={"example": " Paris"},
-        ),
-    ] = ""
-    matches: Annotated[
-        str, Meta(description="effect instead: the share of completions that this regular expression finds")
-    ] = ""
-    layers: Annotated[
-        list[int],
-        Meta(description="where it is added, one layer at a time; empty: at 1/4, 1/2, 3/4 of the depth"),
-    ] = []
-    strengths: Annotated[
-        list[float],
-        Meta(description="multiples of the direction as stored", extra={"unit": "× direction"}),
-    ] = field(default_factory=lambda: [-4, -2, -1, 1, 2, 4])
-    tokens: Annotated[
-        int, Meta(ge=1, le=10_000, description="how many tokens to generate at most", extra={"unit": "tokens"})
-    ] = 48
-    as_prompt: Annotated[
-        str,
-        Meta(description="the same request in words, put before the prompt: what steering is compared with"),
-    ] = ""
-    aim: Annotated[
-        Literal["more", "less"], Meta(description="of the measure: what counts as effect", extra={"more": True})
-    ] = "more"
-    site: Annotated[
-        Literal["resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out"],
-        Meta(description="where in the layer", extra={"more": True}),
-    ] = "resid_pre"
-    temperature: Annotated[
-        float, Meta(ge=0, le=100, description="0 is greedy: always the likeliest", extra={"more": True})
-    ] = 0
-    random: Annotated[
-        int,
-        Meta(ge=0, le=1000, description="random directions of the same norm at the chosen layer", extra={"more": True}),
-    ] = 8
-    isotropic: Annotated[
-        bool, Meta(description="draw those alike in every direction, not by covariance", extra={"more": True})
-    ] = False
-
-
 def cost(params: Params, info: ModelInfo) -> Cost:
     rows = params.rows()
     tokens = sum(estimated_tokens(row.prompt) for row in rows) / len(rows)
-    cells = len(_layers(params, info)) * len(_strengths(params))
+    cells = len(_layers(params, info, None)) * len(_strengths(params))
     arms = 1 + bool(params.as_prompt) + cells + params.random * RANDOM_STRENGTHS
     # Each is generated, read by the clean model, and its prompt is read for the next token.
     passes = arms * (3 + (GENERATED_TOKEN + 1) * params.tokens / tokens)
     return Cost(passes=len(rows) * passes, tokens=tokens)
 
 
-def _layers(params: Params, info: ModelInfo) -> list[int]:
-    return list(dict.fromkeys(params.layers or [info.n_layers * part // 4 for part in (1, 2, 3)]))
+def _layers(params: Params, info: ModelInfo, own: int | None) -> list[int]:
+    """`own` is the direction's layer; None where it is of none, or not known yet."""
+    if params.layers:
+        return list(dict.fromkeys(params.layers))
+    if own is None or own >= info.n_layers:  # of another model of this width
+        return list(dict.fromkeys(info.n_layers * part // 4 for part in (1, 2, 3)))
+    away = max(1, round(info.n_layers / 6))
+    return [layer for layer in (own - away, own, own + away) if 0 <= layer < info.n_layers]
 
 
 def _strengths(params: Params) -> list[float]:
@@ -112,18 +69,20 @@ def run(lab: Lab, params: Params, report: Report) -> None:
         raise UserError("there is no direction to add: name one, for example --direction @refusal")
     if not _strengths(params):
         raise UserError("there is no strength other than 0: give some, for example --strengths '-4,-2,2,4'")
+    if params.as_prompt_in == "system" and not params.chat:
+        raise UserError("a system turn is part of a chat: --as-prompt-in system needs --chat")
     rows = tokenized_rows(lab, params)
     measure, targets = _measure(lab, params, rows, report)
-    layers = _layers(params, lab.info)
+    name = params.direction.removeprefix("@")
+    origin = lab.weights.origin(name)
+    layers = _layers(params, lab.info, origin.layer)
     cells = [Arm("steered", layer, strength) for layer in layers for strength in _strengths(params)]
     steered = Steered(
         measure, params.aim, Arm("clean"), cells, as_prompt=Arm("as prompt") if params.as_prompt else None
     )
-    runs = _Runs(lab, params, rows, targets, steered, report)
+    runs = Runs(lab, params, rows, targets, steered, report)
     plans = [lab.plan(()) if arm.layer < 0 else lab.plan([runs.edit(arm)]) for arm in steered.arms]
-    name = params.direction.removeprefix("@")
     norms = Norms(direction_norm(lab, name), {layer: stream_norm(lab, layer) for layer in layers})
-    origin = lab.weights.origin(name)
     for sentence in (*_remarks(origin), norms.remark(layers, _strengths(params)), _missing_prompt(params)):
         if sentence:
             report.note(sentence)
@@ -136,6 +95,7 @@ def run(lab: Lab, params: Params, report: Report) -> None:
 
     for _ in runs.run(steered.arms, plans, "steering"):
         update()
+    runs.measure_floors({arm.layer: plan for arm, plan in zip(steered.arms, plans, strict=True) if arm.layer >= 0})
     chosen = steered.best(cells)
     if chosen is not None and params.random:
         strengths = nearest_strengths(chosen, cells, RANDOM_STRENGTHS)
@@ -199,88 +159,6 @@ def _measure(
     return Measure("log-odds of the answer"), [(answer.id,) for answer in answers]
 
 
-class _Runs:
-    """Arms over all prompts: generated, then measured prompt by prompt, as soon as all arms of one are there."""
-
-    def __init__(
-        self,
-        lab: Lab,
-        params: Params,
-        rows: Sequence[TokenizedRow],
-        targets: Sequence[tuple[int, ...]],
-        steered: Steered,
-        report: Report,
-    ) -> None:
-        self._lab, self._params, self._steered, self._report = lab, params, steered, report
-        self._prompts = [row.prompt for row in rows]
-        self._targets = targets
-        self._asked = [
-            lab.prompt(f"{params.as_prompt}\n\n{prompt.text}", params.chat) if params.as_prompt else prompt
-            for prompt in self._prompts
-        ]
-        """the prompts with the request before them"""
-        longest = max(map(len, [*self._prompts, *self._asked]))
-        if longest >= lab.info.n_ctx:
-            raise UserError(f"a prompt has {longest:,} tokens, all that {lab.info.name} reads: give shorter ones")
-
-    def edit(self, arm: Arm) -> Add:
-        return Add(f"L{arm.layer}.{self._params.site}", arm.strength, self._params.direction.removeprefix("@"))
-
-    def random(self, layer: int, strengths: Sequence[float]) -> tuple[list[Plan], list[Arm], str]:
-        """Plans that add random directions in place of the direction, the same ones at each strength; what they are."""
-        from workbench.lab.controls import controls, further_controls
-
-        plans: list[Plan] = []
-        arms: list[Arm] = []
-        kind = ""
-        for strength in strengths:
-            edits, n = [self.edit(Arm("random", layer, strength))], self._params.random
-            if self._params.isotropic:
-                drawn = further_controls(self._lab, edits, n)[-1]
-            else:
-                drawn = controls(self._lab, edits, n)
-            kind = drawn.kind
-            plans += drawn.plans
-            arms += [Arm("random", layer, strength) for _ in drawn.plans]
-        return plans, arms, kind
-
-    def run(self, arms: Sequence[Arm], plans: Sequence[Plan], stage: str) -> Iterator[None]:
-        """Fills the arms with completions; yields after each prompt."""
-        from workbench.lab.generate import continue_all
-
-        limit = self._params.tokens
-        rows_by_prompt = [
-            [
-                Row(self._asked[at] if arm.kind == "as prompt" else prompt, plan, at)
-                for arm, plan in zip(arms, plans, strict=True)
-            ]
-            for at, prompt in enumerate(self._prompts)
-        ]
-        rows = [row for rows_of_prompt in rows_by_prompt for row in rows_of_prompt]
-        continuations = [Continuation() for _ in rows]
-        steps = continue_all(
-            self._lab, rows, continuations, limit, temperature=self._params.temperature, group=len(arms)
-        )
-        at = 0
-        for n_tokens in self._report.track(steps, "tokens", total=limit * len(rows), stage=stage):
-            self._report.progress.done += n_tokens - 1  # track counts the step itself
-            while at < len(self._prompts):
-                of_prompt = continuations[at * len(arms) : (at + 1) * len(arms)]
-                if not all(continuation.end or len(continuation.ids) == limit for continuation in of_prompt):
-                    break
-                self._measure(at, arms, rows_by_prompt[at], of_prompt)
-                at += 1
-                yield
-
-    def _measure(
-        self, at: int, arms: Sequence[Arm], rows: Sequence[Row], continuations: Sequence[Continuation]
-    ) -> None:
-        """One prompt of every arm. What was asked as a prompt is read after the plain one too: the same yardstick."""
-        measured = measure(self._lab, self._prompts[at], rows, continuations, self._targets[at])
-        for arm, completion in zip(arms, measured, strict=True):
-            arm.completions.append(completion)
-
-
 def _scalars(steered: Steered, chosen: Arm | None, report: Report) -> None:
     report.scalar("effect_clean", steered.effect(steered.clean).value)
     report.scalar("perplexity_clean", steered.clean.perplexity)
@@ -300,7 +178,7 @@ def _scalars(steered: Steered, chosen: Arm | None, report: Report) -> None:
         report.scalar("stands_out", float(steered.stands_out(chosen)))
 
 
-def _suggest(params: Params, runs: _Runs, shown: Arm, report: Report) -> None:
+def _suggest(params: Params, runs: Runs, shown: Arm, report: Report) -> None:
     edits = [str(runs.edit(shown))]
     label = f"go on with {shown.label}: what it says, clean and edited"
     report.suggest(NextStep(label=label, experiment="generate", params=carried_params(params), edits=edits))

@@ -63,7 +63,8 @@ def _add_prompt_views(prompt: Prompt, report: Report) -> None:
         Column(
             key=TokenIds.ORIGIN,
             name="from",
-            help="who wrote it: the text, the tokenizer (BOS), the chat template; chat where it changed the text",
+            help="who wrote it: the text, the tokenizer (BOS), the chat template, earlier turns of a chat; chat where "
+            "the template changed the text",
         ),
     ]
     rows = [
@@ -73,7 +74,8 @@ def _add_prompt_views(prompt: Prompt, report: Report) -> None:
     if not prompt.verbatim:
         added = "in a chat template that changed the text"
     elif prompt.template:
-        added = f"{count(origins.count('template'))} of them the chat template's"
+        earlier = f"{count(origins.count('earlier'))} of earlier turns, " if prompt.n_earlier else ""
+        added = f"{earlier}{count(origins.count('template'))} of them the chat template's"
     else:
         added = "no BOS" if prompt.bos is None else f"the first is the BOS {show_token(prompt.bos)}"
     counted = f"{_counted(len(prompt))}, {added}"

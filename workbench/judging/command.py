@@ -2,7 +2,7 @@
 
 It comes from this command line or the user's settings, and travels with the run as a message: it is no parameter, so
 that nothing that is stored in a session is ever executed. It runs without a shell, in a process group of its own that
-is killed whole when it is over, cancelled or late.
+is killed whole when it is over, cancelled or late, and when the process that started it is gone.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ from workbench.text import safe, shorten
 POLL_SECONDS = 0.05
 MAX_OUTPUT = 1 << 24
 """bytes that a judge may write"""
+_GUARD = Path(__file__).with_name("guard.py")
 MAX_LABEL = 100
 """characters of a label"""
 
@@ -86,19 +88,23 @@ class RunningJudge:
 
     def __enter__(self) -> RunningJudge:
         given, output, complaint = self._files
+        reading, self._lifeline = os.pipe()
         try:
             # Files, not pipes: whatever it reads and writes in whatever order, nobody waits for the other.
             self._process = subprocess.Popen(
-                self._command.argv,
+                [sys.executable, "-I", "-S", str(_GUARD), str(reading), *self._command.argv],
                 stdin=given,
                 stdout=output,
                 stderr=complaint,
                 cwd=self._command.folder,
                 start_new_session=True,
+                pass_fds=[reading],
             )
         except OSError as error:
             self._close()
             raise self._problem(f"can't be started: {error.strerror}") from None
+        finally:
+            os.close(reading)
         return self
 
     def __exit__(
@@ -157,5 +163,6 @@ class RunningJudge:
         return UserError(f"the judge {self._command.name} {what}")
 
     def _close(self) -> None:
+        os.close(self._lifeline)
         for file in self._files:
             file.close()

@@ -36,16 +36,30 @@ class PassLayout:
     """columns of padding on the left of each row; empty where there is none"""
 
 
+@dataclass(frozen=True)
+class _PlanRows:
+    """Neighbouring rows of a batch that have one plan."""
+
+    plan: Plan
+    rows: slice
+    extents: list[tuple[int, int]]
+    """for each row: its prompt's length, and the column of its position 0 (negative behind a cached prefix)"""
+
+
 def edit_hooks(plans: Sequence[Plan], layout: PassLayout) -> dict[Site, Hook]:
     """Hooks by site. One plan is for every row of the batch; several are one for each row."""
+    groups = list(_rows_by_plan(plans, layout))
     return {
-        site: _site_hook(site, plans, layout) for site in dict.fromkeys(site for plan in plans for site in plan.changes)
+        site: _site_hook(site, plans, groups, layout)
+        for site in dict.fromkeys(site for plan in plans for site in plan.changes)
     }
 
 
-def _site_hook(site: Site, plans: Sequence[Plan], layout: PassLayout) -> Hook:
+def _site_hook(site: Site, plans: Sequence[Plan], groups: Sequence[_PlanRows], layout: PassLayout) -> Hook:
+    here = [group for group in groups if site in group.plan.changes]
+
     def hook(activation: torch.Tensor, hook: Any = None) -> torch.Tensor | None:
-        edited = _apply(activation, site, plans, layout)
+        edited = _apply(activation, site, plans, here, layout)
         if site.name != "resid_mid":
             return edited
         # The norm that reads it and the stream that goes past that norm share one tensor: only written into that
@@ -56,49 +70,51 @@ def _site_hook(site: Site, plans: Sequence[Plan], layout: PassLayout) -> Hook:
     return hook
 
 
-def _apply(activation: torch.Tensor, site: Site, plans: Sequence[Plan], layout: PassLayout) -> torch.Tensor:
-    """The plans' changes on a copy of `activation`."""
+def _apply(
+    activation: torch.Tensor, site: Site, plans: Sequence[Plan], groups: Sequence[_PlanRows], layout: PassLayout
+) -> torch.Tensor:
+    """The plans' changes on a copy of `activation`; `groups` are the rows that have any here."""
     edited = activation.clone(memory_format=torch.contiguous_format)
-    if len(plans) > 1 and _set_at_once(edited, site, plans, layout):
+    if len(plans) > 1 and _set_at_once(edited, site, plans, groups[0].plan.changes[site][0], layout):
         return edited
-    for plan, rows in _rows_by_plan(plans):
-        for change in plan.changes.get(site, ()):
-            _apply_change(edited[rows], change, plan.skip_first, _extents(layout, rows), layout)
+    for group in groups:
+        for change in group.plan.changes[site]:
+            _apply_change(edited[group.rows], change, group.plan.skip_first, group.extents, layout)
     return edited
 
 
-def _rows_by_plan(plans: Sequence[Plan]) -> Iterator[tuple[Plan, slice]]:
+def _rows_by_plan(plans: Sequence[Plan], layout: PassLayout) -> Iterator[_PlanRows]:
     """Each plan with its rows; neighbours of one plan together. A single plan is every row's."""
+    padding = layout.padding or (0,) * len(layout.lengths)
+    extents = [(length, pad - layout.start) for length, pad in zip(layout.lengths, padding, strict=True)]
     if len(plans) == 1:
-        yield plans[0], slice(None)
+        yield _PlanRows(plans[0], slice(None), extents)
         return
     first = 0
     for _, same_plan in groupby(plans, id):
         end = first + len(list(same_plan))
-        yield plans[first], slice(first, end)
+        yield _PlanRows(plans[first], slice(first, end), extents[first:end])
         first = end
 
 
-def _set_at_once(edited: torch.Tensor, site: Site, plans: Sequence[Plan], layout: PassLayout) -> bool:
-    """Writes rows that differ only in which units they set, in one operation; False where they differ in more."""
-    changes = [(row, change) for row, plan in enumerate(plans) for change in plan.changes.get(site, ())]
+def _set_at_once(edited: torch.Tensor, site: Site, plans: Sequence[Plan], first: Change, layout: PassLayout) -> bool:
+    """Writes rows that differ only in which units they set, in one operation; False where they differ in more.
+
+    `first` is the first change of the first plan that has any.
+    """
+    part = first.part
+    if not isinstance(first, Fill) or not isinstance(part, Entries):
+        return False
     if len(set(layout.lengths)) > 1 or layout.padding or any(plan.skip_first for plan in plans):
         return False
-    first = changes[0][1]
-    part = first.part
-    if not isinstance(first, Fill) or not isinstance(part, Entries) or not same_fill([change for _, change in changes]):
+    changes = [(row, change) for row, plan in enumerate(plans) for change in plan.changes.get(site, ())]
+    if not same_fill([change for _, change in changes]):
         return False
     pairs = [(row, index) for row, change in changes for index in cast(Entries, change.part).indices]
     rows, indices = sent(pairs, edited.device).T
     column, n, _ = _span(first, layout.lengths[0], -layout.start, False, edited.shape[1])
     part.view(edited, layout.n_heads).narrow(1, column, n)[rows, :, indices] = first.value
     return True
-
-
-def _extents(layout: PassLayout, rows: slice) -> list[tuple[int, int]]:
-    """For each row: its prompt's length, and the column of its position 0 (negative behind a cached prefix)."""
-    padding = layout.padding or (0,) * len(layout.lengths)
-    return [(length, pad - layout.start) for length, pad in zip(layout.lengths[rows], padding[rows], strict=True)]
 
 
 def _apply_change(
@@ -108,7 +124,8 @@ def _apply_change(
     axis = change.part.position_axis
     first_columns = tuple(zero_column for _, zero_column in extents)
     bound = change.bound(rows, Rows(first_columns, layout.start, bool(layout.padding)), layout.n_heads)
-    spans = [_span(change, length, zero_column, skip_first, rows.shape[axis]) for length, zero_column in extents]
+    span_of = {extent: _span(change, *extent, skip_first, rows.shape[axis]) for extent in set(extents)}
+    spans = [span_of[extent] for extent in extents]
     # Rows that are changed alike at the same columns are changed at once.
     groups = [(slice(None), spans[0])] if len(set(spans)) == 1 else [(slice(n, n + 1), s) for n, s in enumerate(spans)]
     for chosen, (column, n, position) in groups:

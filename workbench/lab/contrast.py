@@ -15,9 +15,9 @@ import torch
 
 from workbench.errors import UserError
 from workbench.lab.batches import batches, rows_at_once
+from workbench.lab.chat_template import DEFAULT_SYSTEM
 from workbench.lab.forward import run_forward
 from workbench.lab.loaded import Model
-from workbench.lab.prompts import DEFAULT_SYSTEM
 from workbench.model_info import ModelInfo
 from workbench.statistics import balanced_shuffles
 from workbench.units import Site, parse_unit

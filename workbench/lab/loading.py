@@ -193,7 +193,7 @@ def _info(
         gated_mlp=Site(0, "mlp_pre_linear") in sites,
         parallel_blocks=Site(0, "resid_mid") not in sites,
         post_norm=hasattr(bridge.blocks[0], "ln1_post"),
-        chat_template=tokens.chat_template,
+        chat_template=tokens.chat.exists,
         bos_token=tokens.bos_token,
     )
 

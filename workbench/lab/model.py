@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from workbench.artifacts.direction import Direction
+from workbench.datasets.conversation import Turn
 from workbench.edits import Edit, ParsedEdit
 from workbench.judging import JudgeCommand
+from workbench.lab.chat_template import DEFAULT_SYSTEM
 from workbench.lab.compiling import check_edits, compile_plan, read_stack, sites_to_sample
 from workbench.lab.directions.weights import JobWeights
 from workbench.lab.editing import UNREPLACED, AnyEdit, Plan, Replacement
@@ -17,7 +19,7 @@ from workbench.lab.forward import Forward, Keep, run_forward
 from workbench.lab.loaded import Model
 from workbench.lab.loading import load_model
 from workbench.lab.progress import StageListener, silent
-from workbench.lab.prompts import DEFAULT_SYSTEM, AnswerToken, Prompt
+from workbench.lab.prompts import AnswerToken, Prompt
 from workbench.lab.values import Values
 from workbench.model_info import ModelInfo
 from workbench.report import Report
@@ -108,12 +110,23 @@ class Lab:
 
     # --- text -------------------------------------------------------------------------------------
 
-    def prompt(self, text: str, chat: bool = False, system: str = DEFAULT_SYSTEM) -> Prompt:
+    def prompt(
+        self,
+        text: str,
+        chat: bool = False,
+        system: str = DEFAULT_SYSTEM,
+        earlier: Sequence[Turn] = (),
+        *,
+        answering: bool = False,
+    ) -> Prompt:
         """Text as tokens, with `chat` in the model's chat template, its system turn `default`, `none` or a text.
+
+        `earlier` are a conversation's turns before the text, oldest first; they need `chat`.
+        `answering`: of a model that reasons with its empty think block, so that the answer is next.
 
         Raises UserError where it is empty or too long.
         """
-        return self.model.tokens.prompt(text, chat, system)
+        return self.model.tokens.prompt(text, chat, system, earlier, answering=answering)
 
     def token(self, index: int) -> str:
         """A token as a reader sees it: ` Paris`."""

@@ -99,4 +99,8 @@ class Along:
         before = exact @ unit
         after = before.clone()
         write(after)
-        activation.copy_(exact + (after - before).unsqueeze(-1) * unit)
+        change = after.sub_(before).unsqueeze(-1) * unit
+        if exact is activation:
+            activation.add_(change)
+        else:
+            activation.copy_(change.add_(exact))

@@ -13,12 +13,15 @@ from typing import Any, Literal
 
 import numpy as np
 
+from workbench.datasets.conversation import Turn
 from workbench.errors import UserError
+from workbench.lab.chat_template import DEFAULT_SYSTEM, PLACEHOLDER, ChatTemplate
 from workbench.lab.token_text import TokenText
 from workbench.text import count, show_token
 
-Origin = Literal["text", "BOS", "template", "chat"]
-"""`chat`: of a prompt whose template changed the text, so that nobody can say who wrote which token"""
+Origin = Literal["text", "BOS", "earlier", "template", "chat"]
+"""`earlier`: of a conversation's turns before the text, with what the template wrote around them; `chat`: of a prompt
+whose template changed the text, so that nobody can say who wrote which token"""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Prompt:
     """and after it"""
     verbatim: bool = True
     """the text stands in what the model reads as it was typed; some chat templates change it"""
+    n_earlier: int = 0
+    """turns of the conversation before the text"""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -59,6 +64,9 @@ class Prompt:
             return self.tokenization
         if not self.verbatim:
             return f"{self.tokenization}; the chat template changed the text"
+        if self.n_earlier:
+            turns = f"{count(self.n_earlier)} earlier turn{'s' * (self.n_earlier != 1)}"
+            return f"{self.tokenization}; in the chat template, {turns} before the text"
         around = f"{show_token(self.before)} before the text and {show_token(self.after)} after it"
         return f"{self.tokenization}; the chat template wrote {around}"
 
@@ -70,7 +78,8 @@ class Prompt:
         added: Origin = "template" if self.template else "BOS"
         first = _count_within(self.tokens, self.before if self.template else self.bos or "")
         last = _count_within(self.tokens[first:][::-1], self.after, backwards=True)
-        return [added] * first + ["text"] * (len(self) - first - last) + [added] * last
+        before: Origin = "earlier" if self.n_earlier else added
+        return [before] * first + ["text"] * (len(self) - first - last) + [added] * last
 
 
 def _count_within(tokens: list[str], text: str, backwards: bool = False) -> int:
@@ -96,21 +105,6 @@ class AnswerToken:
     """a sentence where the answer has more than this token, else empty"""
 
 
-_PLACEHOLDER = "the-text-to-come"
-"""for the text of a chat, to see what its template writes around it: no template holds it"""
-_REPLY = "the-reply-to-it"
-DEFAULT_SYSTEM = "default"
-"""the system turn as the chat template has it; some write one by themselves"""
-NO_SYSTEM = "none"
-"""no system turn at all, also where the template writes one by itself (METHODS 1); any other text is the turn"""
-
-
-def _conversation(system: str, text: str) -> list[tuple[str, str]]:
-    """(role, text) of each turn."""
-    turns = [] if system in (DEFAULT_SYSTEM, NO_SYSTEM) else [("system", system)]
-    return [*turns, ("user", text)]
-
-
 class Tokenization:
     """A model's tokenizer, and the two numbers that limit it: positions, and rows of the embedding."""
 
@@ -120,7 +114,7 @@ class Tokenization:
         self._n_ctx = n_ctx
         self._n_embedded = len(tokenizer) if n_embedded is None else n_embedded
         self._name = name
-        self._template_texts: dict[tuple[bool, str], tuple[str, str] | None] = {}
+        self.chat = ChatTemplate(tokenizer, name)
 
     @cached_property
     def _added(self) -> dict[int, str]:
@@ -136,14 +130,21 @@ class Tokenization:
         ids, n_bos = self._with_bos("a")
         return "".join(self.token(index) for index in ids[:n_bos]) or None
 
-    @property
-    def chat_template(self) -> bool:
-        return bool(getattr(self.tokenizer, "chat_template", None))
-
     # --- text to tokens ------------------------------------------------------------------------
 
-    def prompt(self, text: str, chat: bool = False, system: str = DEFAULT_SYSTEM) -> Prompt:
+    def prompt(
+        self,
+        text: str,
+        chat: bool = False,
+        system: str = DEFAULT_SYSTEM,
+        earlier: Sequence[Turn] = (),
+        *,
+        answering: bool = False,
+    ) -> Prompt:
         """Text as tokens; `system` is the chat template's system turn: `default`, `none`, or its text.
+
+        `earlier` are a conversation's turns before the text, oldest first; they need `chat`.
+        `answering`: in the template, up to where a model that reasons has done so (METHODS 1: its empty think block).
 
         Raises UserError where it is empty, not text, longer than the model's context, or has a token that the model
         has no embedding for.
@@ -153,11 +154,16 @@ class Tokenization:
         before = after = ""
         verbatim = True
         n_bos = 0
+        if earlier and not chat:
+            raise UserError("a conversation needs the chat template: put the chat option on")
         if chat:
-            rendered, around = self._chat(text, system)
-            ids = self._ids(rendered)
+            rendered, around = self.chat.write(text, system, earlier)
+            lead = self.chat.reply_lead(system) if answering else ""
+            lead = lead if lead.strip() else ""
+            ids = self._ids(rendered + lead)
             verbatim = around is not None
             before, after = around or ("", "")
+            after += lead
         else:
             ids, n_bos = self._with_bos(text)
         if not ids:
@@ -178,6 +184,7 @@ class Tokenization:
             before,
             after,
             verbatim,
+            len(earlier),
         )
 
     def answer(self, text: str) -> AnswerToken:
@@ -198,8 +205,8 @@ class Tokenization:
         As this tokenizer writes it there: after a space, if that is what the template puts in front of replies. Raises
         UserError where it is no token by itself.
         """
-        rendered, _ = self._chat(_PLACEHOLDER, system)
-        lead = self.reply_lead(system)
+        rendered, _ = self.chat.write(PLACEHOLDER, system)
+        lead = self.chat.reply_lead(system)
         before = rendered + (lead if lead.strip() else "")
         ids, whole = self._ids(before), self._ids(rendered + lead + text)
         if whole[: len(ids)] != ids or len(whole) != len(ids) + 1:
@@ -243,93 +250,6 @@ class Tokenization:
             return ids
         line, whole = self._ids("\n"), self._ids("\n" + text)
         return whole[len(line) :] if whole[: len(line)] == line else ids
-
-    def _chat(self, text: str, system: str) -> tuple[str, tuple[str, str] | None]:
-        """The text in the chat template, and what the template wrote before and after it; None where it changed it.
-
-        Templates take a message's content as text, or as a list of parts: the form is used that the text is found in.
-        Raises UserError where it is found in neither.
-        """
-        problem = ""
-        for as_parts in (False, True):
-            try:
-                rendered = self._render(_conversation(system, text), as_parts)
-                around = self._around(as_parts, system)
-                if system == NO_SYSTEM and around and rendered.startswith(around[0]):
-                    before = self._without_system(around[0], as_parts)
-                    rendered, around = before + rendered.removeprefix(around[0]), (before, around[1])
-            except UserError as sentence:
-                problem = problem or str(sentence)
-                continue
-            if around and rendered == around[0] + text + around[1]:
-                return rendered, around
-            if around and text.strip() and text.strip() in rendered:  # the template strips what is typed
-                return rendered, None
-        raise UserError(
-            problem
-            or f"the chat template of {self._name} drops the text: leave the chat option off, or write the whole "
-            f"conversation into the prompt"
-        )
-
-    def _around(self, as_parts: bool, system: str) -> tuple[str, str] | None:
-        """What the template writes before a text and after it; None where it drops the text.
-
-        Raises UserError where it drops the system turn.
-        """
-        if (as_parts, system) not in self._template_texts:
-            rendered = self._render(_conversation(system, _PLACEHOLDER), as_parts)
-            before, placeholder, after = rendered.partition(_PLACEHOLDER)
-            if system not in (DEFAULT_SYSTEM, NO_SYSTEM) and system.strip() not in before:
-                raise UserError(f"the chat template of {self._name} drops the system turn: take `default` or `none`")
-            self._template_texts[as_parts, system] = (before, after) if placeholder else None
-        return self._template_texts[as_parts, system]
-
-    def _without_system(self, before: str, as_parts: bool) -> str:
-        """What the template writes `before` a text, without the system turn: the BOS and what begins a user's turn.
-
-        A later turn of the user shows how one begins. Raises UserError where the first does not begin like that.
-        """
-        turns = [("user", _PLACEHOLDER), ("assistant", _REPLY)]
-        _, _, end_of_reply = self._render(turns, as_parts, generation=False).partition(_REPLY)
-        _, _, later = self._render([*turns, ("user", _PLACEHOLDER)], as_parts, generation=False).partition(_REPLY)
-        header = later.partition(_PLACEHOLDER)[0].removeprefix(end_of_reply)
-        if not header or not before.endswith(header):
-            raise UserError(
-                f"where the system turn of {self._name}'s chat template ends is not known: take `default`, or a text"
-            )
-        bos = self.tokenizer.bos_token or ""
-        return bos + header if bos and before.startswith(bos) and not header.startswith(bos) else header
-
-    def reply_lead(self, system: str = DEFAULT_SYSTEM) -> str:
-        """What a chat template writes in front of a finished reply, after where a reply begins: mostly nothing.
-
-        A space, or the empty think block of a model that reasons: without it such a model's first token is no answer.
-        """
-        for as_parts in (False, True):
-            turns = _conversation(system, _PLACEHOLDER)
-            try:
-                begun = self._render(turns, as_parts)
-                finished = self._render([*turns, ("assistant", _REPLY)], as_parts, generation=False)
-            except UserError:
-                continue
-            if _PLACEHOLDER in begun and finished.startswith(begun) and _REPLY in finished:
-                return finished.removeprefix(begun).partition(_REPLY)[0]
-        return ""
-
-    def _render(self, turns: Sequence[tuple[str, str]], as_parts: bool, generation: bool = True) -> str:
-        """(role, text) turns in the template, with `generation` up to where the model's reply begins.
-
-        Raises UserError for whatever a template raises: it is code of the model's authors.
-        """
-        if not self.chat_template:
-            raise UserError(f"{self._name} has no chat template: leave the chat option off")
-        messages = [
-            {"role": role, "content": [{"type": "text", "text": text}] if as_parts else text} for role, text in turns
-        ]
-        try:
-            return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=generation))
-        except Exception as error:
-            raise UserError(f"the model's chat template does not take this prompt: {error}") from None
 
     # --- tokens to text ------------------------------------------------------------------------
 

@@ -2,14 +2,15 @@
 
 TransformerLens wraps every module inside a block to have its hook points. A wrapper without hooks computes what the
 wrapped module does, but its Python costs more than a small pass does on a GPU. For the length of a pass, those without
-a hook make room for the modules themselves. Blocks keep theirs: every pass begins, ends and is cancelled at blocks.
+a hook make room for the modules themselves; and so do those that are hooked at their output alone, whose hooks then see
+the modules' output. Blocks keep theirs: every pass begins, ends and is cancelled at blocks.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -60,15 +61,35 @@ class Wrappers:
     @contextmanager
     def passed_over(self, hooked_points: Iterable[Any]) -> Iterator[None]:
         """For one pass with hooks on these points and no others."""
-        kept = {index for point in hooked_points for index in self._around.get(id(point), ())}
+        kept: set[int] = set()
+        outputs: set[int] = set()
+        for point in hooked_points:
+            around = self._around.get(id(point), set())
+            is_output = len(around) == 1 and self._wrapped[min(around)].wrapper._modules.get("hook_out") is point
+            (outputs if is_output else kept).update(around)
         replaced = [wrapped for index, wrapped in enumerate(self._wrapped) if index not in kept]
+        handles = []
         try:
             for wrapped in replaced:
                 wrapped.submodules[wrapped.name] = wrapped.module
+            for index in outputs - kept:
+                wrapped = self._wrapped[index]
+                handles.append(wrapped.module.register_forward_hook(_output_hook(wrapped.wrapper.hook_out)))
             yield
         finally:
+            for handle in handles:
+                handle.remove()
             for wrapped in replaced:
                 wrapped.submodules[wrapped.name] = wrapped.wrapper
+
+
+def _output_hook(point: Any) -> Callable[..., Any]:
+    """What a wrapper does with its module's output: its hook point sees it, or the first of what a tuple has."""
+
+    def hook(module: nn.Module, args: Any, output: Any) -> Any:
+        return (point(output[0]), *output[1:]) if isinstance(output, tuple) else point(output)
+
+    return hook
 
 
 def _take_every_argument(block: Any) -> None:

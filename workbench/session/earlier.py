@@ -13,28 +13,32 @@ from workbench.views import Table
 
 
 def earlier_stages(
-    session: str, experiment: str, stages: Sequence[Params], seed: int, again: int | None = None
+    session: str, stages: Sequence[tuple[str, Params]], seed: int, again: int | None = None
 ) -> list[Earlier]:
-    """Of each of the `stages` the newest step with its parameters and this seed that left tables behind.
+    """Of each of the `stages`, as experiment and parameters, the steps with this seed that left tables behind.
 
-    A step that was done and is run `again` takes nothing: whoever asks for that wants it computed.
+    Newest first, up to one that was done. A step that was done and is run `again` takes nothing: whoever asks for that
+    wants it computed.
     """
     if not session or not os.path.exists(session):
         return []
-    missing = [params_builtins(stage) for stage in stages]
+    missing = [(experiment, params_builtins(params)) for experiment, params in stages]
+    experiments = {experiment for experiment, _ in stages}
     earlier: list[Earlier] = []
     with SessionReader(session) as reader:
         if again and (row := reader.row(again)) is not None and row.status == "done":
             return []
         for row in reversed(reader.rows()):
-            if row.experiment != experiment or not missing or row.status in ("queued", "running"):
+            if row.experiment not in experiments or not missing or row.status in ("queued", "running"):
                 continue
             record = reader.step(row.id)
-            if record.params in missing and record.seed == seed:
+            stage = (record.experiment, record.params)
+            if stage in missing and record.seed == seed:
                 left = _left_behind(reader, record)
                 if left.tables:
-                    missing.remove(record.params)
                     earlier.append(left)
+                    if left.is_done:
+                        missing.remove(stage)
     return earlier
 
 
@@ -49,4 +53,5 @@ def _left_behind(reader: SessionReader, record: StepRecord) -> Earlier:
         headline=record.headline,
         scalars=record.scalars,
         tables={key: view for key, view in loaded.items() if isinstance(view, Table)},
+        artifacts={use.name: use.hash for use in reader.artifacts_of(record.id) if use.role == "used"},
     )

@@ -19,7 +19,15 @@ from workbench.experiment import command_line
 from workbench.experiments import experiment
 from workbench.judging import JudgeCommand
 from workbench.model_info import ModelInfo
-from workbench.params import DIRECTIONS, EVERY_DIRECTION, Params, fields, make_params, params_builtins
+from workbench.params import (
+    DIRECTIONS,
+    EVERY_DIRECTION,
+    Params,
+    fields,
+    make_params,
+    naming_fields,
+    params_builtins,
+)
 from workbench.report import Earlier
 from workbench.session.directions import comparable_directions, resolve_directions
 from workbench.session.earlier import earlier_stages
@@ -77,7 +85,7 @@ def make_submission(
     definition = experiment(name)
     remarks: list[str] = []
     if again and session and os.path.exists(session):
-        params, edits, remarks = as_recorded(params, edits, _naming(definition.params), session, again)
+        params, edits, remarks = as_recorded(params, edits, naming_fields(definition.params), session, again)
     expanded_params = _expand_every_direction(name, params, session, info, transfer)
     values = make_params(definition.params, _expand_param_baskets(name, expanded_params, session))
     stack = expand_baskets(edits, session)
@@ -112,22 +120,17 @@ def make_submission(
         else command_line(name, values, stack, model=model, seed=seed, names=names, transfer=transfer),
         long=definition.is_long(values),
         directions={direction: resolved[direction] for direction in names_of_directions if direction in resolved},
-        earlier=earlier_stages(session, name, definition.stages(values), seed, again) if definition.stages else [],
+        earlier=earlier_stages(session, definition.stages(values, seed), seed, again) if definition.stages else [],
         names=dict(names or {}),
         judge=None if again else judge,
         remarks=remarks,
     )
 
 
-def _naming(params: type[Params]) -> list[str]:
-    """The parameters that name units or directions."""
-    return [field.name for field in fields(params) if field.kind.units or field.kind.directions]
-
-
 def _named(params: type[Params], values: Mapping[str, Any], *, several: bool) -> list[str]:
     """What parameters of units and of one direction name; with `several`, what those of several directions do."""
     lists = {field.name for field in fields(params) if field.kind is DIRECTIONS}
-    return [values[name] for name in _naming(params) if (name in lists) == several]
+    return [values[name] for name in naming_fields(params) if (name in lists) == several]
 
 
 def _expand_every_direction(

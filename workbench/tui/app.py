@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from workbench.judging import JudgeCommand
     from workbench.model_info import ModelInfo
     from workbench.report import NextStep
-    from workbench.session.reader import SessionReader
     from workbench.session.records import StepRecord
     from workbench.settings import Settings
     from workbench.tui.screens.home import Home
@@ -83,8 +82,10 @@ class WorkbenchApp(Navigation):
         self.running: StepRecord | None = None
         self.pins: list[str] = []
         self.directions: list[str] = []
-        self.probes: list[str] = []
         """`@name` of each that edits may name"""
+        self.probes: list[str] = []
+        self.prompt_sets: list[str] = []
+        """names of those that the session has"""
         self.feed = Feed(self._session_changed)
         self.feed.path = session.absolute() if session else None
         self.link = Link(spec, self._worker_changed, self._hinted, connect) if spec else None
@@ -304,31 +305,23 @@ class WorkbenchApp(Navigation):
             self.page_now.check_session()
 
     async def _read_session(self) -> None:
-        steps = [job.step for job in self._jobs() if job.state == "running"]
+        from workbench.tui.session_state import read_state
 
-        def read(
-            reader: SessionReader,
-        ) -> tuple[str, ModelInfo | None, list[str], list[str], list[str], StepRecord | None]:
-            from workbench.session.directions import known_directions
-            from workbench.session.typed_sets import known_probes
-
-            running = reader.step(steps[0]) if steps else None
-            pins = [pin.unit for pin in reader.pins()]
-            return reader.title, reader.model(), pins, known_directions(reader), known_probes(reader), running
-
+        running = next((job.step for job in self._jobs() if job.state == "running"), None)
         try:
-            title, info, pins, self.directions, self.probes, running = await self.feed.read(read)
+            state = await self.feed.read(lambda reader: read_state(reader, running))
         except NothingYet:
             self.running = None
         except UserError:
             self.running = None  # the feed keeps the sentence, and the screens show it
             self.set_timer(FIRST_RETRY, self._read_again)
         else:
-            self.session_title, self.pins = shorten(title, 40), pins
-            self.running = running if running and running.status == "running" else None
+            self.session_title, self.pins = shorten(state.title, 40), state.pins
+            self.directions, self.probes, self.prompt_sets = state.directions, state.probes, state.prompt_sets
+            self.running = state.running if state.running and state.running.status == "running" else None
             if self.running is None and self.page_now.notice_sentence().startswith(_CANCELLING):
                 self.page_now.say("")
-            self.model_info = self.model_info or info
+            self.model_info = self.model_info or state.model
             if self.link and self.directions:
                 self.page("home").use_direction(self.directions[0])
         self.page_now.refresh_frame()

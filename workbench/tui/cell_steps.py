@@ -1,4 +1,4 @@
-"""What Enter on a cell of a heat map, or on a row about a head, leads to."""
+"""What Enter on a cell of a heat map, or on a row about a head or a direction, leads to."""
 
 from __future__ import annotations
 
@@ -25,16 +25,38 @@ def cell_step(
         return None
 
 
-def head_step(experiment_name: str, params: dict[str, Any], unit: str) -> NextStep | None:
-    """A head's attention over the prompt that a step was about; None for other units, and where there was no prompt."""
-    from workbench.experiments import experiment
-    from workbench.params import PROMPT, TEMPLATE, TOKEN, fields, make_params, params_builtins
-    from workbench.report import NextStep
-    from workbench.units import Head, parse_unit
+def row_step(experiment_name: str, params: dict[str, Any], unit: str) -> NextStep | None:
+    """What Enter on a row about this unit runs: a head's attention, a direction's projections; None for others."""
+    from workbench.units import Direction, Head, parse_unit
 
     try:
-        if not isinstance(parse_unit(unit), Head):
-            return None
+        row_unit = parse_unit(unit)
+    except UserError:
+        return None
+    if isinstance(row_unit, Direction):
+        return direction_step(experiment_name, params, unit)
+    return head_step(experiment_name, params, unit) if isinstance(row_unit, Head) else None
+
+
+def direction_step(experiment_name: str, params: dict[str, Any], direction: str) -> NextStep:
+    """What a direction promotes and what is like it; on the same text and corpus where the step was about that too."""
+    from workbench.report import NextStep
+
+    same = params if experiment_name == "project" else {}
+    asked = {name: value for name, value in same.items() if name not in ("site", "beside")}
+    return NextStep(label=f"what {direction} promotes", experiment="project", params={**asked, "direction": direction})
+
+
+def head_step(experiment_name: str, params: dict[str, Any], unit: str) -> NextStep | None:
+    """A head's attention over the prompt that a step was about; None where there was none.
+
+    Nor after other turns of a conversation, which `attention` does not read.
+    """
+    from workbench.experiments import experiment
+    from workbench.params import CONVERSATION, PROMPT, TEMPLATE, TOKEN, fields, make_params, params_builtins
+    from workbench.report import NextStep
+
+    try:
         made = experiment(experiment_name)
         values = params_builtins(make_params(made.params, params))
     except UserError:
@@ -45,6 +67,7 @@ def head_step(experiment_name: str, params: dict[str, Any], unit: str) -> NextSt
         for field in fields(made.params)
         if field.kind in (PROMPT, TOKEN, TEMPLATE) and kinds.get(field.name) is field.kind and values[field.name]
     }
-    if not any(kinds[name] is PROMPT for name in carried):
+    in_conversation = any(field.kind is CONVERSATION and values[field.name] for field in fields(made.params))
+    if in_conversation or not any(kinds[name] is PROMPT for name in carried):
         return None
     return NextStep(label=f"attention of {unit}", experiment="attention", params={**carried, "head": unit})

@@ -33,6 +33,8 @@ class Context(Protocol):
     """`@name` of each that edits may name"""
     probes: list[str]
     """names of the session's"""
+    prompt_sets: list[str]
+    """names of those that the session has"""
     running: StepRecord | None
     begun: bool
     """the first screen is painted"""

@@ -90,6 +90,15 @@ RUN = _runner("run", "run the experiment with these fields", "fill in", "into th
 PROMPT = [
     *_runner("prompt", "run the experiment on this prompt", "write", "into the prompt"),
     _key("prompt.chat", "c", "chat", "chat", "put the prompt into the model's chat template, or not"),
+    _key(
+        "prompt.reply",
+        "a",
+        "reply",
+        "reply",
+        "the answer becomes a turn of the chat, and you write the next one; edits stay on",
+        show=True,
+    ),
+    _key("prompt.new-chat", "N", "new_chat", "new chat", "drop the earlier turns: the prompt begins a chat"),
 ]
 
 WRITE = [
@@ -306,6 +315,7 @@ DIRECTIONS = [
         show=True,
     ),
     _key("directions.project", "p", "project", "project", "what it promotes, as a step with your text", show=True),
+    _key("directions.origin", "o", "origin", "its step", "the step that made it, in the timeline"),
     _key(
         "directions.steer",
         "s",

@@ -20,7 +20,7 @@ def suggester(page: Page, kind: Kind) -> Callable[[str], str] | None:
     from workbench.params import DATA_SET, PROBE, PROMPT_SET
 
     if kind is PROMPT_SET:
-        return suggest_set
+        return lambda text: suggest_set(page, text)
     if kind is DATA_SET:
         return suggest_data_set
     if kind is PROBE:
@@ -37,12 +37,15 @@ def unit_suggester(page: Page) -> Callable[[str], str]:
     return lambda text: next(iter(completions(page, text, 1)), "")
 
 
-def suggest_set(text: str) -> str:
-    """For a field of prompts: the name of a set that begins with what follows the @, or nothing."""
+def suggest_set(page: Page, text: str) -> str:
+    """For a field of prompts: the name of a set that begins with what follows the @, or nothing.
+
+    The session's come first, then those of the data folder, then those that ship.
+    """
     from workbench.artifacts.prompt_set import set_names
 
     begun = text.removeprefix("@")
-    names = set_names() if text.startswith("@") else []
+    names = [*page.workbench.prompt_sets, *set_names()] if text.startswith("@") else []
     return next((f"@{name}" for name in names if name.startswith(begun) and name != begun), "")
 
 

@@ -49,13 +49,19 @@ class ViewPanel(Widget):
         self.view, self._problem = view, problem
         self._drawing.ask()
 
+    def set_lines(self, lines: int) -> None:
+        """As many at most from now on."""
+        if lines != self._lines:
+            self._lines = lines
+            self._drawing.ask()
+
     @property
     def drawn(self) -> bool:
         """What is seen is the newest."""
         return not self._drawing.busy and self._drawn == self._drawing_key()
 
     def _drawing_key(self) -> tuple[object, ...]:
-        return (id(self.view), self._problem, self.size.width, self.app.theme)
+        return (id(self.view), self._problem, self.size.width, self._lines, self.app.theme)
 
     async def _draw(self) -> None:
         key, cells, view = self._drawing_key(), self.size.width, self.view

@@ -47,6 +47,8 @@ class DirectionPage(Page):
         entry, replay = self.state.entry, self.workbench.link is None
         if action in _OF_ONE and (entry is None or not entry.hash):
             return False
+        if action == "origin" and entry is None:
+            return False
         if action in _OF_WORKER and replay:
             return False
         if action == "rename" and entry is not None and entry.file:
@@ -112,18 +114,20 @@ class DirectionPage(Page):
 
     def action_steer(self) -> None:
         """The form of `steer`, with the dial's text and place."""
-        if entry := self.state.entry:
-            question = self.dial.question
-            params: dict[str, Any] = {"direction": f"@{entry.name}", "prompt": question.text}
-            if question.chat:
-                params["chat"] = True
+        if params := self._about_text():
             self._offer("steer", params)
 
     def action_project(self) -> None:
-        if entry := self.state.entry:
-            self.workbench.ask(
-                self._step("project", {"direction": f"@{entry.name}", "prompt": self.dial.question.text})
-            )
+        if params := self._about_text():
+            self.workbench.ask(self._step("project", params))
+
+    def _about_text(self) -> dict[str, Any]:
+        """The direction under the cursor and the dial's text, as parameters; empty where there is none."""
+        entry, question = self.state.entry, self.dial.question
+        if entry is None:
+            return {}
+        chat = {"chat": True} if question.chat else {}
+        return {"direction": f"@{entry.name}", "prompt": question.text, **chat}
 
     def action_make(self) -> None:
         self._offer(MAKER, {"name": "harmful", "positive": "@harmful", "negative": "@harmless"})

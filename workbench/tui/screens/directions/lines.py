@@ -99,7 +99,7 @@ def projected_lines(projected: Projected | None, waits: str, max_lines: int, cel
     lines = [head]
     random = projected.scalars.get(Along.LARGEST_RANDOM)
     if random is not None:
-        words = f"largest |logit| {number(random)}, median"
+        words = f"median largest |logit| {number(random)}"
         if width(head.plain) + width(words) + 11 <= cells:
             head.append(f" · random: {words}", colors.quiet)
         else:

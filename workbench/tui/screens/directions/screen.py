@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 WIDE, TALL = 110, 32
 """cells and lines from which the front stands beside the completions, and the separation is drawn"""
+ROOMY = (160, 48)
+"""columns and lines from which the pictures are larger"""
 STRENGTH = 4.0
 """where the dial stands at first, where no `steer` step has chosen a strength"""
 
@@ -45,7 +47,8 @@ class Directions(DirectionPage):
         "chance). Below, the dial: your text continued with strength × direction added at one place, and the "
         "perplexity of the continuation under the unedited model (! over 1.5 times the clean one's). Only the "
         "direction is added there, whatever edits are on. Every strength is a step of the session; one that was tried "
-        "is shown at once. + and − turn the dial."
+        "is shown at once. + and − turn the dial; Enter on a direction runs `project`: all that it promotes, with your "
+        "text token by token; o leads to the step that made it."
     )
     CSS = """
     Directions { overflow: hidden; }
@@ -64,6 +67,7 @@ class Directions(DirectionPage):
     Directions #attempts { width: 1fr; height: 1fr; }
     Directions #steer { width: 44; display: none; margin-left: 2; }
     Directions.wide.tall.steered #steer { display: block; }
+    Directions.roomy #steer { width: 76; }
     """
     BINDINGS: ClassVar[list[BindingType]] = list(keys.DIRECTIONS)
 
@@ -124,6 +128,10 @@ class Directions(DirectionPage):
         self.set_class(self.size.width >= WIDE, "wide")
         self.set_class(self.size.height >= TALL, "tall")
         self.set_class(self.size.height < 28, "low")
+        roomy = self.size.width >= ROOMY[0] and self.size.height >= ROOMY[1]
+        self.set_class(roomy, "roomy")
+        self.query_one("#separation", ViewPanel).set_lines(14 if roomy else 10)
+        self.query_one("#front", ViewPanel).set_lines(20 if roomy else 12)
 
     def worker_changed(self) -> None:
         if self.is_mounted:
@@ -250,6 +258,13 @@ class Directions(DirectionPage):
 
     @on(LineList.Opened)
     def _opened(self) -> None:
+        if self.check_action("project", ()):
+            self.action_project()
+        else:
+            self.action_origin()
+
+    def action_origin(self) -> None:
+        """The step that made it."""
         entry = self.state.entry
         if entry is None:
             return

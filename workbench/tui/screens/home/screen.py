@@ -21,6 +21,7 @@ from workbench.tui import keys
 from workbench.tui.latest import Following
 from workbench.tui.page import Page
 from workbench.tui.renaming import rename_session
+from workbench.tui.screens.home.blanks import Blanks
 from workbench.tui.screens.home.question_line import BlankField, QuestionLine
 from workbench.tui.screens.home.session_list import SessionList
 from workbench.tui.suggest import suggester
@@ -69,13 +70,10 @@ class Home(Page):
 
     def __init__(self) -> None:
         super().__init__()
-        self.values: dict[str, str] = {}
-        """what was filled into blanks, by name: a prompt typed once is in every question"""
-        self._typed_prompt = ""
-        self._before_typing: str | None = None
+        self.blanks = Blanks()
+        self.values = self.blanks.values
         self._cursor = 0
         self._in_sessions = False
-        self._offered_direction: str | None = None
         suggest = partial(suggester, self)
         self._lines = [QuestionLine(question, self.values, suggest) for question in QUESTIONS.values()]
         self._shown = list(self._lines)
@@ -152,7 +150,7 @@ class Home(Page):
 
     def _fill_sessions(self, sessions: list[SessionSummary]) -> None:
         """Lists those that contain the typed words; where there are none, says why."""
-        self.sessions.fill(sessions, "" if self._typed_prompt else self._filter.value)
+        self.sessions.fill(sessions, "" if self.blanks.typed_prompt else self._filter.value)
         empty = self.query_one("#sessions-empty", Static)
         empty.display = not self.sessions.count
         if not sessions:
@@ -227,7 +225,7 @@ class Home(Page):
         chosen, typed = self.current, self._filter.value
         words = typed.strip()
         fitting = [line for line in self._lines if line.question.matches(words)]
-        self._take_as_prompt("" if fitting else typed)
+        self.blanks.type_prompt("" if fitting else typed)
         self._shown = fitting or list(self._lines)
         for line in self._lines:
             if line.display is not (line in self._shown):
@@ -239,19 +237,6 @@ class Home(Page):
         self.query_one("#matches", Static).update(Text(matches if fitting else "taken as the prompt"), layout=False)
         self._align()
         self._mark()
-
-    def _take_as_prompt(self, text: str) -> None:
-        """Words that fit no question become the prompt of all of them, for as long as they stand there."""
-        if text and not self._typed_prompt:
-            self._before_typing = self.values.get("prompt")
-        if text:
-            self.values["prompt"] = text
-        elif self._typed_prompt:
-            if self._before_typing is None:
-                self.values.pop("prompt", None)
-            else:
-                self.values["prompt"] = self._before_typing
-        self._typed_prompt = text
 
     def _align(self) -> None:
         """What the questions are about stands in one column, where there is room for one."""
@@ -343,8 +328,8 @@ class Home(Page):
             return
         self.say("")
         await self._close_blanks()
-        if self._typed_prompt:
-            self._typed_prompt, self._before_typing = "", None  # asked: from now on it is the prompt
+        if self.blanks.typed_prompt:
+            self.blanks.keep_typed_prompt()
             self._filter.value = ""
         self.workbench.ask(step)
 
@@ -391,17 +376,10 @@ class Home(Page):
 
     def use_prompt(self, prompt: str) -> None:
         """What was last asked elsewhere fills the blanks here."""
-        if prompt:
-            self.values["prompt"] = prompt
+        if self.blanks.offer_prompt(prompt):
             self._align()
 
     def use_direction(self, direction: str) -> None:
         """The session's newest, in blanks that nobody filled otherwise."""
-        if self.values.get("direction") == self._offered_direction != direction:
-            self.values["direction"] = self._offered_direction = direction
+        if self.blanks.offer_direction(direction):
             self._align()
-
-    def use_unit(self, unit: str) -> None:
-        """A unit that this model has, where the example's is out of its range."""
-        self.values.setdefault("unit", unit)
-        self._align()

@@ -40,7 +40,9 @@ class LensPreview:
         from workbench.worker.protocol import Peek
 
         record = snapshot.record
-        params = {name: record.params[name] for name in ("prompt", "chat", "answer") if record.params.get(name)}
+        params = {
+            name: record.params[name] for name in ("prompt", "chat", "messages", "answer") if record.params.get(name)
+        }
         try:
             edits: Any = from_builtins(record.edits, as_type=list[Edit])
             session = str(self._page.workbench.session_path())

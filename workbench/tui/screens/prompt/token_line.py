@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from msgspec import to_builtins
 from rich.text import Text
 from textual.timer import Timer
 from textual.widget import Widget
 
+from workbench.datasets.conversation import Turn
 from workbench.errors import UserError
 from workbench.result_keys import TokenIds
 from workbench.text import safe, shorten, shorten_left, show_token, width
@@ -23,6 +25,10 @@ PAUSE = 0.25
 """seconds without a key before a text is asked about: no key waits for the repaint of another's answer"""
 LONGEST = 200_000
 """characters; a longer text would keep the model from other work while it is only being written"""
+
+
+Asked = tuple[str, bool, tuple[Turn, ...]]
+"""text, chat template, and the chat's turns before the text"""
 
 
 class Split(NamedTuple):
@@ -41,22 +47,22 @@ class TokenLine(Widget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._current: tuple[str, bool] | None = None
-        """text and chat template; None while there is no text or no worker"""
-        self._requested: tuple[str, bool] | None = None
+        self._current: Asked | None = None
+        """None while there is no text or no worker"""
+        self._requested: Asked | None = None
         self._timer: Timer | None = None
         self._split: Split | None = None
 
-    def follow(self, text: str, chat: bool) -> None:
+    def follow(self, text: str, chat: bool, turns: tuple[Turn, ...]) -> None:
         """This is the text now. Cheap, and to be called whenever it or the worker may have changed."""
         app: Context = self.app  # type: ignore[assignment]
         if not (text and len(text) <= LONGEST and app.link and app.link.connected and ready(app.link)):
             self._current = self._requested = None
             self._show(None)
             return
-        if self._current == (text, chat):
+        if self._current == (text, chat, turns):
             return
-        self._current = (text, chat)
+        self._current = (text, chat, turns)
         if self._timer:
             self._timer.stop()
         self._timer = self.set_timer(PAUSE, self._ask)
@@ -67,12 +73,15 @@ class TokenLine(Widget):
             self._requested = self._current
             self.run_worker(self._peek(*self._current), group=SLOT, exclusive=True)
 
-    async def _peek(self, text: str, chat: bool) -> None:
+    async def _peek(self, text: str, chat: bool, turns: tuple[Turn, ...]) -> None:
         from workbench.worker.protocol import Peek
 
         app: Context = self.app  # type: ignore[assignment]
+        params: dict[str, Any] = {"prompt": text, "chat": chat}
+        if turns:
+            params["messages"] = to_builtins(turns)
         try:
-            answer = await app.request(Peek(slot=SLOT, experiment="tokens", params={"prompt": text, "chat": chat}))
+            answer = await app.request(Peek(slot=SLOT, experiment="tokens", params=params))
             split = _split(answer)
         except UserError:
             split = None  # running it says why

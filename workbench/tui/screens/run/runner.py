@@ -18,6 +18,7 @@ from workbench.params import PROMPT_SET, STORED, Field
 from workbench.text import safe, shorten
 from workbench.tui.page import Page
 from workbench.tui.pages import page_of
+from workbench.tui.screens.run.forked import forked
 from workbench.tui.screens.run.form import Form
 from workbench.tui.screens.run.parameters import (
     EXPECT,
@@ -66,6 +67,8 @@ class Runner(Page):
         """what the shown result was asked about"""
         self._forked_from: int | None = None
         """the step whose parameters are in the form: the next run is its branch"""
+        self._fork_remarks: list[str] = []
+        """what is written differently in the form than in that step"""
         self._form_values: dict[str, Any] = {}
         """values for the form, until it is built"""
         self._pending: Worker[None] | None = None
@@ -233,15 +236,15 @@ class Runner(Page):
 
     def fill(self, record: StepRecord) -> None:
         """The fields as they were in this step; what is run next is forked from it."""
-        from workbench.edits import Edit
         from workbench.report import NextStep
-        from workbench.views import from_builtins
 
-        step = NextStep(label="", experiment=record.experiment, params=record.params)
+        params, self._fork_remarks = record.params, []
         try:
-            self.workbench.edits.use(from_builtins(record.edits, as_type=list[Edit]))
-        except ValueError:
-            self.say(f"the edits of step {record.id} can't be taken over: they came from a notebook", bad=True)
+            params, edits, self._fork_remarks = forked(record)
+            self.workbench.edits.use(edits)
+        except UserError as error:
+            self.say(str(error), bad=True)
+        step = NextStep(label="", experiment=record.experiment, params=params)
         self._form_values = {SEED.name: record.seed} if record.seed else {}
         self.run_worker(self._load(step, record.id, False), group="take", exclusive=True)
 
@@ -270,7 +273,9 @@ class Runner(Page):
             self._forked_from = parent
             self.filled(parent)
             branch = f"as in step {parent}: change what you like, Enter runs it as a branch of that step"
-            self.say(branch if parent is not None else "filled in: change what you like, Enter runs it")
+            remarks, self._fork_remarks = self._fork_remarks, []
+            said = branch if parent is not None else "filled in: change what you like, Enter runs it"
+            self.say(" · ".join([said, *remarks]))
             self.action_write()
 
     def filled(self, step: int | None) -> None:

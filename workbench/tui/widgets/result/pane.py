@@ -225,12 +225,12 @@ class ResultPane(WalkedSections, inherit_bindings=False):
         return cell_step(*_asked(shown, snapshot), shown.key, panel.heatmap, *panel.cell)
 
     def row_step(self, section: Section) -> NextStep | None:
-        from workbench.tui.cell_steps import head_step
+        from workbench.tui.cell_steps import row_step
 
         snapshot, panel = self.snapshot, section.table
         if snapshot is None or panel is None:
             return None
-        return head_step(*_asked(section.shown, snapshot), panel.unit)
+        return row_step(*_asked(section.shown, snapshot), panel.unit)
 
     def _next_step(self, number: int) -> NextStep | None:
         snapshot = self.snapshot
