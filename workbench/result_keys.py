@@ -275,6 +275,11 @@ class ProbeAblate:
 
     CLASSES = "classes"
     """a row a unit and class, beside matched controls"""
+    UNIT, CLASS = "unit", "class"
+    VERDICT = "verdict"
+    """a row a unit: is it monosemantic, and why not"""
+    KL = "kl"
+    """bars of the first unit's KL by class, beside its controls"""
     BY_CLASS = "by_class"
     ERRORS = "errors"
     """of the first unit, as those of `neuron-probe`"""

@@ -60,13 +60,13 @@ class NeuronClassifier:
         return np.asarray(self.weight * (activations.astype(np.float64) - self.mean) / self.scale + self.intercept)
 
 
-def classifier(units: LayerUnits, layer: int, index: int) -> NeuronClassifier:
-    """One of a layer's neurons."""
+def classifier(units: LayerUnits, at: int, neuron: Neuron) -> NeuronClassifier:
+    """A neuron's, which is number `at` of the units."""
     values = (
-        float(array[index])
+        float(array[at])
         for array in (units.weight, units.mean, units.scale, units.intercept, units.train_auc, units.validation_auc)
     )
-    return NeuronClassifier(Neuron(layer, index), *values)
+    return NeuronClassifier(neuron, *values)
 
 
 # --- all neurons -------------------------------------------------------------------------------------

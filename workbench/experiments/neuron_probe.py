@@ -35,6 +35,7 @@ from workbench.params import Params as BaseParams
 from workbench.report import NextStep, Report
 from workbench.result_keys import NeuronProbe
 from workbench.text import count, number, quoted
+from workbench.units import Neuron
 
 if TYPE_CHECKING:
     import torch
@@ -168,7 +169,7 @@ class _Run:
         order = np.lexsort((-np.sign(train) * validation, -np.abs(train)))[: self._params.n]
         width = len(train) // len(layers)
         places = [divmod(int(at), width) for at in order]
-        return [classifier(self._units[layers[row]], layers[row], index) for row, index in places]
+        return [classifier(self._units[layers[row]], index, Neuron(layers[row], index)) for row, index in places]
 
     def _on_test(self, best: list[NeuronClassifier]) -> tuple[np.ndarray, np.ndarray]:
         """Logits and activations of neurons on test, float64 [neuron, example] each."""

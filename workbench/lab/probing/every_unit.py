@@ -26,15 +26,16 @@ class LayerUnits:
     """above 0; 1 for a unit that is constant on train, whose weight is 0"""
 
 
-def every_unit(x: torch.Tensor, label: torch.Tensor, split: Split, null: PermutationNull) -> LayerUnits:
-    """All units of activations x [example, unit] on train; `label` bool [example]. Their ranks are added to the null.
+def every_unit(x: torch.Tensor, label: torch.Tensor, split: Split, null: PermutationNull | None = None) -> LayerUnits:
+    """All units of activations x [example, unit] on train; `label` bool [example]. Their ranks are added to a null.
 
     Raises UserError where a class is missing on train or a value is not finite.
     """
     train, validation = (torch.from_numpy(part).to(x.device) for part in (split.train, split.validation))
     train_x, train_label = x[train], label[train]
     ranks = rank_rows(train_x)
-    null.add(ranks)
+    if null is not None:
+        null.add(ranks)
     probes = fit_single(train_x, train_label)
     scale = _numpy(probes.scaler.scale)
     constant = ~np.isfinite(scale)
