@@ -1,17 +1,16 @@
-"""What a sparse probe is compared with on test: tokens alone, random neurons, other bases, random labels."""
+"""What a probe of a few neurons is compared with on test: tokens alone, random neurons, other bases, random labels."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from workbench.errors import UserError
 from workbench.experiments._probe_data import ProbeData, probed_types, seen_in_train, token_baselines
-from workbench.experiments._sparse_choice import Chosen
 from workbench.report import Report
 from workbench.text import number
 from workbench.views import Column, Table
@@ -19,13 +18,33 @@ from workbench.views import Column, Table
 if TYPE_CHECKING:
     import torch
 
-    from workbench.lab.probing.scaling import Scaling
     from workbench.lab.probing.scores import Scores
 
 NAMES = ("mcc", "auc", "f1")
 PROBE = "probe"
 ENOUGH = 10
 """test examples with a token that was probed in train, and of each class, that a comparison on them needs"""
+
+
+class Compared(Protocol):
+    """The probe, and how another is found and fitted as it was."""
+
+    @property
+    def layer(self) -> int: ...
+
+    @property
+    def k(self) -> int:
+        """neurons that it reads"""
+
+    @property
+    def test(self) -> np.ndarray:
+        """Logits on test, float64 [example]."""
+
+    def refit(self, x: torch.Tensor, label: np.ndarray, random: int | None = None) -> np.ndarray:
+        """Of activations x [example, unit] of its layer and labels (bool) [example]: logits on test, float64 [example].
+
+        With a seed `random`, of random units. nan where a class is missing on train.
+        """
 
 
 @dataclass(frozen=True)
@@ -46,7 +65,7 @@ class Baselines:
     """Rows as they come, the probe's own first."""
 
     data: ProbeData
-    chosen: Chosen
+    chosen: Compared
     seed: int
     rows: list[Row] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
@@ -120,7 +139,7 @@ class Baselines:
 
     # --- with activations ---------------------------------------------------------------------------
 
-    def add_refits(self, x: torch.Tensor, scaling: Scaling, report: Report, changed: Callable[[], None]) -> None:
+    def add_refits(self, x: torch.Tensor, report: Report, changed: Callable[[], None]) -> None:
         """As many random neurons, the best in random bases, and random labels of the token's type: draws of each.
 
         x [example, unit] of the chosen layer; `changed` after each.
@@ -129,8 +148,8 @@ class Baselines:
 
         data, chosen = self.data, self.chosen
         label = data.label
-        fit = partial(self._refit, scaling=scaling)
-        random = ((partial(fit, x, label, "random", self.seed + draw), label) for draw in range(DRAWS))
+        fit = chosen.refit
+        random = ((partial(fit, x, label, self.seed + draw), label) for draw in range(DRAWS))
         units = "unit" if chosen.k == 1 else "units"
         self._add_draws(
             "random_neurons", f"{chosen.k} random {units} of L{chosen.layer}", random, DRAWS, report, changed
@@ -157,16 +176,6 @@ class Baselines:
         """The probe's score less that of its control tasks; nan where there are none."""
         control = self.row("control_task")
         return self.probe.value[name] - control.value[name] if control is not None else float("nan")
-
-    def _refit(
-        self, x: torch.Tensor, label: np.ndarray, method: str = "", seed: int = 0, *, scaling: Scaling
-    ) -> np.ndarray:
-        from workbench.lab.probing.sparse import Split
-        from workbench.lab.probing.sweep import refit
-
-        data, chosen = self.data, self.chosen
-        split = Split(data.train, data.validation, data.test)
-        return refit(x, label, split, chosen.k, method or chosen.method, seed or self.seed, scaling)
 
     def _add_draws(
         self,
@@ -207,9 +216,7 @@ class Baselines:
             return None
         return scores(logits[None], test, self.data.document[self.data.test])
 
-    def add_null(
-        self, x: torch.Tensor, scaling: Scaling, draws: int, report: Report, changed: Callable[[], None]
-    ) -> None:
+    def add_null(self, x: torch.Tensor, draws: int, report: Report, changed: Callable[[], None]) -> None:
         """The chosen layer, method and k with labels permuted as documents allow, ranked and fitted anew each time.
 
         The probe was chosen on validation, so that its test score is one of one, not the best of many.
@@ -218,7 +225,7 @@ class Baselines:
 
         labellings = permuted_labels(self.data.label, self.data.document, draws, np.random.default_rng(self.seed))
         for label in report.track(list(labellings), "permutations", stage="permuted labels"):
-            table = self._test_scores(self._refit(x, label, scaling=scaling), label)
+            table = self._test_scores(self.chosen.refit(x, label), label)
             if table is not None:
                 self.null.append(float(table.mcc[0]))
         changed()

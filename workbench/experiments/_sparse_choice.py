@@ -11,6 +11,9 @@ import numpy as np
 from workbench.experiments._probe_data import ProbeData
 
 if TYPE_CHECKING:
+    import torch
+
+    from workbench.lab.probing.scaling import Scaling
     from workbench.lab.probing.scores import Scores
     from workbench.lab.probing.sweep import FittedProbe, LayerSweep
 
@@ -70,6 +73,36 @@ class Chosen:
     @property
     def validation_mcc(self) -> float:
         return float(self.scored.scores.mcc[self.at])
+
+
+@dataclass(frozen=True)
+class Refitted:
+    """The chosen probe, and the same method and k on other activations and labels."""
+
+    chosen: Chosen
+    data: ProbeData
+    seed: int
+    scaling: Scaling
+
+    @property
+    def layer(self) -> int:
+        return self.chosen.layer
+
+    @property
+    def k(self) -> int:
+        return self.chosen.k
+
+    @property
+    def test(self) -> np.ndarray:
+        return self.chosen.test
+
+    def refit(self, x: torch.Tensor, label: np.ndarray, random: int | None = None) -> np.ndarray:
+        from workbench.lab.probing.sparse import Split
+        from workbench.lab.probing.sweep import refit
+
+        split = Split(self.data.train, self.data.validation, self.data.test)
+        method, seed = (self.chosen.method, self.seed) if random is None else ("random", random)
+        return refit(x, label, split, self.chosen.k, method, seed, self.scaling)
 
 
 @dataclass

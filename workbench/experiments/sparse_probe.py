@@ -21,7 +21,7 @@ from workbench.experiment import Cost, Experiment
 from workbench.experiments._common import estimated_tokens
 from workbench.experiments._probe_data import ProbeData, probe_data, probe_name
 from workbench.experiments._sparse_baselines import Baselines
-from workbench.experiments._sparse_choice import Choice, Chosen, score_sweeps
+from workbench.experiments._sparse_choice import Choice, Chosen, Refitted, score_sweeps
 from workbench.experiments._sparse_views import curve_view, method_views, neuron_table, score_table, sweep_views
 from workbench.params import DataSet, params_builtins
 from workbench.params import Params as BaseParams
@@ -207,7 +207,8 @@ class _Run:
 
     def _compare(self, chosen: Chosen, x: torch.Tensor) -> Baselines:
         report = self._report
-        baselines = Baselines(self._data, chosen, self._lab.seed)
+        refitted = Refitted(chosen, self._data, self._lab.seed, self._scaling)
+        baselines = Baselines(self._data, refitted, self._lab.seed)
 
         def changed() -> None:
             report.add(SparseProbe.BASELINES, baselines.table())
@@ -215,9 +216,9 @@ class _Run:
 
         baselines.add_probe()
         changed()
-        baselines.add_refits(x, self._scaling, report, changed)
+        baselines.add_refits(x, report, changed)
         if self._params.permutations:
-            baselines.add_null(x, self._scaling, self._params.permutations, report, changed)
+            baselines.add_null(x, self._params.permutations, report, changed)
         changed()
         return baselines
 
