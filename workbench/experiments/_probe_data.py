@@ -12,11 +12,14 @@ from workbench.artifacts import data_set
 from workbench.datasets.labelled.examples import TEST, TRAIN, VALIDATION, Examples
 from workbench.datasets.labelled.labelled_set import LabelledSet
 from workbench.errors import UserError
+from workbench.experiment import Cost
+from workbench.experiments._common import estimated_tokens
 from workbench.report import Report
 from workbench.text import count, quoted
 
 if TYPE_CHECKING:
     from workbench.lab import Lab
+    from workbench.model_info import ModelInfo
 
 NGRAM = 3
 """tokens of the longest n-gram that a probe on tokens reads"""
@@ -156,3 +159,14 @@ def probe_name(asked: str, default: str) -> str:
     if not re.fullmatch(r"\w(?:[\w.-]*\w)?", name):
         raise UserError(f"{quoted(name)} is no name for a probe: letters, digits, _ . and - in between, like months-L9")
     return name
+
+
+def store_cost(labelled: LabelledSet, info: ModelInfo, site: str, layers: int) -> Cost | None:
+    """What taking a set's activations at a site of so many layers takes; None without a set."""
+    from workbench.artifacts.activations import store_bytes
+
+    if not labelled:
+        return None
+    texts = labelled.texts
+    tokens = sum(estimated_tokens(text.text) for text in texts) / len(texts)
+    return Cost(passes=len(texts), tokens=tokens, typical=False, disk=store_bytes(info, site, layers, len(labelled)))

@@ -18,7 +18,6 @@ from workbench.artifacts.direction import Origin
 from workbench.artifacts.probe import Probe, Reading
 from workbench.datasets.labelled.labelled_set import LabelledSet
 from workbench.experiment import Cost, Experiment
-from workbench.experiments._common import estimated_tokens
 from workbench.experiments._dense import DenseTask, predictions
 from workbench.experiments._dense_baselines import DenseBaselines
 from workbench.experiments._dense_direction import add_along, add_ordinary, refitted
@@ -31,7 +30,7 @@ from workbench.experiments._dense_views import (
     sentence,
 )
 from workbench.experiments._direction import keep, of_this_model
-from workbench.experiments._probe_data import probe_data, probe_name, token_baselines
+from workbench.experiments._probe_data import probe_data, probe_name, store_cost, token_baselines
 from workbench.experiments._sparse_views import curve_view
 from workbench.params import DataSet
 from workbench.params import Params as BaseParams
@@ -96,15 +95,7 @@ class Params(BaseParams, kw_only=True, frozen=True):
 
 
 def cost(params: Params, info: ModelInfo) -> Cost | None:
-    from workbench.artifacts.activations import store_bytes
-
-    texts = params.data.texts
-    if not texts:
-        return None
-    tokens = sum(estimated_tokens(text.text) for text in texts) / len(texts)
-    layers = len(set(params.layers)) or info.n_layers
-    disk = store_bytes(info, params.site, layers, len(params.data))
-    return Cost(passes=len(texts), tokens=tokens, typical=False, disk=disk)
+    return store_cost(params.data, info, params.site, len(set(params.layers)) or info.n_layers)
 
 
 def run(lab: Lab, params: Params, report: Report) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import numpy as np
 from msgspec import Meta, field
 
@@ -27,9 +28,8 @@ from workbench.experiments._ablation import (
     verdict,
     verdict_table,
 )
-from workbench.experiments._common import estimated_tokens
 from workbench.experiments._neuron_views import NeuronClassifier, class_histogram, classifier, errors_view
-from workbench.experiments._probe_data import ProbeData, probe_data
+from workbench.experiments._probe_data import ProbeData, probe_data, store_cost
 from workbench.experiments._sweep import ABLATION_PASSES
 from workbench.params import DataSet, UnitsText
 from workbench.params import Params as BaseParams
@@ -72,17 +72,13 @@ class Params(BaseParams, kw_only=True, frozen=True):
 
 
 def cost(params: Params, info: ModelInfo) -> Cost | None:
-    from workbench.artifacts.activations import store_bytes
-
-    texts = params.data.texts
-    if not texts:
+    store = store_cost(params.data, info, SITE, info.n_layers)
+    if store is None:
         return None
-    tokens = sum(estimated_tokens(text.text) for text in texts) / len(texts)
-    examples = min(TEST_SHARE * len(params.data), 2 * params.tokens / tokens)
+    examples = min(TEST_SHARE * len(params.data), 2 * params.tokens / store.tokens)
     neurons = max(1, len(params.units.split(",")))
     passes = examples * (1 + ABLATION_PASSES * neurons * (3 + params.controls + params.directions))
-    disk = store_bytes(info, SITE, info.n_layers, len(params.data))
-    return Cost(passes=len(texts) + passes, tokens=tokens, typical=False, disk=disk)
+    return msgspec.structs.replace(store, passes=store.passes + passes)
 
 
 def run(lab: Lab, params: Params, report: Report) -> None:

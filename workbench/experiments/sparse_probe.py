@@ -18,8 +18,7 @@ from workbench.artifacts.probe import Probe, Reading
 from workbench.datasets.labelled.labelled_set import LabelledSet
 from workbench.errors import UserError
 from workbench.experiment import Cost, Experiment
-from workbench.experiments._common import estimated_tokens
-from workbench.experiments._probe_data import ProbeData, probe_data, probe_name
+from workbench.experiments._probe_data import ProbeData, probe_data, probe_name, store_cost
 from workbench.experiments._sparse_baselines import Baselines
 from workbench.experiments._sparse_choice import Choice, Chosen, Refitted, score_sweeps
 from workbench.experiments._sparse_views import curve_view, method_views, neuron_table, score_table, sweep_views
@@ -82,15 +81,7 @@ class Params(BaseParams, kw_only=True, frozen=True):
 
 
 def cost(params: Params, info: ModelInfo) -> Cost | None:
-    from workbench.artifacts.activations import store_bytes
-
-    texts = params.data.texts
-    if not texts:
-        return None
-    tokens = sum(estimated_tokens(text.text) for text in texts) / len(texts)
-    layers = len(set(params.layers)) or info.n_layers
-    disk = store_bytes(info, SITE, layers, len(params.data))
-    return Cost(passes=len(texts), tokens=tokens, typical=False, disk=disk)
+    return store_cost(params.data, info, SITE, len(set(params.layers)) or info.n_layers)
 
 
 def run(lab: Lab, params: Params, report: Report) -> None:
