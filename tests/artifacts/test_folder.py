@@ -95,7 +95,16 @@ def test_a_kind_is_one_file(tmp_path: Path, own_folders: Path, monkeypatch: pyte
     monkeypatch.setattr(artifacts, "__path__", [*artifacts.__path__, str(tmp_path)])
     kinds.cache_clear()
     try:
-        assert list(kinds()) == ["activation store", "data set", "direction", "index", "lens", "model", "probe", "prompt set"]
+        assert list(kinds()) == [
+            "activation store",
+            "data set",
+            "direction",
+            "index",
+            "lens",
+            "model",
+            "probe",
+            "prompt set",
+        ]
         write_folder(own_folders / "data" / "lenses", lens(), write)
         assert [each.name for each in list_artifacts()] == ["nouns"]
         kinds()["lens"].remove(find_artifact(list_artifacts(), "nouns"))
