@@ -123,7 +123,7 @@ class Verdict:
     next_high: float
     """upper end on the other class"""
     reasons: tuple[str, ...]
-    """what speaks against it, each as a part of a sentence; empty where it is monosemantic"""
+    """what speaks against it, in words; empty where it is monosemantic"""
 
     @property
     def ratio(self) -> float:
@@ -138,22 +138,19 @@ def verdict(effects: Sequence[ClassEffect]) -> Verdict:
     next_high = max(others, default=float("nan"))
     low, reasons = own.kl.low, []
     if np.isnan(low) or np.isnan(next_high):
-        return Verdict(own, next_high, ("a class has a single document, so that no interval is known",))
+        return Verdict(own, next_high, ("a class has a single document",))
     if low <= max(0.0, own.rounding):
-        reasons.append("its KL is not above 0 and rounding")
+        reasons.append("not above rounding" if own.kl.mean.value > 0 else "no effect")
     if low < TIMES * next_high:
-        reasons.append(
-            f"its lower end, {number(max(0.0, low))}, is under {TIMES} × the upper end on the next class, "
-            f"{number(next_high)}"
-        )
+        reasons.append(f"ratio under {TIMES}")
     if not len(own.controls):
-        reasons.append("there is no matched neuron to compare it with")
+        reasons.append("no matched neurons")
     elif low <= own.controls.max():
-        reasons.append(f"a matched neuron does as much, {number(float(own.controls.max()))}")
+        reasons.append("not above matched neurons")
     if own.distance is None:
-        reasons.append("there is no random direction of the same norm to compare it with")
+        reasons.append("no random directions")
     elif not low > own.distance.high:
-        reasons.append(f"random directions of the same norm do as much, up to {number(own.distance.high)}")
+        reasons.append("not above random directions")
     return Verdict(own, next_high, tuple(reasons))
 
 
@@ -190,13 +187,39 @@ def class_table(measured: dict[Neuron, list[ClassEffect]], note: str) -> Table:
             Column(key=ProbeAblate.CLASS, name="class"),
             Column(key="kl", name="KL", kind="number", help="nats, where the neuron is 0", gives_way="never"),
             Column(key="kl_interval", name="95 %", help="clustered by document", gives_way="never"),
-            Column(key="controls", name="matched", kind="number", help="KL of matched random neurons, median"),
-            Column(key="controls_high", name="highest", kind="number", help="of the matched neurons", gives_way="late"),
+            Column(
+                key="controls",
+                name="matched",
+                kind="number",
+                help="KL of matched random neurons, median",
+                gives_way="late",
+            ),
+            Column(
+                key="controls_high", name="highest", kind="number", help="KL of a matched neuron", gives_way="never"
+            ),
             Column(key="place", name="among them", gives_way="early"),
-            Column(key="same_norm", name="same norm", kind="number", help="KL of random directions, as long a change"),
+            Column(
+                key="same_norm",
+                name="same norm",
+                kind="number",
+                help="KL of random directions, as long a change",
+                gives_way="never",
+            ),
             Column(key="same_norm_interval", name="its 95 %", help="clustered by document", gives_way="early"),
-            Column(key="loss", name="later loss", kind="signed", help="change of the loss of later tokens, nats"),
-            Column(key="loss_se", name="±", kind="number", help="one standard error, clustered by document"),
+            Column(
+                key="loss",
+                name="later loss",
+                kind="signed",
+                help="change of the loss of later tokens, nats",
+                gives_way="late",
+            ),
+            Column(
+                key="loss_se",
+                name="±",
+                kind="number",
+                help="one standard error, clustered by document",
+                gives_way="late",
+            ),
             Column(key="examples", name="n", kind="int", help="examples", gives_way="early"),
         ],
         rows=rows,
@@ -215,6 +238,8 @@ def verdict_table(verdicts: dict[Neuron, Verdict]) -> Table:
         [
             str(neuron),
             one.own.name,
+            number_or_none(max(0.0, one.own.kl.low)),
+            number_or_none(one.next_high),
             number_or_none(one.ratio),
             "no" if one.reasons else "yes",
             "; ".join(one.reasons),
@@ -227,12 +252,12 @@ def verdict_table(verdicts: dict[Neuron, Verdict]) -> Table:
         columns=[
             Column(key=ProbeAblate.UNIT, name="unit", kind="unit"),
             Column(key="own", name="most on", help="the class on which it does most"),
-            Column(
-                key="ratio", name="ratio", kind="number", help="lower end there over the next class's upper end",
-                gives_way="never",
-            ),
+            Column(key="low", name="own ≥", kind="number", help="lower end of KL on that class", gives_way="early"),
+            Column(key="next_high", name="next ≤", kind="number", help="upper end of KL on the other class",
+                   gives_way="early"),
+            Column(key="ratio", name="ratio", kind="number", help="of these two", gives_way="never"),
             Column(key=ProbeAblate.MONOSEMANTIC, name="monosemantic", gives_way="never"),
-            Column(key="why", name="why not"),
+            Column(key="why", name="why not", gives_way="never"),
         ],
         rows=rows,
     )  # fmt: skip
@@ -283,5 +308,6 @@ def sentence(ablation: Ablation, effects: Sequence[ClassEffect], one: Verdict) -
     if not one.reasons:
         parts.append(f"monosemantic: its lower end is {number(one.ratio)} × the next class's upper end")
     else:
-        parts.append(f"not monosemantic: {one.reasons[0]}")
+        ratio = f" (its lower end is {number(one.ratio)} × the next class's upper end)" if one.ratio < TIMES else ""
+        parts.append(f"not monosemantic: {', '.join(one.reasons)}{ratio}")
     return " · ".join(parts)

@@ -152,6 +152,9 @@ class _Batch:
             capture=sorted(sites),
             keep_starts=True,
         )
+        places_set = [(row, at) for row, place in enumerate(self._places) for at in range(place.first, place.last + 1)]
+        self._set = torch.tensor(places_set, device=self._ids.device).T
+        self._clean_there = self._logits(self._clean)[self._set[0], self._set[1]]
         self._surprise = metrics.surprise(self._logits(self._clean), self._ids)
 
     def run(self) -> Iterator[list[tuple[Effects, int, float, float]]]:
@@ -213,13 +216,15 @@ class _Batch:
         )
         edited = self._logits(passed)
         with torch.inference_mode():
-            kl = metrics.kl(self._logits(self._clean), edited).cpu().numpy()
+            kl = metrics.kl(self._clean_there, edited[self._set[0], self._set[1]]).cpu().numpy()
             change = (metrics.surprise(edited, self._ids) - self._surprise).double().cpu().numpy()
+        sizes = [place.last + 1 - place.first for place in self._places]
+        means = [float(part.mean()) for part in np.split(kl, np.cumsum(sizes)[:-1])]
         return [
             (
                 effects,
                 at,
-                float(kl[row, place.first : place.last + 1].mean()),
+                means[row],
                 float(change[row, place.first + 1 : len(place.ids)].sum()),
             )
             for row, (at, place) in enumerate(zip(self._examples, self._places, strict=True))
