@@ -31,11 +31,12 @@ def planted_folder() -> Path:
     _plant(planted, [(ALONE, [word in PLACES for word in words])], words)
     shared = [(index, [word in PLACES[2 * at : 2 * at + 2] for word in words]) for at, index in enumerate(SHARED)]
     _plant(planted, shared, words)
-    _plant(planted, [(BOTH, [True] * len(words))], words)
+    # Half as strong: it is one of the first one's matched neurons, and must do less.
+    _plant(planted, [(BOTH, [True] * len(words))], words, STRENGTH / 2)
     return planted.save(root / "places")
 
 
-def _plant(planted: Planted, fires: list[tuple[int, list[bool]]], words: list[str]) -> None:
+def _plant(planted: Planted, fires: list[tuple[int, list[bool]]], words: list[str], strength: float = STRENGTH) -> None:
     """Neurons that are about 6 where they fire and 0 elsewhere, by least squares on what the MLP reads there."""
     assert set(words) == {*PLACES, *OTHERS}
     mlp = planted.model.model.layers[LAYER].mlp
@@ -51,7 +52,7 @@ def _plant(planted: Planted, fires: list[tuple[int, list[bool]]], words: list[st
         with torch.no_grad():
             mlp.gate_proj.weight[index] = (inverse @ (18 * there - 12)).float()
             mlp.up_proj.weight[index] = (inverse @ there).float()
-            mlp.down_proj.weight[:, index] = STRENGTH / 6 * planted.toward
+            mlp.down_proj.weight[:, index] = strength / 6 * planted.toward
 
 
 def planted_tokenizer():

@@ -116,6 +116,8 @@ LABELLED = {
     ],
 }
 ASKED["sparse-probe"] = [({"data": LABELLED, "ks": [1, 2], "permutations": 2}, "")]
+ASKED["neuron-probe"] = [({"data": LABELLED, "permutations": 2}, "")]
+ASKED["probe-ablate"] = [({"data": LABELLED, "units": "L1.N3", "controls": 2, "directions": 1}, "")]
 NUMBERED = {
     **LABELLED,
     "texts": [{**text, "spans": [[*text["spans"][0][:2], at]]} for at, text in enumerate(LABELLED["texts"])],

@@ -42,12 +42,8 @@ async def to_step(pilot, page, step):
 
 @pytest.fixture
 def asked(monkeypatch):
-    """Steps that the screen asks for, with their parents, whichever experiments there are."""
-    import workbench.experiments
+    """Steps that the screen asks for, with their parents."""
     from workbench.tui.app import WorkbenchApp
-
-    known = {**dict.fromkeys(PARTS), **workbench.experiments.experiments()}
-    monkeypatch.setattr(workbench.experiments, "experiments", lambda: known)
 
     steps: list[tuple[NextStep, int | None]] = []
     monkeypatch.setattr(WorkbenchApp, "ask", lambda self, step, parent=None: steps.append((step, parent)))
@@ -199,17 +195,6 @@ async def test_the_cursor_of_a_long_table_stays_in_sight(path):
         await until(pilot, lambda: "▌ " in line(pilot.app, units[-1]))
 
 
-async def test_what_no_experiment_can_answer_is_not_offered(path, monkeypatch):
-    import workbench.experiments
-
-    monkeypatch.setattr(workbench.experiments, "experiments", dict)
-    async with opened(FakeClient(), path) as (pilot, page):
-        await to_step(pilot, page, 1)
-        await pilot.press("s", "u", "d", "A", "tab", "tab", "tab", "a")
-        assert pilot.app.screen is page
-        assert "sparse probe" not in screen(pilot.app).splitlines()[-1]
-
-
 async def test_the_probe_is_applied_elsewhere(path):
     async with opened(FakeClient(), path) as (pilot, page):
         await to_step(pilot, page, 1)
@@ -234,7 +219,7 @@ async def test_what_a_probe_read_elsewhere_is_among_its_sets_steps(path):
         await sees(pilot, "token by token", "2 of 2")
 
 
-@pytest.mark.parametrize("name", ["sparse-probe", "dense-probe", "probe-apply"])
+@pytest.mark.parametrize("name", list(PARTS))
 def test_the_views_that_are_looked_for_are_those_that_are_made(name):
     parts = PARTS[name]
     expected = {*parts.drawn, parts.cells, parts.rows, parts.below} - {"", DenseProbe.PREDICTED}

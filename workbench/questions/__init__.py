@@ -172,6 +172,16 @@ QUESTIONS: dict[str, Question] = {
         ),
         params={"data": "⟨facts⟩"},
     ),
+    "only-about": Question(
+        sentence="is ⟨unit⟩ only about ⟨feature⟩",
+        about="set to 0 class by class, beside matched neurons and random directions",
+        experiment="probe-ablate",
+        blanks=(
+            Blank(name="unit", kind=UNITS, example="L24.N1005", help="neurons: L12.N345"),
+            Blank(name="feature", kind=DATA_SET, example="months", help="a labelled set: its name, or a CSV file"),
+        ),
+        params={"units": "⟨unit⟩", "data": "⟨feature⟩"},
+    ),
     "what-direction": Question(
         sentence="what is the direction ⟨direction⟩",
         about="what it promotes, the neurons that write it, its share of the stream",

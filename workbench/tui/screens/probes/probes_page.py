@@ -46,7 +46,7 @@ class ProbesPage(Page):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         finding = self.state.finding
-        if action in _ASKS and not self._can_ask(_ASKS[action]):
+        if action in _ASKS and not self._can_ask():
             return False
         if action in ("turn", "texts", "copy", "save") and finding is None:
             return False
@@ -60,14 +60,10 @@ class ProbesPage(Page):
 
     # --- keys: asking ---
 
-    def _can_ask(self, experiment: str) -> bool:
-        """There are a model, a set that can be read, and the experiment."""
-        from workbench.experiments import experiments
-
+    def _can_ask(self) -> bool:
+        """There are a model and a set that can be read."""
         entry = self.state.entry
-        return (
-            self.workbench.link is not None and entry is not None and bool(entry.hash) and experiment in experiments()
-        )
+        return self.workbench.link is not None and entry is not None and bool(entry.hash)
 
     def action_sparse(self) -> None:
         self._offer(_ASKS["sparse"], {})
