@@ -18,6 +18,7 @@ def info():
     return tiny_lab("llama").info
 
 
+PLACES = {"texts": [{"text": text, "spans": [[0, 3, 1]]} for text in ("The city", "You gave")]}
 SHORT = {
     "why": {"prompt": PROMPT, "controls": 4, "n": 5, "unrelated": 1},
     "sweep": {"prompt": PROMPT, "n": 5, "others": 4},
@@ -38,6 +39,10 @@ SHORT = {
         "text_tokens": 64,
     },
     "refusal": {"train": 16, "validation": 8, "test": 8, "positions": 1},
+    "neuron-probe": {"data": PLACES},
+    "sparse-probe": {"data": PLACES},
+    "dense-probe": {"data": PLACES},
+    "probe-ablate": {"data": PLACES, "units": "L1.N3"},
     "index": {"corpus": "stdlib", "tokens": 600, "context": 64},
     "project": {"direction": "@L1.N3.out", "corpus": "stdlib", "tokens": 600, "context": 64},
 }

@@ -20,7 +20,7 @@ from workbench.experiments import experiment
 from workbench.files import cache_bytes
 from workbench.model_info import ModelInfo
 from workbench.params import Params, make_params
-from workbench.text import count, seconds
+from workbench.text import count, seconds, size
 
 FORWARD = "forward"
 """the rate of a clean pass, among those of experiments"""
@@ -46,11 +46,15 @@ def seconds_of(name: str, cost: Cost, info: ModelInfo) -> float | None:
 
 
 def cost_line(name: str, params: Params | Mapping[str, Any], info: ModelInfo) -> str:
-    """`about 16 s: 214 passes of 6 tokens`; without seconds before anything was measured, empty where there is none."""
+    """`about 16 s: 214 passes of 6 tokens, 1.2 GiB on disk`; empty where there is none.
+
+    Without seconds before anything was measured, and without a disk that is not needed.
+    """
     cost = cost_of(name, params, info)
     if cost is None:
         return ""
     work = f"{count(cost.passes)} passes of {count(cost.tokens)} tokens"
+    work += f", {size(cost.disk)} on disk" if cost.disk else ""
     took = seconds_of(name, cost, info)
     return work if took is None else f"about {seconds(took)}: {work}"
 

@@ -15,16 +15,17 @@ import msgspec
 
 from workbench.edits import Edit
 from workbench.model_info import ModelInfo
-from workbench.params import CONVERSATION, CORPUS, LIST, PROMPT_SET, Params, fields
+from workbench.params import CONVERSATION, CORPUS, DATA_SET, LIST, PROMPT_SET, STORED, Params, fields
 from workbench.report import NextStep, Report
 from workbench.views import Heatmap
 
-Group = Literal["says", "parts", "neurons", "directions"]
+Group = Literal["says", "parts", "neurons", "directions", "probes"]
 GROUPS: dict[Group, str] = {
     "says": "what the model says, and what it reads",
     "parts": "which parts of it make that",
     "neurons": "neurons over a whole corpus",
     "directions": "directions of the stream: found, looked at, steered along",
+    "probes": "labelled sets: which units tell two classes apart",
 }
 """in the order a newcomer meets them"""
 
@@ -37,6 +38,8 @@ class Cost(msgspec.Struct, kw_only=True, frozen=True):
     """of each pass"""
     typical: bool = True
     """a run does all of it, so that its time gives a rate; False where part of the work may have been done before"""
+    disk: int = 0
+    """bytes that it keeps in the cache"""
 
     @property
     def work(self) -> float:
@@ -70,9 +73,10 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     """`cell(params, key, view, row, column)`: what a cell of the heat map `key` stands for; None if nothing"""
 
     def is_long(self, params: Params) -> bool:
-        """Whether such a run takes more than seconds: a set of prompts or a corpus makes any experiment long."""
+        """Whether such a run takes more than seconds: a set or a corpus makes any experiment long."""
         return self.long or any(
-            field.kind in (PROMPT_SET, CORPUS) and getattr(params, field.name) for field in fields(self.params)
+            field.kind in (PROMPT_SET, DATA_SET, CORPUS) and getattr(params, field.name)
+            for field in fields(self.params)
         )
 
     @property
@@ -90,7 +94,7 @@ def command_line(
     names: Mapping[str, str] | None = None,
     transfer: bool = False,
 ) -> str:
-    """The `workbench run …` line that a step stands for; `names` are those of prompt sets, by parameter.
+    """The `workbench run …` line that a step stands for; `names` are those of its sets, by parameter.
 
     With `transfer` it may use directions of another model.
     """
@@ -101,9 +105,10 @@ def command_line(
             continue
         if field.kind.is_switch:
             words.append(field.flag if value else "--no-" + field.name.replace("_", "-"))
-        elif field.kind is PROMPT_SET:
-            name_of_set = (names or {}).get(field.name)
-            words += [field.flag, f"@{name_of_set}" if name_of_set else "prompts.jsonl"]
+        elif field.kind in STORED:
+            name_of_set = (names or {}).get(field.name) or (value.name if field.kind is not PROMPT_SET else "")
+            unnamed = {PROMPT_SET: "prompts.jsonl", DATA_SET: "data.csv"}.get(field.kind, "NAME")
+            words += [field.flag, f"@{name_of_set}" if name_of_set else unnamed]
         elif field.kind is CONVERSATION:
             words += [field.flag, field.kind.write(value)]
         elif field.kind is LIST:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -74,23 +75,35 @@ def _partial_path(file: Path) -> Path:
     return file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
 
 
-class FolderLock:
-    """One writer of a folder at a time; the lock goes with the process, however it ends.
+def free_disk(folder: Path) -> int:
+    """Bytes that are free where a folder is, or will be."""
+    place = folder
+    while not place.exists():
+        place = place.parent
+    return shutil.disk_usage(place).free
 
-    Raises UserError where another one holds it.
+
+class FolderLock:
+    """One writer of a folder at a time, or many readers; the lock goes with the process, however it ends.
+
+    Raises UserError where another one holds it: "NAME `busy`".
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, shared: bool = False, busy: str = "is being built now: wait for it, or cancel that step"
+    ) -> None:
         self._folder = folder
+        self._kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        self._busy = busy
         self._descriptor = -1
 
     def __enter__(self) -> FolderLock:
         self._descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._descriptor, self._kind | fcntl.LOCK_NB)
         except OSError:
             os.close(self._descriptor)
-            raise UserError(f"{self._folder.name} is being built now: wait for it, or cancel that step") from None
+            raise UserError(f"{self._folder.name} {self._busy}") from None
         return self
 
     def __exit__(

@@ -12,6 +12,8 @@ import msgspec
 from msgspec import Meta
 
 from workbench.datasets.conversation import Turn, problem_of, read_conversation
+from workbench.datasets.labelled.labelled_set import LabelledSet
+from workbench.datasets.labelled.reading import read_labelled
 from workbench.datasets.prompts import PromptRow, read_prompts
 from workbench.errors import UserError
 from workbench.units import direction_name
@@ -20,6 +22,19 @@ LABEL = 200
 """characters of a step's label"""
 EVERY_DIRECTION = "all"
 """where directions are named: all that the session and the data folder have"""
+
+
+class StoredProbe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A fitted probe as it travels with a run, `workbench.artifacts.probe` reads it; without numbers none was named."""
+
+    name: str = ""
+    spec: dict[str, Any] = {}
+    """all but its numbers, plain data"""
+    numbers: bytes = b""
+    """float64, little-endian"""
+
+    def __bool__(self) -> bool:
+        return bool(self.numbers)
 
 
 class Kind(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +73,17 @@ def _read_prompts(text: str) -> list[PromptRow]:
     return read_prompts(Path(text).expanduser())
 
 
+def _read_data(text: str) -> LabelledSet:
+    return read_labelled(Path(text).expanduser()) if text.strip() else LabelledSet()
+
+
+def _read_probe(text: str) -> StoredProbe:
+    """Names are looked up in the session, before this."""
+    if text.strip():
+        raise UserError(f"there is no probe {text.strip()} here: a session has the probes that were fitted in it")
+    return StoredProbe()
+
+
 def _read_direction(text: str) -> str:
     return f"@{direction_name(text)}" if text.strip() else ""
 
@@ -81,6 +107,10 @@ def _count_prompts(rows: Sequence[Any]) -> str:
     return f"{len(rows):,} prompts"
 
 
+def _count_examples(labelled: Mapping[str, Any]) -> str:
+    return f"{sum(len(text['spans']) for text in labelled.get('texts', ())):,} examples"
+
+
 TEXT = Kind(name="text")
 TOKEN = Kind(name="token")
 """spaces as typed"""
@@ -97,6 +127,12 @@ TEMPLATE = Kind(name="yes or no", is_switch=True, read=_switch, write=_on_off)
 PROMPT_SET = Kind(
     name="file of prompts", metavar="FILE|@NAME", label=_count_prompts, read=_read_prompts, write=_typed_set
 )
+DATA_SET = Kind(name="data set", metavar="NAME|FILE", label=_count_examples, read=_read_data, write=_typed_set)
+"""a labelled set: a file, or the name of one that is stored or ships"""
+PROBE = Kind(name="probe", metavar="NAME", read=_read_probe, write=_typed_set)
+"""a fitted probe of the session, by its name"""
+STORED = (PROMPT_SET, DATA_SET, PROBE)
+"""typed as a file or a name, sent as what that holds, and kept once in the session"""
 CONVERSATION = Kind(name="conversation", metavar="FILE|JSON", read=read_conversation, write=_messages)
 """the turns of a chat before the prompt"""
 UNIT = Kind(name="unit", metavar="UNIT", label=str, units=True)
@@ -126,6 +162,10 @@ ChatSwitch = Annotated[bool, TEMPLATE]
 
 
 PromptSet = Annotated[list[PromptRow], PROMPT_SET]
+DataSet = Annotated[LabelledSet, DATA_SET]
+"""a field of this kind has `LabelledSet()` as its default: no data named"""
+ProbeName = Annotated[StoredProbe, PROBE]
+"""a field of this kind has `StoredProbe()` as its default: no probe named"""
 Conversation = Annotated[list[Turn], CONVERSATION]
 
 

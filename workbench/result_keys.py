@@ -156,3 +156,132 @@ class Continued:
     CLEAN, EDITED = "clean", "edited"
     PERPLEXITY, PERPLEXITY_EDITED = "perplexity", "perplexity_edited"
     """numbers, of the text under the unedited model"""
+
+
+class SparseProbe:
+    """What `sparse-probe` found; numbers are of the chosen probe on test."""
+
+    MAP = "map"
+    """heat map of validation MCC: layers and k"""
+    F1, MCC, AUC = "f1", "mcc", "auc"
+    """lines against k; numbers of the chosen probe, with LOW and HIGH"""
+    SCORES = "scores"
+    """of the chosen probe on test, a score a row"""
+    NEURONS = "neurons"
+    """the chosen probe's, the largest weight first"""
+    UNIT, WEIGHT, TRAIN_AUC = "unit", "weight", "train_auc"
+    CURVE = "precision_recall"
+    METHODS = "methods"
+    """rankers and adaptive thresholding side by side at the chosen layer"""
+    BASELINES = "baselines"
+    WHAT = "what"
+    LAYERS = "layers"
+    """the best of each layer by validation"""
+    LAYER, K = "layer", "k"
+    """numbers: what was chosen"""
+    P = "null_p"
+    """number: how often permuted labels give as large an MCC"""
+    TOKENS_ALONE = "tokens_alone"
+    """number: the best MCC of a probe that reads tokens and no activations"""
+
+    @staticmethod
+    def low(name: str) -> str:
+        return f"{name}_low"
+
+    @staticmethod
+    def high(name: str) -> str:
+        return f"{name}_high"
+
+
+class DenseProbe:
+    """What `dense-probe` found; numbers are of the chosen layer on test."""
+
+    LAYERS = "layers"
+    """lines: AUC (R² of numbers) on validation by layer"""
+    BY_LAYER = "by_layer"
+    LAYER = "layer"
+    """a column, `L12`; and a number"""
+    AUC, MCC, F1, R2 = "auc", "mcc", "f1", "r2"
+    """columns on validation; numbers on test, with LOW and HIGH of the first"""
+    LOW, HIGH = "low", "high"
+    """of the score that leads: MCC, or R²"""
+    CURVE = "precision_recall"
+    PREDICTED = "predicted"
+    """scatter of numbers: target and prediction on test"""
+    BASELINES = "baselines"
+    WHAT = "what"
+    REFIT = "refit"
+    """what a probe still reads once directions are projected out"""
+    P = "null_p"
+    """number: how often permuted test labels give as large a score"""
+    TOKENS_ALONE = "tokens_alone"
+    """number: the best score of a probe that reads tokens and no activations"""
+    CONTROL = "control_task"
+    """number: AUC of the same probe on control tasks; the difference is the selectivity"""
+    RECALL = "recall_ordinary"
+    """number: at 1 % false positives on ordinary text"""
+    LEFT, LEFT_RANDOM = "refit_left", "refit_random"
+    """numbers: score refitted without the direction; the median without random ones"""
+
+
+class ProbeApply:
+    """What `probe-apply` read with a kept probe."""
+
+    SCORES = "scores"
+    """a row for the set, one for the probe's own test set, then baselines"""
+    WHAT = "what"
+    AUC, MCC, F1, R2 = "auc", "mcc", "f1", "r2"
+    """columns; and numbers of the set, with LOW and HIGH of the first"""
+    LOW, HIGH = "low", "high"
+    P = "null_p"
+    ALONG = "along"
+    """histogram of scores by class; of numbers a scatter"""
+    TEXT = "text"
+    """the text's tokens, the threshold at 0"""
+    READ = "tokens_read"
+    """number: tokens of the text that the probe says are of the second class"""
+
+
+class NeuronProbe:
+    """What `neuron-probe` found: every neuron by itself; numbers are of the best one on test."""
+
+    NEURONS = "neurons"
+    """the best ones by train AUC, a neuron a row; UNIT names it"""
+    UNIT = "unit"
+    BY_LAYER = "by_layer"
+    """train AUC by layer, beside the null of the best of all"""
+    EVERY = "every_auc"
+    """histogram of every neuron's train AUC, beside permuted labels"""
+    SCORES = "scores"
+    """of the best one on test, a score a row"""
+    BY_CLASS = "by_class"
+    """histogram of the best neuron's activation, a series a class"""
+    CURVE = "precision_recall"
+    ERRORS = "errors"
+    """tokens: texts that the best neuron gets wrong"""
+    BASELINES = "baselines"
+    AUC, MCC, F1 = "auc", "mcc", "f1"
+    LOW, HIGH = "low", "high"
+    """of MCC"""
+    LAYER = "layer"
+    TOKENS_ALONE = "tokens_alone"
+    """number: the best MCC of a probe that reads tokens and no activations"""
+    P = "null_p"
+    """number: how often the best of all neurons under permuted labels does as well"""
+
+
+class ProbeAblate:
+    """What `probe-ablate` found: units set to 0, by class."""
+
+    CLASSES = "classes"
+    """a row a unit and class, beside matched controls"""
+    UNIT, CLASS = "unit", "class"
+    VERDICT = "verdict"
+    """a row a unit: is it monosemantic, and why not"""
+    KL = "kl"
+    """bars of the first unit's KL by class, beside its controls"""
+    BY_CLASS = "by_class"
+    ERRORS = "errors"
+    """of the first unit, as those of `neuron-probe`"""
+    MONOSEMANTIC = "monosemantic"
+    """number: how many of the units are so, by METHODS' rule"""

@@ -53,6 +53,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = ""
     judge_seconds: Annotated[float, Meta(description="how long a judge may take before it is ended", gt=0)] = 120
+    sae_probes: Annotated[
+        str, Meta(description="the folder that the data sets of sae-probes are unpacked in, for --data sae-probes:65")
+    ] = ""
+    store_gigabytes: Annotated[
+        float,
+        Meta(
+            description="how much disk the activations that probes read may take, GiB; the stores used longest ago go "
+            "first",
+            gt=0,
+        ),
+    ] = 20
     mouse: Annotated[
         bool, Meta(description="whether the workbench takes the mouse; off leaves selecting text to the terminal")
     ] = True

@@ -186,13 +186,22 @@ def bootstrap(
     statistic: Callable[[np.ndarray], float], cluster: np.ndarray, generator: np.random.Generator
 ) -> tuple[float, float]:
     """2.5 % and 97.5 % of `statistic(weight)` over resampled clusters; `cluster` and `weight` [value]."""
-    numbers, place = np.unique(cluster, return_inverse=True)
-    drawn = []
-    for _ in range(BOOTSTRAPS):
-        times = np.bincount(generator.integers(0, len(numbers), len(numbers)), minlength=len(numbers))
-        drawn.append(statistic(times[place].astype(np.float64)))
-    low, high = np.nanpercentile(drawn, [2.5, 97.5])
+    times, place = resampled(cluster, generator)
+    low, high = np.nanpercentile([statistic(row[place]) for row in times], [2.5, 97.5])
     return float(low), float(high)
+
+
+def resampled(
+    cluster: np.ndarray, generator: np.random.Generator, draws: int = BOOTSTRAPS
+) -> tuple[np.ndarray, np.ndarray]:
+    """How often each draw takes each cluster, float64 [draw, cluster], and which cluster a value is of, int64 [value].
+
+    `cluster` is any number [value]; clusters come in its order.
+    """
+    numbers, place = np.unique(cluster, return_inverse=True)
+    n = len(numbers)
+    times = np.stack([np.bincount(generator.integers(0, n, n), minlength=n) for _ in range(draws)])
+    return times.astype(np.float64), place
 
 
 # --- separation along a direction, on what it was not fitted on ---------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 import unicodedata
 
 from rich.cells import cell_len, set_cell_size
@@ -183,6 +184,17 @@ def seconds(x: float | None) -> str:
         hours, rest = divmod(minutes, 60)
         return f"{hours} h {rest} min" if rest else f"{hours} h"
     return f"{minutes // (24 * 60)} days"
+
+
+def ago(then: float) -> str:
+    """`today 14:03`, `yesterday`, `3 days ago`, `2026-11-02`."""
+    days = (time.time() - then) / 86400
+    day = time.localtime(then)
+    if time.localtime()[:3] == day[:3]:
+        return time.strftime("today %H:%M", day)
+    if days < 2:
+        return "yesterday" if time.localtime(time.time() - 86400)[:3] == day[:3] else "2 days ago"
+    return f"{int(days)} days ago" if days < 30 else time.strftime("%Y-%m-%d", day)
 
 
 def count(n: float) -> str:

@@ -13,7 +13,9 @@ from pathlib import Path
 from tests.benchmarks.measure import Results, machine
 from tests.conftest import make_folders, share_model, stop_processes_of
 
-ALL = ("startup", "forward", "why", "arms", "worker", "screens", "neighbours", "index")
+ALL = (
+    "startup", "forward", "why", "arms", "worker", "screens", "neighbours", "index", "activations", "probes",
+)  # fmt: skip
 
 
 def main(names: list[str]) -> int:

@@ -12,6 +12,7 @@ import pytest
 
 import workbench.experiments
 from tests.lab.labs import PROMPT, new_report, tiny_lab
+from workbench.artifacts.probe import from_content
 from workbench.edits import parse_edits
 from workbench.execute import execute
 from workbench.experiments import experiments
@@ -106,6 +107,28 @@ ASKED: dict[str, list[tuple[dict, str]]] = {
     ],
     "export-model": [({"direction": "@L1.N3.out", "folder": str(NEW_FOLDER)}, "L1.N3=0")],
 }
+LABELLED = {
+    "name": "places",
+    "texts": [
+        {"text": f"{name} is near {place}", "spans": [[0, len(f"{name} is near {place}"), label]]}
+        for name in NAMES
+        for label, place in enumerate(("the river", "France"))
+    ],
+}
+ASKED["sparse-probe"] = [({"data": LABELLED, "ks": [1, 2], "permutations": 2}, "")]
+ASKED["neuron-probe"] = [({"data": LABELLED, "permutations": 2}, "")]
+ASKED["probe-ablate"] = [({"data": LABELLED, "units": "L1.N3", "controls": 2, "directions": 1}, "")]
+NUMBERED = {
+    **LABELLED,
+    "texts": [{**text, "spans": [[*text["spans"][0][:2], at]]} for at, text in enumerate(LABELLED["texts"])],
+}
+FEW = {"permutations": 2, "directions": 2, "tokens": 400}
+ASKED["dense-probe"] = [
+    ({"data": LABELLED, **FEW}, ""),
+    ({"data": {**NUMBERED, "numeric": True}, "method": "ridge", **FEW}, ""),
+]
+ASKED["probe-apply"] = [({"data": LABELLED, "text": PROMPT}, "L1.N3=0")]
+"""with the probe that `dense-probe` makes"""
 ON_AN_INDEX = {"index", "neuron", "unusual", "find-neuron"}
 """asked in test_index; here their source is read"""
 
@@ -116,6 +139,9 @@ def reports(name: str) -> list[Report]:
     made = []
     for params, edits in ASKED[name]:
         made.append(new_report())
+        if name == "probe-apply":
+            (use,) = [use for use in reports("dense-probe")[0].artifacts if use.content.kind == "probe"]
+            params = {**params, "probe": from_content(use.name, use.content).stored(use.name)}
         execute(lab, name, params, parse_edits([edits], lab.info), 0, made[-1])
     return made
 

@@ -24,6 +24,21 @@ PROMPT = "The capital of France is"
 ANSWER = " Paris"
 NEURON = "L1.N20"
 WORDS = ("The", "capital", "of", "France", "is", "Paris", "When", "Mary", "and", "John")
+LABELLED = {
+    "name": "places",
+    "classes": ["a person", "a place"],
+    "texts": [
+        {
+            "text": f"{first} {second} {last}",
+            "spans": [[len(first) + len(second) + 2, len(f"{first} {second} {last}"), label]],
+        }
+        for first in WORDS
+        for second in WORDS[2:5]
+        for last, label in (("France", 1), ("Paris", 1), ("capital", 1), ("Mary", 0), ("John", 0), ("When", 0))
+    ],
+}
+"""two classes of a last word"""
+FEW = {"permutations": 4}
 ASKED: dict[str, tuple[str, dict[str, Any], str]] = {
     "predict": ("predict", {"prompt": PROMPT, "answer": ANSWER}, ""),
     "predict, edited": ("predict", {"prompt": PROMPT, "answer": ANSWER, "controls": 4}, f"{NEURON}=0"),
@@ -52,9 +67,14 @@ ASKED: dict[str, tuple[str, dict[str, Any], str]] = {
         {"direction": f"@{NEURON}.out", "prompt": PROMPT, "target": ANSWER, "layers": [1], "tokens": 4, "random": 2},
         "",
     ),
+    "sparse-probe": ("sparse-probe", {"data": LABELLED, "ks": [1, 2, 4], **FEW}, ""),
+    "neuron-probe": ("neuron-probe", {"data": LABELLED, **FEW}, ""),
+    "probe-ablate": ("probe-ablate", {"data": LABELLED, "units": NEURON, "controls": 4, "directions": 2}, ""),
+    "dense-probe": ("dense-probe", {"data": LABELLED, "directions": 2, "tokens": 0, **FEW}, ""),
+    "probe-apply": ("probe-apply", {"data": LABELLED, "text": PROMPT}, ""),
     "why": ("why", {"prompt": PROMPT, "answer": ANSWER, "size": 3, "n": 8, "controls": 8, "unrelated": 1}, ""),
 }
-"""experiment, parameters, edits"""
+"""experiment, parameters, edits; `probe-apply` reads with the probe that `dense-probe` made"""
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -106,6 +126,8 @@ def _results() -> dict[str, Result]:
 def _make(folder: Path) -> None:
     from tests.lab.labs import new_report, source_of
     from tests.lab.planted import Planted
+    from workbench.artifacts.probe import NAME as PROBE_KIND
+    from workbench.artifacts.probe import from_content
     from workbench.edits import parse_edits
     from workbench.execute import execute
     from workbench.lab.model import load_lab
@@ -122,10 +144,16 @@ def _make(folder: Path) -> None:
         (folder / "texts" / f"{at}.txt").write_text(" ".join(words[at:] + words * 5))
     execute(lab, "index", {"corpus": str(folder / "texts"), "tokens": 400}, [], 0, new_report())
     results = {}
+    made: dict[str, Any] = {}
     for name, (experiment, params, edits) in ASKED.items():
         report = new_report()
+        if experiment == "probe-apply":
+            params = {**params, "probe": made["dense-probe"]}
         execute(lab, experiment, params, parse_edits([edits], lab.info), 0, report)
-        views = {key: to_builtins(made) for key, made in report.views.items()}
+        for use in report.artifacts:
+            if use.content.kind == PROBE_KIND:
+                made[name] = from_content(use.name, use.content).stored(use.name)
+        views = {key: to_builtins(view) for key, view in report.views.items()}
         results[name] = (report.headline, report.scalars, views)
     (folder / "results").write_bytes(msgspec.msgpack.encode(results))
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from textual.pilot import Pilot
 
-from tests.tui import directions
+from tests.tui import directions, probes
 from tests.tui.directions import DirectionsClient
 from tests.tui.fakes import FakeClient, make_session, screen, split, until, workbench
 from tests.tui.neurons import NeuronClient, make_index
@@ -331,6 +331,34 @@ async def _(pilot: Pilot[Any]) -> None:
     await sees(pilot, "No directions yet")
 
 
+# --- Probes ---
+
+
+def probing(folder: Path) -> Path:
+    return probes.session(folder / "probing.db")
+
+
+@scene("probes", plain, probing)
+async def _(pilot: Pilot[Any]) -> None:
+    await pilot.press("f9")
+    await sees(pilot, "▌ 2    dense-probe", "tells 'a place'")
+
+
+@scene("probes, layer × k", plain, probing)
+async def _(pilot: Pilot[Any]) -> None:
+    await pilot.press("f9")
+    await sees(pilot, "▌ 2    dense-probe", "tells 'a place'")
+    await pilot.press("tab", "down")
+    await sees(pilot, "▌ 1    sparse-probe", "Layer × k")
+    await pilot.press("tab")
+
+
+@scene("probes, none", session=nothing)
+async def _(pilot: Pilot[Any]) -> None:
+    await pilot.press("f9")
+    await sees(pilot, "no probe of this set yet")
+
+
 # --- Timeline and Compare ---
 
 
@@ -422,7 +450,7 @@ async def _(pilot: Pilot[Any]) -> None:
 @scene("palette")
 async def _(pilot: Pilot[Any]) -> None:
     await pilot.press("f2")
-    await sees(pilot, "theme light")
+    await sees(pilot, "questions and sessions")
 
 
 @scene("help")

@@ -28,13 +28,13 @@ async def test_every_key_has_a_name_of_its_own_and_says_what_it_does():
 
 
 async def test_a_key_can_be_set_by_its_name():
-    app = workbench(FakeClient(), keys={"help": "f9"})
+    app = workbench(FakeClient(), keys={"help": "f10"})
     async with app.run_test(size=(100, 40)) as pilot:
         await pilot.press("f1")
         assert app.screen.NAME == "Workbench"
-        await pilot.press("f9")
+        await pilot.press("f10")
         assert app.screen.NAME == "Help"
-        assert "F9" in screen(app)
+        assert "F10" in screen(app)
 
 
 def test_a_name_that_no_key_has_is_a_sentence_with_near_ones():

@@ -59,14 +59,17 @@ async def test_predicts_between_batches_change_no_bit(tiny, session: str) -> Non
         return Submit(session=session, experiment="predict", params={"prompts": prompts}, seed=1)
 
     alone = await run_step(tiny, long())
-    outer = (await tiny.request(long())).step
-    await until_row(session, outer, "running", "done")
     beside = 0
-    while row(session, outer).status == "running":
-        inner = await run_step(tiny, ask_for(session, PROMPT, edits=parse_edits([f"L{beside % 3}.N{beside % 64}*=3"])))
-        assert row(session, inner).status == "done"
-        beside += 1
-    await until_row(session, outer, "done")
+    for _ in range(5):  # a loaded machine may finish the long one before a second step came
+        outer = (await tiny.request(long())).step
+        await until_row(session, outer, "running", "done")
+        while row(session, outer).status == "running":
+            edits = parse_edits([f"L{beside % 3}.N{beside % 64}*=3"])
+            inner = await run_step(tiny, ask_for(session, PROMPT, edits=edits))
+            assert row(session, inner).status == "done"
+            beside += 1
+        if beside > 1:
+            break
     assert beside > 1
     with SessionReader(session) as reader:
         for first, second in zip(reader.views(alone), reader.views(outer), strict=True):

@@ -23,14 +23,15 @@ from workbench.files import FolderLock, sync_folder, write_whole
 HEAD = "artifact.json"
 
 
-def write_folder(root: Path, artifact: Artifact, write: Callable[[Path], None]) -> Artifact:
+def write_folder(root: Path, artifact: Artifact, write: Callable[[Path], None], resumable: bool = False) -> Artifact:
     """A new artifact in `root` under its name; `write` puts its files into an empty folder.
 
-    Returns it with hash, size, time and path. Raises UserError where the name is taken, or being built, and what
-    `write` raises; then nothing is left.
+    Returns it with hash (that of its files, unless it has one already), size, time and path. Raises UserError where the
+    name is taken, or being built, and what `write` raises; then nothing is left. Where it is `resumable`, what `write`
+    has done by then stays, and the next build finds it.
     """
     target = root / artifact.name
-    building = root / f".{artifact.name}.building"
+    building = building_folder(target)
     name_taken = UserError(f"there is a {artifact.kind} {artifact.name!r} already: choose another name, or remove it")
     if target.exists():
         raise name_taken
@@ -40,11 +41,12 @@ def write_folder(root: Path, artifact: Artifact, write: Callable[[Path], None]) 
         raise UserError(f"{target} cannot be written: {error.strerror}") from None
     with FolderLock(building):
         try:
-            for path in building.iterdir():
+            for path in [] if resumable else building.iterdir():
                 _delete(path)  # what a killed build left
             write(building)
+            digest = artifact.hash or _content_hash(building)
             written = msgspec.structs.replace(
-                artifact, hash=_content_hash(building), bytes=size_of(building), created=time.time(), path=str(target)
+                artifact, hash=digest, bytes=size_of(building), created=time.time(), path=str(target)
             )
             write_whole(building / HEAD, msgspec.json.format(msgspec.json.encode(written)))
             _sync(building)
@@ -52,13 +54,18 @@ def write_folder(root: Path, artifact: Artifact, write: Callable[[Path], None]) 
                 raise name_taken
             building.rename(target)
             sync_folder(root)
-        except OSError as error:
-            shutil.rmtree(building, ignore_errors=True)
-            raise UserError(f"{target} cannot be written: {error.strerror}") from None
-        except BaseException:
-            shutil.rmtree(building, ignore_errors=True)
+        except BaseException as error:
+            if not resumable:
+                shutil.rmtree(building, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise UserError(f"{target} cannot be written: {error.strerror}") from None
             raise
     return written
+
+
+def building_folder(target: Path) -> Path:
+    """Where an artifact's folder is built."""
+    return target.with_name(f".{target.name}.building")
 
 
 def list_folders(root: Path, kind: str) -> list[Artifact]:
@@ -82,7 +89,7 @@ def remove_folder(artifact: Artifact) -> None:
     folder = Path(artifact.path)
     if not (folder / HEAD).is_file():
         raise UserError(f"{folder} is no artifact: there is no {HEAD} in it, so nothing was removed")
-    with FolderLock(folder):
+    with FolderLock(folder, busy="is in use now: wait for the step that reads it, or cancel that step"):
         # Without its head it is no artifact any more, whatever happens to the rest.
         (folder / HEAD).unlink()
         shutil.rmtree(folder)

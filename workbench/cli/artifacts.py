@@ -1,8 +1,8 @@
-"""`workbench artifacts`: directions, prompt sets, indexes, exported models; where they lie. No model, no torch."""
+"""`workbench artifacts`: directions, sets, probes, indexes, stores, exported models. No model, no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@click.group("artifacts", help="Directions, prompt sets, indexes, exported models: what steps made or read.")
+@click.group("artifacts", help="Directions, sets, probes, indexes, stores …: what steps made or read.")
 def artifacts_command() -> None:
     pass
 
@@ -33,7 +33,9 @@ def _session_option(command: F) -> F:
 
 
 def _kind_option(command: F) -> F:
-    return click.option("--kind", default="", metavar="KIND", help="direction, prompt set, index …")(command)
+    return click.option(
+        "--kind", default="", metavar="KIND", help="direction, data set, probe, index, activation store …"
+    )(command)
 
 
 @artifacts_command.command("list", help="List them: those in your folders, and those in sessions.")
@@ -41,13 +43,15 @@ def _kind_option(command: F) -> F:
 @_kind_option
 @json_option
 def list_command(session: Path | None, kind: str, as_json: bool) -> None:
+    from workbench.artifacts import activations
     from workbench.cli.output import print_json
     from workbench.paths import data_dir
     from workbench.text import size
     from workbench.views import Column, Table
 
     _check_kind(kind)
-    listed = [artifact for artifact in _artifacts(from_group("session", session)) if kind in ("", artifact.kind)]
+    all_listed = _artifacts(from_group("session", session))
+    listed = [artifact for artifact in all_listed if kind in ("", artifact.kind)]
     if as_json:
         print_json(listed)
         return
@@ -65,6 +69,9 @@ def list_command(session: Path | None, kind: str, as_json: bool) -> None:
     columns = [Column(name=name) for name in ("name", "kind")]
     columns += [Column(name="size", gives_way="early"), Column(name="model"), Column(name="from"), Column(name="what")]
     note = "" if rows else f"none yet: --direction and --prompts bring some, or files in {data_dir()}"
+    lost = _without_set(all_listed) if kind in ("", activations.NAME) else []
+    if lost:
+        note = f"the data sets of these are not here any more, or have changed: {', '.join(lost)}"
     _print(Table(title="artifacts", columns=columns, rows=rows, note=note))
 
 
@@ -122,7 +129,10 @@ def rm_command(name: str, session: Path | None, kind: str) -> None:
     click.echo(f"removed the {artifact.kind} {artifact.name}, {size(artifact.bytes)}{kept}")
 
 
-@artifacts_command.command("prune", help="Delete what nothing names and no step uses, and what killed builds left.")
+@artifacts_command.command(
+    "prune",
+    help="Delete what nothing names and no step uses, what killed builds left, and activations beyond store_gigabytes.",
+)
 @_session_option
 def prune_command(session: Path | None) -> None:
     from workbench.artifacts import kinds
@@ -202,19 +212,40 @@ def _facts(artifact: Artifact) -> Facts:
 
 
 def _what(artifact: Artifact) -> str:
-    """What a direction is of and where it was read, the folder of an exported model; empty for other kinds."""
-    from workbench.artifacts import direction, model
+    """What a direction, a probe or a store is of, in short, an exported model's folder; else empty."""
+    from workbench.artifacts import activations, direction, model, probe
     from workbench.cli.page import short_path
 
     if artifact.kind == model.NAME:
         return artifact.problem or short_path(Path(artifact.path))
-    if artifact.kind != direction.NAME:
+    short = {
+        probe.NAME: ("what", "read at"),
+        direction.NAME: ("what", "read at"),
+        activations.NAME: ("data set", "what", "last used"),
+    }
+    if artifact.kind not in short:
         return ""
     try:
         facts = dict(_facts(artifact))
     except UserError as error:
         return str(error)
-    return ", ".join(facts[name] for name in ("what", "read at") if name in facts)
+    return ", ".join(facts[name] for name in short[artifact.kind] if name in facts)
+
+
+def _without_set(listed: Sequence[Artifact]) -> list[str]:
+    """Names of the activation stores whose data set is none of those listed."""
+    from workbench.artifacts import activations
+
+    names = []
+    for artifact in listed:
+        if artifact.kind != activations.NAME or artifact.problem or artifact.path == artifact.session:
+            continue
+        try:
+            if activations.lost_set(artifact, listed):
+                names.append(artifact.name)
+        except UserError:
+            continue  # a damaged store; its line says so
+    return names
 
 
 def _origin(artifact: Artifact) -> str:

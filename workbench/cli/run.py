@@ -208,10 +208,15 @@ def experiment_command(definition: Experiment, *arguments: click.Argument) -> cl
 
 def example(definition: Experiment) -> str:
     """A command line that works: the parameters' own examples."""
-    from workbench.params import fields, read_params
+    from workbench.params import PROBE, StoredProbe, fields, read_params
 
-    shown = {field.name: field.example for field in fields(definition.params) if field.example and not field.more}
-    return command_line(definition.name, read_params(definition.params, shown))
+    shown = {
+        field.name: StoredProbe(name=field.example) if field.kind is PROBE else field.example  # no session is open
+        for field in fields(definition.params)
+        if field.example and not field.more
+    }
+    values, names = read_sets(definition.params, shown, "")  # sets that ship have names
+    return command_line(definition.name, read_params(definition.params, values), names=names)
 
 
 class _Run(click.Group):

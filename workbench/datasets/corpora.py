@@ -58,7 +58,7 @@ def open_corpus(spec: str) -> Corpus:
     if path.is_dir():
         return _in_memory(path.resolve().name, str(path.resolve()), _folder(path), "")
     if path.exists():
-        texts = _jsonl(path) if path.suffix in (".jsonl", ".ndjson") else pieces(_read_text(path))
+        texts = _jsonl(path) if path.suffix in (".jsonl", ".ndjson") else pieces(read_text(path))
         return _in_memory(path.stem, str(path.resolve()), texts, "")
     if _HUB_ID.fullmatch(spec) and not spec.startswith("."):
         return _hub(spec)
@@ -91,7 +91,7 @@ def _in_memory(name: str, spec: str, texts: Iterable[str], note: str) -> Corpus:
 # --- files ---------------------------------------------------------------------------------------------
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
     """A whole text file. Raises UserError for a binary one, another encoding, or a line too long to be text."""
     try:
         raw = path.read_bytes()
@@ -119,7 +119,7 @@ def _check_lines(text: str, where: object) -> None:
 
 
 def _jsonl(path: Path) -> Iterator[str]:
-    for number, line in enumerate(_read_text(path).split("\n"), start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -144,7 +144,7 @@ def _folder(folder: Path) -> Iterator[str]:
     has_text = False
     for file in sorted(files, key=lambda file: hashlib.sha256(str(file.relative_to(folder)).encode()).digest()):
         try:
-            texts = list(_jsonl(file)) if file.suffix in (".jsonl", ".ndjson") else list(pieces(_read_text(file)))
+            texts = list(_jsonl(file)) if file.suffix in (".jsonl", ".ndjson") else list(pieces(read_text(file)))
         except UserError as error:
             problem = error
             continue

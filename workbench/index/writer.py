@@ -16,7 +16,7 @@ from types import TracebackType
 import numpy as np
 
 from workbench.errors import UserError
-from workbench.files import FolderLock
+from workbench.files import FolderLock, free_disk
 from workbench.index import format
 from workbench.index.format import SIGN_TOP, TAILS, WINDOW, IndexFile, file_hash, open_array, read_index_file
 from workbench.text import size
@@ -223,12 +223,9 @@ class IndexWriter:
 
 def check_disk(folder: Path, needed: int) -> None:
     """Raises UserError where the disk has less than `needed` bytes free."""
-    place = folder
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
+    free = free_disk(folder)
     if needed > free:
         raise UserError(
-            f"the index needs about {size(needed)} of disk and {size(free)} are free at {place}: make room, move the "
-            f"cache (WORKBENCH_CACHE), or keep fewer examples (--top)"
+            f"the index needs about {size(needed)} of disk and {size(free)} are free at {folder.parent}: make room, "
+            f"move the cache (WORKBENCH_CACHE), or keep fewer examples (--top)"
         )

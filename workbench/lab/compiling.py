@@ -97,10 +97,10 @@ def sites_to_sample(
     )
 
 
-def switched_off(units: Iterable[Unit], info: ModelInfo, first: int = 0) -> Plan:
-    """Neurons and heads at zero from position `first` on, without going through text."""
+def switched_off(units: Iterable[Unit], info: ModelInfo, first: int = 0, last: int | None = None) -> Plan:
+    """Neurons and heads at zero from position `first` on, up to `last` or the end, without going through text."""
     named = list(units)
-    positions = Positions("range", first) if first else Positions()
+    positions = Positions("range", first, last) if first or last is not None else Positions()
     changes: dict[Site, tuple[Change, ...]] = {}
     for site, part in places(named, info, _no_directions):
         changes[site] = (*changes.get(site, ()), Fill(site, part, positions, 0.0))

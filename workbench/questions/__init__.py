@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.params import DIRECTION, PROMPT_SET, TEXT, TOKEN, UNIT, UNITS
+from workbench.params import DATA_SET, DIRECTION, PROMPT_SET, TEXT, TOKEN, UNIT, UNITS
 from workbench.questions.question import PROMPT, Blank, Question
 
 __all__ = ["QUESTIONS", "Blank", "Question"]
@@ -151,6 +151,36 @@ QUESTIONS: dict[str, Question] = {
         blanks=(_DIRECTION, _ANSWER),
         beside=(PROMPT,),
         params={"direction": "⟨direction⟩", "target": "⟨answer⟩", "prompt": "⟨prompt⟩"},
+    ),
+    "feature": Question(
+        sentence="which neurons carry ⟨feature⟩",
+        about="sparse probes of every layer on a labelled set, beside tokens alone",
+        experiment="sparse-probe",
+        blanks=(
+            Blank(name="feature", kind=DATA_SET, example="months", help="a labelled set: its name, or a CSV file"),
+        ),
+        params={"data": "⟨feature⟩"},
+    ),
+    "fact": Question(
+        sentence="does it know ⟨facts⟩, and where",
+        about="a probe on the stream at every layer, on statements it has not seen",
+        experiment="dense-probe",
+        blanks=(
+            Blank(
+                name="facts", kind=DATA_SET, example="capitals", help="true and false statements: a set, or a CSV file"
+            ),
+        ),
+        params={"data": "⟨facts⟩"},
+    ),
+    "only-about": Question(
+        sentence="is ⟨unit⟩ only about ⟨feature⟩",
+        about="set to 0 class by class, beside matched neurons and random directions",
+        experiment="probe-ablate",
+        blanks=(
+            Blank(name="unit", kind=UNITS, example="L24.N1005", help="neurons: L12.N345"),
+            Blank(name="feature", kind=DATA_SET, example="months", help="a labelled set: its name, or a CSV file"),
+        ),
+        params={"units": "⟨unit⟩", "data": "⟨feature⟩"},
     ),
     "what-direction": Question(
         sentence="what is the direction ⟨direction⟩",

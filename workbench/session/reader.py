@@ -22,7 +22,6 @@ from workbench.session import query
 from workbench.session.encode import array_bytes, decode_view
 from workbench.session.format import ARTIFACT_VERSION, CHUNK, MAX_JSON, STACK_VERSION
 from workbench.session.owner import may_run, this_process
-from workbench.session.prompt_sets import restore_prompt_sets
 from workbench.session.readable_file import ReadableFile, as_time, decode_texts, fresh_read
 from workbench.session.records import (
     LOST_ERROR,
@@ -35,6 +34,7 @@ from workbench.session.records import (
     StepRow,
     ViewRow,
 )
+from workbench.session.stored_sets import restore_sets
 from workbench.views import AnyView
 
 _OWNER_CHECKED = 2.0
@@ -129,7 +129,7 @@ class SessionReader(ReadableFile):
         values = dict(zip(query.STEP_COLUMNS, decode_texts(row), strict=True))
         for name in query.STEP_JSON:
             values[name] = self._json(values[name], f"step {step}")
-        values["params"] = restore_prompt_sets(values["params"], self.content)
+        values["params"] = restore_sets(values["params"], self.content)
         values["edits"] = [self._json(spec, f"an edit of step {step}") for (spec,) in edits]
         values["status"] = self._status(values["status"], values.pop("owner"))
         if values["status"] == "lost":

@@ -1,49 +1,97 @@
-"""Prompt sets as they are typed: a file, or the `@NAME` of one that is stored; a run is sent with the rows."""
+"""Sets and probes as they are typed: a file, or the name of one that is stored; a run is sent with what it holds."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from workbench.artifacts.prompt_set import NAME, read_set, rows_of
-from workbench.datasets.prompts import PromptRow, read_prompts
+from workbench.artifacts import Content, data_set, probe, prompt_set
+from workbench.datasets.labelled.labelled_set import LabelledSet
+from workbench.datasets.prompts import read_prompts
 from workbench.errors import UserError
-from workbench.params import PROMPT_SET, Params, fields
+from workbench.params import DATA_SET, PROBE, PROMPT_SET, Params, StoredProbe, fields
 from workbench.session.reader import SessionReader
 
 
 def read_sets(
     params: type[Params], typed: Mapping[str, Any], session: Path | str
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Typed parameters with the rows of their prompt sets, and what the sets are called, by parameter.
+    """Typed parameters with what their sets and probes hold, and what these are called, by parameter.
 
-    A set is typed as a file, or as `@NAME`: a set of the session, else of the user's data folder. Raises UserError.
+    A set is typed as a file, or as `@NAME` (of a data set also `NAME`): a set of the session, else of the user's data
+    folder. A probe is typed as the name that it has in the session. Raises UserError.
     """
     values, names = dict(typed), {}
     for field in fields(params):
-        text = typed.get(field.name)
-        if field.kind is PROMPT_SET and isinstance(text, str | Path) and str(text):
-            names[field.name], values[field.name] = _read_set(str(text), session)
+        value = typed.get(field.name)
+        if field.kind is PROMPT_SET and isinstance(value, str | Path) and str(value):
+            names[field.name], values[field.name] = _read_prompt_set(str(value), session)
+        elif field.kind is DATA_SET and isinstance(value, str | Path) and str(value).strip():
+            labelled = read_data_set(str(value), session)
+            names[field.name], values[field.name] = labelled.name, labelled
+        elif field.kind is PROBE and isinstance(value, str) and value.strip():
+            names[field.name] = value.strip().removeprefix("@")
+            values[field.name] = read_probe(names[field.name], session)
+        elif isinstance(value, LabelledSet | StoredProbe) and value.name:
+            names[field.name] = value.name
     return values, names
 
 
-def _read_set(text: str, session: Path | str) -> tuple[str, list[PromptRow]]:
+def _read_prompt_set(text: str, session: Path | str) -> tuple[str, Any]:
     """Its name and its rows."""
     if not text.startswith("@"):
         path = Path(text).expanduser()
         return path.stem, read_prompts(path)
     name = text.removeprefix("@")
+    return name, _stored(prompt_set.NAME, name, session, prompt_set.rows_of, prompt_set.read_set)
+
+
+def read_data_set(text: str, session: Path | str) -> LabelledSet:
+    """A data set as it is typed, with its name: a file, `sae-probes:65`, or the name of a stored one.
+
+    Raises UserError naming the ones there are.
+    """
+    text = text.strip()
+    if not data_set.is_name(text):
+        return data_set.read_data(text)
+    name = text.removeprefix("@")
+    labelled: LabelledSet = _stored(data_set.NAME, name, session, data_set.set_of, data_set.read_data)
+    return labelled
+
+
+def read_probe(name: str, session: Path | str) -> StoredProbe:
+    """The probe of this name in the session. Raises UserError naming those there are."""
+
+    def nowhere_else(name: str) -> StoredProbe:
+        raise UserError(f"there is no probe {name}: dense-probe, sparse-probe and neuron-probe make them in a session")
+
+    def decode(content: Content) -> StoredProbe:
+        return probe.from_content(name, content).stored(name)
+
+    stored: StoredProbe = _stored(probe.NAME, name, session, decode, nowhere_else)
+    return stored
+
+
+def known_probes(reader: SessionReader) -> list[str]:
+    """Names of the session's probes."""
+    return [row.name for row in reader.artifacts() if row.kind == probe.NAME and row.name]
+
+
+def _stored(
+    kind: str, name: str, session: Path | str, decode: Callable[[Content], Any], read: Callable[[str], Any]
+) -> Any:
+    """What has this name in the session, else in the data folder."""
     if not os.path.exists(session):
-        return name, read_set(name)
+        return read(name)
     with SessionReader(session) as reader:
-        digest = reader.artifact_named(NAME, name)
+        digest = reader.artifact_named(kind, name)
         if digest is not None:
-            return name, rows_of(reader.content(digest))
-        stored_names = [f"@{row.name}" for row in reader.artifacts() if row.kind == NAME and row.name]
+            return decode(reader.content(digest))
+        stored_names = [f"@{row.name}" for row in reader.artifacts() if row.kind == kind and row.name]
     try:
-        return name, read_set(name)
+        return read(name)
     except UserError as error:
         if not stored_names:
             raise

@@ -22,8 +22,8 @@ from workbench.report import NextStep, Progress
 from workbench.session import artifacts, store
 from workbench.session.encode import encode_views
 from workbench.session.owner import may_run
-from workbench.session.prompt_sets import extract_prompt_sets
 from workbench.session.records import FINISHED, LOST_ERROR, Status
+from workbench.session.stored_sets import extract_sets
 from workbench.session.submission import Submission
 from workbench.session.update import Update
 from workbench.session.writable_file import WritableFile
@@ -53,7 +53,7 @@ class SessionWriter(WritableFile):
 
         `uses` are the artifacts that it begins with, `names` those of its prompt sets by parameter.
         """
-        stored_params, set_uses = extract_prompt_sets(experiment, params, names or {})
+        stored_params, set_uses = extract_sets(experiment, params, names or {})
         with self._change(new=True) as connection:
             if parent is not None and not store.exists(connection, "step", parent):
                 raise UserError(f"there is no step {parent} in {self.path} to go on from")

@@ -83,6 +83,7 @@ class WorkbenchApp(Navigation):
         self.pins: list[str] = []
         self.directions: list[str] = []
         """`@name` of each that edits may name"""
+        self.probes: list[str] = []
         self.prompt_sets: list[str] = []
         """names of those that the session has"""
         self.feed = Feed(self._session_changed)
@@ -316,7 +317,7 @@ class WorkbenchApp(Navigation):
             self.set_timer(FIRST_RETRY, self._read_again)
         else:
             self.session_title, self.pins = shorten(state.title, 40), state.pins
-            self.directions, self.prompt_sets = state.directions, state.prompt_sets
+            self.directions, self.probes, self.prompt_sets = state.directions, state.probes, state.prompt_sets
             self.running = state.running if state.running and state.running.status == "running" else None
             if self.running is None and self.page_now.notice_sentence().startswith(_CANCELLING):
                 self.page_now.say("")

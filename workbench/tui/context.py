@@ -31,6 +31,8 @@ class Context(Protocol):
     model_info: ModelInfo | None
     directions: list[str]
     """`@name` of each that edits may name"""
+    probes: list[str]
+    """names of the session's"""
     prompt_sets: list[str]
     """names of those that the session has"""
     running: StepRecord | None

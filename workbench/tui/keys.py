@@ -25,6 +25,7 @@ APP = [
     _key("neurons", "n,f6", "neurons", "neurons", "all neurons of the model, with a card for the one under the cursor"),
     _key("why", "W,f7", "why", "why", "why does it say that: what makes an answer, switched off, beside random ones"),
     _key("directions", "D,f8", "directions", "directions", "the directions there are, and what adding one does"),
+    _key("probes", "L,f9", "probes", "probes", "labelled sets, and the probes that were fitted on each"),
     _key("back", "escape", "back", "back", "leave the field, then the screen; every screen keeps its place"),
     _key("cancel", "ctrl+c", "cancel", "cancel", "cancel what runs, keep what there is; never quits", priority=True),
     _key("quit", "q,ctrl+q", "quit", "quit", "leave; the worker goes on with what it has to do"),
@@ -331,6 +332,26 @@ DIRECTIONS = [
     _key("directions.make", "m", "make", "make one", "the form of `direction`: from two sets of prompts", show=True),
 ]
 
+PROBES = [
+    _key("probes.next", "tab", "place(1)", "next", "to the next place: sets, steps, layer × k, neurons", show=True),
+    _key("probes.previous", "shift+tab", "place(-1)", "", "to the place before"),
+    _key(
+        "probes.ablate", "a", "ablate", "ablate by class",
+        "switch the neuron under the cursor off, class by class, beside matched controls", show=True,
+    ),
+    _key("probes.turn", "greater_than_sign", "turn(1)", "next curve", "the next drawing of this step", show=True),
+    _key("probes.turn-back", "less_than_sign", "turn(-1)", "", "the drawing before"),
+    _key("probes.texts", "v", "texts", "labels", "the set's texts with their labels, or the findings", show=True),
+    _key("probes.sparse", "s", "sparse", "sparse probe", "the form of `sparse-probe`: the fewest neurons", show=True),
+    _key(
+        "probes.neurons", "u", "neurons", "every neuron", "the form of `neuron-probe`: each neuron by itself", show=True
+    ),
+    _key("probes.dense", "d", "dense", "dense probe", "the form of `dense-probe`: all of a site, by layer", show=True),
+    _key("probes.apply", "A", "apply", "apply", "the form of `probe-apply`: this probe on another set, or on a text"),
+    _key("probes.copy", "y", "copy", "copy", "copy this view: the terminal's clipboard and a file"),
+    _key("probes.save", "x", "save", "save", "save this view (text, CSV, JSON, figure) or the screen"),
+]  # fmt: skip
+
 PALETTE = [
     _key("palette.up", "up", "move(-1)", "up", "the line above, also while typing"),
     _key("palette.down", "down", "move(1)", "down", "the line below, also while typing"),
@@ -358,6 +379,7 @@ ALL: dict[str, list[Binding]] = {
     "Neurons": NEURONS,
     "Basket": BASKET,
     "Directions": DIRECTIONS,
+    "Probes": PROBES,
     "questions and commands": PALETTE,
     "every screen": PAGE,
     "list": LIST,

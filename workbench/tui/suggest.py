@@ -17,10 +17,14 @@ _NAME = re.compile(r"@?[\w.-]*$")
 
 def suggester(page: Page, kind: Kind) -> Callable[[str], str] | None:
     """For a field of this kind: the likeliest completion of a text, or nothing; None where nothing completes."""
-    from workbench.params import PROMPT_SET
+    from workbench.params import DATA_SET, PROBE, PROMPT_SET
 
     if kind is PROMPT_SET:
         return lambda text: suggest_set(page, text)
+    if kind is DATA_SET:
+        return suggest_data_set
+    if kind is PROBE:
+        return lambda text: suggest_name(text, page.workbench.probes)
     if kind.directions:
         return lambda text: next(iter(direction_completions(page, text, 1)), "")
     if kind.units:
@@ -43,6 +47,20 @@ def suggest_set(page: Page, text: str) -> str:
     begun = text.removeprefix("@")
     names = [*page.workbench.prompt_sets, *set_names()] if text.startswith("@") else []
     return next((f"@{name}" for name in names if name.startswith(begun) and name != begun), "")
+
+
+def suggest_data_set(text: str) -> str:
+    """For a field of a data set: the name of one that begins with the text, with or without an @, or nothing."""
+    from workbench.artifacts.data_set import set_names
+
+    return suggest_name(text, set_names())
+
+
+def suggest_name(text: str, names: Iterable[str]) -> str:
+    """The first of the names that goes on from the text, with or without an @; or nothing."""
+    begun = text.removeprefix("@")
+    at = text[: len(text) - len(begun)]
+    return next((at + name for name in names if begun and name.startswith(begun) and name != begun), "")
 
 
 def completions(page: Page, text: str, limit: int) -> list[str]:

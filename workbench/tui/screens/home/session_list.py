@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from workbench.text import count, fit, safe, shorten, width
+from workbench.text import ago, count, fit, safe, shorten, width
 from workbench.tui.theme import ink
 from workbench.tui.widgets.line_list import LineList
 
@@ -76,14 +75,3 @@ def short_path(path: str) -> str:
     elif path.startswith(home + os.sep):
         path = "~" + path.removeprefix(home)
     return safe(path)
-
-
-def ago(then: float) -> str:
-    """`today 14:03`, `yesterday`, `3 days ago`, `2026-11-02`."""
-    days = (time.time() - then) / 86400
-    day = time.localtime(then)
-    if time.localtime()[:3] == day[:3]:
-        return time.strftime("today %H:%M", day)
-    if days < 2:
-        return "yesterday" if time.localtime(time.time() - 86400)[:3] == day[:3] else "2 days ago"
-    return f"{int(days)} days ago" if days < 30 else time.strftime("%Y-%m-%d", day)

@@ -38,6 +38,7 @@ def commands(app: Context, page: Page) -> list[Command]:
         Command("neurons", "all of them, with a card for the one under the cursor", "n", lambda: app.show("neurons")),
         Command("why", "the units that make an answer, beside matched random ones", "W", lambda: app.show("why")),
         Command("directions", "those there are, and what adding one does", "D", lambda: app.show("directions")),
+        Command("probes", "labelled sets, and the probes fitted on each", "L", lambda: app.show("probes")),
         Command("basket", "the pinned units, by set", "", lambda: app.show("basket")),
         Command("edits", "add, remove, switch on and off", "e", lambda: app.show("edits")),
         Command("help", "this screen and its keys", "F1", lambda: app.help_on(page)),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from workbench.errors import UserError
-from workbench.params import PROMPT_SET, SWITCH, TEXT, WHOLE_NUMBER, Field
+from workbench.params import STORED, SWITCH, TEXT, WHOLE_NUMBER, Field
 from workbench.text import number
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def checked_params(name: str, values: dict[str, Any]) -> tuple[dict[str, Any], s
 
 
 def read_prompt_sets(name: str, typed: dict[str, Any], session: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """What was typed with the rows of prompt sets, and their names. Raises UserError."""
+    """What was typed with the sets, and their names. Raises UserError."""
     from workbench.experiments import experiment
     from workbench.session.typed_sets import read_sets
 
@@ -88,8 +88,8 @@ def cost_of(name: str, typed: dict[str, str], screen_values: dict[str, Any], inf
     from workbench.experiments import experiment
     from workbench.params import read_params
 
-    if any(typed.get(field.name) for field in fields_of(name) if field.kind is PROMPT_SET):
-        return ""  # the set's file is read only when the experiment runs
+    if any(typed.get(field.name) for field in fields_of(name) if field.kind in STORED):
+        return ""  # what it holds is read only when the experiment runs
     try:
         params = read_params(experiment(name).params, {**screen_values, **typed})
     except UserError:

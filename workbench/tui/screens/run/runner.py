@@ -14,7 +14,7 @@ from textual.widget import Widget
 from textual.worker import Worker
 
 from workbench.errors import UserError
-from workbench.params import PROMPT_SET, Field
+from workbench.params import PROMPT_SET, STORED, Field
 from workbench.text import safe, shorten
 from workbench.tui.page import Page
 from workbench.tui.pages import page_of
@@ -299,12 +299,13 @@ class Runner(Page):
             transfer = typed.pop(TRANSFER.name, "off") == "on"
             fields = await asyncio.to_thread(fields_of, self.experiment)
             sets = [field.name for field in fields if field.kind is PROMPT_SET]
+            named = [field.name for field in fields if field.kind in STORED]
             names: dict[str, str] = {}
-            if any(map(typed.get, sets)):
+            if any(map(typed.get, named)):
                 session = workbench.session_path()
                 typed, names = await asyncio.to_thread(read_prompt_sets, self.experiment, typed, session)
-            rows = {name: row_values[name] for name in sets if row_values.get(name) and name not in typed}
-            values = self.screen_values(fields, bool(rows) or any(map(typed.get, sets)))
+            rows = {name: row_values[name] for name in named if row_values.get(name) and name not in typed}
+            values = self.screen_values(fields, any(name in rows or typed.get(name) for name in sets))
             params, self._about = await asyncio.to_thread(checked_params, self.experiment, {**values, **typed, **rows})
             self._say_pending()
             self.result.focus()

@@ -1,0 +1,128 @@
+"""Neurons set to 0 at the tokens that examples read, against plain hooks one text at a time."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from tests.lab.labs import PROMPT, new_report, plain, tiny_lab
+from tests.lab.probing.made_examples import made_examples
+from workbench.lab import batches
+from workbench.lab.probing.ablation import Place, measure, n_passes, prepare
+from workbench.units import Neuron
+
+NEURONS = [Neuron(1, 7), Neuron(2, 3)]
+
+
+def places(lab, pooling="token"):
+    examples = made_examples(lab, pooling, n=17)
+    return [
+        Place(examples.windows[window][: last + 4], max(first, 1), last)
+        for window, first, last in zip(
+            examples.window.tolist(), examples.first.tolist(), examples.last.tolist(), strict=True
+        )
+    ]
+
+
+def measured(lab, spots, controls=3, directions=2):
+    ablations = prepare(lab, NEURONS, len(spots), controls, directions)
+    report = new_report()
+    passes = list(report.track(measure(lab, spots, ablations, report), "passes"))
+    return ablations, passes
+
+
+def expected(arch, place, neuron):
+    """KL over the positions that are set, and the change of loss behind the first, in float64."""
+    ids = torch.tensor([place.ids])
+
+    def off(values):
+        values = values.clone()
+        values[:, place.first : place.last + 1, neuron.index] = 0
+        return values
+
+    model = plain(arch)
+    clean = model.logits(ids)[0].double().log_softmax(-1)
+    edited = model.logits(ids, [(neuron.layer, "mlp_post", off)])[0].double().log_softmax(-1)
+    kl = (clean.exp() * (clean - edited)).sum(-1)[place.first : place.last + 1].mean()
+    after = torch.arange(place.first + 1, len(place.ids))
+    targets = ids[0, after]
+    loss = (clean[after - 1, targets] - edited[after - 1, targets]).sum()
+    return float(kl), float(loss)
+
+
+@pytest.mark.parametrize("pooling", ["token", "mean"])
+@pytest.mark.parametrize("arch", ["llama", "gemma2", "gpt2"])
+def test_effects_are_those_of_plain_hooks(arch, pooling):
+    lab = tiny_lab(arch)
+    spots = places(lab, pooling)
+    ablations, _ = measured(lab, spots)
+    for ablation in ablations:
+        for neuron, effects in [(ablation.neuron, ablation.effects), *ablation.controls]:
+            wanted = np.array([expected(arch, place, neuron) for place in spots])
+            np.testing.assert_allclose(effects.kl, wanted[:, 0], rtol=2e-3, atol=1e-9)
+            np.testing.assert_allclose(effects.loss, wanted[:, 1], rtol=1e-3, atol=5e-5)
+        assert {neuron.layer for neuron, _ in ablation.controls} == {ablation.neuron.layer}
+        assert ablation.neuron not in [neuron for neuron, _ in ablation.controls]
+
+
+def test_random_directions_move_what_the_mlp_adds_as_far(monkeypatch):
+    lab = tiny_lab("llama")
+    spots = places(lab, "mean")[:3]
+    from workbench.lab.probing import ablation as module
+
+    pushed = []
+    as_pushed = module._Batch._pushed
+    monkeypatch.setattr(
+        module._Batch, "_pushed", lambda self, *args: pushed.append(as_pushed(self, *args)) or pushed[-1]
+    )
+    (one, _), _ = measured(lab, spots, controls=0, directions=2)
+    weight = plain("llama").model.model.layers[1].mlp.down_proj.weight[:, 7].detach()
+    by_place = {len(plan.changes[site][0].values): plan for plan in pushed[0] for site in plan.changes}
+    for place in spots:
+        activation = plain("llama").read(torch.tensor([place.ids]), 1, "mlp_post")[0, :, 7]
+        (change,) = next(iter(by_place[place.last + 1].changes.values()))
+        norms = change.values.norm(dim=-1)
+        np.testing.assert_allclose(
+            norms[place.first :], (activation.abs() * weight.norm())[place.first : place.last + 1].detach(), rtol=1e-4
+        )
+        assert not norms[: place.first].any()
+    assert all(np.isfinite(draw.kl).all() and (draw.kl > 0).all() for draw in one.distance)
+    assert not np.allclose(one.distance[0].kl, one.distance[1].kl)
+
+
+def test_rounding_is_far_below_and_batches_do_not_matter(monkeypatch):
+    lab = tiny_lab("llama")
+    spots = places(lab)
+    whole, passes = measured(lab, spots)
+    assert max(draw.kl.max() for draw in whole[0].rounding) < 1e-8
+    assert len(passes) == n_passes(lab, spots, whole) + sum(passes)
+    monkeypatch.setitem(batches.TOKENS, "forward", (64, 64))
+    small, more = measured(lab, spots)
+    assert sum(more) > sum(passes)
+    for one, other in zip(whole, small, strict=True):
+        np.testing.assert_allclose(one.effects.kl, other.effects.kl, rtol=1e-3, atol=1e-9)
+        np.testing.assert_allclose(one.distance[1].kl, other.distance[1].kl, rtol=1e-3, atol=1e-9)
+
+
+def test_a_model_that_can_not_begin_later_runs_whole_passes():
+    lab = tiny_lab("llama")
+    spots = places(lab)[:4]
+    usual, _ = measured(lab, spots)
+    restarts = lab.model.restarts
+    lab.model.restarts = False
+    try:
+        whole, _ = measured(lab, spots)
+    finally:
+        lab.model.restarts = restarts
+    np.testing.assert_allclose(whole[0].effects.kl, usual[0].effects.kl, rtol=1e-4, atol=1e-10)
+
+
+def test_without_anything_else_like_it_the_lack_is_said():
+    lab = tiny_lab("llama")
+    (one,) = prepare(lab, NEURONS[:1], 2, 1000, 1)
+    assert "there are only" in one.problems[0]
+    (none,) = prepare(lab, NEURONS[:1], 2, 0, 0)
+    assert (none.controls, none.distance, none.problems) == ([], [], [])
+    assert dataclasses.is_dataclass(none)
+    assert lab.prompt(PROMPT).ids.shape == (5,)

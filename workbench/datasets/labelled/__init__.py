@@ -1,0 +1,1 @@
+"""Labelled sets: texts with labels on their characters, aligned to a tokenizer's tokens. Numpy only, no model."""

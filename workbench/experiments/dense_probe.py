@@ -1,0 +1,307 @@
+"""Where the stream tells two classes apart, or holds a number: a probe on all of a site's numbers, at every layer.
+
+Fitted on train (logistic, ridge with its penalty by leave-one-out, or the difference of means), the layer chosen on
+validation, reported once on test with its interval over documents, beside what needs no such direction: the tokens
+alone, a random direction, random labels of the token's type, permuted labels. The probe's weight becomes a direction,
+`@name`: which neurons write and read it beside random directions, how much of the label is found at 1 % false positives
+on ordinary text, and what a probe fitted anew still reads once the direction is projected out, beside random ones.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+from msgspec import Meta, field
+
+from workbench.artifacts.direction import Origin
+from workbench.artifacts.probe import Probe, Reading
+from workbench.datasets.labelled.labelled_set import LabelledSet
+from workbench.experiment import Cost, Experiment
+from workbench.experiments._dense import DenseTask, predictions
+from workbench.experiments._dense_baselines import DenseBaselines
+from workbench.experiments._dense_direction import add_along, add_ordinary, refitted
+from workbench.experiments._dense_views import (
+    LayerScore,
+    Refits,
+    layer_lines,
+    layer_table,
+    predicted_view,
+    sentence,
+)
+from workbench.experiments._direction import keep, of_this_model
+from workbench.experiments._probe_data import probe_data, probe_name, store_cost, token_baselines
+from workbench.experiments._sparse_views import curve_view
+from workbench.params import DataSet
+from workbench.params import Params as BaseParams
+from workbench.report import NextStep, Report
+from workbench.result_keys import DenseProbe
+from workbench.text import count, number
+from workbench.units import Site
+
+if TYPE_CHECKING:
+    import torch
+
+    from workbench.artifacts.activations import Store
+    from workbench.lab import Lab
+    from workbench.lab.probing.dense import Dense
+    from workbench.model_info import ModelInfo
+
+
+class Params(BaseParams, kw_only=True, frozen=True):
+    data: Annotated[
+        DataSet,
+        Meta(description="the labelled set: its name, or a CSV with prompt,target", extra={"example": "months"}),
+    ] = field(default_factory=LabelledSet)
+    method: Annotated[
+        Literal["logistic", "ridge", "means"],
+        Meta(description="logistic, ridge (numbers too), or the difference of means"),
+    ] = "logistic"
+    site: Annotated[
+        Literal["resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out"],
+        Meta(description="what is read of every layer"),
+    ] = "resid_post"
+    layers: Annotated[
+        list[Annotated[int, Meta(ge=0)]],
+        Meta(description="which layers; empty: all", extra={"unit": "layers", "example": "9, 10"}),
+    ] = []
+    name: Annotated[
+        str, Meta(description="what the probe and its direction are called; empty: after set and method")
+    ] = ""
+    C: Annotated[
+        float, Meta(gt=0, description="inverse strength of the logistic probe's penalty", extra={"more": True})
+    ] = 1.0
+    permutations: Annotated[
+        int, Meta(ge=0, le=10_000, description="labels permuted, fitted anew", extra={"unit": "draws", "more": True})
+    ] = 100
+    directions: Annotated[
+        int,
+        Meta(
+            ge=2,
+            le=1000,
+            description="random directions of each kind that are projected out beside the probe's",
+            extra={"unit": "directions", "more": True},
+        ),
+    ] = 8
+    tokens: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000,
+            description="of ordinary text, on which 1 % false positives are measured",
+            extra={"unit": "tokens", "more": True},
+        ),
+    ] = 8192
+
+
+def cost(params: Params, info: ModelInfo) -> Cost | None:
+    return store_cost(params.data, info, params.site, len(set(params.layers)) or info.n_layers)
+
+
+def run(lab: Lab, params: Params, report: Report) -> None:
+    from workbench.lab.probing.store import take
+
+    data = probe_data(lab, params.data, report, numbers=params.method == "ridge")
+    name = _name(params, data.name)
+    task = DenseTask(data, params.method, params.C, lab.seed)
+    layers = tuple(sorted(set(params.layers))) or tuple(range(lab.info.n_layers))
+    with take(lab, data.examples, params.site, layers, report, data_set=data.name, set_hash=data.set_hash) as store:
+        _Run(lab, params, task, store, name, report).run(layers)
+
+
+def _name(params: Params, data_name: str) -> str:
+    """Of the probe and of its direction. Raises UserError for a name that a direction can't have."""
+    from workbench.artifacts.direction import check_direction_name
+
+    name = probe_name(params.name, f"{data_name}-{params.method}")
+    if not params.name.strip() and not name[0].isalpha():
+        name = f"set-{name}"
+    check_direction_name(name)
+    return name
+
+
+class _Run:
+    """One run over a store."""
+
+    def __init__(self, lab: Lab, params: Params, task: DenseTask, store: Store, name: str, report: Report) -> None:
+        self._lab, self._params, self._task, self._store = lab, params, task, store
+        self._name, self._report = name, report
+
+    def run(self, layers: tuple[int, ...]) -> None:
+        report, task = self._report, self._task
+        layer, probe = self._choose(layers)
+        x = self._activations(layer)
+        test = predictions(probe, task.part(x, task.data.test))
+        self._add_test_view(test)
+        baselines = DenseBaselines(task, x, test, report)
+        place = f"L{layer}.{self._params.site}"
+
+        def changed() -> None:
+            report.add(DenseProbe.BASELINES, baselines.table())
+            report.say(sentence(task, self._name, place, baselines))
+
+        baselines.changed = changed
+        baselines.add_tokens()
+        self._keep(layer, probe, x, baselines)
+        if self._params.permutations:
+            baselines.add_null(self._params.permutations)
+        baselines.add_draws()
+        refits = refitted(task, x, probe, self._params.directions, report)
+        report.add(DenseProbe.REFIT, refits.table(task, self._name))
+        site = Site(layer, self._params.site)
+        add_along(self._lab, probe, site, self._name, report)
+        if not task.numeric and self._params.tokens:
+            add_ordinary(self._lab, task, probe, site, test, self._params.tokens, report)
+        self._add_numbers(layer, baselines, refits)
+        self._suggest(place)
+
+    # --- the layers --------------------------------------------------------------------------------------
+
+    def _activations(self, layer: int) -> torch.Tensor:
+        """float32 [example, d], on the model's device."""
+        import torch
+
+        return torch.from_numpy(np.array(self._store.layer(layer))).to(self._lab.model.hf.device)
+
+    def _choose(self, layers: tuple[int, ...]) -> tuple[int, Dense]:
+        """Every layer's probe on validation; the best layer with its probe. What is done is seen as it comes."""
+        task, report, site = self._task, self._report, self._params.site
+        validation = task.data.validation
+        values, document = task.values[validation], task.data.document[validation]
+        tokens = [] if task.numeric else token_baselines(task.data)
+        scored: list[LayerScore] = []
+        probes: list[Dense] = []
+        best = 0
+        for layer in report.track(list(layers), "layers", stage=f"{self._params.method} probes"):
+            x = self._activations(layer)
+            probe, alpha = task.fit(x, task.values)
+            predicted = predictions(probe, task.part(x, validation))
+            interval = task.intervals(predicted, values, document)
+            scored.append(LayerScore(layer, predicted, task.scores(predicted, values), interval, alpha))
+            probes.append(probe)
+            best = _best(task, scored)
+            report.add(DenseProbe.LAYERS, layer_lines(task, scored, site, tokens))
+            report.add(DenseProbe.BY_LAYER, layer_table(task, scored))
+            of = f"of all {len(layers)}" if len(scored) == len(layers) else f"of {len(scored)} of {len(layers)}"
+            report.say(
+                f"{task.data.name}: the best {of} layers is L{scored[best].layer}, "
+                f"{number(scored[best].value[task.lead])} on validation; test comes when all are done"
+            )
+        ties = sum(each.value == scored[best].value for each in scored)
+        if ties > 1:
+            report.note(
+                f"{count(ties)} of {count(len(scored))} layers are equally good on validation: the earliest is taken"
+            )
+        return scored[best].layer, probes[best]
+
+    def _add_test_view(self, predicted: np.ndarray) -> None:
+        if self._task.numeric:
+            self._report.add(DenseProbe.PREDICTED, predicted_view(self._task, predicted))
+        else:
+            self._report.add(DenseProbe.CURVE, curve_view(predicted, self._task.data))
+
+    # --- what is kept --------------------------------------------------------------------------------------
+
+    def _keep(self, layer: int, probe: Dense, x: torch.Tensor, baselines: DenseBaselines) -> None:
+        """The probe as an artifact, and its weight as a direction."""
+        task, info, data = self._task, self._lab.info, self._task.data
+        train = task.part(x, data.train).cpu().numpy().astype(np.float64)
+        weight, intercept = probe.weight[0].cpu().numpy(), float(probe.intercept[0])
+        mean, sd = train.mean(0), train.std(0)
+        sd[sd == 0] = 1
+        own = baselines.rows[0]
+        reading = Reading(
+            site=self._params.site,
+            layer=layer,
+            intercept=intercept + float(weight @ mean),
+            threshold=float(data.examples.label[data.train].mean()) if task.numeric else 0.0,
+            pooling=data.examples.pooling,
+            classes=data.examples.classes,
+            data_set=data.name,
+            set_hash=data.set_hash,
+            method=f"dense, {task.words}",
+            model=info.name,
+            fingerprint=info.fingerprint,
+            numeric=task.numeric,
+            seed=self._lab.seed,
+            test={name: (own.value[name], *own.interval[name]) for name in task.names if name in own.interval},
+        )
+        kept = Probe(reading=reading, weights=weight * sd, mean=mean, sd=sd)
+        self._report.uses(kept.content, self._name, "made")
+        means = self._params.method == "means"
+        about = data.describe.partition(" · test")[0] + ("" if means else f", {task.words}")
+        origin = Origin(
+            method="mean difference" if means else "probe",
+            about=about,
+            site=self._params.site,
+            layer=layer,
+            purpose="add" if means else "project",
+            normalised=not means,
+        )
+        length = 1.0 if means else float(np.linalg.norm(weight)) or 1.0
+        keep(self._report, self._name, weight / length, of_this_model(self._lab, self._report, origin), {})
+
+    # --- numbers ---------------------------------------------------------------------------------------------
+
+    def _add_numbers(self, layer: int, baselines: DenseBaselines, refits: Refits) -> None:
+        report, task, own = self._report, self._task, baselines.rows[0]
+        report.scalar(DenseProbe.LAYER, layer)
+        for name in task.names:
+            report.scalar(name, own.value[name])
+        low, high = own.interval[task.lead]
+        report.scalar(DenseProbe.LOW, low)
+        report.scalar(DenseProbe.HIGH, high)
+        for row in baselines.rows[1:]:
+            report.scalar(f"{task.lead}_{row.key}", baselines.lead(row))
+        best = baselines.tokens
+        report.scalar(DenseProbe.TOKENS_ALONE, baselines.lead(best) if best else None)
+        if not task.numeric:
+            report.scalar("f1_always_positive", task.data.always_f1)
+            report.scalar("mcc_selectivity", baselines.selectivity("mcc"))
+            report.scalar("auc_selectivity", baselines.selectivity("auc"))
+        report.scalar(DenseProbe.P, baselines.p)
+        report.scalar(DenseProbe.LEFT, refits.without)
+        report.scalar(DenseProbe.LEFT_RANDOM, float(np.median(refits.random)))
+        report.note(refits.sentence(self._name, "R²" if task.numeric else "MCC"))
+
+    def _suggest(self, place: str) -> None:
+        report, at = self._report, f"@{self._name}"
+        text = self._params.data.texts[0].text
+        report.suggest(
+            NextStep(label=f"what {at} promotes and suppresses", experiment="project", params={"direction": at})
+        )
+        report.suggest(
+            NextStep(
+                label=f"the stream along {at} on a text",
+                experiment="project",
+                params={"direction": at, "prompt": text, "site": place},
+            )
+        )
+        report.suggest(
+            NextStep(
+                label=f"what text loses without {at}",
+                experiment="effect",
+                params={"corpus": "stdlib"},
+                edits=[f"{at}=0"],
+            )
+        )
+
+
+def _best(task: DenseTask, scored: list[LayerScore]) -> int:
+    """By MCC, then AUC; of numbers by R²; the earliest of equals."""
+    names = task.names[:1] if task.numeric else task.names[:2]
+    keys = [tuple(round(each.value[name], 9) for name in names) for each in scored]
+    return keys.index(max(keys))
+
+
+EXPERIMENT = Experiment(
+    name="dense-probe",
+    help=__doc__,
+    params=Params,
+    run=run,
+    group="probes",
+    order=74,
+    takes_edits=False,
+    long=True,
+    cost=cost,
+)

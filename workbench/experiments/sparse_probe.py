@@ -1,0 +1,300 @@
+"""Which few neurons tell two classes of a labelled set apart: k-sparse probes of every layer.
+
+At each layer the neurons are ranked on train, and a logistic regression is fitted on the first k of them, for every k
+of a list; adaptive thresholding keeps the k of largest weight of an elastic net. Layer, k and method are chosen on
+validation (MCC, then AUC), and the chosen probe's score on test is reported once, with its interval over documents,
+beside what needs no such neurons: the tokens alone, random neurons, the best in a rotated basis, random labels of the
+token's type, and permuted labels. (Gurnee et al. 2023, "Finding neurons in a haystack".)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from msgspec import Meta, field
+
+from workbench.artifacts.probe import Probe, Reading
+from workbench.datasets.labelled.labelled_set import LabelledSet
+from workbench.errors import UserError
+from workbench.experiment import Cost, Experiment
+from workbench.experiments._probe_data import ProbeData, probe_data, probe_name, store_cost
+from workbench.experiments._sparse_baselines import Baselines
+from workbench.experiments._sparse_choice import Choice, Chosen, Refitted, score_sweeps
+from workbench.experiments._sparse_views import curve_view, method_views, neuron_table, score_table, sweep_views
+from workbench.params import DataSet, params_builtins
+from workbench.params import Params as BaseParams
+from workbench.report import NextStep, Report
+from workbench.result_keys import SparseProbe
+from workbench.text import count, number, quoted
+from workbench.units import Neuron, format_units
+from workbench.views import Heatmap
+
+if TYPE_CHECKING:
+    import torch
+
+    from workbench.artifacts.activations import Store
+    from workbench.lab import Lab
+    from workbench.lab.probing.scaling import Scaling
+    from workbench.lab.probing.sweep import LayerSweep
+    from workbench.model_info import ModelInfo
+
+SITE = "mlp_post"
+KS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 32, 64, 128, 256)
+ADAPTIVE = "adaptive"
+BESIDE = ("mean difference", "mutual information", "l1", "random")
+"""rankers that are shown side by side; F ranks two classes as the mean difference does"""
+SHOWN_UNITS = 4
+"""neurons that the sentence names"""
+SIGNIFICANT = 0.05
+
+
+class Params(BaseParams, kw_only=True, frozen=True):
+    data: Annotated[
+        DataSet,
+        Meta(description="the labelled set: its name, or a CSV with prompt,target", extra={"example": "months"}),
+    ] = field(default_factory=LabelledSet)
+    layers: Annotated[
+        list[Annotated[int, Meta(ge=0)]],
+        Meta(description="which layers; empty: all", extra={"unit": "layers", "example": "9, 10"}),
+    ] = []
+    ks: Annotated[
+        list[Annotated[int, Meta(ge=1)]],
+        Meta(description="how many neurons a probe reads", extra={"unit": "neurons", "example": "1, 2, 4, 8"}),
+    ] = field(default_factory=lambda: list(KS))
+    ranker: Annotated[
+        Literal["mean difference", "f", "mutual information", "l1", "random", "all"],
+        Meta(description="what neurons are ranked by; all: the best on validation"),
+    ] = "mean difference"
+    adaptive: Annotated[bool, Meta(description="adaptive thresholding at every layer too")] = True
+    scaling: Annotated[
+        Literal["sd", "paper"],
+        Meta(description="activations are divided by their sd, or as the paper's scripts do", extra={"more": True}),
+    ] = "sd"
+    permutations: Annotated[
+        int,
+        Meta(ge=0, le=10_000, description="labels permuted, fitted anew", extra={"unit": "draws", "more": True}),
+    ] = 100
+    name: Annotated[
+        str, Meta(description="what the probe is called; empty: after set, layer and k", extra={"more": True})
+    ] = ""
+
+
+def cost(params: Params, info: ModelInfo) -> Cost | None:
+    return store_cost(params.data, info, SITE, len(set(params.layers)) or info.n_layers)
+
+
+def run(lab: Lab, params: Params, report: Report) -> None:
+    from workbench.lab.probing.store import take
+
+    name = probe_name(params.name, "") if params.name.strip() else ""
+    layers = tuple(sorted(set(params.layers))) or tuple(range(lab.info.n_layers))
+    if not params.ks:
+        raise UserError("there is no k: give how many neurons a probe reads, for example --ks 1,2,4,8")
+    data = probe_data(lab, params.data, report)
+    with take(lab, data.examples, SITE, layers, report, data_set=data.name, set_hash=data.set_hash) as store:
+        _Run(lab, params, data, store, name, report).run(layers)
+
+
+class _Run:
+    """One run over a store."""
+
+    def __init__(self, lab: Lab, params: Params, data: ProbeData, store: Store, name: str, report: Report) -> None:
+        from workbench.lab.probing.sparse import Split, usable_ks
+
+        self._lab, self._params, self._data, self._store = lab, params, data, store
+        self._name, self._report = name, report
+        self._split = Split(data.train, data.validation, data.test)
+        self._scaling: Scaling = "haystack" if params.scaling == "paper" else "sd"
+        asked = sorted(set(params.ks))
+        self._ks = usable_ks(len(data.train), lab.info.d_mlp, asked)
+        left_out = [str(k) for k in asked if k not in self._ks]
+        if left_out:
+            report.note(
+                f"k = {', '.join(left_out)} left out: more than the {count(len(data.train))} train examples, or the "
+                f"{count(lab.info.d_mlp)} neurons of a layer"
+            )
+
+    def run(self, layers: tuple[int, ...]) -> None:
+        params, report = self._params, self._report
+        rankers = BESIDE[:3] if params.ranker == "all" else (params.ranker,)
+        methods = (*rankers, ADAPTIVE) if params.adaptive else rankers
+        choice = Choice(self._ks, layers, methods)
+        for layer in report.track(list(layers), "layers", stage="sparse probes, all k"):
+            sweeps = self._sweep(self._activations(layer), methods)
+            choice.scored += score_sweeps(self._data, layer, sweeps, self._lab.seed)
+            self._add_sweep(choice)
+        chosen = choice.chosen
+        if choice.ties > 1:
+            report.note(
+                f"{count(choice.ties)} of {count(len(layers) * len(self._ks))} layers × k are equally good on "
+                f"{count(len(self._data.validation))} validation examples: the fewest neurons were taken, "
+                "and of these the earliest layer"
+            )
+        x = self._activations(chosen.layer)
+        self._keep(chosen, x)
+        self._add_beside(choice, chosen, x)
+        baselines = self._compare(chosen, x)
+        self._add_numbers(chosen, baselines)
+        self._suggest(chosen)
+
+    def _activations(self, layer: int) -> torch.Tensor:
+        """float32 [example, neuron], on the model's device."""
+        import torch
+
+        return torch.from_numpy(np.array(self._store.layer(layer))).to(self._lab.model.hf.device)
+
+    def _sweep(self, x: torch.Tensor, methods: tuple[str, ...]) -> dict[str, LayerSweep]:
+        import torch
+
+        from workbench.lab.probing.sweep import sweep_layer
+
+        label = torch.from_numpy(self._data.label).to(x.device)
+        return sweep_layer(x, label, self._split, self._ks, methods, self._lab.seed, self._scaling)
+
+    def _add_sweep(self, choice: Choice) -> None:
+        """What there is so far: all that a run which is cancelled leaves."""
+        for key, view in sweep_views(choice, self._data).items():
+            self._report.add(key, view)
+        best, done = choice.chosen, len({scored.layer for scored in choice.scored})
+        low, high = best.scored.bands["mcc"][best.at]
+        of = f"of all {done} layers" if done == len(choice.layers) else f"of {done} of {len(choice.layers)} layers"
+        self._report.say(
+            f"{self._data.name}: the best {of} is L{best.layer}, k = {best.k}: MCC {number(best.validation_mcc)} "
+            f"({number(low)} to {number(high)}) on validation; test comes when all are done"
+        )
+
+    def _keep(self, chosen: Chosen, x: torch.Tensor) -> None:
+        """The probe as an artifact, its neurons, and its curve on test."""
+        import torch
+
+        from workbench.lab.probing.single import aucs, rank_rows
+
+        data, info, fitted = self._data, self._lab.info, chosen.probe
+        units = torch.from_numpy(fitted.units).to(x.device)
+        values = x[:, units]
+        train = torch.from_numpy(data.train).to(x.device)
+        alone = aucs(rank_rows(values[train]), torch.from_numpy(data.label[data.train])[None])[:, 0].cpu().numpy()
+        self._report.add(SparseProbe.NEURONS, neuron_table(chosen, values.cpu().numpy(), data, alone))
+        self._report.add(SparseProbe.SCORES, score_table(chosen.test, data, self._lab.seed))
+        self._report.add(SparseProbe.CURVE, curve_view(chosen.test, data))
+        reading = Reading(
+            site=SITE,
+            layer=chosen.layer,
+            indices=tuple(fitted.units.tolist()),
+            intercept=fitted.intercept,
+            threshold=0.0,
+            pooling=data.examples.pooling,
+            classes=data.examples.classes,
+            data_set=data.name,
+            set_hash=data.set_hash,
+            method=f"sparse, k = {chosen.k}, {chosen.method}, scaling {self._params.scaling}",
+            model=info.name,
+            fingerprint=info.fingerprint,
+        )
+        probe = Probe(reading=reading, weights=fitted.weight, mean=fitted.mean, sd=fitted.scale)
+        name = self._name or probe_name("", f"{data.name}-L{chosen.layer}-k{chosen.k}")
+        self._report.uses(probe.content, name, "made")
+
+    def _compare(self, chosen: Chosen, x: torch.Tensor) -> Baselines:
+        report = self._report
+        refitted = Refitted(chosen, self._data, self._lab.seed, self._scaling)
+        baselines = Baselines(self._data, refitted, self._lab.seed)
+
+        def changed() -> None:
+            report.add(SparseProbe.BASELINES, baselines.table())
+            report.say(_sentence(self._data, chosen, baselines))
+
+        baselines.add_probe()
+        changed()
+        baselines.add_refits(x, report, changed)
+        if self._params.permutations:
+            baselines.add_null(x, self._params.permutations, report, changed)
+        changed()
+        return baselines
+
+    def _add_beside(self, choice: Choice, chosen: Chosen, x: torch.Tensor) -> None:
+        """Every ranker and adaptive thresholding at the chosen layer."""
+        scored = [each for each in choice.scored if each.layer == chosen.layer]
+        others = [*BESIDE, ADAPTIVE] if self._params.adaptive else list(BESIDE)
+        for method in self._report.track(
+            [each for each in others if each not in choice.methods], "rankers", stage=f"rankers at L{chosen.layer}"
+        ):
+            scored += score_sweeps(self._data, chosen.layer, self._sweep(x, (method,)), self._lab.seed)
+        for key, view in method_views(choice, chosen, scored, self._data).items():
+            self._report.add(key, view)
+
+    def _add_numbers(self, chosen: Chosen, baselines: Baselines) -> None:
+        report, probe = self._report, baselines.probe
+        report.scalar(SparseProbe.LAYER, chosen.layer)
+        report.scalar(SparseProbe.K, chosen.k)
+        for name in (SparseProbe.F1, SparseProbe.MCC, SparseProbe.AUC):
+            report.scalar(name, probe.value[name])
+            report.scalar(SparseProbe.low(name), probe.interval[name][0])
+            report.scalar(SparseProbe.high(name), probe.interval[name][1])
+            for row in baselines.rows[1:]:
+                report.scalar(f"{name}_{row.key}", row.value[name])
+            report.scalar(f"{name}_selectivity", baselines.selectivity(name))
+        token = baselines.token
+        report.scalar(SparseProbe.TOKENS_ALONE, token.value["mcc"] if token is not None else None)
+        report.scalar("f1_always_positive", self._data.always_f1)
+        report.scalar("validation_mcc", chosen.validation_mcc)
+        report.scalar(SparseProbe.P, baselines.p)
+
+    def _suggest(self, chosen: Chosen) -> None:
+        heaviest = chosen.probe.units[int(np.abs(chosen.probe.weight).argmax())]
+        unit = f"L{chosen.layer}.N{heaviest}"
+        self._report.suggest(NextStep(label=f"what does {unit} do", experiment="neuron", params={"unit": unit}))
+        units = format_units([Neuron(chosen.layer, int(each)) for each in chosen.probe.units[:SHOWN_UNITS]])
+        edits = [f"{units}=0"]
+        label = "what text loses with them off" if chosen.k > 1 else f"what text loses with {unit} off"
+        self._report.suggest(NextStep(label=label, experiment="effect", params={"corpus": "stdlib"}, edits=edits))
+
+
+def _sentence(data: ProbeData, chosen: Chosen, baselines: Baselines) -> str:
+    """What was found, on test, beside the strongest thing that needs no such neurons."""
+    probe = baselines.probe
+    units = [f"L{chosen.layer}.N{unit}" for unit in chosen.probe.units[:SHOWN_UNITS]]
+    named = units[0] if chosen.k == 1 else f"{count(chosen.k)} neurons of L{chosen.layer}"
+    listed = f" ({', '.join(units)})" if 1 < chosen.k <= SHOWN_UNITS else ""
+    negative, positive = data.examples.classes
+    single = chosen.k == 1
+    tells = f"{'tells' if single else 'tell'} {quoted(positive)} from {quoted(negative)}"
+    if baselines.p > SIGNIFICANT:
+        tells = f"{'does' if single else 'do'} not tell {quoted(positive)} from {quoted(negative)} beyond chance"
+    low, high = probe.interval["mcc"]
+    parts = [f"{named}{listed} {tells}: MCC {number(probe.value['mcc'])} ({number(low)} to {number(high)}) on test"]
+    parts.append(f"F1 {number(probe.value['f1'])} (always positive {number(data.always_f1)})")
+    token = baselines.token
+    if token is not None:
+        reads = ", so the probe may only read tokens" if baselines.reads_token else ""
+        parts.append(f"{token.name} alone: MCC {number(token.value['mcc'])}{reads}")
+    random = baselines.row("random_neurons")
+    if random is not None:
+        parts.append(f"random neurons {number(random.value['mcc'])}")
+    if baselines.null:
+        highest = number(max(baselines.null))
+        parts.append(f"{len(baselines.null)} permutations of the labels: at most {highest}, p = {number(baselines.p)}")
+    return " · ".join(parts)
+
+
+def cell(params: Params, key: str, view: Heatmap, row: int, column: int) -> NextStep | None:
+    """Probes that layer with that k alone: its neurons, its test score, its baselines."""
+    if key != SparseProbe.MAP:
+        return None
+    layer, k = view.row_labels[row], view.column_labels[column]
+    asked: dict[str, Any] = {**params_builtins(params), "layers": [int(layer[1:])], "ks": [int(k)], "name": ""}
+    return NextStep(label=f"probe {layer} with k = {k}", experiment="sparse-probe", params=asked)
+
+
+EXPERIMENT = Experiment(
+    name="sparse-probe",
+    help=__doc__,
+    params=Params,
+    run=run,
+    group="probes",
+    order=70,
+    long=True,
+    cost=cost,
+    cell=cell,
+)

@@ -1,0 +1,1 @@
+"""Probes: which units carry a label, and how well. Mathematics over activations [example, unit], METHODS 3."""

@@ -1,0 +1,68 @@
+"""Prompt sets, data sets and probes in a step's parameters: each lies once in the file, its hash in the step's row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from workbench.artifacts import Content, Use, data_set, probe, prompt_set
+from workbench.datasets.labelled.labelled_set import LabelledSet
+from workbench.datasets.prompts import PromptRow
+from workbench.errors import UserError
+from workbench.experiments import experiments
+from workbench.params import DATA_SET, PROBE, STORED, Kind, StoredProbe, fields
+
+REFERENCE = "$artifact"
+"""in place of the set: {"$artifact": hash}, and of a probe its name beside"""
+
+
+def extract_sets(
+    experiment: str, params: Mapping[str, Any], names: Mapping[str, str]
+) -> tuple[dict[str, Any], list[Use]]:
+    """Parameters as they are stored, and the sets that are stored beside them; `names` are the sets' by parameter.
+
+    What is no set (rows that were written by hand) stays as it is.
+    """
+    stored, uses = dict(params), []
+    for field in fields(experiments()[experiment].params) if experiment in experiments() else ():
+        value = params.get(field.name)
+        if field.kind not in STORED or not value:
+            continue
+        try:
+            content = _content(field.kind, value)
+        except (msgspec.ValidationError, UserError):
+            continue
+        stored[field.name] = {REFERENCE: content.hash}
+        name = names.get(field.name) or (content.spec.get("name", "") if field.kind is DATA_SET else "")
+        if field.kind is PROBE:
+            name = stored[field.name]["name"] = value["name"]
+        uses.append(Use(content=content, name=name))
+    return stored, uses
+
+
+def _content(kind: Kind, value: Any) -> Content:
+    """Raises msgspec.ValidationError for what is no set, and UserError for a damaged probe."""
+    if kind is PROBE:
+        return probe.from_stored(msgspec.convert(value, StoredProbe)).content
+    if kind is DATA_SET:
+        return data_set.content_of(msgspec.convert(value, LabelledSet))
+    return prompt_set.content_of(msgspec.convert(value, list[PromptRow]))
+
+
+def restore_sets(params: Any, load: Callable[[str], Content]) -> Any:
+    """Stored parameters with the sets in their places; `load` gives an artifact by its hash."""
+    if not isinstance(params, dict):
+        return params
+    resolved = dict(params)
+    for name, value in params.items():
+        if isinstance(value, dict) and isinstance(value.get(REFERENCE), str):
+            resolved[name] = msgspec.to_builtins(_stored_value(load(value[REFERENCE]), str(value.get("name", ""))))
+    return resolved
+
+
+def _stored_value(content: Content, name: str) -> Any:
+    if content.kind == probe.NAME:
+        return probe.from_content(name, content).stored(name)
+    return data_set.set_of(content) if content.kind == data_set.NAME else prompt_set.rows_of(content)

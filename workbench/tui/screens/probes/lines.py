@@ -1,0 +1,191 @@
+"""What the Probes screen says of sets, steps and labelled texts, in lines of a given width."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from workbench.drawing.layout import wrap
+from workbench.result_keys import DenseProbe, ProbeAblate, SparseProbe
+from workbench.text import count, fit, number, safe, shorten, width
+from workbench.tui.worker_words import progress_words
+
+if TYPE_CHECKING:
+    from workbench.datasets.labelled.labelled_set import LabelledSet, LabelledText
+    from workbench.session.records import StepRecord
+    from workbench.tui.screens.probes.catalogue import SetEntry
+    from workbench.tui.screens.probes.finding import Finding
+    from workbench.tui.theme import Ink
+
+NAMES = 24
+"""cells of a set's name at most"""
+CLASSES = 60
+"""cells of what its two classes are called, at most"""
+READ = 24
+"""cells of which token is read"""
+TEXTS = 40
+"""of a set that are shown"""
+LONGEST = 600
+"""characters of a text that are shown"""
+
+
+# --- lists -----------------------------------------------------------------------------------------
+
+
+def set_line(entry: SetEntry, names: int, runs: int, cells: int, colors: Ink) -> Text:
+    """`months   153 + 207   a month | another name or word   last token   2 steps   session`."""
+    text = Text(no_wrap=True).append(fit(safe(entry.name), names) + "  ", colors.strong)
+    if entry.problem:
+        return text.append(shorten(safe(entry.problem), cells - names - 2), colors.bad)
+    if entry.numeric:
+        counted, classes = f"{count(entry.negative)} numbers", ""
+    else:
+        counted = f"{count(entry.positive)} + {count(entry.negative)}"
+        classes = f"{entry.classes[1]} | {entry.classes[0]}"
+    text.append(fit(counted, 15) + "  ", colors.plain)
+    steps = f"{count(runs)} step{'s' * (runs != 1)}" if runs else ""
+    end = f"  {steps:>9}  {entry.place:<12}"
+    room = max(0, cells - width(text.plain) - width(end))
+    read_cells = READ if room >= 28 + READ else 0
+    text.append(fit(safe(classes), min(CLASSES, room - read_cells)), colors.plain)
+    if read_cells:
+        text.append("  " + fit(entry.read, READ - 2), colors.quiet)
+    return text.append(end, colors.quiet)
+
+
+def step_line(record: StepRecord, cells: int, colors: Ink) -> Text:
+    """`3  sparse-probe   L9, k = 2   MCC .94 (.91 to .96)   tokens alone .71   permuted labels: p .01`."""
+    text = Text(no_wrap=True).append(fit(f"{record.id}", 4) + " ", colors.quiet)
+    text.append(fit(record.experiment, 13) + " ", colors.strong)
+    room = cells - width(text.plain)
+    if record.status in ("queued", "running"):
+        words = progress_words(record.progress, time.time()) if record.status == "running" else "waiting for the model"
+        return text.append(shorten(f"{record.status}: {words}".rstrip(": "), room), colors.second)
+    if record.status != "done" and not record.scalars:
+        words = f"{record.status}: {safe(record.error)}".removesuffix(": ")
+        return text.append(shorten(words, room), colors.bad)
+    place, score, compared = summary(record)
+    if not score:
+        return text.append(shorten(safe(record.headline), room), colors.plain)
+    text.append(fit(place, 12) + " ", colors.plain).append(fit(score, 25) + " ", colors.accent)
+    for words in compared:  # whole ones, as many as there is room for
+        if width(text.plain) + width(words) + 2 <= cells:
+            text.append(words + "  ", colors.quiet)
+    return text
+
+
+def summary(record: StepRecord) -> tuple[str, str, list[str]]:
+    """Of a step's numbers: where, the score with its interval, what it is compared with; empty where unknown."""
+    known, name = record.scalars, record.experiment
+
+    def score(label: str, key: str, low: str, high: str) -> str:
+        if known.get(key) is None:
+            return ""
+        interval = f" ({number(known.get(low))} to {number(known.get(high))})" if known.get(low) is not None else ""
+        return f"{label} {number(known[key])}{interval}"
+
+    if name == "probe-ablate":
+        n = known.get(ProbeAblate.MONOSEMANTIC)
+        return "", "" if n is None else f"{count(n)} monosemantic", []
+    layer, k = known.get(SparseProbe.LAYER), known.get(SparseProbe.K)
+    place = "" if layer is None else f"L{layer:g}" + ("" if k is None else f", k = {k:g}")
+    mcc = SparseProbe.MCC
+    if name == "sparse-probe":
+        told = score("MCC", mcc, SparseProbe.low(mcc), SparseProbe.high(mcc))
+    else:
+        numeric = known.get(DenseProbe.R2) is not None
+        told = score("R²" if numeric else "MCC", DenseProbe.R2 if numeric else mcc, DenseProbe.LOW, DenseProbe.HIGH)
+    tokens, p = known.get(DenseProbe.TOKENS_ALONE), known.get(SparseProbe.P)
+    compared = [] if tokens is None else [f"tokens alone {number(tokens)}"]
+    compared += [] if p is None or p != p else [f"permuted labels: p {number(p)}"]
+    return place, told, compared
+
+
+# --- below the lists -------------------------------------------------------------------------------
+
+
+def finding_lines(finding: Finding, most: int, cells: int, colors: Ink) -> list[Text]:
+    """The step's sentence; why there is none."""
+    record = finding.record
+    if record.status in ("failed", "lost"):
+        return [Text(part, colors.bad) for part in wrap(safe(f"{record.status}: {record.error}"), cells)][:most]
+    words = record.headline or {"queued": "waiting for the model", "running": "taking activations"}.get(
+        record.status, record.status
+    )
+    lines = [Text(part, colors.plain) for part in wrap(safe(words), cells)]
+    if len(lines) > most:
+        last = shorten(f"{lines[most - 1].plain} …", cells)
+        lines = [*lines[: most - 1], Text(last, colors.plain)]
+    return lines
+
+
+def invitation(entry: SetEntry, replay: bool, cells: int, colors: Ink) -> list[Text]:
+    """What can be asked of a set that no step has probed."""
+    if entry.problem:
+        return [Text(part, colors.bad) for part in wrap(safe(entry.problem), cells)]
+    if replay:
+        return [Text("no probe of this set in this session, and a replay has no model", colors.quiet)]
+    words = (
+        "no probe of this set yet: s finds the few neurons that tell its classes apart, u tries every neuron by "
+        "itself, d fits probes on the whole stream"
+    )
+    return [Text(part, colors.quiet) for part in wrap(words, cells)]
+
+
+# --- the text with its labels ------------------------------------------------------------------------
+
+
+def labelled_text(labelled: LabelledSet, colors: Ink) -> Text:
+    """Texts of a set, in turn one with an example of label 1 and one without; what is labelled is marked."""
+    shown = _in_turn(labelled)[:TEXTS]
+    texts = [_one_text(labelled, text, colors) for text in shown]
+    return Text("\n\n").join([_legend(labelled, len(shown), colors), *texts])
+
+
+def _legend(labelled: LabelledSet, shown: int, colors: Ink) -> Text:
+    head = Text()
+    if labelled.numeric:
+        head.append("⟨labelled⟩number", colors.accent)
+    else:
+        head.append(f"⟨{safe(labelled.classes[1])}⟩1", colors.accent).append("  ")
+        head.append(f"⟨{safe(labelled.classes[0])}⟩0", colors.second)
+    head.append(f"  {count(shown)} of {count(len(labelled.texts))} texts", colors.quiet)
+    return head.append(f" · on a model's tokens: workbench data show {safe(labelled.name)}", colors.quiet)
+
+
+def _in_turn(labelled: LabelledSet) -> list[LabelledText]:
+    def is_positive(text: LabelledText) -> bool:
+        return labelled.numeric or any(span.label == 1 for span in text.spans)
+
+    positive = [text for text in labelled.texts if is_positive(text)]
+    others = [text for text in labelled.texts if not is_positive(text)]
+    mixed = [text for pair in zip(positive, others, strict=False) for text in pair]
+    shorter = min(len(positive), len(others))
+    return [*mixed, *positive[shorter:], *others[shorter:]]
+
+
+def _one_text(labelled: LabelledSet, text: LabelledText, colors: Ink) -> Text:
+    """`the ⟨March⟩1 of ⟨Time⟩0`; of labels that overlap the first is shown."""
+    drawn, at = Text(), 0
+    for span in sorted(text.spans, key=lambda span: (span.start, span.end)):
+        if at <= span.start < LONGEST:
+            drawn.append(_plain(text.text[at : span.start]), colors.plain)
+            style = colors.accent if labelled.numeric or span.label == 1 else colors.second
+            at = min(span.end, LONGEST)
+            cut = "…" if at < span.end else ""
+            drawn.append(f"⟨{_plain(text.text[span.start : at])}{cut}⟩{span.label:g}", style)
+    rest = text.text[at:LONGEST]
+    return drawn.append(_plain(rest) + ("…" if len(text.text) > LONGEST and rest else ""), colors.plain)
+
+
+def _plain(text: str) -> str:
+    """On one line; line breaks are shown as ↵."""
+    return safe(text, newlines=True).replace("\n", " ↵ ")
+
+
+def name_cells(entries: Sequence[SetEntry]) -> int:
+    """Of the list's first column."""
+    return min(NAMES, max((width(safe(entry.name)) for entry in entries), default=0) + 1)
