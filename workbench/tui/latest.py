@@ -35,7 +35,7 @@ class Latest:
             self._again = True
         elif self._owner.is_attached:
             self._busy = True
-            self._owner.run_worker(self._run(), exit_on_error=True)
+            self._owner.run_worker(self._run, exit_on_error=True)  # called when it runs: none is left un-awaited
 
     async def _run(self) -> None:
         try:
