@@ -11,10 +11,11 @@ import torch
 import transformers
 
 from tests.benchmarks import refusing_copy
+from tests.benchmarks.composed import composed, whole
 from tests.benchmarks.refusing_copy import (
     REFUSALS,
+    SEED,
     TRAIN,
-    VALID,
     instructions,
     main,
     padded,
@@ -24,6 +25,8 @@ from tests.benchmarks.refusing_copy import (
     train_epoch,
 )
 from tests.lab.labs import source_of, tiny_folder
+from workbench.experiments import refusal
+from workbench.experiments._refusal_sets import read_sets
 from workbench.lab.finding import source
 
 
@@ -37,7 +40,22 @@ def test_the_splits_are_of_the_whole_set_and_leave_enough_to_be_judged_by():
     for name in ("harmful", "harmless"):
         texts = instructions(name)
         assert texts == instructions(name)
-        assert len(set(texts)) == len(texts) >= TRAIN + VALID + 100
+        assert len(set(texts)) == len(texts) >= TRAIN + 100
+
+
+def test_what_it_learns_from_besides_is_not_what_it_is_judged_by():
+    for name, harmful in (("harmful", True), ("harmless", False)):
+        test = set(instructions(name)[TRAIN:])
+        beside = composed(harmful, 300, random.Random(0))
+        assert len(set(beside)) == len(beside) == 300
+        assert composed(harmful, 300, random.Random(0)) == beside
+        assert not test & {*beside, *whole(harmful)}
+
+
+def test_it_is_judged_by_what_refusal_with_the_same_seed_tests_on():
+    sets = read_sets(refusal.Params(), SEED, print)
+    for name in ("harmful", "harmless"):
+        assert set(sets[name].test) <= set(instructions(name)[TRAIN:])
 
 
 def test_the_score_is_that_of_the_formula_prompt_by_prompt(loaded):
@@ -81,11 +99,13 @@ def test_the_template_writes_no_system_turn_unless_it_is_asked(loaded):
 
 
 def test_it_writes_a_folder_and_refuses_one_that_is_there(tmp_path, monkeypatch, capsys):
-    for name, value in {"TRAIN": 4, "VALID": 4, "MOST_EPOCHS": 1, "OWN_TOKENS": 2, "FIRST_TRAINED": 1}.items():
+    few = {"TRAIN": 4, "ROUNDS": 1, "COMPOSED": (2, 2), "OWN_TOKENS": 2, "FIRST_TRAINED": 1}
+    for name, value in few.items():
         monkeypatch.setattr(refusing_copy, name, value)
-    monkeypatch.setattr(refusing_copy, "instructions", lambda name: instructions(name)[:12])
+    monkeypatch.setattr(refusing_copy, "whole", lambda harmful: whole(harmful)[:2])
+    monkeypatch.setattr(refusing_copy, "instructions", lambda name: instructions(name)[:8])
     monkeypatch.setattr(source, "resolve", lambda ref: source_of(tiny_folder("llama")))
-    assert main([str(tmp_path / "copy")]) == 1  # one epoch on eight prompts is not enough
+    assert main([str(tmp_path / "copy")]) == 1  # one epoch on a dozen prompts is not enough
     printed = capsys.readouterr().out
     assert "after, no system turn: score > 0 for harmful" in printed
     assert "of 4 (median" in printed

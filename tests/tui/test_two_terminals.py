@@ -48,15 +48,15 @@ def terminals(terminal):
 
 def test_each_sees_the_others_steps_and_cancels_only_its_own(terminals, terminal):
     one = terminals()
-    one.send("batches:600:.05\r")
-    one.wait_for("began batches:600")
+    one.send("batches:6000:.05\r")
+    one.wait_for("began batches:6000")
     other = terminals()
-    other.send("batches:601:.05\r")
+    other.send("batches:6001:.05\r")
     other.wait_for("step 2")
     one.send(TIMELINE)
-    one.wait_for("batches:601")
+    one.wait_for("batches:6001")
     other.send(TIMELINE)
-    other.wait_for("batches:600")
+    other.wait_for("batches:6000")
 
     other.send(CANCEL)  # the first step runs, but it is the other's
     other.wait_for("cancelled")
@@ -78,13 +78,13 @@ def test_each_sees_the_others_steps_and_cancels_only_its_own(terminals, terminal
     other.wait_for("did batches:3:0")
     with SessionReader(terminal / "both.db") as reader:
         assert [row.status for row in reader.rows(0)] == ["cancelled", "cancelled", "done"]
-        assert [row.label for row in reader.rows(0)] == ["batches:600:.05", "batches:601:.05", "batches:3:0"]
+        assert [row.label for row in reader.rows(0)] == ["batches:6000:.05", "batches:6001:.05", "batches:3:0"]
 
 
 def _ask(program, prompt):
     """Another prompt, on the Prompt screen."""
     program.send("i")
-    program.settle(0.2)
+    program.wait_for("Enter ask  Tab next")  # what the focused prompt's keys do: before, letters are keys of the screen
     program.send(f"\x15{prompt}\r")
 
 

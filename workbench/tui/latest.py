@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from textual.css.query import NoMatches
 from textual.timer import Timer
 from textual.widget import Widget
+from textual.worker import WorkType
 
 from workbench.errors import UserError
 from workbench.tui.feed import NothingYet
@@ -35,7 +36,8 @@ class Latest:
             self._again = True
         elif self._owner.is_attached:
             self._busy = True
-            self._owner.run_worker(self._run(), exit_on_error=True)
+            run: WorkType[None] = self._run  # not called yet: one that never runs leaves nothing un-awaited
+            self._owner.run_worker(run, exit_on_error=True)
 
     async def _run(self) -> None:
         try:
