@@ -75,8 +75,8 @@ class SiteMap:
         return site in self._points
 
     def points(self) -> dict[Site, Any]:
-        """Every hook point, by site."""
-        return dict(self._points)
+        """Every hook point of the sites that can be named, by site."""
+        return {site: point for site, point in self._points.items() if site.name in SITES}
 
     def hooks_installed(self) -> int:
         """How many hooks are on the points of this map: none, outside a forward pass."""

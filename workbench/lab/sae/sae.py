@@ -98,6 +98,10 @@ class SAE(ABC):
 
     # --- what it is -------------------------------------------------------------------------------
 
+    def prepared(self, x: torch.Tensor) -> torch.Tensor:
+        """x [..., d_in] as the model of the training had it: what is encoded, before it is normalised."""
+        return self._prepared(self._flat(x))
+
     def decoder_norms(self) -> torch.Tensor:
         """Of every feature, float32 [d_sae]."""
         return self.W_dec.float().norm(dim=-1)
