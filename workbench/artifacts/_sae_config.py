@@ -97,9 +97,9 @@ class SaeConfig(msgspec.Struct, frozen=True, kw_only=True):
         return site_of(self.hook_out or self.hook)
 
     @property
-    def describe(self) -> str:
-        """`top-k 32 SAE at L10.resid_post, 2,304 features`."""
-        words = {
+    def words(self) -> str:
+        """`top-k 32 SAE`, `JumpReLU skip transcoder`."""
+        kind = {
             "standard": "ReLU",
             "gated": "gated",
             "topk": f"top-k {self.k:g}",
@@ -107,10 +107,14 @@ class SaeConfig(msgspec.Struct, frozen=True, kw_only=True):
             "jumprelu": "JumpReLU",
             "matryoshka": "Matryoshka",
         }[self.kind]
-        noun = "skip transcoder" if self.skip else "transcoder" if self.is_transcoder else "SAE"
+        return f"{kind} {'skip transcoder' if self.skip else 'transcoder' if self.is_transcoder else 'SAE'}"
+
+    @property
+    def describe(self) -> str:
+        """`top-k 32 SAE at L10.resid_post, 2,304 features of 576 numbers`."""
         place = self.site or self.hook or "an unnamed site"
         to = f" to {self.site_out or self.hook_out}" if self.is_transcoder else ""
-        return f"{words} {noun} at {place}{to}, {self.d_sae:,} features of {self.d_in:,} numbers"
+        return f"{self.words} at {place}{to}, {self.d_sae:,} features of {self.d_in:,} numbers"
 
 
 def site_of(hook: str) -> str:

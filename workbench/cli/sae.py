@@ -81,7 +81,7 @@ def list_command(as_json: bool) -> None:
     from workbench.cli.output import print_json
     from workbench.cli.page import short_path
     from workbench.errors import UserError
-    from workbench.text import safe, size
+    from workbench.text import count, safe, size
     from workbench.views import Column, Table
 
     listed = list_saes()
@@ -91,14 +91,13 @@ def list_command(as_json: bool) -> None:
     rows: list[list[Any]] = []
     for artifact in listed:
         try:
-            config, source = stored_config(Path(artifact.path))
-            what, trained_on = safe(config.describe), safe(config.model)
+            config, _ = stored_config(Path(artifact.path))
+            what = [safe(config.words), safe(config.site or config.hook), count(config.d_sae), safe(config.model)]
         except UserError as error:
-            what, trained_on, source = artifact.problem or str(error), "", ""
-        rows.append([artifact.name, what, trained_on, size(artifact.bytes), artifact.hash[:12], safe(source)])
-    columns = [Column(name="name"), Column(name="what"), Column(name="trained on")]
-    columns += [Column(name="size", gives_way="early"), Column(name="hash", gives_way="early")]
-    columns.append(Column(name="from", gives_way="early"))
+            what = [artifact.problem or str(error), "", "", ""]
+        rows.append([artifact.name, *what, size(artifact.bytes)])
+    columns = [Column(name=name) for name in ("name", "what", "read at", "features")]
+    columns += [Column(name="trained on"), Column(name="size", gives_way="early")]
     note = short_path(saes_dir()) if rows else "none yet: workbench sae add FOLDER|ORG/NAME/PATH reads one"
     _print(Table(title="SAEs on this machine", columns=columns, rows=rows, note=note))
 
