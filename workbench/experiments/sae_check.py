@@ -10,6 +10,7 @@ Position 0 is left out.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -74,10 +75,12 @@ def _sentence(name: str, fit: Fit, quality: Quality, sample: str) -> str:
     features = count(len(quality.firing))
     recovered = quality.recovered("zero")
     state = " · undertrained: below .8 recovered, or above 10 % dead" if quality.is_undertrained else ""
+    kept = f"recovers {number(recovered.value)} of the cross-entropy (against zero)"
+    if math.isnan(recovered.value):
+        kept = "recovers no share of the cross-entropy that can be named, since zero in its place costs nothing here"
     return (
         f"{name} {'does not fit: ' + fit.flags[0] + ' · ' if fit.flags else ''}explains "
-        f"{number(quality.explained.value)} of the variance, recovers {number(recovered.value)} of the cross-entropy "
-        f"(against zero) · {number(quality.l0)} features a token · {number(100 * quality.dead)} % dead, "
+        f"{number(quality.explained.value)} of the variance, {kept} · {number(quality.l0)} features a token · {number(100 * quality.dead)} % dead, "
         f"{number(100 * quality.dense)} % dense of {features} · {sample}{state}"
     )
 
