@@ -80,7 +80,8 @@ def _sentence(name: str, fit: Fit, quality: Quality, sample: str) -> str:
         kept = "recovers no share of the cross-entropy that can be named, since zero in its place costs nothing here"
     return (
         f"{name} {'does not fit: ' + fit.flags[0] + ' · ' if fit.flags else ''}explains "
-        f"{number(quality.explained.value)} of the variance, {kept} · {number(quality.l0)} features a token · {number(100 * quality.dead)} % dead, "
+        f"{number(quality.explained.value)} of the variance, {kept} · "
+        f"{number(quality.l0)} features a token · {number(100 * quality.dead)} % dead, "
         f"{number(100 * quality.dense)} % dense of {features} · {sample}{state}"
     )
 
