@@ -113,7 +113,7 @@ LOUDNESS = '''
 
 
     EXPERIMENT = Experiment(
-        name="loudness", help=__doc__, params=Params, run=run, group="probes", order=99, takes_edits=False,
+        name="loudness", help=__doc__, params=Params, run=run, group="saes", order=99, takes_edits=False,
         cell=cell,
     )
 '''

@@ -19,13 +19,14 @@ from workbench.params import CONVERSATION, CORPUS, DATA_SET, LIST, PROMPT_SET, S
 from workbench.report import NextStep, Report
 from workbench.views import Heatmap
 
-Group = Literal["says", "parts", "neurons", "directions", "probes"]
+Group = Literal["says", "parts", "neurons", "directions", "probes", "saes"]
 GROUPS: dict[Group, str] = {
     "says": "what the model says, and what it reads",
     "parts": "which parts of it make that",
     "neurons": "neurons over a whole corpus",
     "directions": "directions of the stream: found, looked at, steered along",
     "probes": "labelled sets: which units tell two classes apart",
+    "saes": "sparse autoencoders: what they keep, and what they lose",
 }
 """in the order a newcomer meets them"""
 

@@ -145,6 +145,8 @@ CORPUS = Kind(name="corpus", label=str)
 RULE = Kind(name="rule", label=str)
 """which tokens something holds for, as `find-neuron` reads it"""
 INDEX = Kind(name="index", metavar="NAME")
+SAE = Kind(name="SAE", metavar="NAME", label=str)
+"""a registered sparse autoencoder, by its name"""
 NEW_FOLDER = Kind(name="new folder", metavar="FOLDER", read=_read_folder)
 """where something is written: a path that is not there yet"""
 
@@ -157,6 +159,7 @@ DirectionsText = Annotated[str, DIRECTIONS]
 CorpusText = Annotated[str, CORPUS]
 RuleText = Annotated[str, RULE]
 IndexName = Annotated[str, INDEX]
+SaeName = Annotated[str, SAE]
 NewFolder = Annotated[str, NEW_FOLDER]
 ChatSwitch = Annotated[bool, TEMPLATE]
 

@@ -68,7 +68,7 @@ def test_what_blocks_add_makes_the_stream(arch):
 def test_the_check_at_load_sees_a_site_that_is_not_what_is_added(monkeypatch):
     from workbench.lab import loading, sites
 
-    monkeypatch.setitem(sites._HOOKS, "mlp_out", "mlp.hook_out")  # Gemma's MLP before its post-norm
+    monkeypatch.setitem(sites._POINTS, "mlp_out", "mlp.hook_out")  # Gemma's MLP before its post-norm
     model = tiny_lab("gemma2").model
     remarks = loading._check(replace(model, sites=sites.SiteMap(model.bridge)))
     assert any("resid_pre + attn_out + mlp_out is not resid_post" in remark for remark in remarks)

@@ -34,7 +34,7 @@ def _session_option(command: F) -> F:
 
 def _kind_option(command: F) -> F:
     return click.option(
-        "--kind", default="", metavar="KIND", help="direction, data set, probe, index, activation store …"
+        "--kind", default="", metavar="KIND", help="direction, data set, probe, SAE, index, activation store …"
     )(command)
 
 
@@ -213,7 +213,7 @@ def _facts(artifact: Artifact) -> Facts:
 
 def _what(artifact: Artifact) -> str:
     """What a direction, a probe or a store is of, in short, an exported model's folder; else empty."""
-    from workbench.artifacts import activations, direction, model, probe
+    from workbench.artifacts import activations, direction, model, probe, sae
     from workbench.cli.page import short_path
 
     if artifact.kind == model.NAME:
@@ -221,6 +221,7 @@ def _what(artifact: Artifact) -> str:
     short = {
         probe.NAME: ("what", "read at"),
         direction.NAME: ("what", "read at"),
+        sae.NAME: ("what",),
         activations.NAME: ("data set", "what", "last used"),
     }
     if artifact.kind not in short:

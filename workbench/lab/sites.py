@@ -10,20 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 from workbench.errors import UserError
-from workbench.units import ADDED_AS, SITES, Site
+from workbench.units import ADDED_AS, HOOKS, SITES, Site
 
-_HOOKS = {
-    "resid_pre": "hook_resid_pre",
-    "resid_mid": "hook_resid_mid",
-    "resid_post": "hook_resid_post",
-    "attn_out": "hook_attn_out",
-    "mlp_out": "hook_mlp_out",
-    "mlp_pre": "mlp.hook_pre",
-    "mlp_pre_linear": "mlp.hook_pre_linear",
-    "mlp_post": "mlp.hook_post",
-    "z": "attn.hook_z",
-    "pattern": "attn.hook_pattern",
-}
+MLP_IN = "mlp_in"
+"""what an MLP reads, after the norm before it: transcoders encode it, and edits have no business there"""
+_POINTS = HOOKS | {MLP_IN: "mlp.hook_in"}
 _UNSCALED = {"attn_out": "attn.hook_out", "mlp_out": "mlp.hook_out"}
 AXES = {
     "z": "[batch, position, head, d_head]",
@@ -53,7 +44,7 @@ class SiteMap:
         for layer, block in enumerate(bridge.blocks):
             # TransformerLens' hook of a scaled contribution rounds every position when one is edited.
             scaled = hasattr(block, "residual_contribution_scale")
-            for name, path in (_HOOKS | _UNSCALED if scaled else _HOOKS).items():
+            for name, path in (_POINTS | _UNSCALED if scaled else _POINTS).items():
                 point: Any = block
                 for part in path.split("."):
                     point = getattr(point, part, None)
@@ -84,8 +75,8 @@ class SiteMap:
         return site in self._points
 
     def points(self) -> dict[Site, Any]:
-        """Every hook point, by site."""
-        return dict(self._points)
+        """Every hook point of the sites that can be named, by site."""
+        return {site: point for site, point in self._points.items() if site.name in SITES}
 
     def hooks_installed(self) -> int:
         """How many hooks are on the points of this map: none, outside a forward pass."""

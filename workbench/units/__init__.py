@@ -22,11 +22,12 @@ from workbench.units.kinds.head import Head
 from workbench.units.kinds.neuron import Neuron
 from workbench.units.kinds.site import Site
 from workbench.units.sets import check_set_name, expand_sets, names_sets
-from workbench.units.sites import ADDED_AS, SITES, STREAM
+from workbench.units.sites import ADDED_AS, HOOKS, SITES, STREAM
 from workbench.units.unit import MAX_UNITS, Indexed, Unit
 
 __all__ = [
     "ADDED_AS",
+    "HOOKS",
     "MAX_UNITS",
     "SITES",
     "STREAM",

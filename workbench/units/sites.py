@@ -18,6 +18,19 @@ SITES: dict[str, str] = {
     "z": "attention heads' outputs before W_O",
     "pattern": "attention patterns",
 }
+HOOKS: dict[str, str] = {
+    "resid_pre": "hook_resid_pre",
+    "resid_mid": "hook_resid_mid",
+    "resid_post": "hook_resid_post",
+    "attn_out": "hook_attn_out",
+    "mlp_out": "hook_mlp_out",
+    "mlp_pre": "mlp.hook_pre",
+    "mlp_pre_linear": "mlp.hook_pre_linear",
+    "mlp_post": "mlp.hook_post",
+    "z": "attn.hook_z",
+    "pattern": "attn.hook_pattern",
+}
+"""TransformerLens' name of each in its block: `blocks.5.` and this"""
 STREAM: frozenset[str] = frozenset({"resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out"})
 """sites whose vectors have d_model numbers, where a direction can be read and written"""
 ADDED_AS: dict[str, str] = {"z": "attn_out", "mlp_post": "mlp_out"}
