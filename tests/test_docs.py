@@ -96,6 +96,37 @@ def test_readmes_commands_print_what_it_says(own_folders, monkeypatch):
         subprocess.run([*workbench, "stop", "--all"], env=env, capture_output=True, timeout=60)
 
 
+def test_the_recorded_refusal_is_what_the_readme_says():
+    with SessionReader(ROOT / "sessions" / "refusal.db") as reader:
+        steps = [reader.step(row.id) for row in reader.rows(0, None)]
+    assert {step.model.ref for step in steps} == {"refusing-copy", "stops-refusing"}, "no folder of the machine"
+    assert {step.status for step in steps} == {"done"}
+    whole, before, search, test, arms, exported, after = (step.headline for step in steps)
+    for headline, stated in (
+        (whole, ("4.76 → −2.37", "AUC .998", "words alone .632")),
+        (before, ("248 of 260 harmful", "26 of 260 harmless")),
+        (search, ("2 of 180 candidates",)),
+        (test, ("KL .191", ".0732", "5.38")),
+        (arms, ("53 of 64 → 2 of 64", "→ 14 of 64", "7 of 64 → 47 of 64", ".281 to .938")),
+        (exported, ("3.3e-5",)),
+        (after, ("31 of 260 harmful", "14 of 260 harmless")),
+    ):
+        for words in stated:
+            assert words in headline, words
+    for number in (
+        "4.76 to −2.37",
+        ".998",
+        ".632",
+        "53 of 64",
+        "2 of 64",
+        "14 of 64",
+        "47 of 64",
+        "3.3e-5",
+        ".281 to .938",
+    ):
+        assert number in README, number
+
+
 def test_the_recorded_direction_is_what_the_readme_says():
     with SessionReader(ROOT / "sessions" / "joy.db") as reader:
         steps = [reader.step(row.id) for row in reader.rows(0, None)]
