@@ -23,16 +23,19 @@ STRENGTH = 12.0
 
 
 @cache
-def planted_folder() -> Path:
+def planted_folder(only: tuple[int, ...] = (ALONE, *SHARED, BOTH), layers: int = 3) -> Path:
     root = Path(tempfile.mkdtemp(prefix="wb-places-"))
     atexit.register(shutil.rmtree, root, ignore_errors=True)
-    planted = Planted()
+    planted = Planted(num_hidden_layers=layers)
     words = [text.text.rsplit(" ", 1)[1] for text in labelled().texts]
-    _plant(planted, [(ALONE, [word in PLACES for word in words])], words)
+    if ALONE in only:
+        _plant(planted, [(ALONE, [word in PLACES for word in words])], words)
     shared = [(index, [word in PLACES[2 * at : 2 * at + 2] for word in words]) for at, index in enumerate(SHARED)]
-    _plant(planted, shared, words)
-    # Half as strong: it is one of the first one's matched neurons, and must do less.
-    _plant(planted, [(BOTH, [True] * len(words))], words, STRENGTH / 2)
+    if set(SHARED) <= set(only):
+        _plant(planted, shared, words)
+    if BOTH in only:
+        # Half as strong: it is one of the first one's matched neurons, and must do less.
+        _plant(planted, [(BOTH, [True] * len(words))], words, STRENGTH / 2)
     return planted.save(root / "places")
 
 
@@ -62,8 +65,9 @@ def planted_tokenizer():
 
 
 @cache
-def planted_lab() -> Lab:
-    return load_lab(source_of(planted_folder()), device="cpu", dtype="float32")
+def planted_lab(only: tuple[int, ...] = (ALONE, *SHARED, BOTH), layers: int = 3) -> Lab:
+    """With these of the neurons; SHARED all or none."""
+    return load_lab(source_of(planted_folder(only, layers)), device="cpu", dtype="float32")
 
 
 @cache
