@@ -5,8 +5,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from tests.experiments.planted_places import ALONE, BOTH, LAYER, SHARED, planted_lab
-from tests.experiments.test_sparse_probe import OTHERS, PLACES, labelled
+from tests.experiments.planted_places import ALONE, LAYER, SHARED, TWO, planted_lab
+from tests.experiments.test_sparse_probe import labelled
 from tests.lab.labs import new_report
 from workbench.datasets.labelled.labelled_set import LabelledSet, LabelledText, Span
 from workbench.errors import Cancelled, UserError
@@ -59,8 +59,8 @@ def test_the_planted_neuron_is_the_best_alone_and_monosemantic(three):
     assert row["kl_own_low"] > row["kl_matched"]
     assert row["kl_own_low"] <= row["kl_own"] <= row["kl_own_high"]
     assert three.scalars[Battery.MONOSEMANTIC] == three.scalars[Battery.ALONE] == 1
-    assert "1 of 2 best neurons monosemantic: L1.N7 (places)" in three.headline
-    assert "1 has one neuron with MCC ≥ .9 on test, none above tokens alone" in three.headline
+    assert "1 of the best neurons, one a set, is monosemantic: L1.N7 (places)" in three.headline
+    assert "one neuron has MCC ≥ .9 on test in 1 (none above tokens alone)" in three.headline
 
 
 def test_labels_of_no_rule_have_no_neuron(three):
@@ -120,7 +120,7 @@ def test_the_set_is_cut_to_its_limits(three):
 
 
 def test_a_feature_spread_over_three_neurons_is_found_at_three_and_none_is_monosemantic():
-    lab = planted_lab(only=SHARED, layers=LAYER + 1)  # what comes behind reads what they write together
+    lab = planted_lab(only=SHARED)
     report = new_report()
     execute(lab, "battery", {"data": [labelled()], **FEW}, [], 0, report)
     row = sets(report)["places"]
@@ -132,16 +132,17 @@ def test_a_feature_spread_over_three_neurons_is_found_at_three_and_none_is_monos
     assert set(units) == {f"L{LAYER}.N{index}" for index in SHARED}
     assert report.views[Battery.BEST].values[0, LAYER] == 1
     assert report.views[Battery.ONE].values[0, LAYER] < 0.9
-    assert "none of 1 best neurons monosemantic" in report.headline
+    assert "none of the best neurons, one a set, is monosemantic" in report.headline
 
 
 def test_two_features_in_one_neuron_are_not_monosemantic():
-    lab = planted_lab(only=(BOTH,))
     report = new_report()
-    execute(lab, "battery", {"data": [labelled()], **FEW}, [], 0, report)
+    execute(planted_lab(only=(TWO,)), "battery", {"data": [labelled()], **FEW}, [], 0, report)
     row = sets(report)["places"]
-    assert row["monosemantic"] == "no"
-    assert row["why"]
+    assert (row["unit"], row["own"], row["monosemantic"]) == (f"L{LAYER}.N{TWO}", "place", "no")
+    assert 0.5 < row["mcc_one"] < 0.9
+    assert row["kl_own"] > 2 * row["kl_next"] > 0
+    assert row["why"].startswith("ratio under 10")
 
 
 # --- going on ---------------------------------------------------------------------------------------
@@ -251,10 +252,10 @@ def test_the_sentence_counts_what_is_above_tokens_alone():
         SetRow(set="c", problem="one class"),
     ]  # fmt: skip
     assert sentence(rows, 3) == (
-        "2 of 3 sets done: 1 has one neuron with MCC ≥ .9 on test, 1 above tokens alone · 2 have k neurons with it, "
-        "1 above tokens alone · none of 2 best neurons monosemantic · highest ratio of classes: 2.5, L1.N1 (a) · "
-        "1 failed"
+        "2 of 3 sets done: one neuron has MCC ≥ .9 on test in 1 (1 above tokens alone) · k neurons in 2 (1 above "
+        "tokens alone) · none of the best neurons, one a set, is monosemantic · highest ratio of classes: 2.5, "
+        "L1.N1 (a) · 1 failed"
     )
     assert sentence(rows[2:], 3) == "none of 3 sets has a result: the table says why"
-    assert sentence(rows[:1], 1).startswith("1 set: 1 has one neuron with MCC ≥ .9 on test, 1 above")
+    assert sentence(rows[:1], 1).startswith("1 set: one neuron has MCC ≥ .9 on test in 1 (1 above")
     assert ProbeAblate.MONOSEMANTIC == Battery.MONOSEMANTIC

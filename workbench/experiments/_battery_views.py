@@ -211,13 +211,13 @@ def sentence(rows: Sequence[SetRow], n: int) -> str:
         return f"none of {count(n)} sets has a result: the table says why"
     of = f"{count(n)} set{'s' * (n != 1)}" if len(done) == n else f"{count(len(done))} of {count(n)} sets done"
     parts = [
-        f"{of}: {_reach(done, 'mcc_one')} one neuron with MCC ≥ {number(ENOUGH)} on test, "
-        f"{_beyond(done, 'mcc_one')} above tokens alone",
-        f"{_reach(done, 'mcc_k')} k neurons with it, {_beyond(done, 'mcc_k')} above tokens alone",
+        f"{of}: one neuron has MCC ≥ {number(ENOUGH)} on test in {_reached(done, 'mcc_one')}",
+        f"k neurons in {_reached(done, 'mcc_k')}",
     ]
     yes = [row for row in done if row.monosemantic == "yes"]
     named = f": {', '.join(f'{row.unit} ({row.set})' for row in yes[:4])}{' …' if len(yes) > 4 else ''}" if yes else ""
-    parts.append(f"{count(len(yes)) if yes else 'none'} of {count(len(done))} best neurons monosemantic{named}")
+    verb = "is" if len(yes) < 2 else "are"
+    parts.append(f"{count(len(yes)) if yes else 'none'} of the best neurons, one a set, {verb} monosemantic{named}")
     ratios = [(row.ratio, row) for row in done if row.ratio is not None and row.monosemantic == "no"]
     if not yes and ratios:
         ratio, row = max(ratios, key=lambda pair: pair[0])
@@ -233,12 +233,10 @@ def reach(rows: Sequence[SetRow], key: str) -> list[SetRow]:
     return [row for row in rows if (getattr(row, key) or 0.0) >= ENOUGH]
 
 
-def _reach(rows: Sequence[SetRow], key: str) -> str:
-    n = len(reach(rows, key))
-    return f"{count(n) if n else 'none'} {'has' if n == 1 else 'have'}"
-
-
-def _beyond(rows: Sequence[SetRow], key: str) -> str:
-    """Of these, how many have the lower end of their interval above the probe on tokens alone."""
-    n = sum((getattr(row, f"{key}_low") or 0.0) > (row.tokens_alone or 0.0) for row in reach(rows, key))
-    return count(n) if n else "none"
+def _reached(rows: Sequence[SetRow], key: str) -> str:
+    """How many, and how many of them have the lower end of their interval above the probe on tokens alone."""
+    reached = reach(rows, key)
+    if not reached:
+        return "none"
+    above = sum((getattr(row, f"{key}_low") or 0.0) > (row.tokens_alone or 0.0) for row in reached)
+    return f"{count(len(reached))} ({count(above) if above else 'none'} above tokens alone)"
