@@ -170,10 +170,11 @@ def test_a_battery_is_steps_under_a_step_and_goes_on_from_the_session(tmp_path, 
 
     asked = {"data": [labelled(n=80), BROKEN, labelled(n=80, rule=False, name="no rule")]}
     asked |= {"ks": [1, 2], "permutations": 2, "controls": 2}
-    probe, seen = battery._Run._probe, []
+    probe, seen, stopped = battery._Run._probe, [], []
 
     def stops(run, data, result, stage):
-        if data.name == "no rule" and not seen:
+        if data.name == "no rule" and not stopped:
+            stopped.append(stage)
             raise KeyboardInterrupt
         seen.append(data.name)
         probe(run, data, result, stage)

@@ -24,8 +24,8 @@ def battery_views(results: Sequence[Result], names: Sequence[str], layers: Seque
     by_layer = [layer for result in results for layer in result.layers]
     views: dict[str, AnyView] = {Battery.SETS: _sets(rows, len(names))}
     if by_layer:
-        views[Battery.ONE] = _map("One neuron, by set and layer", "mcc_one", by_layer, names, layers)
-        views[Battery.BEST] = _map("The best k neurons, by set and layer", "mcc_k", by_layer, names, layers)
+        views[Battery.ONE] = _map("One neuron, set × layer", "mcc_one", by_layer, names, layers)
+        views[Battery.BEST] = _map("Best k, set × layer", "mcc_k", by_layer, names, layers)
     if done:
         views[Battery.COMPARED] = _compared(done)
     tried = [row for row in done if row.monosemantic]
