@@ -115,6 +115,8 @@ def test_the_set_is_cut_to_its_limits(three):
     assert row["examples"] < 150, "1,000 tokens of about 2,000"
     share = sum(text.spans[0].label for text in labelled().texts) / 240
     assert row["positives"] / row["examples"] == pytest.approx(share, abs=0.02)
+    single = one_run("neuron-probe", labelled())
+    assert any("texts, drawn evenly by class and document with seed 0: at most" in note for note in single.notes)
     small = sets(ran([labelled()], examples=60, text_tokens=40_000))["places"]
     assert small["examples"] == 60
 
