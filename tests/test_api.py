@@ -7,6 +7,8 @@ import time
 import numpy as np
 import pytest
 
+from tests.experiments.test_battery import BROKEN
+from tests.experiments.test_sparse_probe import labelled
 from tests.lab.labs import PROMPT, new_report, tiny_folder, tiny_lab
 from tests.tiny import tiny_model
 from workbench import open_lab
@@ -161,6 +163,49 @@ def test_parts_are_steps_under_the_step(tmp_path):
         assert part.command.startswith("workbench run sweep --prompt ")
         assert {view.key for view in reader.views(3)} >= {"neurons", "heads", "where"}
         assert {view.key for view in reader.views(1)} == set(found.views)
+
+
+def test_a_battery_is_steps_under_a_step_and_goes_on_from_the_session(tmp_path, monkeypatch):
+    from workbench.experiments import battery
+
+    asked = {"data": [labelled(n=80), BROKEN, labelled(n=80, rule=False, name="no rule")]}
+    asked |= {"ks": [1, 2], "permutations": 2, "controls": 2}
+    probe, seen, stopped = battery._Run._probe, [], []
+
+    def stops(run, data, result, stage):
+        if data.name == "no rule" and not stopped:
+            stopped.append(stage)
+            raise KeyboardInterrupt
+        seen.append(data.name)
+        probe(run, data, result, stage)
+
+    monkeypatch.setattr(battery._Run, "_probe", stops)
+    with open_lab(str(tiny_folder("llama")), session=tmp_path / "a.db", device="cpu") as lab:
+        with pytest.raises(KeyboardInterrupt):
+            lab.battery(**asked)
+        again = lab.battery(**asked)
+        assert seen == ["places", "broken", "broken", "no rule"]
+        third = lab.battery(**asked)
+        assert seen == ["places", "broken", "broken", "no rule", "broken"]
+    assert [row["set"] for row in third.views["sets"].records()] == ["places", "broken", "no rule"]
+    assert again.notes == ["places: as in step 1"]
+    assert third.scalars == again.scalars
+    with SessionReader(tmp_path / "a.db") as reader:
+        rows = reader.rows(0, 99)
+        assert [(row.parent, row.experiment, row.status) for row in rows[:8]] == [
+            (None, "battery", "cancelled"),
+            (1, "sparse-probe", "done"),
+            (1, "neuron-probe", "done"),
+            (1, "probe-ablate", "done"),
+            (1, "sparse-probe", "failed"),
+            (None, "battery", "done"),
+            (6, "sparse-probe", "failed"),
+            (6, "sparse-probe", "done"),
+        ]
+        assert reader.step(5).error == "every example is 1: two classes are needed"
+        assert {view.key for view in reader.views(2)} >= {"map", "neurons", "baselines"}
+        first = reader.load_view(next(view for view in reader.views(1) if view.key == "sets"))
+        assert [row["problem"] for row in first.records()] == ["", "every example is 1: two classes are needed"]
 
 
 def test_the_basket_is_taken_by_units_and_edits_and_logged_written_out(tmp_path):

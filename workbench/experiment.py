@@ -15,7 +15,7 @@ import msgspec
 
 from workbench.edits import Edit
 from workbench.model_info import ModelInfo
-from workbench.params import CONVERSATION, CORPUS, DATA_SET, LIST, PROMPT_SET, STORED, Params, fields
+from workbench.params import CONVERSATION, CORPUS, DATA_SET, DATA_SETS, LIST, PROMPT_SET, STORED, Params, fields
 from workbench.report import NextStep, Report
 from workbench.views import Heatmap
 
@@ -76,7 +76,7 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     def is_long(self, params: Params) -> bool:
         """Whether such a run takes more than seconds: a set or a corpus makes any experiment long."""
         return self.long or any(
-            field.kind in (PROMPT_SET, DATA_SET, CORPUS) and getattr(params, field.name)
+            field.kind in (PROMPT_SET, DATA_SET, DATA_SETS, CORPUS) and getattr(params, field.name)
             for field in fields(self.params)
         )
 
@@ -106,6 +106,8 @@ def command_line(
             continue
         if field.kind.is_switch:
             words.append(field.flag if value else "--no-" + field.name.replace("_", "-"))
+        elif field.kind is DATA_SETS:
+            words += [field.flag, ",".join(f"@{labelled.name}" if labelled.name else "data.csv" for labelled in value)]
         elif field.kind in STORED:
             name_of_set = (names or {}).get(field.name) or (value.name if field.kind is not PROMPT_SET else "")
             unnamed = {PROMPT_SET: "prompts.jsonl", DATA_SET: "data.csv"}.get(field.kind, "NAME")

@@ -77,6 +77,10 @@ def _read_data(text: str) -> LabelledSet:
     return read_labelled(Path(text).expanduser()) if text.strip() else LabelledSet()
 
 
+def _read_data_list(text: str) -> list[LabelledSet]:
+    return [_read_data(item) for item in _items(text)]
+
+
 def _read_probe(text: str) -> StoredProbe:
     """Names are looked up in the session, before this."""
     if text.strip():
@@ -111,6 +115,10 @@ def _count_examples(labelled: Mapping[str, Any]) -> str:
     return f"{sum(len(text['spans']) for text in labelled.get('texts', ())):,} examples"
 
 
+def _count_sets(sets: Sequence[Any]) -> str:
+    return f"{len(sets)} data set{'s' * (len(sets) != 1)}"
+
+
 TEXT = Kind(name="text")
 TOKEN = Kind(name="token")
 """spaces as typed"""
@@ -129,10 +137,12 @@ PROMPT_SET = Kind(
 )
 DATA_SET = Kind(name="data set", metavar="NAME|FILE", label=_count_examples, read=_read_data, write=_typed_set)
 """a labelled set: a file, or the name of one that is stored or ships"""
+DATA_SETS = Kind(name="list of data sets", metavar="A,B,…", label=_count_sets, read=_read_data_list, write=_typed_set)
+"""several of them, typed with commas between"""
 PROBE = Kind(name="probe", metavar="NAME", read=_read_probe, write=_typed_set)
 """a fitted probe of the session, by its name"""
-STORED = (PROMPT_SET, DATA_SET, PROBE)
-"""typed as a file or a name, sent as what that holds, and kept once in the session"""
+STORED = (PROMPT_SET, DATA_SET, DATA_SETS, PROBE)
+"""typed as files or names, sent as what that holds, and kept once in the session"""
 CONVERSATION = Kind(name="conversation", metavar="FILE|JSON", read=read_conversation, write=_messages)
 """the turns of a chat before the prompt"""
 UNIT = Kind(name="unit", metavar="UNIT", label=str, units=True)
@@ -167,6 +177,7 @@ ChatSwitch = Annotated[bool, TEMPLATE]
 PromptSet = Annotated[list[PromptRow], PROMPT_SET]
 DataSet = Annotated[LabelledSet, DATA_SET]
 """a field of this kind has `LabelledSet()` as its default: no data named"""
+DataSets = Annotated[list[LabelledSet], DATA_SETS]
 ProbeName = Annotated[StoredProbe, PROBE]
 """a field of this kind has `StoredProbe()` as its default: no probe named"""
 Conversation = Annotated[list[Turn], CONVERSATION]

@@ -12,6 +12,7 @@ import msgspec
 
 from workbench.artifacts import Content, Role, Use
 from workbench.edits import Edit
+from workbench.errors import Cancelled, UserError
 from workbench.model_info import ModelInfo
 from workbench.params import Params, params_builtins
 from workbench.views import AnyView, Table
@@ -73,8 +74,8 @@ class Sink(Protocol):
 class PartSink(Sink, Protocol):
     """Where a part of a step goes: a step of its own under it."""
 
-    def done(self, report: Report) -> None:
-        """The part has said all it has to say."""
+    def done(self, report: Report, error: str = "") -> None:
+        """The part has said all it has to say; `error` is why it failed, empty where it did not."""
 
 
 class StepsSink(Sink, Protocol):
@@ -99,17 +100,19 @@ class _DiscardedPart:
     def streamed(self, report: Report) -> None:
         return
 
-    def done(self, report: Report) -> None:
+    def done(self, report: Report, error: str = "") -> None:
         return
 
 
 class Report:
     """What an experiment has to say so far. All of it is kept if the step is cancelled or fails."""
 
-    def __init__(self, sink: Sink, parent: Report | None = None) -> None:
+    def __init__(self, sink: Sink, parent: Report | None = None, stage: str = "") -> None:
         self._sink = sink
         self._parent = parent
         """the report of which this is a part"""
+        self._stage = stage
+        """what the parent's progress says of this part, before what the part says itself"""
         self.headline = ""
         self.scalars: dict[str, float | None] = {}
         self.views: dict[str, AnyView] = {}
@@ -177,17 +180,26 @@ class Report:
         self._sink.changed(self)
 
     @contextmanager
-    def part(self, experiment: str, params: Params, edits: Sequence[Edit] = ()) -> Iterator[Report]:
+    def part(self, experiment: str, params: Params, edits: Sequence[Edit] = (), stage: str = "") -> Iterator[Report]:
         """A report for one part of this step, logged as a step under it: same model, its own parameters and edits.
 
         with report.part("sweep", params) as part:
             sweep.run(lab, params, part)
+
+        `stage` says in this step's progress which part it is. A part that raises has failed, also where the step goes
+        on without it.
         """
         sink: PartSink = _DiscardedPart(self)
         if hasattr(self._sink, "part"):
             sink = cast(StepsSink, self._sink).part(experiment, params_builtins(params), edits)
-        part = Report(sink, self)
-        yield part
+        part = Report(sink, self, stage)
+        try:
+            yield part
+        except Cancelled:
+            raise
+        except Exception as error:
+            sink.done(part, failure(error))
+            raise
         sink.done(part)
 
     def track(self, batches: Iterable[T], unit: str, total: float | None = None, stage: str = "") -> Iterator[T]:
@@ -206,5 +218,11 @@ class Report:
     def _progressed(self) -> None:
         self._sink.changed(self)
         if self._parent is not None:
-            self._parent.progress = self.progress
+            stage = ": ".join(filter(None, (self._stage, self.progress.stage)))
+            self._parent.progress = msgspec.structs.replace(self.progress, stage=stage)
             self._parent._progressed()
+
+
+def failure(error: BaseException) -> str:
+    """Why a step failed, as it is kept."""
+    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"

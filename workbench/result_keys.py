@@ -179,6 +179,8 @@ class SparseProbe:
     """the best of each layer by validation"""
     LAYER, K = "layer", "k"
     """numbers: what was chosen"""
+    EXAMPLES, POSITIVES, TEST, DOCUMENTS = "examples", "positives", "test_examples", "test_documents"
+    """numbers: of the set as it was probed"""
     P = "null_p"
     """number: how often permuted labels give as large an MCC"""
     TOKENS_ALONE = "tokens_alone"
@@ -268,6 +270,26 @@ class NeuronProbe:
     """number: the best MCC of a probe that reads tokens and no activations"""
     P = "null_p"
     """number: how often the best of all neurons under permuted labels does as well"""
+
+
+class Battery:
+    """What `battery` found: a row a set, and each set's layers."""
+
+    SETS = "sets"
+    """a row a set; SET names it"""
+    SET, UNIT = "set", "unit"
+    ONE, BEST = "one_neuron", "best_k"
+    """heat maps, set × layer: MCC on validation of one neuron, and of the best k"""
+    COMPARED = "compared"
+    """bars: one neuron, k neurons, tokens alone, random neurons"""
+    NEURONS = "neurons"
+    """each set's best neuron set to 0, by class"""
+    LAYERS = "layers"
+    """a row a set and layer"""
+    DONE, FAILED, MONOSEMANTIC = "done", "failed", "monosemantic"
+    """numbers: how many sets"""
+    ALONE, TOGETHER = "one_at_90", "k_at_90"
+    """numbers: how many sets have MCC ≥ .9 on test with one neuron, with k"""
 
 
 class ProbeAblate:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 from pathlib import Path
@@ -64,6 +66,11 @@ def test_a_table_is_printed_as_lines_of_json(invoke: Run, session: Path) -> None
     assert set(json.loads(lines[0])) == {column.key or column.name for column in table.columns}
     assert "no table 'x': there are" in invoke("show", session, "1", "--jsonl", "x").stderr
     assert "give its number" in invoke("show", session, "--jsonl", key).stderr
+    records = list(csv.reader(io.StringIO(invoke("show", session, "1", "--csv", key).stdout)))
+    assert len(records) == len(lines) + 1
+    assert len(records[0]) == len(json.loads(lines[0]))
+    assert "no view 'x': there are" in invoke("show", session, "1", "--csv", "x").stderr
+    assert "give its number" in invoke("show", session, "--csv", key).stderr
 
 
 def test_show_draws_one_step(invoke: Run, session: Path) -> None:

@@ -70,6 +70,11 @@ ASKED: dict[str, tuple[str, dict[str, Any], str]] = {
     "sparse-probe": ("sparse-probe", {"data": LABELLED, "ks": [1, 2, 4], **FEW}, ""),
     "neuron-probe": ("neuron-probe", {"data": LABELLED, **FEW}, ""),
     "probe-ablate": ("probe-ablate", {"data": LABELLED, "units": NEURON, "controls": 4, "directions": 2}, ""),
+    "battery": (
+        "battery",
+        {"data": [LABELLED, {**LABELLED, "name": "again"}], "ks": [1, 2], "permutations": 4, "controls": 4},
+        "",
+    ),
     "dense-probe": ("dense-probe", {"data": LABELLED, "directions": 2, "tokens": 0, **FEW}, ""),
     "probe-apply": ("probe-apply", {"data": LABELLED, "text": PROMPT}, ""),
     "why": ("why", {"prompt": PROMPT, "answer": ANSWER, "size": 3, "n": 8, "controls": 8, "unrelated": 1}, ""),

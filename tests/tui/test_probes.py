@@ -185,6 +185,30 @@ async def test_from_a_neuron_to_its_card_its_ablation_and_the_basket(path, asked
         await until(pilot, lambda: pilot.app.screen.NAME == "Neurons")
 
 
+async def test_a_battery_is_among_each_sets_steps_and_its_cells_are_that_sets_probe(path, asked):
+    with SessionWriter(path) as writer:
+        step = writer.add_step("battery", dict(results.ASKED["battery"][1]))
+        writer.start(step, INFO, VERSIONS)
+        made = results.result("battery")
+        writer.publish(step, headline=made.headline, views=dict(made.views), scalars=dict(made.scalars))
+        writer.finish(step, "done")
+    async with opened(FakeClient(), path, (160, 48)) as (pilot, page):
+        await sees(pilot, "battery", "2 sets", "Best k, set × layer", "Sets")
+        assert {"places", "again"} <= {entry.name for entry in page.state.entries}
+        page.panes.enter(page.panes.cells)
+        await pilot.press("home", "down", "enter")
+        await until(pilot, lambda: asked, "the cell's step")
+        (probe, parent) = asked.pop()
+        assert (probe.experiment, parent) == ("sparse-probe", step)
+        assert probe.params["data"]["name"] == "again"
+        assert len(probe.params["layers"]) == 1
+        page.panes.enter(page.panes.rows)
+        await pilot.press("end", "a")
+        await until(pilot, lambda: asked, "the row's ablation")
+        (ablation, _) = asked.pop()
+        assert (ablation.experiment, ablation.params["data"]) == ("probe-ablate", "again"), "the row's set"
+
+
 async def test_the_cursor_of_a_long_table_stays_in_sight(path):
     async with opened(FakeClient(), path, (120, 30)) as (pilot, page):
         await pilot.press("tab", "tab")

@@ -12,6 +12,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -134,8 +135,13 @@ class FakeLab:
         report.say(f"did {prompt[:40]}")
 
     def _parts(self, report: Report, then: str) -> None:
-        """Two parts under the step; with `fail` or `wait` the second does not end by itself."""
+        """Two parts under the step; with `fail` or `wait` the second does not end by itself, with `skip` one fails."""
         params = experiment("predict").params
+        if then == "skip":
+            with suppress(UserError), report.part("predict", params(prompt="part 0"), stage="first") as part:
+                for _ in part.track(range(1), "things", stage="part 0"):
+                    part.say("began part 0")
+                    raise UserError("this part failed")
         for number in (1, 2):
             with report.part("predict", params(prompt=f"part {number}"), parse_edits([f"L1.N{number}=0"])) as part:
                 for step in part.track(range(3), "things", stage=f"part {number}"):

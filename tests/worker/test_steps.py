@@ -327,6 +327,16 @@ async def test_parts_of_a_step_are_steps_under_it(worker: Open, session: str) ->
         assert reader.load_view(reader.views(step)[0]).text == "both parts"
 
 
+async def test_a_part_that_fails_says_why_also_where_its_step_goes_on(worker: Open, session: str) -> None:
+    client = await worker()
+    await run_step(client, ask_for(session, "parts:skip"))
+    await until_row(session, 4, "done")
+    with SessionReader(session) as reader:
+        assert [found.status for found in reader.rows(0, 10)] == ["done", "failed", "done", "done"]
+        part = reader.step(2)
+        assert (part.headline, part.error) == ("began part 0", "this part failed")
+
+
 async def test_a_part_that_is_not_over_ends_like_its_step(worker: Open, session: str) -> None:
     client = await worker()
     await run_step(client, ask_for(session, "parts:fail"))

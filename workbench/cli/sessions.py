@@ -17,7 +17,8 @@ from workbench.errors import UserError
 if TYPE_CHECKING:
     from workbench.cli.output import Printer
     from workbench.session.reader import SessionReader
-    from workbench.session.records import NoteRow, StepRow
+    from workbench.session.records import NoteRow, StepRow, ViewRow
+    from workbench.views import AnyView
     from workbench.worker.protocol import KeepDirection, Note, Pin, RemoveArtifact, RenameArtifact
 
 width_option = click.option("--width", type=click.IntRange(20, 1000), metavar="CELLS", help="Draw this wide.")
@@ -67,6 +68,7 @@ def sessions_command(as_json: bool) -> None:
 @json_option
 @width_option
 @click.option("--jsonl", metavar="KEY", help="Print the table KEY of STEP as JSONL, for example completions of arms.")
+@click.option("--csv", "as_csv", metavar="KEY", help="Print the view KEY of STEP as CSV, for example sets of battery.")
 @click.option(
     "--svg",
     type=click.Path(path_type=Path, file_okay=False),
@@ -88,6 +90,7 @@ def show_command(
     as_json: bool,
     width: int | None,
     jsonl: str | None,
+    as_csv: str | None,
     svg: Path | None,
     columns: int,
     overwrite: bool,
@@ -97,6 +100,9 @@ def show_command(
 
     if jsonl is not None:
         _print_lines(file, step, jsonl)
+        return
+    if as_csv is not None:
+        _print_csv(file, step, as_csv)
         return
     if svg is not None:
         _write_figures(file, step, svg, columns, overwrite, as_json)
@@ -135,16 +141,33 @@ def _print_lines(file: Path, step: int | None, key: str) -> None:
 
     if step is None:
         raise UserError("--jsonl prints a table of one step: give its number after the file")
-    with open_session(file) as reader:
-        reader.step(step)
-        rows = reader.views(step)
-        row = next((row for row in rows if row.key == key), None)
-        view = reader.load_view(row) if row else None
+    view, rows = _view(file, step, key)
     if not isinstance(view, Table):
         tables = ", ".join(row.key for row in rows if row.kind == "table") or "none"
         raise UserError(f"step {step} has no table {key!r}: there are {tables}")
     keys = [column.key or column.name for column in view.columns]  # sessions of before there were keys
     print_json_lines(dict(zip(keys, cells, strict=False)) for cells in view.rows)
+
+
+def _print_csv(file: Path, step: int | None, key: str) -> None:
+    """Raises UserError where the step has no such view."""
+    from workbench.drawing.export import export_csv
+
+    if step is None:
+        raise UserError("--csv prints a view of one step: give its number after the file")
+    view, rows = _view(file, step, key)
+    if view is None:
+        raise UserError(f"step {step} has no view {key!r}: there are {', '.join(row.key for row in rows) or 'none'}")
+    click.echo(export_csv(view), nl=False)
+
+
+def _view(file: Path, step: int, key: str) -> tuple[AnyView | None, list[ViewRow]]:
+    """A step's view by its key, None where it has none of it; and what it has."""
+    with open_session(file) as reader:
+        reader.step(step)
+        rows = reader.views(step)
+        row = next((row for row in rows if row.key == key), None)
+        return (reader.load_view(row) if row else None), rows
 
 
 def _write_figures(file: Path, step: int | None, folder: Path, columns: int, overwrite: bool, as_json: bool) -> None:

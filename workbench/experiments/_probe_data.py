@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+from msgspec import Meta
 
 from workbench.artifacts import data_set
 from workbench.datasets.labelled.examples import TEST, TRAIN, VALIDATION, Examples
-from workbench.datasets.labelled.labelled_set import LabelledSet
+from workbench.datasets.labelled.labelled_set import LabelledSet, LabelledText
+from workbench.datasets.labelled.limiting import limited
 from workbench.errors import UserError
 from workbench.experiment import Cost
 from workbench.experiments._common import estimated_tokens
@@ -21,6 +24,22 @@ if TYPE_CHECKING:
     from workbench.lab import Lab
     from workbench.model_info import ModelInfo
 
+MostExamples = Annotated[
+    int,
+    Meta(
+        ge=0,
+        description="examples of the set at most, drawn evenly by class and document; 0: all",
+        extra={"unit": "examples", "more": True},
+    ),
+]
+MostTokens = Annotated[
+    int,
+    Meta(
+        ge=0,
+        description="tokens of the set's texts at most, drawn evenly by class and document; 0: all",
+        extra={"unit": "tokens", "more": True},
+    ),
+]
 NGRAM = 3
 """tokens of the longest n-gram that a probe on tokens reads"""
 
@@ -66,9 +85,18 @@ class ProbeData:
 
 
 def probe_data(
-    lab: Lab, labelled: LabelledSet, report: Report, *, numbers: bool = False, seed: int | None = None
+    lab: Lab,
+    labelled: LabelledSet,
+    report: Report,
+    *,
+    numbers: bool = False,
+    seed: int | None = None,
+    examples: int = 0,
+    tokens: int = 0,
 ) -> ProbeData:
     """A set, aligned and split with a seed (the lab's); what a reader must know of it goes to the notes.
+
+    At most so many `examples` and `tokens` of it, where these are not 0 (`limited`).
 
     Raises UserError where no set was named, no probe can be fitted on it, or targets are numbers, unless `numbers` may
     be.
@@ -85,14 +113,34 @@ def probe_data(
             f"the targets of {labelled.name or 'the set'} are numbers, and this probe tells two classes apart: use "
             "dense-probe --method ridge, or import the set with --positive CLASS"
         )
-    examples, problems = examples_of(
-        labelled, lab.model.tokens.tokenizer, lab.info.n_ctx, lab.seed if seed is None else seed
-    )
+    seed = lab.seed if seed is None else seed
+    drawn = _drawn(lab, labelled, examples, tokens, seed, report)
+    aligned, problems = examples_of(drawn, lab.model.tokens.tokenizer, lab.info.n_ctx, seed)
     for sentence in problems.sentences:
         report.note(f"data: {sentence}")
-    parts = [np.flatnonzero(examples.split == part) for part in (TRAIN, VALIDATION, TEST)]
+    parts = [np.flatnonzero(aligned.split == part) for part in (TRAIN, VALIDATION, TEST)]
     set_hash = data_set.content_of(labelled).hash
-    return ProbeData(labelled.name or "set", set_hash, examples, examples.label > 0.5, *parts)
+    return ProbeData(labelled.name or "set", set_hash, aligned, aligned.label > 0.5, *parts)
+
+
+def _drawn(lab: Lab, labelled: LabelledSet, examples: int, tokens: int, seed: int, report: Report) -> LabelledSet:
+    """What of a set is probed, which is said where it is not all of it."""
+    if not examples and not tokens:
+        return labelled
+
+    def sizes(texts: Sequence[LabelledText]) -> list[int]:
+        ids = lab.model.tokens.tokenizer([text.text for text in texts])["input_ids"]
+        return [min(len(row), lab.info.n_ctx) for row in ids]
+
+    drawn = limited(labelled, examples or len(labelled), tokens, sizes, seed)
+    if len(drawn) < len(labelled):
+        limits = [f"{count(examples)} examples"] * bool(examples) + [f"{count(tokens)} tokens of text"] * bool(tokens)
+        report.note(
+            f"data: {count(len(drawn))} of {count(len(labelled))} examples, in {count(len(drawn.texts))} of "
+            f"{count(len(labelled.texts))} texts, drawn evenly by class and document with seed {seed}: at most "
+            f"{' and '.join(limits)}"
+        )
+    return drawn
 
 
 def probed_types(data: ProbeData) -> tuple[np.ndarray, str]:
@@ -161,12 +209,18 @@ def probe_name(asked: str, default: str) -> str:
     return name
 
 
-def store_cost(labelled: LabelledSet, info: ModelInfo, site: str, layers: int) -> Cost | None:
-    """What taking a set's activations at a site of so many layers takes; None without a set."""
+def store_cost(
+    labelled: LabelledSet, info: ModelInfo, site: str, layers: int, most_examples: int = 0, most_tokens: int = 0
+) -> Cost | None:
+    """What taking a set's activations at a site of so many layers takes, within limits; None without a set."""
     from workbench.artifacts.activations import store_bytes
 
     if not labelled:
         return None
-    texts = labelled.texts
+    texts, examples = labelled.texts, len(labelled)
     tokens = sum(estimated_tokens(text.text) for text in texts) / len(texts)
-    return Cost(passes=len(texts), tokens=tokens, typical=False, disk=store_bytes(info, site, layers, len(labelled)))
+    passes = min(len(texts), most_tokens / tokens) if most_tokens else len(texts)
+    examples = round(examples * passes / len(texts))
+    if most_examples:
+        passes, examples = min(passes, most_examples), min(examples, most_examples)
+    return Cost(passes=passes, tokens=tokens, typical=False, disk=store_bytes(info, site, layers, examples))

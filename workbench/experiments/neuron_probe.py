@@ -26,7 +26,7 @@ from workbench.experiments._neuron_views import (
     layer_lines,
     neuron_table,
 )
-from workbench.experiments._probe_data import ProbeData, probe_data, probe_name, store_cost
+from workbench.experiments._probe_data import MostExamples, MostTokens, ProbeData, probe_data, probe_name, store_cost
 from workbench.experiments._sparse_baselines import Baselines
 from workbench.experiments._sparse_views import curve_view, score_table
 from workbench.params import DataSet
@@ -67,10 +67,14 @@ class Params(BaseParams, kw_only=True, frozen=True):
     name: Annotated[
         str, Meta(description="what the probe is called; empty: after set and neuron", extra={"more": True})
     ] = ""
+    examples: MostExamples = 0
+    text_tokens: MostTokens = 0
 
 
 def cost(params: Params, info: ModelInfo) -> Cost | None:
-    return store_cost(params.data, info, SITE, len(set(params.layers)) or info.n_layers)
+    return store_cost(
+        params.data, info, SITE, len(set(params.layers)) or info.n_layers, params.examples, params.text_tokens
+    )
 
 
 def run(lab: Lab, params: Params, report: Report) -> None:
@@ -78,7 +82,7 @@ def run(lab: Lab, params: Params, report: Report) -> None:
 
     name = probe_name(params.name, "") if params.name.strip() else ""
     layers = tuple(sorted(set(params.layers))) or tuple(range(lab.info.n_layers))
-    data = probe_data(lab, params.data, report)
+    data = probe_data(lab, params.data, report, examples=params.examples, tokens=params.text_tokens)
     with take(lab, data.examples, SITE, layers, report, data_set=data.name, set_hash=data.set_hash) as store:
         _Run(lab, params, data, store, name, report).run(layers)
 

@@ -29,7 +29,7 @@ from workbench.experiments._ablation import (
     verdict_table,
 )
 from workbench.experiments._neuron_views import NeuronClassifier, class_histogram, classifier, errors_view
-from workbench.experiments._probe_data import ProbeData, probe_data, store_cost
+from workbench.experiments._probe_data import MostExamples, MostTokens, ProbeData, probe_data, store_cost
 from workbench.experiments._sweep import ABLATION_PASSES
 from workbench.params import DataSet, UnitsText
 from workbench.params import Params as BaseParams
@@ -69,13 +69,15 @@ class Params(BaseParams, kw_only=True, frozen=True):
     tokens: Annotated[
         int, Meta(ge=16, description="of each class, at most", extra={"unit": "tokens", "more": True})
     ] = 4096  # fmt: skip
+    examples: MostExamples = 0
+    text_tokens: MostTokens = 0
 
 
 def cost(params: Params, info: ModelInfo) -> Cost | None:
-    store = store_cost(params.data, info, SITE, info.n_layers)
+    store = store_cost(params.data, info, SITE, info.n_layers, params.examples, params.text_tokens)
     if store is None:
         return None
-    examples = min(TEST_SHARE * len(params.data), 2 * params.tokens / store.tokens)
+    examples = min(TEST_SHARE * store.passes, 2 * params.tokens / store.tokens)
     neurons = max(1, len(params.units.split(",")))
     passes = examples * (1 + ABLATION_PASSES * neurons * (3 + params.controls + params.directions))
     return msgspec.structs.replace(store, passes=store.passes + passes)
@@ -83,7 +85,7 @@ def cost(params: Params, info: ModelInfo) -> Cost | None:
 
 def run(lab: Lab, params: Params, report: Report) -> None:
     neurons = _neurons(lab, params)
-    data = probe_data(lab, params.data, report)
+    data = probe_data(lab, params.data, report, examples=params.examples, tokens=params.text_tokens)
     rows = _rows(data, params.tokens, lab.seed, report)
     _add_readings(lab, data, neurons[0], report)
     _Run(lab, params, data, rows, report).run(neurons)

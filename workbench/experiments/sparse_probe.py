@@ -18,7 +18,7 @@ from workbench.artifacts.probe import Probe, Reading
 from workbench.datasets.labelled.labelled_set import LabelledSet
 from workbench.errors import UserError
 from workbench.experiment import Cost, Experiment
-from workbench.experiments._probe_data import ProbeData, probe_data, probe_name, store_cost
+from workbench.experiments._probe_data import MostExamples, MostTokens, ProbeData, probe_data, probe_name, store_cost
 from workbench.experiments._sparse_baselines import Baselines
 from workbench.experiments._sparse_choice import Choice, Chosen, Refitted, score_sweeps
 from workbench.experiments._sparse_views import curve_view, method_views, neuron_table, score_table, sweep_views
@@ -66,7 +66,9 @@ class Params(BaseParams, kw_only=True, frozen=True):
         Literal["mean difference", "f", "mutual information", "l1", "random", "all"],
         Meta(description="what neurons are ranked by; all: the best on validation"),
     ] = "mean difference"
-    adaptive: Annotated[bool, Meta(description="adaptive thresholding at every layer too")] = True
+    adaptive: Annotated[bool, Meta(description="adaptive thresholding at every layer, not at the chosen one alone")] = (
+        True
+    )
     scaling: Annotated[
         Literal["sd", "paper"],
         Meta(description="activations are divided by their sd, or as the paper's scripts do", extra={"more": True}),
@@ -78,10 +80,14 @@ class Params(BaseParams, kw_only=True, frozen=True):
     name: Annotated[
         str, Meta(description="what the probe is called; empty: after set, layer and k", extra={"more": True})
     ] = ""
+    examples: MostExamples = 0
+    text_tokens: MostTokens = 0
 
 
 def cost(params: Params, info: ModelInfo) -> Cost | None:
-    return store_cost(params.data, info, SITE, len(set(params.layers)) or info.n_layers)
+    return store_cost(
+        params.data, info, SITE, len(set(params.layers)) or info.n_layers, params.examples, params.text_tokens
+    )
 
 
 def run(lab: Lab, params: Params, report: Report) -> None:
@@ -91,7 +97,7 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     layers = tuple(sorted(set(params.layers))) or tuple(range(lab.info.n_layers))
     if not params.ks:
         raise UserError("there is no k: give how many neurons a probe reads, for example --ks 1,2,4,8")
-    data = probe_data(lab, params.data, report)
+    data = probe_data(lab, params.data, report, examples=params.examples, tokens=params.text_tokens)
     with take(lab, data.examples, SITE, layers, report, data_set=data.name, set_hash=data.set_hash) as store:
         _Run(lab, params, data, store, name, report).run(layers)
 
@@ -216,10 +222,8 @@ class _Run:
     def _add_beside(self, choice: Choice, chosen: Chosen, x: torch.Tensor) -> None:
         """Every ranker and adaptive thresholding at the chosen layer."""
         scored = [each for each in choice.scored if each.layer == chosen.layer]
-        others = [*BESIDE, ADAPTIVE] if self._params.adaptive else list(BESIDE)
-        for method in self._report.track(
-            [each for each in others if each not in choice.methods], "rankers", stage=f"rankers at L{chosen.layer}"
-        ):
+        others = [each for each in (*BESIDE, ADAPTIVE) if each not in choice.methods]
+        for method in self._report.track(others, "rankers", stage=f"rankers at L{chosen.layer}"):
             scored += score_sweeps(self._data, chosen.layer, self._sweep(x, (method,)), self._lab.seed)
         for key, view in method_views(choice, chosen, scored, self._data).items():
             self._report.add(key, view)
@@ -228,6 +232,11 @@ class _Run:
         report, probe = self._report, baselines.probe
         report.scalar(SparseProbe.LAYER, chosen.layer)
         report.scalar(SparseProbe.K, chosen.k)
+        data = self._data
+        report.scalar(SparseProbe.EXAMPLES, len(data.label))
+        report.scalar(SparseProbe.POSITIVES, float(data.label.sum()))
+        report.scalar(SparseProbe.TEST, len(data.test))
+        report.scalar(SparseProbe.DOCUMENTS, len(np.unique(data.document[data.test])))
         for name in (SparseProbe.F1, SparseProbe.MCC, SparseProbe.AUC):
             report.scalar(name, probe.value[name])
             report.scalar(SparseProbe.low(name), probe.interval[name][0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.params import DATA_SET, DIRECTION, PROMPT_SET, TEXT, TOKEN, UNIT, UNITS
+from workbench.params import DATA_SET, DATA_SETS, DIRECTION, PROMPT_SET, TEXT, TOKEN, UNIT, UNITS
 from workbench.questions.question import PROMPT, Blank, Question
 
 __all__ = ["QUESTIONS", "Blank", "Question"]
@@ -181,6 +181,15 @@ QUESTIONS: dict[str, Question] = {
             Blank(name="feature", kind=DATA_SET, example="months", help="a labelled set: its name, or a CSV file"),
         ),
         params={"units": "⟨unit⟩", "data": "⟨feature⟩"},
+    ),
+    "which-features": Question(
+        sentence="which of ⟨features⟩ have a neuron of their own",
+        about="many labelled sets in one run: best neurons, baselines, ablations",
+        experiment="battery",
+        blanks=(
+            Blank(name="features", kind=DATA_SETS, example="months,plural,past", help="labelled sets, commas between"),
+        ),
+        params={"data": "⟨features⟩"},
     ),
     "what-direction": Question(
         sentence="what is the direction ⟨direction⟩",

@@ -50,6 +50,7 @@ class SessionReader(ReadableFile):
     def __init__(self, path: Path | str) -> None:
         super().__init__(path)
         self._owners: dict[Any, tuple[float, bool]] = {}
+        self._restored: dict[tuple[str, str], Any] = {}
 
     # --- the session --------------------------------------------------------------------------------
 
@@ -129,7 +130,7 @@ class SessionReader(ReadableFile):
         values = dict(zip(query.STEP_COLUMNS, decode_texts(row), strict=True))
         for name in query.STEP_JSON:
             values[name] = self._json(values[name], f"step {step}")
-        values["params"] = restore_sets(values["params"], self.content)
+        values["params"] = restore_sets(values["params"], self.content, self._restored)
         values["edits"] = [self._json(spec, f"an edit of step {step}") for (spec,) in edits]
         values["status"] = self._status(values["status"], values.pop("owner"))
         if values["status"] == "lost":

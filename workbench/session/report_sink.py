@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.artifacts.direction import Direction
 from workbench.edits import Edit
-from workbench.errors import Cancelled, UserError
+from workbench.errors import Cancelled
 from workbench.model_info import ModelInfo
-from workbench.report import Report
+from workbench.report import Report, failure
 from workbench.session.encode import encode_views
 from workbench.session.submission import make_submission
 from workbench.session.update import Update
@@ -82,8 +82,7 @@ class SessionSink:
         elif isinstance(error, Cancelled | KeyboardInterrupt):
             self.writer.apply(step, _update(report), "cancelled")
         else:
-            reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-            self.writer.apply(step, _update(report), "failed", reason)
+            self.writer.apply(step, _update(report), "failed", failure(error))
 
 
 @dataclass
@@ -97,9 +96,9 @@ class _PartSink(SessionSink):
             self.parent.open_parts[self.step] = report
         super().changed(report)
 
-    def done(self, report: Report) -> None:
+    def done(self, report: Report, error: str = "") -> None:
         if self.writer and self.step is not None:
-            self.writer.apply(self.step, _update(report), "done")
+            self.writer.apply(self.step, _update(report), "failed" if error else "done", error)
             if self.parent:
                 self.parent.open_parts.pop(self.step, None)
 

@@ -12,10 +12,13 @@ from workbench.datasets.labelled.labelled_set import LabelledSet
 from workbench.datasets.prompts import PromptRow
 from workbench.errors import UserError
 from workbench.experiments import experiments
-from workbench.params import DATA_SET, PROBE, STORED, Kind, StoredProbe, fields
+from workbench.params import DATA_SET, DATA_SETS, PROBE, STORED, Kind, StoredProbe, fields
 
 REFERENCE = "$artifact"
-"""in place of the set: {"$artifact": hash}, and of a probe its name beside"""
+"""in place of the set: {"$artifact": hash}, and of a probe its name beside; in place of several a list of these"""
+
+MOST_KNOWN = 32
+"""restored sets that a reader keeps: a step of many sets is read again at every change of it"""
 
 
 def extract_sets(
@@ -30,6 +33,10 @@ def extract_sets(
         value = params.get(field.name)
         if field.kind not in STORED or not value:
             continue
+        if field.kind is DATA_SETS:
+            stored[field.name], of_list = _extract_list(value)
+            uses += of_list
+            continue
         try:
             content = _content(field.kind, value)
         except (msgspec.ValidationError, UserError):
@@ -42,6 +49,16 @@ def extract_sets(
     return stored, uses
 
 
+def _extract_list(values: Any) -> tuple[Any, list[Use]]:
+    """Of several data sets: what stands for them, and the sets; all as they are where one is no set."""
+    try:
+        contents = [_content(DATA_SET, value) for value in values]
+    except (TypeError, msgspec.ValidationError, UserError):
+        return values, []
+    uses = [Use(content=content, name=content.spec.get("name", "")) for content in contents]
+    return [{REFERENCE: content.hash} for content in contents], uses
+
+
 def _content(kind: Kind, value: Any) -> Content:
     """Raises msgspec.ValidationError for what is no set, and UserError for a damaged probe."""
     if kind is PROBE:
@@ -51,15 +68,27 @@ def _content(kind: Kind, value: Any) -> Content:
     return prompt_set.content_of(msgspec.convert(value, list[PromptRow]))
 
 
-def restore_sets(params: Any, load: Callable[[str], Content]) -> Any:
-    """Stored parameters with the sets in their places; `load` gives an artifact by its hash."""
+def restore_sets(params: Any, load: Callable[[str], Content], known: dict[tuple[str, str], Any]) -> Any:
+    """Stored parameters with the sets in their places; `load` gives an artifact by its hash.
+
+    `known` keeps what was restored once, by hash and name: at most MOST_KNOWN, those that were used last.
+    """
     if not isinstance(params, dict):
         return params
-    resolved = dict(params)
-    for name, value in params.items():
-        if isinstance(value, dict) and isinstance(value.get(REFERENCE), str):
-            resolved[name] = msgspec.to_builtins(_stored_value(load(value[REFERENCE]), str(value.get("name", ""))))
-    return resolved
+
+    def restored(value: Any) -> Any:
+        if not isinstance(value, dict) or not isinstance(value.get(REFERENCE), str):
+            return value
+        key = (value[REFERENCE], str(value.get("name", "")))
+        known[key] = known.pop(key) if key in known else msgspec.to_builtins(_stored_value(load(key[0]), key[1]))
+        if len(known) > MOST_KNOWN:
+            del known[next(iter(known))]
+        return known[key]
+
+    return {
+        name: list(map(restored, value)) if isinstance(value, list) else restored(value)
+        for name, value in params.items()
+    }
 
 
 def _stored_value(content: Content, name: str) -> Any:

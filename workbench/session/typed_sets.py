@@ -11,7 +11,7 @@ from workbench.artifacts import Content, data_set, probe, prompt_set
 from workbench.datasets.labelled.labelled_set import LabelledSet
 from workbench.datasets.prompts import read_prompts
 from workbench.errors import UserError
-from workbench.params import DATA_SET, PROBE, PROMPT_SET, Params, StoredProbe, fields
+from workbench.params import DATA_SET, DATA_SETS, PROBE, PROMPT_SET, Params, StoredProbe, fields
 from workbench.session.reader import SessionReader
 
 
@@ -21,7 +21,8 @@ def read_sets(
     """Typed parameters with what their sets and probes hold, and what these are called, by parameter.
 
     A set is typed as a file, or as `@NAME` (of a data set also `NAME`): a set of the session, else of the user's data
-    folder. A probe is typed as the name that it has in the session. Raises UserError.
+    folder; several data sets with commas between. A probe is typed as the name that it has in the session. Raises
+    UserError.
     """
     values, names = dict(typed), {}
     for field in fields(params):
@@ -31,6 +32,8 @@ def read_sets(
         elif field.kind is DATA_SET and isinstance(value, str | Path) and str(value).strip():
             labelled = read_data_set(str(value), session)
             names[field.name], values[field.name] = labelled.name, labelled
+        elif field.kind is DATA_SETS and value:
+            values[field.name] = _read_data_sets(value, session)
         elif field.kind is PROBE and isinstance(value, str) and value.strip():
             names[field.name] = value.strip().removeprefix("@")
             values[field.name] = read_probe(names[field.name], session)
@@ -59,6 +62,16 @@ def read_data_set(text: str, session: Path | str) -> LabelledSet:
     name = text.removeprefix("@")
     labelled: LabelledSet = _stored(data_set.NAME, name, session, data_set.set_of, data_set.read_data)
     return labelled
+
+
+def _read_data_sets(value: Any, session: Path | str) -> list[Any]:
+    """A text with commas, or a list of texts and of sets; each set knows its own name."""
+    items = value.split(",") if isinstance(value, str) else value
+    return [
+        read_data_set(str(item), session) if isinstance(item, str | Path) else item
+        for item in items
+        if not isinstance(item, str) or item.strip()
+    ]
 
 
 def read_probe(name: str, session: Path | str) -> StoredProbe:

@@ -17,12 +17,14 @@ _NAME = re.compile(r"@?[\w.-]*$")
 
 def suggester(page: Page, kind: Kind) -> Callable[[str], str] | None:
     """For a field of this kind: the likeliest completion of a text, or nothing; None where nothing completes."""
-    from workbench.params import DATA_SET, PROBE, PROMPT_SET
+    from workbench.params import DATA_SET, DATA_SETS, PROBE, PROMPT_SET
 
     if kind is PROMPT_SET:
         return lambda text: suggest_set(page, text)
     if kind is DATA_SET:
         return suggest_data_set
+    if kind is DATA_SETS:
+        return suggest_data_sets
     if kind is PROBE:
         return lambda text: suggest_name(text, page.workbench.probes)
     if kind.directions:
@@ -54,6 +56,14 @@ def suggest_data_set(text: str) -> str:
     from workbench.artifacts.data_set import set_names
 
     return suggest_name(text, set_names())
+
+
+def suggest_data_sets(text: str) -> str:
+    """The same for the last of several, with commas between."""
+    before, comma, last = text.rpartition(",")
+    name = last.lstrip()
+    completed = suggest_data_set(name)
+    return before + comma + last[: len(last) - len(name)] + completed if completed else ""
 
 
 def suggest_name(text: str, names: Iterable[str]) -> str:

@@ -15,8 +15,8 @@ from workbench.worker.wire import LENGTH, FrameError, encode, read_frame
 
 log = logging.getLogger("workbench.connection")
 
-MAX_REQUEST = 1 << 25
-"""bytes of one request"""
+MAX_REQUEST = 1 << 28
+"""bytes of one request: a battery is sent with all of its labelled sets"""
 MAX_BACKLOG = 64
 """answers a front may leave unread before its requests are read no more"""
 

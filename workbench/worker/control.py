@@ -240,7 +240,7 @@ class Control:
                 if not job.end_reported:
                     self._step_writer.begin_part(job, message, self.info, self._versions)
             case PartEnded():
-                self._step_writer.end_part(job, message.part, "done")
+                self._step_writer.end_part(job, message.part, "failed" if message.error else "done", message.error)
             case Published():
                 if message.part:
                     self._step_writer.publish_part(job, message.part, message.update(after))

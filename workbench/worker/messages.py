@@ -127,6 +127,8 @@ class PartEnded(PipeMessage):
 
     job: int
     part: int
+    error: str = ""
+    """why it failed; empty where it did not"""
 
 
 class Published(PipeMessage):

@@ -59,10 +59,10 @@ class StepSink:
         )
         return StepSink(self._job, self._send, self._check, self._give_turn, self._parts)
 
-    def done(self, report: Report) -> None:
+    def done(self, report: Report, error: str = "") -> None:
         """The part is over: what is not published yet is published."""
         self.publish(report)
-        self._send(PartEnded(job=self._job, part=self._part), [])
+        self._send(PartEnded(job=self._job, part=self._part, error=error), [])
 
     def publish(self, report: Report) -> None:
         """All that is new now. Raises UserError for a view that can't be kept; the others are published."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from workbench.model_info import ModelInfo
@@ -55,12 +56,13 @@ class StepWriter:
         """Writes an update of a part."""
         self._with_row(job, number, lambda step: self._writer_thread.write(job.session, step, update))
 
-    def end_part(self, job: Job, number: int, status: Status) -> None:
+    def end_part(self, job: Job, number: int, status: Status, error: str = "") -> None:
         """Writes the end of a part, once."""
         part = job.parts.get(number)
         if part is not None and not part.ended:
             part.ended = True
-            self._with_row(job, number, lambda step: self._writer_thread.write(job.session, step, status=status))
+            write = partial(self._writer_thread.write, job.session, status=status, error=error)
+            self._with_row(job, number, write)
 
     def end_step(self, job: Job, status: Status, error: str = "") -> None:
         """Writes the end of a step and of those of its parts that have none."""

@@ -96,8 +96,13 @@ class TablePanel(ViewPanel, can_focus=True):
         units = self.units
         return units[self._row] if self._row < len(units) and self._rows else ""
 
+    @property
+    def row(self) -> int | None:
+        """Which row the cursor is on; None where there is none."""
+        return self._row if self._rows else None
+
     def words(self) -> str:
-        """Which row the cursor is on."""
+        """Which row the cursor is on, in words."""
         return safe(f"{self.unit or 'no unit'}: row {count(self._row + 1)} of {count(len(self.units))}")
 
     @property

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from workbench.artifacts import probe
-from workbench.result_keys import Along, DenseProbe, NeuronProbe, ProbeAblate, ProbeApply, SparseProbe
+from workbench.result_keys import Along, Battery, DenseProbe, NeuronProbe, ProbeAblate, ProbeApply, SparseProbe
 from workbench.session.records import FINISHED, StepRecord
 from workbench.tui.widgets.result.snapshot import ShownView, Snapshot, read_step
 from workbench.views import Heatmap, Table
@@ -49,6 +49,7 @@ PARTS = {
         (DenseProbe.LAYERS, DenseProbe.CURVE, DenseProbe.PREDICTED), rows=Along.NEURONS, below=DenseProbe.BASELINES
     ),
     "probe-ablate": Parts((ProbeAblate.BY_CLASS, ProbeAblate.ERRORS), rows=ProbeAblate.CLASSES),
+    "battery": Parts((Battery.COMPARED, Battery.ONE), Battery.BEST, Battery.SETS),
     "probe-apply": Parts((ProbeApply.ALONG, ProbeApply.TEXT), below=ProbeApply.SCORES),
 }
 """the experiments whose steps are listed"""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from workbench.drawing.layout import wrap
-from workbench.result_keys import DenseProbe, ProbeAblate, SparseProbe
+from workbench.result_keys import Battery, DenseProbe, ProbeAblate, SparseProbe
 from workbench.text import count, fit, number, safe, shorten, width
 from workbench.tui.worker_words import progress_words
 
@@ -87,6 +87,13 @@ def summary(record: StepRecord) -> tuple[str, str, list[str]]:
         interval = f" ({number(known.get(low))} to {number(known.get(high))})" if known.get(low) is not None else ""
         return f"{label} {number(known[key])}{interval}"
 
+    if name == "battery":
+        done, alone = known.get(Battery.DONE), known.get(Battery.ALONE)
+        if done is None or alone is None:
+            return "", "", []
+        failed = known.get(Battery.FAILED) or 0
+        compared = [f"one neuron ≥ .9 in {count(alone)}", f"{count(known.get(Battery.MONOSEMANTIC) or 0)} monosemantic"]
+        return "", f"{count(done)} set{'s' * (done != 1)}", compared + [f"{count(failed)} failed"] * (failed > 0)
     if name == "probe-ablate":
         n = known.get(ProbeAblate.MONOSEMANTIC)
         return "", "" if n is None else f"{count(n)} monosemantic", []

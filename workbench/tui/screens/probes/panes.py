@@ -11,6 +11,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.geometry import Region
 from textual.widget import Widget
 
+from workbench.result_keys import Battery
 from workbench.text import safe
 from workbench.tui.widgets.map_panel import MapPanel
 from workbench.tui.widgets.table_panel import TablePanel
@@ -23,9 +24,12 @@ if TYPE_CHECKING:
     from workbench.tui.widgets.result.snapshot import ShownView
     from workbench.views import AnyView
 
+WIDE_MAP = 15
+"""columns of a map from which on it has the drawing's room too"""
+
 
 class Panes(Horizontal):
-    """Where there is no room for three, the drawing gives way to map and table."""
+    """Where there is no room for three, the drawing gives way to map and table; a wide map has its room too."""
 
     DEFAULT_CSS = """
     Panes { height: 1fr; min-height: 4; padding: 0 2; }
@@ -40,6 +44,10 @@ class Panes(Horizontal):
     Panes.narrow.no-cells.no-rows #pane-drawn { display: block; }
     Panes.narrow.draws #pane-drawn { display: block; }
     Panes.narrow.draws #pane-cells, Panes.narrow.draws #pane-rows { display: none; }
+    Panes.wide-map #pane-cells { width: 1fr; }
+    Panes.wide-map #pane-drawn { display: none; }
+    Panes.wide-map.draws #pane-drawn { display: block; }
+    Panes.wide-map.draws #pane-cells, Panes.wide-map.draws #pane-rows { display: none; }
     """
 
     def __init__(self, **options: Any) -> None:
@@ -77,6 +85,13 @@ class Panes(Horizontal):
         return unit if unit and isinstance(parse_unit(unit), Neuron) else ""
 
     @property
+    def set_name(self) -> str:
+        """The labelled set of the row under the cursor, where rows are of several; else empty."""
+        table, row = self.rows.table, self.rows.row
+        names = table.cells(Battery.SET) if table is not None else []
+        return str(names[row]) if row is not None and row < len(names) else ""
+
+    @property
     def current(self) -> ShownView | None:
         """The view that has the focus, else the drawing."""
         finding = self._finding
@@ -110,7 +125,7 @@ class Panes(Horizontal):
         if self.rows.has_focus:
             self.rows.turn(by)
             return
-        if self.has_class("narrow") and not self.has_class("draws"):
+        if (self.has_class("narrow") or self.has_class("wide-map")) and not self.has_class("draws"):
             self.add_class("draws")
         else:
             self._at += by
@@ -122,6 +137,7 @@ class Panes(Horizontal):
             self.remove_class("draws")
         self._finding = finding
         self.set_class(finding.cells is None, "no-cells")
+        self.set_class(finding.cells is not None and len(finding.cells.column_labels) > WIDE_MAP, "wide-map")
         self.set_class(finding.rows is None, "no-rows")
         self._show_drawn()
         self._show(self.cells, finding.cells)

@@ -85,7 +85,7 @@ class ProbesPage(Page):
         """The neuron under the cursor switched off, class by class."""
         entry, finding = self.state.entry, self.state.finding
         if entry is not None and finding is not None and self._neuron:
-            step = self._step(_ASKS["ablate"], {"data": entry.name, "units": self._neuron})
+            step = self._step(_ASKS["ablate"], {"data": self.panes.set_name or entry.name, "units": self._neuron})
             self.workbench.ask(step, parent=finding.record.id)
 
     @property
