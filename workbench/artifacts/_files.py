@@ -10,13 +10,23 @@ from workbench.errors import UserError
 
 
 def files_in(folder: Path, suffixes: Sequence[str]) -> list[Path]:
-    """By name."""
-    return sorted(file for file in folder.iterdir() if file.suffix in suffixes) if folder.is_dir() else []
+    """By name. What is hidden, as a file that is being written, is none of them."""
+    if not folder.is_dir():
+        return []
+    files = (file for file in folder.iterdir() if not file.name.startswith("."))
+    return sorted(file for file in files if file.name.endswith(tuple(suffixes)))
+
+
+def name_of(file: Path, suffixes: Sequence[str]) -> str:
+    """What a file's name is without its suffix, `months` of `months.json.gz`."""
+    return next(file.name.removesuffix(suffix) for suffix in suffixes if file.name.endswith(suffix))
 
 
 def file_named(folder: Path, suffixes: Sequence[str], name: str) -> Path | None:
     """The file of this name, the first of the suffixes before the others; None where there is none."""
-    return next((file for suffix in suffixes for file in files_in(folder, [suffix]) if file.stem == name), None)
+    return next(
+        (file for suffix in suffixes for file in files_in(folder, [suffix]) if file.name == name + suffix), None
+    )
 
 
 def list_files(kind: str, folder: Path, suffixes: Sequence[str], hash_of: Callable[[Path], str]) -> list[Artifact]:
@@ -32,7 +42,7 @@ def list_files(kind: str, folder: Path, suffixes: Sequence[str], hash_of: Callab
         artifacts.append(
             Artifact(
                 kind=kind,
-                name=file.stem,
+                name=name_of(file, suffixes),
                 hash=digest,
                 path=str(file),
                 bytes=stat.st_size,

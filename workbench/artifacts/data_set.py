@@ -1,12 +1,13 @@
 """Data sets: labelled texts that probes are fitted on.
 
 A set lies in the session that read it, once, by its hash; its name takes it again there. A file `data/NAME.json` (as
-`workbench data import` and `make` write it), `.jsonl` or `.csv` in the user's data folder has its name in every
-session, and so have the sets that ship.
+`workbench data import` and `make` write it, a large one compressed), `.jsonl` or `.csv` in the user's data folder has
+its name in every session, and so have the sets that ship.
 """
 
 from __future__ import annotations
 
+import gzip
 import re
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import msgspec
 
 from workbench import paths
 from workbench.artifacts._artifact import Artifact, Content, Facts, Kind
-from workbench.artifacts._files import file_named, files_in, list_files, remove_file
+from workbench.artifacts._files import file_named, files_in, list_files, name_of, remove_file
 from workbench.datasets.labelled.labelled_set import LabelledSet
 from workbench.datasets.labelled.reading import SUFFIXES as READABLE
 from workbench.datasets.labelled.reading import read_labelled
@@ -26,9 +27,11 @@ from workbench.settings import load
 from workbench.text import count, quoted, size
 
 NAME = "data set"
-SUFFIXES = (".json", ".jsonl", ".csv")
-LARGEST = 1 << 24
-"""bytes of a set as it is stored: each session that uses it has a copy"""
+SUFFIXES = (".json", ".json.gz", ".jsonl", ".csv")
+PLAIN = 1 << 20
+"""bytes of a set as JSON, above which it is compressed in the data folder"""
+LARGEST = 1 << 25
+"""bytes of a set as JSON: each session that uses it has a copy, and holds none larger"""
 SHOWN = 5
 """texts of a set that are shown"""
 _NAME = re.compile(r"\w(?:[\w.-]*\w)?")
@@ -54,7 +57,7 @@ def data_sets_dir() -> Path:
 
 def stored_names() -> list[str]:
     """Of the sets of the data folder."""
-    return list(dict.fromkeys(file.stem for file in files_in(data_sets_dir(), SUFFIXES)))
+    return list(dict.fromkeys(name_of(file, SUFFIXES) for file in files_in(data_sets_dir(), SUFFIXES)))
 
 
 def set_names() -> list[str]:
@@ -105,9 +108,12 @@ def keep_set(labelled: LabelledSet, name: str) -> Path:
     data = msgspec.json.encode(msgspec.structs.replace(labelled, name=name))
     if len(data) > LARGEST:
         raise UserError(
-            f"the set takes {size(len(data))}, and at most {size(LARGEST)} are kept: take fewer examples with --limit"
+            f"the set takes {size(len(data))}, and a session holds at most {size(LARGEST)}: take fewer examples with "
+            "--limit"
         )
     file = data_sets_dir() / f"{name}.json"
+    if len(data) > PLAIN:
+        file, data = file.with_name(f"{name}.json.gz"), gzip.compress(data, 6, mtime=0)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, data)

@@ -21,6 +21,10 @@ _LIMIT = click.option(
 )
 _SEED = click.option("--seed", default=0, type=click.IntRange(0, 2**63 - 1), metavar="N", help="Where chance begins.")
 _FOLDER = click.option("--folder", default="", metavar="FOLDER", help="Where the files lie.")
+_PIECE = click.option(
+    "--piece", default=500, show_default=True, type=click.IntRange(20), metavar="N",
+    help="Of programming and language: characters of a piece, at least.",
+)  # fmt: skip
 _FROM_FOLDER = ("programming", "language")
 
 
@@ -80,6 +84,7 @@ def import_command(
 )
 @click.option("--model", metavar="REF", help="Whose tokenizer: a hub id, a local folder, or default.")
 @_FOLDER
+@_PIECE
 @_LIMIT
 @_SEED
 def make_command(
@@ -91,6 +96,7 @@ def make_command(
     corpus: str,
     model: str | None,
     folder: str,
+    piece: int,
     limit: int,
     seed: int,
 ) -> None:
@@ -102,7 +108,7 @@ def make_command(
         raise UserError(f"{kind} needs --folder and --positive, for example --folder texts --positive {_example(kind)}")
     else:
         make = programming_set if kind == "programming" else language_set
-        labelled = make(Path(folder).expanduser(), positive, limit, seed)
+        labelled = make(Path(folder).expanduser(), positive, limit, seed, piece)
     _keep(labelled, name or labelled.name)
 
 

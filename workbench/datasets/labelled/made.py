@@ -89,7 +89,8 @@ def compound_set(
     n_both = round(limit * POSITIVE_SHARE)
     wanted = {both: n_both, first_only: (limit - n_both) // 2, second_only: (limit - n_both) // 2}
     windows: dict[int, dict[str, int]] = {kind: {} for kind in wanted}
-    for batch in _batches(documents):
+    with_either = ((number, text) for number, text in documents if any(word in text.lower() for word in pair))
+    for batch in _batches(with_either):
         tokens = token_spans(tokenizer, [text for _, text in batch])
         for (number, text), spans in zip(batch, tokens, strict=True):
             for kind, window in _pairs(text, spans, *pair):

@@ -1,4 +1,4 @@
-"""Files of labelled texts: CSV (also compressed), JSONL, and a set as it is stored here (JSON).
+"""Files of labelled texts: CSV, JSONL, and a set as it is stored here (JSON), each also compressed.
 
 A CSV has the columns `prompt` (or `text`) and `target` (or `label`), and may have `document`, and `start` and `end`,
 the characters that are labelled; a line of JSONL has the same keys, or `spans`, a list of [start, end, label]. Targets
@@ -22,7 +22,7 @@ from workbench.errors import UserError
 from workbench.text import count, quoted, safe, size
 
 MAX_BYTES = 1 << 28
-SUFFIXES = (".csv", ".csv.zst", ".csv.gz", ".jsonl", ".json")
+SUFFIXES = tuple(f".{kind}{packed}" for kind in ("csv", "jsonl", "json") for packed in ("", ".gz", ".zst"))
 _BLOCK = 1 << 16
 """bytes unpacked at once"""
 _TEXT, _TARGET = ("prompt", "text"), ("target", "label")
@@ -37,9 +37,9 @@ def read_labelled(path: Path, choice: Choice | None = None) -> LabelledSet:
     """
     name, suffix = split_suffix(path)
     text = _text(path)
-    if suffix == ".json":
+    if suffix.startswith(".json") and not suffix.startswith(".jsonl"):
         return _stored(path, text, choice)
-    rows = list(_json_lines(path, text) if suffix == ".jsonl" else _csv_rows(path, text))
+    rows = list(_json_lines(path, text) if suffix.startswith(".jsonl") else _csv_rows(path, text))
     if not rows:
         raise UserError(f"there is no example in {path}: a CSV has a line `prompt,target` and a line for each example")
     return labelled_set(name, rows, choice, str(path))
@@ -60,9 +60,9 @@ def _text(path: Path) -> str:
         raw = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    if path.name.endswith(".zst"):
+    if path.name.lower().endswith(".zst"):
         raw = _decompressed_zst(path, raw)
-    elif path.name.endswith(".gz"):
+    elif path.name.lower().endswith(".gz"):
         raw = _decompressed_gz(path, raw)
     try:
         return raw.decode("utf-8-sig")

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+import numpy as np
+
 from workbench.datasets.labelled.labelled_set import LabelledSet, Span
 from workbench.datasets.labelled.sampling import LIMIT, PIECE, Piece, sampled
 from workbench.errors import UserError
@@ -20,7 +22,8 @@ def read_tagged(path: Path, tags: Sequence[str], name: str, limit: int = LIMIT, 
     """Words with one of `tags` (`NN`, `nn*`) against all others; each file of a folder is a document.
 
     The text is the words with spaces between them, none before punctuation. A word's last token is read. Raises
-    UserError for what is no word/TAG file, and for tags that no word has, naming the frequent ones.
+    UserError for what is no word/TAG file (of a folder, where none of its files is one: a README beside them is passed
+    over), and for tags that no word has, naming the frequent ones.
     """
     if not tags:
         raise UserError("which tags are label 1? Name them with --tags, for example --tags 'NN,NNS' or --tags 'nn*'")
@@ -28,17 +31,29 @@ def read_tagged(path: Path, tags: Sequence[str], name: str, limit: int = LIMIT, 
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
     frequent: Counter[str] = Counter()
-    pieces = [piece for number, file in enumerate(files) for piece in _pieces(file, number, tags, frequent)]
+    pieces: list[Piece] = []
+    problem: UserError | None = None
+    for number, file in enumerate(files):
+        of_file: Counter[str] = Counter()
+        try:
+            pieces += list(_pieces(file, number, tags, of_file))
+        except UserError as error:
+            problem = problem or error
+            continue
+        frequent += of_file
     if not frequent:
-        raise UserError(f"there is no word/TAG in {path}: each word of such a file is followed by / and its tag")
+        raise problem or UserError(
+            f"there is no word/TAG in {path}: each word of such a file is followed by / and its tag"
+        )
     if not any(fnmatchcase(tag, pattern) for tag in frequent for pattern in tags):
         common = ", ".join(tag for tag, _ in frequent.most_common(12))
         raise UserError(f"no word of {path} has the tag {quoted(', '.join(tags))}: the most frequent are {common}")
+    shuffled = (pieces[at] for at in np.random.default_rng(seed).permutation(len(pieces)))
     return LabelledSet(
         name=name,
-        texts=sampled(pieces, limit, seed),
+        texts=sampled(shuffled, limit, seed),
         classes=("other tags", ", ".join(tags)),
-        note=f"word/TAG, {path}",
+        note=f"word/TAG, {path.resolve().name}",
     )
 
 
