@@ -53,18 +53,23 @@ class _Follower:
         self._step: int | None = None
         self._cancelling = False
         self._cost_shown = False
+        self._opened = contextlib.ExitStack()
+        self._reader: SessionReader | None = None
 
     async def run(self) -> StepRecord:
         from workbench.worker.client import run_step
 
-        waiting = asyncio.ensure_future(run_step(self._client, self._submit, self._on_submitted))
+        with self._opened:
+            return await self._run(asyncio.ensure_future(run_step(self._client, self._submit, self._on_submitted)))
+
+    async def _run(self, waiting: asyncio.Future[int]) -> StepRecord:
+        interrupted = asyncio.ensure_future(self._interrupts.next())
         try:
             while not waiting.done():
-                await asyncio.wait(
-                    {waiting, asyncio.ensure_future(self._interrupts.next())},
-                    timeout=_TICK,
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
+                either: set[asyncio.Future[Any]] = {waiting, interrupted}
+                await asyncio.wait(either, timeout=_TICK, return_when=asyncio.FIRST_COMPLETED)
+                if interrupted.done():
+                    interrupted = asyncio.ensure_future(self._interrupts.next())
                 if self._interrupts.count > 1:
                     raise KeyboardInterrupt
                 if self._interrupts.count and self._step is not None and not self._cancelling:
@@ -81,6 +86,7 @@ class _Follower:
             return record
         finally:
             waiting.cancel()
+            interrupted.cancel()
         return self._record()
 
     async def _end_without_worker(self) -> StepRecord | None:
@@ -111,8 +117,9 @@ class _Follower:
 
     def _record(self) -> StepRecord:
         assert self._step is not None
-        with SessionReader(Path(self._submit.session)) as reader:
-            return reader.step(self._step)
+        if self._reader is None:  # one for all reads: it keeps the sets of the parameters, which can be large
+            self._reader = self._opened.enter_context(SessionReader(Path(self._submit.session)))
+        return self._reader.step(self._step)
 
     async def _cancel(self, step: int) -> None:
         with contextlib.suppress(UserError):  # the step ended before the message arrived
