@@ -27,7 +27,7 @@ def test_a_csv_is_imported_shown_listed_and_removed(
     done = invoke("data", "import", "cities.csv", "--name", "rome")
     assert done.exit_code == 0, done.output
     assert "rome is in " in done.stdout
-    assert "40 examples, cities, 20" in done.stdout
+    assert "40 examples, rome, 20" in done.stdout
     assert "workbench data show rome" in done.stdout
     shown = invoke("data", "show", "rome", "--model", model)
     assert shown.exit_code == 0, shown.output

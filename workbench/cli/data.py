@@ -41,11 +41,11 @@ def list_command(session: Path | None, as_json: bool) -> None:
         if isinstance(labelled, UserError):
             listed.append({"name": name, "in": place, "problem": str(labelled)})
         else:
-            listed.append({"name": name, "in": place, **dict(facts_of(labelled))})
+            listed.append({"name": name, "in": place, **dict(facts_of(labelled)), "hash": labelled.hash})
     if as_json:
         print_json(listed)
         return
-    columns = [Column(name="name"), Column(name="examples"), Column(name="label 1 or target")]
+    columns = [Column(name="name", gives_way="never"), Column(name="examples"), Column(name="label 1 or target")]
     columns += [Column(name="label 0"), Column(name="read"), Column(name="in", gives_way="early")]
     rows: list[list[Any]] = [
         [
@@ -59,6 +59,12 @@ def list_command(session: Path | None, as_json: bool) -> None:
         for item in listed
     ]
     note = f"files NAME.csv, .jsonl and .json of {short_path(data_sets_dir())} are listed too"
+    by_hash: dict[str, list[str]] = {}
+    for item in listed:
+        by_hash.setdefault(item.get("hash", item["name"]), []).append(item["name"])
+    note = "; ".join(
+        [note, *(f"the same set: {', '.join(names)}" for names in by_hash.values() if len(set(names)) > 1)]
+    )
     _print(Table(title="data sets", columns=columns, rows=rows, note=note))
 
 
