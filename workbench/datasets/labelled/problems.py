@@ -65,10 +65,8 @@ class Problems(msgspec.Struct, frozen=True, kw_only=True):
                 f"{self.contradictory[0]}"
             )
         if self.suspects:
-            said.append(
-                f"may be mislabelled: the words of {count(len(self.suspects))} texts say the other label, the first: "
-                f"{self.suspects[0]}"
-            )
+            texts = f"{count(len(self.suspects))} text{'s' * (len(self.suspects) != 1)}"
+            said.append(f"may be mislabelled: the words of {texts} say the other label, the first: {self.suspects[0]}")
         if self.repeated:
             said.append(
                 f"{count(self.repeated)} test examples repeat an input of train or validation: scores are too good"
