@@ -132,7 +132,7 @@ def _from_corpus(
     rule, positive = (None, "") if kind == "compound" else _rule(kind, words, pattern)
     opened = open_corpus(corpus)
     tokenizer = load_tokenization(from_group("model", model) or load().model)[0].tokenizer
-    note = f"made from {opened.info.name}"
+    note = opened.info.name
     if rule is None:
         return compound_set(words, opened.documents(), tokenizer, limit=limit, seed=seed, note=note)
     classes = ("other tokens", positive)
