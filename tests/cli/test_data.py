@@ -27,7 +27,7 @@ def test_a_csv_is_imported_shown_listed_and_removed(
     done = invoke("data", "import", "cities.csv", "--name", "rome")
     assert done.exit_code == 0, done.output
     assert "rome is in " in done.stdout
-    assert "40 examples, cities, 20" in done.stdout
+    assert "40 examples, rome, 20" in done.stdout
     assert "workbench data show rome" in done.stdout
     shown = invoke("data", "show", "rome", "--model", model)
     assert shown.exit_code == 0, shown.output
@@ -101,3 +101,23 @@ def test_sets_are_made(invoke: Run, own_folders: Path, model: Path, tmp_path: Pa
 
 def test_listing_needs_nothing_heavy(own_folders: Path) -> None:
     assert not modules_after("import workbench.cli; workbench.cli.main(['data', 'list'])") & {*HEAVY}
+
+
+def test_sets_that_are_the_same_are_said(invoke: Run, own_folders: Path, tmp_path: Path) -> None:
+    (tmp_path / "cities.csv").write_text(ROWS.replace(",0", ",no").replace(",1", ",yes"))
+    for name in ("rome", "italy"):
+        assert invoke("data", "import", "cities.csv", "--name", name, "--positive", "yes").exit_code == 0
+    shown = " ".join(invoke("data", "list").stdout.split())
+    assert "the same set: italy, rome" in shown
+    assert invoke("data", "rm", "italy").exit_code == 0
+    assert "the same set" not in " ".join(invoke("data", "list").stdout.split())
+
+
+def test_where_a_set_is_from_is_said_in_full(invoke: Run, own_folders: Path, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "sae").mkdir()
+    (tmp_path / "sae" / "158_code_C.csv").write_text(ROWS)
+    done = invoke("data", "import", "sae-probes:158", "--folder", tmp_path / "sae", "--name", "code_c")
+    assert "code_c, 20" in done.stdout
+    assert "label 0 is one pool of texts" in done.stdout
+    shown = invoke("data", "show", "code_c", "--model", model, "--texts", "0")
+    assert "many texts begin with a licence" in " ".join(shown.stdout.split())

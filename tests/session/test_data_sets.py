@@ -12,7 +12,16 @@ import msgspec
 import pytest
 
 import workbench.experiments as room
-from workbench.artifacts.data_set import content_of, data_sets_dir, facts_of, keep_set, read_data, set_names, set_of
+from workbench.artifacts.data_set import (
+    KIND,
+    content_of,
+    data_sets_dir,
+    facts_of,
+    keep_set,
+    read_data,
+    set_names,
+    set_of,
+)
 from workbench.datasets.labelled.labelled_set import LabelledSet, LabelledText, Span
 from workbench.errors import UserError
 from workbench.experiments import experiment, experiments
@@ -139,9 +148,36 @@ def test_keeping_a_set(own_folders: Path) -> None:
             keep_set(small(), name)
 
 
+def test_a_large_set_is_stored_compressed_and_has_its_name(own_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbench.artifacts.data_set.PLAIN", 100)
+    file = keep_set(small(), "mine")
+    assert file.name == "mine.json.gz"
+    written = file.read_bytes()
+    assert written[:2] == b"\x1f\x8b"
+    assert read_data("mine") == small("mine")
+    assert "mine" in set_names()
+    assert keep_set(small(), "mine") == file
+    with pytest.raises(UserError, match="mine is another data set already"):
+        keep_set(small(n=22), "mine")
+    (artifact,) = KIND.listed()
+    assert (artifact.name, artifact.hash) == ("mine", content_of(small("mine")).hash)
+    file.write_bytes(written[: len(written) // 2])
+    with pytest.raises(UserError, match="is no whole gzip file"):
+        read_data("mine")
+    KIND.remove(artifact)
+    assert "mine" not in set_names()
+
+
+def test_what_is_being_written_has_no_name(own_folders: Path) -> None:
+    keep_set(small(), "mine")
+    (data_sets_dir() / ".mine2.json").write_text("{")
+    assert "mine2" not in set_names()
+    assert ".mine2" not in set_names()
+
+
 def test_a_set_that_is_too_large_is_refused(own_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workbench.artifacts.data_set.LARGEST", 100)
-    with pytest.raises(UserError, match="at most 100 bytes are kept: take fewer examples with --limit"):
+    with pytest.raises(UserError, match="a session holds at most 100 bytes: take fewer examples with --limit"):
         keep_set(small(), "mine")
 
 

@@ -41,24 +41,36 @@ def list_command(session: Path | None, as_json: bool) -> None:
         if isinstance(labelled, UserError):
             listed.append({"name": name, "in": place, "problem": str(labelled)})
         else:
-            listed.append({"name": name, "in": place, **dict(facts_of(labelled))})
+            listed.append({"name": name, "in": place, **dict(facts_of(labelled)), "hash": labelled.hash})
     if as_json:
         print_json(listed)
         return
-    columns = [Column(name="name"), Column(name="examples"), Column(name="label 1 or target")]
-    columns += [Column(name="label 0"), Column(name="read"), Column(name="in", gives_way="early")]
+    columns = [
+        Column(name="name", gives_way="never"),
+        Column(name="examples"),
+        Column(name="of label 1"),
+        Column(name="label 1 or target"),
+    ]
+    columns += [Column(name="label 0", gives_way="early"), Column(name="read"), Column(name="in", gives_way="early")]
     rows: list[list[Any]] = [
         [
             item["name"],
             item.get("examples"),
-            item.get("label 1", item.get("targets", item.get("problem"))),
-            item.get("label 0"),
-            item.get("read"),
+            item.get("label 1", "").rpartition(", ")[2],
+            item.get("label 1", "").rpartition(", ")[0] or item.get("targets", item.get("problem")),
+            item.get("label 0", "").rpartition(", ")[0],
+            item.get("read", "").partition(" ")[0],
             item["in"],
         ]
         for item in listed
     ]
     note = f"files NAME.csv, .jsonl and .json of {short_path(data_sets_dir())} are listed too"
+    by_hash: dict[str, list[str]] = {}
+    for item in listed:
+        by_hash.setdefault(item.get("hash", item["name"]), []).append(item["name"])
+    note = "; ".join(
+        [note, *(f"the same set: {', '.join(names)}" for names in by_hash.values() if len(set(names)) > 1)]
+    )
     _print(Table(title="data sets", columns=columns, rows=rows, note=note))
 
 
@@ -91,12 +103,14 @@ def show_command(name: str, model: str | None, texts: int, seed: int, session: P
         print_json({"facts": dict(facts), "problems": problems, "sentences": problems.sentences, "texts": views})
         return
     printer = Printer(theme=settings.theme)
-    rows: list[list[Any]] = [list(fact) for fact in facts]
+    rows: list[list[Any]] = [list(fact) for fact in facts if fact[0] != "from"]
     columns = [Column(name="what"), Column(name="value")]
     pages: list[AnyView] = [Table(title=labelled.name, columns=columns, rows=rows), split_table(examples, problems)]
     for view in [*pages, *views]:
         printer.lines(draw(view, printer.width, style=printer.style))
         printer.blank()
+    if labelled.note:
+        printer.text(f"from {labelled.note}")
     for sentence in problems.sentences or ["no problems: balanced, nothing left out, nothing repeated"]:
         printer.text(sentence)
 

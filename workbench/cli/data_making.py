@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from workbench.cli.options import from_group
 from workbench.errors import UserError
+from workbench.text import safe
 
 if TYPE_CHECKING:
     from workbench.datasets.labelled.features import Rule
@@ -62,6 +64,8 @@ def import_command(
         labelled = read_tagged(path, [tag.strip() for tag in tags.split(",") if tag.strip()], tagged_name, limit, seed)
     else:
         labelled = read_labelled(Path(source).expanduser(), choice)
+    if name and labelled.classes == (f"not {labelled.name}", labelled.name):
+        labelled = msgspec.structs.replace(labelled, classes=(f"not {name}", name))
     _keep(labelled, name or labelled.name)
 
 
@@ -128,7 +132,7 @@ def _from_corpus(
     rule, positive = (None, "") if kind == "compound" else _rule(kind, words, pattern)
     opened = open_corpus(corpus)
     tokenizer = load_tokenization(from_group("model", model) or load().model)[0].tokenizer
-    note = f"made from {opened.info.name}"
+    note = opened.info.name
     if rule is None:
         return compound_set(words, opened.documents(), tokenizer, limit=limit, seed=seed, note=note)
     classes = ("other tokens", positive)
@@ -170,4 +174,6 @@ def _keep(labelled: LabelledSet, name: str) -> None:
     facts = dict(facts_of(labelled))
     what = facts.get("label 1", facts.get("targets", ""))
     click.echo(f"{name} is in {short_path(file)}: {facts['examples']} examples, {what}")
+    if labelled.note:
+        click.echo(f"from {safe(labelled.note)}")
     click.echo(f"look at its labels: workbench data show {name}")

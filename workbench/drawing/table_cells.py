@@ -43,7 +43,7 @@ class Cells:
         self.texts = align_points([style.shorten(text, _MOST_NUMERIC) for text in texts]) if self.numeric else texts
         self.whole = max(map(width, self.texts), default=0)
         self.is_text = not self.numeric and (column.kind != "unit" or self.whole > _MOST_UNIT)
-        keeps = not self.is_text or (column.gives_way == "never" and self.whole <= _MOST_NUMERIC)
+        keeps = not self.is_text or (column.gives_way == "never" and self.whole <= _MOST_UNIT)
         self.least = self.whole if keeps else min(self.whole, _LEAST_TEXT)
         self._names_rows = False
         self._common = 0

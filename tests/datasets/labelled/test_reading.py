@@ -102,7 +102,7 @@ def test_numbers_are_targets_where_they_can_be_no_classes(tmp_path):
     assert read(tmp_path, written([("a", "1.5"), ("b", "2"), ("c", "-3e2")])).numeric
     assert read(tmp_path, written([(f"t{at}", at) for at in range(11)])).numeric
     few = written([("a", "1"), ("b", "2"), ("c", "3")])
-    with pytest.raises(UserError, match="there are 3 classes.*--positive .*--numeric"):
+    with pytest.raises(UserError, match="there are 3 classes.*data import.*--positive .*--numeric"):
         read(tmp_path, few)
     labelled = read(tmp_path, few, choice=Choice(numeric=True))
     assert [span.label for _, span in labelled.spans()] == [1, 2, 3]

@@ -38,7 +38,11 @@ def token_spans(tokenizer: Any, texts: Sequence[str]) -> list[TokenSpans]:
         return []
     try:
         encoded = tokenizer(
-            list(texts), add_special_tokens=True, return_offsets_mapping=True, return_special_tokens_mask=True
+            list(texts),
+            add_special_tokens=True,
+            return_offsets_mapping=True,
+            return_special_tokens_mask=True,
+            verbose=False,  # texts longer than the context are cut and counted by those who read them
         )
     except (UnicodeError, TypeError):
         raise UserError("a text holds half a character (a lone surrogate): write the set again as UTF-8") from None

@@ -52,10 +52,8 @@ class LabelledSet(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     @property
     def whole_texts(self) -> bool:
-        """Each label is a whole text's."""
-        return all(len(text.spans) == 1 and text.spans[0].start == 0 for text in self.texts) and all(
-            span.end == len(text.text) for text, span in self.spans()
-        )
+        """Each label is a whole text's (a text that is there twice has two)."""
+        return all(span.start == 0 and span.end == len(text.text) for text, span in self.spans())
 
     @property
     def hash(self) -> str:

@@ -46,6 +46,8 @@ class Problems(msgspec.Struct, frozen=True, kw_only=True):
     """labels that begin or end inside a token, in words"""
     repeated: int
     """test examples whose whole input is also in train or validation"""
+    duplicates: int
+    """examples that are there before, with the same text and label"""
     contradictory: tuple[str, ...]
     """texts with both labels"""
     suspects: tuple[str, ...]
@@ -63,13 +65,16 @@ class Problems(msgspec.Struct, frozen=True, kw_only=True):
                 f"{self.contradictory[0]}"
             )
         if self.suspects:
-            said.append(
-                f"may be mislabelled: the words of {count(len(self.suspects))} texts say the other label, the first: "
-                f"{self.suspects[0]}"
-            )
+            texts = f"{count(len(self.suspects))} text{'s' * (len(self.suspects) != 1)}"
+            said.append(f"may be mislabelled: the words of {texts} say the other label, the first: {self.suspects[0]}")
         if self.repeated:
             said.append(
                 f"{count(self.repeated)} test examples repeat an input of train or validation: scores are too good"
+            )
+        if self.duplicates:
+            said.append(
+                f"{count(self.duplicates)} examples repeat another one, text and label: they are on its side of the "
+                "split, and say nothing new"
             )
         if self.partial:
             said.append(f"{count(len(self.partial))} labels begin or end inside a token, the first: {self.partial[0]}")
@@ -112,10 +117,16 @@ def problems_of(labelled: LabelledSet, examples: Examples, left_out: dict[str, i
         left_out=left_out,
         partial=tuple(partial),
         repeated=repeated,
+        duplicates=_duplicates(labelled),
         contradictory=tuple(_contradictory(labelled)),
         suspects=tuple(_suspects(labelled)),
         positive_share=float("nan") if examples.numeric else float(examples.label.mean()),
     )
+
+
+def _duplicates(labelled: LabelledSet) -> int:
+    keys = [(text.document, text.text, span) for text, span in labelled.spans()]
+    return len(keys) - len(set(keys))
 
 
 def _contradictory(labelled: LabelledSet) -> list[str]:

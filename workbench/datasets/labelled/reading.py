@@ -42,7 +42,7 @@ def read_labelled(path: Path, choice: Choice | None = None) -> LabelledSet:
     rows = list(_json_lines(path, text) if suffix.startswith(".jsonl") else _csv_rows(path, text))
     if not rows:
         raise UserError(f"there is no example in {path}: a CSV has a line `prompt,target` and a line for each example")
-    return labelled_set(name, rows, choice, str(path))
+    return labelled_set(name, rows, choice, path.name)
 
 
 def split_suffix(path: Path) -> tuple[str, str]:

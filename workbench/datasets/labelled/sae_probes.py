@@ -9,12 +9,19 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import msgspec
+
 from workbench.datasets.labelled.labelled_set import LabelledSet
 from workbench.datasets.labelled.reading import read_labelled
 from workbench.datasets.labelled.targets import Choice
 from workbench.errors import UserError
 
 PREFIX = "sae-probes:"
+_CODE = "label 0 is one pool of texts for all three of 158 to 160, and many texts begin with a licence"
+_NEWS = "class names look wrong: Technology is business news, Entertainment is technology"
+_SAME = "111 and 112 are the same texts, though named after two shops"
+TRAPS = {97: _NEWS, 139: _NEWS, 140: _NEWS, 141: _NEWS, 111: _SAME, 112: _SAME, 158: _CODE, 159: _CODE, 160: _CODE}
+"""what is to be known of a set, by number"""
 _FILE = re.compile(r"(\d+)_.+\.csv(\.zst|\.gz)?")
 
 
@@ -49,4 +56,6 @@ def read_sae_probes(text: str, folder: str, choice: Choice | None = None) -> Lab
     if not number.isdecimal() or int(number) not in files:
         known = f"there are {len(files)}, from {min(files)} to {max(files)}" if files else "there is none"
         raise UserError(f"there is no set {number!r} of sae-probes in {path}: {known}")
-    return read_labelled(files[int(number)], choice)
+    labelled = read_labelled(files[int(number)], choice)
+    trap = TRAPS.get(int(number))
+    return msgspec.structs.replace(labelled, note=f"{labelled.note}; {trap}") if trap else labelled

@@ -8,11 +8,17 @@ import numpy as np
 
 from workbench.datasets.labelled.examples import SPLITS, Examples
 from workbench.datasets.labelled.problems import Problems
+from workbench.text import count
 from workbench.views import Column, Table, TokenRow, Tokens
+
+SHOWN_TOKENS = 160
+"""of a text, around the first label in it"""
 
 
 def text_view(examples: Examples, window: int, token: Callable[[int], str], title: str = "") -> Tokens:
     """A window's tokens, those that are read marked by their label; `token` gives an id's text.
+
+    Of a window of more than SHOWN_TOKENS those around its first example; the note says which.
 
     Of two classes 1 and −1 stand for label 1 and label 0, nan for what no example reads; targets are themselves.
     """
@@ -24,18 +30,29 @@ def text_view(examples: Examples, window: int, token: Callable[[int], str], titl
         first, last, label = int(examples.first[at]), int(examples.last[at]), float(examples.label[at])
         values[first : last + 1] = label if examples.numeric else 2 * label - 1
         labels[first : last + 1] = [f"{label:g}"] * (last + 1 - first)
-    split = SPLITS[int(examples.split[members[0]])]
+    note = f"{SPLITS[int(examples.split[members[0]])]}, document {int(examples.document[members[0]]) + 1}"
+    start, end = _shown_range(len(ids), int(examples.first[members[0]]), int(examples.last[members[0]]))
+    if end - start < len(ids):
+        note += f"; the tokens shown are {count(start)} to {count(end - 1)} of a text of {count(len(ids))}"
     return Tokens(
         title=title or f"text {window + 1}",
-        note=f"{split}, document {int(examples.document[members[0]]) + 1}",
-        tokens=[token(index) for index in ids],
-        rows=[TokenRow(name="label", values=values)],
+        note=note,
+        tokens=[token(index) for index in ids[start:end]],
+        rows=[TokenRow(name="label", values=values[start:end])],
         value_label="target" if examples.numeric else "label, 1 or 0 (as −1)",
         low_label="low" if examples.numeric else examples.classes[0],
         high_label="high" if examples.numeric else examples.classes[1],
         signed=not examples.numeric,
-        labels=labels,
+        labels=labels[start:end],
     )
+
+
+def _shown_range(n: int, first: int, last: int) -> tuple[int, int]:
+    """Start and end of at most SHOWN_TOKENS of n: those before and a few behind a label, or the first of a long one."""
+    if last - first >= SHOWN_TOKENS:
+        return first - 1, min(first - 1 + SHOWN_TOKENS, n)
+    end = min(n, max(last + 1 + SHOWN_TOKENS // 4, SHOWN_TOKENS))
+    return max(0, end - SHOWN_TOKENS), end
 
 
 def split_table(examples: Examples, problems: Problems) -> Table:

@@ -112,8 +112,9 @@ def _classes(different: Counter[str], positive: str, name: str) -> tuple[tuple[s
         }
     if len(different) > 2 and {_binary(target) for target in different} - {"0", "1"}:
         raise UserError(
-            f"there are {len(different)} classes, {_listed(different)}, and a probe tells two apart: say which is "
-            "label 1 with --positive (the others are label 0), or that targets are numbers with --numeric"
+            f"there are {len(different)} classes, {_listed(different)}, and a probe tells two apart: import the set "
+            "(workbench data import) with --positive CLASS, which is label 1 against all others, or with --numeric "
+            "where targets are numbers"
         )
     if len({_binary(target) for target in different}) < 2:
         raise UserError(f"every example is {quoted(next(iter(different)))}: two classes are needed")
