@@ -81,6 +81,8 @@ def test_the_probe_is_scikit_learns_and_its_test_scores_too():
     report = ran(data, adaptive=False)
     name, probe = made(report)
     layer, k = int(report.scalars["layer"]), int(report.scalars["k"])
+    on_test = (report.scalars[key] for key in ("mcc", SparseProbe.low("mcc"), SparseProbe.high("mcc")))
+    assert probe.reading.test["mcc"] == pytest.approx(tuple(on_test))
     assert (probe.reading.layer, len(probe.reading.indices), name) == (layer, k, f"places-L{layer}-k{k}")
     x, examples = plain_activations(data, layer)
     label, train, test = examples.label > 0.5, examples.split == 0, examples.split == 2
@@ -233,8 +235,10 @@ def test_a_cell_probes_that_layer_and_k():
     assert definition.cell(params, "other", view, 0, 0) is None
     line = command_line(step.experiment, make_params(definition.params, step.params))
     assert line.startswith("workbench run sparse-probe --data @places --layers 2 --ks 2"), line
-    neuron, off = report.next_steps
+    neuron, ablate, off = report.next_steps
     assert neuron.params["unit"] in made(report)[1].units
+    assert ablate.experiment == "probe-ablate"
+    assert ablate.params == {"data": "places", "units": neuron.params["unit"]}
     execute(tiny_lab("llama"), "predict", {"prompt": "The capital of"}, parse_edits(off.edits), 0, new_report())
 
 

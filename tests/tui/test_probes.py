@@ -130,7 +130,7 @@ async def test_a_step_shows_curve_map_neurons_and_baselines(path):
     async with opened(FakeClient(), path) as (pilot, page):
         await to_step(pilot, page, 1)
         await sees(pilot, "F1 by k  1 of 4, > turns", "Layer × k", "The chosen neurons", "Beside baselines, on test")
-        await sees(pilot, f"makes the probe {PROBE}", "beyond chance", "this probe", "L0.N34")
+        await sees(pilot, f"makes the probe {PROBE}", "too few to tell", "this probe", "L0.N34")
         await pilot.press("greater_than_sign")
         await sees(pilot, "MCC by k  2 of 4")
         await pilot.press("less_than_sign", "less_than_sign")

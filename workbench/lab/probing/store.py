@@ -149,8 +149,9 @@ def _edit_values(lab: Lab) -> str:
 def _build(lab: Lab, examples: Examples, head: StoreHead, report: Report) -> None:
     for sentence in reserve(head):
         report.note(sentence)
+    layers = "1 layer" if len(head.layers) == 1 else f"{count(len(head.layers))} layers"
     report.note(
-        f"activations: {size(head.bytes)} on disk, {head.site} of {len(head.layers)} layers at "
+        f"activations: {size(head.bytes)} on disk, {head.site} of {layers} at "
         f"{count(head.examples)} examples, {count(head.width)} numbers each"
     )
     write_store(head, lambda folder: _Taking(lab, examples, head).run(folder, report))
