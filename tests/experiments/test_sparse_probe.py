@@ -255,6 +255,20 @@ def test_bad_input_is_a_sentence(params, says):
         ran(**{"data": labelled(), **params})
 
 
+def test_a_ranker_that_does_not_converge_is_named_with_its_layer(monkeypatch):
+    def fails(*args, **options):
+        raise ArithmeticError("an elastic net has not converged")
+
+    monkeypatch.setattr("workbench.lab.probing.ranking.fit_elastic_net", fails)
+    with pytest.raises(UserError, match="^l1 at L0: an elastic net has not converged; run it by another --ranker"):
+        ran(labelled(), ranker="l1", permutations=0)
+    report = ran(labelled(), permutations=0, adaptive=False)
+    assert any(note.startswith("l1 at L") for note in report.notes), "beside the chosen one it is left out, and said"
+    monkeypatch.setattr("workbench.lab.probing.thresholding.fit_elastic_net", fails)
+    with pytest.raises(UserError, match="--no-adaptive"):
+        ran(labelled(), permutations=0)
+
+
 def test_a_k_that_is_too_large_is_left_out_and_said():
     report = ran(labelled(), ks=[2, 100], permutations=0)
     assert report.views[SparseProbe.MAP].column_labels == ["2"]

@@ -120,7 +120,7 @@ class _Run:
         methods = (*rankers, ADAPTIVE) if params.adaptive else rankers
         choice = Choice(self._ks, layers, methods)
         for layer in report.track(list(layers), "layers", stage="sparse probes, all k"):
-            sweeps = self._sweep(self._activations(layer), methods)
+            sweeps = self._sweep(layer, self._activations(layer), methods)
             choice.scored += score_sweeps(self._data, layer, sweeps, self._lab.seed)
             self._add_sweep(choice)
         chosen = choice.chosen
@@ -143,13 +143,20 @@ class _Run:
 
         return torch.from_numpy(np.array(self._store.layer(layer))).to(self._lab.model.hf.device)
 
-    def _sweep(self, x: torch.Tensor, methods: tuple[str, ...]) -> dict[str, LayerSweep]:
+    def _sweep(self, layer: int, x: torch.Tensor, methods: tuple[str, ...]) -> dict[str, LayerSweep]:
+        """By method. Raises UserError where one can't be fitted."""
         import torch
 
         from workbench.lab.probing.sweep import sweep_layer
 
         label = torch.from_numpy(self._data.label).to(x.device)
-        return sweep_layer(x, label, self._split, self._ks, methods, self._lab.seed, self._scaling)
+        sweeps: dict[str, LayerSweep] = {}
+        for method in methods:
+            try:
+                sweeps |= sweep_layer(x, label, self._split, self._ks, [method], self._lab.seed, self._scaling)
+            except ArithmeticError as error:
+                raise UserError(_unfitted(method, layer, error)) from None
+        return sweeps
 
     def _add_sweep(self, choice: Choice) -> None:
         """What there is so far: all that a run which is cancelled leaves."""
@@ -226,7 +233,12 @@ class _Run:
         for method in self._report.track(
             [each for each in others if each not in choice.methods], "rankers", stage=f"rankers at L{chosen.layer}"
         ):
-            scored += score_sweeps(self._data, chosen.layer, self._sweep(x, (method,)), self._lab.seed)
+            try:
+                sweeps = self._sweep(chosen.layer, x, (method,))
+            except UserError as error:  # it is shown beside what was chosen, no more
+                self._report.note(str(error))
+                continue
+            scored += score_sweeps(self._data, chosen.layer, sweeps, self._lab.seed)
         for key, view in method_views(choice, chosen, scored, self._data).items():
             self._report.add(key, view)
 
@@ -259,6 +271,11 @@ class _Run:
         edits = [f"{units}=0"]
         label = "what text loses with them off" if chosen.k > 1 else f"what text loses with {unit} off"
         self._report.suggest(NextStep(label=label, experiment="effect", params={"corpus": "stdlib"}, edits=edits))
+
+
+def _unfitted(method: str, layer: int, error: ArithmeticError) -> str:
+    how = "without adaptive thresholding (--no-adaptive)" if method == ADAPTIVE else "by another --ranker"
+    return f"{method} at L{layer}: {error}; run it {how}, or leave the layer out with --layers"
 
 
 def _sentence(data: ProbeData, chosen: Chosen, baselines: Baselines) -> str:
