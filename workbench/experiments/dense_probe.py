@@ -109,6 +109,9 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     name = _name(params, data.name)
     task = DenseTask(data, params.method, params.C, lab.seed)
     layers = tuple(sorted(set(params.layers))) or tuple(range(lab.info.n_layers))
+    if lab.edits:
+        edits = " ".join(map(str, lab.edits))
+        report.note(f"fitted under {edits}: the probe and @{name} are of the model with these edits on")
     with take(lab, data.examples, params.site, layers, report, data_set=data.name, set_hash=data.set_hash) as store:
         _Run(lab, params, task, store, name, report).run(layers)
 
@@ -305,7 +308,6 @@ EXPERIMENT = Experiment(
     run=run,
     group="probes",
     order=74,
-    takes_edits=False,
     long=True,
     cost=cost,
 )
