@@ -102,7 +102,7 @@ def command_line(
     words = ["workbench", "run", name]
     for field in fields(type(params)):
         value = getattr(params, field.name)
-        if value == field.default:
+        if value == field.default and field.name not in (names or {}):
             continue
         if field.kind.is_switch:
             words.append(field.flag if value else "--no-" + field.name.replace("_", "-"))

@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from workbench.datasets.conversation import Turn, problem_of, read_conversation
 from workbench.datasets.labelled.labelled_set import LabelledSet
-from workbench.datasets.labelled.reading import read_labelled
+from workbench.datasets.labelled.reading import read_typed
 from workbench.datasets.prompts import PromptRow, read_prompts
 from workbench.errors import UserError
 from workbench.units import direction_name
@@ -74,7 +74,7 @@ def _read_prompts(text: str) -> list[PromptRow]:
 
 
 def _read_data(text: str) -> LabelledSet:
-    return read_labelled(Path(text).expanduser()) if text.strip() else LabelledSet()
+    return read_typed(text) if text.strip() else LabelledSet()
 
 
 def _read_data_list(text: str) -> list[LabelledSet]:

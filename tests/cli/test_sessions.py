@@ -157,6 +157,9 @@ def test_next_steps_are_command_lines_with_the_edits_that_are_on(invoke: Run, tm
         suggestions = [
             NextStep(label="as it is", experiment="logit-lens", params={"prompt": "a b"}),
             NextStep(label="clean", experiment="predict", params={"prompt": "a b"}, edits=[]),
+            NextStep(
+                label="a set by its name", experiment="probe-ablate", params={"data": "m", "units": "L1.N2"}, edits=[]
+            ),
             NextStep(label="of another version", experiment="nowhere", params={"x": 1}),
         ]
         writer.publish(step, headline="h", next_steps=suggestions)
@@ -164,6 +167,7 @@ def test_next_steps_are_command_lines_with_the_edits_that_are_on(invoke: Run, tm
     out = invoke("show", path, "1").stdout
     assert "    workbench run logit-lens --prompt 'a b' --edit L1.N2=0\n" in out
     assert "    workbench run predict --prompt 'a b'\n" in out
+    assert "    workbench run probe-ablate --data @m --units L1.N2\n" in out
     assert "    workbench run nowhere\n" in out
 
 

@@ -36,6 +36,28 @@ def kept(report):
     return probe_from(probe.name, probe.content), direction_from(direction.name, direction.content)
 
 
+def test_under_edits_it_is_fitted_on_what_the_edited_model_does():
+    data, edits = labelled(), parse_edits(["L1.N5=7"])
+    report = new_report()
+    asked = {"data": data, "permutations": 0, "tokens": 0, "directions": 2, "layers": [2]}
+    execute(tiny_lab("llama"), "dense-probe", asked, edits, 0, report)
+    examples, rows = read(data, 2)[1], []
+
+    def seven(values):
+        values = values.clone()
+        values[..., 5] = 7
+        return values
+
+    for at in np.flatnonzero(examples.split == 0):
+        ids, last = torch.tensor([examples.windows[examples.window[at]]]), int(examples.last[at])
+        keep = [(2, "resid_post", lambda stream, last=last: rows.append(stream[0, last].double().numpy()) or stream)]
+        plain("llama").logits(ids, [(1, "mlp_post", seven), *keep])
+    train = np.stack(rows)
+    probe, _ = kept(report)
+    np.testing.assert_allclose(probe.mean, train.mean(axis=0), atol=1e-4)
+    assert any("fitted under L1.N5=7" in note for note in report.notes)
+
+
 def read(data, layer, site="resid_post"):
     """Plain activations at the examples' last tokens, float64 [example, d], and the examples."""
     lab = tiny_lab("llama")

@@ -40,7 +40,7 @@ def test_the_planted_neuron_is_monosemantic_and_the_one_that_fires_at_both_is_no
     assert ruled[alone]["monosemantic"] == "yes"
     assert (ruled[alone]["own"], ruled[alone]["why"]) == ("place", "")
     assert table[alone, "place"]["kl"] > 100 * table[alone, "other"]["kl"]
-    assert table[alone, "place"]["place"] == "larger than all 5", "no more lie in its bin"
+    assert table[alone, "place"]["place"] == "all 5", "no more lie in its bin"
     assert ruled[both]["monosemantic"] == "no"
     assert "ratio under 10" in ruled[both]["why"]
     assert report.scalars[ProbeAblate.MONOSEMANTIC] == 1

@@ -81,6 +81,8 @@ def test_the_probe_is_scikit_learns_and_its_test_scores_too():
     report = ran(data, adaptive=False)
     name, probe = made(report)
     layer, k = int(report.scalars["layer"]), int(report.scalars["k"])
+    on_test = (report.scalars[key] for key in ("mcc", SparseProbe.low("mcc"), SparseProbe.high("mcc")))
+    assert probe.reading.test["mcc"] == pytest.approx(tuple(on_test))
     assert (probe.reading.layer, len(probe.reading.indices), name) == (layer, k, f"places-L{layer}-k{k}")
     x, examples = plain_activations(data, layer)
     label, train, test = examples.label > 0.5, examples.split == 0, examples.split == 2
@@ -233,8 +235,10 @@ def test_a_cell_probes_that_layer_and_k():
     assert definition.cell(params, "other", view, 0, 0) is None
     line = command_line(step.experiment, make_params(definition.params, step.params))
     assert line.startswith("workbench run sparse-probe --data @places --layers 2 --ks 2"), line
-    neuron, off = report.next_steps
+    neuron, ablate, off = report.next_steps
     assert neuron.params["unit"] in made(report)[1].units
+    assert ablate.experiment == "probe-ablate"
+    assert ablate.params == {"data": "places", "units": neuron.params["unit"]}
     execute(tiny_lab("llama"), "predict", {"prompt": "The capital of"}, parse_edits(off.edits), 0, new_report())
 
 
@@ -249,6 +253,20 @@ def test_a_cell_probes_that_layer_and_k():
 def test_bad_input_is_a_sentence(params, says):
     with pytest.raises(UserError, match=says):
         ran(**{"data": labelled(), **params})
+
+
+def test_a_ranker_that_does_not_converge_is_named_with_its_layer(monkeypatch):
+    def fails(*args, **options):
+        raise ArithmeticError("an elastic net has not converged")
+
+    monkeypatch.setattr("workbench.lab.probing.ranking.fit_elastic_net", fails)
+    with pytest.raises(UserError, match="^l1 at L0: an elastic net has not converged; run it by another --ranker"):
+        ran(labelled(), ranker="l1", permutations=0)
+    report = ran(labelled(), permutations=0, adaptive=False)
+    assert any(note.startswith("l1 at L") for note in report.notes), "beside the chosen one it is left out, and said"
+    monkeypatch.setattr("workbench.lab.probing.thresholding.fit_elastic_net", fails)
+    with pytest.raises(UserError, match="--no-adaptive"):
+        ran(labelled(), permutations=0)
 
 
 def test_a_k_that_is_too_large_is_left_out_and_said():

@@ -130,7 +130,7 @@ async def test_a_step_shows_curve_map_neurons_and_baselines(path):
     async with opened(FakeClient(), path) as (pilot, page):
         await to_step(pilot, page, 1)
         await sees(pilot, "F1 by k  1 of 4, > turns", "Layer × k", "The chosen neurons", "Beside baselines, on test")
-        await sees(pilot, f"makes the probe {PROBE}", "beyond chance", "this probe", "L0.N34")
+        await sees(pilot, f"makes the probe {PROBE}", "too few to tell", "this probe", "L0.N34")
         await pilot.press("greater_than_sign")
         await sees(pilot, "MCC by k  2 of 4")
         await pilot.press("less_than_sign", "less_than_sign")
@@ -165,6 +165,25 @@ async def test_the_maps_cursor_probes_that_place_alone(path, asked):
         assert step.params["layers"] == [int(view.row_labels[row][1:])]
         assert step.params["ks"] == [int(view.column_labels[1])]
         assert step.params["data"]["name"] == "places"
+
+
+async def test_the_form_of_a_place_alone_names_its_set_and_runs_it_again(path):
+    client = FakeClient()
+    async with opened(client, path) as (pilot, page):
+        await to_step(pilot, page, 1)
+        await pilot.press("tab", "tab")
+        await until(pilot, lambda: page.panes.cells.has_focus)
+        await pilot.press("enter")
+        await until(pilot, lambda: client.submitted)
+        assert pilot.app.screen.NAME == "Run"
+        assert pilot.app.screen.form.values()["data"] == "places"
+        await until(pilot, lambda: pilot.app.screen._pending is None)
+        pilot.app.screen.action_run()
+        await until(pilot, lambda: len(client.submitted) == 2)
+        first, second = client.submitted
+        assert first.params["data"]["name"] == "places"
+        assert first.names == second.names == {"data": "places"}
+        assert second.params["data"]["texts"] == first.params["data"]["texts"]
 
 
 async def test_from_a_neuron_to_its_card_its_ablation_and_the_basket(path, asked):

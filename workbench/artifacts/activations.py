@@ -147,9 +147,28 @@ def layer_file(folder: Path, layer: int) -> Path:
 
 
 def open_store(head: StoreHead, examples: Examples) -> Store | None:
-    """The store of these examples; None where it was not taken yet. Raises UserError where it is being removed."""
-    folder = stores_dir() / head.name
-    return Store(folder, head, examples) if (folder / HEAD).is_file() else None
+    """The store of these examples, or one that has more layers; None where there is none yet.
+
+    Raises UserError where it is being removed.
+    """
+    if (stores_dir() / head.name / HEAD).is_file():
+        return Store(stores_dir() / head.name, head, examples)
+    larger = _with_more_layers(head)
+    return Store(stores_dir() / larger.name, larger, examples) if larger is not None else None
+
+
+def _with_more_layers(head: StoreHead) -> StoreHead | None:
+    """Of a store with the same numbers and more layers; of several the one with the fewest."""
+    fitting = []
+    for artifact in list_folders(stores_dir(), NAME):
+        try:
+            other = read_head(Path(artifact.path))
+        except UserError:
+            continue  # listed with its problem elsewhere
+        same = msgspec.structs.replace(other, layers=head.layers).key == head.key
+        if same and set(head.layers) < set(other.layers) and artifact.name == other.name:
+            fitting.append(other)
+    return min(fitting, key=lambda other: len(other.layers), default=None)
 
 
 def reserve(head: StoreHead) -> list[str]:

@@ -18,7 +18,7 @@ from workbench.artifacts._artifact import Artifact, Content, Facts, Kind
 from workbench.artifacts._files import file_named, files_in, list_files, name_of, remove_file
 from workbench.datasets.labelled.labelled_set import LabelledSet
 from workbench.datasets.labelled.reading import SUFFIXES as READABLE
-from workbench.datasets.labelled.reading import read_labelled
+from workbench.datasets.labelled.reading import read_labelled, read_typed, split_class
 from workbench.datasets.labelled.sae_probes import PREFIX, read_sae_probes
 from workbench.datasets.labelled.shipped import SHIPPED, shipped_set
 from workbench.errors import UserError
@@ -69,18 +69,19 @@ def is_name(text: str) -> bool:
     """What was typed is the name of a stored set: no file, and none of sae-probes."""
     if text.startswith("@"):
         return True
-    return not (text.startswith(PREFIX) or text.lower().endswith(READABLE) or "/" in text)
+    return not (text.startswith(PREFIX) or split_class(text)[0].lower().endswith(READABLE) or "/" in text)
 
 
 def read_data(text: str) -> LabelledSet:
-    """What was typed: a file, `sae-probes:65`, or the name of a set of the data folder, or of one that ships.
+    """What was typed: a file, `sae-probes:65`, or the name of a set of the data folder, or of one that ships; behind a
+    file of many classes the one that is label 1, `topics.csv=sport`.
 
     Raises UserError naming the sets there are.
     """
     if text.startswith(PREFIX):
         return read_sae_probes(text, load().sae_probes)
     if not is_name(text):
-        return read_labelled(Path(text).expanduser())
+        return read_typed(text)
     name = text.removeprefix("@")
     file = file_named(data_sets_dir(), SUFFIXES, name)
     if file is not None:

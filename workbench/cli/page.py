@@ -16,7 +16,7 @@ from workbench.edits import Edit, parse_edits
 from workbench.errors import UserError
 from workbench.experiment import command_line
 from workbench.experiments import experiment
-from workbench.params import make_params
+from workbench.params import STORED, fields, make_params
 from workbench.report import NextStep
 from workbench.session.reader import SessionReader
 from workbench.session.records import StepArtifact, StepRecord
@@ -134,11 +134,16 @@ def next_command(step: NextStep, record: StepRecord) -> str:
     try:
         edits = step_edits(record)
         definition = experiment(step.experiment)
-        params = make_params(definition.params, step.params)
+        by_kind = {field.name: field.kind for field in fields(definition.params)}
+        # A set of the session is suggested by its name alone.
+        names = {
+            key: value for key, value in step.params.items() if by_kind.get(key) in STORED and isinstance(value, str)
+        }
+        params = make_params(definition.params, {key: value for key, value in step.params.items() if key not in names})
         if step.edits is not None:
             edits = parse_edits(step.edits)
         ref = record.model.ref if record.model and record.model.ref != "default" else None
-        return command_line(definition.name, params, edits, model=ref, seed=record.seed)
+        return command_line(definition.name, params, edits, model=ref, seed=record.seed, names=names)
     except UserError:
         return shlex.join(["workbench", "run", step.experiment])
 

@@ -74,6 +74,11 @@ class ClassEffect:
         smaller = kl_place_among(self.kl.mean.value, self.controls, self.rounding).smaller
         return f"larger than {'all ' if smaller == n else f'{smaller} of '}{n}"
 
+    @property
+    def matched_high(self) -> float:
+        """KL of the matched neuron that has most; nan without any."""
+        return float(self.controls.max()) if len(self.controls) else float("nan")
+
 
 def class_effects(
     ablation: Ablation, names: Sequence[str], label: np.ndarray, document: np.ndarray, later: np.ndarray
@@ -171,7 +176,7 @@ def class_table(measured: dict[Neuron, list[ClassEffect]], note: str) -> Table:
                     _ends(effect.kl),
                     controls and controls.median,
                     float(effect.controls.max()) if controls else None,
-                    effect.place,
+                    effect.place.removeprefix("larger than "),
                     effect.distance and effect.distance.mean.value,
                     "" if effect.distance is None else _ends(effect.distance),
                     number_or_none(effect.loss.value),
@@ -197,7 +202,7 @@ def class_table(measured: dict[Neuron, list[ClassEffect]], note: str) -> Table:
             Column(
                 key="controls_high", name="highest", kind="number", help="KL of a matched neuron", gives_way="never"
             ),
-            Column(key="place", name="among them", gives_way="early"),
+            Column(key="place", name="larger than", help="so many matched neurons", gives_way="early"),
             Column(
                 key="same_norm",
                 name="same norm",
@@ -241,6 +246,8 @@ def verdict_table(verdicts: dict[Neuron, Verdict]) -> Table:
             number_or_none(max(0.0, one.own.kl.low)),
             number_or_none(one.next_high),
             number_or_none(one.ratio),
+            number_or_none(one.own.matched_high),
+            None if one.own.distance is None else number_or_none(one.own.distance.high),
             "no" if one.reasons else "yes",
             "; ".join(one.reasons),
         ]
@@ -252,12 +259,16 @@ def verdict_table(verdicts: dict[Neuron, Verdict]) -> Table:
         columns=[
             Column(key=ProbeAblate.UNIT, name="unit", kind="unit"),
             Column(key="own", name="most on", help="the class on which it does most"),
-            Column(key="low", name="own ≥", kind="number", help="lower end of KL on that class", gives_way="early"),
+            Column(key="low", name="own ≥", kind="number", help="lower end of KL on that class", gives_way="never"),
             Column(key="next_high", name="next ≤", kind="number", help="upper end of KL on the other class",
-                   gives_way="early"),
+                   gives_way="never"),
             Column(key="ratio", name="ratio", kind="number", help="of these two", gives_way="never"),
+            Column(key="matched_high", name="matched", kind="number", help="KL of the highest matched neuron",
+                   gives_way="late"),
+            Column(key="same_norm_high", name="same norm ≤", kind="number", help="upper end of KL of random directions",
+                   gives_way="late"),
             Column(key=ProbeAblate.MONOSEMANTIC, name="monosemantic", gives_way="never"),
-            Column(key="why", name="why not", gives_way="never"),
+            Column(key="why", name="why not", gives_way="early"),
         ],
         rows=rows,
     )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.errors import UserError
+from workbench.experiments._chance import Chance
 from workbench.experiments._dense import SCORES, DenseTask, predictions
 from workbench.experiments._probe_data import probed_types, seen_in_train, token_baselines
 from workbench.experiments._sparse_baselines import ENOUGH, PROBE, Row
@@ -62,11 +63,9 @@ class DenseBaselines:
         return best is not None and self.lead(best) >= self.rows[0].interval[self.task.lead][0]
 
     @property
-    def p(self) -> float:
-        """(permutations that reach the probe's score + 1) / (permutations + 1); nan without any."""
-        if not self.null:
-            return float("nan")
-        return (sum(value >= self.lead(self.rows[0]) for value in self.null) + 1) / (len(self.null) + 1)
+    def chance(self) -> Chance:
+        """The score that leads beside that of permuted labels."""
+        return Chance(self.lead(self.rows[0]), self.null)
 
     # --- one probe each --------------------------------------------------------------------------------
 

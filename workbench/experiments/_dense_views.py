@@ -15,8 +15,6 @@ from workbench.statistics import band
 from workbench.text import count, number, quoted, spread
 from workbench.views import Column, Level, Lines, Scatter, Series, Table
 
-SIGNIFICANT = 0.05
-
 
 @dataclass(frozen=True)
 class LayerScore:
@@ -161,8 +159,7 @@ def sentence(task: DenseTask, name: str, place: str, baselines: DenseBaselines) 
     """What was found, on test, beside the strongest thing that needs no activations."""
     probe, lead = baselines.rows[0], SCORES[task.lead]
     negative, positive = task.data.examples.classes
-    reached = bool(baselines.null) and max(baselines.null) >= probe.value[task.lead]
-    beyond = not reached or baselines.p <= SIGNIFICANT
+    beyond = baselines.chance.beyond
     if task.numeric:
         tells = f"{'predicts' if beyond else 'does not predict'} {quoted(task.data.name)}"
     else:
@@ -182,8 +179,5 @@ def sentence(task: DenseTask, name: str, place: str, baselines: DenseBaselines) 
     if control is not None:
         parts.append(f"control task {number(baselines.lead(control))}")
     if baselines.null:
-        parts.append(
-            f"{len(baselines.null)} permutations of the labels: at most {number(max(baselines.null))}, "
-            f"p = {number(baselines.p)}"
-        )
+        parts.append(baselines.chance.text)
     return " · ".join(parts)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from workbench.errors import UserError
+from workbench.experiments._chance import Chance
 from workbench.experiments._probe_data import ProbeData, probed_types, seen_in_train, token_baselines
 from workbench.report import Report
 from workbench.text import number
@@ -59,6 +60,11 @@ class Row:
     draws: int = 0
     """0: one probe, its interval over resampled documents"""
 
+    @property
+    def with_intervals(self) -> dict[str, tuple[float, float, float]]:
+        """Score, low and high, by name, as a probe keeps them."""
+        return {name: (self.value[name], *ends) for name, ends in self.interval.items()}
+
 
 @dataclass
 class Baselines:
@@ -92,11 +98,9 @@ class Baselines:
         return token if token is not None and token.value["mcc"] >= self.probe.interval["mcc"][0] else None
 
     @property
-    def p(self) -> float:
-        """(permutations that reach the probe's MCC + 1) / (permutations + 1); nan without any."""
-        if not self.null:
-            return float("nan")
-        return (sum(value >= self.probe.value["mcc"] for value in self.null) + 1) / (len(self.null) + 1)
+    def chance(self) -> Chance:
+        """The probe's MCC beside that of permuted labels."""
+        return Chance(self.probe.value["mcc"], self.null)
 
     def add_probe(self) -> None:
         """The chosen probe itself, then the probes on tokens: what needs no activations."""

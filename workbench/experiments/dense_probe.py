@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
+import msgspec
 import numpy as np
 from msgspec import Meta, field
 
@@ -95,7 +96,10 @@ class Params(BaseParams, kw_only=True, frozen=True):
 
 
 def cost(params: Params, info: ModelInfo) -> Cost | None:
-    return store_cost(params.data, info, params.site, len(set(params.layers)) or info.n_layers)
+    store = store_cost(params.data, info, params.site, len(set(params.layers)) or info.n_layers)
+    if store is None or params.data.numeric:
+        return store
+    return msgspec.structs.replace(store, passes=store.passes + params.tokens / store.tokens)  # ordinary text
 
 
 def run(lab: Lab, params: Params, report: Report) -> None:
@@ -105,6 +109,9 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     name = _name(params, data.name)
     task = DenseTask(data, params.method, params.C, lab.seed)
     layers = tuple(sorted(set(params.layers))) or tuple(range(lab.info.n_layers))
+    if lab.edits:
+        edits = " ".join(map(str, lab.edits))
+        report.note(f"fitted under {edits}: the probe and @{name} are of the model with these edits on")
     with take(lab, data.examples, params.site, layers, report, data_set=data.name, set_hash=data.set_hash) as store:
         _Run(lab, params, task, store, name, report).run(layers)
 
@@ -224,7 +231,7 @@ class _Run:
             fingerprint=info.fingerprint,
             numeric=task.numeric,
             seed=self._lab.seed,
-            test={name: (own.value[name], *own.interval[name]) for name in task.names if name in own.interval},
+            test=own.with_intervals,
         )
         kept = Probe(reading=reading, weights=weight * sd, mean=mean, sd=sd)
         self._report.uses(kept.content, self._name, "made")
@@ -259,7 +266,7 @@ class _Run:
             report.scalar("f1_always_positive", task.data.always_f1)
             report.scalar("mcc_selectivity", baselines.selectivity("mcc"))
             report.scalar("auc_selectivity", baselines.selectivity("auc"))
-        report.scalar(DenseProbe.P, baselines.p)
+        report.scalar(DenseProbe.P, baselines.chance.p)
         report.scalar(DenseProbe.LEFT, refits.without)
         report.scalar(DenseProbe.LEFT_RANDOM, float(np.median(refits.random)))
         report.note(refits.sentence(self._name, "R²" if task.numeric else "MCC"))
@@ -301,7 +308,6 @@ EXPERIMENT = Experiment(
     run=run,
     group="probes",
     order=74,
-    takes_edits=False,
     long=True,
     cost=cost,
 )

@@ -17,6 +17,7 @@ from msgspec import Meta, field
 from workbench.artifacts.probe import Probe, Reading
 from workbench.datasets.labelled.labelled_set import LabelledSet
 from workbench.experiment import Cost, Experiment
+from workbench.experiments._chance import Chance
 from workbench.experiments._neuron_views import (
     NeuronClassifier,
     auc_histogram,
@@ -27,7 +28,7 @@ from workbench.experiments._neuron_views import (
     neuron_table,
 )
 from workbench.experiments._probe_data import MostExamples, MostTokens, ProbeData, probe_data, probe_name, store_cost
-from workbench.experiments._sparse_baselines import Baselines
+from workbench.experiments._sparse_baselines import Baselines, Row
 from workbench.experiments._sparse_views import curve_view, score_table
 from workbench.params import DataSet
 from workbench.params import Params as BaseParams
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from workbench.model_info import ModelInfo
 
 SITE = "mlp_post"
-SIGNIFICANT = 0.05
 
 
 class Params(BaseParams, kw_only=True, frozen=True):
@@ -128,7 +128,6 @@ class _Run:
         logits, values = self._on_test(best)
         self._note_ties(best[0])
         self._add_best(best[0], values[0], logits[0])
-        self._keep(best[0], logits[0])
         baselines = self._compare(best[0], logits[0])
         self._add_numbers(best[0], baselines)
         self._suggest(best[0])
@@ -203,13 +202,9 @@ class _Run:
         report.add(NeuronProbe.CURVE, curve_view(logits, data))
         report.add(NeuronProbe.ERRORS, errors_view(self._lab, best, logits, data))
 
-    def _keep(self, best: NeuronClassifier, logits: np.ndarray) -> None:
+    def _keep(self, best: NeuronClassifier, on_test: Row) -> None:
         """The best neuron's probe as an artifact, with its scores on test."""
-        from workbench.lab.probing.scores import bands, scores
-
-        data, info, seed = self._data, self._lab.info, self._lab.seed
-        label, document = data.label[data.test], data.document[data.test]
-        table, interval = scores(logits[None], label, document), bands(logits[None], label, document, seed)
+        data, info = self._data, self._lab.info
         reading = Reading(
             site=SITE,
             layer=best.neuron.layer,
@@ -223,11 +218,8 @@ class _Run:
             method="the best single neuron by AUC, logistic, C 1",
             model=info.name,
             fingerprint=info.fingerprint,
-            seed=seed,
-            test={
-                key: (float(getattr(table, key)[0]), float(interval[key][0, 0]), float(interval[key][0, 1]))
-                for key in (NeuronProbe.MCC, NeuronProbe.AUC, NeuronProbe.F1)
-            },
+            seed=self._lab.seed,
+            test=on_test.with_intervals,
         )
         weights, mean, sd = (np.array([value]) for value in (best.weight, best.mean, best.scale))
         probe = Probe(reading=reading, weights=weights, mean=mean, sd=sd)
@@ -243,6 +235,7 @@ class _Run:
             report.say(_sentence(self._data, best, baselines, self._beside(), self._n))
 
         baselines.add_probe()
+        self._keep(best, baselines.probe)
         changed()
         baselines.add_refits(self._activations(best.neuron.layer), report, changed)
         changed()
@@ -277,15 +270,14 @@ class _Run:
         if self._params.data.name:  # by which the session has it
             params = {"data": self._data.name, "units": unit}
             label = f"is {unit} only about {quoted(self._data.examples.classes[1])}"
-            self._report.suggest(NextStep(label=label, experiment="probe-ablate", params=params))
+            self._report.suggest(NextStep(label=label, experiment="probe-ablate", params=params, edits=[]))
 
 
 def _sentence(data: ProbeData, best: NeuronClassifier, baselines: Baselines, null: BestOfAll | None, n: int) -> str:
     """What was found, on test, beside the strongest thing that needs no such neuron, and chance."""
     probe, (negative, positive) = baselines.probe, data.examples.classes
-    p = null.p(best.separation) if null is not None else float("nan")
-    tells = "does not tell" if p > SIGNIFICANT else "tells"
-    beyond = " beyond chance" if p > SIGNIFICANT else ""
+    chance = Chance(best.separation, null.best if null is not None else ())
+    tells, beyond = ("tells", "") if chance.beyond else ("does not tell", " beyond chance")
     low, high = probe.interval["mcc"]
     side = "higher" if best.higher else "lower"
     parts = [
@@ -304,7 +296,7 @@ def _sentence(data: ProbeData, best: NeuronClassifier, baselines: Baselines, nul
         reached = number(0.5 + float(np.max(null.best)))
         parts.append(
             f"train AUC {number(0.5 + best.separation)}, best of {count(n)} in {len(null.best)} permutations of the "
-            f"labels: at most {reached}, p = {number(p)}"
+            f"labels: at most {reached}, {chance.p_text}"
         )
     return " · ".join(parts)
 

@@ -17,6 +17,7 @@ from workbench.artifacts.probe import Probe, from_stored
 from workbench.datasets.labelled.labelled_set import LabelledSet
 from workbench.errors import UserError
 from workbench.experiment import Experiment
+from workbench.experiments._chance import Chance
 from workbench.experiments._dense import SCORES, DenseTask
 from workbench.experiments._probe_data import ProbeData, probe_data
 from workbench.experiments._probe_text import add_text
@@ -131,7 +132,7 @@ class _Applied:
         interval = task.intervals(self._predicted, self._values, self._document)
         null = self._permuted()
         random = self._random(values)
-        p = float(((null >= scores[lead]).sum() + 1) / (len(null) + 1))
+        chance = Chance(scores[lead], null)
         report.add(ProbeApply.SCORES, self._table(scores, interval, null, random))
         report.add(ProbeApply.ALONG, self._along())
         for key, value in scores.items():
@@ -139,7 +140,7 @@ class _Applied:
         low, high = interval[lead]
         report.scalar(ProbeApply.LOW, low)
         report.scalar(ProbeApply.HIGH, high)
-        report.scalar(ProbeApply.P, p)
+        report.scalar(ProbeApply.P, chance.p)
         positive = float(self._values.mean())
         always = 2 * positive / (1 + positive)
         title = SCORES[lead]
@@ -154,7 +155,7 @@ class _Applied:
         if not task.numeric:
             report.scalar("f1_always_positive", always)
             parts.append(f"AUC {number(scores['auc'])}, F1 {number(scores['f1'])} (always positive {number(always)})")
-        parts.append(f"{len(null)} permutations of the labels: at most {number(float(null.max()))}, p = {number(p)}")
+        parts.append(chance.text)
         parts.append(f"{count(len(self._rows))} examples of {count(len(np.unique(self._document)))} documents")
         return " · ".join(parts)
 

@@ -19,7 +19,7 @@ from workbench.datasets.labelled.labelled_set import LabelledSet
 from workbench.errors import UserError
 from workbench.experiment import Cost, Experiment
 from workbench.experiments._probe_data import MostExamples, MostTokens, ProbeData, probe_data, probe_name, store_cost
-from workbench.experiments._sparse_baselines import Baselines
+from workbench.experiments._sparse_baselines import Baselines, Row
 from workbench.experiments._sparse_choice import Choice, Chosen, Refitted, score_sweeps
 from workbench.experiments._sparse_views import curve_view, method_views, neuron_table, score_table, sweep_views
 from workbench.params import DataSet, params_builtins
@@ -46,7 +46,6 @@ BESIDE = ("mean difference", "mutual information", "l1", "random")
 """rankers that are shown side by side; F ranks two classes as the mean difference does"""
 SHOWN_UNITS = 4
 """neurons that the sentence names"""
-SIGNIFICANT = 0.05
 
 
 class Params(BaseParams, kw_only=True, frozen=True):
@@ -127,7 +126,7 @@ class _Run:
         methods = (*rankers, ADAPTIVE) if params.adaptive else rankers
         choice = Choice(self._ks, layers, methods)
         for layer in report.track(list(layers), "layers", stage="sparse probes, all k"):
-            sweeps = self._sweep(self._activations(layer), methods)
+            sweeps = self._sweep(layer, self._activations(layer), methods)
             choice.scored += score_sweeps(self._data, layer, sweeps, self._lab.seed)
             self._add_sweep(choice)
         chosen = choice.chosen
@@ -138,7 +137,7 @@ class _Run:
                 "and of these the earliest layer"
             )
         x = self._activations(chosen.layer)
-        self._keep(chosen, x)
+        self._add_probe(chosen, x)
         self._add_beside(choice, chosen, x)
         baselines = self._compare(chosen, x)
         self._add_numbers(chosen, baselines)
@@ -150,13 +149,20 @@ class _Run:
 
         return torch.from_numpy(np.array(self._store.layer(layer))).to(self._lab.model.hf.device)
 
-    def _sweep(self, x: torch.Tensor, methods: tuple[str, ...]) -> dict[str, LayerSweep]:
+    def _sweep(self, layer: int, x: torch.Tensor, methods: tuple[str, ...]) -> dict[str, LayerSweep]:
+        """By method. Raises UserError where one can't be fitted."""
         import torch
 
         from workbench.lab.probing.sweep import sweep_layer
 
         label = torch.from_numpy(self._data.label).to(x.device)
-        return sweep_layer(x, label, self._split, self._ks, methods, self._lab.seed, self._scaling)
+        sweeps: dict[str, LayerSweep] = {}
+        for method in methods:
+            try:
+                sweeps |= sweep_layer(x, label, self._split, self._ks, [method], self._lab.seed, self._scaling)
+            except ArithmeticError as error:
+                raise UserError(_unfitted(method, layer, error)) from None
+        return sweeps
 
     def _add_sweep(self, choice: Choice) -> None:
         """What there is so far: all that a run which is cancelled leaves."""
@@ -170,13 +176,13 @@ class _Run:
             f"({number(low)} to {number(high)}) on validation; test comes when all are done"
         )
 
-    def _keep(self, chosen: Chosen, x: torch.Tensor) -> None:
-        """The probe as an artifact, its neurons, and its curve on test."""
+    def _add_probe(self, chosen: Chosen, x: torch.Tensor) -> None:
+        """The chosen probe's neurons, and its scores and curve on test."""
         import torch
 
         from workbench.lab.probing.single import aucs, rank_rows
 
-        data, info, fitted = self._data, self._lab.info, chosen.probe
+        data, fitted = self._data, chosen.probe
         units = torch.from_numpy(fitted.units).to(x.device)
         values = x[:, units]
         train = torch.from_numpy(data.train).to(x.device)
@@ -184,6 +190,10 @@ class _Run:
         self._report.add(SparseProbe.NEURONS, neuron_table(chosen, values.cpu().numpy(), data, alone))
         self._report.add(SparseProbe.SCORES, score_table(chosen.test, data, self._lab.seed))
         self._report.add(SparseProbe.CURVE, curve_view(chosen.test, data))
+
+    def _keep(self, chosen: Chosen, on_test: Row) -> None:
+        """The probe as an artifact, with its scores on test."""
+        data, info, fitted = self._data, self._lab.info, chosen.probe
         reading = Reading(
             site=SITE,
             layer=chosen.layer,
@@ -197,6 +207,8 @@ class _Run:
             method=f"sparse, k = {chosen.k}, {chosen.method}, scaling {self._params.scaling}",
             model=info.name,
             fingerprint=info.fingerprint,
+            seed=self._lab.seed,
+            test=on_test.with_intervals,
         )
         probe = Probe(reading=reading, weights=fitted.weight, mean=fitted.mean, sd=fitted.scale)
         name = self._name or probe_name("", f"{data.name}-L{chosen.layer}-k{chosen.k}")
@@ -212,6 +224,7 @@ class _Run:
             report.say(_sentence(self._data, chosen, baselines))
 
         baselines.add_probe()
+        self._keep(chosen, baselines.probe)
         changed()
         baselines.add_refits(x, report, changed)
         if self._params.permutations:
@@ -224,7 +237,12 @@ class _Run:
         scored = [each for each in choice.scored if each.layer == chosen.layer]
         others = [each for each in (*BESIDE, ADAPTIVE) if each not in choice.methods]
         for method in self._report.track(others, "rankers", stage=f"rankers at L{chosen.layer}"):
-            scored += score_sweeps(self._data, chosen.layer, self._sweep(x, (method,)), self._lab.seed)
+            try:
+                sweeps = self._sweep(chosen.layer, x, (method,))
+            except UserError as error:  # it is shown beside what was chosen, no more
+                self._report.note(str(error))
+                continue
+            scored += score_sweeps(self._data, chosen.layer, sweeps, self._lab.seed)
         for key, view in method_views(choice, chosen, scored, self._data).items():
             self._report.add(key, view)
 
@@ -248,16 +266,25 @@ class _Run:
         report.scalar(SparseProbe.TOKENS_ALONE, token.value["mcc"] if token is not None else None)
         report.scalar("f1_always_positive", self._data.always_f1)
         report.scalar("validation_mcc", chosen.validation_mcc)
-        report.scalar(SparseProbe.P, baselines.p)
+        report.scalar(SparseProbe.P, baselines.chance.p)
 
     def _suggest(self, chosen: Chosen) -> None:
         heaviest = chosen.probe.units[int(np.abs(chosen.probe.weight).argmax())]
         unit = f"L{chosen.layer}.N{heaviest}"
         self._report.suggest(NextStep(label=f"what does {unit} do", experiment="neuron", params={"unit": unit}))
+        if self._params.data.name:  # by which the session has it
+            label = f"is {unit} only about {quoted(self._data.examples.classes[1])}"
+            params = {"data": self._data.name, "units": unit}
+            self._report.suggest(NextStep(label=label, experiment="probe-ablate", params=params, edits=[]))
         units = format_units([Neuron(chosen.layer, int(each)) for each in chosen.probe.units[:SHOWN_UNITS]])
         edits = [f"{units}=0"]
         label = "what text loses with them off" if chosen.k > 1 else f"what text loses with {unit} off"
         self._report.suggest(NextStep(label=label, experiment="effect", params={"corpus": "stdlib"}, edits=edits))
+
+
+def _unfitted(method: str, layer: int, error: ArithmeticError) -> str:
+    how = "without adaptive thresholding (--no-adaptive)" if method == ADAPTIVE else "by another --ranker"
+    return f"{method} at L{layer}: {error}; run it {how}, or leave the layer out with --layers"
 
 
 def _sentence(data: ProbeData, chosen: Chosen, baselines: Baselines) -> str:
@@ -269,7 +296,7 @@ def _sentence(data: ProbeData, chosen: Chosen, baselines: Baselines) -> str:
     negative, positive = data.examples.classes
     single = chosen.k == 1
     tells = f"{'tells' if single else 'tell'} {quoted(positive)} from {quoted(negative)}"
-    if baselines.p > SIGNIFICANT:
+    if not baselines.chance.beyond:
         tells = f"{'does' if single else 'do'} not tell {quoted(positive)} from {quoted(negative)} beyond chance"
     low, high = probe.interval["mcc"]
     parts = [f"{named}{listed} {tells}: MCC {number(probe.value['mcc'])} ({number(low)} to {number(high)}) on test"]
@@ -282,8 +309,7 @@ def _sentence(data: ProbeData, chosen: Chosen, baselines: Baselines) -> str:
     if random is not None:
         parts.append(f"random neurons {number(random.value['mcc'])}")
     if baselines.null:
-        highest = number(max(baselines.null))
-        parts.append(f"{len(baselines.null)} permutations of the labels: at most {highest}, p = {number(baselines.p)}")
+        parts.append(baselines.chance.text)
     return " · ".join(parts)
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.datasets.labelled.labelled_set import LabelledSet, LabelledText, Span
-from workbench.datasets.labelled.reading import read_labelled, split_suffix
+from workbench.datasets.labelled.reading import read_labelled, read_typed, split_class, split_suffix
 from workbench.datasets.labelled.sae_probes import read_sae_probes, sae_probes_files
 from workbench.datasets.labelled.tagged import read_tagged
 from workbench.datasets.labelled.targets import Choice
@@ -102,7 +102,7 @@ def test_numbers_are_targets_where_they_can_be_no_classes(tmp_path):
     assert read(tmp_path, written([("a", "1.5"), ("b", "2"), ("c", "-3e2")])).numeric
     assert read(tmp_path, written([(f"t{at}", at) for at in range(11)])).numeric
     few = written([("a", "1"), ("b", "2"), ("c", "3")])
-    with pytest.raises(UserError, match="there are 3 classes.*data import.*--positive .*--numeric"):
+    with pytest.raises(UserError, match="there are 3 classes.*behind the file, a.csv=1.*--positive.*--numeric"):
         read(tmp_path, few)
     labelled = read(tmp_path, few, choice=Choice(numeric=True))
     assert [span.label for _, span in labelled.spans()] == [1, 2, 3]
@@ -234,7 +234,11 @@ def test_sets_of_sae_probes_by_number(tmp_path):
     assert labelled.name == "65_high-school"
     assert labels_by_text(labelled) == {"to high school": 1, "to high": 0}
     assert read_sae_probes("sae-probes:102", str(tmp_path), Choice(positive="joy")).classes == ("not joy", "joy")
-    with pytest.raises(UserError, match="3 classes"):
+    typed = read_sae_probes("sae-probes:102=joy", str(tmp_path))
+    assert (typed.classes, typed.name) == (("not joy", "joy"), "102_twt_emotion-joy")
+    with pytest.raises(
+        UserError, match=r"3 classes, 'joy' \(1\), 'anger' \(1\), 'fear' \(1\).*behind the file, .*=joy;"
+    ):
         read_sae_probes("sae-probes:102", str(tmp_path))
     for text, where, sentence in [
         ("sae-probes:66", str(tmp_path), "no set '66' of sae-probes in .*: there are 2, from 65 to 102"),
@@ -244,3 +248,23 @@ def test_sets_of_sae_probes_by_number(tmp_path):
     ]:
         with pytest.raises(UserError, match=sentence):
             read_sae_probes(text, where)
+
+
+def test_a_class_is_chosen_behind_a_file_of_many(tmp_path):
+    path = tmp_path / "topics.csv"
+    path.write_text(written([("a", "sport"), ("b", "art & craft"), ("c", "war"), ("d", "sport")]))
+    labelled = read_typed(f"{path}=art & craft")
+    assert (labelled.name, labelled.classes) == ("topics-art-craft", ("not art & craft", "art & craft"))
+    assert labels_by_text(labelled) == {"a": 0, "b": 1, "c": 0, "d": 0}
+    with pytest.raises(UserError, match=r"no example is 'peace': the targets are 'sport' \(2\)"):
+        read_typed(f"{path}=peace")
+    other = tmp_path / "x.csv=y"
+    other.write_text(written([("a", "0"), ("b", "1")]))
+    assert labels_by_text(read_typed(str(other))) == {"a": 0, "b": 1}, "a file of that name comes first"
+
+
+@given(st.from_regex(r"\A[a-z= ]{1,8}\Z"), st.from_regex(r"\A[A-Za-z0-9=&]{1,8}\Z"))
+def test_what_was_typed_is_a_file_and_its_class(name, positive):
+    assert split_class(name) == (name, "")
+    assert split_class(f"{name}.csv") == (f"{name}.csv", "")
+    assert split_class(f"{name}.csv={positive}") == (f"{name}.csv", positive)

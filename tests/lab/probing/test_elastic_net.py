@@ -8,6 +8,8 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from tests.lab.probing.sets import planted, standardised
@@ -46,6 +48,31 @@ def test_it_converges_from_a_bad_start_and_where_classes_are_separable() -> None
     bad = fit_elastic_net(wide, label, 5.0, 0.3, type(fit)(-30 * fit.weight, fit.intercept + 20))
     np.testing.assert_allclose(bad.weight, fit.weight, atol=1e-4)
     assert torch.isfinite(fit.weight).all()
+
+
+@given(
+    st.integers(0, 2**16), st.sampled_from([20, 60, 200]), st.integers(1, 64), st.floats(-9, 0), st.floats(0.5, 20),
+    st.floats(0.02, 20), st.sampled_from([0.1, 0.5, 0.9, 1.0]),
+)  # fmt: skip
+@settings(max_examples=60, deadline=None)
+def test_it_converges_where_features_are_nearly_the_same(
+    seed: int, n: int, k: int, log_apart: float, strength: float, C: float, l1_ratio: float
+) -> None:
+    random = np.random.default_rng(seed)
+    label = random.random(n) < 0.3
+    label[:2] = True, False
+    same = random.standard_normal((n, 1)) + strength * label[:, None]
+    x = standardised(torch.from_numpy(same + 10**log_apart * random.standard_normal((n, k)))).astype(np.float32)
+    fit = fit_elastic_net(torch.from_numpy(x)[None], torch.from_numpy(label), C, l1_ratio)
+    weight, intercept = fit.weight[0].numpy(), float(fit.intercept[0])
+    # The conditions of a minimum, of plain NumPy.
+    share = np.where(label, 1 / (2 * label.sum()), 1 / (2 * (~label).sum()))
+    residual = share * (1 / (1 + np.exp(-(x.astype(np.float64) @ weight + intercept))) - label)
+    gradient = residual @ x.astype(np.float64) + (1 - l1_ratio) / (C * n) * weight
+    penalty = l1_ratio / (C * n)
+    assert abs(residual.sum()) < 2e-7
+    assert np.abs(gradient + penalty * np.sign(weight))[weight != 0].max(initial=0) < 2e-7
+    assert np.abs(gradient)[weight == 0].max(initial=0) < penalty + 2e-7
 
 
 def by_proximal_gradients(x: np.ndarray, label: np.ndarray, C: float, l1_ratio: float) -> np.ndarray:

@@ -162,8 +162,31 @@ def test_another_set_model_type_or_edit_is_another_store() -> None:
     labs = [lab, half, lab.job(parse_edits(["L0.N3=0"])), lab.job(resampled, 1), lab.job(resampled, 2)]
     names = {taken(each, examples).head.name for each in labs} | {taken(lab, changed).head.name}
     assert len(names) == 6
-    other_layers = take(lab, examples, "mlp_post", [0, 1], new_report())
-    assert other_layers.head.name not in names
+
+
+def test_a_store_of_more_layers_serves_and_one_of_fewer_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = tiny_lab("llama")
+    examples = made_examples(lab)
+    with take(lab, examples, "mlp_post", [1], new_report()) as one:
+        alone = one.layer(1).copy()
+    with taken(lab, examples) as every:
+        assert every.head.layers == (0, 1, 2), "one layer does not serve for three"
+    with take(lab, examples, "mlp_post", [1], new_report()) as again:
+        assert again.head.name == one.head.name, "the store of just these layers comes first"
+    built = []
+    monkeypatch.setattr(store, "_build", lambda *args: built.append(args))
+    report = new_report()
+    with take(lab, examples, "mlp_post", [0, 2], report) as some:
+        assert some.head.name == every.head.name
+        assert np.array_equal(some.layer(2), every.layer(2))
+        np.testing.assert_allclose(every.layer(1), alone, rtol=1e-5, atol=1e-6)
+    assert not built
+    assert [use.role for use in report.artifacts] == ["used"]
+    assert any("taken before, which has 3 layers" in note for note in report.notes)
+    (stores_dir() / every.head.name / "store.json").write_text("{")
+    with pytest.raises(UserError):
+        take(lab, examples, "mlp_post", [0, 2], new_report())
+    assert built, "one that can't be read does not serve"
 
 
 def test_edits_are_in_the_numbers_and_a_python_edit_is_refused() -> None:

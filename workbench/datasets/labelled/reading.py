@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from workbench.text import count, quoted, safe, size
 
 MAX_BYTES = 1 << 28
 SUFFIXES = tuple(f".{kind}{packed}" for kind in ("csv", "jsonl", "json") for packed in ("", ".gz", ".zst"))
+_WITH_CLASS = re.compile(r"(.+\.(?:csv|jsonl)(?:\.gz|\.zst)?|sae-probes:\s*\d+)=(.+)", re.IGNORECASE)
 _BLOCK = 1 << 16
 """bytes unpacked at once"""
 _TEXT, _TARGET = ("prompt", "text"), ("target", "label")
@@ -43,6 +45,32 @@ def read_labelled(path: Path, choice: Choice | None = None) -> LabelledSet:
     if not rows:
         raise UserError(f"there is no example in {path}: a CSV has a line `prompt,target` and a line for each example")
     return labelled_set(name, rows, choice, path.name)
+
+
+def read_typed(text: str) -> LabelledSet:
+    """A file as it is typed; `topics.csv=sport` is the same set with that class as label 1, against all others.
+
+    Raises UserError as `read_labelled` does.
+    """
+    file, positive = split_class(text)
+    labelled = read_labelled(Path(file).expanduser(), Choice(positive=positive))
+    return of_class(labelled, positive)
+
+
+def split_class(text: str) -> tuple[str, str]:
+    """What was typed, and the class named behind it; empty where there is none, or a file has that name."""
+    typed = _WITH_CLASS.fullmatch(text)
+    if typed is None or Path(text).expanduser().is_file():
+        return text, ""
+    return typed[1], typed[2].strip()
+
+
+def of_class(labelled: LabelledSet, positive: str) -> LabelledSet:
+    """Named after its class too: sets of several classes of a file are several sets."""
+    if not positive:
+        return labelled
+    suffix = re.sub(r"[^\w.-]+", "-", positive).strip("-.")
+    return msgspec.structs.replace(labelled, name=f"{labelled.name}-{suffix}" if suffix else labelled.name)
 
 
 def split_suffix(path: Path) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from workbench.datasets.labelled.labelled_set import LabelledSet
-from workbench.datasets.labelled.reading import read_labelled
+from workbench.datasets.labelled.reading import of_class, read_labelled, split_class
 from workbench.datasets.labelled.targets import Choice
 from workbench.errors import UserError
 
@@ -42,7 +42,13 @@ def sae_probes_files(folder: Path) -> dict[int, Path]:
 
 
 def read_sae_probes(text: str, folder: str, choice: Choice | None = None) -> LabelledSet:
-    """`sae-probes:65` from the folder. Raises UserError where the folder or the number is not there."""
+    """`sae-probes:65` from the folder, or `sae-probes:92=french`, with that class as label 1.
+
+    Raises UserError where the folder or the number is not there.
+    """
+    text, positive = split_class(text)
+    if positive:
+        choice = msgspec.structs.replace(choice or Choice(), positive=positive)
     if not folder:
         raise UserError(
             f"{text} needs the folder that the sets of sae-probes are unpacked in: name it with the setting "
@@ -56,6 +62,6 @@ def read_sae_probes(text: str, folder: str, choice: Choice | None = None) -> Lab
     if not number.isdecimal() or int(number) not in files:
         known = f"there are {len(files)}, from {min(files)} to {max(files)}" if files else "there is none"
         raise UserError(f"there is no set {number!r} of sae-probes in {path}: {known}")
-    labelled = read_labelled(files[int(number)], choice)
+    labelled = of_class(read_labelled(files[int(number)], choice), positive)
     trap = TRAPS.get(int(number))
     return msgspec.structs.replace(labelled, note=f"{labelled.note}; {trap}") if trap else labelled

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -15,6 +16,8 @@ from workbench.text import count, quoted
 
 MANY_NUMBERS = 10
 """more different numbers than that are targets to be predicted, not classes"""
+SHOWN = 24
+"""classes that a refusal names"""
 _TRUTH = {"true": "1", "false": "0", "yes": "1", "no": "0"}
 
 
@@ -58,7 +61,7 @@ def labelled_set(name: str, rows: Sequence[Row], choice: Choice | None, note: st
         labels = _finite(rows, numbers)
         classes = ("low", "high")
     else:
-        classes, label_of = _classes(different, choice.positive, name)
+        classes, label_of = _classes(different, choice.positive, name, note)
         labels = [label_of[row.target] for row in rows]
     return LabelledSet(
         name=name, texts=_texts(rows, labels), read=choice.read, classes=classes, numeric=numeric, note=note
@@ -99,7 +102,7 @@ def _finite(rows: Sequence[Row], numbers: Sequence[float | None]) -> list[float]
     return [value for value in numbers if value is not None]
 
 
-def _classes(different: Counter[str], positive: str, name: str) -> tuple[tuple[str, str], dict[str, float]]:
+def _classes(different: Counter[str], positive: str, name: str, file: str) -> tuple[tuple[str, str], dict[str, float]]:
     """The classes' names, and the label of each target."""
     if positive:
         if positive not in different:
@@ -112,9 +115,9 @@ def _classes(different: Counter[str], positive: str, name: str) -> tuple[tuple[s
         }
     if len(different) > 2 and {_binary(target) for target in different} - {"0", "1"}:
         raise UserError(
-            f"there are {len(different)} classes, {_listed(different)}, and a probe tells two apart: import the set "
-            "(workbench data import) with --positive CLASS, which is label 1 against all others, or with --numeric "
-            "where targets are numbers"
+            f"there are {len(different)} classes, {_listed(different)}, and a probe tells two apart: name the one that "
+            f"is label 1 (the others are label 0) behind the file, {Path(file).name}={different.most_common(1)[0][0]}; "
+            "or import the set with --positive, or with --numeric where targets are numbers"
         )
     if len({_binary(target) for target in different}) < 2:
         raise UserError(f"every example is {quoted(next(iter(different)))}: two classes are needed")
@@ -131,8 +134,8 @@ def _binary(target: str) -> str:
 
 
 def _listed(different: Counter[str]) -> str:
-    shown = ", ".join(f"{quoted(target, 20)} ({count(n)})" for target, n in different.most_common(6))
-    return shown + (" …" if len(different) > 6 else "")
+    shown = ", ".join(f"{quoted(target, 20)} ({count(n)})" for target, n in different.most_common(SHOWN))
+    return shown + (" …" if len(different) > SHOWN else "")
 
 
 def _texts(rows: Sequence[Row], labels: Sequence[float]) -> list[LabelledText]:

@@ -18,6 +18,12 @@ TOLERANCE = 1e-7
 """largest derivative of what is minimised, in the direction that lowers it, at which a fit has converged"""
 _STEPS = 500
 _HALVINGS = 25
+_COARSE_STEPS = 20
+"""after which the Hessian is taken in float64: features that are nearly the same differ by less than float32 tells"""
+_CUT = 4
+"""halvings of a Newton step whose weights are cut off at 0"""
+_ROUNDS = 8
+"""of leaving out weights that would leave 0 to the wrong side"""
 _ENOUGH = 1e-4
 """part of the decrease that the slope promises, which a step must reach (Armijo)"""
 
@@ -56,7 +62,7 @@ class _Net:
     def solve(self, rows: torch.Tensor, beta: torch.Tensor) -> torch.Tensor:
         """Converged weights, from `beta`; feature rows [problem, 1 + k, example]."""
         left = torch.inf
-        for _ in range(_STEPS):
+        for step in range(_STEPS):
             z = torch.bmm(beta[:, None], rows)[:, 0]
             p = torch.sigmoid(z)
             gradient = torch.bmm((self._weights * (p - self._y))[:, None], rows.mT)[:, 0] + self._l2 * beta
@@ -65,7 +71,8 @@ class _Net:
             if left <= TOLERANCE:
                 return beta
             curvature = self._weights * p * (1 - p)
-            beta = self._search(rows, beta, z, slope, self._directions(rows, beta, slope, curvature))
+            exact = step >= _COARSE_STEPS
+            beta = self._search(rows, beta, z, slope, *self._directions(rows, beta, slope, curvature, exact))
         raise ArithmeticError(f"an elastic net has not converged: a derivative of {left:.2g} is left")
 
     def _slope(self, beta: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
@@ -74,23 +81,29 @@ class _Net:
         return torch.where(beta != 0, gradient + self._l1 * beta.sign(), leaving)
 
     def _directions(
-        self, rows: torch.Tensor, beta: torch.Tensor, slope: torch.Tensor, curvature: torch.Tensor
+        self, rows: torch.Tensor, beta: torch.Tensor, slope: torch.Tensor, curvature: torch.Tensor, exact: bool
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Newton's, and the one of the Hessian's diagonal alone, which always goes down."""
         free = (beta != 0) | (slope != 0)
         free[:, 0] = True
-        # A Hessian in float32 gives directions as good, at half the cost.
-        narrow = rows.float()
-        hessian = torch.bmm(narrow * curvature.float()[:, None], narrow.mT).double()
-        diagonal = hessian.diagonal(dim1=-2, dim2=-1)
-        diagonal.mul_(1 + 1e-6).add_(self._l2 + 1e-9)
+        # A Hessian in float32 gives directions as good, at half the cost, unless features are nearly the same.
+        rows = rows if exact else rows.float()
+        full = torch.bmm(rows * curvature.to(rows.dtype)[:, None], rows.mT).double()
+        diagonal = full.diagonal(dim1=-2, dim2=-1)
+        diagonal.mul_(1 + (1e-13 if exact else 1e-6)).add_(self._l2 + (1e-15 if exact else 1e-9))
         by_diagonal = -slope / diagonal
-        hessian = torch.where(free[:, :, None] & free[:, None, :], hessian, 0.0)
-        hessian.diagonal(dim1=-2, dim2=-1).add_((~free).double())
-        factor, failed = torch.linalg.cholesky_ex(hessian)
-        newton = -torch.cholesky_solve(slope[..., None], factor)[..., 0]
-        # A weight leaves 0 only to the side that goes down.
-        newton = torch.where((beta == 0) & (newton * slope >= 0), 0.0, newton)
+        for _ in range(_ROUNDS):
+            hessian = torch.where(free[:, :, None] & free[:, None, :], full, 0.0)
+            hessian.diagonal(dim1=-2, dim2=-1).add_((~free).double())
+            factor, failed = torch.linalg.cholesky_ex(hessian)
+            newton = torch.where(free, -torch.cholesky_solve(slope[..., None], factor)[..., 0], 0.0)
+            # A weight leaves 0 only to the side that goes down.
+            wrong = free & (beta == 0) & (newton * slope >= 0)
+            wrong[:, 0] = False
+            newton = torch.where(wrong, 0.0, newton)
+            if not exact or not bool(wrong.any()):
+                break
+            free = free & ~wrong
         usable = (failed == 0) & ((newton * slope).sum(dim=-1) < 0)
         return torch.where(usable[:, None], newton, by_diagonal), by_diagonal
 
@@ -100,20 +113,29 @@ class _Net:
         beta: torch.Tensor,
         z: torch.Tensor,
         slope: torch.Tensor,
-        directions: tuple[torch.Tensor, torch.Tensor],
+        newton: torch.Tensor,
+        by_diagonal: torch.Tensor,
     ) -> torch.Tensor:
-        """The next weights: along each direction, shorter and shorter, until what is minimised is low enough."""
+        """The next weights: along each direction, shorter and shorter, until what is minimised is low enough.
+
+        First Newton's, weights cut off at 0; then no further than to where the first of them gets there, since of
+        features that are nearly the same the others make up for it; then the diagonal's.
+        """
         now = self._value(beta, z)
         side = torch.where(beta != 0, beta.sign(), -slope.sign())
         side[:, 0] = 0
         reached = beta
         searching = torch.ones(len(beta), dtype=torch.bool, device=beta.device)
-        for direction in directions:
+        for direction, halvings, to_first in ((newton, _CUT, False), (newton, _HALVINGS, True),
+                                              (by_diagonal, _HALVINGS, False)):  # fmt: skip
             moved = torch.bmm(direction[:, None], rows)[:, 0].abs().amax(dim=-1, keepdim=True)
             length = damping(moved)
-            for _ in range(_HALVINGS):
+            crossing = torch.where(direction * side < 0, -beta / direction, torch.inf)
+            if to_first:
+                length = torch.minimum(length, crossing.amin(dim=-1, keepdim=True))
+            for _ in range(halvings):
                 candidate = beta + length * direction
-                candidate = torch.where(candidate * side < 0, 0.0, candidate)
+                candidate = torch.where((candidate * side < 0) | (crossing <= length), 0.0, candidate)
                 value = self._value(candidate, torch.bmm(candidate[:, None], rows)[:, 0])
                 promised = (slope * (candidate - beta)).sum(dim=-1)
                 low = value <= now + _ENOUGH * promised + 1e-15

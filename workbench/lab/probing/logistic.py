@@ -21,7 +21,7 @@ from workbench.lab.probing.scaling import balanced_weights
 TOLERANCE = 1e-7
 """largest derivative of the mean loss by a weight of a scaled feature, at which a fit has converged; or a thousandth of
 the penalty, since a weight errs by the derivative over the penalty at most"""
-CPU_BLOCK = 1 << 21
+CPU_BLOCK = 1 << 22
 """bytes of problems that are solved together on a CPU: about what its caches hold"""
 GPU_BLOCK = 1 << 30
 _COARSE = 5e-8
@@ -29,15 +29,19 @@ _COARSE = 5e-8
 _NEAR = 1e-5
 """where float32 has come near enough for float64 to finish"""
 _STEPS = 200
-_SOLVED_DIRECTLY = 32
+_SOLVED_DIRECTLY = 64
 """weights up to which a Newton step is solved by factorising a Hessian of its own"""
 _ENOUGH = 0.1
 """part of the decrease that the slope promises, for which a step is gone whole"""
 _FAST = 0.1
 """while a step leaves this part of the gradient or less, the factor is used again"""
-_MANY = 5
+_MANY = 3
 """products of conjugate gradients after which the Hessian is factorised anew"""
-_INEXACT = 0.3
+_HELD = 0.95
+"""part of the curvature whose examples make the factor for conjugate gradients"""
+_FEW = 0.6
+"""part of the examples up to which gathering those pays"""
+_INEXACT = 0.2
 """part of the gradient that conjugate gradients leave unsolved"""
 
 
@@ -193,16 +197,35 @@ class _Problem:
 
     def _factorise(self, curvature: torch.Tensor) -> torch.Tensor:
         """Cholesky factor [problem, 1 + k, 1 + k] of the Hessian."""
+        rows, curvature, dropped = self._curved(curvature)
         for dtype in (torch.float32, torch.float64):
-            rows = self._rows.to(dtype)
+            rows = rows.to(dtype)
             hessian = torch.bmm(rows * curvature[:, None].to(dtype), rows.mT)
             # Where all are far on their side, the curvature along the intercept all but vanishes.
             diagonal = hessian.diagonal(dim1=-2, dim2=-1)
-            diagonal.mul_(1 + 1e-6).add_(self._ridge.to(dtype) + 1e-12)
+            diagonal.mul_(1 + 1e-6).add_(self._ridge.to(dtype) + dropped.to(dtype) + 1e-12)
             factor, failed = torch.linalg.cholesky_ex(hessian)
             if not bool(failed.any()):
                 return factor
         raise ArithmeticError("a logistic regression's Hessian is not positive definite")
+
+    def _curved(self, curvature: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The examples that hold nearly all curvature [problem, example], where they are few: their feature rows and
+        curvature, and the curvature of the others, [problem, 1]. What fits well has hardly any. A factor of these is
+        good enough for conjugate gradients.
+        """
+        nothing = torch.zeros_like(curvature[:, :1])
+        if self._rows.shape[1] <= _SOLVED_DIRECTLY:
+            return self._rows, curvature, nothing
+        total = curvature.sum(dim=-1, keepdim=True)
+        held, order = curvature.sort(dim=-1, descending=True)
+        share = held.cumsum(dim=-1)
+        kept = int((share < _HELD * total).sum(dim=-1).max()) + 1
+        if kept > _FEW * curvature.shape[1]:
+            return self._rows, curvature, nothing
+        order = order[:, :kept]
+        rows = self._rows.gather(2, order[:, None].expand(-1, self._rows.shape[1], -1))
+        return rows, held[:, :kept], total - share[:, kept - 1 : kept]
 
     def _conjugate_gradients(
         self, gradient: torch.Tensor, curvature: torch.Tensor

@@ -60,9 +60,9 @@ def take(
     """What each example reads of a site in these layers, under the lab's edits: from a store, or taken now.
 
     `mlp_post` are the neurons' activations, `z` the heads' (their d_head numbers side by side), `resid_pre` and others
-    the stream (`artifacts.activations.SITES`). Position 0 never counts. `data_set` and `set_hash` are the labelled
-    set's name and its hash as an artifact, by which lists name the store. What was taken by a run that was cancelled or
-    killed is not taken again; the numbers are the same bits.
+    the stream (`artifacts.activations.SITES`). A store that has more layers serves as well. Position 0 never counts.
+    `data_set` and `set_hash` are the labelled set's name and its hash as an artifact, by which lists name the store.
+    What was taken by a run that was cancelled or killed is not taken again; the numbers are the same bits.
 
     Raises UserError where the model has no such site or layer, a text is longer than its context, an example reads
     position 0 alone, activations are no numbers, or the store fits neither the disk nor the limit in the settings; and
@@ -79,8 +79,10 @@ def take(
         if store is None:
             raise UserError(f"the activation store {head.name} was removed before it was read: run it again")
     else:
-        report.note(f"activations: read from the store {head.name}, {size(head.bytes)}, taken before")
-    report.uses(content_of(head), head.name, "made" if made else "used")
+        kept = store.head
+        more = f", which has {count(len(kept.layers))} layers" if kept.layers != head.layers else ""
+        report.note(f"activations: read from the store {kept.name}, {size(kept.bytes)}, taken before{more}")
+    report.uses(content_of(store.head), store.head.name, "made" if made else "used")
     return store
 
 
@@ -149,8 +151,9 @@ def _edit_values(lab: Lab) -> str:
 def _build(lab: Lab, examples: Examples, head: StoreHead, report: Report) -> None:
     for sentence in reserve(head):
         report.note(sentence)
+    layers = "1 layer" if len(head.layers) == 1 else f"{count(len(head.layers))} layers"
     report.note(
-        f"activations: {size(head.bytes)} on disk, {head.site} of {len(head.layers)} layers at "
+        f"activations: {size(head.bytes)} on disk, {head.site} of {layers} at "
         f"{count(head.examples)} examples, {count(head.width)} numbers each"
     )
     write_store(head, lambda folder: _Taking(lab, examples, head).run(folder, report))

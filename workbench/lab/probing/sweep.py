@@ -81,13 +81,16 @@ def refit(
 ) -> np.ndarray:
     """The same probe of other labels or other units, ranked and fitted anew: its logits on test, float64 [example].
 
-    nan where a class is missing on train: such labels can't be fitted.
+    nan where a class is missing on train, or a fit does not converge: such labels can't be fitted.
     """
     train = label[split.train]
     if train.all() or not train.any():
         return np.full(len(split.test), np.nan)
     labels = torch.from_numpy(label).to(x.device)
-    return np.asarray(sweep_layer(x, labels, split, [k], [method], seed, scaling)[method].test[0])
+    try:
+        return np.asarray(sweep_layer(x, labels, split, [k], [method], seed, scaling)[method].test[0])
+    except ArithmeticError:
+        return np.full(len(split.test), np.nan)
 
 
 def _adaptive(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
@@ -65,6 +66,11 @@ def checked_params(name: str, values: dict[str, Any]) -> tuple[dict[str, Any], s
     params = experiment(name).params
     checked = params_builtins(read_params(params, values))
     return checked, label_of(params, checked)
+
+
+def names_of_sets(params: Mapping[str, Any]) -> dict[str, str]:
+    """What sets and probes that came as what they hold are called, by parameter: what their fields show."""
+    return {name: value["name"] for name, value in params.items() if isinstance(value, Mapping) and value.get("name")}
 
 
 def read_prompt_sets(name: str, typed: dict[str, Any], session: Path) -> tuple[dict[str, Any], dict[str, str]]:

@@ -30,6 +30,7 @@ from workbench.tui.screens.run.parameters import (
     experiments_of,
     fields_of,
     invitation,
+    names_of_sets,
     read_prompt_sets,
     read_seed,
 )
@@ -257,7 +258,7 @@ class Runner(Page):
         self.form.clear()
         try:
             self.take_screen_values(await asyncio.to_thread(fields_of, step.experiment), params)
-            self._form_values = {**self._form_values, **params}
+            self._form_values = {**self._form_values, **params, **names_of_sets(params)}
             if step.edits is not None:
                 from workbench.edits import parse_edits
 
@@ -300,11 +301,16 @@ class Runner(Page):
             fields = await asyncio.to_thread(fields_of, self.experiment)
             sets = [field.name for field in fields if field.kind is PROMPT_SET]
             named = [field.name for field in fields if field.kind in STORED]
-            names: dict[str, str] = {}
+            rows = {name: row_values[name] for name in named if row_values.get(name)}
+            shown = names_of_sets(rows)
+            # A field that still has the name of what came with the question stands for that.
+            typed = {name: text for name, text in typed.items() if not text or text != shown.get(name)}
+            names: dict[str, str] = dict(shown)
             if any(map(typed.get, named)):
                 session = workbench.session_path()
-                typed, names = await asyncio.to_thread(read_prompt_sets, self.experiment, typed, session)
-            rows = {name: row_values[name] for name in named if row_values.get(name) and name not in typed}
+                typed, read = await asyncio.to_thread(read_prompt_sets, self.experiment, typed, session)
+                names |= read
+            rows = {name: value for name, value in rows.items() if name not in typed}
             values = self.screen_values(fields, any(name in rows or typed.get(name) for name in sets))
             params, self._about = await asyncio.to_thread(checked_params, self.experiment, {**values, **typed, **rows})
             self._say_pending()
