@@ -96,6 +96,7 @@ def test_a_kind_is_one_file(tmp_path: Path, own_folders: Path, monkeypatch: pyte
     kinds.cache_clear()
     try:
         assert list(kinds()) == [
+            "SAE",
             "activation store",
             "data set",
             "direction",

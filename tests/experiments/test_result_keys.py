@@ -132,6 +132,8 @@ ASKED["probe-apply"] = [({"data": LABELLED, "text": PROMPT}, "L1.N3=0")]
 """with the probe that `dense-probe` makes"""
 ON_AN_INDEX = {"index", "neuron", "unusual", "find-neuron"}
 """asked in test_index; here their source is read"""
+ON_AN_SAE = {"sae-check"}
+"""asked in test_sae_check"""
 
 
 @cache
@@ -148,7 +150,7 @@ def reports(name: str) -> list[Report]:
 
 
 def test_every_experiment_is_asked():
-    assert set(ASKED) | ON_AN_INDEX == set(experiments())
+    assert set(ASKED) | ON_AN_INDEX | ON_AN_SAE == set(experiments())
 
 
 def test_no_column_is_written_without_a_key():

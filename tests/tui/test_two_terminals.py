@@ -84,7 +84,7 @@ def test_each_sees_the_others_steps_and_cancels_only_its_own(terminals, terminal
 def _ask(program, prompt):
     """Another prompt, on the Prompt screen."""
     program.send("i")
-    program.wait_for("Enter ask  Tab next")  # what the focused prompt's keys do: before, letters are keys of the screen
+    program.wait_for("Enter run  Tab next")  # what the focused prompt's keys do: before, letters are keys of the screen
     program.send(f"\x15{prompt}\r")
 
 

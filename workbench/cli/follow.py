@@ -92,6 +92,7 @@ class _Follower:
     async def _end_without_worker(self) -> StepRecord | None:
         """The step as the session file has it, whose process may still be ending; None where it was never begun."""
         for _ in range(POLLS_AFTER_HANGUP):
+            self._reader = None  # a reader asks only now and then whether the step's process is still there
             record = self._record() if self._step is not None else None
             if record is None or record.status in FINISHED:
                 return record

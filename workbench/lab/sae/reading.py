@@ -91,6 +91,11 @@ def assemble(
     kept = _checked(config, tensors, source)
     remarks = []
     if rescales_by_decoder_norm(raw):
+        if "b_enc" not in kept:
+            raise UserError(
+                f"{source}: rescale_acts_by_decoder_norm is set, and the weights have no b_enc that it could be folded "
+                "into: set it to false in cfg.json"
+            )
         _fold_decoder_norms(kept)
     if _fold_finetuning(kept, tensors, raw, source):
         remarks.append("its fine-tuned factors are folded into the decoder: activations are those before them")

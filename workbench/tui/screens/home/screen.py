@@ -230,7 +230,8 @@ class Home(Page):
         for line in self._lines:
             if line.display is not (line in self._shown):
                 line.display = not line.display
-        self._cursor = self._shown.index(chosen) if chosen in self._shown else 0
+        # A prompt's first letters may have fitted a question; once they are a prompt, it is what comes after it.
+        self._cursor = self._shown.index(chosen) if fitting and chosen in fitting else 0
         self._in_sessions = False
         self._fill_sessions(self.sessions.sessions)
         matches = f"{len(self._shown)} of {len(self._lines)}" if words else ""
