@@ -84,7 +84,10 @@ def test_each_sees_the_others_steps_and_cancels_only_its_own(terminals, terminal
 def _ask(program, prompt):
     """Another prompt, on the Prompt screen."""
     program.send("i")
-    program.wait_for("Enter run  Tab next")  # what the focused prompt's keys do: before, letters are keys of the screen
+    for _ in range(100):  # before the prompt has the keys, letters are keys of the screen
+        program.settle(0.2)
+        if "Enter run  Tab next" in program.text():
+            break
     program.send(f"\x15{prompt}\r")
 
 
