@@ -135,7 +135,8 @@ compound "health care"
 compound "federal government"
 compound "high school"
 compound "human rights"
-code() { make "code_$1" "code/$2" make programming --folder code --positive "$3" --limit 2000; }
+# short pieces: a battery reads so many tokens of a set, and each is read to its end
+code() { make "code_$1" "code/$2" make programming --folder code --positive "$3" --piece 200 --limit 2000; }
 code python python Python
 code javascript javascript JavaScript
 code java java Java
