@@ -270,6 +270,15 @@ class NeuronProbe:
     """number: how often the best of all neurons under permuted labels does as well"""
 
 
+class Labels:
+    """What `labels` found: a set's texts as tokens."""
+
+    @staticmethod
+    def text(at: int) -> str:
+        """The key of a text, counted from 0."""
+        return f"text_{at}"
+
+
 class ProbeAblate:
     """What `probe-ablate` found: units set to 0, by class."""
 
