@@ -11,6 +11,7 @@ from tests.tui.fakes import INFO, VERSIONS, FakeClient, screen, until
 from tests.tui.neurons import NeuronClient, make_index
 from tests.tui.probes import PLACES, PROBE, apply, begin, opened, probed, session
 from workbench.artifacts.data_set import data_sets_dir, keep_set
+from workbench.datasets.labelled.labelled_set import LabelledText, Span
 from workbench.datasets.labelled.shown import token_views
 from workbench.execute import execute
 from workbench.report import NextStep, Progress
@@ -389,6 +390,12 @@ async def test_labels_are_marked_where_they_are(terminal):
             made, tiny_lab("llama").model.tokens.tokenizer, made.texts, lambda index: f"<{index}\x1b>"
         )
         assert "\x1b" not in labelled_text(made, made.texts, views, colors).plain
+        spans = msgspec.structs.replace(made, texts=[LabelledText("The capital of France", [Span(4, 14, 1.0)])])
+        tokens = tiny_lab("llama").model.tokens
+        for read, marked in (("mean", "⟨ capital· of⟩1"), ("last", " capital·⟨ of⟩1")):
+            one = msgspec.structs.replace(spans, read=read)
+            views, _ = token_views(one, tokens.tokenizer, one.texts, tokens.token)
+            assert marked in labelled_text(one, one.texts, views, colors).plain
 
 
 def test_scores_of_numbers_are_r2(path):

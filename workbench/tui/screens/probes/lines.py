@@ -140,7 +140,7 @@ def invitation(entry: SetEntry, replay: bool, cells: int, colors: Ink) -> list[T
 def labelled_text(labelled: LabelledSet, texts: Sequence[LabelledText], tokens: Sequence[Tokens], colors: Ink) -> Text:
     """Texts of a set; what is labelled is marked: characters, or of `tokens`, one a text, those that a label reads."""
     if tokens:
-        drawn = [_one_as_tokens(view, labelled.numeric, colors) for view in tokens]
+        drawn = [_one_as_tokens(view, labelled, colors) for view in tokens]
     else:
         drawn = [_one_text(labelled, text, colors) for text in texts]
     return Text("\n\n").join([_legend(labelled, len(texts), bool(tokens), colors), *drawn])
@@ -158,16 +158,18 @@ def _legend(labelled: LabelledSet, shown: int, on_tokens: bool, colors: Ink) -> 
     return head.append(f" · {words}", colors.quiet)
 
 
-def _one_as_tokens(view: Tokens, numeric: bool, colors: Ink) -> Text:
-    """`They·⟨ march⟩0·through·the`: tokens with dots between, those that a label reads in brackets."""
+def _one_as_tokens(view: Tokens, labelled: LabelledSet, colors: Ink) -> Text:
+    """`They·⟨ march⟩0·through·the`: tokens with dots between; what a label reads in brackets, several tokens in one."""
     values, drawn = view.rows[0].values, Text()
-    for at, (token, label) in enumerate(zip(view.tokens[:LONGEST], view.labels, strict=False)):
+    pooled = labelled.read not in ("first", "last")
+    tokens = list(zip(view.tokens[:LONGEST], view.labels, strict=False))
+    for at, (token, label) in enumerate(tokens):
+        goes_on = pooled and at > 0 and label == tokens[at - 1][1]
+        ends = not (pooled and at + 1 < len(tokens) and label == tokens[at + 1][1])
+        style = colors.plain if not label else colors.accent if labelled.numeric or values[at] > 0 else colors.second
         drawn.append("·" if at else "", colors.quiet)
-        shown = show_token(token)[1:-1]
-        if label:
-            drawn.append(f"⟨{shown}⟩{label}", colors.accent if numeric or values[at] > 0 else colors.second)
-        else:
-            drawn.append(shown, colors.plain)
+        opening, closing = "⟨" if label and not goes_on else "", f"⟩{label}" if label and ends else ""
+        drawn.append(f"{opening}{show_token(token)[1:-1]}{closing}", style)
     return drawn.append("…" if len(view.tokens) > LONGEST else "")
 
 
