@@ -53,6 +53,22 @@ async def replayed() -> None:
         take(app, "directions")
 
 
+async def probes(app: WorkbenchApp, pilot: Pilot[int]) -> None:
+    """Probes, after a sparse probe of the plural nouns that ship."""
+    await pilot.press("f9")
+    await until(pilot, lambda: "is_python" in shown(app))
+    await pilot.press("G")
+    await until(pilot, lambda: "▌ plural" in shown(app))
+    await pilot.press("s")
+    await until(pilot, lambda: "filled in" in shown(app))
+    await pilot.press("enter")
+    await until(pilot, lambda: "permutations of the labels" in shown(app))
+    await pilot.press("f9")
+    await until(pilot, lambda: "Layer × k" in shown(app) and "The chosen neurons" in shown(app))
+    await pilot.pause(1.0)
+    take(app, "probes")
+
+
 def shown(app: App[int]) -> str:
     return "\n".join("".join(segment.text for segment in line) for line in app.screen._compositor.render_strips())
 
@@ -82,6 +98,7 @@ async def main(work: Path) -> None:
         await until(pilot, lambda: re.search(r"(s|min) · cpu float32 · seed 0", shown(app)) is not None)  # it is done
         await pilot.pause(1.0)
         take(app, "why")
+        await probes(app, pilot)
         await pilot.press("f6")
         await until(pilot, lambda: "46,080 neurons" in shown(app))
         if "weights alone" in shown(app):

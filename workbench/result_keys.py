@@ -292,6 +292,15 @@ class Battery:
     """numbers: how many sets have MCC ≥ .9 on test with one neuron, with k"""
 
 
+class Labels:
+    """What `labels` found: a set's texts as tokens."""
+
+    @staticmethod
+    def text(at: int) -> str:
+        """The key of a text, counted from 0."""
+        return f"text_{at}"
+
+
 class ProbeAblate:
     """What `probe-ablate` found: units set to 0, by class."""
 

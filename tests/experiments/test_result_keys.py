@@ -118,6 +118,7 @@ LABELLED = {
 ASKED["sparse-probe"] = [({"data": LABELLED, "ks": [1, 2], "permutations": 2}, "")]
 ASKED["neuron-probe"] = [({"data": LABELLED, "permutations": 2}, "")]
 ASKED["battery"] = [({"data": [{**LABELLED, "name": "places"}], "ks": [1, 2], "permutations": 2, "controls": 2}, "")]
+ASKED["labels"] = [({"data": LABELLED}, "")]
 ASKED["probe-ablate"] = [({"data": LABELLED, "units": "L1.N3", "controls": 2, "directions": 1}, "")]
 NUMBERED = {
     **LABELLED,

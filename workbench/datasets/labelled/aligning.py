@@ -51,7 +51,7 @@ def examples_of(labelled: LabelledSet, tokenizer: Any, context: int, seed: int) 
     for at, (text, spans) in enumerate(zip(labelled.texts, tokens, strict=True)):
         for span in text.spans:
             covering = spans.covering(span.start, _word_end(text.text, span))
-            place = _read_positions(covering, labelled.read)
+            place = _positions(covering, labelled.read)
             if place is None:
                 left_out[NO_TOKEN if not len(covering) else FIRST_POSITION] += 1
             elif place[1] >= context:
@@ -67,6 +67,12 @@ def examples_of(labelled: LabelledSet, tokenizer: Any, context: int, seed: int) 
         )
     examples = _examples(labelled, rows, tokens, context, seed)
     return examples, problems_of(labelled, examples, dict(left_out), partial)
+
+
+def read_positions(text: LabelledText, spans: TokenSpans, read: Read) -> list[tuple[int, int, float] | None]:
+    """First and last position and label of each label of a text; None where no position is read, or only the first."""
+    places = [_positions(spans.covering(span.start, _word_end(text.text, span)), read) for span in text.spans]
+    return [place and (*place, span.label) for place, span in zip(places, text.spans, strict=True)]
 
 
 def check_labels(labelled: LabelledSet) -> None:
@@ -107,7 +113,7 @@ def _word_end(text: str, span: Span) -> int:
     return span.start + len(word) if word else span.end
 
 
-def _read_positions(covering: np.ndarray, read: Read) -> tuple[int, int] | None:
+def _positions(covering: np.ndarray, read: Read) -> tuple[int, int] | None:
     """First and last position that are read; None where that is no position, or only the first of the window."""
     if not len(covering):
         return None

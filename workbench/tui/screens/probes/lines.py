@@ -10,7 +10,7 @@ from rich.text import Text
 
 from workbench.drawing.layout import wrap
 from workbench.result_keys import Battery, DenseProbe, ProbeAblate, SparseProbe
-from workbench.text import count, fit, number, safe, shorten, width
+from workbench.text import count, fit, number, safe, shorten, show_token, width
 from workbench.tui.worker_words import progress_words
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from workbench.tui.screens.probes.catalogue import SetEntry
     from workbench.tui.screens.probes.finding import Finding
     from workbench.tui.theme import Ink
+    from workbench.views import Tokens
 
 NAMES = 24
 """cells of a set's name at most"""
@@ -26,8 +27,6 @@ CLASSES = 60
 """cells of what its two classes are called, at most"""
 READ = 24
 """cells of which token is read"""
-TEXTS = 40
-"""of a set that are shown"""
 LONGEST = 600
 """characters of a text that are shown"""
 
@@ -145,14 +144,16 @@ def invitation(entry: SetEntry, replay: bool, cells: int, colors: Ink) -> list[T
 # --- the text with its labels ------------------------------------------------------------------------
 
 
-def labelled_text(labelled: LabelledSet, colors: Ink) -> Text:
-    """Texts of a set, in turn one with an example of label 1 and one without; what is labelled is marked."""
-    shown = _in_turn(labelled)[:TEXTS]
-    texts = [_one_text(labelled, text, colors) for text in shown]
-    return Text("\n\n").join([_legend(labelled, len(shown), colors), *texts])
+def labelled_text(labelled: LabelledSet, texts: Sequence[LabelledText], tokens: Sequence[Tokens], colors: Ink) -> Text:
+    """Texts of a set; what is labelled is marked: characters, or of `tokens`, one a text, those that a label reads."""
+    if tokens:
+        drawn = [_one_as_tokens(view, labelled, colors) for view in tokens]
+    else:
+        drawn = [_one_text(labelled, text, colors) for text in texts]
+    return Text("\n\n").join([_legend(labelled, len(texts), bool(tokens), colors), *drawn])
 
 
-def _legend(labelled: LabelledSet, shown: int, colors: Ink) -> Text:
+def _legend(labelled: LabelledSet, shown: int, on_tokens: bool, colors: Ink) -> Text:
     head = Text()
     if labelled.numeric:
         head.append("⟨labelled⟩number", colors.accent)
@@ -160,18 +161,23 @@ def _legend(labelled: LabelledSet, shown: int, colors: Ink) -> Text:
         head.append(f"⟨{safe(labelled.classes[1])}⟩1", colors.accent).append("  ")
         head.append(f"⟨{safe(labelled.classes[0])}⟩0", colors.second)
     head.append(f"  {count(shown)} of {count(len(labelled.texts))} texts", colors.quiet)
-    return head.append(f" · on a model's tokens: workbench data show {safe(labelled.name)}", colors.quiet)
+    words = "marked: the tokens that are read" if on_tokens else "marked: characters; tokens once a model is ready"
+    return head.append(f" · {words}", colors.quiet)
 
 
-def _in_turn(labelled: LabelledSet) -> list[LabelledText]:
-    def is_positive(text: LabelledText) -> bool:
-        return labelled.numeric or any(span.label == 1 for span in text.spans)
-
-    positive = [text for text in labelled.texts if is_positive(text)]
-    others = [text for text in labelled.texts if not is_positive(text)]
-    mixed = [text for pair in zip(positive, others, strict=False) for text in pair]
-    shorter = min(len(positive), len(others))
-    return [*mixed, *positive[shorter:], *others[shorter:]]
+def _one_as_tokens(view: Tokens, labelled: LabelledSet, colors: Ink) -> Text:
+    """`They·⟨ march⟩0·through·the`: tokens with dots between; what a label reads in brackets, several tokens in one."""
+    values, drawn = view.rows[0].values, Text()
+    pooled = labelled.read not in ("first", "last")
+    tokens = list(zip(view.tokens[:LONGEST], view.labels, strict=False))
+    for at, (token, label) in enumerate(tokens):
+        goes_on = pooled and at > 0 and label == tokens[at - 1][1]
+        ends = not (pooled and at + 1 < len(tokens) and label == tokens[at + 1][1])
+        style = colors.plain if not label else colors.accent if labelled.numeric or values[at] > 0 else colors.second
+        drawn.append("·" if at else "", colors.quiet)
+        opening, closing = "⟨" if label and not goes_on else "", f"⟩{label}" if label and ends else ""
+        drawn.append(f"{opening}{show_token(token)[1:-1]}{closing}", style)
+    return drawn.append("…" if len(view.tokens) > LONGEST else "")
 
 
 def _one_text(labelled: LabelledSet, text: LabelledText, colors: Ink) -> Text:

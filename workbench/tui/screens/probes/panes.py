@@ -8,6 +8,7 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.events import Resize
 from textual.geometry import Region
 from textual.widget import Widget
 
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 WIDE_MAP = 15
 """columns of a map from which on it has the drawing's room too"""
+
+
+LEAST_LINES, MOST_LINES = 10, 30
+"""of the drawing"""
 
 
 class Panes(Horizontal):
@@ -60,7 +65,7 @@ class Panes(Horizontal):
     def compose(self) -> ComposeResult:
         with Vertical(id="pane-drawn"):
             yield Words(id="head-drawn")
-            yield ViewPanel(16, id="drawn")
+            yield ViewPanel(LEAST_LINES, id="drawn")
         with Vertical(id="pane-cells"):
             yield Words(id="head-cells")
             yield MapPanel(fills=True, id="cells")
@@ -69,6 +74,10 @@ class Panes(Horizontal):
             yield Words(id="head-rows")
             with VerticalScroll(id="scroll-rows", can_focus=False):
                 yield TablePanel(id="rows")
+
+    def on_resize(self, event: Resize) -> None:
+        """The drawing is as tall as there is room for."""
+        self.query_one("#drawn", ViewPanel).set_lines(max(LEAST_LINES, min(MOST_LINES, event.size.height - 1)))
 
     @property
     def cells(self) -> MapPanel:

@@ -8,13 +8,14 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import Vertical
 from textual.widget import Widget
 
 from workbench.text import safe
 from workbench.tui import keys
 from workbench.tui.keeping import copy_view, save_view
 from workbench.tui.screens.probes import lines
+from workbench.tui.screens.probes.labelled_texts import LabelledTexts
 from workbench.tui.screens.probes.lists import SetList, StepList
 from workbench.tui.screens.probes.panes import Panes
 from workbench.tui.screens.probes.probes_page import ProbesPage
@@ -31,19 +32,6 @@ WIDE = 110
 """cells from which three panes stand beside each other"""
 LOW, TALL = 30, 46
 """lines below which lists and sentence are short, and from which the baselines are there"""
-
-
-class LabelledTexts(VerticalScroll, can_focus=True, inherit_bindings=False):
-    """The set's texts with their labels."""
-
-    DEFAULT_CSS = """
-    LabelledTexts { height: 1fr; padding: 0 2; }
-    LabelledTexts Words { height: auto; }
-    """
-    BINDINGS: ClassVar[list[BindingType]] = list(keys.SCROLL)
-
-    def compose(self) -> ComposeResult:
-        yield Words()
 
 
 class Probes(ProbesPage):
@@ -120,6 +108,8 @@ class Probes(ProbesPage):
     def worker_changed(self) -> None:
         if self.is_mounted and self.state.running is not None:
             self.show_all()
+        elif self.is_mounted:
+            self._show_texts()
 
     def session_changed(self) -> None:
         if self.is_mounted:
@@ -146,12 +136,13 @@ class Probes(ProbesPage):
             self._lines("#said", lambda colors: lines.invitation(entry, replay, cells, colors))
         else:
             self._show_finding(finding, cells)
-        labelled = state.labelled
-        self.query_one(LabelledTexts).query_one(Words).show(
-            lambda colors: lines.labelled_text(labelled, colors) if labelled is not None else Text()
-        )
+        self._show_texts()
         self._keep_focus()
         self.refresh_frame()
+
+    def _show_texts(self) -> None:
+        seen = self.has_class("texts") or self.has_class("unprobed")
+        self.query_one(LabelledTexts).show(self.state.labelled, seen)
 
     def _show_finding(self, finding: Finding, cells: int) -> None:
         steps = [record.id for record in self.state.records]
@@ -221,6 +212,7 @@ class Probes(ProbesPage):
 
     def action_texts(self) -> None:
         self.toggle_class("texts")
+        self._show_texts()
         self._keep_focus()
         self.refresh_frame()
 
