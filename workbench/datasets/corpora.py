@@ -57,7 +57,10 @@ def open_corpus(spec: str) -> Corpus:
         )
     if spec == "stdlib:code":
         return _in_memory(
-            "stdlib-code", spec, standard_library(code=True), "source, docstrings and documentation of the standard library"
+            "stdlib-code",
+            spec,
+            standard_library(code=True),
+            "source, docstrings and documentation of the standard library",
         )
     path = Path(spec).expanduser()
     if path.is_dir():
@@ -68,8 +71,8 @@ def open_corpus(spec: str) -> Corpus:
     if _HUB_ID.fullmatch(spec) and not spec.startswith("."):
         return _hub(spec)
     raise UserError(
-        f"there is no corpus {spec!r}: name `stdlib`, `stdlib:code`, a text file, a .jsonl file, a folder, or a data set of the hub "
-        f"as org/name"
+        f"there is no corpus {spec!r}: name `stdlib`, `stdlib:code`, a text file, a .jsonl file, a folder, or a data "
+        f"set of the hub as org/name"
     )
 
 

@@ -338,7 +338,7 @@ def _start_at(model: Model, entry: Entry | None, starts: list[BlockStart] | None
             block.__dict__.pop("forward", None)
 
 
-class _Stopped(Exception):
+class _Stopped(Exception):  # noqa: N818 - it is a signal, not an error
     """A pass has come as far as anybody looks."""
 
 
