@@ -43,7 +43,7 @@ def ran(text: Path, report: Report | None = None, **params: Any) -> Report:
 
 @pytest.mark.parametrize("kind", ["topk", "batchtopk"])
 def test_a_trained_sae_is_registered_and_measured(own_folders: Path, corpus: Path, kind: str) -> None:
-    report = ran(corpus, kind=kind, name="small")
+    report = ran(corpus, kind=kind, name="small", passes=10)
     artifact = find_sae("small")
     assert report.artifacts[-1].content.spec["hash"] == artifact.hash
     assert artifact.fingerprint == tiny_lab("llama").info.fingerprint
@@ -70,8 +70,8 @@ def test_documents_are_split_and_position_0_is_out(corpus: Path) -> None:
     examples = documents.examples
     assert len(examples) == 500
     assert examples.first.min() == 1 and (examples.first == examples.last).all()
-    trained = {tuple(window[:6]) for window in examples.windows}
-    assert not trained & {tuple(prompt.ids[:6].tolist()) for prompt in documents.held_out}
+    trained = {tuple(window[:14]) for window in examples.windows}
+    assert not trained & {tuple(prompt.ids[:14].tolist()) for prompt in documents.held_out}
     held_out = sum(len(prompt) - 1 for prompt in documents.held_out)
     assert 128 <= held_out < 128 + 16
     # As `sae-check` draws its own.

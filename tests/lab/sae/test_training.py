@@ -87,6 +87,9 @@ def test_batch_top_k_leaves_tokens_without_any() -> None:
     assert torch.equal(codes.decode(rows), torch.tensor([[5.0, 4.0, 3.0], [0, 0, 0], [0, 0, 0]]))
     by_feature = codes.by_feature()
     assert torch.equal(by_feature.sums(codes.values, torch.ones(3, 2)), torch.tensor([[5.0] * 2, [4.0] * 2, [3.0] * 2]))
+    for likely in (3.5, 4.5):  # enough and too few above it
+        again = batch_top_k(before, 1, likely)
+        assert torch.equal(again.decode(rows), codes.decode(rows))
     assert top_k(before, 2).decode(rows).tolist() == [[5, 4, 0], [0, 0, pytest.approx(0.1)], [0.5, 0, 0]]
 
 

@@ -28,6 +28,8 @@ THRESHOLD_RATE = 0.01
 """of batch-top-k: how far a batch moves the threshold at least, as SAELens does"""
 THRESHOLD_MEMORY = 0.05
 """share of the run that it looks back over at most: a short one would keep what it was at its start"""
+LIKELY = 0.8
+"""times the threshold: nearly always below what the next batch lets through"""
 MOVED = ("W_dec", "W_enc", "b_enc", "b_dec")
 
 
@@ -151,7 +153,9 @@ class Training:
         return StepResult(errors / self.scaling.factor**2, active, len(dead))
 
     def _choose(self, before: torch.Tensor) -> Codes:
-        return (top_k if self.settings.kind == "topk" else batch_top_k)(before, self.settings.k)
+        if self.settings.kind == "topk":
+            return top_k(before, self.settings.k)
+        return batch_top_k(before, self.settings.k, LIKELY * float(self.threshold))
 
     def _add_auxiliary(
         self,
