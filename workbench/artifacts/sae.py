@@ -61,7 +61,7 @@ def default_name(config: SaeConfig) -> str:
     words = [model, *(config.site or config.hook).split("."), str(config.d_sae)]
     if config.is_transcoder:
         words.append("transcoder")
-    return re.sub(r"[^\w.-]+", "-", "-".join(filter(None, words))).strip("-.") or "sae"
+    return re.sub(r"[^\w.]+", "-", "-".join(filter(None, words))).strip("-.") or "sae"
 
 
 def register(

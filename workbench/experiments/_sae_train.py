@@ -188,9 +188,10 @@ def add_curves(report: Report, run: Run, params: Params) -> None:
             1 - history.column("unexplained"),
             "1 − Σ‖x − s‖² / Σ‖x − x̄‖²",
         ),
-        "dead": ("Dead features in training", history.column("dead") / width, f"share of {count(width)} features"),
+        "dead": ("Dead features in training", history.column("dead"), f"features, of {count(width)}"),
         "l0": ("Features that fire on a token (L0)", history.column("l0"), "features"),
     }
+    names = {"explained": "explained variance", "dead": "dead features", "l0": "L0"}
     notes = {
         "explained": f"of the activations it is trained on, each seen {count(params.passes)} times; the loss is the "
         "rest to 1",
@@ -204,7 +205,7 @@ def add_curves(report: Report, run: Run, params: Params) -> None:
                 title=title,
                 note=notes[key],
                 x=tokens,
-                series=[Series(name=title.split(" in ")[0].lower(), y=values)],
+                series=[Series(name=names[key], y=values)],
                 x_label="tokens seen",
                 y_label=label,
             ),
