@@ -92,7 +92,7 @@ def test_training_has_the_experiments_own_flags(invoke: Run) -> None:
     """`--width` is the SAE's, not that of what is drawn."""
     shown = invoke("sae", "train", "--help")
     assert shown.exit_code == 0
-    for words in ("--site", "--kind [topk|batchtopk]", "--auxiliary", "Gao et al. 2024", "workbench run sae-train"):
+    for words in ("--site", "--auxiliary", "Gao et al. 2024", "workbench run sae-train"):
         assert words in " ".join(shown.output.split())
     assert shown.output.count("--width") == 2  # the flag, and the example
     assert "CELLS" not in shown.output and "CELLS" in invoke("run", "sae-check", "--help").output
