@@ -44,7 +44,7 @@ def standard_library(code: bool = False) -> list[str]:
     return ordered
 
 
-def _cache_file(name: str) -> Path:
+def _cache_file(name: str = "stdlib") -> Path:
     named = paths.short_hash(sys.version, sysconfig.get_path("stdlib"), EDITION)
     return paths.cache_dir() / "corpora" / f"{name}-{named}.json"
 

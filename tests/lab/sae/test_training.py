@@ -145,3 +145,18 @@ def test_the_rate_goes_up_and_down() -> None:
     assert rates[0] == pytest.approx(0.1) and rates[9] == 1 and rates[79] == 1
     assert rates[-1] == pytest.approx(0.05)
     assert rates == sorted(rates[:50]) + sorted(rates[50:], reverse=True)
+
+
+def test_decoder_gradients_turn_rows_and_are_clipped() -> None:
+    x, _ = planted(64, 40, 3)
+    made = training(x)
+    made.loss_and_gradients(x)
+    for name in MOVED:
+        getattr(made, name).grad.mul_(1000)
+    made._turn_to_sphere()
+    made._clip()
+    assert made.W_dec.grad is not None
+    along = (made.W_dec.grad * made.W_dec).sum(-1)
+    assert float(along.abs().max()) < 1e-6 < float(made.W_dec.grad.norm(dim=-1).max())
+    norm = torch.stack([getattr(made, name).grad.norm() for name in MOVED]).norm()
+    assert float(norm) == pytest.approx(1, rel=1e-5)
