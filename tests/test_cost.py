@@ -47,6 +47,8 @@ SHORT = {
     "sae-check": {"tokens": 256},
     "index": {"corpus": "stdlib", "tokens": 600, "context": 64},
     "project": {"direction": "@L1.N3.out", "corpus": "stdlib", "tokens": 600, "context": 64},
+    "sae-check": {"tokens": 256},
+    "sae-train": {"site": "L1.resid_post", "tokens": 256, "held_out": 64},
 }
 
 
@@ -87,6 +89,14 @@ def test_more_work_costs_more(info):
     few = cost.cost_of("effect", {"prompts": of_set, "generate": 0}, info).work
     assert few < cost.cost_of("effect", {"prompts": of_set, "generate": 50}, info).work
     assert cost.cost_of("index", {"tokens": 0}, info) is None
+
+    def training(**params):
+        return cost.cost_of("sae-train", {"site": "L1.resid_post", **params}, info)
+
+    assert training().passes < training(site="L2.resid_post").passes  # a pass ends behind the site
+    assert training().passes < training(width=9216).passes < training(width=9216, passes=9).passes
+    assert training(tokens=1000).disk == 1000 * info.d_model * 4
+    assert cost.cost_line("sae-train", {"site": "L9"}, info) == ""
 
 
 class Watching(Sink):

@@ -86,3 +86,16 @@ def test_a_cached_release_is_read_by_its_name(
     added = invoke("sae", "add", "org/release/blocks.1.hook_resid_pre", "--name", "cached")
     assert added.exit_code == 0, added.output + str(added.exception)
     assert set(read_sae(Path(find_sae("cached").path)).sae.tensors) == set(weights("standard-none"))
+
+
+def test_training_has_the_experiments_own_flags(invoke: Run) -> None:
+    """`--width` is the SAE's, not that of what is drawn."""
+    shown = invoke("sae", "train", "--help")
+    assert shown.exit_code == 0
+    for words in ("--site", "--auxiliary", "Gao et al. 2024", "workbench run sae-train"):
+        assert words in " ".join(shown.output.split())
+    assert shown.output.count("--width") == 2  # the flag, and the example
+    assert "CELLS" not in shown.output and "CELLS" in invoke("run", "sae-check", "--help").output
+    assert "train" in invoke("sae", "--help").output
+    wrong = invoke("sae", "train", "--width", "many")
+    assert wrong.exit_code != 0 and "--width" in wrong.output + str(wrong.exception)

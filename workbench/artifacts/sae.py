@@ -45,13 +45,23 @@ def check_name(name: str) -> str:
     return bare
 
 
+def check_free(name: str) -> str:
+    """A name that a new one can take. Raises UserError."""
+    bare = check_name(name)
+    if (saes_dir() / bare).exists():
+        raise UserError(
+            f"there is an SAE {bare!r} already: choose another name, or remove it (workbench sae rm {bare})"
+        )
+    return bare
+
+
 def default_name(config: SaeConfig) -> str:
     """What one is called that gets no name: `gpt2-small-L8-resid_pre-24576`."""
     model = config.model.rpartition("/")[2]
     words = [model, *(config.site or config.hook).split("."), str(config.d_sae)]
     if config.is_transcoder:
         words.append("transcoder")
-    return re.sub(r"[^\w.-]+", "-", "-".join(filter(None, words))).strip("-.") or "sae"
+    return re.sub(r"[^\w.]+", "-", "-".join(filter(None, words))).strip("-.") or "sae"
 
 
 def register(
@@ -62,10 +72,12 @@ def register(
     fingerprint: str = "",
     session: str = "",
     step: int | None = None,
+    resumable: bool = False,
 ) -> Artifact:
     """A new one under its name; `write` puts the two files into an empty folder.
 
-    Raises UserError where the name is taken, and what `write` raises; then nothing is left.
+    Raises UserError where the name is taken, and what `write` raises; then nothing is left, or, where it is
+    `resumable`, what `write` finds in its folder next time.
     """
     artifact = Artifact(
         kind=NAME,
@@ -76,7 +88,7 @@ def register(
         session=session,
         step=step,
     )
-    return write_folder(saes_dir(), artifact, write)
+    return write_folder(saes_dir(), artifact, write, resumable)
 
 
 def list_saes() -> list[Artifact]:

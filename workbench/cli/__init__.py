@@ -26,7 +26,7 @@ _COMMANDS = {
     "pin": ("pins", "Put units into a session's basket, or list it."),
     "index": ("index", "Build, list and query indexes of what every neuron does."),
     "data": ("data", "List, import, make and show labelled sets for probes."),
-    "sae": ("sae", "Read, list and check sparse autoencoders."),
+    "sae": ("sae", "Read, train, list and check sparse autoencoders."),
     "artifacts": ("artifacts", "List, show and remove directions, data sets, indexes."),
     "models": ("models", "List the models on this machine."),
     "ps": ("workers", "List the workers that are running."),

@@ -99,7 +99,7 @@ def _run_from_flags(definition: Experiment, values: dict[str, Any]) -> int:
     typed, transfer = values.pop("edit", ()), values.pop("transfer")
     common = {name: values.pop(name) for name in ("model", "device", "dtype", "session", "seed", "expect")}
     judge_text = values.pop("judge", None)
-    as_json, out, width = values.pop("as_json"), values.pop("out"), values.pop("width")
+    as_json, out, width = values.pop("as_json"), values.pop("out"), values.pop("cells", None)
     session = session_path(common["session"])
     values, names = read_sets(definition.params, values, session)
     params = params_from_flags(definition, values)
@@ -195,8 +195,11 @@ def experiment_command(definition: Experiment, *arguments: click.Argument) -> cl
         click.Option(["--expect"], default="", metavar="TEXT", help="What you expect, kept beside the result."),
         click.Option(["--out"], type=PATH, metavar="FILE.npz", help="Save the arrays of all views as NumPy."),
         click.Option(["--json", "as_json"], is_flag=True, help="Print JSON, and nothing else."),
-        click.Option(["--width"], type=click.IntRange(20, 1000), metavar="CELLS", help="Draw this wide."),
     ]
+    if all("--width" not in option.opts for option in options):  # of a parameter: the terminal's width then
+        options.append(
+            click.Option(["--width", "cells"], type=click.IntRange(20, 1000), metavar="CELLS", help="Draw this wide.")
+        )
     return click.Command(
         definition.name,
         params=list(options),

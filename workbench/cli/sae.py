@@ -1,4 +1,4 @@
-"""`workbench sae`: sparse autoencoders: read and registered, listed, checked against a model, removed."""
+"""`workbench sae`: sparse autoencoders: read or trained, registered, listed, checked against a model, removed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,24 @@ if TYPE_CHECKING:
     from workbench.views import Table
 
 
-@click.group("sae", help="Sparse autoencoders: read them, list them, check how good they are on a model.")
+class _Sae(click.Group):
+    """With `train`, which is the experiment's own command: its flags follow from its parameters."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), "train"])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name != "train":
+            return super().get_command(ctx, cmd_name)
+        from workbench.cli.run import experiment_command
+        from workbench.experiments import experiment
+
+        command = experiment_command(experiment("sae-train"))
+        command.name = cmd_name
+        return command
+
+
+@click.group("sae", cls=_Sae, help="Sparse autoencoders: read or train them, list them, check how good they are.")
 def sae_command() -> None:
     pass
 

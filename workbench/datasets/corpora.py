@@ -1,6 +1,7 @@
 """Corpora: where an index's text comes from, as numbered documents. No torch here.
 
     stdlib          docstrings and prose of the Python standard library that runs this: always there
+    stdlib:code     the same with its source
     FILE            a text file, or .jsonl with a "text" field a line
     FOLDER          every text file in it
     org/name        a data set of the Hugging Face hub, streamed (org/name:config for one of several)
@@ -54,6 +55,13 @@ def open_corpus(spec: str) -> Corpus:
         return _in_memory(
             "stdlib", "stdlib", standard_library(), "docstrings and documentation of the Python standard library"
         )
+    if spec == "stdlib:code":
+        return _in_memory(
+            "stdlib-code",
+            spec,
+            standard_library(code=True),
+            "source, docstrings and documentation of the standard library",
+        )
     path = Path(spec).expanduser()
     if path.is_dir():
         return _in_memory(path.resolve().name, str(path.resolve()), _folder(path), "")
@@ -63,8 +71,8 @@ def open_corpus(spec: str) -> Corpus:
     if _HUB_ID.fullmatch(spec) and not spec.startswith("."):
         return _hub(spec)
     raise UserError(
-        f"there is no corpus {spec!r}: name `stdlib`, a text file, a .jsonl file, a folder, or a data set of the hub "
-        f"as org/name"
+        f"there is no corpus {spec!r}: name `stdlib`, `stdlib:code`, a text file, a .jsonl file, a folder, or a data "
+        f"set of the hub as org/name"
     )
 
 

@@ -82,6 +82,7 @@ def run_pass(
     capture: Sequence[Site] = (),
     watch: Mapping[Site, Hook] | None = None,
     entry: Entry | None = None,
+    stop: int | None = None,
     keep_starts: bool = False,
     use_cache: bool = False,
     past: Any = None,
@@ -96,7 +97,8 @@ def run_pass(
     columns (by default each row is one); from its `start` on, columns go through the model, those before are in `past`,
     the key-value cache. `padding_args` are mask and positions of rows that are padded on the left. `ends` [row] are the
     columns of the rows' last tokens (by default the last). `capture` copies sites as edits leave them; `watch` are
-    hooks that see them then. `gradients` is torch's mode: inference_mode, no_grad (what is kept can be used with
+    hooks that see them then. `stop` is a block that the pass does not come to: what is looked at lies before it, and
+    there is no head. `gradients` is torch's mode: inference_mode, no_grad (what is kept can be used with
     gradients later) or enable_grad. Where not `checked`, numbers that are not finite come out as they are; where not
     `cancellable`, the pass goes to its end.
     """
@@ -106,11 +108,13 @@ def run_pass(
     starts: list[BlockStart] = []
     hooks = edit_hooks(plans, layout)
     model.rotations.forget()
+    logits: torch.Tensor | None = None
     with (
         gradients(),
         _hooks_on(model.sites, hooks, watch or {}, capture, captured, check) as hooked_points,
         model.wrappers.passed_over(hooked_points),
         _start_at(model, entry, starts if keep_starts else None),
+        _stop_before(model, stop),
     ):
         logits, past = _call(model, ids[:, layout.start :], head, use_cache, past, padding_args or {})
     last = None
@@ -332,6 +336,30 @@ def _start_at(model: Model, entry: Entry | None, starts: list[BlockStart] | None
             handle.remove()
         for block in skipped:
             block.__dict__.pop("forward", None)
+
+
+class _Stopped(Exception):  # noqa: N818 - it is a signal, not an error
+    """A pass has come as far as anybody looks."""
+
+
+@contextmanager
+def _stop_before(model: Model, layer: int | None) -> Iterator[None]:
+    """For one pass: it ends where this block would begin."""
+    blocks = model.bridge.blocks
+    if layer is None or layer >= len(blocks):
+        yield
+        return
+
+    def stop(block: Any, args: Any, kwargs: Any) -> None:
+        raise _Stopped
+
+    handle = blocks[layer].register_forward_pre_hook(stop, with_kwargs=True)
+    try:
+        yield
+    except _Stopped:
+        return
+    finally:
+        handle.remove()
 
 
 def _skip_block(extra_outputs: tuple[Any, ...] | None) -> Callable[..., Any]:

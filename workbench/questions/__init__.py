@@ -198,5 +198,12 @@ QUESTIONS: dict[str, Question] = {
         blanks=(_DIRECTION,),
         params={"direction": "⟨direction⟩"},
     ),
+    "train-sae": Question(
+        sentence="train a sparse autoencoder at ⟨site⟩",
+        about="its features from a million tokens, and how much they keep on documents it has not seen",
+        experiment="sae-train",
+        blanks=(Blank(name="site", kind=UNIT, example="L10.resid_post", help="a layer's site: L10.resid_post"),),
+        params={"site": "⟨site⟩"},
+    ),
 }
 """by a name of their own"""

@@ -226,7 +226,7 @@ class _Taking:
             return hook
 
         watch = {site: hook_at(site) for site in self._sites}
-        run_pass(self._model, ids, [self._plan], layout, head=None, watch=watch)
+        run_pass(self._model, ids, [self._plan], layout, head=None, watch=watch, stop=self._head.layers[-1] + 1)
         # What goes wrong in a layer does so in all that come after it.
         wrong = ~torch.isfinite(taken[self._sites[-1]]).all(1)
         if wrong.any():

@@ -117,13 +117,15 @@ def assemble(
     return LoadedSae(sae, remarks)
 
 
-def write_sae(sae: SAE, folder: Path, source: str = "") -> None:
-    """SAELens' two files, into a folder that is there."""
+def write_sae(sae: SAE, folder: Path, source: str = "", training: Mapping[str, Any] | None = None) -> None:
+    """SAELens' two files, into a folder that is there; `source` and `training` say where it comes from."""
     from safetensors.torch import save_file
 
     raw = written_config(sae.config)
     if source:
         raw["metadata"]["workbench_source"] = source
+    if training:
+        raw["metadata"]["workbench_training"] = dict(training)
     tensors = {name: tensor.detach().float().cpu().contiguous() for name, tensor in sae.tensors.items()}
     save_file(tensors, folder / WEIGHTS)
     (folder / CONFIG).write_text(json.dumps(raw, indent=1), encoding="utf-8")
