@@ -72,12 +72,12 @@ def corpus_windows(
         order, depth = np.asarray(deep_enough), depth + 1
     if not rows:
         raise UserError(f"the corpus {corpus} has no document of {context} tokens: take a smaller --context")
-    ids = np.asarray(rows, np.int64)
-    lab.model.tokens.check_embedded(ids.ravel())
+    windows = np.asarray(rows, np.int64)
+    lab.model.tokens.check_embedded(windows.ravel())
     documents = np.unique(np.asarray(owners), return_inverse=True)[1]
     n = len(rows) * counted
     described = f"{count(n)} tokens of {count(documents.max() + 1)} documents of {corpus}"
     if len(rows) < needed:
         report.note(f"{corpus} has {count(n)} tokens in whole windows of {context}, fewer than {count(tokens)}")
     report.note(f"{described}: {count(len(rows))} windows of {context} tokens, drawn with seed {lab.seed}")
-    return Windows(ids, documents, described)
+    return Windows(windows, documents, described)

@@ -182,6 +182,13 @@ QUESTIONS: dict[str, Question] = {
         ),
         params={"units": "⟨unit⟩", "data": "⟨feature⟩"},
     ),
+    "sae-errors": Question(
+        sentence="does this SAE hurt more than chance",
+        about="its reconstruction in the activation's place, beside random errors at the same distance",
+        experiment="sae-errors",
+        blanks=(),
+        params={},
+    ),
     "what-direction": Question(
         sentence="what is the direction ⟨direction⟩",
         about="what it promotes, the neurons that write it, its share of the stream",

@@ -124,9 +124,7 @@ def _take_samples(model: Model, saes: Sequence[Studied], seed: int, report: Repo
         with batch:
             clean = clean_pass(model, _ids(model, record, batch.rows), _sites(saes), head=None)
             encoded = [_encode(each, clean) for each in saes]
-            for each, sampling, fitting, (x, y, activations, s) in zip(
-                saes, samplings, fittings, encoded, strict=True
-            ):
+            for each, sampling, fitting, (x, y, activations, s) in zip(saes, samplings, fittings, encoded, strict=True):
                 for row, window in enumerate(batch.rows):
                     numbers = torch.arange(window * length + record.first, (window + 1) * length, device=device)
                     behind = slice(record.first, None)
@@ -139,9 +137,7 @@ def _take_samples(model: Model, saes: Sequence[Studied], seed: int, report: Repo
             each.factors = fitting.solve(report)
 
 
-def _encode(
-    each: Studied, clean: CleanPass
-) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor], torch.Tensor]:
+def _encode(each: Studied, clean: CleanPass) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor], torch.Tensor]:
     """What it encodes and what it gives back [window, position, width], its activations [window][position, d_sae], and
     what it makes of them."""
     sae = each.placed.sae

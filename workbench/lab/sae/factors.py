@@ -108,9 +108,7 @@ class _Normal:
         return zip(*(each.split(self._parts) for each in (self._token, self._feature, self._weight)), strict=True)
 
 
-def _conjugate_gradients(
-    normal: _Normal, residual: torch.Tensor, start: torch.Tensor, report: Report
-) -> torch.Tensor:
+def _conjugate_gradients(normal: _Normal, residual: torch.Tensor, start: torch.Tensor, report: Report) -> torch.Tensor:
     """Of least squares (CGLS), each feature scaled by its own size."""
     factors = start.clone()
     gradient = normal.gradient(residual)

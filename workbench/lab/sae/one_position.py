@@ -102,9 +102,7 @@ def tails(
     return every
 
 
-def _tail(
-    model: Model, each: Studied, window: int, position: int, draws: int, seed: int, report: Report
-) -> Tail:
+def _tail(model: Model, each: Studied, window: int, position: int, draws: int, seed: int, report: Report) -> Tail:
     site = each.placed.site_out
     clean = _clean(model, each, [window], position + 1, None)
     drawing = _drawing(each, clean, 0, window, position, draws, seed)
@@ -139,9 +137,7 @@ def _clean(model: Model, each: Studied, windows: Sequence[int], end: int, head: 
     return clean_pass(model, ids, sites, head=head)
 
 
-def _drawing(
-    each: Studied, clean: CleanPass, row: int, window: int, position: int, draws: int, seed: int
-) -> Drawing:
+def _drawing(each: Studied, clean: CleanPass, row: int, window: int, position: int, draws: int, seed: int) -> Drawing:
     """The one token `draws` times, so that each draw is a row of its own."""
     assert each.sample is not None
     with torch.inference_mode():

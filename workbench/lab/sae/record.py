@@ -85,9 +85,7 @@ class Record:
     def recovered(self, against: str) -> Mean:
         """(CE_against − CE_sae) / (CE_against − CE_clean), `against` zero or mean; nan where that costs nothing."""
         windows = self.windows()
-        kept, lost = (
-            self._sums(self.loss[against] - self.loss[other], windows)[0] for other in ("sae", "clean")
-        )
+        kept, lost = (self._sums(self.loss[against] - self.loss[other], windows)[0] for other in ("sae", "clean"))
         total, clusters = float(lost.sum()), len(np.unique(self.documents[windows]))
         if not total > 0:
             return Mean(float("nan"), float("nan"), clusters)
