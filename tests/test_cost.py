@@ -43,6 +43,8 @@ SHORT = {
     "sparse-probe": {"data": PLACES},
     "dense-probe": {"data": PLACES},
     "probe-ablate": {"data": PLACES, "units": "L1.N3"},
+    "sae-check": {"tokens": 256},
+    "sae-errors": {"tokens": 256},
     "index": {"corpus": "stdlib", "tokens": 600, "context": 64},
     "project": {"direction": "@L1.N3.out", "corpus": "stdlib", "tokens": 600, "context": 64},
 }

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from workbench.lab.sae.one_position import Tail
     from workbench.model_info import ModelInfo
 
+EVERY = "all"
+"""in place of a name: every SAE that is registered and fits"""
 FIT_TOKENS = 8_192
 """that features' factors are fitted on, at most"""
 FOLLOWED = 64
@@ -57,10 +59,10 @@ class Params(BaseParams, kw_only=True, frozen=True):
     sae: Annotated[
         SaeName,
         Meta(
-            description="which SAE; none named: every registered one that fits this model, layer by layer",
+            description="which SAE; all is every registered one that fits this model, layer by layer",
             extra={"example": "gpt2-small-L8"},
         ),
-    ] = ""
+    ] = EVERY
     corpus: Annotated[
         CorpusText,
         Meta(
@@ -107,14 +109,19 @@ def cost(params: Params, info: ModelInfo) -> Cost | None:
 
 
 def _behind(params: Params, info: ModelInfo) -> float:
-    """The part of the model behind the SAE's layer; half of it where that is not known."""
-    from workbench.artifacts.sae import find_sae, stored_config
+    """The part of the model behind each SAE's layer, together; half of it for one that is not known."""
+    from workbench.artifacts.sae import list_saes, stored_config
 
-    try:
-        site = stored_config(Path(find_sae(params.sae).path))[0].site_out
-        return 1 - int(site.partition(".")[0].removeprefix("L")) / info.n_layers
-    except (UserError, ValueError):
-        return 0.5
+    parts = []
+    for artifact in list_saes():
+        if params.sae in ("", EVERY, artifact.name):
+            try:
+                site = stored_config(Path(artifact.path))[0].site_out
+                layer = int(site.partition(".")[0].removeprefix("L"))
+            except (UserError, ValueError):
+                layer = info.n_layers // 2
+            parts.append(max(0.0, 1 - layer / info.n_layers))
+    return sum(parts) or 0.5
 
 
 def run(lab: Lab, params: Params, report: Report) -> None:
@@ -142,7 +149,8 @@ def _saes(lab: Lab, params: Params, windows: Windows, counted: slice, report: Re
     from workbench.experiments._sae import open_sae
     from workbench.lab.sae.errors import studied
 
-    names = [params.sae] if params.sae else [artifact.name for artifact in list_saes()] or [""]
+    every = [artifact.name for artifact in list_saes()] or [""]
+    names = every if params.sae.strip() in ("", EVERY) else [params.sae]
     opened, problems = [], []
     for name in names:
         try:

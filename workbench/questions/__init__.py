@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.params import DATA_SET, DIRECTION, PROMPT_SET, TEXT, TOKEN, UNIT, UNITS
+from workbench.params import DATA_SET, DIRECTION, PROMPT_SET, SAE, TEXT, TOKEN, UNIT, UNITS
 from workbench.questions.question import PROMPT, Blank, Question
 
 __all__ = ["QUESTIONS", "Blank", "Question"]
@@ -183,11 +183,11 @@ QUESTIONS: dict[str, Question] = {
         params={"units": "⟨unit⟩", "data": "⟨feature⟩"},
     ),
     "sae-errors": Question(
-        sentence="does this SAE hurt more than chance",
+        sentence="does the SAE ⟨sae⟩ hurt more than chance",
         about="its reconstruction in the activation's place, beside random errors at the same distance",
         experiment="sae-errors",
-        blanks=(),
-        params={},
+        blanks=(Blank(name="sae", kind=SAE, example="all", help="a registered SAE, or all that fit the model"),),
+        params={"sae": "⟨sae⟩"},
     ),
     "what-direction": Question(
         sentence="what is the direction ⟨direction⟩",
