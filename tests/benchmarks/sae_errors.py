@@ -15,7 +15,7 @@ from typing import Any
 from tests.benchmarks.measure import Results
 
 LAYERS = (12, 20)
-WINDOWS, LENGTH, ARMS, ROUNDS = 2, 128, 4, 5
+WINDOWS, LENGTH, ARMS, ROUNDS = 2, 128, 4, 3
 
 
 def run(results: Results, env: dict[str, str], folder: Path) -> None:

@@ -33,10 +33,10 @@ def following(found: Following) -> Lines:
         means = [clustered_mean(np.bincount(owners, column), counts) for column in kl.T]
         y = np.asarray([mean.value for mean in means])
         reach = NORMAL_95 * np.asarray([mean.se for mean in means])
-        series.append(Series(name=ARMS[key].name, y=y, low=np.maximum(y - reach, 1e-12), high=y + reach))
+        series.append(Series(name=ARMS[key].name, y=y, low=np.maximum(y - reach, y / 10), high=y + reach))
     return Lines(
         title=f"Position {found.position} edited alone: KL there and behind it",
-        note=f"{count(len(found.documents))} windows; 95 % bands, by document; {CHANCE}",
+        note=f"{count(len(found.documents))} windows; 95 % bands, by document, cut at a tenth of the mean; {CHANCE}",
         x=np.arange(found.kl["sae"].shape[1], dtype=np.float64),
         series=series,
         x_label="positions behind the edited one",
