@@ -45,9 +45,9 @@ SHORT = {
     "probe-ablate": {"data": PLACES, "units": "L1.N3"},
     "battery": {"data": [PLACES]},
     "sae-check": {"tokens": 256},
+    "sae-errors": {"tokens": 256},
     "index": {"corpus": "stdlib", "tokens": 600, "context": 64},
     "project": {"direction": "@L1.N3.out", "corpus": "stdlib", "tokens": 600, "context": 64},
-    "sae-check": {"tokens": 256},
     "sae-train": {"site": "L1.resid_post", "tokens": 256, "held_out": 64},
 }
 

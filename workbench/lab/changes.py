@@ -169,6 +169,20 @@ class ReplaceByPosition(Change):
 
 
 @dataclass(frozen=True, eq=False)
+class ReplaceByRow(Change):
+    """Each row by numbers of its own, position by position; of a plan that is for all rows of a pass."""
+
+    values: torch.Tensor
+    """[row, position, …]"""
+    first: int = 0
+    """the position of the first of them"""
+
+    def write(self, numbers: torch.Tensor, stretch: Stretch) -> None:
+        column = stretch.position - self.first
+        numbers.copy_(self.values[stretch.rows, column : column + stretch.n])
+
+
+@dataclass(frozen=True, eq=False)
 class ReplaceFromPrompt(ReplaceByPosition):
     """By what another prompt has at the same positions: both have to have them."""
 

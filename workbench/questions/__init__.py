@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.params import DATA_SET, DATA_SETS, DIRECTION, PROMPT_SET, TEXT, TOKEN, UNIT, UNITS
+from workbench.params import DATA_SET, DATA_SETS, DIRECTION, PROMPT_SET, SAE, TEXT, TOKEN, UNIT, UNITS
 from workbench.questions.question import PROMPT, Blank, Question
 
 __all__ = ["QUESTIONS", "Blank", "Question"]
@@ -190,6 +190,13 @@ QUESTIONS: dict[str, Question] = {
             Blank(name="features", kind=DATA_SETS, example="months,plural,past", help="labelled sets, commas between"),
         ),
         params={"data": "⟨features⟩"},
+    ),
+    "sae-errors": Question(
+        sentence="does the SAE ⟨sae⟩ hurt more than chance",
+        about="its reconstruction in the activation's place, beside random errors at the same distance",
+        experiment="sae-errors",
+        blanks=(Blank(name="sae", kind=SAE, example="all", help="a registered SAE, or all that fit the model"),),
+        params={"sae": "⟨sae⟩"},
     ),
     "what-direction": Question(
         sentence="what is the direction ⟨direction⟩",
