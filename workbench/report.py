@@ -20,6 +20,11 @@ from workbench.views import AnyView, Table
 T = TypeVar("T")
 
 
+def _as_json(params: dict[str, Any]) -> bytes:
+    """For comparing: parameters that came from another process have lists where tuples were."""
+    return msgspec.json.encode(params, order="sorted")
+
+
 class NextStep(msgspec.Struct, kw_only=True):
     """A further experiment that a result suggests, filled in."""
 
@@ -135,8 +140,8 @@ class Report:
 
     def earlier_runs(self, params: Params, info: ModelInfo) -> list[Earlier]:
         """All that it left behind, newest first, up to a run that was done."""
-        key = (params_builtins(params), info.fingerprint, info.dtype)
-        return [stage for stage in self.earlier if (stage.params, stage.fingerprint, stage.dtype) == key]
+        key = (_as_json(params_builtins(params)), info.fingerprint, info.dtype)
+        return [stage for stage in self.earlier if (_as_json(stage.params), stage.fingerprint, stage.dtype) == key]
 
     def say(self, headline: str) -> None:
         """The sentence the step leads with."""

@@ -2,6 +2,7 @@
 
 from functools import cache
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -156,7 +157,7 @@ def earlier_of(report, params, is_done=False):
     asked = params_builtins(make_params(experiment("battery").params, params))
     return Earlier(
         step=7,
-        params=asked,
+        params=msgspec.json.decode(msgspec.json.encode(asked)),  # as it comes to the model process
         fingerprint=info.fingerprint,
         dtype=info.dtype,
         is_done=is_done,
