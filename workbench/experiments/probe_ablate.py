@@ -166,7 +166,7 @@ class _Run:
         self._later = np.array([len(place.ids) - 1 - place.first for place in self._places])
 
     def run(self, neurons: list[Neuron]) -> None:
-        from workbench.lab.probing.ablation import measure, n_passes, prepare
+        from workbench.lab.probing.ablation import measure, prepare
 
         lab, params, report = self._lab, self._params, self._report
         ablations = prepare(lab, neurons, len(self._places), params.controls, params.directions)
@@ -174,12 +174,9 @@ class _Run:
             report.note(problem)
         if self._later.any():
             report.note(f"later loss: of up to {LATER} tokens behind the last one that is read")
-        total = n_passes(lab, self._places, ablations)
-        stage = "set to 0, beside controls"
-        for batch_done in report.track(measure(lab, self._places, ablations, report), "passes", total, stage):
-            if batch_done:
-                report.progress.done -= 1  # it comes with the batch's last pass
-                self._add(ablations)
+        measuring = measure(lab, self._places, ablations, report)
+        for _ in report.track(measuring, "examples", len(self._places), "set to 0, beside controls"):
+            self._add(ablations)
         report.suggest(
             NextStep(label=f"what does {neurons[0]} do", experiment="neuron", params={"unit": str(neurons[0])})
         )

@@ -9,7 +9,7 @@ import torch
 from tests.lab.labs import PROMPT, new_report, plain, tiny_lab
 from tests.lab.probing.made_examples import made_examples
 from workbench.lab import batches
-from workbench.lab.probing.ablation import Place, measure, n_passes, prepare
+from workbench.lab.probing.ablation import Place, measure, prepare
 from workbench.units import Neuron
 
 NEURONS = [Neuron(1, 7), Neuron(2, 3)]
@@ -52,7 +52,7 @@ def expected(arch, place, neuron):
 
 
 @pytest.mark.parametrize("pooling", ["token", "mean"])
-@pytest.mark.parametrize("arch", ["llama", "gemma2", "gpt2"])
+@pytest.mark.parametrize("arch", ["llama", "gemma2", "gpt2", "gpt_neox", "olmo3"])
 def test_effects_are_those_of_plain_hooks(arch, pooling):
     lab = tiny_lab(arch)
     spots = places(lab, pooling)
@@ -72,13 +72,13 @@ def test_random_directions_move_what_the_mlp_adds_as_far(monkeypatch):
     from workbench.lab.probing import ablation as module
 
     pushed = []
-    as_pushed = module._Batch._pushed
+    as_pushed = module._Example._pushed
     monkeypatch.setattr(
-        module._Batch, "_pushed", lambda self, *args: pushed.append(as_pushed(self, *args)) or pushed[-1]
+        module._Example, "_pushed", lambda self, *args: pushed.append(as_pushed(self, *args)) or pushed[-1]
     )
     (one, _), _ = measured(lab, spots, controls=0, directions=2)
     weight = plain("llama").model.model.layers[1].mlp.down_proj.weight[:, 7].detach()
-    by_place = {len(plan.changes[site][0].values): plan for plan in pushed[0] for site in plan.changes}
+    by_place = {len(plan.changes[site][0].values): plan for plan in pushed for site in plan.changes if site.layer == 1}
     for place in spots:
         activation = plain("llama").read(torch.tensor([place.ids]), 1, "mlp_post")[0, :, 7]
         (change,) = next(iter(by_place[place.last + 1].changes.values()))
@@ -96,10 +96,9 @@ def test_rounding_is_far_below_and_batches_do_not_matter(monkeypatch):
     spots = places(lab)
     whole, passes = measured(lab, spots)
     assert max(draw.kl.max() for draw in whole[0].rounding) < 1e-8
-    assert len(passes) == n_passes(lab, spots, whole) + sum(passes)
-    monkeypatch.setitem(batches.TOKENS, "forward", (64, 64))
-    small, more = measured(lab, spots)
-    assert sum(more) > sum(passes)
+    assert len(passes) == len(spots)
+    monkeypatch.setitem(batches.TOKENS, "forward", (12, 12))
+    small, _ = measured(lab, spots)
     for one, other in zip(whole, small, strict=True):
         np.testing.assert_allclose(one.effects.kl, other.effects.kl, rtol=1e-3, atol=1e-9)
         np.testing.assert_allclose(one.distance[1].kl, other.distance[1].kl, rtol=1e-3, atol=1e-9)
@@ -126,3 +125,14 @@ def test_without_anything_else_like_it_the_lack_is_said():
     assert (none.controls, none.distance, none.problems) == ([], [], [])
     assert dataclasses.is_dataclass(none)
     assert lab.prompt(PROMPT).ids.shape == (5,)
+
+
+@pytest.mark.parametrize("arch", ["gemma2", "olmo3"])
+def test_a_text_longer_than_the_sliding_window(arch):
+    lab = tiny_lab(arch)
+    ids = tuple(np.random.default_rng(3).integers(3, 60, 150).tolist())
+    spots = [Place(ids, 100, 120), Place(ids[:90], 89, 89)]
+    (ablation, _), _ = measured(lab, spots, controls=0, directions=0)
+    wanted = np.array([expected(arch, place, ablation.neuron) for place in spots])
+    np.testing.assert_allclose(ablation.effects.kl, wanted[:, 0], rtol=2e-3, atol=1e-9)
+    np.testing.assert_allclose(ablation.effects.loss, wanted[:, 1], rtol=1e-3, atol=5e-5)

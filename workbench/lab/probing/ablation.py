@@ -1,13 +1,15 @@
 """Neurons set to 0 at the tokens that examples read: what that does from there on, beside matched controls (METHODS 3).
 
-Setting a neuron to 0 at t changes what is predicted from t on: the KL at t, and the loss of the tokens behind it. The
-clean pass of a batch is shared by everything that is done to it, and each of those begins at the neuron's own block.
+Setting a neuron to 0 at t changes what is predicted from t on: the KL at t, and the loss of the tokens behind it. What
+comes before, in the text and below the neuron's block, is computed once for everything that is done to a text.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,11 +22,10 @@ from workbench.lab.batches import batches, rows_at_once
 from workbench.lab.changes import AddByPosition
 from workbench.lab.compiling import switched_off
 from workbench.lab.controls import off_controls
-from workbench.lab.editing import Plan
-from workbench.lab.loaded import Model
+from workbench.lab.editing import CLEAN, Plan
 from workbench.lab.model import Lab
 from workbench.lab.parts import Whole
-from workbench.lab.passes import Entry, Passed, run_pass
+from workbench.lab.passes import BlockStart, Entry, run_pass
 from workbench.lab.rounding import DRAWS_OF_SETS, rounding_plans
 from workbench.report import Report
 from workbench.units import ADDED_AS, Neuron, Site
@@ -69,10 +70,6 @@ class Ablation:
     problems: list[str] = field(default_factory=list)
     """why there are fewer controls than asked for, as sentences"""
 
-    @property
-    def passes(self) -> int:
-        return 1 + len(self.controls) + len(self.distance) + len(self.rounding)
-
 
 def prepare(lab: Lab, neurons: Sequence[Neuron], n_examples: int, n_controls: int, n_distance: int) -> list[Ablation]:
     """Draws the controls, with the lab's seed; effects are still to be measured."""
@@ -98,139 +95,126 @@ def prepare(lab: Lab, neurons: Sequence[Neuron], n_examples: int, n_controls: in
     return prepared
 
 
-def n_passes(lab: Lab, places: Sequence[Place], ablations: Sequence[Ablation]) -> int:
-    """How often `measure` yields, where memory lasts."""
-    size = _size(lab.model, places)
-    return -(-len(places) // size) * sum(ablation.passes for ablation in ablations)
+def measure(lab: Lab, places: Sequence[Place], ablations: Sequence[Ablation], report: Report) -> Iterator[None]:
+    """Fills in the effects of every example; yields after each, the shortest first."""
+    for at in sorted(range(len(places)), key=lambda at: len(places[at].ids)):
+        example = _Example(lab, at, places[at], ablations, report)
+        measured = [values for ablation in ablations for values in example.run(ablation)]
+        for effects, kl, loss in measured:
+            effects.kl[at], effects.loss[at] = kl, loss
+        yield
 
 
-def measure(lab: Lab, places: Sequence[Place], ablations: Sequence[Ablation], report: Report) -> Iterator[bool]:
-    """Fills in the effects of every example, batch by batch; yields after each pass, True where a batch is done."""
-    model = lab.model
-    order = sorted(range(len(places)), key=lambda at: len(places[at].ids))
-    for batch in batches(order, _size(model, places), report, model, progress_per_row=0):
-        measured: list[tuple[Effects, int, float, float]] = []
-        with batch:
-            for rows in model.rotations.alike([len(places[at].ids) for at in batch.rows]):
-                one = _Batch(lab, [batch.rows[row] for row in rows], places, ablations)
-                for values in one.run():
-                    measured += values
-                    yield False
-        if not batch.failed:
-            for effects, at, kl, loss in measured:
-                effects.kl[at], effects.loss[at] = kl, loss
-            yield True
+class _Example:
+    """One text: what is done to it goes through the model as rows of one batch, from the first position that is set on.
 
+    The tokens before that are the same in every row: their keys and values are computed once.
+    """
 
-def _size(model: Model, places: Sequence[Place]) -> int:
-    longest = max(len(place.ids) for place in places)
-    return min(rows_at_once(model, longest, "forward"), rows_at_once(model, longest, "stream"))
+    def __init__(self, lab: Lab, at: int, place: Place, ablations: Sequence[Ablation], report: Report) -> None:
+        self._lab, self._model, self._at, self._place, self._report = lab, lab.model, at, place, report
+        model = lab.model
+        self._ids = torch.tensor([place.ids], device=model.hf.device)
+        self._cut = place.first if self._keeps_keys() else 0
+        sites = sorted({Site(ablation.neuron.layer, "mlp_post") for ablation in ablations})
+        self._clean = run_pass(model, self._ids, head="last", capture=sites, keep_starts=True)
+        self._past = run_pass(model, self._ids[:, : self._cut], head="last", use_cache=True).past if self._cut else None
 
+    def _keeps_keys(self) -> bool:
+        """Whether the tokens before the first position can be handed on as keys and values."""
+        model, place = self._model, self._place
+        lengths = [place.first, len(place.ids)]
+        return model.caches and model.restarts and len(model.rotations.alike(lengths)) == 1
 
-class _Batch:
-    """Some examples that are rotated alike."""
+    def run(self, ablation: Ablation) -> Iterator[tuple[Effects, float, float]]:
+        """What is done, its KL and its change of loss."""
+        info, place = self._model.info, self._place
+        layer = ablation.neuron.layer
+        done = [(ablation.effects, self._off(ablation.neuron))]
+        done += [(effects, self._off(neuron)) for neuron, effects in ablation.controls]
+        if ablation.distance:
+            lengths = self._moved(ablation.neuron)
+            done += [(effects, self._pushed(layer, lengths, draw)) for draw, effects in enumerate(ablation.distance)]
+        everywhere = switched_off([ablation.neuron], info)
+        draws = rounding_plans(everywhere, info.n_layers, len(ablation.rounding), self._lab.seed)
+        done += list(zip(ablation.rounding, draws, strict=True))
+        set_there = slice(place.first - self._cut, place.last + 1 - self._cut)
+        ids = self._ids[:, self._cut :]
+        for rows, edited, clean in self._logits(layer, [plan for _, plan in done]):
+            with torch.inference_mode():
+                there = edited[:, set_there]
+                kl = metrics.kl(clean[None, set_there].expand_as(there), there).mean(dim=1).cpu().numpy()
+                surprise = metrics.surprise(torch.cat([clean[None], edited]), ids.expand(len(edited) + 1, -1))
+                later = surprise[:, set_there.start + 1 :].double()
+                loss = (later[1:] - later[0]).sum(dim=1).cpu().numpy()
+            for at, row in enumerate(rows):
+                yield done[row][0], float(kl[at]), float(loss[at])
 
-    def __init__(
-        self, lab: Lab, examples: Sequence[int], places: Sequence[Place], ablations: Sequence[Ablation]
-    ) -> None:
-        self._lab, self._model, self._examples, self._ablations = lab, lab.model, examples, ablations
-        self._places = [places[at] for at in examples]
-        lengths = tuple(len(place.ids) for place in self._places)
-        padded = np.zeros((len(lengths), max(lengths)), np.int64)
-        for row, place in zip(padded, self._places, strict=True):
-            row[: len(place.ids)] = place.ids
-        self._ids = torch.from_numpy(padded).to(self._model.hf.device)
-        self._layout = PassLayout(lengths, self._model.info.n_heads)
-        self._ends = [length - 1 for length in lengths]
-        sites = {Site(ablation.neuron.layer, "mlp_post") for ablation in ablations}
-        self._clean = run_pass(
-            self._model,
-            self._ids,
-            layout=self._layout,
-            head="every",
-            ends=self._ends,
-            capture=sorted(sites),
-            keep_starts=True,
-        )
-        places_set = [(row, at) for row, place in enumerate(self._places) for at in range(place.first, place.last + 1)]
-        self._set = torch.tensor(places_set, device=self._ids.device).T
-        self._clean_there = self._logits(self._clean)[self._set[0], self._set[1]]
-        self._surprise = metrics.surprise(self._logits(self._clean), self._ids)
+    def _logits(self, layer: int, plans: Sequence[Plan]) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor]]:
+        """Which of the plans, their logits [row, position, vocabulary], and the clean ones [position, vocabulary].
 
-    def run(self) -> Iterator[list[tuple[Effects, int, float, float]]]:
-        """What each pass gives: effects to fill in, the example, its KL and its change of loss."""
-        for ablation in self._ablations:
-            layer = ablation.neuron.layer
-            yield self._pass(layer, ablation.effects, self._off(ablation.neuron))
-            for neuron, effects in ablation.controls:
-                yield self._pass(layer, effects, self._off(neuron))
-            if ablation.distance:
-                lengths = self._moved(ablation.neuron)
-                for draw, effects in enumerate(ablation.distance):
-                    yield self._pass(layer, effects, self._pushed(ablation.neuron, lengths, draw))
-            off = switched_off([ablation.neuron], self._model.info)
-            draws = rounding_plans(off, self._model.info.n_layers, len(ablation.rounding), self._lab.seed)
-            for effects, plan in zip(ablation.rounding, draws, strict=True):
-                yield self._pass(layer, effects, [plan])
+        Both come of batches of one shape, whose rows that do the same have the same bits.
+        """
+        rows = [CLEAN, *plans]
+        n_positions = self._ids.shape[1] - self._cut
+        size = min(len(rows), rows_at_once(self._model, n_positions, "forward"))
+        clean: dict[int, torch.Tensor] = {}
+        for batch in batches(range(len(rows)), size, self._report, self._model, progress_per_row=0):
+            logits = None
+            with batch:
+                filling = [CLEAN] * (batch.size - len(batch.rows))
+                logits = self._pass(layer, [*(rows[row] for row in batch.rows), *filling])[: len(batch.rows)]
+                if batch.size not in clean:
+                    clean[batch.size] = (
+                        logits[0] if batch.start == 0 else self._pass(layer, [CLEAN] * batch.size)[0]
+                    ).clone()
+            if logits is not None:
+                first = int(batch.start == 0)
+                yield [row - 1 for row in batch.rows[first:]], logits[first:], clean[batch.size]
 
-    def _off(self, neuron: Neuron) -> list[Plan]:
-        info = self._model.info
-        return [switched_off([neuron], info, place.first, place.last) for place in self._places]
-
-    def _moved(self, neuron: Neuron) -> list[torch.Tensor]:
-        """How far setting it to 0 moves what the MLP adds, [position] of each example from its first one on."""
-        site = Site(neuron.layer, "mlp_post")
-        lengths = []
-        for row, place in enumerate(self._places):
-            before = self._clean.captured[site][row, place.first : place.last + 1]
-            after = before.clone()
-            after[:, neuron.index] = 0
-            lengths.append(change_added(self._model, site, before, after).norm(dim=-1))
-        return lengths
-
-    def _pushed(self, neuron: Neuron, lengths: Sequence[torch.Tensor], draw: int) -> list[Plan]:
-        """‖Δ‖ · g/‖g‖ added at the same positions."""
-        site = Site(neuron.layer, ADDED_AS["mlp_post"])
-        plans = []
-        for at, place, length in zip(self._examples, self._places, lengths, strict=True):
-            random = np.random.default_rng([self._lab.seed, draw, at])
-            noise = torch.from_numpy(random.standard_normal((len(length), self._model.info.d_model))).float()
-            noise = noise.to(length.device)
-            shift = length.new_zeros(place.last + 1, noise.shape[1])
-            shift[place.first :] = length[:, None] * noise / noise.norm(dim=-1, keepdim=True)
-            positions = Positions("range", place.first, place.last)
-            plans.append(Plan({site: (AddByPosition(site, Whole(), positions, shift),)}))
-        return plans
-
-    def _pass(self, layer: int, effects: Effects, plans: Sequence[Plan]) -> list[tuple[Effects, int, float, float]]:
-        starts = self._clean.starts
+    def _pass(self, layer: int, plans: Sequence[Plan]) -> torch.Tensor:
+        """A plan a row, from the block of `layer` on."""
+        n = len(plans)
+        starts = [
+            BlockStart(start.stream[:, self._cut :].expand(n, -1, -1), start.extra_outputs)
+            for start in self._clean.starts
+        ]
         first_block = layer if self._model.restarts else 0
+        past: Any = None
+        if self._past is not None:
+            past = copy.deepcopy(self._past)
+            past.batch_repeat_interleave(n)
+        length = self._ids.shape[1]
         passed = run_pass(
             self._model,
-            self._ids,
+            self._ids.expand(n, -1),
             plans,
-            self._layout,
-            head="every",
-            ends=self._ends,
-            entry=Entry(starts, first_block, starts[first_block].stream),
+            PassLayout((length,) * n, self._model.info.n_heads, self._cut),
+            entry=Entry(starts, first_block, starts[first_block].stream.contiguous()),
+            use_cache=past is not None,
+            past=past,
         )
-        edited = self._logits(passed)
-        with torch.inference_mode():
-            kl = metrics.kl(self._clean_there, edited[self._set[0], self._set[1]]).cpu().numpy()
-            change = (metrics.surprise(edited, self._ids) - self._surprise).double().cpu().numpy()
-        sizes = [place.last + 1 - place.first for place in self._places]
-        means = [float(part.mean()) for part in np.split(kl, np.cumsum(sizes)[:-1])]
-        return [
-            (
-                effects,
-                at,
-                means[row],
-                float(change[row, place.first + 1 : len(place.ids)].sum()),
-            )
-            for row, (at, place) in enumerate(zip(self._examples, self._places, strict=True))
-        ]
-
-    @staticmethod
-    def _logits(passed: Passed) -> torch.Tensor:
         assert passed.logits is not None
         return passed.logits
+
+    def _off(self, neuron: Neuron) -> Plan:
+        return switched_off([neuron], self._model.info, self._place.first, self._place.last)
+
+    def _moved(self, neuron: Neuron) -> torch.Tensor:
+        """How far setting it to 0 moves what the MLP adds, [position] from the first one on."""
+        site = Site(neuron.layer, "mlp_post")
+        before = self._clean.captured[site][0, self._place.first : self._place.last + 1]
+        after = before.clone()
+        after[:, neuron.index] = 0
+        return change_added(self._model, site, before, after).norm(dim=-1)
+
+    def _pushed(self, layer: int, lengths: torch.Tensor, draw: int) -> Plan:
+        """‖Δ‖ · g/‖g‖ added at the same positions."""
+        site, place = Site(layer, ADDED_AS["mlp_post"]), self._place
+        random = np.random.default_rng([self._lab.seed, draw, self._at])
+        noise = torch.from_numpy(random.standard_normal((len(lengths), self._model.info.d_model))).float()
+        noise = noise.to(lengths.device)
+        shift = lengths.new_zeros(place.last + 1, noise.shape[1])
+        shift[place.first :] = lengths[:, None] * noise / noise.norm(dim=-1, keepdim=True)
+        positions = Positions("range", place.first, place.last)
+        return Plan({site: (AddByPosition(site, Whole(), positions, shift),)})
