@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from workbench.model_info import ModelInfo
 
 SITE = "mlp_post"
+ARMS = 4
+"""rows of a text beside its controls: clean, the ablation, two that change rounding alone"""
 LATER = 32
 """tokens behind the last one that is read, whose loss is measured"""
 TEST_SHARE = 0.3
@@ -79,7 +81,10 @@ def cost(params: Params, info: ModelInfo) -> Cost | None:
         return None
     examples = min(TEST_SHARE * store.passes, 2 * params.tokens / store.tokens)
     neurons = max(1, len(params.units.split(",")))
-    passes = examples * (1 + ABLATION_PASSES * neurons * (3 + params.controls + params.directions))
+    # two whole passes of a text; then what is done to it, from the first position that is set on
+    behind = min(1.0, (LATER + 1) / store.tokens) if params.data.read in ("last", "first") else 1.0
+    arms = ARMS + params.controls + params.directions
+    passes = examples * (2 + ABLATION_PASSES * neurons * arms * behind)
     return msgspec.structs.replace(store, passes=store.passes + passes)
 
 
