@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from workbench.statistics import (
     Band,
@@ -94,6 +95,8 @@ def test_spearman_sees_order_alone():
     values = np.random.default_rng(3).normal(size=50)
     assert spearman(values, np.exp(values)) == pytest.approx(1)
     assert spearman(values, -(values**3)) == pytest.approx(-1)
+    few = np.random.default_rng(1).integers(0, 4, len(values))
+    assert spearman(few, values) == pytest.approx(spearmanr(few, values)[0])
 
 
 def test_auc_is_the_share_of_pairs_in_order():

@@ -210,6 +210,8 @@ class DenseProbe:
     CURVE = "precision_recall"
     PREDICTED = "predicted"
     """scatter of numbers: target and prediction on test"""
+    TOGETHER, PROXIMITY = "together", "proximity_error"
+    """table: several targets of the same texts; number: their joint error, 0 to ½ by chance"""
     BASELINES = "baselines"
     WHAT = "what"
     REFIT = "refit"

@@ -160,9 +160,15 @@ def rank_percentile(values: np.ndarray, index: int) -> float:
 
 
 def spearman(first: np.ndarray, second: np.ndarray) -> float:
-    """Correlation of ranks [value]; equal values are ranked in their order."""
-    ranks = [np.argsort(np.argsort(values, kind="stable"), kind="stable") for values in (first, second)]
-    return float(np.corrcoef(ranks[0].astype(np.float64), ranks[1].astype(np.float64))[0, 1])
+    """Correlation of ranks [value]; equal values share the mean of their ranks."""
+    return float(np.corrcoef(_ranks(first), _ranks(second))[0, 1])
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """float64 [value], counted from 1."""
+    _, place, times = np.unique(values, return_inverse=True, return_counts=True)
+    last: np.ndarray = np.cumsum(times)
+    return (last - (times - 1) / 2)[place]
 
 
 # --- separation ------------------------------------------------------------------------------------

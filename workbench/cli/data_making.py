@@ -41,13 +41,23 @@ _FROM_FOLDER = ("programming", "language")
 @_NAME
 @click.option("--positive", default="", metavar="TARGET", help="The target that is label 1; the others are label 0.")
 @click.option("--numeric", is_flag=True, help="Targets are numbers, not classes.")
+@click.option("--target", default="", metavar="COLUMN", help="Which column or key holds the targets.")
 @click.option("--read", type=click.Choice(_READS), default="last", show_default=True, help="Which tokens are read.")
 @click.option("--tags", default="", metavar="A,B,…", help="Of word/TAG files: tags of label 1, such as NN,NNS or nn*.")
 @_FOLDER
 @_LIMIT
 @_SEED
 def import_command(
-    source: str, name: str, positive: str, numeric: bool, read: Read, tags: str, folder: str, limit: int, seed: int
+    source: str,
+    name: str,
+    positive: str,
+    numeric: bool,
+    target: str,
+    read: Read,
+    tags: str,
+    folder: str,
+    limit: int,
+    seed: int,
 ) -> None:
     from workbench.datasets.labelled.reading import read_labelled, split_suffix
     from workbench.datasets.labelled.sae_probes import PREFIX, read_sae_probes
@@ -55,7 +65,7 @@ def import_command(
     from workbench.datasets.labelled.targets import Choice
     from workbench.settings import load
 
-    choice = Choice(positive=positive, numeric=True if numeric else None, read=read)
+    choice = Choice(positive=positive, numeric=True if numeric else None, read=read, target=target)
     if source.startswith(PREFIX):
         labelled = read_sae_probes(source, folder or load().sae_probes, choice)
     elif tags or Path(source).expanduser().is_dir():

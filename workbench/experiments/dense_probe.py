@@ -22,6 +22,7 @@ from workbench.experiment import Cost, Experiment
 from workbench.experiments._dense import DenseTask, predictions
 from workbench.experiments._dense_baselines import DenseBaselines
 from workbench.experiments._dense_direction import add_along, add_ordinary, refitted
+from workbench.experiments._dense_together import targets_of, together
 from workbench.experiments._dense_views import (
     LayerScore,
     Refits,
@@ -33,7 +34,7 @@ from workbench.experiments._dense_views import (
 from workbench.experiments._direction import keep, of_this_model
 from workbench.experiments._probe_data import probe_data, probe_name, store_cost, token_baselines
 from workbench.experiments._sparse_views import curve_view
-from workbench.params import DataSet
+from workbench.params import DataSet, DataSets
 from workbench.params import Params as BaseParams
 from workbench.report import NextStep, Report
 from workbench.result_keys import DenseProbe
@@ -54,6 +55,14 @@ class Params(BaseParams, kw_only=True, frozen=True):
         DataSet,
         Meta(description="the labelled set: its name, or a CSV with prompt,target", extra={"example": "months"}),
     ] = field(default_factory=LabelledSet)
+    also: Annotated[
+        DataSets,
+        Meta(
+            description="further numbers of the same texts, predicted together with them by ridge, such as longitude "
+            "beside latitude",
+            extra={"example": "longitude", "more": True},
+        ),
+    ] = field(default_factory=list)
     method: Annotated[
         Literal["logistic", "ridge", "means"],
         Meta(description="logistic, ridge (numbers too), or the difference of means"),
@@ -106,6 +115,7 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     from workbench.lab.probing.store import take
 
     data = probe_data(lab, params.data, report, numbers=params.method == "ridge")
+    also = targets_of(lab, data, params.also)
     name = _name(params, data.name)
     task = DenseTask(data, params.method, params.C, lab.seed)
     layers = tuple(sorted(set(params.layers))) or tuple(range(lab.info.n_layers))
@@ -113,7 +123,7 @@ def run(lab: Lab, params: Params, report: Report) -> None:
         edits = " ".join(map(str, lab.edits))
         report.note(f"fitted under {edits}: the probe and @{name} are of the model with these edits on")
     with take(lab, data.examples, params.site, layers, report, data_set=data.name, set_hash=data.set_hash) as store:
-        _Run(lab, params, task, store, name, report).run(layers)
+        _Run(lab, params, task, also, store, name, report).run(layers)
 
 
 def _name(params: Params, data_name: str) -> str:
@@ -130,8 +140,11 @@ def _name(params: Params, data_name: str) -> str:
 class _Run:
     """One run over a store."""
 
-    def __init__(self, lab: Lab, params: Params, task: DenseTask, store: Store, name: str, report: Report) -> None:
-        self._lab, self._params, self._task, self._store = lab, params, task, store
+    def __init__(
+        self, lab: Lab, params: Params, task: DenseTask, also: np.ndarray, store: Store, name: str, report: Report
+    ) -> None:
+        """`also` float64 [example, further target]."""
+        self._lab, self._params, self._task, self._also, self._store = lab, params, task, also, store
         self._name, self._report = name, report
 
     def run(self, layers: tuple[int, ...]) -> None:
@@ -153,6 +166,8 @@ class _Run:
         if self._params.permutations:
             baselines.add_null(self._params.permutations)
         baselines.add_draws()
+        if self._params.also:
+            self._add_together(x)
         refits = refitted(task, x, probe, self._params.directions, report)
         report.add(DenseProbe.REFIT, refits.table(task, self._name))
         site = Site(layer, self._params.site)
@@ -206,6 +221,16 @@ class _Run:
             self._report.add(DenseProbe.PREDICTED, predicted_view(self._task, predicted))
         else:
             self._report.add(DenseProbe.CURVE, curve_view(predicted, self._task.data))
+
+    def _add_together(self, x: torch.Tensor) -> None:
+        task, report, params = self._task, self._report, self._params
+        names = [task.data.name, *(labelled.name for labelled in params.also)]
+        fit = together(task, x, self._also, names, params.permutations, report)
+        report.add(DenseProbe.TOGETHER, fit.table(len(task.data.test)))
+        report.scalar(DenseProbe.PROXIMITY, fit.proximity)
+        for name, value in zip(names, fit.r2, strict=True):
+            report.scalar(f"r2_{name}", float(value))
+        report.note(f"{', '.join(names)} together: {fit.sentence()}")
 
     # --- what is kept --------------------------------------------------------------------------------------
 

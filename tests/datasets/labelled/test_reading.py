@@ -268,3 +268,20 @@ def test_what_was_typed_is_a_file_and_its_class(name, positive):
     assert split_class(name) == (name, "")
     assert split_class(f"{name}.csv") == (f"{name}.csv", "")
     assert split_class(f"{name}.csv={positive}") == (f"{name}.csv", positive)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_one_of_several_targets_is_named(tmp_path, suffix):
+    places = [("Oslo", 59.9, 10.8), ("Quito", -0.2, -78.5), ("Perth", -31.95, 115.9)]
+    file = tmp_path / f"places.{suffix}"
+    lines = ["Prompt,Latitude,longitude", *(f"{name},{lat},{lon}" for name, lat, lon in places)]
+    if suffix == "jsonl":
+        lines = [f'{{"prompt": "{name}", "Latitude": {lat}, "longitude": {lon}}}' for name, lat, lon in places]
+    file.write_text("\n".join(lines))
+    for target, column in (("Latitude", 1), ("longitude", 2)):
+        labelled = read_labelled(file, Choice(target=target))
+        assert labelled.name == f"places-{target}"
+        assert labelled.numeric
+        assert [span.label for _, span in labelled.spans()] == [place[column] for place in places]
+    with pytest.raises(UserError, match="there is no .*'height'"):
+        read_labelled(file, Choice(target="height"))

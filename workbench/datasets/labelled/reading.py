@@ -14,6 +14,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -41,10 +42,11 @@ def read_labelled(path: Path, choice: Choice | None = None) -> LabelledSet:
     text = _text(path)
     if suffix.startswith(".json") and not suffix.startswith(".jsonl"):
         return _stored(path, text, choice)
-    rows = list(_json_lines(path, text) if suffix.startswith(".jsonl") else _csv_rows(path, text))
+    target = choice.target if choice else ""
+    rows = list((_json_lines if suffix.startswith(".jsonl") else _csv_rows)(path, text, target))
     if not rows:
         raise UserError(f"there is no example in {path}: a CSV has a line `prompt,target` and a line for each example")
-    return labelled_set(name, rows, choice, path.name)
+    return labelled_set(f"{name}-{target}" if target else name, rows, choice, path.name)
 
 
 def read_typed(text: str) -> LabelledSet:
@@ -139,13 +141,17 @@ def _too_large(path: Path) -> UserError:
 # --- CSV -----------------------------------------------------------------------------------------------
 
 
-def _csv_rows(path: Path, text: str) -> Iterator[Row]:
+def _csv_rows(path: Path, text: str, target: str) -> Iterator[Row]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
-        header = [cell.strip().lower() for cell in next(reader, [])]
+        header = [cell.strip() for cell in next(reader, [])]
+        if target and target not in header:
+            raise UserError(f"{path} has the columns {quoted(', '.join(header), 60)}: there is no {quoted(target)}")
+        of_named = header.index(target) if target else None
+        header = [cell.lower() for cell in header]
         column = {name: header.index(name) for name in _KNOWN if name in header}
         of_text = next((column[name] for name in _TEXT if name in column), None)
-        of_target = next((column[name] for name in _TARGET if name in column), None)
+        of_target = next((column[name] for name in _TARGET if name in column), None) if of_named is None else of_named
         if of_text is None or of_target is None:
             raise UserError(
                 f"{path} has the columns {quoted(', '.join(header), 60)}: a labelled set needs prompt and target"
@@ -188,28 +194,32 @@ class _Line(msgspec.Struct):
     spans: list[tuple[int, int, str | float | bool]] | None = None
 
 
-def _json_lines(path: Path, text: str) -> Iterator[Row]:
+def _json_lines(path: Path, text: str, key: str) -> Iterator[Row]:
     for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
         if not line.strip():
             continue
         where = f"{path}, line {count(number)}"
         try:
             entry = msgspec.json.decode(line, type=_Line)
+            named = msgspec.json.decode(line, type=dict[str, Any]).get(key) if key else None
         except msgspec.DecodeError as error:
             raise UserError(f'{where}: {safe(str(error))}; a line is {{"prompt": "…", "target": 1}}') from None
         document = "" if entry.document is None else str(entry.document)
         content = entry.prompt or entry.text
-        if entry.spans is not None:
+        if key and not isinstance(named, str | float | int):
+            raise UserError(f"{where}: there is no target {quoted(key)}, a number or a class's name")
+        if entry.spans is not None and not key:
             if not document:
                 document = f"line {number}"
             for start, end, target in entry.spans:
                 yield Row(content, _written(target), where, document, (start, end))
             continue
-        target_value = entry.label if entry.target is None else entry.target
-        if target_value is None:
+        value = entry.label if entry.target is None else entry.target
+        value = named if key else value
+        if value is None:
             raise UserError(f'{where}: there is no target; a line is {{"prompt": "…", "target": 1}}')
         span = None if entry.start is None or entry.end is None else (entry.start, entry.end)
-        yield Row(content, _written(target_value), where, document, span)
+        yield Row(content, _written(value), where, document, span)
 
 
 def _written(target: str | float | bool) -> str:

@@ -42,6 +42,8 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     numeric: bool | None = None
     """targets are numbers; None: where there are more than MANY_NUMBERS, or one is no whole number"""
     read: Read = "last"
+    target: str = ""
+    """the column or key that holds the targets; empty: `target` or `label`"""
 
 
 def labelled_set(name: str, rows: Sequence[Row], choice: Choice | None, note: str) -> LabelledSet:
