@@ -19,7 +19,7 @@ from workbench.experiments._corpus import CorpusContext, CorpusTokens, corpus_pr
 from workbench.experiments._sae_quality import add_quality, describe
 from workbench.params import CorpusText, SaeName
 from workbench.params import Params as BaseParams
-from workbench.report import Report
+from workbench.report import NextStep, Report
 from workbench.text import count
 from workbench.views import Column, Table
 
@@ -61,6 +61,8 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     report.say(f"{opened.name} {misfit}{describe(quality, sample)}")
     add_quality(report, quality, str(opened.placed.site_out), sample)
     report.add("sae", _facts(opened.facts, opened.name))
+    same_text = {"sae": opened.name, "corpus": params.corpus, "context": params.context}
+    report.suggest(NextStep(label="does it hurt more than chance", experiment="sae-errors", params=same_text))
 
 
 def _facts(facts: list[tuple[str, str]], name: str) -> Table:

@@ -86,6 +86,8 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     report.add("settings", settings_table(_facts(params, documents, trained, artifact), artifact.name))
     step = NextStep(label="how good it is on other documents", experiment="sae-check", params={"sae": artifact.name})
     report.suggest(step)
+    same_text = {"sae": artifact.name, "corpus": params.corpus, "context": params.context}
+    report.suggest(NextStep(label="does it hurt more than chance", experiment="sae-errors", params=same_text))
 
 
 def _config(lab: Lab, params: Params) -> SaeConfig:
