@@ -39,7 +39,7 @@ def _sets(rows: list[SetRow], n: int) -> Table:
     columns = [
         Column(key=Battery.SET, name="set", gives_way="never"),
         Column(key="unit", name="best neuron", kind="unit", help="of the model, by AUC on train", gives_way="late"),
-        Column(key="mcc_one", name="its MCC", kind="number", help="of this neuron alone, on test", gives_way="never"),
+        Column(key="mcc_one", name="neuron MCC", kind="number", help="of this neuron alone, on test", gives_way="never"),
         Column(key="mcc_k", name="MCC of k", kind="number", help="of the chosen probe, on test", gives_way="never"),
         Column(
             key="tokens_alone",
@@ -59,12 +59,12 @@ def _sets(rows: list[SetRow], n: int) -> Table:
         Column(key="positives", name="positives", kind="int"),
         Column(key="test", name="test", kind="int", help="test examples", gives_way="early"),
         Column(key="documents", name="documents", kind="int", help="of the test examples", gives_way="early"),
-        Column(key="mcc_one_low", name="its MCC ≥", kind="number", help="95 % over documents", gives_way="early"),
-        Column(key="mcc_one_high", name="its MCC ≤", kind="number", help="95 % over documents", gives_way="early"),
-        Column(key="auc_one", name="its AUC", kind="number", help="on test", gives_way="early"),
+        Column(key="mcc_one_low", name="neuron ≥", kind="number", help="95 % over documents", gives_way="early"),
+        Column(key="mcc_one_high", name="neuron ≤", kind="number", help="95 % over documents", gives_way="early"),
+        Column(key="auc_one", name="neuron AUC", kind="number", help="on test", gives_way="early"),
         Column(
             key="p_one",
-            name="its p",
+            name="neuron p",
             kind="number",
             help="how often the best of all neurons does as well under permuted labels",
             gives_way="early",
