@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import shlex
@@ -17,6 +18,7 @@ from workbench.cli import main
 from workbench.datasets.instructions import shipped_set
 from workbench.experiments import experiments
 from workbench.session.reader import SessionReader
+from workbench.text import number
 from workbench.units import SITES
 
 ROOT = Path(__file__).parent.parent
@@ -113,7 +115,7 @@ def test_the_recorded_refusal_is_what_the_readme_says():
     ):
         for words in stated:
             assert words in headline, words
-    for number in (
+    for figure in (
         "4.76 to −2.37",
         ".998",
         ".632",
@@ -124,7 +126,7 @@ def test_the_recorded_refusal_is_what_the_readme_says():
         "3.3e-5",
         ".281 to .938",
     ):
-        assert number in README, number
+        assert figure in README, figure
 
 
 def test_the_recorded_direction_is_what_the_readme_says():
@@ -136,6 +138,38 @@ def test_the_recorded_direction_is_what_the_readme_says():
     assert [*made_of, [row["prompt"] for row in steps[1].params["prompts"]]] == list(asked.values())
     assert steps[1].params["matches"] in README
     headline = steps[1].headline
-    for number in (".175", ".5 (", "1.39", "median .05", ".352", ".648", "1.11"):
-        assert number in headline, number
-        assert number in README, number
+    for figure in (".175", ".5 (", "1.39", "median .05", ".352", ".648", "1.11"):
+        assert figure in headline, figure
+        assert figure in README, figure
+
+
+def test_the_table_of_the_battery_is_what_it_found():
+    with (ROOT / "sessions" / "battery.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 14
+    for row in rows:
+        one, low, high = (number(float(row[key])) for key in ("neuron MCC", "neuron ≥", "neuron ≤"))
+        k = f"{row['layer']}, k {row['k']}: {number(float(row['MCC of k']))}"
+        tokens = number(float(row["tokens alone"]))
+        assert f"| `{row['set']}` | {row['best neuron']} | {one} ({low}–{high}) | {k} | {tokens} |" in README, row[
+            "set"
+        ]
+    assert {row["monosemantic"] for row in rows} == {"no"}
+    assert sum(float(row["neuron MCC"]) >= 0.9 for row in rows) == 7
+    assert (
+        sum(float(row["neuron ≥"]) > float(row["tokens alone"]) for row in rows if float(row["neuron MCC"]) >= 0.9) == 2
+    )
+    assert max(float(row["ratio"]) for row in rows) == pytest.approx(263, abs=0.5)
+
+
+def test_the_recorded_probes_are_a_battery_of_texts_that_may_be_passed_on():
+    with SessionReader(ROOT / "sessions" / "probing.db") as reader:
+        steps = [reader.step(row.id) for row in reader.rows(0, None)]
+    assert {step.model.ref for step in steps} == {"default"}
+    assert {step.status for step in steps} == {"done"}
+    whole = steps[0]
+    assert whole.experiment == "battery"
+    notes = {labelled["name"]: labelled["note"] for labelled in whole.params["data"]}
+    assert set(notes) == {"social_security", "french", "digits", "is_python", "past", "months", "plural", "capitals"}
+    assert not any("/" in note for note in notes.values()), "no folder of the machine that it was recorded on"
+    assert [step.experiment for step in steps if step.parent is None] == ["battery", "dense-probe", "probe-apply"]

@@ -39,7 +39,7 @@ def _sets(rows: list[SetRow], n: int) -> Table:
     columns = [
         Column(key=Battery.SET, name="set", gives_way="never"),
         Column(key="unit", name="best neuron", kind="unit", help="of the model, by AUC on train", gives_way="late"),
-        Column(key="mcc_one", name="neuron MCC", kind="number", help="of this neuron alone, on test", gives_way="never"),
+        Column(key="mcc_one", name="neuron MCC", kind="number", help="by itself, on test", gives_way="never"),
         Column(key="mcc_k", name="MCC of k", kind="number", help="of the chosen probe, on test", gives_way="never"),
         Column(
             key="tokens_alone",
