@@ -413,3 +413,44 @@ def test_numbers_need_a_ridge():
 def test_a_set_whose_name_begins_with_a_digit_gives_a_direction_a_name():
     report = ran(msgspec.structs.replace(labelled(), name="65_names"), layers=[0], permutations=0, tokens=0)
     assert kept(report)[1].name == "set-65_names-logistic"
+
+
+def test_every_head_has_a_probe_of_its_own_and_the_best_is_taken():
+    lab = tiny_lab("llama")
+    data = noisy()
+    report = ran(data, site="z", layers=[0, 1])
+    view = report.views[DenseProbe.HEADS]
+    n_heads, d_head = lab.info.n_heads, lab.info.d_head
+    assert view.values.shape == (2, n_heads)
+    theirs = {}
+    for layer in (0, 1):
+        z, examples = read(data, layer, "z")
+        train, validation = examples.split == 0, examples.split == 1
+        label = examples.label > 0.5
+        for head in range(n_heads):
+            x = z.reshape(len(z), -1)[:, head * d_head : (head + 1) * d_head]
+            x = (x - x[train].mean(0)) / x[train].std(0)
+            fit = logistic(x[train], label[train])
+            theirs[layer, head] = matthews_corrcoef(label[validation], fit.predict(x[validation]))
+    ours = {(layer, head): view.values[layer, head] for layer in (0, 1) for head in range(n_heads)}
+    assert ours == pytest.approx(theirs, abs=1e-6)
+    layer, head = int(report.scalars["layer"]), int(report.scalars["head"])
+    assert ours[layer, head] == max(ours.values())
+    uses = {use.content.kind: use for use in report.artifacts if use.role == "made"}
+    assert "direction" not in uses  # what a head holds is none of the stream
+    made = uses["probe"]
+    probe = probe_from(made.name, made.content)
+    assert probe.reading.indices == tuple(range(head * d_head, (head + 1) * d_head))
+    z, examples = read(data, layer, "z")
+    test = examples.split == 2
+    scores = probe.scores(z.reshape(len(z), -1))
+    assert report.scalars["mcc"] == pytest.approx(
+        matthews_corrcoef(examples.label[test] > 0.5, scores[test] > 0), abs=1e-6
+    )
+    assert f"at L{layer}.H{head} " in report.headline
+    assert "recall_ordinary" in report.scalars
+    assert [step.experiment for step in report.next_steps] == ["attention", "effect"]
+    again = new_report()
+    stored = probe.stored(made.name)
+    execute(lab, "probe-apply", {"probe": msgspec.to_builtins(stored), "data": data}, [], 0, again)
+    assert again.headline

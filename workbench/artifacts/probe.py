@@ -83,6 +83,9 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
             return [place]
         if reading.site == "mlp_post":
             return [f"L{reading.layer}.N{index}" for index in reading.indices]
+        first, last = reading.indices[0], reading.indices[-1]
+        if reading.indices == tuple(range(first, last + 1)):
+            return [f"{place}[{first}–{last}]"]
         return [f"{place}[{index}]" for index in reading.indices]
 
     def scores(self, values: np.ndarray) -> np.ndarray:

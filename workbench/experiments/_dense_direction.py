@@ -61,9 +61,19 @@ def add_along(lab: Lab, probe: Dense, site: Site, name: str, report: Report) -> 
 
 
 def add_ordinary(
-    lab: Lab, task: DenseTask, probe: Dense, site: Site, test: np.ndarray, tokens: int, report: Report
+    lab: Lab,
+    task: DenseTask,
+    probe: Dense,
+    site: Site,
+    columns: slice,
+    test: np.ndarray,
+    tokens: int,
+    report: Report,
 ) -> None:
-    """Recall at the threshold that 1 % of ordinary text lies above; `test` are the logits of the test examples."""
+    """Recall at the threshold that 1 % of ordinary text lies above; `test` are the logits of the test examples.
+
+    The probe reads `columns` of the site's numbers.
+    """
     import torch
 
     from workbench.lab.probing.ordinary import RATE, ordinary_examples
@@ -73,7 +83,9 @@ def add_ordinary(
     try:
         examples, text = ordinary_examples(lab.model, task.data.examples, tokens)
         with take(lab, examples, site.name, [site.layer], report, data_set="ordinary text") as store:
-            logits = predictions(probe, torch.from_numpy(np.array(store.layer(site.layer))).to(probe.weight.device))
+            logits = predictions(
+                probe, torch.from_numpy(np.array(store.layer(site.layer)[:, columns])).to(probe.weight.device)
+            )
         threshold = threshold_at(logits, RATE)
     except UserError as error:
         report.note(f"without ordinary text: {error}")

@@ -13,7 +13,7 @@ from workbench.experiments._probe_data import TokenBaseline
 from workbench.result_keys import DenseProbe
 from workbench.statistics import band
 from workbench.text import count, number, quoted, spread
-from workbench.views import Column, Level, Lines, Scatter, Series, Table
+from workbench.views import Column, Heatmap, Level, Lines, Scatter, Series, Table
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class LayerScore:
     """A layer's probe on validation."""
 
     layer: int
+    head: int | None
+    """its best head, where heads have probes of their own"""
     predicted: np.ndarray
     """float64 [validation example]"""
     value: dict[str, float]
@@ -59,12 +61,30 @@ def layer_lines(task: DenseTask, layers: list[LayerScore], site: str, tokens: li
     )
 
 
+def head_map(task: DenseTask, layers: list[int], by_head: list[list[float]]) -> Heatmap:
+    """The score that leads of every head by itself."""
+    lead = SCORES[task.lead]
+    return Heatmap(
+        title=f"{lead}, layer × head",
+        note=on_validation(task),
+        values=np.array(by_head),
+        row_labels=[f"L{layer}" for layer in layers],
+        column_labels=[f"H{head}" for head in range(len(by_head[0]))],
+        row_axis="layer",
+        column_axis="head",
+        low_label="chance (0)",
+        high_label="all right (1)",
+        value_label=lead,
+    )
+
+
 def layer_table(task: DenseTask, layers: list[LayerScore]) -> Table:
     """Every layer on validation, in their order."""
-    ridge = layers[0].alpha is not None
+    ridge, heads = layers[0].alpha is not None, layers[0].head is not None
     rows: list[list[Any]] = [
         [
             f"L{each.layer}",
+            *([f"H{each.head}"] if heads else []),
             *(each.value[name] for name in task.names),
             " to ".join(map(number, each.interval[task.lead])),
             *([each.alpha] if ridge else []),
@@ -72,6 +92,8 @@ def layer_table(task: DenseTask, layers: list[LayerScore]) -> Table:
         for each in layers
     ]
     columns = [Column(key=DenseProbe.LAYER, name="layer")]
+    if heads:
+        columns.append(Column(key=DenseProbe.HEAD, name="head", help="the best of the layer"))
     columns += [Column(key=name, name=SCORES[name], kind="number") for name in task.names]
     columns.append(
         Column(key="interval", name=f"{SCORES[task.lead]}, 95 %", help="over resampled documents", gives_way="late")
@@ -110,12 +132,12 @@ class Refits:
     def random(self) -> np.ndarray:
         return np.concatenate([self.shuffled, self.drawn])
 
-    def table(self, task: DenseTask, name: str) -> Table:
-        """A row each."""
+    def table(self, task: DenseTask, label: str) -> Table:
+        """A row each; `label` is what the probe's own direction is called."""
         lead = SCORES[task.lead]
         rows: list[list[Any]] = [
             ["nothing", self.with_all, "", 1],
-            [f"@{name}", self.without, "", 1],
+            [label, self.without, "", 1],
         ]
         for what, values in (
             ("mean difference, shuffled labels", self.shuffled),
@@ -126,7 +148,7 @@ class Refits:
         fitted = "ridge" if task.numeric else "logistic"
         # Of classes with one mean no linear probe learns anything (Belrose et al. 2023, "LEACE").
         equal_means = (
-            f" · without @{name} both classes have one mean on train, so that no linear probe can learn from it"
+            f" · without {label} both classes have one mean on train, so that no linear probe can learn from it"
             if task.method == "means"
             else ""
         )
@@ -143,13 +165,13 @@ class Refits:
             row_keys=["nothing", "direction", "shuffled", "random"],
         )
 
-    def sentence(self, name: str, lead: str) -> str:
+    def sentence(self, label: str, lead: str) -> str:
         middle = band(self.random)
         chance = spread(number(middle.median), number(middle.low), number(middle.high))
         higher = int((self.random > self.without).sum())
         place = "lower than all" if higher == len(self.random) else f"lower than {higher} of"
         return (
-            f"without @{name} a probe fitted anew still has {lead} {number(self.without)} (with it "
+            f"without {label} a probe fitted anew still has {lead} {number(self.without)} (with it "
             f"{number(self.with_all)}); without one of {len(self.random)} random directions: {chance}; "
             f"{place} {len(self.random)}"
         )

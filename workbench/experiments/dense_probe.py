@@ -1,10 +1,11 @@
-"""Where the stream tells two classes apart, or holds a number: a probe on all of a site's numbers, at every layer.
+"""Where the stream, or a head, tells two classes apart or holds a number: a probe on all of its numbers, layer by layer.
 
 Fitted on train (logistic, ridge with its penalty by leave-one-out, or the difference of means), the layer chosen on
 validation, reported once on test with its interval over documents, beside what needs no such direction: the tokens
 alone, a random direction, random labels of the token's type, permuted labels. The probe's weight becomes a direction,
 `@name`: which neurons write and read it beside random directions, how much of the label is found at 1 % false positives
-on ordinary text, and what a probe fitted anew still reads once the direction is projected out, beside random ones.
+on ordinary text, and what a probe fitted anew still reads once the direction is projected out, beside random ones. With
+site z every head has a probe of its own, and the best head is taken; what it reads is no direction of the stream.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from workbench.experiments._dense_together import targets_of, together
 from workbench.experiments._dense_views import (
     LayerScore,
     Refits,
+    head_map,
     layer_lines,
     layer_table,
     predicted_view,
@@ -39,7 +41,7 @@ from workbench.params import Params as BaseParams
 from workbench.report import NextStep, Report
 from workbench.result_keys import DenseProbe
 from workbench.text import count, number
-from workbench.units import Site
+from workbench.units import Head, Site
 
 if TYPE_CHECKING:
     import torch
@@ -48,6 +50,9 @@ if TYPE_CHECKING:
     from workbench.lab import Lab
     from workbench.lab.probing.dense import Dense
     from workbench.model_info import ModelInfo
+
+
+HEADS = "z"
 
 
 class Params(BaseParams, kw_only=True, frozen=True):
@@ -68,8 +73,8 @@ class Params(BaseParams, kw_only=True, frozen=True):
         Meta(description="logistic, ridge (numbers too), or the difference of means"),
     ] = "logistic"
     site: Annotated[
-        Literal["resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out"],
-        Meta(description="what is read of every layer"),
+        Literal["resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "z"],
+        Meta(description="what is read of every layer; z: each head by itself"),
     ] = "resid_post"
     layers: Annotated[
         list[Annotated[int, Meta(ge=0)]],
@@ -146,15 +151,18 @@ class _Run:
         """`also` float64 [example, further target]."""
         self._lab, self._params, self._task, self._also, self._store = lab, params, task, also, store
         self._name, self._report = name, report
+        self._n_heads = lab.info.n_heads if params.site == HEADS else 0
+        self._label = name if self._n_heads else f"@{name}"
 
     def run(self, layers: tuple[int, ...]) -> None:
         report, task = self._report, self._task
-        layer, probe = self._choose(layers)
-        x = self._activations(layer)
+        chosen, probe = self._choose(layers)
+        layer, head = chosen.layer, chosen.head
+        x = self._part(self._activations(layer), head)
         test = predictions(probe, task.part(x, task.data.test))
         self._add_test_view(test)
         baselines = DenseBaselines(task, x, test, report)
-        place = f"L{layer}.{self._params.site}"
+        place = f"L{layer}.{self._params.site}" if head is None else str(Head(layer, head))
 
         def changed() -> None:
             report.add(DenseProbe.BASELINES, baselines.table())
@@ -162,20 +170,25 @@ class _Run:
 
         baselines.changed = changed
         baselines.add_tokens()
-        self._keep(layer, probe, x, baselines)
+        self._keep(chosen, probe, x, baselines)
         if self._params.permutations:
             baselines.add_null(self._params.permutations)
         baselines.add_draws()
         if self._params.also:
             self._add_together(x)
         refits = refitted(task, x, probe, self._params.directions, report)
-        report.add(DenseProbe.REFIT, refits.table(task, self._name))
+        report.add(DenseProbe.REFIT, refits.table(task, self._label))
         site = Site(layer, self._params.site)
-        add_along(self._lab, probe, site, self._name, report)
+        if head is None:
+            add_along(self._lab, probe, site, self._name, report)
         if not task.numeric and self._params.tokens:
-            add_ordinary(self._lab, task, probe, site, test, self._params.tokens, report)
-        self._add_numbers(layer, baselines, refits)
-        self._suggest(place)
+            columns = slice(None) if head is None else self._columns(head)
+            add_ordinary(self._lab, task, probe, site, columns, test, self._params.tokens, report)
+        self._add_numbers(chosen, baselines, refits)
+        if head is None:
+            self._suggest(place)
+        else:
+            self._suggest_head(place)
 
     # --- the layers --------------------------------------------------------------------------------------
 
@@ -185,24 +198,31 @@ class _Run:
 
         return torch.from_numpy(np.array(self._store.layer(layer))).to(self._lab.model.hf.device)
 
-    def _choose(self, layers: tuple[int, ...]) -> tuple[int, Dense]:
+    def _columns(self, head: int) -> slice:
+        """A head's numbers among those of its layer."""
+        width = self._lab.info.d_head
+        return slice(head * width, (head + 1) * width)
+
+    def _part(self, x: torch.Tensor, head: int | None) -> torch.Tensor:
+        return x if head is None else x[:, self._columns(head)]
+
+    def _choose(self, layers: tuple[int, ...]) -> tuple[LayerScore, Dense]:
         """Every layer's probe on validation; the best layer with its probe. What is done is seen as it comes."""
         task, report, site = self._task, self._report, self._params.site
-        validation = task.data.validation
-        values, document = task.values[validation], task.data.document[validation]
         tokens = [] if task.numeric else token_baselines(task.data)
         scored: list[LayerScore] = []
         probes: list[Dense] = []
+        by_head: list[list[float]] = []
         best = 0
         for layer in report.track(list(layers), "layers", stage=f"{self._params.method} probes"):
-            x = self._activations(layer)
-            probe, alpha = task.fit(x, task.values)
-            predicted = predictions(probe, task.part(x, validation))
-            interval = task.intervals(predicted, values, document)
-            scored.append(LayerScore(layer, predicted, task.scores(predicted, values), interval, alpha))
+            score, probe, of_heads = self._best_of_layer(layer)
+            scored.append(score)
             probes.append(probe)
-            best = _best(task, scored)
+            by_head.append(of_heads)
+            best = _best(task, [each.value for each in scored])
             report.add(DenseProbe.LAYERS, layer_lines(task, scored, site, tokens))
+            if self._n_heads:
+                report.add(DenseProbe.HEADS, head_map(task, [each.layer for each in scored], by_head))
             report.add(DenseProbe.BY_LAYER, layer_table(task, scored))
             of = f"of all {len(layers)}" if len(scored) == len(layers) else f"of {len(scored)} of {len(layers)}"
             report.say(
@@ -214,7 +234,26 @@ class _Run:
             report.note(
                 f"{count(ties)} of {count(len(scored))} layers are equally good on validation: the earliest is taken"
             )
-        return scored[best].layer, probes[best]
+        return scored[best], probes[best]
+
+    def _best_of_layer(self, layer: int) -> tuple[LayerScore, Dense, list[float]]:
+        """The layer's probe, or that of its best head, and the score that leads of every head."""
+        task = self._task
+        validation = task.data.validation
+        values, document = task.values[validation], task.data.document[validation]
+        x = self._activations(layer)
+        heads: list[int | None] = [*range(self._n_heads)] or [None]
+        fits: list[tuple[Dense, float | None, np.ndarray]] = []
+        for head in heads:
+            part = self._part(x, head)
+            probe, alpha = task.fit(part, task.values)
+            fits.append((probe, alpha, predictions(probe, task.part(part, validation))))
+        scores = [task.scores(predicted, values) for _, _, predicted in fits]
+        at = _best(task, scores)
+        probe, alpha, predicted = fits[at]
+        interval = task.intervals(predicted, values, document)
+        score = LayerScore(layer, heads[at], predicted, scores[at], interval, alpha)
+        return score, probe, [each[task.lead] for each in scores]
 
     def _add_test_view(self, predicted: np.ndarray) -> None:
         if self._task.numeric:
@@ -234,8 +273,9 @@ class _Run:
 
     # --- what is kept --------------------------------------------------------------------------------------
 
-    def _keep(self, layer: int, probe: Dense, x: torch.Tensor, baselines: DenseBaselines) -> None:
-        """The probe as an artifact, and its weight as a direction."""
+    def _keep(self, chosen: LayerScore, probe: Dense, x: torch.Tensor, baselines: DenseBaselines) -> None:
+        """The probe as an artifact, and its weight as a direction where that is one of the stream."""
+        layer, head = chosen.layer, chosen.head
         task, info, data = self._task, self._lab.info, self._task.data
         train = task.part(x, data.train).cpu().numpy().astype(np.float64)
         weight, intercept = probe.weight[0].cpu().numpy(), float(probe.intercept[0])
@@ -245,6 +285,9 @@ class _Run:
         reading = Reading(
             site=self._params.site,
             layer=layer,
+            indices=()
+            if head is None
+            else tuple(range(self._lab.info.n_heads * self._lab.info.d_head))[self._columns(head)],
             intercept=intercept + float(weight @ mean),
             threshold=float(data.examples.label[data.train].mean()) if task.numeric else 0.0,
             pooling=data.examples.pooling,
@@ -260,6 +303,8 @@ class _Run:
         )
         kept = Probe(reading=reading, weights=weight * sd, mean=mean, sd=sd)
         self._report.uses(kept.content, self._name, "made")
+        if head is not None:
+            return
         means = self._params.method == "means"
         about = data.describe.partition(" · test")[0] + ("" if means else f", {task.words}")
         origin = Origin(
@@ -275,9 +320,11 @@ class _Run:
 
     # --- numbers ---------------------------------------------------------------------------------------------
 
-    def _add_numbers(self, layer: int, baselines: DenseBaselines, refits: Refits) -> None:
+    def _add_numbers(self, chosen: LayerScore, baselines: DenseBaselines, refits: Refits) -> None:
         report, task, own = self._report, self._task, baselines.rows[0]
-        report.scalar(DenseProbe.LAYER, layer)
+        report.scalar(DenseProbe.LAYER, chosen.layer)
+        if chosen.head is not None:
+            report.scalar(DenseProbe.HEAD, chosen.head)
         for name in task.names:
             report.scalar(name, own.value[name])
         low, high = own.interval[task.lead]
@@ -294,7 +341,7 @@ class _Run:
         report.scalar(DenseProbe.P, baselines.chance.p)
         report.scalar(DenseProbe.LEFT, refits.without)
         report.scalar(DenseProbe.LEFT_RANDOM, float(np.median(refits.random)))
-        report.note(refits.sentence(self._name, "R²" if task.numeric else "MCC"))
+        report.note(refits.sentence(self._label, "R²" if task.numeric else "MCC"))
 
     def _suggest(self, place: str) -> None:
         report, at = self._report, f"@{self._name}"
@@ -318,11 +365,25 @@ class _Run:
             )
         )
 
+    def _suggest_head(self, head: str) -> None:
+        text = self._params.data.texts[0].text
+        self._report.suggest(
+            NextStep(label=f"where {head} looks", experiment="attention", params={"head": head, "prompt": text})
+        )
+        self._report.suggest(
+            NextStep(
+                label=f"what text loses without {head}",
+                experiment="effect",
+                params={"corpus": "stdlib"},
+                edits=[f"{head}=0"],
+            )
+        )
 
-def _best(task: DenseTask, scored: list[LayerScore]) -> int:
+
+def _best(task: DenseTask, scored: list[dict[str, float]]) -> int:
     """By MCC, then AUC; of numbers by R²; the earliest of equals."""
     names = task.names[:1] if task.numeric else task.names[:2]
-    keys = [tuple(round(each.value[name], 9) for name in names) for each in scored]
+    keys = [tuple(round(value[name], 9) for name in names) for value in scored]
     return keys.index(max(keys))
 
 

@@ -46,7 +46,9 @@ PARTS = {
         below=NeuronProbe.BASELINES,
     ),
     "dense-probe": Parts(
-        (DenseProbe.LAYERS, DenseProbe.CURVE, DenseProbe.PREDICTED), rows=Along.NEURONS, below=DenseProbe.BASELINES
+        (DenseProbe.LAYERS, DenseProbe.HEADS, DenseProbe.CURVE, DenseProbe.PREDICTED),
+        rows=Along.NEURONS,
+        below=DenseProbe.BASELINES,
     ),
     "probe-ablate": Parts((ProbeAblate.BY_CLASS, ProbeAblate.ERRORS), rows=ProbeAblate.CLASSES),
     "battery": Parts((Battery.COMPARED, Battery.ONE), Battery.BEST, Battery.SETS),

@@ -97,17 +97,19 @@ def summary(record: StepRecord) -> tuple[str, str, list[str]]:
         n = known.get(ProbeAblate.MONOSEMANTIC)
         return "", "" if n is None else f"{count(n)} monosemantic", []
     layer, k = known.get(SparseProbe.LAYER), known.get(SparseProbe.K)
-    place = "" if layer is None else f"L{layer:g}" + ("" if k is None else f", k = {k:g}")
+    head = known.get(DenseProbe.HEAD)
+    place = "" if layer is None else f"L{layer:g}"
+    place += f".H{head:g}" if head is not None else "" if k is None else f", k = {k:g}"
     mcc = SparseProbe.MCC
     if name == "sparse-probe":
-        told = score("MCC", mcc, SparseProbe.low(mcc), SparseProbe.high(mcc))
+        leading = score("MCC", mcc, SparseProbe.low(mcc), SparseProbe.high(mcc))
     else:
         numeric = known.get(DenseProbe.R2) is not None
-        told = score("R²" if numeric else "MCC", DenseProbe.R2 if numeric else mcc, DenseProbe.LOW, DenseProbe.HIGH)
+        leading = score("R²" if numeric else "MCC", DenseProbe.R2 if numeric else mcc, DenseProbe.LOW, DenseProbe.HIGH)
     tokens, p = known.get(DenseProbe.TOKENS_ALONE), known.get(SparseProbe.P)
     compared = [] if tokens is None else [f"tokens alone {number(tokens)}"]
     compared += [] if p is None or p != p else [f"permuted labels: p {number(p)}"]
-    return place, told, compared
+    return place, leading, compared
 
 
 # --- below the lists -------------------------------------------------------------------------------
