@@ -271,7 +271,7 @@ async def test_what_a_probe_read_elsewhere_is_among_its_sets_steps(path):
 @pytest.mark.parametrize("name", list(PARTS))
 def test_the_views_that_are_looked_for_are_those_that_are_made(name):
     parts = PARTS[name]
-    expected = {*parts.drawn, parts.cells, parts.rows, parts.below} - {"", DenseProbe.PREDICTED}
+    expected = {*parts.drawn, parts.cells, parts.rows, parts.below} - {"", DenseProbe.PREDICTED, DenseProbe.HEADS}
     assert expected <= set(results.result(name).views)
 
 
