@@ -21,5 +21,15 @@ workbench run dense-probe --data months --session probing.db
 workbench run probe-apply --probe months-logistic --text "They met in March, on a Friday, and again in June." \
   --session probing.db
 workbench stop --all  # closes the file: one file in DELETE mode
+# Where its activations lay on this machine is nobody's business.
+python - <<'PYTHON'
+import sqlite3
+
+with sqlite3.connect("probing.db", isolation_level=None) as session:
+    stores = "(select hash from artifact where kind = 'activation store')"
+    session.execute(f"delete from step_artifact where hash in {stores}")
+    session.execute("delete from artifact where kind = 'activation store'")
+    session.execute("vacuum")
+PYTHON
 mv probing.db "$sessions/probing.db"
 chmod 644 "$sessions/probing.db"

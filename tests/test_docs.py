@@ -172,4 +172,7 @@ def test_the_recorded_probes_are_a_battery_of_texts_that_may_be_passed_on():
     notes = {labelled["name"]: labelled["note"] for labelled in whole.params["data"]}
     assert set(notes) == {"social_security", "french", "digits", "is_python", "past", "months", "plural", "capitals"}
     assert not any("/" in note for note in notes.values()), "no folder of the machine that it was recorded on"
-    assert [step.experiment for step in steps if step.parent is None] == ["battery", "dense-probe", "probe-apply"]
+    own = [step for step in steps if step.parent is None]
+    assert [step.experiment for step in own] == ["battery", "dense-probe", "probe-apply"]
+    for step in own[1:]:
+        assert step.headline in " ".join(README.split()), step.headline
