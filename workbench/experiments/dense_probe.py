@@ -1,4 +1,4 @@
-"""Where the stream, or a head, tells two classes apart or holds a number: a probe on all of its numbers, layer by layer.
+"""Where the stream, or a head, tells two classes apart or holds a number: a probe on all of its numbers, each layer.
 
 Fitted on train (logistic, ridge with its penalty by leave-one-out, or the difference of means), the layer chosen on
 validation, reported once on test with its interval over documents, beside what needs no such direction: the tokens
@@ -16,13 +16,12 @@ import msgspec
 import numpy as np
 from msgspec import Meta, field
 
-from workbench.artifacts.direction import Origin
-from workbench.artifacts.probe import Probe, Reading
 from workbench.datasets.labelled.labelled_set import LabelledSet
 from workbench.experiment import Cost, Experiment
 from workbench.experiments._dense import DenseTask, predictions
 from workbench.experiments._dense_baselines import DenseBaselines
 from workbench.experiments._dense_direction import add_along, add_ordinary, refitted
+from workbench.experiments._dense_kept import keep_direction, keep_probe
 from workbench.experiments._dense_together import targets_of, together
 from workbench.experiments._dense_views import (
     LayerScore,
@@ -33,7 +32,6 @@ from workbench.experiments._dense_views import (
     predicted_view,
     sentence,
 )
-from workbench.experiments._direction import keep, of_this_model
 from workbench.experiments._probe_data import probe_data, probe_name, store_cost, token_baselines
 from workbench.experiments._sparse_views import curve_view
 from workbench.params import DataSet, DataSets
@@ -170,7 +168,11 @@ class _Run:
 
         baselines.changed = changed
         baselines.add_tokens()
-        self._keep(chosen, probe, x, baselines)
+        site = Site(layer, self._params.site)
+        indices = () if head is None else tuple(range(self._columns(head).start, self._columns(head).stop))
+        keep_probe(self._lab, task, probe, x, site, indices, self._name, baselines.rows[0], report)
+        if head is None:
+            keep_direction(self._lab, task, probe, site, self._name, report)
         if self._params.permutations:
             baselines.add_null(self._params.permutations)
         baselines.add_draws()
@@ -178,7 +180,6 @@ class _Run:
             self._add_together(x)
         refits = refitted(task, x, probe, self._params.directions, report)
         report.add(DenseProbe.REFIT, refits.table(task, self._label))
-        site = Site(layer, self._params.site)
         if head is None:
             add_along(self._lab, probe, site, self._name, report)
         if not task.numeric and self._params.tokens:
@@ -270,53 +271,6 @@ class _Run:
         for name, value in zip(names, fit.r2, strict=True):
             report.scalar(f"r2_{name}", float(value))
         report.note(f"{', '.join(names)} together: {fit.sentence()}")
-
-    # --- what is kept --------------------------------------------------------------------------------------
-
-    def _keep(self, chosen: LayerScore, probe: Dense, x: torch.Tensor, baselines: DenseBaselines) -> None:
-        """The probe as an artifact, and its weight as a direction where that is one of the stream."""
-        layer, head = chosen.layer, chosen.head
-        task, info, data = self._task, self._lab.info, self._task.data
-        train = task.part(x, data.train).cpu().numpy().astype(np.float64)
-        weight, intercept = probe.weight[0].cpu().numpy(), float(probe.intercept[0])
-        mean, sd = train.mean(0), train.std(0)
-        sd[sd == 0] = 1
-        own = baselines.rows[0]
-        reading = Reading(
-            site=self._params.site,
-            layer=layer,
-            indices=()
-            if head is None
-            else tuple(range(self._lab.info.n_heads * self._lab.info.d_head))[self._columns(head)],
-            intercept=intercept + float(weight @ mean),
-            threshold=float(data.examples.label[data.train].mean()) if task.numeric else 0.0,
-            pooling=data.examples.pooling,
-            classes=data.examples.classes,
-            data_set=data.name,
-            set_hash=data.set_hash,
-            method=f"dense, {task.words}",
-            model=info.name,
-            fingerprint=info.fingerprint,
-            numeric=task.numeric,
-            seed=self._lab.seed,
-            test=own.with_intervals,
-        )
-        kept = Probe(reading=reading, weights=weight * sd, mean=mean, sd=sd)
-        self._report.uses(kept.content, self._name, "made")
-        if head is not None:
-            return
-        means = self._params.method == "means"
-        about = data.describe.partition(" · test")[0] + ("" if means else f", {task.words}")
-        origin = Origin(
-            method="mean difference" if means else "probe",
-            about=about,
-            site=self._params.site,
-            layer=layer,
-            purpose="add" if means else "project",
-            normalised=not means,
-        )
-        length = 1.0 if means else float(np.linalg.norm(weight)) or 1.0
-        keep(self._report, self._name, weight / length, of_this_model(self._lab, self._report, origin), {})
 
     # --- numbers ---------------------------------------------------------------------------------------------
 
