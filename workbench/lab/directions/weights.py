@@ -20,7 +20,9 @@ from workbench.lab.directions.heads import output_direction
 from workbench.lab.effective import effective_weights
 from workbench.lab.loaded import Model
 from workbench.lab.norms import written
-from workbench.units import Head, Neuron, parse_unit
+from workbench.lab.sae.features import feature_sae
+from workbench.lab.sae.placing import PlacedSae
+from workbench.units import Feature, Head, Neuron, parse_unit
 
 
 class JobWeights:
@@ -47,6 +49,10 @@ class JobWeights:
                 f"a direction fits models of its own width"
             )
         return vector.copy()
+
+    def sae(self, unit: Feature) -> PlacedSae:
+        """The SAE that a feature is of, at its site. Raises UserError where there is none, or no such feature."""
+        return feature_sae(self._model, unit).placed
 
     def contrast(self, name: str) -> Mapping[str, str]:
         """What is known of the prompts behind a direction, as its file says it; empty for none."""
