@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,6 +16,9 @@ from workbench.model_info import ModelInfo
 from workbench.text import quoted
 
 _FEATURE = re.compile(r"(?<![\w.@/])[Ll](?P<layer>\d+)\.[Ff]\d+(?:-\d+)?(?=~|[\s,]|$)")
+_NAMED = re.compile(
+    rf"[Ll][\d-]+\.[Ff][\d-]+/(?P<unit>{sae.NAME_PATTERN})|@L\d+\.F\d+\.(?:dec|enc)\.(?P<direction>{sae.NAME_PATTERN})"
+)
 _DIRECTION = re.compile(r"@L(?P<layer>\d+)\.F\d+\.(?:dec|enc)(?![\w.-]*\w)")
 
 
@@ -58,6 +61,12 @@ def with_sae_names(text: str, info: ModelInfo | None = None) -> str:
         return lambda match: match[0] + behind + sae_of_layer(int(match["layer"]), "", info).name
 
     return _DIRECTION.sub(named("."), _FEATURE.sub(named("/"), text))
+
+
+def sae_names(texts: Iterable[str]) -> list[str]:
+    """The SAEs that features and their directions name in these texts, each once."""
+    matches = (match for text in texts for match in _NAMED.finditer(text))
+    return list(dict.fromkeys(match["unit"] or match["direction"] for match in matches))
 
 
 def encoded_site(config: SaeConfig) -> tuple[int, str] | None:
