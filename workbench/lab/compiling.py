@@ -34,7 +34,9 @@ from workbench.lab.changes import (
 from workbench.lab.editing import UNREPLACED, AnyEdit, Plan, PythonEdit, Replacement
 from workbench.lab.kinds import Place, lab_kind
 from workbench.lab.kinds.kind import Lookup
+from workbench.lab.loaded import Model
 from workbench.lab.parts import Part
+from workbench.lab.sae.features import feature_sae
 from workbench.lab.sae.part import Features
 from workbench.lab.sae.placing import PlacedSae
 from workbench.lab.values import Values
@@ -104,12 +106,15 @@ def sites_to_sample(
     )
 
 
-def switched_off(units: Iterable[Unit], info: ModelInfo, first: int = 0, last: int | None = None) -> Plan:
-    """Neurons and heads at zero from position `first` on, up to `last` or the end, without going through text."""
+def switched_off(
+    units: Iterable[Unit], info: ModelInfo, first: int = 0, last: int | None = None, model: Model | None = None
+) -> Plan:
+    """Neurons, heads and, with the `model`, features at zero from position `first` on, up to `last` or the end, without
+    going through text."""
     named = list(units)
     positions = Positions("range", first, last) if first or last is not None else Positions()
     changes: dict[Site, tuple[Change, ...]] = {}
-    for site, part in places(named, info, _Nothing()):
+    for site, part in places(named, info, _OfModel(model)):
         changes[site] = (*changes.get(site, ()), Fill(site, part, positions, 0.0))
     return Plan(changes, units=frozenset(named))
 
@@ -139,14 +144,18 @@ class _Lookup:
         return self.values.sae(unit)
 
 
-class _Nothing:
-    """For units that are switched off without going through text: neurons and heads."""
+@dataclass(frozen=True)
+class _OfModel:
+    """For units that are switched off without going through text: no directions."""
+
+    model: Model | None
 
     def direction(self, name: str) -> torch.Tensor:
         raise AssertionError(f"@{name} is no unit that can be switched off")
 
     def sae(self, unit: Feature) -> PlacedSae:
-        raise AssertionError(f"{unit} is no unit that can be switched off")
+        assert self.model is not None, "a feature is the model's and its SAE's"
+        return feature_sae(self.model, unit).placed
 
 
 def _change(edit: ParsedEdit, place: Place, info: ModelInfo, values: Values, replacement: Replacement) -> Change:

@@ -138,7 +138,7 @@ def off_controls(units: Sequence[Unit], model: Model, first: int, n: int, seed: 
     drawn = _draw_units(list(units), model, n, np.random.default_rng(seed))
     if not drawn:
         return Controls((), kind, "these are all units of their kind: there is nothing to compare them with")
-    plans = tuple(switched_off(replacements.values(), model.info, first) for replacements in drawn)
+    plans = tuple(switched_off(replacements.values(), model.info, first, model=model) for replacements in drawn)
     problem = "" if len(plans) == n else f"there are only {len(plans)} different controls for these units"
     return Controls(plans, kind, problem)
 

@@ -30,9 +30,10 @@ from workbench.lab.parts import Heads, Part, Whole
 from workbench.lab.prompts import Prompt
 from workbench.lab.rounding import DRAWS, rounding_plans
 from workbench.lab.sae.part import Features
+from workbench.lab.sae.placing import PlacedSae
 from workbench.lab.trace import Trace, groups_by_layer, run_from, trace_prompt
 from workbench.report import Report
-from workbench.units import ADDED_AS, Head, Neuron, Site
+from workbench.units import ADDED_AS, Feature, Head, Neuron, Site
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,8 @@ class Study:
         self._report = report
         self._trace: Trace = trace_prompt(model, prompt, plan)
         self.prompt = prompt
+        self.sae: PlacedSae | None = None
+        """whose features are attributed, beside neurons, heads and places"""
         self.first = first_counted(len(prompt))
         """the first position that counts: 0 only where there is no other"""
 
@@ -124,9 +127,9 @@ class Study:
 
     # --- edits ------------------------------------------------------------------------------------
 
-    def off(self, units: Sequence[Neuron | Head]) -> Plan:
-        """Neurons and heads switched off at every position that counts."""
-        return switched_off(units, self._model.info, self.first)
+    def off(self, units: Sequence[Neuron | Head | Feature]) -> Plan:
+        """Units switched off at every position that counts; features with their SAE's error kept."""
+        return switched_off(units, self._model.info, self.first, model=self._model)
 
     def erased(self, layer: int, position: int) -> Plan:
         """The stream set to zero at a block's input at one position."""
@@ -183,7 +186,7 @@ class Study:
         parts = []
         for batch in batches(rows, self.gradient_rows, self._report, self._model, progress_per_row=0):
             with batch:
-                parts.append(attribute(self._model, self._trace, batch.rows))
+                parts.append(attribute(self._model, self._trace, batch.rows, self.sae))
         return joined(parts)
 
     def direct(self, metric: Metric) -> Parts:
