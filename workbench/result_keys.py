@@ -57,6 +57,8 @@ class Units:
 
     NEURONS, HEADS, WHERE = "neurons", "heads", "where"
     """WHERE is the heatmap of layers and positions"""
+    FEATURES = "features"
+    """of an SAE, where one was named"""
     UNIT = "unit"
     ESTIMATE, EXACT = "estimate", "exact"
     LEFT = "left"

@@ -82,3 +82,14 @@ def test_features_are_switched_off_in_controls() -> None:
     drawn = off_controls([Feature(1, 3, "made")], tiny_lab("llama").model, 1, 4, 0)
     assert drawn.kind == "matched random features"
     assert len(drawn.plans) == 4
+
+
+def test_why_shows_an_saes_features_beside_neurons() -> None:
+    keep(random_sae(), "made")
+    report = new_report()
+    params = {"prompt": PROMPT, "size": 1, "controls": 4, "unrelated": 1, "n": 8, "sae": "made"}
+    execute(tiny_lab("llama"), "why", params, [], 0, report)
+    table = report.views["features"]
+    assert len(table.rows) == 8  # measured exactly
+    assert all(row[0].endswith("/made") for row in table.rows)
+    assert report.scalars["features"] == 40

@@ -121,7 +121,7 @@ def add_views(target: Target, params: Params, sweep: Sweep, report: Report) -> N
     report.add(UnitKeys.HEADS, table(target, sweep["heads"]))
     report.add(UnitKeys.WHERE, heatmap(target, sweep["stream"]))
     if "features" in sweep:
-        report.add("features", table(target, sweep["features"]))
+        report.add(UnitKeys.FEATURES, table(target, sweep["features"]))
     items = []
     for kind in sweep:
         report.scalar(kind, float(sweep[kind].count))
