@@ -49,7 +49,7 @@ from workbench.units import Site
 
 
 class MatchedCoordinates(Matched):
-    def pools(self, units, model):
+    def pools(self, units, model, prompts):
         return [Pool([unit], [type(unit)(unit.layer, index) for index in range(model.info.d_model)]) for unit in units]
 
     def describe(self, n):
@@ -65,7 +65,7 @@ class LabCoordinate(LabKind):
     def read(self, unit, captured, info, weights):
         return [Reading(str(unit), "activation", array(captured[Site(unit.layer, "resid_post")][:, unit.index]))]
 
-    def places(self, units, info, direction):
+    def places(self, units, info, lookup):
         return places_by_layer(units, "resid_post", Entries)
 
 
@@ -110,7 +110,7 @@ def test_it_is_read_written_and_completed(a_new_kind):
 def test_sentences_name_it_among_the_others(a_new_kind):
     with pytest.raises(GrammarError, match=r"N and a number \(neuron\), C and a number \(coordinate\), H and"):
         parse_units("L1.x")
-    with pytest.raises(GrammarError, match="a dot and N, C, H or a site follow the layer: L12.N345, L10.C77"):
+    with pytest.raises(GrammarError, match="a dot and N, C, H, F or a site follow the layer: L12.N345, L10.C77"):
         parse_units("L1")
     assert "L10.C77         a coordinate of the stream" in written_forms()
 

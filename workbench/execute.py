@@ -15,8 +15,9 @@ from workbench.lab.batches import is_out_of_memory
 from workbench.lab.directions.fit import check_fit
 from workbench.lab.editing import AnyEdit
 from workbench.lab.model import Lab
+from workbench.lab.sae.recording import record_saes
 from workbench.lab.speed import timed_pass
-from workbench.params import make_params
+from workbench.params import make_params, naming_fields
 from workbench.report import Report
 
 
@@ -44,6 +45,7 @@ def execute(
     for remark in [*lab.remarks, *(direction.remark for direction in (directions or {}).values() if direction.remark)]:
         report.note(remark)
     check_fit(job, directions or {}, report)
+    record_saes(job, [params.get(key) for key in naming_fields(experiment.params)], report)
     try:
         cost = costs.cost_of(experiment.name, values, lab.info)
         if cost is not None:

@@ -57,6 +57,8 @@ class Units:
 
     NEURONS, HEADS, WHERE = "neurons", "heads", "where"
     """WHERE is the heatmap of layers and positions"""
+    FEATURES = "features"
+    """of an SAE, where one was named"""
     UNIT = "unit"
     ESTIMATE, EXACT = "estimate", "exact"
     LEFT = "left"
@@ -111,6 +113,8 @@ class Stages:
     """What a `why` that runs says it is doing, in this order; the first four are a `sweep`'s."""
 
     NEURONS, HEADS, STREAM, CHANCE = "neurons, exact", "heads, exact", "stream, exact", "estimates for other answers"
+    FEATURES = "features, exact"
+    """of a `sweep` with an SAE"""
     SEARCH = "searching"
     RANDOM, SAME_DISTANCE = "random neurons", "random directions"
     OTHER_ANSWERS = "the same for other answers"

@@ -6,7 +6,7 @@ import torch
 
 from tests.lab.labs import PROMPT, plain, tiny_lab
 from workbench.edits import parse_edits
-from workbench.lab.compiling import _direction_lookup
+from workbench.lab.compiling import _Lookup
 from workbench.lab.controls import controls as draw_controls
 from workbench.lab.editing import Replacement
 from workbench.lab.strength import BINS, deciles, neuron_strength, sample_prompts
@@ -144,5 +144,5 @@ def test_what_stands_in_for_a_direction_is_where_the_direction_is():
             return torch.zeros(3, device="meta")
 
     drawn = Replacement({}, {"r": torch.ones(3)})
-    assert _direction_lookup(OnADevice(), drawn)("r").device.type == "meta"
-    assert _direction_lookup(OnADevice(), Replacement())("r").device.type == "meta"
+    assert _Lookup(OnADevice(), drawn).direction("r").device.type == "meta"
+    assert _Lookup(OnADevice(), Replacement()).direction("r").device.type == "meta"

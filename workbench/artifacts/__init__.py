@@ -19,6 +19,11 @@ from workbench.artifacts._artifact import Facts as Facts
 from workbench.artifacts._artifact import Kind as Kind
 from workbench.artifacts._artifact import Role as Role
 from workbench.artifacts._artifact import Use as Use
+from workbench.artifacts._sae_features import config_of as config_of
+from workbench.artifacts._sae_features import encoded_site as encoded_site
+from workbench.artifacts._sae_features import sae_names as sae_names
+from workbench.artifacts._sae_features import sae_of_layer as sae_of_layer
+from workbench.artifacts._sae_features import with_sae_names as with_sae_names
 from workbench.errors import UserError
 
 

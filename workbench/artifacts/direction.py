@@ -39,7 +39,7 @@ _IN_UNITS = re.compile(rf"@({_NAME.pattern})")
 class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a direction is of, as far as it is known: without it, adding or projecting out may be silently wrong."""
 
-    method: Literal["", "mean difference", "token class", "neuron", "head", "arithmetic", "probe"] = ""
+    method: Literal["", "mean difference", "token class", "neuron", "head", "feature", "arithmetic", "probe"] = ""
     about: str = ""
     """in words: `128 + 128 prompts`, `@a - 0.5*@b`"""
     model: str = ""

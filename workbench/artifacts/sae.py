@@ -29,7 +29,8 @@ from workbench.text import count, quoted, safe
 NAME = "SAE"
 CONFIG = "cfg.json"
 WEIGHTS = "sae_weights.safetensors"
-_NAME = re.compile(r"\w(?:[\w.-]*\w)?")
+NAME_PATTERN = r"\w(?:[\w.-]*\w)?"
+_NAME = re.compile(NAME_PATTERN)
 
 
 def saes_dir() -> Path:

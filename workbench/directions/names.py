@@ -1,7 +1,9 @@
 """Names of directions that a model has by itself: no session and no file holds them, the lab reads its weights.
 
 `@L12.N345.out`, `.in`, `.gate` are a neuron's effective weights, with `.raw` behind them the stored ones;
-`@L5.H3.ov1` is what a head writes most, `ov2` second. Steps of versions before 0.3 meant stored ones without `.raw`.
+`@L5.H3.ov1` is what a head writes most, `ov2` second. `@L10.F77.dec` is what a feature of an SAE writes, `.enc` what it
+reads; where a layer has several SAEs, `@L10.F77.dec.NAME`.
+Steps of versions before 0.3 meant stored ones without `.raw`.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ from typing import NamedTuple
 
 _NEURON = r"(?P<neuron>L\d+\.N\d+)\.(?P<side>in|out|gate)(?P<raw>\.raw)?"
 _HEAD = r"(?P<head>L\d+\.H\d+)\.ov(?P<rank>\d{1,6})"
-_NAME = re.compile(f"{_NEURON}|{_HEAD}")
+_FEATURE = r"(?P<feature>L\d+\.F\d+)\.(?P<coder>dec|enc)(?:\.(?P<sae>\w(?:[\w.-]*\w)?))?"
+_NAME = re.compile(f"{_NEURON}|{_HEAD}|{_FEATURE}")
 _EFFECTIVE_BY_NAME = re.compile(r"(@L\d+\.N\d+\.(?:in|out|gate))(?![\w.-]*\w)")
 EFFECTIVE_SINCE = (0, 3)
 PACKAGE = "workbench-lm"
@@ -23,9 +26,9 @@ class ModelDirection(NamedTuple):
     """A name, read."""
 
     unit: str
-    """the neuron's or head's address"""
+    """the neuron's, head's or feature's address"""
     side: str = ""
-    """`in`, `out` or `gate` of a neuron"""
+    """`in`, `out` or `gate` of a neuron, `dec` or `enc` of a feature"""
     raw: bool = False
     """the stored weights, not the effective ones"""
     rank: int = 0
@@ -39,6 +42,8 @@ def model_direction(name: str) -> ModelDirection | None:
         return None
     if match["head"]:
         return ModelDirection(match["head"], rank=int(match["rank"]))
+    if match["feature"]:
+        return ModelDirection(match["feature"] + (f"/{match['sae']}" if match["sae"] else ""), match["coder"])
     return ModelDirection(match["neuron"], match["side"], raw=bool(match["raw"]))
 
 

@@ -64,7 +64,9 @@ def run_set(lab: Lab, rows: list[TokenizedRow], params: AnswerParams, n_controls
     if not lab.edits:
         return
     comparison = Comparison(
-        mean([kl[-1] for kl in measured.kl]).value, controls(lab, lab.edits, n_controls, params.chat), lab.info.dtype
+        mean([kl[-1] for kl in measured.kl]).value,
+        controls(lab, lab.edits, n_controls, params.chat, [row.prompt for row in rows]),
+        lab.info.dtype,
     )
     if comparison.controls.problem:
         report.note(comparison.controls.problem)

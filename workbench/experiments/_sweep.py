@@ -12,14 +12,14 @@ from workbench.lab.metric import Metric
 from workbench.report import Report
 from workbench.result_keys import Stages
 from workbench.statistics import chance_limits, spearman
-from workbench.units import Head, Neuron
+from workbench.units import Feature, Head, Neuron
 
 if TYPE_CHECKING:
     from workbench.lab.attribution import Attribution
     from workbench.lab.study import Study
     from workbench.model_info import ModelInfo
 
-Kind = Literal["neurons", "heads", "stream"]
+Kind = Literal["neurons", "heads", "stream", "features"]
 KINDS: tuple[Kind, ...] = ("neurons", "heads", "stream")
 OTHER_ANSWERS_FROM, OTHER_ANSWERS_TO = 10, 1010
 """other answers are drawn from these ranks of the prediction: plausible, and not what the model says"""
@@ -31,7 +31,7 @@ class UnitEffects:
 
     kind: Kind
     estimate: np.ndarray
-    """[layer, neuron | head | position]; nan where position 0 is left out"""
+    """[layer, neuron | head | position], of features [1, feature]; nan where position 0 is left out"""
     unsaturated: np.ndarray
     """the same of the metric that does not saturate (log-odds)"""
     exact: np.ndarray = field(init=False)
@@ -46,9 +46,18 @@ class UnitEffects:
     null_sorted: list[np.ndarray] = field(default_factory=list)
     """|unsaturated| of every unit for each other answer, the largest first, cut at the ones that can matter"""
 
+    feature: Feature | None = None
+    """one of the SAE whose features these are"""
+
     def __post_init__(self) -> None:
         self.exact = np.full(self.estimate.shape, np.nan)
         self.exact_unsaturated = np.full(self.estimate.shape, np.nan)
+
+    def unit(self, layer: int, index: int) -> Neuron | Head | Feature:
+        """Of neurons, heads and features: the one at this place of the arrays."""
+        if self.feature is not None:
+            return Feature(self.feature.layer, index, self.feature.sae)
+        return (Neuron if self.kind == "neurons" else Head)(layer, index)
 
     @property
     def count(self) -> int:
@@ -139,10 +148,14 @@ def sweep_passes(info: ModelInfo, tokens: float, n: int | None, others: int) -> 
     return 1 + GRADIENT_PASSES * (2 + others) + ABLATION_PASSES * exact
 
 
-def estimates(target: Target) -> Sweep:
-    """Every unit, by one backward pass for each of the two metrics."""
+def estimates(target: Target, feature: Feature | None = None) -> Sweep:
+    """Every unit, by one backward pass for each of the two metrics; with a feature, of its SAE, the study's, too."""
     attribution = target.study.attribute([target.metric, target.metric.unsaturated])
-    return {kind: UnitEffects(kind, _of_kind(attribution, kind, 0), _of_kind(attribution, kind, 1)) for kind in KINDS}
+    sweep = {kind: UnitEffects(kind, _of_kind(attribution, kind, 0), _of_kind(attribution, kind, 1)) for kind in KINDS}
+    if feature is not None:
+        both = [_of_kind(attribution, "features", row) for row in (0, 1)]
+        sweep["features"] = UnitEffects("features", both[0], both[1], feature=feature)
+    return sweep
 
 
 def _of_kind(attribution: Attribution, kind: Kind, row: int) -> np.ndarray:
@@ -156,8 +169,7 @@ def exact_effects(target: Target, units: UnitEffects, n: int, report: Report, st
     if units.kind == "stream":
         plans = [study.erased(layer, position) for layer, position in chosen]
     else:
-        make = Neuron if units.kind == "neurons" else Head
-        plans = [study.off([make(layer, index)]) for layer, index in chosen]
+        plans = [study.off([units.unit(layer, index)]) for layer, index in chosen]
     clean = study.value(target.metric.unsaturated)
     units.rounding = target.rounding
     for results in study.track(plans, report, "units", stage):
@@ -183,7 +195,7 @@ def measure_chance(target: Target, sweep: Sweep, n: int, seed: int, report: Repo
     metrics = other_answers(target.study, target.metric, n, seed)
     rows = target.study.gradient_rows
     batches = [metrics[start : start + rows] for start in range(0, len(metrics), rows)]
-    ends: dict[Kind, list[tuple[float, float]]] = {kind: [] for kind in KINDS}
+    ends: dict[Kind, list[tuple[float, float]]] = {kind: [] for kind in sweep}
     for batch in report.track(batches, "batches", stage=Stages.CHANCE):
         attribution = target.study.attribute(batch)
         for kind, units in sweep.items():

@@ -42,7 +42,6 @@ from workbench.params import CorpusText
 from workbench.report import NextStep, Report
 from workbench.statistics import clustered_mean
 from workbench.text import number, probability, quoted, show_token
-from workbench.units import ADDED_AS
 from workbench.views import Scalar, Scalars
 
 if TYPE_CHECKING:
@@ -119,7 +118,7 @@ def run(lab: Lab, params: Params, report: Report) -> None:
 
 
 def _run_prompt(lab: Lab, params: Params, report: Report) -> None:
-    from workbench.lab.study import same_distance, study
+    from workbench.lab.study import has_same_distance, same_distance, study
 
     row = tokenized_rows(lab, params)[0]
     for watched in (row.answer, row.foil):
@@ -170,8 +169,8 @@ def _run_prompt(lab: Lab, params: Params, report: Report) -> None:
     report.say(change)
     traced = study(lab, row.prompt)
     plan = lab.plan(lab.edits, chat=params.chat)
-    comparisons = _comparisons(lab, float(kl[-1]), params, report)
-    if {site.name for site in plan.changes} <= set(ADDED_AS) and not plan.has_functions and params.controls:
+    comparisons = _comparisons(lab, float(kl[-1]), params, report, [row.prompt])
+    if params.controls and has_same_distance(plan):
         directions = same_distance(lab, traced, plan, params.controls)
         if directions.problem:
             report.note(directions.problem)
@@ -201,12 +200,14 @@ def _run_prompt(lab: Lab, params: Params, report: Report) -> None:
     report.suggest(NextStep(label="the same over text", experiment="effect", params={"corpus": "stdlib"}))
 
 
-def _comparisons(lab: Lab, effect: float, params: Params, report: Report) -> list[Comparison]:
+def _comparisons(
+    lab: Lab, effect: float, params: Params, report: Report, prompts: Sequence[Prompt]
+) -> list[Comparison]:
     """The effect beside each kind of control there is, none run yet; the first kind leads."""
     from workbench.lab.controls import controls, further_controls
 
     n, chat = params.controls, params.chat
-    kinds = [controls(lab, lab.edits, n, chat), *further_controls(lab, lab.edits, n, chat)]
+    kinds = [controls(lab, lab.edits, n, chat, prompts), *further_controls(lab, lab.edits, n, chat)]
     for kind in kinds:
         if kind.problem:
             report.note(kind.problem)
@@ -244,7 +245,7 @@ def _run_many(lab: Lab, prompts: Sequence[Prompt], params: Params, report: Repor
     effect = kl_mean(documents).value
     if np.isnan(effect):
         raise UserError("no prompt has more than one token: position 0 counts nowhere, so there is nothing to measure")
-    comparisons = _comparisons(lab, effect, params, report)
+    comparisons = _comparisons(lab, effect, params, report, prompts)
     continuation_sentence = ""
     if generate:
         continuation_sentence = add_set_continuations(

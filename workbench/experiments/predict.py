@@ -94,7 +94,9 @@ def _run_prompt(lab: Lab, row: TokenizedRow, params: Params, report: Report) -> 
         report.scalar("kl_mean", float(kl[1:].mean()))
         items.append(Scalar(name="KL, mean from position 1 on", value=float(kl[1:].mean()), unit="nats"))
     change = f"{token_text(lab, answer)} {probability(numbers[0].answer)} → {probability(numbers[1].answer)} {after}"
-    comparison = Comparison(float(kl[-1]), controls(lab, lab.edits, params.controls, params.chat), lab.info.dtype)
+    comparison = Comparison(
+        float(kl[-1]), controls(lab, lab.edits, params.controls, params.chat, [row.prompt]), lab.info.dtype
+    )
 
     def update() -> None:
         all_items = [*items, *comparison.scalars()]

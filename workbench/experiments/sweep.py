@@ -1,10 +1,10 @@
-"""Switch off every neuron, every head and every place of the stream.
+"""Switch off every neuron, every head and every place of the stream; with an SAE, every feature of it.
 
 First the gradient's estimate for all of them, then exact ablation of the largest, one by one; their agreement, and how
 many units stand out from chance: from the largest that the same estimates give for other likely answers. Effects are
 changes of log p(answer) in nats, or of the logit difference to a foil. A neuron or head is off at every position but
 the first, which as the attention sink stands for no token; a place is one position of the stream at one block's input,
-set to zero.
+set to zero. A feature is off where its SAE writes, x − Σ f · W_dec, so that the SAE's error stays.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from msgspec import Meta
 
+from workbench.errors import UserError
 from workbench.experiment import Cost, Experiment
 from workbench.experiments._common import estimated_tokens
 from workbench.experiments._sweep import (
-    KINDS,
+    ABLATION_PASSES,
     Sweep,
     UnitEffects,
     estimates,
@@ -27,18 +28,19 @@ from workbench.experiments._sweep import (
     sweep_passes,
 )
 from workbench.experiments._target import Target, TargetParams, find_target
+from workbench.params import SaeName
 from workbench.report import NextStep, Report
 from workbench.result_keys import Stages
 from workbench.result_keys import Units as UnitKeys
 from workbench.text import number, quoted, show_token, stand_out
-from workbench.units import Head, Neuron
+from workbench.units import Feature, Neuron
 from workbench.views import Column, Heatmap, Scalar, Scalars, Table
 
 if TYPE_CHECKING:
     from workbench.lab import Lab
     from workbench.model_info import ModelInfo
 
-_STAGES = {"neurons": Stages.NEURONS, "heads": Stages.HEADS, "stream": Stages.STREAM}
+_STAGES = {"neurons": Stages.NEURONS, "heads": Stages.HEADS, "stream": Stages.STREAM, "features": Stages.FEATURES}
 SHOWN = 200
 """rows of a table at most"""
 
@@ -53,6 +55,10 @@ class Params(TargetParams, kw_only=True, frozen=True):
         ),
     ] = 200
     exact: Annotated[bool, Meta(description="switch off all of them exactly", extra={"more": True})] = False
+    sae: Annotated[
+        SaeName,
+        Meta(description="an SAE whose features are switched off too", extra={"example": "res-10", "more": True}),
+    ] = ""
     others: Annotated[
         int,
         Meta(
@@ -67,6 +73,7 @@ class Params(TargetParams, kw_only=True, frozen=True):
 def cost(params: Params, info: ModelInfo) -> Cost:
     tokens = estimated_tokens(params.prompt)
     passes = sweep_passes(info, tokens, None if params.exact else params.n, params.others)
+    passes += ABLATION_PASSES * params.n if params.sae else 0
     return Cost(passes=passes, tokens=tokens)
 
 
@@ -81,11 +88,11 @@ def sweep_into(
     lab: Lab, target: Target, params: Params, report: Report, on_update: Callable[[], None] = lambda: None
 ) -> Sweep:
     """The whole sweep, views filling in (`on_update` is called each time); also a part of `why`."""
-    sweep = estimates(target)
+    feature = _attribute_features(lab, target, params.sae, report) if params.sae else None
+    sweep = estimates(target, feature)
     add_views(target, params, sweep, report)
     on_update()
-    for kind in KINDS:
-        units = sweep[kind]
+    for kind, units in sweep.items():
         n = units.count if params.exact else min(params.n, units.count)
         exact_effects(target, units, n, report, _STAGES[kind])
         add_views(target, params, sweep, report)
@@ -96,13 +103,27 @@ def sweep_into(
     return sweep
 
 
+def _attribute_features(lab: Lab, target: Target, name: str, report: Report) -> Feature:
+    """A feature of the SAE that the sweep's study attributes from now on. Raises UserError."""
+    from workbench.experiments._sae import open_sae
+
+    opened = open_sae(lab, name, report)
+    site = opened.placed.site_out
+    if site.name == "resid_mid":
+        raise UserError(f"{opened.name} writes {site}, which has no gradient of its own: its features can't be swept")
+    target.study.sae = opened.placed
+    return Feature(opened.placed.site.layer, 0, opened.name)
+
+
 def add_views(target: Target, params: Params, sweep: Sweep, report: Report) -> None:
     """All views of what is measured so far."""
     report.add(UnitKeys.NEURONS, table(target, sweep["neurons"]))
     report.add(UnitKeys.HEADS, table(target, sweep["heads"]))
     report.add(UnitKeys.WHERE, heatmap(target, sweep["stream"]))
+    if "features" in sweep:
+        report.add(UnitKeys.FEATURES, table(target, sweep["features"]))
     items = []
-    for kind in KINDS:
+    for kind in sweep:
         report.scalar(kind, float(sweep[kind].count))
         spearman, overlap, n = sweep[kind].agreement()
         if n > 2:
@@ -182,7 +203,6 @@ def rounding_note(units: UnitEffects) -> str:
 
 def table(target: Target, units: UnitEffects, rows: int = SHOWN) -> Table:
     """Units by exact effect, then by estimate."""
-    make = Neuron if units.kind == "neurons" else Head
     cells: list[list[Any]] = []
     mask = units.beyond_mask
     for layer, index in units.ranked()[:rows]:
@@ -191,7 +211,7 @@ def table(target: Target, units: UnitEffects, rows: int = SHOWN) -> Table:
         beyond = "" if mask is None else UnitKeys.YES if mask[layer, index] else "no"
         cells.append(
             [
-                str(make(layer, index)),
+                str(units.unit(layer, index)),
                 float(units.estimate[layer, index]),
                 float(exact) if measured else None,
                 float(target.readable(np.asarray(target.clean + exact))) if measured else None,

@@ -20,6 +20,7 @@ from workbench.experiments._explanation import Explanation, picked_table
 from workbench.experiments._search import SearchResult, search, search_passes
 from workbench.experiments._sweep import ABLATION_PASSES, GRADIENT_PASSES, UnitEffects, other_answers, sweep_passes
 from workbench.experiments._target import Target, TargetParams, find_target
+from workbench.params import SaeName
 from workbench.report import NextStep, Report
 from workbench.result_keys import Direct, NextToken, Picked, Stages, Verdict
 from workbench.result_keys import Units as UnitKeys
@@ -56,6 +57,13 @@ class Params(TargetParams, kw_only=True, frozen=True):
             ge=0, description="how many units of each kind to switch off exactly", extra={"unit": "units", "more": True}
         ),
     ] = 200
+    sae: Annotated[
+        SaeName,
+        Meta(
+            description="an SAE whose features are switched off too, each by itself; the few are picked among neurons",
+            extra={"example": "res-10", "more": True},
+        ),
+    ] = ""
 
 
 def cost(params: Params, info: ModelInfo) -> Cost:
@@ -75,10 +83,11 @@ def run(lab: Lab, params: Params, report: Report) -> None:
         dla.add_parts(target, target.study.direct(target.metric), dla_params, part)
     report.add(Direct.VIEW, part.views[Direct.VIEW])
     report.add(NextToken.VIEW, _next_table(lab, target))
-    sweep_params = sweep.Params(**params.target(), n=params.n)
+    sweep_params = sweep.Params(**params.target(), n=params.n, sae=params.sae)
     with report.part("sweep", sweep_params, lab.plain_edits) as part:
         swept = sweep.sweep_into(lab, target, sweep_params, part, on_update=lambda: _copy_sweep_views(report, part))
         _copy_sweep_views(report, part)
+    target.study.sae = None  # what follows picks among neurons
     metric = target.metric.unsaturated
     picked = search(target.study, metric, params.size, report, Stages.SEARCH)
     explanation = _explain(target, picked, swept["neurons"], params)
@@ -89,10 +98,10 @@ def run(lab: Lab, params: Params, report: Report) -> None:
 
 def _copy_sweep_views(report: Report, part: Report) -> None:
     """Copy the sweep's views into the report of the whole, and how many units there are."""
-    for key in (UnitKeys.NEURONS, UnitKeys.HEADS, UnitKeys.WHERE):
+    for key in (UnitKeys.NEURONS, UnitKeys.HEADS, UnitKeys.FEATURES, UnitKeys.WHERE):
         if key in part.views:
             report.add(key, part.views[key])
-    for kind in (UnitKeys.NEURONS, UnitKeys.HEADS):
+    for kind in (UnitKeys.NEURONS, UnitKeys.HEADS, UnitKeys.FEATURES):
         for key in (kind, UnitKeys.beyond(kind)):
             if key in part.scalars:
                 report.scalar(key, part.scalars[key])

@@ -7,7 +7,7 @@ counted from each row's own first token, whatever stands in front of it: padding
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from typing import Any, cast
@@ -17,10 +17,13 @@ import torch
 from workbench.lab.changes import Change, Fill, Rows, Stretch, same_fill
 from workbench.lab.editing import Plan
 from workbench.lab.parts import Entries
+from workbench.lab.sae.part import Features
 from workbench.lab.sending import sent
 from workbench.units import Site
 
 Hook = Callable[[torch.Tensor, Any], torch.Tensor | None]
+Inputs = dict[Site, torch.Tensor | None]
+"""what a pass has had at the sites that transcoders read"""
 
 
 @dataclass(frozen=True)
@@ -49,17 +52,32 @@ class _PlanRows:
 def edit_hooks(plans: Sequence[Plan], layout: PassLayout) -> dict[Site, Hook]:
     """Hooks by site. One plan is for every row of the batch; several are one for each row."""
     groups = list(_rows_by_plan(plans, layout))
+    inputs: Inputs = {site: None for plan in plans for site in _read_sites(plan)}
     return {
-        site: _site_hook(site, plans, groups, layout)
-        for site in dict.fromkeys(site for plan in plans for site in plan.changes)
+        site: _site_hook(site, plans, groups, layout, inputs)
+        for site in dict.fromkeys([*(site for plan in plans for site in plan.changes), *inputs])
     }
 
 
-def _site_hook(site: Site, plans: Sequence[Plan], groups: Sequence[_PlanRows], layout: PassLayout) -> Hook:
+def _read_sites(plan: Plan) -> Iterator[Site]:
+    """What changes elsewhere need of a pass: the inputs of transcoders."""
+    for changes in plan.changes.values():
+        for change in changes:
+            if isinstance(change.part, Features) and change.part.reads is not None:
+                yield change.part.reads
+
+
+def _site_hook(
+    site: Site, plans: Sequence[Plan], groups: Sequence[_PlanRows], layout: PassLayout, inputs: Inputs
+) -> Hook:
     here = [group for group in groups if site in group.plan.changes]
 
     def hook(activation: torch.Tensor, hook: Any = None) -> torch.Tensor | None:
-        edited = _apply(activation, site, plans, here, layout)
+        edited = _apply(activation, site, plans, here, layout, inputs) if here else None
+        if site in inputs:
+            inputs[site] = activation if edited is None else edited
+        if edited is None:
+            return None
         if site.name != "resid_mid":
             return edited
         # The norm that reads it and the stream that goes past that norm share one tensor: only written into that
@@ -71,7 +89,12 @@ def _site_hook(site: Site, plans: Sequence[Plan], groups: Sequence[_PlanRows], l
 
 
 def _apply(
-    activation: torch.Tensor, site: Site, plans: Sequence[Plan], groups: Sequence[_PlanRows], layout: PassLayout
+    activation: torch.Tensor,
+    site: Site,
+    plans: Sequence[Plan],
+    groups: Sequence[_PlanRows],
+    layout: PassLayout,
+    inputs: Inputs,
 ) -> torch.Tensor:
     """The plans' changes on a copy of `activation`; `groups` are the rows that have any here."""
     edited = activation.clone(memory_format=torch.contiguous_format)
@@ -79,6 +102,10 @@ def _apply(
         return edited
     for group in groups:
         for change in group.plan.changes[site]:
+            if isinstance(change.part, Features) and change.part.reads is not None:
+                read = inputs[change.part.reads]
+                assert read is not None, "a transcoder reads before it writes"
+                change = replace(change, part=change.part.reading(read[group.rows]))
             _apply_change(edited[group.rows], change, group.plan.skip_first, group.extents, layout)
     return edited
 
@@ -131,7 +158,10 @@ def _apply_change(
     for chosen, (column, n, position) in groups:
         if n > 0:
             write = partial(bound.write, stretch=Stretch(chosen, column, n, position))
-            change.part.change(rows[chosen].narrow(axis, column, n), write, layout.n_heads)
+            part = change.part
+            if isinstance(part, Features) and part.inputs is not None:
+                part = part.reading(part.inputs[chosen].narrow(axis, column, n))
+            part.change(rows[chosen].narrow(axis, column, n), write, layout.n_heads)
 
 
 def _span(change: Change, length: int, zero_column: int, skip_first: bool, columns: int) -> tuple[int, int, int]:

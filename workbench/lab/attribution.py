@@ -20,6 +20,7 @@ from workbench.lab.editing import Plan
 from workbench.lab.finite import OTHER_DTYPE
 from workbench.lab.loaded import Model
 from workbench.lab.metric import Metric
+from workbench.lab.sae.placing import PlacedSae
 from workbench.lab.trace import Trace, run_from
 from workbench.units import Site
 
@@ -53,6 +54,8 @@ class Attribution:
     """[row, layer, head]"""
     stream: np.ndarray
     """[row, layer, position]: the stream at the block's input set to zero; nan where position 0 is left out"""
+    features: np.ndarray | None = None
+    """[row, 1, feature] of one SAE, its error kept"""
 
 
 def first_counted(length: int) -> int:
@@ -66,12 +69,21 @@ def joined(parts: Sequence[Attribution]) -> Attribution:
         np.concatenate([part.neurons for part in parts]),
         np.concatenate([part.heads for part in parts]),
         np.concatenate([part.stream for part in parts]),
+        _joined_features([part.features for part in parts]),
     )
 
 
-def attribute(model: Model, trace: Trace, questions: Sequence[tuple[Metric, Plan]]) -> Attribution:
+def _joined_features(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    present = [part for part in parts if part is not None]
+    return np.concatenate(present) if present else None
+
+
+def attribute(
+    model: Model, trace: Trace, questions: Sequence[tuple[Metric, Plan]], sae: PlacedSae | None = None
+) -> Attribution:
     """Estimates for every unit: a row for each metric and the edits that are on for it, beside the trace's own.
 
+    With an SAE, for its features too: −Σ f · (∂metric/∂x · W_dec), x where it writes, its error kept.
     One forward and one backward pass of as many copies of the prompt.
     """
     rows = len(questions)
@@ -80,7 +92,7 @@ def attribute(model: Model, trace: Trace, questions: Sequence[tuple[Metric, Plan
     activations: dict[Site, torch.Tensor] = {}
     with torch.enable_grad():
         stream = trace.starts[0].stream.detach().expand(rows, -1, -1).clone().requires_grad_()
-        watch, plans = _watch(model, activations), [plan for _, plan in questions]
+        watch, plans = _watch(model, activations, sae), [plan for _, plan in questions]
         logits = run_from(model, trace, 0, plans, stream=stream, watch=watch, gradients=torch.enable_grad).last
         assert logits is not None
         total = torch.stack(
@@ -99,14 +111,27 @@ def attribute(model: Model, trace: Trace, questions: Sequence[tuple[Metric, Plan
             elif site.name == "z":
                 by_head = product.reshape(rows, product.shape[1], info.n_heads, -1)
                 heads[:, site.layer] = by_head.sum((1, 3)).cpu().numpy()
-            else:
+            elif site.name == "resid_pre":
                 by_position[:, site.layer, first:] = product.sum(-1).cpu().numpy()
+        features: np.ndarray | None = None
+        if sae is not None:
+            gradient = gradients[sites.index(sae.site_out)]
+            features = _of_features(sae, activations[sae.site].detach(), gradient, first)
     if not (np.isfinite(neurons).all() and np.isfinite(heads).all()):
         raise UserError(f"the gradients are NaN or infinite in {info.dtype}, though the logits are not: {OTHER_DTYPE}")
-    return Attribution(neurons, heads, by_position)
+    return Attribution(neurons, heads, by_position, features)
 
 
-def _watch(model: Model, activations: dict[Site, torch.Tensor]) -> dict[Site, Hook]:
+def _of_features(sae: PlacedSae, encoded: torch.Tensor, gradient: torch.Tensor, first: int) -> np.ndarray:
+    """−Σ f · ∂metric/∂f, float32 [row, 1, feature]; `encoded` and `gradient` [row, position, …]."""
+    rows = []
+    for x, toward in zip(encoded[:, first:], gradient[:, first:].flatten(2), strict=True):
+        slope = toward.float() @ sae.sae.W_dec.T * sae.sae.output_scale(x)
+        rows.append(-(sae.sae.encode(x) * slope).sum(0).cpu().numpy())
+    return np.stack(rows)[:, None]
+
+
+def _watch(model: Model, activations: dict[Site, torch.Tensor], sae: PlacedSae | None) -> dict[Site, Hook]:
     """Hooks that keep the tensors themselves (no copies) at the sites that are attributed: gradients reach them."""
 
     def keep_hook(site: Site) -> Hook:
@@ -117,4 +142,5 @@ def _watch(model: Model, activations: dict[Site, torch.Tensor]) -> dict[Site, Ho
         return hook
 
     sites = [Site(layer, name) for layer in range(model.info.n_layers) for name in ("resid_pre", "mlp_post", "z")]
+    sites += [site for site in dict.fromkeys([sae.site, sae.site_out]) if site not in sites] if sae else []
     return {site: keep_hook(site) for site in sites}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -33,9 +33,15 @@ from workbench.lab.changes import (
 )
 from workbench.lab.editing import UNREPLACED, AnyEdit, Plan, PythonEdit, Replacement
 from workbench.lab.kinds import Place, lab_kind
+from workbench.lab.kinds.kind import Lookup
+from workbench.lab.loaded import Model
+from workbench.lab.parts import Part
+from workbench.lab.sae.features import feature_sae
+from workbench.lab.sae.part import Features
+from workbench.lab.sae.placing import PlacedSae
 from workbench.lab.values import Values
 from workbench.model_info import ModelInfo
-from workbench.units import Site, Unit
+from workbench.units import Feature, Site, Unit
 
 
 def read_stack(edits: Sequence[AnyEdit], info: ModelInfo) -> tuple[ParsedEdit, ...]:
@@ -59,6 +65,9 @@ def check_edits(stack: Sequence[ParsedEdit], values: Values) -> None:
             raise UserError(f"{edit} came from a notebook: it can only be run from Python, with its function")
     for name in direction_names(stack):
         values.direction(name)
+    features = sorted(unit for edit in stack for unit in edit.units if isinstance(unit, Feature))
+    for unit in {(unit.layer, unit.sae): unit for unit in features}.values():
+        values.sae(unit)  # of the largest index
 
 
 def direction_names(stack: Sequence[ParsedEdit]) -> list[str]:
@@ -79,7 +88,7 @@ def compile_plan(
     touched: set[Unit] = set()
     for edit in stack:
         units = _units(edit, replacement)
-        for place in places(units, info, _direction_lookup(values, replacement)):
+        for place in places(units, info, _Lookup(values, replacement)):
             by_site.setdefault(place.site, []).append(_change(edit, place, info, values, replacement))
         if not isinstance(edit.edit, Function):
             touched.update(units)
@@ -91,44 +100,62 @@ def sites_to_sample(
 ) -> list[Site]:
     """Sites whose values on the fixed text the edits need."""
     sampled = [edit for edit in stack if isinstance(edit.edit, Mean | Resample)]
-    vectors = _direction_lookup(values, replacement)
+    lookup = _Lookup(values, replacement)
     return list(
-        dict.fromkeys(place.site for edit in sampled for place in places(_units(edit, replacement), info, vectors))
+        dict.fromkeys(_taken_at(place) for edit in sampled for place in places(_units(edit, replacement), info, lookup))
     )
 
 
-def switched_off(units: Iterable[Unit], info: ModelInfo, first: int = 0, last: int | None = None) -> Plan:
-    """Neurons and heads at zero from position `first` on, up to `last` or the end, without going through text."""
+def switched_off(
+    units: Iterable[Unit], info: ModelInfo, first: int = 0, last: int | None = None, model: Model | None = None
+) -> Plan:
+    """Neurons, heads and, with the `model`, features at zero from position `first` on, up to `last` or the end, without
+    going through text."""
     named = list(units)
     positions = Positions("range", first, last) if first or last is not None else Positions()
     changes: dict[Site, tuple[Change, ...]] = {}
-    for site, part in places(named, info, _no_directions):
+    for site, part in places(named, info, _OfModel(model)):
         changes[site] = (*changes.get(site, ()), Fill(site, part, positions, 0.0))
     return Plan(changes, units=frozenset(named))
 
 
-def places(units: Sequence[Unit], info: ModelInfo, direction: Callable[[str], torch.Tensor]) -> list[Place]:
-    """Where units are written, those of one kind together; `direction` gives a named vector, [d_model]."""
+def places(units: Sequence[Unit], info: ModelInfo, lookup: Lookup) -> list[Place]:
+    """Where units are written, those of one kind together."""
     by_kind: dict[type[Unit], list[Unit]] = {}
     for unit in units:
         by_kind.setdefault(type(unit), []).append(unit)
-    return [place for members in by_kind.values() for place in lab_kind(members[0]).places(members, info, direction)]
+    return [place for members in by_kind.values() for place in lab_kind(members[0]).places(members, info, lookup)]
 
 
 def _units(edit: ParsedEdit, replacement: Replacement) -> list[Unit]:
     return [replacement.units.get(unit, unit) for unit in edit.units]
 
 
-def _direction_lookup(values: Values, replacement: Replacement) -> Callable[[str], torch.Tensor]:
-    def direction(name: str) -> torch.Tensor:
-        other = replacement.directions.get(name)
-        return values.direction(name) if other is None else other.to(values.device)  # drawn on the processor
+@dataclass(frozen=True)
+class _Lookup:
+    values: Values
+    replacement: Replacement
 
-    return direction
+    def direction(self, name: str) -> torch.Tensor:
+        other = self.replacement.directions.get(name)
+        return self.values.direction(name) if other is None else other.to(self.values.device)  # drawn on the processor
+
+    def sae(self, unit: Feature) -> PlacedSae:
+        return self.values.sae(unit)
 
 
-def _no_directions(name: str) -> torch.Tensor:
-    raise AssertionError(f"@{name} is no unit that can be switched off")
+@dataclass(frozen=True)
+class _OfModel:
+    """For units that are switched off without going through text: no directions."""
+
+    model: Model | None
+
+    def direction(self, name: str) -> torch.Tensor:
+        raise AssertionError(f"@{name} is no unit that can be switched off")
+
+    def sae(self, unit: Feature) -> PlacedSae:
+        assert self.model is not None, "a feature is the model's and its SAE's"
+        return feature_sae(self.model, unit).placed
 
 
 def _change(edit: ParsedEdit, place: Place, info: ModelInfo, values: Values, replacement: Replacement) -> Change:
@@ -139,7 +166,7 @@ def _change(edit: ParsedEdit, place: Place, info: ModelInfo, values: Values, rep
         assert edit.call is not None, "check_edits comes first"
         return CallPython(site, part, at, edit.call)
     if isinstance(operation, Add) and operation.direction:
-        vector = operation.strength * _direction_lookup(values, replacement)(operation.direction)
+        vector = operation.strength * _Lookup(values, replacement).direction(operation.direction)
         values.check(str(edit), float(vector.abs().max()))
         return AddVector(site, part, at, vector)
     if isinstance(operation, SetTo | Scale | Add):
@@ -151,11 +178,24 @@ def _change(edit: ParsedEdit, place: Place, info: ModelInfo, values: Values, rep
             if isinstance(operation, Scale)
             else AddNumber(site, part, at, operation.strength)
         )
+    taken_at = _taken_at(place)
     if isinstance(operation, Mean):
-        return Replace(site, part, at, part.take(values.mean(site), info.n_heads))
+        return Replace(site, part, at, _mean(part, taken_at, info, values))
     if isinstance(operation, Resample):
-        return ReplaceByPosition(site, part, at, part.take(values.resampled(site), info.n_heads))
-    other = part.take(values.patched(site, operation.prompt), info.n_heads)
+        return ReplaceByPosition(site, part, at, part.take(values.resampled(taken_at), info.n_heads))
+    other = part.take(values.patched(taken_at, operation.prompt), info.n_heads)
     if at.kind == "last":
         return Replace(site, part, at, other[-1])
     return ReplaceFromPrompt(site, part, at, other, str(edit))
+
+
+def _taken_at(place: Place) -> Site:
+    """The site that units' own numbers are read from: of a transcoder's features, what it encodes."""
+    return place.part.encoded_at if isinstance(place.part, Features) else place.site
+
+
+def _mean(part: Part, site: Site, info: ModelInfo, values: Values) -> torch.Tensor:
+    """Of the units' own numbers over the fixed text: a feature's is not the feature of the mean."""
+    if isinstance(part, Features):
+        return part.take(values.sample(site), info.n_heads).mean(0, dtype=torch.float64).float()
+    return part.take(values.mean(site), info.n_heads)

@@ -1,11 +1,12 @@
 """Matched random controls of an edit: the same edit, done to others of the same kind (METHODS 0).
 
 What a unit is matched with is its kind's (`kinds/`): a neuron with its layer's decile of rms(activation) · ‖w_out‖, a
-head with its layer, a site with its name in any layer. A control puts into the place of each edited unit a random one
-of those, the unit itself included, and is never the edited set again: the edit and its controls are drawn alike, so by
-chance any place among them is as likely. A direction's controls are g ~ N(0, Σ), Σ the covariance of the edited sites;
-beside them, each kind by itself, mean differences of the direction's own prompts with shuffled labels, where they came
-with it, and isotropic ones. All have its length, which matters where it is added.
+head with its layer, a site with its name in any layer, a feature with those of its SAE that fire as strongly there. A
+control puts into the place of each edited unit a random one of those, the unit itself included, and is never the edited
+set again: the edit and its controls are drawn alike, so by chance any place among them is as likely. A direction's
+controls are g ~ N(0, Σ), Σ the covariance of the edited sites; beside them, each kind by itself, mean differences of
+the direction's own prompts with shuffled labels, where they came with it, and isotropic ones. All have its length,
+which matters where it is added.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from workbench.lab.kinds import Pool, lab_kind
 from workbench.lab.kinds.kind import sets_of
 from workbench.lab.loaded import Model
 from workbench.lab.model import Lab
+from workbench.lab.prompts import Prompt
 from workbench.lab.values import Values
 from workbench.units import Site, Unit, kind_of
 
@@ -43,7 +45,14 @@ class Controls:
     """why there are none or fewer than asked for, as a sentence; else empty"""
 
 
-def make_controls(stack: Sequence[ParsedEdit], plan: Plan, compiled: Callable[..., Plan], lab: Lab, n: int) -> Controls:
+def make_controls(
+    stack: Sequence[ParsedEdit],
+    plan: Plan,
+    compiled: Callable[..., Plan],
+    lab: Lab,
+    n: int,
+    prompts: Sequence[Prompt] = (),
+) -> Controls:
     """Up to `n` different controls of a stack; `compiled(replacement=…)` is its plan with other units or vectors."""
     if n == 0 or not plan.changes:
         return Controls((), "", "")
@@ -52,7 +61,7 @@ def make_controls(stack: Sequence[ParsedEdit], plan: Plan, compiled: Callable[..
     names = direction_names(stack)
     units = _drawn_units(stack, plan, names)
     random = np.random.default_rng(lab.seed)
-    drawn = _draw_units(units, lab.model, n, random) if units else [{} for _ in range(n)]
+    drawn = _draw_units(units, lab.model, n, random, prompts) if units else [{} for _ in range(n)]
     sites = _sites_of_directions(stack, names, lab)
     try:
         vectors = _draw_directions(sites, lab, len(drawn))
@@ -129,7 +138,7 @@ def off_controls(units: Sequence[Unit], model: Model, first: int, n: int, seed: 
     drawn = _draw_units(list(units), model, n, np.random.default_rng(seed))
     if not drawn:
         return Controls((), kind, "these are all units of their kind: there is nothing to compare them with")
-    plans = tuple(switched_off(replacements.values(), model.info, first) for replacements in drawn)
+    plans = tuple(switched_off(replacements.values(), model.info, first, model=model) for replacements in drawn)
     problem = "" if len(plans) == n else f"there are only {len(plans)} different controls for these units"
     return Controls(plans, kind, problem)
 
@@ -143,10 +152,12 @@ def _drawn_units(stack: Sequence[ParsedEdit], plan: Plan, names: Sequence[str]) 
     return units
 
 
-def _draw_units(units: Sequence[Unit], model: Model, n: int, random: np.random.Generator) -> list[dict[Unit, Unit]]:
+def _draw_units(
+    units: Sequence[Unit], model: Model, n: int, random: np.random.Generator, prompts: Sequence[Prompt] = ()
+) -> list[dict[Unit, Unit]]:
     """Up to `n` different sets in the places of `units`, none of them the units themselves."""
     edited = frozenset(units)
-    pools = _pools(edited, model)
+    pools = _pools(edited, model, prompts)
     drawn: dict[frozenset[Unit], dict[Unit, Unit]] = {}
     for _ in range(20 * n):
         replaced_by: dict[Unit, Unit] = {}
@@ -161,13 +172,13 @@ def _draw_units(units: Sequence[Unit], model: Model, n: int, random: np.random.G
     return list(drawn.values())
 
 
-def _pools(units: Iterable[Unit], model: Model) -> list[Pool[Any]]:
+def _pools(units: Iterable[Unit], model: Model, prompts: Sequence[Prompt]) -> list[Pool[Any]]:
     """The edited units by what they can be exchanged with."""
     pools: list[Pool[Any]] = []
     for members in _by_kind(units):
         matched = lab_kind(members[0]).matched
         assert matched is not None, "units without matched ones are not drawn"
-        pools += matched.pools(members, model)
+        pools += matched.pools(members, model, prompts)
     return pools
 
 
@@ -185,7 +196,7 @@ def _sites_of_directions(stack: Sequence[ParsedEdit], names: Sequence[str], lab:
         for name in edit.directions:
             added = isinstance(edit.edit, Add) and edit.edit.direction == name
             units = [unit for unit in edit.units if added or unit.needs_direction == name]
-            sites[name].update(place.site for place in places(units, lab.info, values.direction))
+            sites[name].update(place.site for place in places(units, lab.info, values))
     return {name: frozenset(edited) for name, edited in sites.items()}
 
 
@@ -217,11 +228,16 @@ def _kind(units: Sequence[Unit]) -> str:
     return matched.describe(len(units)) if matched else sets_of(len(units), "")
 
 
-def controls(lab: Lab, edits: Sequence[AnyEdit], n: int, chat: bool = False) -> Controls:
-    """Up to `n` matched random controls of a stack, drawn with the job's seed."""
+def controls(
+    lab: Lab, edits: Sequence[AnyEdit], n: int, chat: bool = False, prompts: Sequence[Prompt] = ()
+) -> Controls:
+    """Up to `n` matched random controls of a stack, drawn with the job's seed.
+
+    `prompts` are those that the edit acts on: a feature's controls fire there (without any, on the fixed text).
+    """
     stack = read_stack(edits, lab.info)
     compiled = lab.compiler(stack, chat)
-    return make_controls(stack, compiled(), compiled, lab, n)
+    return make_controls(stack, compiled(), compiled, lab, n, prompts)
 
 
 def further_controls(lab: Lab, edits: Sequence[AnyEdit], n: int, chat: bool = False) -> list[Controls]:

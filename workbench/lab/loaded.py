@@ -62,6 +62,8 @@ class Model:
     """`directions.heads.ValueMap` by layer, once a head's directions were needed"""
     random_draws: dict[tuple[Site, int], Any] = field(default_factory=dict)
     """`directions.covariance.SiteDraws` by site and seed, once controls needed them"""
+    saes: dict[str, Any] = field(default_factory=dict)
+    """`sae.features.RegisteredSae` by hash, once features were read or edited"""
     strength: np.ndarray | None = None
     """rms(a) · ‖w_out‖, float32 [layer, neuron], once measured"""
 

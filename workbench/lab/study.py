@@ -15,6 +15,7 @@ import torch
 from workbench.edits import Positions
 from workbench.lab import metrics
 from workbench.lab.added import change_added
+from workbench.lab.applying import PassLayout, edit_hooks
 from workbench.lab.attribution import Attribution, attribute, first_counted, joined, value
 from workbench.lab.batches import batches, rows_at_once
 from workbench.lab.changes import AddByPosition, Change, Fill, ReplaceByPosition
@@ -28,9 +29,11 @@ from workbench.lab.model import Lab
 from workbench.lab.parts import Heads, Part, Whole
 from workbench.lab.prompts import Prompt
 from workbench.lab.rounding import DRAWS, rounding_plans
+from workbench.lab.sae.part import Features
+from workbench.lab.sae.placing import PlacedSae
 from workbench.lab.trace import Trace, groups_by_layer, run_from, trace_prompt
 from workbench.report import Report
-from workbench.units import ADDED_AS, Head, Neuron, Site
+from workbench.units import ADDED_AS, Feature, Head, Neuron, Site
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,15 @@ def study(lab: Lab, prompt: Prompt, edits: Sequence[AnyEdit] = ()) -> Study:
     return Study(lab.model, prompt, lab.plan(edits, chat=prompt.template), lab.report)
 
 
+def has_same_distance(plan: Plan) -> bool:
+    """Whether `same_distance` can be asked of a plan: it edits neurons, heads or features, and nothing else."""
+    return not plan.has_functions and all(
+        site.name in ADDED_AS or (site.name != "resid_mid" and isinstance(change.part, Features))
+        for site, changes in plan.changes.items()
+        for change in changes
+    )
+
+
 def same_distance(lab: Lab, traced: Study, plan: Plan, n: int) -> Controls:
     """Random directions that move the stream as far as a plan of neurons or heads does."""
     kind = "random directions, same norm"
@@ -81,8 +93,8 @@ def same_distance(lab: Lab, traced: Study, plan: Plan, n: int) -> Controls:
 
 
 def _added(site: Site) -> Site:
-    """What attention or the MLP adds to the stream of it."""
-    return Site(site.layer, ADDED_AS[site.name])
+    """What attention or the MLP adds to the stream of it; a site of the stream itself."""
+    return Site(site.layer, ADDED_AS.get(site.name, site.name))
 
 
 class Study:
@@ -93,6 +105,8 @@ class Study:
         self._report = report
         self._trace: Trace = trace_prompt(model, prompt, plan)
         self.prompt = prompt
+        self.sae: PlacedSae | None = None
+        """whose features are attributed, beside neurons, heads and places"""
         self.first = first_counted(len(prompt))
         """the first position that counts: 0 only where there is no other"""
 
@@ -113,9 +127,9 @@ class Study:
 
     # --- edits ------------------------------------------------------------------------------------
 
-    def off(self, units: Sequence[Neuron | Head]) -> Plan:
-        """Neurons and heads switched off at every position that counts."""
-        return switched_off(units, self._model.info, self.first)
+    def off(self, units: Sequence[Neuron | Head | Feature]) -> Plan:
+        """Units switched off at every position that counts; features with their SAE's error kept."""
+        return switched_off(units, self._model.info, self.first, model=self._model)
 
     def erased(self, layer: int, position: int) -> Plan:
         """The stream set to zero at a block's input at one position."""
@@ -172,7 +186,7 @@ class Study:
         parts = []
         for batch in batches(rows, self.gradient_rows, self._report, self._model, progress_per_row=0):
             with batch:
-                parts.append(attribute(self._model, self._trace, batch.rows))
+                parts.append(attribute(self._model, self._trace, batch.rows, self.sae))
         return joined(parts)
 
     def direct(self, metric: Metric) -> Parts:
@@ -201,8 +215,7 @@ class Study:
         random = torch.Generator().manual_seed(seed)
         moved: list[tuple[Site, torch.Tensor]] = []
         for site in sorted(plan.changes):
-            edited = self.activations([site], plan.at_layer(site.layer))[site]
-            delta = change_added(self._model, site, self.activations([site])[site], edited)
+            delta = self._moved(site, plan.at_layer(site.layer))
             moved.append((_added(site), delta.norm(dim=-1, keepdim=True)))
         plans = []
         for _ in range(n):
@@ -214,6 +227,21 @@ class Study:
                 changes[output_site] = (AddByPosition(output_site, Whole(), positions, shift),)
             plans.append(Plan(changes))
         return plans
+
+    def _moved(self, site: Site, plan: Plan) -> torch.Tensor:
+        """What a block's edits alone change of the stream at `site`, float32 [position, d_model]."""
+        if site.name in ADDED_AS:
+            edited = self.activations([site], plan)[site]
+            return change_added(self._model, site, self.activations([site])[site], edited)
+        hooks = edit_hooks([plan], PassLayout((len(self.prompt),), self._model.info.n_heads))
+        reads = [other for other in hooks if other not in plan.changes]
+        clean = {each: values.float()[None] for each, values in self.activations([site, *reads]).items()}
+        with torch.inference_mode():
+            for other in reads:
+                hooks[other](clean[other], None)
+            edited_stream = hooks[site](clean[site], None)
+        assert edited_stream is not None, "a site of the stream between blocks gives back what it becomes"
+        return edited_stream[0] - clean[site][0]
 
     def patches(self, source: Study, places: Sequence[tuple[Site, int | None, int | None]]) -> list[Plan]:
         """Plans that put another study's activations into this one: (site, head or None, position or None for all)."""

@@ -17,9 +17,10 @@ from workbench.lab.directions.weights import JobWeights
 from workbench.lab.forward import run_forward
 from workbench.lab.loaded import Model
 from workbench.lab.prompts import Prompt
+from workbench.lab.sae.placing import PlacedSae
 from workbench.lab.strength import sample_prompts
 from workbench.text import count
-from workbench.units import Site
+from workbench.units import Feature, Site
 
 KEPT = 1 << 30
 """bytes of the fixed text's activations that are kept for the next edit"""
@@ -45,6 +46,10 @@ class Values:
     def direction(self, name: str) -> torch.Tensor:
         """`@name` as stored, float32 [d_model], on the model's device."""
         return torch.from_numpy(self._weights.direction(name)).to(self.device)
+
+    def sae(self, unit: Feature) -> PlacedSae:
+        """The SAE that a feature is of. Raises UserError."""
+        return self._weights.sae(unit)
 
     def check(self, label: str, amount: float) -> None:
         """Raises UserError for a number that the model's own type cannot hold."""

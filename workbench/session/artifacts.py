@@ -31,6 +31,11 @@ def put_named(connection: sqlite3.Connection, use: Use) -> None:
     _put(connection, None, use)
 
 
+def put_pinned(connection: sqlite3.Connection, use: Use) -> None:
+    """Stores the artifact that a pinned unit is of; its name stands for it from now on."""
+    _put(connection, None, use)
+
+
 def rename(connection: sqlite3.Connection, kind: str, name: str, new_name: str) -> None:
     """Gives an artifact another name. Raises UserError where there is none, and where the new name is taken."""
     row = connection.execute("SELECT hash FROM artifact WHERE kind = ? AND name = ?", (kind, name)).fetchone()

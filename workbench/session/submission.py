@@ -1,7 +1,7 @@
 """A run as the user submits it, checked and completed: the same from every front.
 
 The worker makes one of each request, the Python API of each call. `basket` and `basket:NAME` are replaced by the
-session's pins, so that the log says what was meant.
+session's pins, and `L10.F77` by `L10.F77/NAME` with its SAE's, so that the log says what was meant.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from workbench.params import (
 from workbench.report import Earlier
 from workbench.session.directions import comparable_directions, resolve_directions
 from workbench.session.earlier import earlier_stages
+from workbench.session.features import changed_saes, name_saes, texts_naming_features
 from workbench.session.reader import SessionReader
 from workbench.session.stored_weights import as_recorded
 from workbench.units import expand_sets, names_sets, parse_units
@@ -87,8 +88,11 @@ def make_submission(
     if again and session and os.path.exists(session):
         params, edits, remarks = as_recorded(params, edits, naming_fields(definition.params), session, again)
     expanded_params = _expand_every_direction(name, params, session, info, transfer)
-    values = make_params(definition.params, _expand_param_baskets(name, expanded_params, session))
     stack = expand_baskets(edits, session)
+    naming = naming_fields(definition.params)
+    expanded_params, stack = name_saes(_expand_param_baskets(name, expanded_params, session), stack, naming, info)
+    values = make_params(definition.params, expanded_params)
+    remarks += changed_saes(texts_naming_features(expanded_params, stack, naming), session, again)
     if stack and not definition.takes_edits:
         raise UserError(f"{name} takes no edits: run it without them")
     if judge and not definition.takes_judge:

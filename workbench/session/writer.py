@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from workbench.artifacts import Use
+from workbench.artifacts import Use, sae_names, with_sae_names
 from workbench.edits import Edit, Entry, Function, stack_text
 from workbench.errors import UserError
 from workbench.experiments import experiments
@@ -21,6 +21,7 @@ from workbench.params import LABEL, label_of
 from workbench.report import NextStep, Progress
 from workbench.session import artifacts, store
 from workbench.session.encode import encode_views
+from workbench.session.features import use_of
 from workbench.session.owner import may_run
 from workbench.session.records import FINISHED, LOST_ERROR, Status
 from workbench.session.stored_sets import extract_sets
@@ -206,8 +207,15 @@ class SessionWriter(WritableFile):
             return int(cursor.lastrowid or 0)
 
     def pin(self, unit: str, name: str = "", remove: bool = False) -> None:
-        """Put a unit into the basket (or the set `name`), or take it out; twice is once."""
+        """Put a unit into the basket (or the set `name`), or take it out; twice is once.
+
+        A feature is pinned with its SAE's name, and the session remembers that SAE's hash. Raises UserError.
+        """
+        unit = with_sae_names(unit)
+        uses = [] if remove else [use_of(sae) for sae in sae_names([unit])]
         with self._change(new=True) as connection:
+            for use in uses:
+                artifacts.put_pinned(connection, use)
             if remove:
                 connection.execute("DELETE FROM pin WHERE unit = ? AND name = ?", (unit, name))
             else:

@@ -18,6 +18,7 @@ from workbench.units.kind import Kind, Operation, Refusal
 from workbench.units.kinds import kind_of
 from workbench.units.kinds.component import Component
 from workbench.units.kinds.direction import Direction
+from workbench.units.kinds.feature import Feature
 from workbench.units.kinds.head import Head
 from workbench.units.kinds.neuron import Neuron
 from workbench.units.kinds.site import Site
@@ -33,6 +34,7 @@ __all__ = [
     "STREAM",
     "Component",
     "Direction",
+    "Feature",
     "Head",
     "Indexed",
     "Kind",

@@ -110,14 +110,18 @@ def format_units(units: Iterable[Unit]) -> str:
 
     def close() -> None:
         if run:
-            term = str(run[0])
-            terms.append(term if len(run) == 1 else f"{term}-{run[-1].index}")
+            term, suffix = str(run[0]), run[0].suffix
+            terms.append(term if len(run) == 1 else f"{term.removesuffix(suffix)}-{run[-1].index}{suffix}")
             run.clear()
 
     for unit in units:
         if isinstance(unit, Indexed):
             last = run[-1] if run else None
-            follows = last and type(last) is type(unit) and (last.layer, last.index + 1) == (unit.layer, unit.index)
+            follows = (
+                last
+                and type(last) is type(unit)
+                and (last.layer, last.index + 1, last.suffix) == (unit.layer, unit.index, unit.suffix)
+            )
             if not follows:
                 close()
             run.append(unit)

@@ -21,3 +21,8 @@ class Indexed(Unit, frozen=True, order=True):
 
     layer: int
     index: int
+
+    @property
+    def suffix(self) -> str:
+        """What its address has behind the number."""
+        return ""

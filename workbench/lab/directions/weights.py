@@ -20,7 +20,10 @@ from workbench.lab.directions.heads import output_direction
 from workbench.lab.effective import effective_weights
 from workbench.lab.loaded import Model
 from workbench.lab.norms import written
-from workbench.units import Head, Neuron, parse_unit
+from workbench.lab.sae.features import feature_sae
+from workbench.lab.sae.placing import PlacedSae
+from workbench.lab.sae.vectors import feature_vector, feature_vector_site
+from workbench.units import Feature, Head, Neuron, parse_unit
 
 
 class JobWeights:
@@ -48,6 +51,10 @@ class JobWeights:
             )
         return vector.copy()
 
+    def sae(self, unit: Feature) -> PlacedSae:
+        """The SAE that a feature is of, at its site. Raises UserError where there is none, or no such feature."""
+        return feature_sae(self._model, unit).placed
+
     def contrast(self, name: str) -> Mapping[str, str]:
         """What is known of the prompts behind a direction, as its file says it; empty for none."""
         return self._directions[name].contrast if name in self._directions else {}
@@ -57,13 +64,23 @@ class JobWeights:
         of_model = model_direction(name)
         if of_model is None:
             return self.named(name).origin
-        info = self._model.info
+        info, unit = self._model.info, self._unit(of_model)
+        if isinstance(unit, Feature):
+            site = feature_vector_site(self.sae(unit), of_model.side, info)
+            return Origin(
+                method="feature",
+                about=f"@{name}",
+                model=info.name,
+                fingerprint=info.fingerprint,
+                layer=site.layer,
+                site=site.name,
+            )
         return Origin(
             method="head" if of_model.rank else "neuron",
             about=f"@{name}",
             model=info.name,
             fingerprint=info.fingerprint,
-            layer=self._unit(of_model).layer,
+            layer=unit.layer,
             normalised=bool(of_model.rank),
         )
 
@@ -74,13 +91,15 @@ class JobWeights:
             raise UserError(f"there is no direction @{name} here: " + (f"there are {names}" if names else "none came"))
         return self._directions[name]
 
-    def _unit(self, direction: ModelDirection) -> Head | Neuron:
-        return cast(Head | Neuron, parse_unit(direction.unit, self._model.info))
+    def _unit(self, direction: ModelDirection) -> Feature | Head | Neuron:
+        return cast(Feature | Head | Neuron, parse_unit(direction.unit, self._model.info))
 
     def _of_model(self, direction: ModelDirection) -> np.ndarray:
         unit, info = self._unit(direction), self._model.info
         if isinstance(unit, Head):
             return np.asarray(output_direction(self._model, unit, direction.rank).float().numpy())
+        if isinstance(unit, Feature):
+            return np.asarray(feature_vector(self._model, self.sae(unit), unit, direction.side).cpu().numpy())
         if direction.side == "gate" and not info.gated_mlp:
             raise UserError(f"{info.name} has no gates: its neurons have @{unit}.in and @{unit}.out")
         row = self._stored(unit, direction.side) if direction.raw else self._effective(unit, direction.side)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
-from workbench.lab.kinds.kind import LabKind, Place, Reading, Weights, array
+from workbench.lab.kinds.kind import LabKind, Lookup, Place, Reading, Weights, array
 from workbench.lab.parts import Along
 from workbench.model_info import ModelInfo
 from workbench.units import Component, Site
@@ -22,10 +22,8 @@ class LabComponent(LabKind[Component]):
         stream = captured[Site(unit.layer, unit.site)]
         return [Reading(str(unit), "projection", array(projected(stream, unit.direction, weights)))]
 
-    def places(
-        self, units: Sequence[Component], info: ModelInfo, direction: Callable[[str], torch.Tensor]
-    ) -> list[Place]:
-        return [Place(Site(unit.layer, unit.site), component_along(direction(unit.direction))) for unit in units]
+    def places(self, units: Sequence[Component], info: ModelInfo, lookup: Lookup) -> list[Place]:
+        return [Place(Site(unit.layer, unit.site), component_along(lookup.direction(unit.direction))) for unit in units]
 
 
 def projected(stream: torch.Tensor, name: str, weights: Weights) -> torch.Tensor:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
 from workbench.lab.kinds.component import component_along, projected
-from workbench.lab.kinds.kind import LabKind, Place, Reading, Weights, array
+from workbench.lab.kinds.kind import LabKind, Lookup, Place, Reading, Weights, array
 from workbench.model_info import ModelInfo
 from workbench.units import Direction, Site
 
@@ -27,10 +27,8 @@ class LabDirection(LabKind[Direction]):
         stream = torch.stack([captured[site] for site in self.sites(unit, info)])
         return [Reading(str(unit), "projection", array(projected(stream, unit.name, weights)))]
 
-    def places(
-        self, units: Sequence[Direction], info: ModelInfo, direction: Callable[[str], torch.Tensor]
-    ) -> list[Place]:
-        parts = [component_along(direction(unit.name)) for unit in units]
+    def places(self, units: Sequence[Direction], info: ModelInfo, lookup: Lookup) -> list[Place]:
+        parts = [component_along(lookup.direction(unit.name)) for unit in units]
         sites = [Site(layer, name) for layer in range(info.n_layers) for name in WRITTEN_AT]
         return [Place(site, part) for part in parts for site in sites]
 

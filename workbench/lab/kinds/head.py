@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
 from workbench.lab.kinds.indexed import places_by_layer
-from workbench.lab.kinds.kind import LabKind, Matched, Place, Pool, Reading, Weights, array, sets_of
+from workbench.lab.kinds.kind import LabKind, Lookup, Matched, Place, Pool, Reading, Weights, array, sets_of
 from workbench.lab.loaded import Model
 from workbench.lab.parts import Heads
+from workbench.lab.prompts import Prompt
 from workbench.model_info import ModelInfo
 from workbench.units import Head, Site
 
@@ -17,7 +18,7 @@ from workbench.units import Head, Site
 class MatchedHeads(Matched[Head]):
     """From the unit's layer."""
 
-    def pools(self, units: Sequence[Head], model: Model) -> list[Pool[Head]]:
+    def pools(self, units: Sequence[Head], model: Model, prompts: Sequence[Prompt]) -> list[Pool[Head]]:
         edited: dict[int, list[Head]] = {}
         for unit in units:
             edited.setdefault(unit.layer, []).append(unit)
@@ -47,7 +48,7 @@ class LabHead(LabKind[Head]):
             return ""
         return "norms of heads are taken before the norm that follows attention in this model"
 
-    def places(self, units: Sequence[Head], info: ModelInfo, direction: Callable[[str], torch.Tensor]) -> list[Place]:
+    def places(self, units: Sequence[Head], info: ModelInfo, lookup: Lookup) -> list[Place]:
         return places_by_layer(units, "z", Heads)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -12,8 +12,10 @@ import torch
 
 from workbench.lab.loaded import Model
 from workbench.lab.parts import Part
+from workbench.lab.prompts import Prompt
+from workbench.lab.sae.placing import PlacedSae
 from workbench.model_info import ModelInfo
-from workbench.units import Site, Unit
+from workbench.units import Feature, Site, Unit
 
 U = TypeVar("U", bound=Unit)
 
@@ -41,6 +43,19 @@ class Weights(Protocol):
     def direction(self, name: str) -> np.ndarray:
         """float32 [d_model]"""
 
+    def sae(self, unit: Feature) -> PlacedSae:
+        """The SAE that a feature is of. Raises UserError."""
+
+
+class Lookup(Protocol):
+    """What writing needs beside the units' addresses."""
+
+    def direction(self, name: str) -> torch.Tensor:
+        """A named vector as stored, [d_model]."""
+
+    def sae(self, unit: Feature) -> PlacedSae:
+        """The SAE that a feature is of. Raises UserError."""
+
 
 class Place(NamedTuple):
     """Where units are written."""
@@ -61,8 +76,8 @@ class Matched(ABC, Generic[U]):
     """How matched random controls of a kind are drawn: other units in the places of the edited ones (METHODS 0)."""
 
     @abstractmethod
-    def pools(self, units: Sequence[U], model: Model) -> list[Pool[U]]:
-        """The edited units by what they can be exchanged with."""
+    def pools(self, units: Sequence[U], model: Model, prompts: Sequence[Prompt]) -> list[Pool[U]]:
+        """The edited units by what they can be exchanged with; `prompts` are those of the edit, where they are few."""
 
     @abstractmethod
     def describe(self, n: int) -> str:
@@ -90,8 +105,8 @@ class LabKind(ABC, Generic[U]):
         return ""
 
     @abstractmethod
-    def places(self, units: Sequence[U], info: ModelInfo, direction: Callable[[str], torch.Tensor]) -> list[Place]:
-        """Where units are written, each place once; `direction` gives a named vector as stored, [d_model]."""
+    def places(self, units: Sequence[U], info: ModelInfo, lookup: Lookup) -> list[Place]:
+        """Where units are written, each place once."""
 
 
 def array(values: torch.Tensor) -> np.ndarray:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 
 from workbench.lab.kinds.indexed import places_by_layer
-from workbench.lab.kinds.kind import LabKind, Matched, Place, Pool, Reading, Weights, array, sets_of
+from workbench.lab.kinds.kind import LabKind, Lookup, Matched, Place, Pool, Reading, Weights, array, sets_of
 from workbench.lab.loaded import Model
 from workbench.lab.parts import Entries
+from workbench.lab.prompts import Prompt
 from workbench.lab.strength import deciles, neuron_strength
 from workbench.model_info import ModelInfo
 from workbench.units import Neuron, Site
@@ -21,7 +22,7 @@ _ACTIVATION = "activation"
 class MatchedNeurons(Matched[Neuron]):
     """From the unit's layer and decile of rms(activation) · ‖w_out‖ (`strength.py`)."""
 
-    def pools(self, units: Sequence[Neuron], model: Model) -> list[Pool[Neuron]]:
+    def pools(self, units: Sequence[Neuron], model: Model, prompts: Sequence[Prompt]) -> list[Pool[Neuron]]:
         bins = deciles(neuron_strength(model))
         edited: dict[tuple[int, int], list[Neuron]] = {}
         for unit in units:
@@ -49,7 +50,7 @@ class LabNeuron(LabKind[Neuron]):
             for part, site in _parts(info).items()
         ]
 
-    def places(self, units: Sequence[Neuron], info: ModelInfo, direction: Callable[[str], torch.Tensor]) -> list[Place]:
+    def places(self, units: Sequence[Neuron], info: ModelInfo, lookup: Lookup) -> list[Place]:
         return places_by_layer(units, "mlp_post", Entries)
 
 

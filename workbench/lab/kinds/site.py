@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
 from workbench.errors import UserError
-from workbench.lab.kinds.kind import LabKind, Matched, Place, Pool, Reading, Weights, array
+from workbench.lab.kinds.kind import LabKind, Lookup, Matched, Place, Pool, Reading, Weights, array
 from workbench.lab.loaded import Model
 from workbench.lab.parts import Heads, Part, Whole
+from workbench.lab.prompts import Prompt
 from workbench.lab.sites import position_axis
 from workbench.model_info import ModelInfo
 from workbench.units import Site
@@ -18,7 +19,7 @@ from workbench.units import Site
 class MatchedSites(Matched[Site]):
     """The same site, in any layer."""
 
-    def pools(self, units: Sequence[Site], model: Model) -> list[Pool[Site]]:
+    def pools(self, units: Sequence[Site], model: Model, prompts: Sequence[Prompt]) -> list[Pool[Site]]:
         edited: dict[str, list[Site]] = {}
         for unit in units:
             edited.setdefault(unit.name, []).append(unit)
@@ -42,7 +43,7 @@ class LabSite(LabKind[Site]):
     ) -> list[Reading]:
         return [Reading(str(unit), "norm", array(captured[unit].float().flatten(1).norm(dim=-1)))]
 
-    def places(self, units: Sequence[Site], info: ModelInfo, direction: Callable[[str], torch.Tensor]) -> list[Place]:
+    def places(self, units: Sequence[Site], info: ModelInfo, lookup: Lookup) -> list[Place]:
         return [Place(unit, whole(unit, info)) for unit in units]
 
 

@@ -38,9 +38,10 @@ from workbench.lab.passes import not_finite_row, run_pass
 from workbench.lab.probing.blocks import Block, blocks
 from workbench.lab.probing.maps import Maps, Progress
 from workbench.lab.probing.pooling import Reads
+from workbench.lab.sae.features import feature_sae
 from workbench.report import Report
 from workbench.text import count, size
-from workbench.units import Site
+from workbench.units import Feature, Site
 from workbench.units.sites import site_problem
 
 TAKEN = 1 << 30
@@ -145,6 +146,7 @@ def _edit_values(lab: Lab) -> str:
         if isinstance(edit.edit, Resample):
             values.append(str(lab.seed))
         values += [hashlib.sha256(lab.weights.direction(name).tobytes()).hexdigest() for name in edit.directions]
+        values += [feature_sae(lab.model, unit).artifact.hash for unit in edit.units if isinstance(unit, Feature)]
     return hashlib.sha256("\0".join(values).encode()).hexdigest() if values else ""
 
 

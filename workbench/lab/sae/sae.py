@@ -96,6 +96,15 @@ class SAE(ABC):
         """What it makes of x: encoded and decoded."""
         return self.decode(self.encode(x), x)
 
+    def output_scale(self, x: torch.Tensor) -> torch.Tensor | float:
+        """What a unit of a feature adds to the output where x was encoded, in rows of W_dec: [..., 1], or 1."""
+        if self.config.is_transcoder or self.config.normalisation == "none":
+            return 1.0
+        prepared = self._prepared(self._flat(x))
+        if self.config.normalisation == "layer_norm":
+            return self._statistics(prepared)[1]
+        return 1 / self._coefficient(prepared)
+
     # --- what it is -------------------------------------------------------------------------------
 
     def prepared(self, x: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,62 @@
+"""Features of registered SAEs as units of a model: which SAE an address means, at its site, and read once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from workbench.artifacts import Artifact, config_of, encoded_site, sae_of_layer
+from workbench.errors import UserError
+from workbench.lab.loaded import Model
+from workbench.lab.sae.placing import PlacedSae, place
+from workbench.lab.sae.reading import read_sae
+from workbench.lab.sites import MLP_IN
+from workbench.model_info import ModelInfo
+from workbench.text import count
+from workbench.units import Feature, Site
+
+KEPT = 4
+"""SAEs that stay on the model's device"""
+
+
+@dataclass(frozen=True)
+class RegisteredSae:
+    artifact: Artifact
+    placed: PlacedSae
+    remarks: list[str]
+    """what does not fit, or may not, as sentences"""
+
+
+def registered_sae(model: Model, artifact: Artifact) -> RegisteredSae:
+    """A registered SAE at its site of the model, in float32 on its device; kept for the next time.
+
+    Raises UserError where its folder is damaged, or it can't be this model's.
+    """
+    kept: dict[str, RegisteredSae] = model.saes
+    registered = kept.pop(artifact.hash, None)
+    if registered is None:
+        loaded = read_sae(Path(artifact.path), source=artifact.name)
+        placed = place(model, loaded.sae)
+        registered = RegisteredSae(artifact, placed, [*placed.remarks, *loaded.remarks])
+    kept[artifact.hash] = registered
+    while len(kept) > KEPT:
+        del kept[next(iter(kept))]
+    return registered
+
+
+def feature_sae(model: Model, unit: Feature) -> RegisteredSae:
+    """The SAE that a feature is of. Raises UserError where there is none, or it has no such feature."""
+    artifact = sae_of_layer(unit.layer, unit.sae, model.info)
+    width = config_of(artifact).d_sae
+    if unit.index >= width:
+        raise UserError(
+            f"there is no feature {unit.index}: the SAE {artifact.name} has {count(width)} features, 0 to {width - 1}"
+        )
+    return registered_sae(model, artifact)
+
+
+def feature_site(unit: Feature, info: ModelInfo) -> Site:
+    """What the feature's SAE encodes, from its folder alone. Raises UserError."""
+    encoded = encoded_site(config_of(sae_of_layer(unit.layer, unit.sae, info)))
+    assert encoded is not None, "sae_of_layer finds no others"
+    return Site(encoded[0], encoded[1].replace("mlp_in_normalized", MLP_IN))
