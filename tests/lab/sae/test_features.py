@@ -199,6 +199,41 @@ def test_a_transcoder_is_edited_where_it_writes(error: bool) -> None:
     assert lab.hooks_installed() == 0
 
 
+@pytest.mark.parametrize("arch", ["llama", "gpt2"])
+def test_a_transcoder_of_the_mlps_input_is_edited(arch: str) -> None:
+    """It reads behind the norm, where edits have no business, and is edited where the MLP writes."""
+    sae = random_sae(Site(1, "mlp_out"), arch=arch, subtracts_b_dec=False)
+    config = type(sae.config)(
+        **{
+            **{name: getattr(sae.config, name) for name in sae.config.__struct_fields__},
+            "hook": "blocks.1.mlp.hook_in",
+            "hook_out": "blocks.1.hook_mlp_out",
+        }
+    )
+    keep(make_sae(config, sae.tensors), "mlp")
+    lab, model = tiny_lab(arch), plain(arch)
+    ids = torch.from_numpy(lab.prompt(PROMPT).ids)[None]
+    seen: list[torch.Tensor] = []
+    mlp = model.layers[1].mlp
+    handle = mlp.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+
+    def hook(y: torch.Tensor) -> torch.Tensor:
+        f = encode(sae, seen[-1])
+        changed = f.clone()
+        changed[..., 3] = 2.0
+        return y + (changed - f) @ sae.tensors["W_dec"]
+
+    logits = model.logits(ids, [(1, "mlp_out", hook)])[0].numpy()
+    handle.remove()
+    np.testing.assert_allclose(edited(arch, "L1.F3=2"), logits, rtol=1e-4, atol=2e-5)
+
+
+def test_one_feature_is_not_set_in_two_ways() -> None:
+    keep(random_sae(), "made")
+    with pytest.raises(UserError, match="contradict each other"):
+        tiny_lab("llama").job(parse_edits(["L1.F3=0; L1.F3~=2"]))
+
+
 def test_bfloat16_is_rounded_once() -> None:
     from tests.lab.labs import source_of, tiny_folder
 
