@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from tests.lab.sae.made import STREAM, keep, made_sae, sample
 from workbench.edits import parse_edits
 from workbench.errors import UserError
 from workbench.lab.controls import controls
+from workbench.lab.generate import generate
 from workbench.lab.model import load_lab
 from workbench.lab.reading import read
 from workbench.lab.sae import make_sae
@@ -226,6 +228,30 @@ def test_a_transcoder_of_the_mlps_input_is_edited(arch: str) -> None:
     logits = model.logits(ids, [(1, "mlp_out", hook)])[0].numpy()
     handle.remove()
     np.testing.assert_allclose(edited(arch, "L1.F3=2"), logits, rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("mark", ["", "~"])
+def test_generation_with_a_cache_is_edited_as_without(mark: str) -> None:
+    keep(random_sae(), "res")
+    keep(random_sae(Site(0, "resid_pre"), hook_out="blocks.0.hook_mlp_out", subtracts_b_dec=False), "coder")
+    lab = tiny_lab("llama")
+    edits = parse_edits([f"L1.F3{mark}=2; L0.F5{mark}[generated]=3"], lab.info)
+    prompt = lab.prompt(PROMPT)
+    cached, whole = (list(islice(generate(lab, prompt, edits, use_cache=cache), 8)) for cache in (True, False))
+    assert [token.id for token in cached] == [token.id for token in whole]
+    np.testing.assert_allclose([t.log_prob for t in cached], [t.log_prob for t in whole], atol=1e-4)
+
+
+def test_prompts_of_two_lengths_are_edited_as_alone() -> None:
+    """Padding on the left, and a transcoder's input narrowed as its output is."""
+    keep(random_sae(Site(0, "resid_pre"), hook_out="blocks.0.hook_mlp_out", subtracts_b_dec=False), "coder")
+    lab = tiny_lab("llama")
+    edits = parse_edits(["L0.F5[last]=3; L0.F6[1-]*=2"], lab.info)
+    prompts = [lab.prompt(PROMPT), lab.prompt("The cat")]
+    together = lab.forward(prompts, edits, logits="last").last
+    for row, prompt in enumerate(prompts):
+        alone = lab.forward(prompt, edits, logits="last").last
+        np.testing.assert_allclose(together[row], alone[0], rtol=1e-4, atol=2e-5)
 
 
 def test_one_feature_is_not_set_in_two_ways() -> None:
