@@ -70,7 +70,7 @@ def check_contradictions(stack: Sequence[ParsedEdit]) -> None:
         if not isinstance(edit.edit, Overwrite):
             continue
         for unit in edit.units:
-            for earlier in edits_by_unit.setdefault(unit, []):
+            for earlier in edits_by_unit.setdefault(unit.overwritten, []):
                 if edit.at.overlaps(earlier.at):
                     raise UserError(f"two edits contradict each other: {earlier} and {edit} both set {unit}: keep one")
-            edits_by_unit[unit].append(edit)
+            edits_by_unit[unit.overwritten].append(edit)

@@ -15,6 +15,11 @@ class Unit(msgspec.Struct, frozen=True, order=True):
         """Name of the direction without which it can't be read or edited; empty where it needs none."""
         return ""
 
+    @property
+    def overwritten(self) -> Unit:
+        """What an edit that sets it sets: one for all the ways to edit the same thing."""
+        return self
+
 
 class Indexed(Unit, frozen=True, order=True):
     """A unit with a number in its layer: neighbours are written as a range."""

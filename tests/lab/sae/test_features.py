@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from tests.lab.sae.made import STREAM, keep, made_sae, sample
 from workbench.edits import parse_edits
 from workbench.errors import UserError
 from workbench.lab.controls import controls
+from workbench.lab.generate import generate
 from workbench.lab.model import load_lab
 from workbench.lab.reading import read
 from workbench.lab.sae import make_sae
@@ -197,6 +199,65 @@ def test_a_transcoder_is_edited_where_it_writes(error: bool) -> None:
     mark = "" if error else "~"
     np.testing.assert_allclose(edited("llama", f"L1.F{a}{mark}, L1.F{b}{mark}[1-]=2"), logits, rtol=1e-4, atol=2e-5)
     assert lab.hooks_installed() == 0
+
+
+@pytest.mark.parametrize("arch", ["llama", "gpt2"])
+def test_a_transcoder_of_the_mlps_input_is_edited(arch: str) -> None:
+    """It reads behind the norm, where edits have no business, and is edited where the MLP writes."""
+    sae = random_sae(Site(1, "mlp_out"), arch=arch, subtracts_b_dec=False)
+    config = type(sae.config)(
+        **{
+            **{name: getattr(sae.config, name) for name in sae.config.__struct_fields__},
+            "hook": "blocks.1.mlp.hook_in",
+            "hook_out": "blocks.1.hook_mlp_out",
+        }
+    )
+    keep(make_sae(config, sae.tensors), "mlp")
+    lab, model = tiny_lab(arch), plain(arch)
+    ids = torch.from_numpy(lab.prompt(PROMPT).ids)[None]
+    seen: list[torch.Tensor] = []
+    mlp = model.layers[1].mlp
+    handle = mlp.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+
+    def hook(y: torch.Tensor) -> torch.Tensor:
+        f = encode(sae, seen[-1])
+        changed = f.clone()
+        changed[..., 3] = 2.0
+        return y + (changed - f) @ sae.tensors["W_dec"]
+
+    logits = model.logits(ids, [(1, "mlp_out", hook)])[0].numpy()
+    handle.remove()
+    np.testing.assert_allclose(edited(arch, "L1.F3=2"), logits, rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("mark", ["", "~"])
+def test_generation_with_a_cache_is_edited_as_without(mark: str) -> None:
+    keep(random_sae(), "res")
+    keep(random_sae(Site(0, "resid_pre"), hook_out="blocks.0.hook_mlp_out", subtracts_b_dec=False), "coder")
+    lab = tiny_lab("llama")
+    edits = parse_edits([f"L1.F3{mark}=2; L0.F5{mark}[generated]=3"], lab.info)
+    prompt = lab.prompt(PROMPT)
+    cached, whole = (list(islice(generate(lab, prompt, edits, use_cache=cache), 8)) for cache in (True, False))
+    assert [token.id for token in cached] == [token.id for token in whole]
+    np.testing.assert_allclose([t.log_prob for t in cached], [t.log_prob for t in whole], atol=1e-4)
+
+
+def test_prompts_of_two_lengths_are_edited_as_alone() -> None:
+    """Padding on the left, and a transcoder's input narrowed as its output is."""
+    keep(random_sae(Site(0, "resid_pre"), hook_out="blocks.0.hook_mlp_out", subtracts_b_dec=False), "coder")
+    lab = tiny_lab("llama")
+    edits = parse_edits(["L0.F5[last]=3; L0.F6[1-]*=2"], lab.info)
+    prompts = [lab.prompt(PROMPT), lab.prompt("The cat")]
+    together = lab.forward(prompts, edits, logits="last").last
+    for row, prompt in enumerate(prompts):
+        alone = lab.forward(prompt, edits, logits="last").last
+        np.testing.assert_allclose(together[row], alone[0], rtol=1e-4, atol=2e-5)
+
+
+def test_one_feature_is_not_set_in_two_ways() -> None:
+    keep(random_sae(), "made")
+    with pytest.raises(UserError, match="contradict each other"):
+        tiny_lab("llama").job(parse_edits(["L1.F3=0; L1.F3~=2"]))
 
 
 def test_bfloat16_is_rounded_once() -> None:

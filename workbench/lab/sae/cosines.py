@@ -42,11 +42,11 @@ def decoder_cosines(sae: SAE, feature: int, directions: Bundle, seed: int) -> Fe
         if sae.config.d_in == sae.config.d_out:
             columns = _unit(sae.W_enc.float().T)
             own_encoder = float(columns[feature] @ rows[feature])
-            of_encoders = (columns[drawn] * rows[drawn]).sum(-1).double().cpu().numpy()
+            of_encoders = (columns[drawn] * rows[drawn]).sum(-1).cpu().double().numpy()
         return FeatureCosines(
             own,
             directions.compared(cosines.amax(0)),
-            of_features.amax(0).double().cpu().numpy(),
+            of_features.amax(0).cpu().double().numpy(),
             own_encoder,
             of_encoders,
         )

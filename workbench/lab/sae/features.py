@@ -19,12 +19,14 @@ KEPT = 4
 """SAEs that stay on the model's device"""
 
 
-@dataclass(frozen=True)
+@dataclass
 class RegisteredSae:
     artifact: Artifact
     placed: PlacedSae
     remarks: list[str]
     """what does not fit, or may not, as sentences"""
+    flags: list[str] | None = None
+    """those of `fitting.fit`, once a job has asked for them"""
 
 
 def registered_sae(model: Model, artifact: Artifact) -> RegisteredSae:

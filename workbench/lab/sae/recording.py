@@ -33,7 +33,9 @@ def record_saes(lab: Lab, named: Iterable[Any], report: Report) -> None:
     for artifact in saes.values():
         registered = registered_sae(lab.model, artifact)
         report.uses(content_of(artifact), artifact.name)
-        for sentence in [*fit(lab.model, registered.placed).flags, *registered.remarks]:
+        if registered.flags is None:
+            registered.flags = fit(lab.model, registered.placed).flags
+        for sentence in [*registered.flags, *registered.remarks]:
             report.note(f"{artifact.name}: {sentence}")
 
 

@@ -27,6 +27,10 @@ class Feature(Indexed, frozen=True, order=True):
     def suffix(self) -> str:
         return (f"/{self.sae}" if self.sae else "") + ("~" if self.reconstructed else "")
 
+    @property
+    def overwritten(self) -> Feature:
+        return Feature(self.layer, self.index, self.sae)
+
 
 def _parse(term: Term) -> ParsedTerm | None:
     text, at = term.text, term.at
