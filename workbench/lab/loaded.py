@@ -63,7 +63,7 @@ class Model:
     random_draws: dict[tuple[Site, int], Any] = field(default_factory=dict)
     """`directions.covariance.SiteDraws` by site and seed, once controls needed them"""
     saes: dict[str, Any] = field(default_factory=dict)
-    """`sae.features.RegisteredSae` by hash, once features were read or edited"""
+    """`sae.features.RegisteredSae` by name and hash, once features were read or edited"""
     strength: np.ndarray | None = None
     """rms(a) · ‖w_out‖, float32 [layer, neuron], once measured"""
 

@@ -17,6 +17,7 @@ from workbench.directions.names import model_direction
 from workbench.edits import parse_edits
 from workbench.errors import UserError
 from workbench.execute import execute
+from workbench.lab.sae.features import feature_sae
 from workbench.session.reader import SessionReader
 from workbench.session.submission import make_submission
 from workbench.session.writer import SessionWriter
@@ -120,3 +121,11 @@ def test_effect_shows_equal_distance_beside_the_controls() -> None:
     execute(tiny_lab("llama"), "effect", {"prompt": "The capital of France is", "controls": 4}, edits, 0, report)
     assert "matched random features" in report.headline
     assert "random directions, same norm" in report.headline
+
+
+def test_the_same_content_under_two_names_keeps_both() -> None:
+    lab = tiny_lab("llama")
+    keep(random_sae(), "first")
+    feature_sae(lab.model, Feature(1, 3, "first"))
+    keep(random_sae(), "second")
+    assert feature_sae(lab.model, Feature(1, 3, "second")).artifact.name == "second"

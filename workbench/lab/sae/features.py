@@ -35,12 +35,13 @@ def registered_sae(model: Model, artifact: Artifact) -> RegisteredSae:
     Raises UserError where its folder is damaged, or it can't be this model's.
     """
     kept: dict[str, RegisteredSae] = model.saes
-    registered = kept.pop(artifact.hash, None)
+    key = f"{artifact.name} {artifact.hash}"  # the same content may be registered under two names
+    registered = kept.pop(key, None)
     if registered is None:
         loaded = read_sae(Path(artifact.path), source=artifact.name)
         placed = place(model, loaded.sae)
         registered = RegisteredSae(artifact, placed, [*placed.remarks, *loaded.remarks])
-    kept[artifact.hash] = registered
+    kept[key] = registered
     while len(kept) > KEPT:
         del kept[next(iter(kept))]
     return registered
