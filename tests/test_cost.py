@@ -44,6 +44,7 @@ SHORT = {
     "dense-probe": {"data": PLACES},
     "probe-ablate": {"data": PLACES, "units": "L1.N3"},
     "battery": {"data": [PLACES]},
+    "features": {"prompt": PROMPT, "tokens": 256},
     "sae-check": {"tokens": 256},
     "sae-errors": {"tokens": 256},
     "index": {"corpus": "stdlib", "tokens": 600, "context": 64},
