@@ -154,15 +154,28 @@ class Shown:
                 Column(key=Features.FEATURE, name="feature", kind="unit", gives_way="never"),
                 Column(key="token", name="strongest at", kind="token", gives_way="late"),
                 Column(key="position", name="position", kind="position", gives_way="early"),
-                Column(key="activation", name="activation", kind="number"),
+                Column(key="activation", name="activation", kind="number", gives_way="early"),
                 Column(key=Features.CONTRIBUTION, name=contribution, kind="number", gives_way="never"),
                 *edited,
-                Column(key="here", name="of this text", kind="number", help="share of its tokens it fires on"),
-                Column(key="sample", name="of the sample", kind="number", help="share of the sample's tokens"),
+                Column(
+                    key="here",
+                    name="of this text",
+                    kind="number",
+                    help="share of its tokens it fires on",
+                    gives_way="early",
+                ),
+                Column(
+                    key="sample",
+                    name="of the sample",
+                    kind="number",
+                    help="share of the sample's tokens",
+                    gives_way="late",
+                ),
                 Column(
                     key=Features.RATIO,
                     name="ratio",
                     kind="number",
+                    gives_way="late",
                     help="share of this text's tokens over share of the sample's; none where it never fires there",
                 ),
                 Column(key="common", name="fires", help=f"everywhere: on more than {EVERYWHERE:.0%} of the sample"),
@@ -263,9 +276,11 @@ class Shown:
                 more = ", never on the sample"
             else:
                 more = f", on {number(100 * often)} % of the sample, ratio {number(ratio)}"
-            words.append(f"{each.name} (contribution {number(each.shown)}{more})")
+            name = each.name if len(self.read) > 1 else each.name.partition("/")[0]
+            words.append(f"{name} (contribution {number(each.shown)}{more})")
         under = " under the edits" if self.edited else ""
-        sentence = f"strongest{under}: {', '.join(words)}"
+        of = "" if len(self.read) > 1 else f" of {self.read[0].name}"
+        sentence = f"strongest{of}{under}: {', '.join(words)}"
         if known:
             first = strongest[:COLOURED]
             n = len(first) - sum(each in specific for each in first)
