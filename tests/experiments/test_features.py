@@ -53,7 +53,8 @@ def encoded(sae: Any, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def read_by_hook(ids: np.ndarray, site: Site = STREAM) -> np.ndarray:
     """Position 0 left out, float64 [token, width]."""
-    return plain("llama").read(torch.from_numpy(ids)[None], site.layer, site.name)[0, 1:].double().numpy()
+    read = plain("llama").read(torch.from_numpy(ids)[None], site.layer, site.name)[0, 1:]
+    return np.asarray(read.double().numpy())
 
 
 def table(report: Report, key: str) -> Table:
@@ -109,9 +110,9 @@ def test_every_number_equals_numpy_on_a_plain_hook(own_folders: object, by: str)
     strip = report.views[Features.TOKENS]
     assert isinstance(strip, Tokens)
     assert [row.name for row in strip.rows] == [f"L1.F{at}/res-1" for at in order[:8]]
-    for row, at in zip(strip.rows, order, strict=False):
-        assert np.isnan(row.values[0])
-        np.testing.assert_allclose(row.values[1:], contributions[:, at], rtol=1e-4, atol=1e-5)
+    for coloured, at in zip(strip.rows, order, strict=False):
+        assert np.isnan(coloured.values[0])
+        np.testing.assert_allclose(coloured.values[1:], contributions[:, at], rtol=1e-4, atol=1e-5)
     assert f"{len(sample):,} tokens of" in report.headline and "of the squared norm" in report.headline
 
 

@@ -26,7 +26,7 @@ EVERYWHERE = 0.1
 """a feature that fires on more than this share of the sample fires everywhere (METHODS 2: dense)"""
 
 
-@dataclass
+@dataclass(eq=False)
 class Read:
     """One SAE on the text."""
 
@@ -69,14 +69,14 @@ class Strong(NamedTuple):
     """A feature of the text."""
 
     read: Read
-    index: int
+    number: int
     clean: float
     """contribution, as features are ordered"""
     shown: float
 
     @property
     def name(self) -> str:
-        return self.read.feature(self.index)
+        return self.read.feature(self.number)
 
 
 @dataclass(frozen=True)
@@ -115,9 +115,9 @@ class Shown:
         rows = []
         for each in self.strongest(COLOURED):
             if self.edited:
-                rows.append(TokenRow(name=f"{each.name} clean", values=each.read.clean.along(each.index)[1]))
+                rows.append(TokenRow(name=f"{each.name} clean", values=each.read.clean.along(each.number)[1]))
             name = f"{each.name} edited" if self.edited else each.name
-            rows.append(TokenRow(name=name, values=each.read.shown.along(each.index)[1]))
+            rows.append(TokenRow(name=name, values=each.read.shown.along(each.number)[1]))
         return Tokens(
             title="The strongest features, token by token",
             note=f"ordered by {self._measure}; position 0 left out",
@@ -133,10 +133,10 @@ class Shown:
         rows: list[list[Any]] = []
         for each in self.strongest(self.rows):
             fired = each.read.shown if each.shown else each.read.clean
-            activation, along = fired.along(each.index)
+            activation, along = fired.along(each.number)
             at = int(np.nanargmax(along))
-            often, ratio = each.read.common(each.index)
-            here = float(each.read.shown.tokens[each.index]) / (len(along) - 1)
+            often, ratio = each.read.common(each.number)
+            here = float(each.read.shown.tokens[each.number]) / (len(along) - 1)
             everywhere = "everywhere" if often is not None and often > EVERYWHERE else ""
             values = [each.clean, *([each.shown] if self.edited else [])]
             rows.append(
@@ -265,11 +265,11 @@ class Shown:
         if not strongest:
             return "no feature fires on this text"
         known = all(read.frequency is not None for read in self.read)
-        specific = [each for each in strongest if known and (each.read.common(each.index)[0] or 0) <= EVERYWHERE]
+        specific = [each for each in strongest if known and (each.read.common(each.number)[0] or 0) <= EVERYWHERE]
         chosen = (specific or strongest)[:NAMED]
         words = []
         for each in chosen:
-            often, ratio = each.read.common(each.index)
+            often, ratio = each.read.common(each.number)
             if often is None:
                 more = ""
             elif ratio is None:
