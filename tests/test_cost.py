@@ -45,6 +45,7 @@ SHORT = {
     "probe-ablate": {"data": PLACES, "units": "L1.N3"},
     "battery": {"data": [PLACES]},
     "feature": {"unit": "L1.F3", "tokens": 256},
+    "features": {"prompt": PROMPT, "tokens": 256},
     "sae-check": {"tokens": 256},
     "sae-errors": {"tokens": 256},
     "index": {"corpus": "stdlib", "tokens": 600, "context": 64},

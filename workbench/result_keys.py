@@ -324,3 +324,15 @@ class ProbeAblate:
     """of the first unit, as those of `neuron-probe`"""
     MONOSEMANTIC = "monosemantic"
     """number: how many of the units are so, by METHODS' rule"""
+
+
+class Features:
+    """What `features` found on a text."""
+
+    TOKENS = "tokens"
+    """the strip of tokens, a row for each of the strongest features"""
+    FEATURES, BY_TOKEN = "features", "by_token"
+    """tables: of the whole text, and of each token"""
+    EXPLAINED, L0 = "explained", "l0"
+    """by token: share of the squared norm, how many fire"""
+    FEATURE, CONTRIBUTION, RATIO = "feature", "contribution", "ratio"

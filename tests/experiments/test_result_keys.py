@@ -133,7 +133,7 @@ ASKED["probe-apply"] = [({"data": LABELLED, "text": PROMPT}, "L1.N3=0")]
 """with the probe that `dense-probe` makes"""
 ON_AN_INDEX = {"index", "neuron", "unusual", "find-neuron"}
 """asked in test_index; here their source is read"""
-ON_AN_SAE = {"feature", "sae-check", "sae-errors", "sae-train"}
+ON_AN_SAE = {"feature", "features", "sae-check", "sae-errors", "sae-train"}
 """asked in test_sae_check"""
 
 

@@ -359,6 +359,15 @@ async def _(pilot: Pilot[Any]) -> None:
     await sees(pilot, "no probe of this set yet")
 
 
+# --- SAEs ---
+
+
+@scene("SAEs, none", session=nothing)
+async def _(pilot: Pilot[Any]) -> None:
+    await pilot.press("f10")
+    await sees(pilot, "No SAEs yet")
+
+
 # --- Timeline and Compare ---
 
 

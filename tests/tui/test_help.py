@@ -104,7 +104,15 @@ async def test_at_80_cells_no_meaning_is_cut(terminal):
 
 @pytest.mark.parametrize(
     ("key", "wanted"),
-    [("f6", "Neurons"), ("f7", "Why"), ("f8", "Directions"), ("f9", "Probes"), ("f3", "Edits"), ("f4", "Timeline")],
+    [
+        ("f6", "Neurons"),
+        ("f7", "Why"),
+        ("f8", "Directions"),
+        ("f9", "Probes"),
+        ("f10", "SAEs"),
+        ("f3", "Edits"),
+        ("f4", "Timeline"),
+    ],
 )
 async def test_keys_that_lead_elsewhere_do_so_also_from_inside_the_prompt(key, wanted, terminal):
     async with shown("prompt, nothing asked", terminal / "sessions") as pilot:

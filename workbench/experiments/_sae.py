@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.artifacts import Facts
-from workbench.artifacts.sae import config_facts, content_of, find_sae
+from workbench.artifacts.sae import config_facts, content_of, find_sae, list_saes
+from workbench.errors import UserError
 from workbench.text import count, number
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from workbench.lab.sae.fitting import Fit
     from workbench.lab.sae.placing import PlacedSae
     from workbench.report import Report
+
+EVERY = "all"
+"""in place of a name: every SAE that is registered and fits"""
 
 
 @dataclass(frozen=True)
@@ -48,3 +52,25 @@ def open_sae(lab: Lab, name: str, report: Report) -> OpenedSae:
     if config.unscaled:
         facts.append(("scale measured here", f"{number(fitted.scale)}, over {count(fitted.tokens)} tokens"))
     return OpenedSae(artifact.name, placed, fitted, facts)
+
+
+def open_saes(lab: Lab, name: str, report: Report) -> list[OpenedSae]:
+    """The one of this name, or with EVERY or no name all that fit; those that don't go to the notes.
+
+    Raises UserError where none fits.
+    """
+    every = [artifact.name for artifact in list_saes()] or [""]
+    names = every if name.strip() in ("", EVERY) else [name]
+    opened, problems = [], []
+    for each in names:
+        try:
+            opened.append(open_sae(lab, each, report))
+        except UserError as error:
+            if len(names) == 1:
+                raise
+            problems.append(f"{each}: {error}")
+    for problem in problems:
+        report.note(f"left out: {problem}")
+    if not opened:
+        raise UserError(f"none of the {len(names)} registered SAEs fits this model: {problems[0]}")
+    return opened

@@ -30,6 +30,7 @@ from workbench.experiment import Cost, Experiment
 from workbench.experiments import _sae_errors_more as more
 from workbench.experiments import _sae_errors_views as views
 from workbench.experiments._corpus import CorpusContext, CorpusTokens
+from workbench.experiments._sae import EVERY, open_saes
 from workbench.experiments._sae_errors_arms import ARMS, BASELINES
 from workbench.params import CorpusText, SaeName
 from workbench.params import Params as BaseParams
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
     from workbench.lab.sae.one_position import Tail
     from workbench.model_info import ModelInfo
 
-EVERY = "all"
-"""in place of a name: every SAE that is registered and fits"""
 FIT_TOKENS = 8_192
 """that features' factors are fitted on, at most"""
 FOLLOWED = 64
@@ -145,24 +144,9 @@ def run(lab: Lab, params: Params, report: Report) -> None:
 
 def _saes(lab: Lab, params: Params, windows: Windows, counted: slice, report: Report) -> list[Studied]:
     """Those that were asked for, by layer. Raises UserError where none fits."""
-    from workbench.artifacts.sae import list_saes
-    from workbench.experiments._sae import open_sae
     from workbench.lab.sae.errors import studied
 
-    every = [artifact.name for artifact in list_saes()] or [""]
-    names = every if params.sae.strip() in ("", EVERY) else [params.sae]
-    opened, problems = [], []
-    for name in names:
-        try:
-            opened.append(open_sae(lab, name, report))
-        except UserError as error:
-            if len(names) == 1:
-                raise
-            problems.append(f"{name}: {error}")
-    for problem in problems:
-        report.note(f"left out: {problem}")
-    if not opened:
-        raise UserError(f"none of the {len(names)} registered SAEs fits this model: {problems[0]}")
+    opened = open_saes(lab, params.sae, report)
     n = windows.ids.size * len(opened)
     if n > REMEMBERED:
         raise UserError(

@@ -198,6 +198,13 @@ QUESTIONS: dict[str, Question] = {
         blanks=(Blank(name="sae", kind=SAE, example="all", help="a registered SAE, or all that fit the model"),),
         params={"sae": "⟨sae⟩"},
     ),
+    "features-on": Question(
+        sentence="which features fire on ⟨text⟩",
+        about="an SAE's features, token by token, beside how often each fires on a corpus",
+        experiment="features",
+        blanks=(Blank(name="text", kind=TEXT, example="We met in June and parted in May.", help="a text"),),
+        params={"prompt": "⟨text⟩"},
+    ),
     "what-direction": Question(
         sentence="what is the direction ⟨direction⟩",
         about="what it promotes, the neurons that write it, its share of the stream",

@@ -26,6 +26,7 @@ APP = [
     _key("why", "W,f7", "why", "why", "why does it say that: what makes an answer, switched off, beside random ones"),
     _key("directions", "D,f8", "directions", "directions", "the directions there are, and what adding one does"),
     _key("probes", "L,f9", "probes", "probes", "labelled sets, and the probes that were fitted on each"),
+    _key("sae", "F,f10", "sae", "SAEs", "the sparse autoencoders there are, and their features on a text"),
     _key("back", "escape", "back", "back", "leave the field, then the screen; every screen keeps its place"),
     _key("cancel", "ctrl+c", "cancel", "cancel", "cancel what runs, keep what there is; never quits", priority=True),
     _key("quit", "q,ctrl+q", "quit", "quit", "leave; the worker goes on with what it has to do"),
@@ -352,6 +353,17 @@ PROBES = [
     _key("probes.save", "x", "save", "save", "save this view (text, CSV, JSON, figure) or the screen"),
 ]  # fmt: skip
 
+SAES = [
+    _key("saes.next", "tab", "place(1)", "next", "to the next place: SAEs, steps, result", show=True),
+    _key("saes.previous", "shift+tab", "place(-1)", "", "to the place before"),
+    _key("saes.features", "f", "features", "features", "the form of `features`: which fire on your text", show=True),
+    _key("saes.check", "c", "check", "check", "the form of `sae-check`: how good it is on this model", show=True),
+    _key("saes.errors", "h", "errors", "errors", "the form of `sae-errors`: does it hurt more than chance", show=True),
+    _key("saes.train", "m", "train", "train", "the form of `sae-train`: a new one", show=True),
+    _key("saes.copy", "y", "copy", "copy", "copy this view: the terminal's clipboard and a file"),
+    _key("saes.save", "x", "save", "save", "save this view (text, CSV, JSON, figure) or the screen"),
+]
+
 PALETTE = [
     _key("palette.up", "up", "move(-1)", "up", "the line above, also while typing"),
     _key("palette.down", "down", "move(1)", "down", "the line below, also while typing"),
@@ -380,6 +392,7 @@ ALL: dict[str, list[Binding]] = {
     "Basket": BASKET,
     "Directions": DIRECTIONS,
     "Probes": PROBES,
+    "SAEs": SAES,
     "questions and commands": PALETTE,
     "every screen": PAGE,
     "list": LIST,

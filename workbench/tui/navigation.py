@@ -12,7 +12,7 @@ from workbench.tui.page import Page
 from workbench.tui.pages import make_page
 from workbench.tui.theme import use_theme
 
-_SCREENS = frozenset({"help", "palette", "edits", "timeline", "neurons", "why", "directions", "probes"})
+_SCREENS = frozenset({"help", "palette", "edits", "timeline", "neurons", "why", "directions", "probes", "sae"})
 """actions that lead to the screen of their name"""
 
 
@@ -93,6 +93,9 @@ class Navigation(App[int]):
 
     def action_probes(self) -> None:
         self.show("probes")
+
+    def action_sae(self) -> None:
+        self.show("sae")
 
     def use_setting(self, theme: str) -> None:
         """Sets the theme by its name in the settings."""

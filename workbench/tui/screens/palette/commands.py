@@ -39,6 +39,7 @@ def commands(app: Context, page: Page) -> list[Command]:
         Command("why", "the units that make an answer, beside matched random ones", "W", lambda: app.show("why")),
         Command("directions", "those there are, and what adding one does", "D", lambda: app.show("directions")),
         Command("probes", "labelled sets, and the probes fitted on each", "L", lambda: app.show("probes")),
+        Command("SAEs", "those there are, how good, and their features on a text", "F", lambda: app.show("sae")),
         Command("basket", "the pinned units, by set", "", lambda: app.show("basket")),
         Command("edits", "add, remove, switch on and off", "e", lambda: app.show("edits")),
         Command("help", "this screen and its keys", "F1", lambda: app.help_on(page)),
