@@ -264,8 +264,10 @@ async def test_blanks_for_a_direction_hold_the_sessions_newest_until_one_is_type
         make(writer, direction("harmful"))
     app = workbench(client := DirectionsClient(), tour)
     async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.model_info)
+        await pilot.press(*"what is the direction")
         await until(pilot, lambda: "what is the direction ⟨@harmful⟩" in screen(app))
-        await pilot.press(*"what is the direction", "tab", "ctrl+u", *"@mine", "escape")
+        await pilot.press("tab", "ctrl+u", *"@mine", "escape")
         with SessionWriter(tour) as writer:
             make(writer, direction("french", 5))
         await until(pilot, lambda: "@french" in app.directions)
