@@ -109,7 +109,7 @@ def test_every_number_equals_numpy_on_a_plain_hook(own_folders: object, by: str)
 
     strip = report.views[Features.TOKENS]
     assert isinstance(strip, Tokens)
-    assert [row.name for row in strip.rows] == [f"L1.F{at}/res-1" for at in order[:8]]
+    assert [row.name for row in strip.rows] == [f"L1.F{at}" for at in order[:8]]
     for coloured, at in zip(strip.rows, order, strict=False):
         assert np.isnan(coloured.values[0])
         np.testing.assert_allclose(coloured.values[1:], contributions[:, at], rtol=1e-4, atol=1e-5)

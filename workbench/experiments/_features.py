@@ -111,12 +111,17 @@ class Shown:
             every += [Strong(read, int(at), float(clean[at]), float(shown[at])) for at in order if larger[at] > 0]
         return sorted(every, key=lambda each: -max(each.clean, each.shown))[:most]
 
+    def _label(self, strong: Strong) -> str:
+        """In words: whose it is is said where there are several SAEs; tables have the whole name."""
+        return strong.name if len(self.read) > 1 else f"L{strong.read.placed.site.layer}.F{strong.number}"
+
     def tokens(self) -> Tokens:
         rows = []
         for each in self.strongest(COLOURED):
+            label = self._label(each)
             if self.edited:
-                rows.append(TokenRow(name=f"{each.name} clean", values=each.read.clean.along(each.number)[1]))
-            name = f"{each.name} edited" if self.edited else each.name
+                rows.append(TokenRow(name=f"{label} clean", values=each.read.clean.along(each.number)[1]))
+            name = f"{label} edited" if self.edited else label
             rows.append(TokenRow(name=name, values=each.read.shown.along(each.number)[1]))
         return Tokens(
             title="The strongest features, token by token",
@@ -276,8 +281,7 @@ class Shown:
                 more = ", never on the sample"
             else:
                 more = f", on {number(100 * often)} % of the sample, ratio {number(ratio)}"
-            name = each.name if len(self.read) > 1 else each.name.partition("/")[0]
-            words.append(f"{name} (contribution {number(each.shown)}{more})")
+            words.append(f"{self._label(each)} (contribution {number(each.shown)}{more})")
         under = " under the edits" if self.edited else ""
         of = "" if len(self.read) > 1 else f" of {self.read[0].name}"
         sentence = f"strongest{of}{under}: {', '.join(words)}"

@@ -42,11 +42,11 @@ class Sae(Page):
     CSS = """
     Sae { overflow: hidden; }
     Sae #sides { height: 1fr; layout: vertical; }
-    Sae #left { height: auto; }
+    Sae #lists { height: auto; }
     Sae #about { height: auto; padding: 0 2; }
     Sae ResultPane { height: 1fr; width: 1fr; }
     Sae.beside #sides { layout: horizontal; }
-    Sae.beside #left { width: 60; height: 1fr; margin-right: 1; }
+    Sae.beside #lists { width: 60; height: 1fr; margin-right: 1; }
     Sae.beside SaeList { max-height: 50%; }
     Sae.beside SaeSteps { max-height: 1fr; }
     Sae.low SaeList { max-height: 3; }
@@ -63,7 +63,7 @@ class Sae(Page):
 
     def body(self) -> ComposeResult:
         with Container(id="sides"):
-            with Vertical(id="left"):
+            with Vertical(id="lists"):
                 yield SaeList()
                 yield Words(id="about")
                 yield Rule("steps", id="steps-rule")
