@@ -20,9 +20,9 @@ from workbench.views import AnyView, Table
 T = TypeVar("T")
 
 
-def _as_json(params: dict[str, Any]) -> bytes:
+def _as_json(params: dict[str, Any]) -> Any:
     """For comparing: parameters that came from another process have lists where tuples were."""
-    return msgspec.json.encode(params, order="sorted")
+    return msgspec.json.decode(msgspec.json.encode(params))
 
 
 class NextStep(msgspec.Struct, kw_only=True):

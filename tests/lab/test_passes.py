@@ -100,10 +100,10 @@ def test_gradients_go_in_halves_too(fits, monkeypatch):
     together = traced.attribute(asked)
     attribute = studies.attribute
 
-    def limited(model, trace, rows):
+    def limited(model, trace, rows, sae):
         if len(rows) > fits:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return attribute(model, trace, rows)
+        return attribute(model, trace, rows, sae)
 
     monkeypatch.setattr(studies, "attribute", limited)
     halved = traced.attribute(asked)
