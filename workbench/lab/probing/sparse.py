@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from workbench.errors import UserError
+from workbench.lab.metrics import as_float64
 from workbench.lab.probing.logistic import Logistic, feature_rows, fit_rows
 from workbench.lab.probing.ranking import Ranker, rank_units
 from workbench.lab.probing.scaling import Scaler, Scaling, scaler
@@ -107,7 +108,8 @@ def fit_sparse(
 
 def _logits(x: torch.Tensor, fits: Sequence[Logistic]) -> np.ndarray:
     """float64 [layer, k, example] of scaled features [layer, example, k]."""
-    return np.asarray(torch.stack([fit.logits(x[..., : fit.weight.shape[1]]) for fit in fits], dim=1).cpu().numpy())
+    wide = as_float64(x)
+    return np.asarray(torch.stack([fit.logits(wide[..., : fit.weight.shape[1]]) for fit in fits], dim=1).cpu().numpy())
 
 
 def choose(logits: np.ndarray, label: np.ndarray) -> tuple[int, ...]:
