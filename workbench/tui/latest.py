@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from textual.app import ScreenStackError
 from textual.css.query import NoMatches
 from textual.timer import Timer
 from textual.widget import Widget
@@ -45,8 +46,8 @@ class Latest:
                 self._again = False
                 try:
                     await self._once()
-                except NoMatches:
-                    break  # the screen was taken down meanwhile: there is nowhere left to show it
+                except (NoMatches, ScreenStackError):
+                    break  # the screen, or the app, was taken down meanwhile: there is nowhere left to show it
                 if not self._again:
                     break
         finally:
