@@ -37,10 +37,7 @@ def alive(pid):
 
 
 def gone(pid):
-    end = time.monotonic() + 5
-    while alive(pid) and time.monotonic() < end:
-        time.sleep(0.02)
-    return not alive(pid)
+    return wait_until(lambda: not alive(pid), seconds=5, what=f"the end of process {pid}")
 
 
 def test_a_label_for_each_line(tmp_path):

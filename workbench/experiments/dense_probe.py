@@ -160,7 +160,7 @@ class _Run:
         test = predictions(probe, task.part(x, task.data.test))
         self._add_test_view(test)
         baselines = DenseBaselines(task, x, test, report)
-        place = f"L{layer}.{self._params.site}" if head is None else str(Head(layer, head))
+        place = self._place(chosen)
 
         def changed() -> None:
             report.add(DenseProbe.BASELINES, baselines.table())
@@ -199,6 +199,9 @@ class _Run:
 
         return torch.from_numpy(np.array(self._store.layer(layer))).to(self._lab.model.hf.device)
 
+    def _place(self, score: LayerScore) -> str:
+        return f"L{score.layer}.{self._params.site}" if score.head is None else str(Head(score.layer, score.head))
+
     def _columns(self, head: int) -> slice:
         """A head's numbers among those of its layer."""
         width = self._lab.info.d_head
@@ -227,7 +230,7 @@ class _Run:
             report.add(DenseProbe.BY_LAYER, layer_table(task, scored))
             of = f"of all {len(layers)}" if len(scored) == len(layers) else f"of {len(scored)} of {len(layers)}"
             report.say(
-                f"{task.data.name}: the best {of} layers is L{scored[best].layer}, "
+                f"{task.data.name}: the best {of} layers is {self._place(scored[best])}, "
                 f"{number(scored[best].value[task.lead])} on validation; test comes when all are done"
             )
         ties = sum(each.value == scored[best].value for each in scored)

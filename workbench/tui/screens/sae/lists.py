@@ -10,9 +10,9 @@ from rich.text import Text
 from workbench.tui.screens.sae import lines
 from workbench.tui.theme import ink
 from workbench.tui.widgets.line_list import LineList
+from workbench.tui.widgets.record_list import RecordList
 
 if TYPE_CHECKING:
-    from workbench.session.records import StepRecord
     from workbench.tui.screens.sae.catalogue import SaeEntry
 
 
@@ -39,20 +39,8 @@ class SaeList(LineList):
         return lines.sae_line(entry, names, self._figures.get(entry.name, {}), cells, ink(self.app))
 
 
-class SaeSteps(LineList):
+class SaeSteps(RecordList):
     """One step a line, the newest first."""
-
-    DEFAULT_CSS = "SaeSteps { height: auto; max-height: 6; min-height: 1; }"
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.records: list[StepRecord] = []
-
-    def fill(self, records: list[StepRecord], at: int) -> None:
-        if records != self.records or at != self.cursor:
-            self.records = list(records)
-            self.set_count(len(records), at)
-            self.refresh(layout=True)
 
     def line(self, index: int, cells: int) -> Text:
         return lines.step_line(self.records[index], cells, ink(self.app))
