@@ -16,7 +16,7 @@ import msgspec
 from workbench.edits import Edit
 from workbench.model_info import ModelInfo
 from workbench.params import CONVERSATION, CORPUS, DATA_SET, DATA_SETS, LIST, PROMPT_SET, STORED, Params, fields
-from workbench.report import NextStep, Report
+from workbench.report import NextStep, Part, Report
 from workbench.views import Heatmap
 
 Group = Literal["says", "parts", "neurons", "directions", "probes", "saes"]
@@ -67,9 +67,8 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     """takes more than seconds: interactive work goes between its batches"""
     cost: Callable[[Any, ModelInfo], Cost | None] | None = None
     """what a run will take, where that is worth saying before it begins; from parameters that may be no good"""
-    stages: Callable[[Any, int], list[tuple[str, Params]]] | None = None
-    """`stages(params, seed)`: of a run that may take long, experiment and parameters of the parts of it (or of itself)
-    that it takes from its session where they ran before"""
+    parts: Callable[[Any, int], list[Part]] | None = None
+    """`parts(params, seed)`: what such a run takes from its session where it ran before"""
     cell: Callable[[Any, str, Heatmap, int, int], NextStep | None] | None = None
     """`cell(params, key, view, row, column)`: what a cell of the heat map `key` stands for; None if nothing"""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar, cast
 
@@ -20,9 +20,11 @@ from workbench.views import AnyView, Table
 T = TypeVar("T")
 
 
-def _as_json(params: dict[str, Any]) -> Any:
-    """For comparing: parameters that came from another process have lists where tuples were."""
-    return msgspec.json.decode(msgspec.json.encode(params))
+def _compared(params: Mapping[str, Any], regardless: Collection[str]) -> Any:
+    """As JSON holds them: parameters that came from another process have lists where tuples were."""
+    return msgspec.json.decode(
+        msgspec.json.encode({name: value for name, value in params.items() if name not in regardless})
+    )
 
 
 class NextStep(msgspec.Struct, kw_only=True):
@@ -33,6 +35,19 @@ class NextStep(msgspec.Struct, kw_only=True):
     params: dict[str, Any] = {}
     edits: list[str] | None = None
     """edit texts; None keeps the ones that are on"""
+
+
+class Part(msgspec.Struct, frozen=True):
+    """Of a run that may take long: a part of it, or all of it, that it takes from its session where it ran before."""
+
+    experiment: str
+    params: Params
+    regardless: tuple[str, ...] = ()
+    """parameters that may be others: what is taken does not depend on them"""
+
+    def is_like(self, experiment: str, params: Mapping[str, Any]) -> bool:
+        own = params_builtins(self.params)
+        return self.experiment == experiment and _compared(params, self.regardless) == _compared(own, self.regardless)
 
 
 class Earlier(msgspec.Struct, kw_only=True, frozen=True):
@@ -130,7 +145,7 @@ class Report:
         """that the run used or made, beside those it came with"""
         self.progress = Progress()
         self.earlier: Sequence[Earlier] = ()
-        """stages of the whole that ran before in its session; of a part, those of its parent"""
+        """parts of the whole that ran before in its session; of a part, those of its parent"""
         if parent is not None:
             self.earlier = parent.earlier
 
@@ -138,10 +153,14 @@ class Report:
         """What the stage with these parameters left behind on this model, at last; None where it did not run."""
         return next(iter(self.earlier_runs(params, info)), None)
 
-    def earlier_runs(self, params: Params, info: ModelInfo) -> list[Earlier]:
-        """All that it left behind, newest first, up to a run that was done."""
-        key = (_as_json(params_builtins(params)), info.fingerprint, info.dtype)
-        return [stage for stage in self.earlier if (_as_json(stage.params), stage.fingerprint, stage.dtype) == key]
+    def earlier_runs(self, params: Params, info: ModelInfo, regardless: Collection[str] = ()) -> list[Earlier]:
+        """All that it left behind, newest first, up to a run that was done; parameters `regardless` may be others."""
+        key = (_compared(params_builtins(params), regardless), info.fingerprint, info.dtype)
+        return [
+            stage
+            for stage in self.earlier
+            if (_compared(stage.params, regardless), stage.fingerprint, stage.dtype) == key
+        ]
 
     def say(self, headline: str) -> None:
         """The sentence the step leads with."""

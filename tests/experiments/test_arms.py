@@ -275,6 +275,22 @@ def test_it_goes_on_where_it_was_cancelled(refusing, session, monkeypatch):
     assert not any("are those of step" in note for note in other.notes)
 
 
+def test_more_prompts_and_longer_texts_go_on_from_the_completions_that_are_there(refusing, session, monkeypatch):
+    run, _, _ = session
+    _, n_few = run(monkeypatch, n=3, control_prompts=2, text_tokens=0)
+    assert n_few == 2 * 3 * 3 + (2 + 1) * 2 * 2
+    sets = {"text_tokens": 200, "instructions": [{"prompt": "one two three"}, {"prompt": "four five"}]}
+    whole = ran(refusing, **sets)
+    more, n_new = run(monkeypatch, **sets)
+    assert n_new == 2 * 3 * 3 + (2 + 1) * 2 * 2
+    assert f"{n_few} completions are those of step 1" in more.notes
+    assert more.headline == whole.headline
+    texts = more.views["texts"].records()
+    assert {row["text"] for row in texts} == {"ordinary text (stdlib)", "instructions", "own completions"}
+    # two prompts of three and two words in the template of the tiny model, position 0 left out
+    assert {row["documents"] for row in texts if row["text"] == "instructions"} == {2}
+
+
 def test_completions_under_another_direction_are_not_taken(refusing, session, monkeypatch):
     run, path, file = session
     run(monkeypatch, after=2)

@@ -15,6 +15,7 @@ from workbench.datasets.prompts import PromptRow
 from workbench.errors import UserError
 from workbench.experiments import arms
 from workbench.params import Params, PromptSet
+from workbench.report import Part
 from workbench.text import quoted
 
 SPLITS = ("train", "validation", "test")
@@ -138,15 +139,14 @@ def arms_params(params: RefusalParams, sets: Mapping[str, Splits]) -> arms.Param
     )
 
 
-def stages(params: RefusalParams, seed: int) -> list[tuple[str, Params]]:
-    """What is taken from the session where it ran before, as experiment and parameters."""
-    parts: list[tuple[str, Params]] = [
-        ("refusal", stage_params(params, stage)) for stage in ("filter", "search", "test")
-    ]
+def parts(params: RefusalParams, seed: int) -> list[Part]:
+    """What is taken from the session where it ran before."""
+    stages: list[Stage] = ["filter", "search", "test"]
+    own = [Part("refusal", stage_params(params, stage)) for stage in stages]
     try:
-        return [*parts, ("arms", arms_params(params, read_sets(params, seed, lambda note: None)))]
+        return [*own, *arms.parts(arms_params(params, read_sets(params, seed, lambda note: None)), seed)]
     except UserError:
-        return parts  # what is wrong with the sets is said when it runs
+        return own  # what is wrong with the sets is said when it runs
 
 
 def read_answers(params: RefusalParams) -> tuple[list[str], list[str]]:

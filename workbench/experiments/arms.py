@@ -31,7 +31,7 @@ from workbench.experiments._direction import layer_named
 from workbench.experiments._generated import GENERATED_TOKEN
 from workbench.params import ChatSwitch, CorpusText, DirectionText, PromptSet
 from workbench.params import Params as AnyParams
-from workbench.report import NextStep, Report
+from workbench.report import NextStep, Part, Report
 from workbench.text import number
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ CONTROLLED: dict[Set, tuple[EditName, ...]] = {"harmful": ("ablated", "subtracte
 
 CONTEXT = 128
 """tokens of a document of ordinary text"""
+REGARDLESS = ("n", "control_prompts", "text_tokens", "corpus", "instructions")
+"""parameters that a completion does not depend on"""
 ALIKE = 0.5
 """cosine of a control with the direction from which on it is no control: chance gives about 1/√d_model"""
 
@@ -108,6 +110,10 @@ class Params(AnyParams, kw_only=True, frozen=True):
         CorpusText,
         Meta(description="the ordinary text: stdlib, a file, a folder, org/name on the hub", extra={"more": True}),
     ] = "stdlib"
+    instructions: Annotated[
+        PromptSet,
+        Meta(description="the text of instructions; empty is the harmless prompts", extra={"more": True}),
+    ] = []
     control_prompts: Annotated[
         int,
         Meta(ge=1, le=100_000, description="prompts that those are run on", extra={"unit": "prompts", "more": True}),
@@ -130,6 +136,10 @@ def cost(params: Params, info: ModelInfo) -> Cost | None:
     passes = (sum(rows.values()) + controls) * (3 + (GENERATED_TOKEN + 1) * params.tokens / tokens)
     read = 3 * params.text_tokens * (3 + params.shuffles) / tokens
     return Cost(passes=passes + read, tokens=tokens, typical=False)
+
+
+def parts(params: Params, seed: int) -> list[Part]:
+    return [Part("arms", params, REGARDLESS)]
 
 
 def _sets(params: Params) -> dict[Set, PromptSet]:
@@ -211,11 +221,11 @@ def _edits(lab: Lab, params: Params) -> dict[EditName, Edit | None]:
 
 
 def _kept(lab: Lab, params: Params, report: Report) -> Mapping[str, Kept]:
-    """The completions that runs of the same parameters, with the same direction, left in the session, by id."""
+    """The completions that runs like this one, with the same direction, left in the session, by id."""
     name = params.direction.removeprefix("@")
     own_hash = None if model_direction(name) else lab.weights.named(name).hash
     kept: dict[str, Kept] = {}
-    for earlier in report.earlier_runs(params, lab.info):
+    for earlier in report.earlier_runs(params, lab.info, REGARDLESS):
         if earlier.artifacts.get(name) == own_hash:
             kept = {**kept_completions(earlier), **kept}
     if kept:
@@ -294,10 +304,14 @@ def _run_texts(
     ablated, subtracted = Arm("harmful", "ablated").what, Arm("harmful", "subtracted", params.strength).what
     most = params.text_tokens
     corpus = corpus_prompts(lab, params.corpus, most, CONTEXT, report)
-    all_harmless = set_prompts(lab, params.harmless, "harmless", report, params.chat, params.system, answering=True)
+    name = "instructions" if params.instructions else "harmless"
+    rows = params.instructions or params.harmless
+    all_instructions = set_prompts(lab, rows, name, report, params.chat, params.system, answering=True)
     texts = [
         ReadText(f"ordinary text ({params.corpus})", [(prompt, 1) for prompt in corpus]),
-        ReadText("harmless instructions", instructions(all_harmless, most)),
+        ReadText(
+            "instructions" if params.instructions else "harmless instructions", instructions(all_instructions, most)
+        ),
         ReadText("own completions", own_completions(harmless, base.ids, most)),
     ]
     named = {BASE: plans["base"], ablated: plans["ablated"], subtracted: plans["subtracted"]}
@@ -343,5 +357,5 @@ EXPERIMENT = Experiment(
     takes_judge=True,
     long=True,
     cost=cost,
-    stages=lambda params, seed: [("arms", params)],
+    parts=parts,
 )

@@ -25,7 +25,7 @@ from workbench.experiments._battery import Result, SetRow, add_ablation, add_neu
 from workbench.experiments._battery_views import battery_views, reach, sentence
 from workbench.params import DataSets, params_builtins
 from workbench.params import Params as BaseParams
-from workbench.report import NextStep, Report, failure
+from workbench.report import NextStep, Part, Report, failure
 from workbench.result_keys import Battery
 from workbench.text import count, quoted
 from workbench.views import Heatmap
@@ -229,6 +229,6 @@ EXPERIMENT = Experiment(
     takes_edits=False,
     long=True,
     cost=cost,
-    stages=lambda params, seed: [("battery", params)],
+    parts=lambda params, seed: [Part("battery", params)],
     cell=cell,
 )

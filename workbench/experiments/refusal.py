@@ -23,7 +23,7 @@ from workbench.experiments import arms
 from workbench.experiments._direction import CONTRAST_BYTES, keep, of_this_model
 from workbench.experiments._refusal_filter import Side, shortfall
 from workbench.experiments._refusal_selection import RULES, Scored, nearest, select, taken
-from workbench.experiments._refusal_sets import RefusalParams, Stage, arms_params, stage_params, stages
+from workbench.experiments._refusal_sets import RefusalParams, Stage, arms_params, parts, stage_params
 from workbench.experiments._refusal_views import MAPS, place
 from workbench.params import params_builtins
 from workbench.report import NextStep, Report
@@ -330,6 +330,6 @@ EXPERIMENT = Experiment(
     takes_judge=True,
     long=True,
     cost=cost,
-    stages=stages,
+    parts=parts,
     cell=cell,
 )

@@ -1,29 +1,26 @@
-"""Stages of a run that ran before in its session: found where a run is submitted, taken instead of computed again."""
+"""Parts of a run that ran before in its session: found where a run is submitted, taken instead of computed again."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 
-from workbench.params import Params, params_builtins
-from workbench.report import Earlier
+from workbench.report import Earlier, Part
 from workbench.session.reader import SessionReader
 from workbench.session.records import StepRecord
 from workbench.views import Table
 
 
-def earlier_stages(
-    session: str, stages: Sequence[tuple[str, Params]], seed: int, again: int | None = None
-) -> list[Earlier]:
-    """Of each of the `stages`, as experiment and parameters, the steps with this seed that left tables behind.
+def earlier_parts(session: str, parts: Sequence[Part], seed: int, again: int | None = None) -> list[Earlier]:
+    """Of each of the `parts` the steps with this seed that left tables behind.
 
     Newest first, up to one that was done. A step that was done and is run `again` takes nothing: whoever asks for that
     wants it computed.
     """
     if not session or not os.path.exists(session):
         return []
-    missing = [(experiment, params_builtins(params)) for experiment, params in stages]
-    experiments = {experiment for experiment, _ in stages}
+    missing = list(parts)
+    experiments = {part.experiment for part in parts}
     earlier: list[Earlier] = []
     with SessionReader(session) as reader:
         if again and (row := reader.row(again)) is not None and row.status == "done":
@@ -32,13 +29,13 @@ def earlier_stages(
             if row.experiment not in experiments or not missing or row.status in ("queued", "running"):
                 continue
             record = reader.step(row.id)
-            stage = (record.experiment, record.params)
-            if stage in missing and record.seed == seed:
+            like = [part for part in missing if part.is_like(record.experiment, record.params)]
+            if like and record.seed == seed:
                 left = _left_behind(reader, record)
                 if left.tables:
                     earlier.append(left)
                     if left.is_done:
-                        missing.remove(stage)
+                        missing = [part for part in missing if part not in like]
     return earlier
 
 

@@ -30,7 +30,7 @@ from workbench.params import (
 )
 from workbench.report import Earlier
 from workbench.session.directions import comparable_directions, resolve_directions
-from workbench.session.earlier import earlier_stages
+from workbench.session.earlier import earlier_parts
 from workbench.session.features import changed_saes, name_saes, texts_naming_features
 from workbench.session.reader import SessionReader
 from workbench.session.stored_weights import as_recorded
@@ -52,7 +52,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     directions: dict[str, Direction] = {}
     """by the names that edits and parameters use for them"""
     earlier: list[Earlier] = []
-    """stages of it that ran before in the session"""
+    """parts of it that ran before in the session"""
     names: dict[str, str] = {}
     """what prompt sets among the parameters are called, by parameter"""
     judge: JudgeCommand | None = None
@@ -124,7 +124,7 @@ def make_submission(
         else command_line(name, values, stack, model=model, seed=seed, names=names, transfer=transfer),
         long=definition.is_long(values),
         directions={direction: resolved[direction] for direction in names_of_directions if direction in resolved},
-        earlier=earlier_stages(session, definition.stages(values, seed), seed, again) if definition.stages else [],
+        earlier=earlier_parts(session, definition.parts(values, seed), seed, again) if definition.parts else [],
         names=dict(names or {}),
         judge=None if again else judge,
         remarks=remarks,

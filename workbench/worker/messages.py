@@ -38,7 +38,7 @@ class Run(PipeMessage):
     directions: dict[str, Direction] = {}
     """by the names that edits and parameters use for them"""
     earlier: list[Earlier] = []
-    """stages of it that ran before"""
+    """parts of it that ran before"""
     judge: JudgeCommand | None = None
     remarks: list[str] = []
     """of how it was submitted, for the reader of its result"""
