@@ -70,13 +70,24 @@ def test_the_same_experiments_own_rate_is_taken_else_that_of_a_pass(info):
     work = cost.cost_of("sweep", SHORT["sweep"], info)
     cost.remember(info, cost.FORWARD, 100, 1)
     assert cost.seconds_of("sweep", work, info) == pytest.approx(work.work / 100)
-    cost.remember(info, "sweep", 300, 1)
+    cost.remember(info, "sweep", 1e9, 1e9 / 300)
     assert cost.seconds_of("sweep", work, info) == pytest.approx(work.work / 300)
-    cost.remember(info, "sweep", 100, 1)
-    assert cost.rates(info)["sweep"] == pytest.approx(200)
+    cost.remember(info, "sweep", 1e9, 1e9 / 100)
+    assert cost.measured(info)["sweep"].rate == pytest.approx(150)  # as many tokens in each, in 4/3 of the time
     assert cost.cost_line("sweep", SHORT["sweep"], info).startswith("about ")
     other = msgspec.structs.replace(info, dtype="bfloat16")
-    assert cost.rates(other) == {}
+    assert cost.measured(other) == {}
+
+
+def test_a_small_run_says_little_of_a_large_one(info):
+    work = cost.cost_of("effect", {"prompts": [{"prompt": PROMPT}] * 1000}, info)
+    cost.remember(info, cost.FORWARD, 1000, 1)
+    cost.remember(info, "effect", 10, 2)  # two seconds, of which its ten tokens take little
+    assert cost.seconds_of("effect", work, info) == pytest.approx(2 + (work.work - 10) / 1000)
+    cost.remember(info, "effect", work.work, work.work / 5000)  # faster than whole passes
+    mean = cost.measured(info)["effect"]
+    assert mean.rate > 1000
+    assert cost.seconds_of("effect", work, info) == pytest.approx(work.work / mean.rate)
 
 
 def test_more_work_costs_more(info):
@@ -120,15 +131,15 @@ def test_a_run_begins_with_what_it_will_take_and_ends_with_its_rate(name, info):
     execute(lab, name, SHORT[name], edits, 0, Report(sink))
     assert sink.stages[0].startswith("about ")
     assert "passes of 6 tokens" in sink.stages[0]
-    known = cost.rates(info)
-    assert known[cost.FORWARD] > 0
-    assert known[name] > 0
+    known = cost.measured(info)
+    assert known[cost.FORWARD].rate > 0
+    assert known[name].rate > 0
 
 
 def test_a_run_that_fails_leaves_no_rate(info):
     with pytest.raises(UserError):
         execute(tiny_lab("llama"), "patch", {"prompt": PROMPT, "corrupted": "The"}, [], 0, Report(Sink()))
-    assert "patch" not in cost.rates(info)
+    assert "patch" not in cost.measured(info)
 
 
 def test_a_folder_that_cannot_be_written_is_no_reason_to_fail(info, monkeypatch, tmp_path):
@@ -136,7 +147,7 @@ def test_a_folder_that_cannot_be_written_is_no_reason_to_fail(info, monkeypatch,
     blocked.write_text("")
     monkeypatch.setenv("WORKBENCH_CACHE", str(blocked))
     cost.remember(info, "why", 1, 1)
-    assert cost.rates(info) == {}
+    assert cost.measured(info) == {}
 
 
 def test_the_count_is_near_what_a_run_does(monkeypatch, info):

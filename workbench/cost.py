@@ -1,7 +1,7 @@
 """What an experiment will take, said before it begins. No torch: the shell, the screens and the lab say the same.
 
-An experiment's `cost(params, info)` counts its work in whole forward passes of so many tokens. How many tokens a second
-that is on this machine is what the same experiment did last time; before its first run, what a clean pass does.
+An experiment's `cost(params, info)` counts its work in whole forward passes of so many tokens. How long that takes on
+this machine follows from what the same experiment took before; before its first run, from what a clean pass takes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,20 @@ from workbench.params import Params, make_params
 from workbench.text import count, seconds, size
 
 FORWARD = "forward"
-"""the rate of a clean pass, among those of experiments"""
+"""a clean pass, among experiments"""
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """What the last runs did, the last one counting half."""
+
+    work: float
+    """tokens"""
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Tokens a second."""
+        return self.work / max(self.seconds, 1e-6)
 
 
 def cost_of(name: str, params: Params | Mapping[str, Any], info: ModelInfo) -> Cost | None:
@@ -40,9 +53,15 @@ def cost_of(name: str, params: Params | Mapping[str, Any], info: ModelInfo) -> C
 
 def seconds_of(name: str, cost: Cost, info: ModelInfo) -> float | None:
     """None before anything was measured."""
-    measured = rates(info)
-    rate = measured.get(name) or measured.get(FORWARD)
-    return cost.work / rate if rate else None
+    known = measured(info)
+    forward = known.get(FORWARD)
+    before = known.get(name, forward)
+    if before is None:
+        return None
+    if cost.work <= before.work or forward is None:
+        return cost.work / before.rate
+    # Small runs are mostly what every run takes once: what is beyond their work goes at the rate of passes.
+    return before.seconds + (cost.work - before.work) / max(before.rate, forward.rate)
 
 
 def cost_line(name: str, params: Params | Mapping[str, Any], info: ModelInfo) -> str:
@@ -59,23 +78,23 @@ def cost_line(name: str, params: Params | Mapping[str, Any], info: ModelInfo) ->
     return work if took is None else f"about {seconds(took)}: {work}"
 
 
-# --- rates ---------------------------------------------------------------------------------------
+# --- what runs took ------------------------------------------------------------------------------
 
 
-def rates(info: ModelInfo) -> dict[str, float]:
-    """Tokens a second by experiment, as measured on this machine with this model; also of a clean pass."""
+def measured(info: ModelInfo) -> dict[str, Measured]:
+    """By experiment, on this machine with this model; also of a clean pass."""
     try:
-        return msgspec.json.decode(_file(info).read_bytes(), type=dict[str, float])
+        return msgspec.json.decode(_file(info).read_bytes(), type=dict[str, Measured])
     except (OSError, msgspec.DecodeError):
         return {}
 
 
 def remember(info: ModelInfo, name: str, work: float, took: float) -> None:
-    """Keep a measured rate, half of it the one before."""
-    measured = rates(info)
-    rate = work / max(took, 1e-6)
-    measured[name] = (measured[name] + rate) / 2 if name in measured else rate
-    cache_bytes(_file(info), msgspec.json.encode(measured))
+    """Keep what a run of so many tokens took, in seconds."""
+    known = measured(info)
+    before = known.get(name)
+    known[name] = Measured((before.work + work) / 2, (before.seconds + took) / 2) if before else Measured(work, took)
+    cache_bytes(_file(info), msgspec.json.encode(known))
 
 
 def _file(info: ModelInfo) -> Path:

@@ -49,7 +49,7 @@ def execute(
     try:
         cost = costs.cost_of(experiment.name, values, lab.info)
         if cost is not None:
-            if costs.FORWARD not in costs.rates(lab.info):
+            if costs.FORWARD not in costs.measured(lab.info):
                 costs.remember(lab.info, costs.FORWARD, *timed_pass(lab.model))
             report.expect(costs.cost_line(experiment.name, values, lab.info))
         began = time.perf_counter()

@@ -12,18 +12,28 @@ from workbench.lab.passes import run_pass
 from workbench.lab.strength import sample_prompts
 
 TIMED = 64
-"""tokens of the pass that is timed"""
+"""tokens of a row of the pass that is timed"""
+LEAST_SECONDS = 0.25
+"""of a pass that tells how fast a device is: a shorter one is mostly what every pass takes to begin"""
+MOST_ROWS = 64
 
 
 def timed_pass(model: Model) -> tuple[int, float]:
-    """Tokens and seconds of a clean pass over text of our own; the first of two warms up."""
-    ids = torch.from_numpy(sample_prompts(model)[0].ids[:TIMED]).to(model.info.device)[None]
-    seconds = 0.0
-    for _ in range(2):
-        began = time.perf_counter()
-        run_pass(model, ids)
-        seconds = time.perf_counter() - began
-    return ids.shape[1], seconds
+    """Tokens and seconds of a clean pass over text of our own, with rows enough that the device is busy."""
+    row = torch.from_numpy(sample_prompts(model)[0].ids[:TIMED]).to(model.info.device)[None]
+    _seconds(model, row)  # warms up
+    n_rows = 1
+    while (seconds := _seconds(model, row.expand(n_rows, -1))) < LEAST_SECONDS and n_rows < MOST_ROWS:
+        n_rows *= 2
+    return n_rows * row.shape[1], seconds
+
+
+def _seconds(model: Model, ids: torch.Tensor) -> float:
+    began = time.perf_counter()
+    last = run_pass(model, ids, head="last").last
+    assert last is not None
+    last[:, 0].cpu()  # waits for the device
+    return time.perf_counter() - began
 
 
 def probe_rate(build: IndexBuild) -> float:
