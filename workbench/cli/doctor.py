@@ -96,8 +96,8 @@ def _check(printer: Printer, model: str, as_json: bool) -> int:
         sys.stdout.flush()
     if results and results[-1].edits and not as_json:
         printer.text(
-            f"edits: {', '.join(results[-1].edits)}, each alone · floor: plain PyTorch against itself in a batch of two; "
-            "clean has to be 0 on the CPU and within twice the floor elsewhere",
+            f"edits: {', '.join(results[-1].edits)}, each alone · floor: plain PyTorch against itself in a batch of "
+            "two; clean has to be 0 on the CPU and within twice the floor elsewhere",
             "dim",
         )
     if as_json:
