@@ -38,6 +38,16 @@ def test_a_difference_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert not measured.fine
 
 
+def test_another_kernel_on_a_gpu_may_round_as_another_batch_does() -> None:
+    measured = equality.Equality(
+        model="m", device="cuda:0", dtype="float32", clean=3e-5, neuron=4e-5, head=1e-6, floor=2e-5, effect=1.0
+    )
+    assert measured.fine
+    assert not msgspec.structs.replace(measured, clean=5e-5).fine
+    assert not msgspec.structs.replace(measured, neuron=5e-5).fine
+    assert not msgspec.structs.replace(measured, device="cpu").fine
+
+
 def test_what_could_not_be_measured_is_not_fine() -> None:
     measured = equality.Equality(model="m", device="cpu", dtype="float32", problem="no room")
     assert not measured.fine

@@ -1,3 +1,4 @@
+import types
 from pathlib import Path
 
 import pytest
@@ -5,9 +6,10 @@ import torch
 
 from workbench.errors import UserError
 from workbench.lab import device as module
-from workbench.lab.device import gpu_problem, pick_device, pick_dtype, usable_devices, usable_dtypes
+from workbench.lab.device import gpu_problem, pick_device, pick_dtype, usable_devices, usable_dtypes, why_not_gpu
 from workbench.lab.finding.checkpoint import Checkpoint
 from workbench.lab.gpus import Gpu, find_gpus, gpu_processes, why_unusable
+from workbench.lab.memory import holders
 
 H200 = Gpu(name="NVIDIA H200", driver="535.104.05", memory=140 << 30)
 
@@ -142,15 +144,54 @@ def test_what_nvidia_smi_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         tmp_path,
         monkeypatch,
         'case "$1" in *gpu=*) echo "NVIDIA H200, 535.104.05, 143771"; echo "Old, 535.104.05, [N/A]";;'
-        ' *) echo "17, /usr/bin/python3, 2048"; echo "18, big, 4096"; echo "19, hidden, [N/A]";; esac',
+        ' *) echo "17, /usr/bin/python3, 2048, GPU-a"; echo "18, big, 4096, GPU-a"; '
+        'echo "19, hidden, [N/A], GPU-b";; esac',
     )
     assert find_gpus() == [
         Gpu(name="NVIDIA H200", driver="535.104.05", memory=143771 << 20),
         Gpu(name="Old", driver="535.104.05"),
     ]
     found = gpu_processes()
-    held = [(one.pid, one.name, one.memory >> 20) for one in found]
-    assert held == [(18, "big", 4096), (17, "python3", 2048), (19, "hidden", 0)]
+    held = [(process.pid, process.name, process.memory >> 20, process.gpu) for process in found]
+    assert held == [(18, "big", 4096, "GPU-a"), (17, "python3", 2048, "GPU-a"), (19, "hidden", 0, "GPU-b")]
+
+
+@pytest.mark.usefixtures("cuda")
+def test_auto_takes_the_gpu_with_most_free_memory_and_touches_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uuids = {"cuda:0": "0a", "cuda:1": "GPU-1b"}
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda name: types.SimpleNamespace(uuid=uuids[name]), raising=False
+    )
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda name: pytest.fail(f"a context on {name}"))
+    tried: list[str] = []
+
+    def problem(name: str, dtype: str = "float32") -> str | None:
+        tried.append(name)
+        return "CUDA error: out of memory" if name in full else None
+
+    monkeypatch.setattr(module, "_compute_problem", problem)
+    fake_smi(
+        tmp_path,
+        monkeypatch,
+        'case "$1" in *memory.free) echo "GPU-0a, 900"; echo "GPU-1b, 100";;'
+        ' *compute-apps*) echo "18, big, 4096, GPU-0a"; echo "19, other, 2048, GPU-1b";; esac',
+    )
+    full: set[str] = set()
+    assert pick_device() == "cuda:0"
+    assert tried == ["cuda:0"]
+    assert [holder.pid for holder in holders("cuda:1")] == [19]
+    full.add("cuda:0")
+    assert pick_device() == "cuda:1"
+    assert why_not_gpu("auto", "cuda:1") == ""
+    full.add("cuda:1")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert pick_device() == "cpu"
+    assert why_not_gpu("cpu", "cpu") == ""
+    assert why_not_gpu("auto", "cpu") == (
+        "it runs on the CPU: NVIDIA Test: CUDA error: out of memory; its memory is held by big (pid 18, 4.0 GiB)"
+    )
 
 
 def test_an_nvidia_smi_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """A model without torch: experiments by name, that do what a test needs. Opened with `--lab`.
 
 The experiments are those of the package (their parameters are checked before), told apart by the prompt:
-`wait:SECONDS`, `stuck`, `crash`, `exit`, `fail:SENTENCE`, `defect`, `eof`, `hold:SECONDS`, `big:BYTES`,
+`wait:SECONDS`, `stuck`, `crash`, `exit`, `gpu:WHAT`, `fail:SENTENCE`, `defect`, `eof`, `hold:SECONDS`, `big:BYTES`,
 `batches:N:SECONDS`.
 """
 
@@ -99,6 +99,8 @@ class FakeLab:
                 os._exit(7)
             case "fail":
                 raise UserError(rest)
+            case "gpu":
+                raise RuntimeError(f"CUDA error: {rest}")
             case "defect":
                 raise ZeroDivisionError("by nothing")
             case "eof":

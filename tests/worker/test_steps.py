@@ -104,6 +104,27 @@ async def test_failures_are_sentences(worker: Open, session: str) -> None:
     assert row(session, step).headline == "began defect"  # what it had said is kept
 
 
+async def test_a_gpu_that_fails_for_good_costs_a_model_process_and_one_that_is_full_does_not(
+    worker: Open, session: str
+) -> None:
+    client = await worker()
+    before = (await until(client, lambda status: status.stage == "ready")).model_pid
+    await run_step(client, ask_for(session, "gpu:out of memory"))
+    assert (await until(client, lambda status: status.stage == "ready")).model_pid == before
+    for asked in ("step", "peek"):
+        before = (await until(client, lambda status: status.stage == "ready")).model_pid
+        what = "gpu:an illegal memory access was encountered"
+        if asked == "step":
+            error = row(session, await run_step(client, ask_for(session, what))).error
+        else:
+            ask = {"experiment": "predict", "slot": "card"}
+            error = (await client.request(Peek(params={"prompt": what}, **ask))).error
+        assert "the GPU failed (CUDA error: an illegal memory access was encountered)" in error
+        done = await run_step(client, ask_for(session, "after"))
+        assert row(session, done).status == "done"
+        assert (await until(client, lambda status: status.stage == "ready")).model_pid != before
+
+
 @pytest.mark.parametrize(
     ("how", "sentence"), [("crash", "SIGSEGV"), ("killed", "memory runs out"), ("exit", "exit code 7")]
 )

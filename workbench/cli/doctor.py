@@ -80,26 +80,33 @@ def _check(printer: Printer, model: str, as_json: bool) -> int:
             continue
         if len(results) == 1:
             printer.text(f"{equality.model}: the largest difference of any logit, ours against plain PyTorch", "bold")
-            printer.unbroken(_row("", "clean", "neuron set", "head scaled", "the edit's own effect"), "dim")
+            printer.unbroken(
+                _row("", "clean", "neuron set", "head scaled", "its floor", "the edit's own effect"), "dim"
+            )
         name = f"{equality.device} {equality.dtype}"
         if equality.problem:
             printer.text(f"{name}: not measured: {equality.problem}", printer.style.paint("bad"))
         else:
-            numbers = [number(value) for value in (equality.clean, equality.neuron, equality.head, equality.effect)]
+            measured = (equality.clean, equality.neuron, equality.head, equality.floor, equality.effect)
+            numbers = [number(value) for value in measured]
             verdict = "" if equality.fine else "  not equal"
             printer.unbroken(
                 _row(name, *numbers) + verdict, "" if equality.fine else printer.style.paint("bad", "bold")
             )
         sys.stdout.flush()
     if results and results[-1].edits and not as_json:
-        printer.text(f"edits: {', '.join(results[-1].edits)}, each alone", "dim")
+        printer.text(
+            f"edits: {', '.join(results[-1].edits)}, each alone · floor: plain PyTorch against itself in a batch of "
+            "two; clean has to be 0 on the CPU and within twice the floor elsewhere",
+            "dim",
+        )
     if as_json:
         print_json([{**_json(equality), "fine": equality.fine} for equality in results])
     return DONE if results and all(equality.fine for equality in results) else FAILED
 
 
-def _row(name: str, clean: str, neuron: str, head: str, effect: str) -> str:
-    return f"{name:<18}{clean:>9}{neuron:>13}{head:>13}{effect:>24}"
+def _row(name: str, clean: str, neuron: str, head: str, floor: str, effect: str) -> str:
+    return f"{name:<18}{clean:>9}{neuron:>12}{head:>13}{floor:>11}{effect:>23}"
 
 
 def _json(equality: Equality) -> dict[str, object]:

@@ -76,7 +76,9 @@ class DenseTask:
         from workbench.lab.probing.dense import dense_logistic, fit_ridge, mean_difference_probe, ridge_classifier
 
         train = self.part(x, self.data.train)
-        target = torch.from_numpy(values[self.data.train]).to(x.device)
+        target = torch.from_numpy(values[self.data.train])
+        if self.method != "ridge":  # whose numbers are in float64, which not every device has
+            target = target.to(x.device)
         if self.method == "ridge":
             ridge = fit_ridge(train, target[:, None]) if self.numeric else ridge_classifier(train, target)
             return ridge.probe, float(ridge.alpha[0])

@@ -286,7 +286,7 @@ def add_directions(lab: Lab, beside: str, name: str, directions: Bundle, report:
     others = [text.strip().removeprefix("@") for text in re.split(r"[,\s]+", beside) if text.strip()]
     rows: list[list[Any]] = []
     largest = np.zeros(directions.draws * 2)
-    vectors = np.asarray(directions.vectors.double().cpu().numpy())
+    vectors = np.asarray(directions.vectors.cpu().double().numpy())
     for other in others:
         if other == name:
             continue

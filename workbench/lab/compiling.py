@@ -35,6 +35,7 @@ from workbench.lab.editing import UNREPLACED, AnyEdit, Plan, PythonEdit, Replace
 from workbench.lab.kinds import Place, lab_kind
 from workbench.lab.kinds.kind import Lookup
 from workbench.lab.loaded import Model
+from workbench.lab.metrics import mean_float64
 from workbench.lab.parts import Part
 from workbench.lab.sae.features import feature_sae
 from workbench.lab.sae.part import Features
@@ -197,5 +198,5 @@ def _taken_at(place: Place) -> Site:
 def _mean(part: Part, site: Site, info: ModelInfo, values: Values) -> torch.Tensor:
     """Of the units' own numbers over the fixed text: a feature's is not the feature of the mean."""
     if isinstance(part, Features):
-        return part.take(values.sample(site), info.n_heads).mean(0, dtype=torch.float64).float()
+        return mean_float64(part.take(values.sample(site), info.n_heads), 0).float().to(values.device)
     return part.take(values.mean(site), info.n_heads)

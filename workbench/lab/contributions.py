@@ -19,6 +19,7 @@ from workbench.lab.applying import PassLayout
 from workbench.lab.changes import Change, Fill, ReplaceByPosition
 from workbench.lab.editing import Plan
 from workbench.lab.loaded import Model
+from workbench.lab.metrics import as_float64
 from workbench.lab.parts import Heads, Whole
 from workbench.lab.passes import run_pass
 from workbench.units import ADDED_AS, Site
@@ -142,7 +143,7 @@ def _gain(added: torch.Tensor, known: torch.Tensor, configured: Sequence[float],
     if torch.equal(added, known):
         return 1.0
     step = torch.finfo(stream.dtype).eps
-    added, known, size = added.double(), known.double(), float(stream.double().norm())
+    added, known, size = as_float64(added), as_float64(known), float(as_float64(stream).norm())
     gain = float((added * known).sum() / known.square().sum())
     if not float((added - gain * known).norm()) <= max(ROUNDINGS * step, FLOAT32) * size:
         return None

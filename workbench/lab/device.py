@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from workbench.errors import UserError
 from workbench.lab.finding.checkpoint import Checkpoint
-from workbench.lab.gpus import find_gpus, why_unusable
+from workbench.lab.gpus import find_gpus, free_by_gpu, gpu_processes, why_unusable
+from workbench.text import size
 
 DTYPES = ("float32", "bfloat16", "float16")
 _SHORT = {
@@ -28,9 +29,10 @@ def pick_device(requested: str = "auto") -> str:
     if requested == "cpu":
         return "cpu"
     if requested == "auto":
-        usable = [name for name in _cuda_devices() if _compute_problem(name) is None]
-        if usable:
-            return max(usable, key=lambda name: torch.cuda.mem_get_info(name)[0])
+        # The first that computes is taken, and no other is touched: that would leave a context on it.
+        for name in _most_free_first(_cuda_devices()):
+            if _compute_problem(name) is None:
+                return name
         return "mps" if torch.backends.mps.is_available() else "cpu"
     if requested == "mps":
         if torch.backends.mps.is_available():
@@ -101,8 +103,35 @@ def gpu_problem() -> str | None:
         return problem
     for name in _cuda_devices():
         if why := _compute_problem(name):
-            return f"{torch.cuda.get_device_name(name)}: {why}"
+            return f"{torch.cuda.get_device_name(name)}: {why}{_held(name)}"
     return None
+
+
+def _held(name: str) -> str:
+    """What holds the memory of a GPU, as the end of a sentence; empty where nothing is known to."""
+    uuid = cuda_uuid(name)
+    held = [process for process in gpu_processes() if process.memory and uuid and process.gpu == uuid][:3]
+    listed = ", ".join(f"{process.name} (pid {process.pid}, {size(process.memory)})" for process in held)
+    return f"; its memory is held by {listed}" if held else ""
+
+
+def why_not_gpu(requested: str, picked: str) -> str:
+    """A sentence where `auto` came to the CPU although there is a GPU, with what holds its memory; else empty."""
+    if requested.strip().lower() != "auto" or picked != "cpu":
+        return ""
+    problem = gpu_problem()
+    return f"it runs on the CPU: {problem}" if problem else ""
+
+
+def cuda_uuid(name: str) -> str:
+    """Of `cuda:N`, as the driver's tools write it, of a slice of a GPU too; empty where torch does not know it."""
+    import torch
+
+    try:
+        uuid = str(torch.cuda.get_device_properties(name).uuid)
+    except (RuntimeError, AssertionError, AttributeError):
+        return ""
+    return uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}"
 
 
 def usable_devices() -> list[str]:
@@ -122,6 +151,18 @@ def _cuda_devices() -> list[str]:
     import torch
 
     return [f"cuda:{index}" for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+
+
+def _most_free_first(names: list[str]) -> list[str]:
+    import torch
+
+    known = free_by_gpu()
+
+    def free(name: str) -> int:
+        by_tool = known.get(cuda_uuid(name))
+        return int(torch.cuda.mem_get_info(name)[0]) if by_tool is None else by_tool
+
+    return sorted(names, key=free, reverse=True) if len(names) > 1 else names
 
 
 def _native_bfloat16(device: str) -> bool:

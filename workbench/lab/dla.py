@@ -19,6 +19,7 @@ import torch
 from workbench.lab.attribution import value
 from workbench.lab.loaded import Model
 from workbench.lab.metric import Metric
+from workbench.lab.metrics import as_float64, mean_float64
 from workbench.lab.norms import NormMap, norm_map
 from workbench.lab.trace import Trace, run_from
 from workbench.units import STREAM, Site
@@ -73,12 +74,12 @@ class Parts:
 class FrozenNorm(NormMap):
     """A norm as the affine map it is at one input: its scale is part of the gain."""
 
-    def __init__(self, norm: Any, at: torch.Tensor) -> None:
-        """`at` [d_model], the input whose scale is frozen."""
+    def __init__(self, norm: Any, at: torch.Tensor, device: torch.device) -> None:
+        """`at` [d_model], the input whose scale is frozen; the norm is on `device`."""
         module = norm.original_component
-        free = norm_map(module, len(at), at.device)
-        at = at.float()
-        shaped, output = free(at), copy.deepcopy(module).float()(at[None])[0].double() - free.bias
+        free = norm_map(module, len(at), device)
+        at = at.float().to(device)
+        shaped, output = free(at), as_float64(copy.deepcopy(module).float()(at[None])[0]) - free.bias
         size = shaped @ shaped
         # Of an input of zeros nothing is made at any scale.
         super().__init__(free.gain * ((shaped @ output) / size if size > 0 else 1), free.bias, free.centred)
@@ -92,35 +93,38 @@ def direct(model: Model, trace: Trace, metric: Metric) -> Parts:
     final = streams[-1]
     with torch.inference_mode():
         captured = run_from(model, trace, 0, capture=[*sites, embedded, *streams]).captured
-        last = {site: tensor[0, -1].double() for site, tensor in captured.items()}
-        norm = FrozenNorm(model.bridge.ln_final, last[final])
+        last = {site: tensor[0, -1] for site, tensor in captured.items()}
+        norm = FrozenNorm(model.bridge.ln_final, last[final], last[final].device)
         covector, constant = _covector(model, metric.direct)
         toward = norm.pull_back(covector)
         heads, neurons, attention_bias, mlp_bias = [], [], [], []
         for layer, block in enumerate(blocks):
             attention_gain, mlp_gain = (model.sites.weight_gain(Site(layer, name)) for name in ("z", "mlp_post"))
             z = last[Site(layer, "z")].reshape(info.n_heads, 1, -1)
-            added = (z @ block.attn.W_O.double())[:, 0]  # [head, d_model]
+            added = (as_float64(z) @ as_float64(block.attn.W_O))[:, 0]  # [head, d_model]
             reads, bias = _through_norm(
-                block, "ln1_post", added.sum(0), getattr(block.attn, "b_O", None), toward * attention_gain
+                block, "ln1_post", added.sum(0), getattr(block.attn, "b_O", None), toward * attention_gain, z.device
             )
             heads.append((added @ reads).cpu().numpy())
             attention_bias.append(bias)
             # Products of the weights in float32, sums in float64: a copy of every W_out in float64 would cost more.
-            activation, w_out = last[Site(layer, "mlp_post")], block.mlp.W_out.float()
-            added = (activation.float() @ w_out).double()
-            reads, bias = _through_norm(block, "ln2_post", added, getattr(block.mlp, "b_out", None), toward * mlp_gain)
-            neurons.append((activation * (w_out @ reads.float())).cpu().numpy())
+            activation, w_out = last[Site(layer, "mlp_post")].float(), block.mlp.W_out.float()
+            added = as_float64(activation @ w_out)
+            reads, bias = _through_norm(
+                block, "ln2_post", added, getattr(block.mlp, "b_out", None), toward * mlp_gain, z.device
+            )
+            read_by_neuron = as_float64(w_out @ reads.float().to(z.device))
+            neurons.append((as_float64(activation) * read_by_neuron).cpu().numpy())
             mlp_bias.append(bias)
         whole = float((norm(last[final]) + norm.bias) @ covector) + constant
         return Parts(
-            embedding=float(last[embedded] @ toward),
+            embedding=float(as_float64(last[embedded]) @ toward),
             heads=np.stack(heads),
             neurons=np.stack(neurons),
             attention_bias=np.asarray(attention_bias),
             mlp_bias=np.asarray(mlp_bias),
             bias=float(norm.bias @ covector) + constant,
-            whole=whole if model.ends_in_unembedding else float(value(metric.direct, trace.last[None].double())[0]),
+            whole=whole if model.ends_in_unembedding else float(value(metric.direct, as_float64(trace.last[None]))[0]),
             rounding=_rounding([last[site] for site in streams], toward, torch.finfo(model.hf.dtype).eps),
             stream_edited=any(site.name in STREAM for site in trace.plan.changes),
         )
@@ -131,40 +135,46 @@ def _rounding(streams: Sequence[torch.Tensor], toward: torch.Tensor, step: float
 
     `step` is the number type's.
     """
-    return ROUNDINGS * step * float(torch.stack([(stream * toward).norm() for stream in streams]).norm())
+    return ROUNDINGS * step * float(torch.stack([(as_float64(stream) * toward).norm() for stream in streams]).norm())
 
 
 def _covector(model: Model, metric: Metric) -> tuple[torch.Tensor, float]:
     """The metric as a covector on the final norm's output, float64 [d_model], and a constant."""
     head = model.hf.get_output_embeddings()
     scale, weight, bias = model.tail.scale, head.weight, head.bias
-    covector = weight[metric.answer].double()
-    other = _mean_row(model) if metric.foil is None else weight[metric.foil].double()
+    covector = as_float64(weight[metric.answer])
+    other = _mean_row(model) if metric.foil is None else as_float64(weight[metric.foil])
     constant = 0.0
     if bias is not None:
-        against = bias.double().mean() if metric.foil is None else bias[metric.foil].double()
-        constant = float(bias[metric.answer].double() - against)
+        wide = as_float64(bias)
+        against = wide.mean() if metric.foil is None else wide[metric.foil]
+        constant = float(wide[metric.answer] - against)
     return (covector - other) * scale, constant * scale
 
 
 def _mean_row(model: Model) -> torch.Tensor:
     if model.unembedding_mean is None:
-        model.unembedding_mean = model.hf.get_output_embeddings().weight.mean(0, dtype=torch.float64)
+        model.unembedding_mean = mean_float64(model.hf.get_output_embeddings().weight, 0)
     return model.unembedding_mean
 
 
 def _through_norm(
-    block: Any, name: str, added: torch.Tensor, bias: torch.Tensor | None, toward: torch.Tensor
+    block: Any,
+    name: str,
+    added: torch.Tensor,
+    bias: torch.Tensor | None,
+    toward: torch.Tensor,
+    device: torch.device,
 ) -> tuple[torch.Tensor, float]:
     """How what attention or the MLP adds is read: a covector [d_model], and what its biases contribute.
 
-    `added` [d_model] without the bias; a norm that follows it is frozen at their sum.
+    `added` [d_model] without the bias; a norm that follows it, on `device`, is frozen at their sum.
     """
-    whole = added if bias is None else added + bias.double()
-    constant = torch.zeros_like(added) if bias is None else bias.double()
+    constant = torch.zeros_like(added) if bias is None else as_float64(bias)
+    whole = added + constant
     norm = getattr(block, name, None)
     if norm is None:
         return toward, float(constant @ toward)
-    frozen = FrozenNorm(norm, whole)
+    frozen = FrozenNorm(norm, whole, device)
     reads = frozen.pull_back(toward)
     return reads, float(constant @ reads + frozen.bias @ toward)

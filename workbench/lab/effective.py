@@ -55,7 +55,7 @@ class EffectiveWeights:
         first, own_bias = _first(mlp, gated)
         bias = torch.zeros(first.shape[1], device=first.device) if own_bias is None else own_bias.detach().float()
         if before is not None:
-            bias = bias + first.detach().float().T @ before.bias.float()
+            bias = bias + first.detach().float().T @ before.bias.float().to(first.device)
         w_out = written(self._model, layer)
         if self._final.centred:
             w_out = w_out - w_out.mean(dim=1, keepdim=True)
@@ -66,7 +66,7 @@ class EffectiveWeights:
         # [d_model, d_mlp] in TransformerLens' layout
         rows = getattr(self._model.bridge.blocks[layer].mlp, f"W_{side}").detach()[:, neurons].T
         before = self._before[layer]
-        return rows.float() if before is None else before.pull_back(rows).float()
+        return rows.float() if before is None else before.pull_back(rows).float().to(rows.device)
 
     def stacked(self, name: str) -> torch.Tensor:
         """Effective `w_in` or `w_out` of every layer, float32 [layer, neuron, d_model]."""
@@ -80,7 +80,7 @@ class EffectiveWeights:
 def unembedding(model: Model) -> torch.Tensor:
     """W_U ⊙ γ_final, centred over the vocabulary, float32 [vocabulary, d_model]; any model has it."""
     weight = model.hf.get_output_embeddings().weight.detach().float()
-    scaled = weight * _map(model, model.bridge.ln_final).gain.float()
+    scaled = weight * _map(model, model.bridge.ln_final).gain.float().to(weight.device)
     return scaled - scaled.mean(dim=0, keepdim=True)
 
 

@@ -35,6 +35,8 @@ class GpuProcess(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     memory: int
     """bytes; 0 where the driver does not say"""
+    gpu: str = ""
+    """the UUID of the GPU that it is on"""
 
 
 def find_gpus() -> list[Gpu]:
@@ -56,13 +58,24 @@ def find_gpus() -> list[Gpu]:
 
 def gpu_processes() -> list[GpuProcess]:
     """Processes that compute on an NVIDIA GPU, largest first; empty where nvidia-smi does not list them."""
-    rows = _nvidia_smi("--query-compute-apps=pid,process_name,used_memory")
+    rows = _nvidia_smi("--query-compute-apps=pid,process_name,used_memory,gpu_uuid")
     processes = [
-        GpuProcess(pid=int(row[0]), name=Path(row[1]).name, memory=int(row[2]) << 20 if row[2].isdigit() else 0)
+        GpuProcess(
+            pid=int(row[0]), name=Path(row[1]).name, memory=int(row[2]) << 20 if row[2].isdigit() else 0, gpu=row[3]
+        )
         for row in rows
-        if len(row) == 3 and row[0].isdigit()
+        if len(row) == 4 and row[0].isdigit()
     ]
     return sorted(processes, key=lambda process: -process.memory)
+
+
+def free_by_gpu() -> dict[str, int]:
+    """Free bytes of each NVIDIA GPU by its UUID, as the driver's tool says: torch would leave a context on each.
+
+    Slices of a GPU (MIG) are not among them.
+    """
+    rows = _nvidia_smi("--query-gpu=uuid,memory.free")
+    return {row[0]: int(row[1]) << 20 for row in rows if len(row) == 2 and row[1].isdigit()}
 
 
 def why_unusable(gpus: list[Gpu], torch_cuda: str | None, torch_hip: str | None, available: bool) -> str | None:

@@ -17,6 +17,7 @@ from workbench.lab.applying import PassLayout
 from workbench.lab.changes import Fill, Multiply
 from workbench.lab.editing import CLEAN, Plan
 from workbench.lab.loaded import Model
+from workbench.lab.metrics import as_float64
 from workbench.lab.parts import Entries, Heads
 from workbench.lab.passes import CACHE_NAMES, run_pass
 from workbench.units import Site
@@ -86,8 +87,8 @@ def cache_problem(model: Model, ids: torch.Tensor) -> str:
         finite = torch.isfinite(uncached)  # some models rule tokens out with −∞
         if not finite.any():
             return ""  # not a problem of the cache: the check of the logits reports it
-        expected = uncached[finite].double()
-        difference = float((stepped.last[finite].double() - expected).abs().max() / expected.std())
+        expected = as_float64(uncached[finite])
+        difference = float((as_float64(stepped.last[finite]) - expected).abs().max() / expected.std())
         if not difference <= allowed:
             return _slow_generation(f"its logits with one are off by {difference:.2g} standard deviations")
         start = end

@@ -48,6 +48,7 @@ def load_model(source: ModelSource, device: str, dtype: str, progress: StageList
         placement = place(source, device, dtype)
         placed_on, torch_dtype = placement.device, getattr(torch, placement.dtype)
         progress("loading", f"loading {source.name}", None, None)
+        torch.set_float32_matmul_precision("highest")  # no TF32, whatever the environment says
         try:
             tokenizer = transformers.AutoTokenizer.from_pretrained(source.path, local_files_only=True)
             hf, loading_info = transformers.AutoModelForCausalLM.from_pretrained(
@@ -63,7 +64,7 @@ def load_model(source: ModelSource, device: str, dtype: str, progress: StageList
             raise UserError(f"{source.name} can't be loaded: {_first_line(error)}") from error
         remarks = check_complete(source.name, dict(hf.named_buffers()), loading_info)
     model = wrap(hf.to(placed_on), tokenizer, source)
-    model.remarks[:0] = remarks
+    model.remarks[:0] = [*filter(None, [placement.remark]), *remarks]
     return model
 
 

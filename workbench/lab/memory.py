@@ -9,6 +9,7 @@ import msgspec
 import psutil
 
 from workbench.errors import UserError
+from workbench.lab.device import cuda_uuid
 from workbench.lab.finding.checkpoint import Checkpoint
 from workbench.lab.gpus import gpu_processes
 from workbench.text import size
@@ -123,7 +124,12 @@ def process_memory(pid: int) -> int:
 def holders(device: str, count: int = 3) -> list[Holder]:
     """The processes that hold the most memory on `device`, largest first, this one left out."""
     if device.startswith("cuda"):
-        processes = [Holder(pid=process.pid, name=process.name, memory=process.memory) for process in gpu_processes()]
+        uuid = cuda_uuid(device)
+        processes = [
+            Holder(pid=process.pid, name=process.name, memory=process.memory)
+            for process in gpu_processes()
+            if process.gpu == uuid or not uuid
+        ]
     else:
         processes = [
             Holder(pid=process.pid, name=process.info["name"] or "?", memory=process.info["memory_info"].rss)

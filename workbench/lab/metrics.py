@@ -15,6 +15,9 @@ ROWS = 64
 KL_BLOCK = {"cpu": 1 << 18, "other": 1 << 24}
 """logits at a time, so that what is made of them in float64 stays in the processor's cache, or in little memory"""
 
+WITHOUT_FLOAT64 = {"mps"}
+"""kinds of devices that don't compute in float64: what needs it is computed on the CPU"""
+
 
 def log_probs(logits: torch.Tensor) -> torch.Tensor:
     """Log-softmax over the last axis, [..., vocabulary]; in float64 where the logits are, else in float32."""
@@ -28,13 +31,28 @@ def at_least_float32(tensor: torch.Tensor) -> torch.Tensor:
 
 def as_float64(tensor: torch.Tensor) -> torch.Tensor:
     """On the tensor's device, or on the CPU where the device has no float64."""
-    return tensor.to(_float64_device(tensor)).double()
+    return tensor.to(float64_device(tensor.device)).double()
+
+
+def sum_float64(tensor: torch.Tensor, dim: int) -> torch.Tensor:
+    """Summed in float64, without a copy in it; on the CPU where the device has none."""
+    return tensor.to(float64_device(tensor.device)).sum(dim, dtype=torch.float64)
+
+
+def mean_float64(tensor: torch.Tensor, dim: int) -> torch.Tensor:
+    """As `sum_float64`."""
+    return tensor.to(float64_device(tensor.device)).mean(dim, dtype=torch.float64)
+
+
+def float64_device(device: torch.device) -> torch.device:
+    """Where numbers of the device are summed in float64."""
+    return torch.device("cpu") if device.type in WITHOUT_FLOAT64 else device
 
 
 def entropy(logp: torch.Tensor) -> torch.Tensor:
     """Nats, float64 [...], of log-probabilities [..., vocabulary]."""
     p = logp.exp()
-    return -torch.where(p > 0, p * logp, 0).sum(-1, dtype=torch.float64)
+    return -sum_float64(torch.where(p > 0, p * logp, 0), -1)
 
 
 def log_odds(logits: torch.Tensor, ids: Sequence[int]) -> torch.Tensor:
@@ -81,7 +99,7 @@ def kl(clean: torch.Tensor, edited: torch.Tensor) -> torch.Tensor:
     """
     vocabulary = clean.shape[-1]
     p_logits, q_logits = clean.reshape(-1, vocabulary), edited.reshape(-1, vocabulary)
-    divergences = torch.empty(len(p_logits), dtype=torch.float64, device=_float64_device(clean))
+    divergences = torch.empty(len(p_logits), dtype=torch.float64, device=float64_device(clean.device))
     rows = max(1, KL_BLOCK["cpu" if clean.device.type == "cpu" else "other"] // vocabulary)
     for start in range(0, len(p_logits), rows):
         block, other = (each[start : start + rows].to(divergences.device).float() for each in (p_logits, q_logits))
@@ -103,7 +121,3 @@ def _kl_of_block(p_logits: torch.Tensor, q_logits: torch.Tensor) -> torch.Tensor
         gained += torch.where(without, (q_logits.double() - start).exp(), 0).sum(-1)
     ruled_out = ((p > 0) & (q_logits == -torch.inf)).any(-1)
     return torch.where(ruled_out, torch.inf, torch.log1p(gained))
-
-
-def _float64_device(tensor: torch.Tensor) -> torch.device:
-    return torch.device("cpu") if tensor.device.type == "mps" else tensor.device

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from workbench.lab.loaded import Model
+from workbench.lab.metrics import as_float64
 from workbench.units import Site
 
 PROBE = 1e3
@@ -20,7 +21,10 @@ PROBE = 1e3
 
 @dataclass(frozen=True)
 class NormMap:
-    """A norm as gain ⊙ (x − mean) / scale + bias; RMS norms subtract no mean. The scale depends on x alone."""
+    """A norm as gain ⊙ (x − mean) / scale + bias; RMS norms subtract no mean. The scale depends on x alone.
+
+    What it gives is on the CPU where the norm's device has no float64.
+    """
 
     gain: torch.Tensor
     """float64 [d_model]"""
@@ -31,11 +35,11 @@ class NormMap:
 
     def __call__(self, vectors: torch.Tensor) -> torch.Tensor:
         """What parts [..., d_model] of the input become at scale 1, without the bias; float64."""
-        return self._centred(vectors.double()) * self.gain
+        return self._centred(as_float64(vectors)) * self.gain
 
     def pull_back(self, covectors: torch.Tensor) -> torch.Tensor:
         """The covectors on inputs that do, at scale 1, what `covectors` [..., d_model] do on outputs; float64."""
-        return self._centred(covectors.double() * self.gain)
+        return self._centred(as_float64(covectors) * self.gain)
 
     def _centred(self, vectors: torch.Tensor) -> torch.Tensor:
         return vectors - vectors.mean(-1, keepdim=True) if self.centred else vectors
@@ -53,7 +57,7 @@ def norm_map(module: Any, d_model: int, device: torch.device | str) -> NormMap:
         shape = probe - probe.mean() if centred else probe
         shape = shape / shape.square().mean().sqrt()
         gain = (module((PROBE * probe)[None])[0] - bias) / shape
-    return NormMap(gain.double(), bias.double(), centred)
+    return NormMap(as_float64(gain), as_float64(bias), centred)
 
 
 def written(model: Model, layer: int, neurons: slice = slice(None)) -> torch.Tensor:
@@ -71,4 +75,5 @@ def through_norm(model: Model, layer: int, name: str, vectors: torch.Tensor) -> 
     norm = getattr(model.bridge.blocks[layer], name, None)
     if norm is None:
         return vectors
-    return norm_map(norm.original_component, model.info.d_model, vectors.device)(vectors).float()
+    mapped = norm_map(norm.original_component, model.info.d_model, vectors.device)(vectors)
+    return mapped.float().to(vectors.device)

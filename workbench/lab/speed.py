@@ -6,6 +6,7 @@ import time
 
 import torch
 
+from workbench.lab.batches import is_out_of_memory, rows_at_once
 from workbench.lab.indexing.build import IndexBuild
 from workbench.lab.loaded import Model
 from workbench.lab.passes import run_pass
@@ -15,15 +16,21 @@ TIMED = 64
 """tokens of a row of the pass that is timed"""
 LEAST_SECONDS = 0.25
 """of a pass that tells how fast a device is: a shorter one is mostly what every pass takes to begin"""
-MOST_ROWS = 64
 
 
 def timed_pass(model: Model) -> tuple[int, float]:
     """Tokens and seconds of a clean pass over text of our own, with rows enough that the device is busy."""
     row = torch.from_numpy(sample_prompts(model)[0].ids[:TIMED]).to(model.info.device)[None]
     _seconds(model, row)  # warms up
-    n_rows = 1
-    while (seconds := _seconds(model, row.expand(n_rows, -1))) < LEAST_SECONDS and n_rows < MOST_ROWS:
+    n_rows, seconds = 1, _seconds(model, row)
+    most = rows_at_once(model, row.shape[1], "last")
+    while seconds < LEAST_SECONDS and 2 * n_rows <= most:
+        try:
+            seconds = _seconds(model, row.expand(2 * n_rows, -1))
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            break  # what fewer rows took says enough
         n_rows *= 2
     return n_rows * row.shape[1], seconds
 

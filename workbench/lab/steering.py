@@ -88,4 +88,4 @@ def direction_norm(lab: Lab, name: str) -> float:
 def stream_norm(lab: Lab, layer: int) -> float:
     """Median of ‖resid_pre‖ of a layer over the workbench's own sample text, position 0 left out."""
     stream = Values(lab.model, 0, False, lab.weights).sample(Site(layer, "resid_pre"))
-    return float(torch.linalg.vector_norm(stream.double().cpu(), dim=-1).median())
+    return float(torch.linalg.vector_norm(stream.cpu().double(), dim=-1).median())

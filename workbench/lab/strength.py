@@ -16,6 +16,7 @@ from workbench import paths
 from workbench.datasets.standard_library import standard_library
 from workbench.lab.forward import run_forward
 from workbench.lab.loaded import Model
+from workbench.lab.metrics import sum_float64
 from workbench.lab.norms import written
 from workbench.lab.prompts import Prompt
 from workbench.units import Site
@@ -92,7 +93,7 @@ def _measure(model: Model) -> np.ndarray:
     for prompt in sample_prompts(model):
         forward = run_forward(model, [prompt], capture=sites, keep=None)
         for layer, site in enumerate(sites):
-            total[layer] += forward.captured[site][0, 1:].float().square().sum(0, dtype=torch.float64).cpu()
+            total[layer] += sum_float64(forward.captured[site][0, 1:].float().square(), 0).cpu()
         n += len(prompt) - 1
     rms = (total / n).sqrt().float()
     norms = torch.stack([written(model, layer).norm(dim=-1).cpu() for layer in range(info.n_layers)])

@@ -16,6 +16,7 @@ from workbench.errors import UserError
 from workbench.lab.directions.weights import JobWeights
 from workbench.lab.forward import run_forward
 from workbench.lab.loaded import Model
+from workbench.lab.metrics import mean_float64
 from workbench.lab.prompts import Prompt
 from workbench.lab.sae.placing import PlacedSae
 from workbench.lab.strength import sample_prompts
@@ -61,7 +62,7 @@ class Values:
 
     def mean(self, site: Site) -> torch.Tensor:
         """The site's mean over the fixed text, in float64, rounded to float32 [width]."""
-        return self.sample(site).mean(0, dtype=torch.float64).float()
+        return mean_float64(self.sample(site), 0).float().to(self._model.hf.device)
 
     def resampled(self, site: Site) -> torch.Tensor:
         """The site at one token of the fixed text for each position of the context, [n_ctx, width]."""

@@ -105,7 +105,7 @@ class LabEngine:
         import torch
 
         if self.info.device.startswith("cuda"):
-            return int(torch.cuda.memory_reserved())
+            return int(torch.cuda.memory_reserved(self.info.device))
         return int(torch.mps.driver_allocated_memory()) if self.info.device == "mps" else 0
 
     def identify(self) -> ModelInfo:
@@ -147,9 +147,27 @@ def versions() -> dict[str, str]:
     return versions
 
 
+DEVICE_LOST = 76
+"""the exit code of a model process whose GPU answers no more"""
+_LOST_SIGNS = ("CUDA error", "HIP error", "CUDNN_STATUS_EXECUTION_FAILED", "CUBLAS_STATUS_EXECUTION_FAILED")
+
+
+def device_is_lost(error: BaseException) -> bool:
+    """Whether every later call on this process's GPU will fail as this one did; running out of memory is not so."""
+    cause: BaseException | None = error
+    while cause is not None:
+        text = str(cause)
+        if isinstance(cause, RuntimeError) and any(sign in text for sign in _LOST_SIGNS):
+            return "out of memory" not in text
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
 def internal_error(error: BaseException) -> str:
     """A defect of ours as a sentence; the log has the rest."""
     if isinstance(error, UserError):
         return str(error)
     first = (str(error).strip().splitlines() or [""])[0][:300]
+    if device_is_lost(error):
+        return f"the GPU failed ({first}); the model is being loaded again, workbench logs has the details"
     return f"it stopped on a defect ({type(error).__name__}: {first}); workbench logs has the details"

@@ -79,6 +79,7 @@ class Runner:
         outer_check = self._engine.cancel_check
         status: Status = "done"
         error = ""
+        lost = False
         self._depth += 1
         try:
             self._check(job.job)
@@ -96,12 +97,15 @@ class Runner:
             status, error = "failed", str(problem)
         except Exception as defect:
             log.exception("%s failed", job.experiment)
-            status, error = "failed", engines.internal_error(defect)
+            status, error, lost = "failed", engines.internal_error(defect), engines.device_is_lost(defect)
         finally:
             self._depth -= 1
             self._engine.cancel_check = outer_check
         self._dropped.discard(job.job)
-        self._pipe.send(Ended(job=job.job, status=status, error=error, memory=self._engine.memory()))
+        memory = 0 if lost else self._engine.memory()
+        self._pipe.send(Ended(job=job.job, status=status, error=error, memory=memory))
+        if lost:
+            os._exit(engines.DEVICE_LOST)
 
     def _run_step(self, job: Run) -> None:
         sink = StepSink(job.job, self._pipe.send, lambda: self._check(job.job), self._give_turn)
@@ -122,6 +126,7 @@ class Runner:
     def _run_peek(self, job: Run, peek: int) -> None:
         report = Report(PeekSink(lambda: self._check(job.job)))
         answer = PeekAnswer(id=peek, slot=job.slot)
+        lost = False
         try:
             self._engine.execute(job.experiment, job.params, job.edits, job.seed, report, job.directions)
             answer.headline, answer.scalars = report.headline, report.scalars
@@ -132,9 +137,11 @@ class Runner:
             answer.error = str(problem)
         except Exception as defect:
             log.exception("the peek %s failed", job.experiment)
-            answer.error = engines.internal_error(defect)
+            answer.error, lost = engines.internal_error(defect), engines.device_is_lost(defect)
         body = msgspec.msgpack.encode(answer)
         self._pipe.send(Answered(job=job.job, after=(len(body),)), [body])
+        if lost:
+            os._exit(engines.DEVICE_LOST)
 
     def _check(self, job: int) -> None:
         self._receive(wait=False)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from workbench.errors import UserError
 from workbench.worker.cores import model_environment
+from workbench.worker.engine import DEVICE_LOST
 from workbench.worker.messages import FromModel, LoadFailed, ToModel
 from workbench.worker.pipe import ModelPipe
 from workbench.worker.wire import FrameError
@@ -169,6 +170,8 @@ class Supervisor:
 
 def _exit_reason(exit_code: int) -> str:
     """How a process ended, in plain words."""
+    if exit_code == DEVICE_LOST:
+        return "the GPU of the model process failed, and would have gone on failing"
     if exit_code >= 0:
         return f"the model process ended by itself (exit code {exit_code})"
     if exit_code == -signal.SIGKILL:

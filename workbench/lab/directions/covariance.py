@@ -114,9 +114,9 @@ class _Moments:
         shifted = values - self._near_mean
         self._tokens += len(values)
         self._squares += float(shifted.square().sum(dtype=torch.float32))
-        self._sum += shifted.sum(0).double().cpu()
-        self._noise_sum += noise.sum(1).double().cpu()
-        self._noisy += (noise @ shifted).double().cpu()
+        self._sum += shifted.sum(0).cpu().double()
+        self._noise_sum += noise.sum(1).cpu().double()
+        self._noisy += (noise @ shifted).cpu().double()
 
     @property
     def draws(self) -> torch.Tensor:

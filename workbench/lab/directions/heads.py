@@ -15,6 +15,7 @@ import torch
 from workbench.errors import UserError
 from workbench.lab.loaded import Model
 from workbench.lab.loading import CHECKED_TEXT
+from workbench.lab.metrics import as_float64
 from workbench.lab.norms import norm_map, through_norm
 from workbench.lab.passes import run_pass
 from workbench.units import Head, Site
@@ -41,7 +42,7 @@ def output_directions(model: Model, head: Head) -> tuple[torch.Tensor, torch.Ten
     """
     values = _value_map(model, head.layer)
     reads = values.reads[values.kv_heads[head.index]]
-    writes = through_norm(model, head.layer, "ln1_post", model.head_output(head.layer, head.index)).double().cpu()
+    writes = through_norm(model, head.layer, "ln1_post", model.head_output(head.layer, head.index)).cpu().double()
     _, triangle = torch.linalg.qr(reads.T)
     _, singular_values, vectors = torch.linalg.svd(triangle @ writes, full_matrices=False)
     largest = vectors.gather(1, vectors.abs().argmax(dim=1, keepdim=True))
@@ -91,9 +92,9 @@ def _measure(model: Model, layer: int) -> ValueMap:
         best = int(errors.amin(dim=2).amax(dim=1).argmin())
     if float(errors[best].amin(dim=1).max()) > TOLERANCE:
         raise _unknown(model, layer)
-    rows = weight.detach().transpose(1, 2).double()
+    rows = as_float64(weight.detach().transpose(1, 2))
     if norms[best] is not None:
-        rows = norm_map(norms[best].original_component, info.d_model, rows.device).pull_back(rows)
+        rows = norm_map(norms[best].original_component, info.d_model, weight.device).pull_back(rows)
     return ValueMap(rows.cpu(), tuple(errors[best].argmin(dim=1).tolist()))
 
 

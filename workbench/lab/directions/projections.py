@@ -17,6 +17,7 @@ from workbench.lab.batches import batches, rows_at_once
 from workbench.lab.directions.covariance import covariance_draws
 from workbench.lab.effective import effective_weights
 from workbench.lab.forward import run_forward
+from workbench.lab.metrics import as_float64, float64_device
 from workbench.lab.model import Lab
 from workbench.lab.prompts import Prompt
 from workbench.lab.values import Values
@@ -55,7 +56,7 @@ class Bundle:
 
     def compared(self, values: torch.Tensor) -> Compared:
         """One number a vector, [vector]."""
-        numbers = np.asarray(values.double().cpu().numpy())
+        numbers = np.asarray(values.cpu().double().numpy())
         return Compared(float(numbers[0]), numbers[1 : 1 + self.draws], numbers[1 + self.draws :])
 
 
@@ -95,7 +96,7 @@ def along_rows(rows: torch.Tensor, directions: Bundle, report: Report, stage: st
     values = np.empty(n, np.float32)
     highest = torch.full((len(vectors),), -torch.inf, device=vectors.device)
     lowest = -highest
-    sums = torch.zeros(4, len(vectors), dtype=torch.float64, device=vectors.device)
+    sums = torch.zeros(4, len(vectors), dtype=torch.float64, device=float64_device(vectors.device))
     with torch.inference_mode():
         for start in report.track(range(0, n, ROWS), "parts", stage=stage):
             some = rows[start : start + ROWS].float()
@@ -106,7 +107,7 @@ def along_rows(rows: torch.Tensor, directions: Bundle, report: Report, stage: st
             highest = torch.maximum(highest, shown.amax(0))
             lowest = torch.minimum(lowest, shown.amin(0))
             for power in range(4):
-                sums[power] += (cosine ** (power + 1)).sum(0)
+                sums[power] += (cosine ** (power + 1)).sum(0).to(sums.device)
     mean, second, third, fourth = sums / n
     variance = second - mean**2
     moments = {
@@ -188,9 +189,9 @@ def along_stream(lab: Lab, directions: Bundle, report: Report) -> StreamByLayer:
         with torch.inference_mode():
             stream = values.sample(site)
             tokens = len(stream)
-            along = (stream @ directions.vectors.T).double()
-            total = stream.double().var(dim=0, correction=0).sum()
-            length = stream.norm(dim=1).double()
+            along = as_float64(stream @ directions.vectors.T)
+            total = as_float64(stream).var(dim=0, correction=0).sum()
+            length = as_float64(stream.norm(dim=1))
             norms.append(np.quantile(length.cpu().numpy(), (0.05, 0.5, 0.95)))
             projections.append(directions.compared(along.abs().mean(0)))
             shares.append(directions.compared(along.var(dim=0, correction=0) / total))
@@ -216,8 +217,8 @@ def along_texts(lab: Lab, prompts: Sequence[Prompt], site: Site, directions: Bun
         texts: list[TextAlong] = []
         with batch, torch.inference_mode():
             captured = run_forward(lab.model, batch.rows, capture=[site], keep=None).captured[site].float()
-            along = (captured @ directions.vectors.T).double().cpu().numpy()
-            norms = captured.norm(dim=2).double().cpu().numpy()
+            along = (captured @ directions.vectors.T).cpu().double().numpy()
+            norms = captured.norm(dim=2).cpu().double().numpy()
             texts = [
                 TextAlong(prompt, along[row, : len(prompt)], norms[row, : len(prompt)])
                 for row, prompt in enumerate(batch.rows)

@@ -12,6 +12,7 @@ from workbench.errors import UserError
 from workbench.lab.indexing.heldout import parse_rule
 from workbench.lab.indexing.token_features import TokenFeatures
 from workbench.lab.loaded import Model
+from workbench.lab.metrics import as_float64
 from workbench.lab.norms import norm_map
 from workbench.report import Report
 from workbench.statistics import (
@@ -124,4 +125,4 @@ def _rows(model: Model, matrix: str, tokens: np.ndarray, chunks: Sequence[slice]
     weight = module.weight.detach()
     for chunk in chunks:
         rows = weight[tokens[chunk]]
-        yield (rows.double() if embedding else final.pull_back(rows)).cpu().numpy()
+        yield (as_float64(rows) if embedding else final.pull_back(rows)).cpu().numpy()

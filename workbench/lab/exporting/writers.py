@@ -127,7 +127,7 @@ def changed(
         directions = edits.matrix.to(work.device)
         if into_stream.norm is not None:
             directions = norm_map(into_stream.norm, d_model, work.device).pull_back(directions).float()
-        for direction in torch.linalg.qr(directions.T.double().cpu()).Q.T.float().to(work.device):
+        for direction in torch.linalg.qr(directions.T.cpu().double()).Q.T.float().to(work.device):
             component = rows @ direction
             if rows.ndim == 1:
                 rows -= component * direction

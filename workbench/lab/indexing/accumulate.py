@@ -21,6 +21,7 @@ from workbench.lab.indexing.merging import RowGroup, row_groups
 from workbench.lab.indexing.moments import RowByRow, Slab, moments_together, slabs
 from workbench.lab.indexing.toplists import NewEntries, TopLists
 from workbench.lab.indexing.windows import WaitingWindows, WindowLog, around, at_peaks
+from workbench.lab.metrics import float64_device, sum_float64
 from workbench.lab.sending import sent
 from workbench.model_info import ModelInfo
 
@@ -67,15 +68,17 @@ class Accumulators:
         self.info, self.settings, self.device = info, settings, device
         L, m = info.n_layers, info.d_mlp
 
-        def zeros(*shape: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
-            return torch.zeros(shape, dtype=dtype, device=device)
+        self._wide = float64_device(device)
+
+        def zeros(*shape: int) -> torch.Tensor:
+            return torch.zeros(shape, dtype=torch.float64, device=self._wide)
 
         self.sums = zeros(2, 4, L, m)
         self.positive_counts = zeros(L, m)
         self.positive_squares = zeros(L, m)
         self.minimum = torch.full((L, m), torch.inf, device=device)
         self.maximum = torch.full((L, m), -torch.inf, device=device)
-        self.histogram = zeros(L, m * BINS, dtype=torch.int32)
+        self.histogram = torch.zeros(L, m * BINS, dtype=torch.int32, device=device)
         self.features = zeros(L, 2, n_features, m)
         self.top = TopLists(L, m, settings.top, (1, -1), -torch.inf, device)
         if info.gated_mlp:
@@ -133,7 +136,8 @@ class Accumulators:
             half = tensors.block.first_half
             for half_index, rows in enumerate((activation[:half], activation[half:])):
                 if len(rows):
-                    self.features[layer, half_index] += tensors.features[half_index] @ rows.flatten(0, 1).float()
+                    by_feature = tensors.features[half_index] @ rows.flatten(0, 1).float()
+                    self.features[layer, half_index] += by_feature.to(self._wide)
         self._sample(layer, activation, tensors, log)
 
     def _sum_rows(
@@ -146,9 +150,9 @@ class Accumulators:
             sums, highs, lows = self._row_by_row.moments(activation, tensors.block.lengths)
         half = tensors.block.first_half
         for half_index, rows in enumerate((slice(0, half), slice(half, None))):
-            self.sums[half_index, :, layer] += sums[:4, rows].sum(dim=1, dtype=torch.float64)
-        self.positive_counts[layer] += sums[4].sum(dim=0, dtype=torch.float64)
-        self.positive_squares[layer] += sums[5].sum(dim=0, dtype=torch.float64)
+            self.sums[half_index, :, layer] += sum_float64(sums[:4, rows], 1)
+        self.positive_counts[layer] += sum_float64(sums[4], 0)
+        self.positive_squares[layer] += sum_float64(sums[5], 0)
         self.row_sums[:, layer] = sums[0]
         torch.minimum(self.minimum[layer], lows.amin(dim=0), out=self.minimum[layer])
         torch.maximum(self.maximum[layer], highs.amax(dim=0), out=self.maximum[layer])
@@ -173,8 +177,8 @@ class Accumulators:
             return
         gate, linear = self._parts.pop("gate"), self._parts.pop("linear")
         for part_index, part in enumerate((gate, linear)):
-            self.part_sums[layer, part_index, 0] += part.sum(dim=0)
-            self.part_sums[layer, part_index, 1] += part.square().sum(dim=0)
+            self.part_sums[layer, part_index, 0] += part.sum(dim=0).to(self._wide)
+            self.part_sums[layer, part_index, 1] += part.square().sum(dim=0).to(self._wide)
             torch.minimum(self.part_low[layer, part_index], part.amin(dim=0), out=self.part_low[layer, part_index])
             torch.maximum(self.part_high[layer, part_index], part.amax(dim=0), out=self.part_high[layer, part_index])
         size, flipped = a.abs(), self.sign_top.sign_of_series
@@ -184,10 +188,10 @@ class Accumulators:
             (gate_on & linear_on, gate_on & ~linear_on, ~gate_on & linear_on, ~(gate_on | linear_on))
         ):
             mask = inside.float()
-            self.sign_counts[layer, case] += mask.sum(dim=0)
+            self.sign_counts[layer, case] += mask.sum(dim=0).to(self._wide)
             masked = size * mask
-            self.sign_sums[layer, case, 0] += masked.sum(dim=0) * flipped[case]
-            self.sign_sums[layer, case, 1] += masked.square().sum(dim=0)
+            self.sign_sums[layer, case, 0] += (masked.sum(dim=0) * flipped[case]).to(self._wide)
+            self.sign_sums[layer, case, 1] += masked.square().sum(dim=0).to(self._wide)
             if self._together:
                 scores[:, case] = torch.segment_reduce(masked, "max", lengths=tensors.per_row, unsafe=True, initial=0)
             else:

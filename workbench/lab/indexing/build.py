@@ -44,6 +44,7 @@ from workbench.lab.indexing.blocks import Block, blocks
 from workbench.lab.indexing.token_features import VERSION, TokenFeatures
 from workbench.lab.indexing.weights import vocabulary
 from workbench.lab.loaded import Model
+from workbench.lab.metrics import sum_float64
 from workbench.lab.passes import not_finite, run_pass
 from workbench.model_info import ModelInfo
 from workbench.report import Report
@@ -303,7 +304,7 @@ class IndexBuild:
         counts.sampled += len(tensors.sample)
         counts.skipped += len(per_row)
         for half, features in enumerate(tensors.features):
-            self._feature_counts[half] += features.sum(dim=1, dtype=torch.float64).long().cpu().numpy()
+            self._feature_counts[half] += sum_float64(features, 1).long().cpu().numpy()
         progress.blocks += 1
         progress.tokens = sum(counts.tokens)
 

@@ -12,6 +12,7 @@ import torch
 
 from workbench.lab.effective import Effective, EffectiveWeights
 from workbench.lab.loaded import Model
+from workbench.lab.metrics import as_float64, float64_device
 
 TOKENS = 10
 """promoted and suppressed tokens kept for each neuron"""
@@ -28,8 +29,8 @@ def null_share(unembed: torch.Tensor, w_out: torch.Tensor) -> tuple[torch.Tensor
     """ρ of each neuron [neuron], and its chance level √(k/d): how much of w_out the unembedding nearly ignores."""
     d = unembed.shape[1]
     k = min(NULL_DIRECTIONS, max(1, d // 4))
-    _, vectors = torch.linalg.eigh(unembed.double().T @ unembed.double())
-    least = vectors[:, :k].float()  # ascending eigenvalues
+    _, vectors = torch.linalg.eigh(as_float64(unembed).T @ as_float64(unembed))
+    least = vectors[:, :k].float().to(unembed.device)  # ascending eigenvalues
     norm = w_out.norm(dim=1).clamp_min(torch.finfo(torch.float32).tiny)
     return (w_out @ least).norm(dim=1) / norm, float(np.sqrt(k / d))
 
@@ -56,17 +57,17 @@ def _vocabulary(unembed: torch.Tensor, inverse: torch.Tensor, w_out: torch.Tenso
     n, V = len(w_out), len(unembed)
     effect = torch.empty(n, V, device=w_out.device)
     # Cosines are small and nearly centred: raw power sums in float64 lose nothing.
-    sums = torch.zeros(4, n, dtype=torch.float64, device=w_out.device)
+    sums = torch.zeros(4, n, dtype=torch.float64, device=float64_device(w_out.device))
     for start in range(0, V, VOCABULARY):
         tile = effect[:, start : start + VOCABULARY]
         torch.mm(w_out, unembed[start : start + VOCABULARY].T, out=tile)
         cosine = tile * inverse[start : start + VOCABULARY]
         square = cosine.square()
-        sums[0] += cosine.sum(dim=1)
-        sums[1] += square.sum(dim=1)
-        sums[2] += cosine.mul_(square).sum(dim=1)
-        sums[3] += square.square_().sum(dim=1)
-    norm = w_out.norm(dim=1).clamp_min(torch.finfo(torch.float32).tiny).double()
+        sums[0] += cosine.sum(dim=1).to(sums.device)
+        sums[1] += square.sum(dim=1).to(sums.device)
+        sums[2] += cosine.mul_(square).sum(dim=1).to(sums.device)
+        sums[3] += square.square_().sum(dim=1).to(sums.device)
+    norm = as_float64(w_out.norm(dim=1).clamp_min(torch.finfo(torch.float32).tiny))
     moment1, moment2, moment3, moment4 = (sums[power - 1] / V / norm**power for power in (1, 2, 3, 4))
     variance = moment2 - moment1**2
     third = moment3 - 3 * moment1 * moment2 + 2 * moment1**3

@@ -145,7 +145,7 @@ class _Example:
                 there = edited[:, set_there]
                 kl = metrics.kl(clean[None, set_there].expand_as(there), there).mean(dim=1).cpu().numpy()
                 surprise = metrics.surprise(torch.cat([clean[None], edited]), ids.expand(len(edited) + 1, -1))
-                later = surprise[:, set_there.start + 1 :].double()
+                later = metrics.as_float64(surprise[:, set_there.start + 1 :])
                 loss = (later[1:] - later[0]).sum(dim=1).cpu().numpy()
             for at, row in enumerate(rows):
                 yield done[row][0], float(kl[at]), float(loss[at])

@@ -166,7 +166,7 @@ def _measure(each: Studied, clean: CleanPass, windows: Sequence[int], seed: int)
             s[row],
             torch.arange(window * length, (window + 1) * length, device=device),
             each.sample,
-            generator(device, seed, site, window),
+            generator(seed, site, window),
         )
         for row, window in enumerate(windows)
     ]

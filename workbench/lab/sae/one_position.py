@@ -146,5 +146,5 @@ def _drawing(each: Studied, clean: CleanPass, row: int, window: int, position: i
         s = sae(x).flatten(1)
     number = window * each.record.ids.shape[1] + position
     numbers = torch.full((draws,), number, device=y.device)
-    random = generator(y.device, seed, each.placed.site_out, window, purpose=1)
+    random = generator(seed, each.placed.site_out, window, purpose=1)
     return Drawing(y.expand(draws, -1), s.expand(draws, -1), numbers, each.sample, random)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from workbench.lab.sae.sample import Sample
+from workbench.lab.sending import sent
 from workbench.units import Site
 
 SAME_DISTANCE = ("sae", "eps", "theta", "eps-sigma", "eps-pair", "eps-other")
@@ -99,11 +100,11 @@ class Drawing:
         return first, second + (second >= high)
 
     def _below(self, limit: torch.Tensor) -> torch.Tensor:
-        uniform = torch.rand(len(limit), generator=self.random, device=self.x.device)
+        uniform = sent(torch.rand(len(limit), generator=self.random), self.x.device)
         return torch.minimum((uniform * limit).long(), limit - 1)
 
     def _normal(self) -> torch.Tensor:
-        return torch.randn(self.x.shape, generator=self.random, device=self.x.device)
+        return sent(torch.randn(self.x.shape, generator=self.random), self.x.device)
 
 
 _RULES: dict[str, Callable[[Drawing], torch.Tensor]] = {
@@ -127,10 +128,10 @@ def substitutions(drawings: list[Drawing]) -> Iterator[tuple[str, torch.Tensor]]
         yield name, torch.stack([drawing.substitute(name) for drawing in drawings])
 
 
-def generator(device: torch.device, seed: int, site: Site, window: int, purpose: int = 0) -> torch.Generator:
-    """Of one window's draws: the same whatever else is drawn."""
+def generator(seed: int, site: Site, window: int, purpose: int = 0) -> torch.Generator:
+    """Of one window's draws, on the processor: the same whatever else is drawn, and on any device."""
     words = np.random.SeedSequence([_SEED, seed, site.layer, *site.name.encode(), window, purpose]).generate_state(2)
-    return torch.Generator(device).manual_seed(int(words[0]) << 31 | int(words[1]) >> 1)
+    return torch.Generator().manual_seed(int(words[0]) << 31 | int(words[1]) >> 1)
 
 
 def _length(vectors: torch.Tensor) -> torch.Tensor:

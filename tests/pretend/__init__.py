@@ -1,0 +1,1 @@
+"""Every experiment on a device that is not there, beside the CPU."""
