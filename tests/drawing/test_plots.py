@@ -221,6 +221,13 @@ def test_ticks_stand_where_a_point_of_their_value_does(height: int) -> None:
     assert abs(steps[0] - steps[1]) <= 1, "even, as far as cells go"
 
 
+def test_a_count_of_nothing_lies_on_the_floor_of_its_axis() -> None:
+    view = Lines(title="dead", x=np.arange(9.0), series=[Series(name="dead", y=np.zeros(9))], x_label="t", y_label="n")
+    drawn = rows(view)
+    assert not any("−" in row for row in drawn)  # no axis below zero
+    assert drawn[-4].strip().startswith("0┤"), drawn
+
+
 def test_infinite_values_are_gaps() -> None:
     y = np.array([1.0, np.inf, 2.0, -np.inf, 3.0])
     view = Lines(title="t", x=np.arange(5.0), series=[Series(name="", y=y)], x_label="x", y_label="y")

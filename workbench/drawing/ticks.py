@@ -26,6 +26,8 @@ def limits(parts: list[np.ndarray], margin: float = 0.04) -> tuple[float, float]
     if not values.size:
         return None
     low, high = float(values.min()), float(values.max())
+    if low == high == 0:  # a count of which there are none yet: nothing is below it
+        return -margin, 1.0
     if low == high:
         return low - (abs(low) or 1.0) * 0.5, high + (abs(high) or 1.0) * 0.5
     return low - (high - low) * margin, high + (high - low) * margin
