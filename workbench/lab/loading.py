@@ -59,11 +59,13 @@ def load_model(source: ModelSource, device: str, dtype: str, progress: StageList
                 local_files_only=True,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # they are listed in loading_info and refused by name below
+                # Straight to a GPU: the machine's memory need not hold it.
+                device_map=None if placed_on == "cpu" else {"": placed_on},
             )
         except Exception as error:  # a config or a tokenizer that is wrong can trip over anything
             raise UserError(f"{source.name} can't be loaded: {_first_line(error)}") from error
         remarks = check_complete(source.name, dict(hf.named_buffers()), loading_info)
-    model = wrap(hf.to(placed_on), tokenizer, source)
+    model = wrap(hf, tokenizer, source)
     model.remarks[:0] = [*filter(None, [placement.remark]), *remarks]
     return model
 
