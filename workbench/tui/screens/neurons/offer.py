@@ -46,9 +46,9 @@ def feature_offers(model: ModelInfo | None) -> list[Offer]:
     fingerprints = ("", model.fingerprint if model else "")
     return [
         Offer(
-            f"the features of {artifact.name}, {count(tokens)} tokens",
+            f"{count(tokens)} tokens, features of {artifact.name}",
             {"corpus": "stdlib", "tokens": tokens, "sae": artifact.name},
-            "what each fires on and promotes, on the standard library; browsable while it grows",
+            f"what each feature of {artifact.name} fires on and promotes; browsable while it grows",
         )
         for artifact in list_saes()
         if not artifact.problem and (artifact.fingerprint in fingerprints or not fingerprints[1])
