@@ -269,7 +269,7 @@ async def _(pilot: Pilot[Any]) -> None:
     await pilot.press("f6")
     await sees(pilot, "120 neurons", "top examples")
     await pilot.press("f")
-    await sees(pilot, "90 features", "fires on")
+    await sees(pilot, "90 features", "highest at")
     await pilot.press("j", "0")
     await sees(pilot, "top examples", "KL")
 

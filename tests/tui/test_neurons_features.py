@@ -41,8 +41,8 @@ async def test_f_shows_the_features_and_the_neurons_again() -> None:
         assert "features of res-1, L1.resid_post" in screen(pilot.app)
         assert "90 features" in screen(pilot.app)
         assert page.browse.marks == set()
-        (header,) = lines_with(pilot.app, "fires on")[:1]
-        for title in ("mean on", "max", "highest at", "promotes"):
+        (header,) = lines_with(pilot.app, "highest at")[:1]
+        for title in ("fires", "active", "max", "promotes", "‖W_dec‖"):
             assert title in header
         assert lines_with(pilot.app, " L1.F1 ")
         await pilot.press("j", "j")

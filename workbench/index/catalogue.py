@@ -77,8 +77,8 @@ SIGNS = tuple(
 )
 FEATURES = (
     ColumnSpec("feature", "feature", "int", "index within the SAE"),
-    ColumnSpec("frequency", "fires on", "probability", "share of tokens at which it is above 0"),
-    ColumnSpec("active", "mean on", "number", "mean activation over the tokens at which it fires"),
+    ColumnSpec("frequency", "fires", "probability", "share of tokens at which it is above 0"),
+    ColumnSpec("active", "active", "number", "mean activation over the tokens at which it fires"),
     ColumnSpec("max", "max", "number", "highest activation seen"),
     ColumnSpec("peak", "highest at", "token", "the token of its highest activation"),
     ColumnSpec("promotes", "promotes", "token", "the token whose logit rises most when it fires"),

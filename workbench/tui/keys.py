@@ -224,6 +224,15 @@ NEURONS = [
         priority=True,
     ),
     _key("neurons.sort", "s", "sort", "sort", "the order: choose a column", show=True, priority=True),
+    _key(
+        "neurons.features",
+        "f",
+        "features",
+        "features",
+        "the features of an SAE in place of the neurons, those of the next SAE, and the neurons again",
+        show=True,
+        priority=True,
+    ),
     _key("neurons.reverse", "S", "reverse", "reverse", "the order, the other way round"),
     _key(
         "neurons.zero",
@@ -260,15 +269,6 @@ NEURONS = [
     _key("neurons.note", "n", "note", "note", "write a note on this neuron", priority=True),
     _key("neurons.export", "x", "export", "export", "write the card to a file"),
     _key("neurons.index", "I", "choose_index", "index", "build an index, or browse another one", priority=True),
-    _key(
-        "neurons.features",
-        "f",
-        "features",
-        "features",
-        "the features of an SAE in place of the neurons, those of the next SAE, and the neurons again",
-        show=True,
-        priority=True,
-    ),
     _key("neurons.relax", "R", "relax", "relax", "drop the filter's term that takes the most away"),
     _key(
         "neurons.card",

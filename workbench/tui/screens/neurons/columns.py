@@ -69,7 +69,8 @@ class Decimals:
             shown = MINUS + shown
         integer, _, fraction = shown.partition(".")
         tail = f".{fraction}" if fraction else ""
-        return fit(integer.rjust(self.before) + tail.ljust(self.cells - self.before), self.cells)
+        front = integer.rjust(self.before)
+        return fit(front + tail.ljust(self.cells - len(front)), self.cells)
 
 
 class ShownColumn:
