@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.index.synthetic_features import make_features, registered
-from tests.tui.fakes import screen, until
+from tests.tui import saes
+from tests.tui.fakes import screen, until, workbench
 from tests.tui.neurons import NeuronClient, lines_with, make_index, neurons
 from workbench.artifacts._folder import remove_folder
 from workbench.artifacts.sae import find_sae
@@ -15,6 +18,7 @@ from workbench.session.reader import SessionReader
 from workbench.session.writer import SessionWriter
 from workbench.tui import unit_actions
 from workbench.tui.screens.neurons import Neurons
+from workbench.units import Feature, parse_unit
 from workbench.worker.protocol import Submit
 
 
@@ -144,3 +148,41 @@ async def test_enter_on_a_feature_in_the_basket_opens_its_card(own_folders: Path
         await until(pilot, lambda: worker.asked(Submit), "the step")
         message = worker.asked(Submit)[0]
         assert (message.experiment, message.params["unit"]) == ("feature", "L1.F3/res-1")
+
+
+async def test_enter_on_a_feature_in_a_result_s_table_opens_its_card(own_folders: Path) -> None:
+    path = saes.session(own_folders / "features.db")
+    worker = saes.tiny_client()
+    worker.hold = True
+    app = workbench(worker, path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "model ready" in screen(app), "the model")
+        await pilot.press("f4")
+        await until(pilot, lambda: app.screen.NAME == "Timeline" and app.screen.lines.count == 2, "the steps")
+        await pilot.press("G", "tab")
+        await until(pilot, lambda: app.screen.result.has_focus and app.screen.result.settled, "the features' result")
+        result, unit = app.screen.result, ""
+        for _ in result.sections:
+            await pilot.press("enter")
+            await pilot.pause(0.1)
+            if result.entered is not None:
+                unit = result.entered.table.unit if result.entered.table else ""
+                if unit:
+                    break
+                await pilot.press("escape")
+            await pilot.press("j")
+        assert isinstance(parse_unit(unit), Feature)
+        await pilot.press("enter")
+        await until(pilot, lambda: worker.asked(Submit), "the step")
+        message = worker.asked(Submit)[-1]
+        assert (message.experiment, message.params["unit"]) == ("feature", unit)
+
+
+async def test_the_card_of_a_feature_is_exported(own_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(own_folders)
+    async with neurons(client()) as (pilot, page):
+        await features(pilot, page)
+        await pilot.press("j", "x")
+        await until(pilot, lambda: "the card is in" in screen(pilot.app), "where it is")
+        written = [path.read_text() for path in own_folders.rglob("*F1*") if path.is_file() and path.suffix != ".npy"]
+        assert any("L1.F1/res-1" in text for text in written)
