@@ -11,7 +11,9 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.index.synthetic import make
+from tests.index.synthetic_features import make_features, registered
 from workbench import paths
+from workbench.index.reader import NeuronIndex
 
 
 @pytest.fixture
@@ -72,6 +74,30 @@ def test_mistakes_are_sentences(invoke: Run, folder: Path, arguments: tuple[str,
     assert result.exit_code != 0
     assert sentence in result.output + str(result.exception)
     assert "Traceback" not in result.output
+
+
+def test_an_index_of_features_is_listed_queried_and_has_no_neuron_s_card(invoke: Run, folder: Path) -> None:
+    made = make_features(NeuronIndex.open(folder), registered())
+    listed = invoke("index", "list").output
+    assert "features" in listed
+    info = json.loads(invoke("index", "info", made.name, "--json").output)["index"]
+    assert (info["format"], info["sae"]["name"], info["sae"]["width"]) == (2, "res-1", 90)
+    assert "res-1, 90 at L1.resid_post" in invoke("index", "info", made.name).output
+    arguments = ("frequency>5% max>3", "--index", made.name, "--sort", "frequency", "--limit", "0", "--json")
+    data = json.loads(invoke("index", "query", *arguments).output)
+    assert data["matches"] == len(data["features"]) > 0
+    assert all(row["unit"].endswith("/res-1") and row["frequency"] > 0.05 for row in data["features"])
+    shares = [row["frequency"] for row in data["features"]]
+    assert shares == sorted(shares, reverse=True)
+    assert json.loads(invoke("index", "query", "layer 1", "--json").output)["index"] == folder.name
+    for arguments, sentence in (
+        (("top", "L1.F3", "--index", made.name), "workbench run feature --unit"),
+        (("query", "L1.N3", "--index", made.name), "features are listed here"),
+        (("query", "kurtosys>3", "--index", made.name), "there is no column 'kurtosys'"),
+    ):
+        result = invoke("index", *arguments)
+        assert result.exit_code != 0
+        assert sentence in result.output + str(result.exception)
 
 
 def test_without_any_index_it_says_how_to_make_one(invoke: Run, own_folders: Path) -> None:

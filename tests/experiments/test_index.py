@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from tests.tiny import tiny_model
+from workbench.artifacts.sae import find_sae
 from workbench.errors import Cancelled, GrammarError, UserError
 from workbench.execute import execute
 from workbench.experiments import experiment
+from workbench.index.features import FeatureIndex
 from workbench.index.reader import NeuronIndex
-from workbench.index.store import best_index, indexes_dir, verify
+from workbench.index.store import best_index, indexes_dir, list_indexes, verify
 from workbench.lab.finding import identity
 from workbench.lab.finding.fingerprint import fingerprint
 from workbench.lab.finding.source import ModelSource, resolve
@@ -245,3 +247,76 @@ def test_a_step_records_the_index_and_its_revision(lab: Lab, corpus: str) -> Non
         assert use.content.fingerprint == lab.info.fingerprint
     assert read.artifacts[0].content.spec["revision"] == NeuronIndex.open(folder).revision
     assert made.artifacts[0].content.spec["revision"] > 0
+
+
+@pytest.fixture
+def sae(lab: Lab) -> str:
+    from tests.lab.sae.made import keep
+    from tests.lab.sae.test_features import random_sae
+
+    return keep(random_sae(), "res-1")
+
+
+def test_an_sae_s_features_are_an_index_of_their_own(lab: Lab, corpus: str, sae: str) -> None:
+    report = run(lab, "index", corpus=corpus, tokens=1500, sae=sae, explain=True)
+    (info,) = [info for info in list_indexes() if info.kind == "features"]
+    index = NeuronIndex.open(Path(info.path))
+    assert isinstance(index, FeatureIndex)
+    assert (info.sae, info.sae_hash) == (sae, find_sae(sae).hash)
+    assert f"{index.units.n} features of {sae} on" in report.headline
+    assert "never fire" in report.headline
+    assert report.scalars["dead"] == (index.columns["frequency"].values == 0).sum()
+    rows = report.views["features"].rows
+    shares = [row[1] for row in rows]
+    assert shares == sorted(shares, reverse=True)
+    assert rows[0][0] == index.unit(int(index.columns["frequency"].values.argmax()))
+    assert "families" not in report.views
+    assert report.next_steps[0].params == {"unit": rows[0][0]}
+    assert {use.content.kind for use in report.artifacts} >= {"SAE", "index"}
+    again = run(lab, "index", corpus=corpus, tokens=1500, sae=sae, explain=True)
+    assert "all of it was there already" in again.headline
+
+
+def test_a_cancelled_index_of_features_goes_on(lab: Lab, corpus: str, sae: str) -> None:
+    with pytest.raises(Cancelled):
+        run(lab, "index", Sink(cancel_after=2), corpus=corpus, tokens=4000, sae=sae)
+    (info,) = [info for info in list_indexes() if info.kind == "features"]
+    assert 0 < info.tokens < 4000
+    report = run(lab, "index", corpus=corpus, tokens=4000, sae=sae)
+    assert any("goes on after" in note for note in report.notes)
+    assert NeuronIndex.open(Path(info.path)).complete
+
+
+def test_an_sae_that_changed_is_indexed_anew(lab: Lab, corpus: str, sae: str) -> None:
+    from tests.lab.sae.made import keep
+    from tests.lab.sae.test_features import random_sae
+    from workbench.artifacts._folder import remove_folder
+
+    run(lab, "index", corpus=corpus, tokens=500, sae=sae)
+    remove_folder(find_sae(sae))
+    changed = random_sae()
+    changed.tensors["b_enc"] += 0.1
+    keep(changed, sae)
+    run(lab, "index", corpus=corpus, tokens=500, sae=sae)
+    hashes = [info.sae_hash for info in list_indexes() if info.kind == "features"]
+    assert len(set(hashes)) == 2
+
+
+def test_what_no_index_of_features_can_be_made_of(lab: Lab, corpus: str, sae: str) -> None:
+    with pytest.raises(UserError, match="there is no SAE 'other': there are res-1"):
+        run(lab, "index", corpus=corpus, tokens=500, sae="other")
+    with pytest.raises(UserError, match="what features do is read on text"):
+        run(lab, "index", tokens=0, sae=sae)
+    from tests.lab.sae.made import keep
+    from tests.lab.sae.test_features import random_sae
+
+    keep(random_sae(hook="blocks.9.hook_resid_post"), "deep")
+    with pytest.raises(UserError, match="for layer 9"):
+        run(lab, "index", corpus=corpus, tokens=500, sae="deep")
+
+
+def test_where_neurons_are_needed_an_index_of_features_is_refused(lab: Lab, corpus: str, sae: str) -> None:
+    run(lab, "index", corpus=corpus, tokens=500, sae=sae)
+    (info,) = [info for info in list_indexes() if info.kind == "features"]
+    with pytest.raises(UserError, match="holds features of the SAE res-1, and this needs an index of neurons"):
+        run(lab, "neuron", unit="L0.N1", index=info.name)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from textual.pilot import Pilot
 
+from tests.index.synthetic_features import make_features, registered
 from tests.tui import directions, probes
 from tests.tui.directions import DirectionsClient
 from tests.tui.fakes import FakeClient, make_session, screen, split, until, workbench
@@ -44,6 +45,14 @@ def plain() -> FakeClient:
 
 def with_index() -> FakeClient:
     client = EveryClient(make_index())
+    client.tokens = split
+    return client
+
+
+def with_features() -> FakeClient:
+    index = make_index()
+    make_features(index, registered())
+    client = EveryClient(index)
     client.tokens = split
     return client
 
@@ -253,6 +262,16 @@ async def _(pilot: Pilot[Any]) -> None:
 async def _(pilot: Pilot[Any]) -> None:
     await pilot.press("f6")
     await sees(pilot, "weights alone")
+
+
+@scene("neurons, features of an SAE", with_features)
+async def _(pilot: Pilot[Any]) -> None:
+    await pilot.press("f6")
+    await sees(pilot, "120 neurons", "top examples")
+    await pilot.press("f")
+    await sees(pilot, "90 features", "highest at")
+    await pilot.press("j", "0")
+    await sees(pilot, "top examples", "KL")
 
 
 @scene("neurons, no index")

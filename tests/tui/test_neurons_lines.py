@@ -14,10 +14,12 @@ from rich.style import Style
 from rich.text import Text
 
 from tests.index.synthetic import make
+from tests.index.synthetic_features import make_features
 from workbench.drawing import DARK, SIXTEEN
 from workbench.drawing.scale import Scale
 from workbench.index import bins
 from workbench.index.card import Example
+from workbench.index.format import IndexedSae
 from workbench.index.reader import NeuronIndex
 from workbench.text import width
 from workbench.tui.screens.neurons import plot
@@ -149,6 +151,30 @@ def test_every_card_fits_its_width_and_says_n(index: NeuronIndex, cells: int, bo
             assert "n 10,000" in text and "±" in text and "a [note]" in text
             for line in lines:
                 strip_of(line, cells, Style())
+
+
+@pytest.fixture(scope="module")
+def features(index: NeuronIndex) -> NeuronIndex:
+    sae = IndexedSae(name="res-1", hash="e" * 64, layer=1, site="L1.resid_post", width=60)
+    return NeuronIndex.open(make_features(index, sae))
+
+
+@pytest.mark.parametrize("cells", [30, 47, 78])
+def test_lines_of_features_fit_their_width(features: NeuronIndex, cells: int) -> None:
+    row = Row(features, features.columns, default_columns(features), cells, "frequency", True)
+    for feature in range(0, 60, 7):
+        lines = card_lines(features.card_of(feature), cells, False, NeuronContext(), PLAIN, NO_COLOUR, 36)
+        assert max(width(line.plain) for line in lines) <= cells
+        assert any("fires on" in line.plain for line in lines)
+        line = row.draw(feature, " ", PLAIN).plain
+        assert width(line) <= cells
+        assert line.startswith(f"  L1.F{feature} ")
+
+
+def test_an_exact_zero_is_shown_among_fractions() -> None:
+    column = Decimals(np.array([0.35, 0.021, 0.0]))
+    assert [column.show(value).strip() for value in (0.35, 0.0)] == [".35", "0"]
+    assert {len(column.show(value)) for value in (0.35, 0.0)} == {column.cells}
 
 
 def test_strips_refuse_what_they_would_draw_twice() -> None:

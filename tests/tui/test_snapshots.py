@@ -10,7 +10,7 @@ import pytest
 
 from tests.tui import directions
 from tests.tui.fakes import FakeClient, screen, split, until, workbench
-from tests.tui.scenes import quiet
+from tests.tui.scenes import quiet, with_features
 from workbench.edits import Entry, SetTo
 from workbench.session.writer import SessionWriter
 from workbench.tui.screens.home import session_list
@@ -92,6 +92,20 @@ def test_help(snap_compare, still):
         await until(pilot, lambda: pilot.app.screen.NAME == "Keys" or "keys" in screen(pilot.app))
 
     assert snap_compare(app_on(still), run_before=shown, terminal_size=SIZE)
+
+
+def test_features_of_an_sae(snap_compare, terminal):
+    async def shown(pilot):
+        await until(pilot, lambda: "model ready" in screen(pilot.app))
+        await pilot.press("f6")
+        await until(pilot, lambda: "120 neurons" in screen(pilot.app))
+        await pilot.press("f")
+        await until(pilot, lambda: "90 features" in screen(pilot.app))
+        await pilot.press("j", "j")
+        await until(pilot, lambda: "in its SAE" in screen(pilot.app) and "▲ here" in screen(pilot.app))
+        await quiet(pilot)
+
+    assert snap_compare(workbench(with_features()), run_before=shown, terminal_size=(120, 40))
 
 
 @pytest.mark.parametrize("size", [(120, 40), (80, 24)])

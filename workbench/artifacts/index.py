@@ -46,8 +46,9 @@ def _facts(artifact: Artifact, content: Content | None) -> Facts:
         return [(key, str(content.spec.get(key, ""))) for key in ("folder", "revision")]
     info = describe(Path(artifact.path))
     return [
-        ("tokens", count(info.tokens) if info.kind == "data" else "none: weights alone"),
+        ("tokens", count(info.tokens) if info.kind != "weights" else "none: weights alone"),
         ("corpus", info.corpus),
+        *([("features of", f"{info.sae} {info.sae_hash[:12]}")] if info.sae else []),
         ("more", f"workbench index info {info.name}"),
     ]
 

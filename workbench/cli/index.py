@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 COLUMNS = ("family", "best", "vr", "kurtosis", "positive", "max", "min", "promotes")
 """columns of a query's table, where the index has them"""
+FEATURE_COLUMNS = ("frequency", "active", "max", "peak", "promotes", "decoder")
 
 
 @click.group("index", help="What every neuron of a model does on a text: build it, look it up, check it.")
@@ -35,6 +36,7 @@ def _index_argument(command: F) -> F:
     "--corpus", default="stdlib", show_default=True, metavar="TEXT", help="stdlib, a file, a folder, a hub id."
 )
 @click.option("--tokens", default=20_000, show_default=True, metavar="N", help="How many to count; 0: weights alone.")
+@click.option("--sae", default="", metavar="NAME", help="Of the features of this registered SAE, not of neurons.")
 @click.option("--context", default=256, show_default=True, metavar="N", help="Tokens the model reads at once.")
 @click.option("--top", default=20, show_default=True, metavar="N", help="Examples kept for each tail.")
 @click.option("--explain", is_flag=True, help="Find the token feature that explains each neuron best.")
@@ -82,7 +84,8 @@ def list_command(as_json: bool) -> None:
         return
     rows: list[list[Any]] = []
     for info in indexes:
-        what = f"{count(info.tokens)} tokens" if info.kind == "data" else "weights alone"
+        what = f"{count(info.tokens)} tokens" if info.kind != "weights" else "weights alone"
+        what += f", features of {info.sae}" if info.sae else ""
         state = info.problem or ("ready" if info.complete else f"unfinished, {count(info.goal)} wanted")
         if info.kind == "weights" and not info.problem and not info.complete:
             state = "unfinished"
@@ -115,6 +118,9 @@ def info_command(name: str, as_json: bool) -> None:
         ),
         ("model fingerprint", file.model.fingerprint),
     ]
+    if file.sae:
+        facts.append(("features of", f"{file.sae.name}, {count(file.sae.width)} at {file.sae.site}"))
+        facts.append(("SAE's hash", file.sae.hash))
     if corpus and settings:
         facts += [
             ("corpus", f"{corpus.spec}{': ' + corpus.note if corpus.note else ''}"),
@@ -122,7 +128,10 @@ def info_command(name: str, as_json: bool) -> None:
             ("tokens", f"{count(info.tokens)} of {count(info.goal)} wanted, of {count(info.documents)} documents"),
             ("sample", f"{count(file.counts.sampled)} tokens, one in {settings.sample} by document and position"),
             ("context", f"{count(settings.context)} tokens; position 0 of each window is left out"),
-            ("examples", f"{settings.top} of each tail, at most one of a document"),
+            (
+                "examples",
+                f"{settings.top}{'' if file.sae else ' of each tail'}, at most one of a document",
+            ),
             ("explained by", f"{len(file.features)} token features" if settings.explain else "nothing (--explain)"),
             ("blocks", f"{count(file.progress.blocks)} of {count(settings.block_tokens)} tokens"),
         ]
@@ -179,6 +188,10 @@ def top_command(unit: str, name: str, examples: int, as_json: bool) -> None:
     from workbench.units import Neuron, parse_unit
 
     index = _open_index(name)
+    if index.sae is not None:
+        raise UserError(
+            f"{index.folder.name} holds features: `workbench run feature --unit {index.unit(0)}` shows one's card"
+        )
     neuron = parse_unit(unit, index.info)
     if not isinstance(neuron, Neuron):
         raise UserError(f"{neuron} is no neuron: give one like L12.N345")
@@ -218,8 +231,9 @@ def query_command(expression: str, name: str, sort: str, limit: int, as_json: bo
         ids = query.sort(ids, index.columns[by], descending=not sort.startswith("-"))
     total = len(ids)
     ids = ids[:limit] if limit else ids
-    shown = [column for column in COLUMNS if column in index.columns]
-    if by and by not in shown and by not in ("layer", "neuron"):
+    names = COLUMNS if index.sae is None else FEATURE_COLUMNS
+    shown = [column for column in names if column in index.columns]
+    if by and by not in shown and by not in ("layer", "neuron", "feature"):
         shown.insert(0, by)
     rows: list[list[Any]] = [
         [index.unit(neuron), *(_cell(index, name, neuron) for name in shown)] for neuron in ids.tolist()
@@ -229,17 +243,20 @@ def query_command(expression: str, name: str, sort: str, limit: int, as_json: bo
             {
                 "index": index.folder.name,
                 "matches": total,
-                "neurons": [dict(zip(["unit", *shown], row, strict=True)) for row in rows],
+                ("neurons" if index.sae is None else "features"): [
+                    dict(zip(["unit", *shown], row, strict=True)) for row in rows
+                ],
             }
         )
         return
     kinds = {"category": "text", "token": "token", "probability": "probability", "int": "int", "number": "number"}
     columns = [Column(name="unit", kind="unit")]
     columns += [Column(name=index.columns[name].title, kind=kinds[index.columns[name].kind]) for name in shown]
-    note = f"{count(total)} of {count(index.info.n_neurons)} neurons" + (
+    units = "neurons" if index.sae is None else f"features of {index.sae.name}"
+    note = f"{count(total)} of {count(index.units.n)} {units}" + (
         f", the first {count(len(rows))}" if len(rows) < total else ""
     )
-    _print(Table(title=expression or "all neurons", columns=columns, rows=rows, note=f"{note}; {index.folder.name}"))
+    _print(Table(title=expression or f"all {units}", columns=columns, rows=rows, note=f"{note}; {index.folder.name}"))
 
 
 def _cell(index: NeuronIndex, name: str, neuron: int) -> Any:

@@ -24,6 +24,7 @@ EVERY = "all"
 @dataclass(frozen=True)
 class OpenedSae:
     name: str
+    hash: str
     placed: PlacedSae
     fit: Fit
     facts: Facts
@@ -51,7 +52,7 @@ def open_sae(lab: Lab, name: str, report: Report) -> OpenedSae:
     facts = [*config_facts(config), ("hash", artifact.hash[:12])]
     if config.unscaled:
         facts.append(("scale measured here", f"{number(fitted.scale)}, over {count(fitted.tokens)} tokens"))
-    return OpenedSae(artifact.name, placed, fitted, facts)
+    return OpenedSae(artifact.name, artifact.hash, placed, fitted, facts)
 
 
 def open_saes(lab: Lab, name: str, report: Report) -> list[OpenedSae]:

@@ -3,6 +3,10 @@
 First what follows from the weights alone (what each neuron promotes, norms, neighbours), then the model reads a corpus
 and every neuron's statistics and most extreme examples are kept, so that they can be browsed without a model. It can
 be browsed while it grows; cancelling keeps what is done, and the same command goes on, or adds more tokens.
+
+With an SAE the same is kept of its features instead, in an index of its own: how often each fires, its highest
+activations in their windows, what its decoder row promotes. It holds the SAE's hash: one that has changed since is
+indexed anew.
 """
 
 from __future__ import annotations
@@ -12,14 +16,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from msgspec import Meta
 
+from workbench.errors import UserError
 from workbench.experiment import Cost, Experiment
-from workbench.params import CorpusText
+from workbench.params import CorpusText, SaeName
 from workbench.params import Params as BaseParams
 from workbench.report import NextStep, Report
 from workbench.text import count, seconds, size
 from workbench.views import Column, Heatmap, Scalar, Scalars, Table
 
 if TYPE_CHECKING:
+    from workbench.experiments._sae import OpenedSae
+    from workbench.index.format import IndexedSae
     from workbench.index.reader import NeuronIndex
     from workbench.lab import Lab
     from workbench.lab.indexing.build import IndexBuild
@@ -44,6 +51,13 @@ class Params(BaseParams, kw_only=True, frozen=True):
             extra={"unit": "tokens", "example": 300_000},
         ),
     ] = 20_000
+    sae: Annotated[
+        SaeName,
+        Meta(
+            description="index the features of this registered SAE instead of the neurons",
+            extra={"example": "res-10"},
+        ),
+    ] = ""
     explain: Annotated[
         bool, Meta(description="find the token feature that explains each neuron best, on held-out documents")
     ] = False
@@ -60,16 +74,24 @@ def cost(params: Params, info: ModelInfo) -> Cost | None:
 
 def run(lab: Lab, params: Params, report: Report) -> None:
     from workbench.datasets.corpora import open_corpus
+    from workbench.experiments._sae import open_sae
     from workbench.lab import neurons
     from workbench.lab.speed import probe_rate
 
+    if params.sae.strip() and not params.tokens:
+        raise UserError("what features do is read on text: give --tokens, for example 20000")
     # A corpus that is none is said before minutes are spent.
     corpus = open_corpus(params.corpus) if params.tokens else None
     neurons.build_weights(lab, report)
     if corpus is None:
         _add_weights_views(lab, report)
         return
-    build = neurons.build(lab, corpus, params.tokens, params.context, params.top, params.explain)
+    given = (lab, corpus, params.tokens, params.context, params.top, params.explain)
+    if params.sae.strip():
+        opened = open_sae(lab, params.sae, report)
+        build = neurons.build_features(*given, opened.placed, _indexed(opened), report)
+    else:
+        build = neurons.build(*given)
     with build:
         if build.tokens < params.tokens:
             rate = probe_rate(build)
@@ -87,17 +109,26 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     _add_views(build, before, report)
 
 
+def _indexed(opened: OpenedSae) -> IndexedSae:
+    from workbench.index.format import IndexedSae
+
+    site, width = opened.placed.site, opened.placed.sae.config.d_sae
+    return IndexedSae(name=opened.name, hash=opened.hash, layer=site.layer, site=str(site), width=width)
+
+
 def _sentence(build: IndexBuild, state: str) -> str:
     file = build.file
+    units = f"{count(file.units.n)} " + (f"features of {file.sae.name}" if file.sae else "neurons")
     rate = f" · {count(build.tokens / file.seconds)} tokens/s" if file.seconds else ""
     return (
-        f"{count(build.model.info.n_neurons)} neurons on {count(build.tokens)} tokens of "
+        f"{units} on {count(build.tokens)} tokens of "
         f"{count(file.progress.documents)} documents of {build.corpus.info.name} {state}{rate}"
     )
 
 
 def _add_views(build: IndexBuild, before: int, report: Report) -> None:
     from workbench.experiments._index import record_index
+    from workbench.experiments._index_features import add_features
     from workbench.index.reader import NeuronIndex
 
     index = NeuronIndex.open(build.folder)
@@ -108,9 +139,12 @@ def _add_views(build: IndexBuild, before: int, report: Report) -> None:
     report.scalar("tokens", index.n_tokens)
     report.scalar("documents", index.n_documents)
     report.scalar("tokens_per_second", index.rate)
-    if index.features:
+    if index.features and index.sae is None:
         report.add("explained", _explained(index))
-    report.add("families", _families(index))
+    if index.sae is None:
+        report.add("families", _families(index))
+    else:
+        report.headline = f"{report.headline} · {add_features(index, report)}"
     items = [
         Scalar(name="tokens", value=index.n_tokens),
         Scalar(name="documents", value=index.n_documents),
@@ -121,6 +155,16 @@ def _add_views(build: IndexBuild, before: int, report: Report) -> None:
         Scalar(name="time", value=index.file.seconds, unit="s"),
     ]
     report.add("built", Scalars(title="The index", note=str(build.folder), items=items))
+    if index.sae is not None:
+        report.suggest(
+            NextStep(
+                label="the feature that fires most often",
+                experiment="feature",
+                params={"unit": index.unit(int(np.argmax(index.columns["frequency"].values)))},
+            )
+        )
+        report.suggest(NextStep(label="which fire on a text", experiment="features", params={"sae": index.sae.name}))
+        return
     report.suggest(NextStep(label="what is unusual on a text", experiment="unusual", params={}))
     report.suggest(
         NextStep(label="is there a neuron for modal verbs", experiment="find-neuron", params={"rule": "is_modal"})

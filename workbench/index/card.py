@@ -53,7 +53,7 @@ class NamedFamily(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Card(msgspec.Struct, kw_only=True, frozen=True):
-    """One neuron. Lists are empty and numbers nan where there is no data part."""
+    """One neuron, or one feature. Lists are empty and numbers nan where there is no data part."""
 
     unit: str
     layer: int
@@ -64,7 +64,9 @@ class Card(msgspec.Struct, kw_only=True, frozen=True):
     stats: dict[str, float]
     """by column name"""
     percentiles: dict[str, float]
-    """0 … 100 within the layer, by column name"""
+    """0 … 100 within `group`, by column name"""
+    group: str = "layer"
+    """what percentiles are within: its layer, or its SAE"""
     promoted: list[tuple[str, float]]
     """token and logit effect for each unit of positive activation, largest first"""
     suppressed: list[tuple[str, float]]

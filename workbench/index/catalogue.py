@@ -11,7 +11,7 @@ Kind = Literal["number", "probability", "int", "category", "token"]
 
 
 class IndexColumn(msgspec.Struct, kw_only=True, frozen=True):
-    """One value per neuron, in the order of their ids: layer · d_mlp + index."""
+    """One value per neuron or feature, in the order of their ids."""
 
     name: str
     title: str
@@ -75,4 +75,24 @@ SIGNS = tuple(
         )
     )
 )
+FEATURES = (
+    ColumnSpec("feature", "feature", "int", "index within the SAE"),
+    ColumnSpec("frequency", "fires", "probability", "share of tokens at which it is above 0"),
+    ColumnSpec("active", "active", "number", "mean activation over the tokens at which it fires"),
+    ColumnSpec("max", "max", "number", "highest activation seen"),
+    ColumnSpec("peak", "highest at", "token", "the token of its highest activation"),
+    ColumnSpec("promotes", "promotes", "token", "the token whose logit rises most when it fires"),
+    ColumnSpec("decoder", "‖W_dec‖", "number", "norm of its decoder row"),
+    ColumnSpec("best", "explained by", "category", "the token feature that explains most of its variance"),
+    ColumnSpec("vr", "VR", "probability", "share of variance that this explains, on held-out documents"),
+    ColumnSpec("mean", "mean", "number", "mean activation over the corpus"),
+    ColumnSpec("se", "± SE", "number", "standard error of the mean, clustered by document"),
+    ColumnSpec("sd", "sd", "number", "standard deviation of the activation"),
+    ColumnSpec("skew", "skew", "number", "third standardised moment of the activation"),
+    ColumnSpec("kurtosis", "kurt", "number", "fourth standardised moment (3 for a normal one): how rare and large"),
+    ColumnSpec("vocab_var", "voc var", "number", "variance over the vocabulary of cos(W_U, its decoder row)"),
+    ColumnSpec("vocab_skew", "voc skew", "number", "skew over the vocabulary: positive promotes a few tokens"),
+    ColumnSpec("vocab_kurtosis", "voc kurt", "number", "kurtosis over the vocabulary: high for a few tokens alone"),
+)
+"""columns of an SAE's features"""
 NUMERIC = tuple(item.name for item in (*DATA, *WEIGHTS) if item.kind in ("number", "probability"))

@@ -31,3 +31,14 @@ def derived_columns(
     columns = statistics.columns(arrays, file.counts)
     met = memberships(weights | columns, file.model, float(weights["rho_chance"]), file.features)
     return columns | {"family": first_family(met), "families": family_bits(met)}
+
+
+def feature_columns(
+    arrays: Mapping[str, np.ndarray], file: IndexFile, weights: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Columns of the features of an SAE; `weights` follow from the SAE alone, and are kept with every state."""
+    columns = statistics.columns(arrays, file.counts)
+    fired = arrays["positive_counts"]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        active = np.where(fired > 0, arrays["sums"][:, 0].sum(axis=0) / fired, np.nan)
+    return {**columns, "active": active.astype(np.float32), **weights}

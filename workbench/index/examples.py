@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from workbench.index.card import Example
-from workbench.index.format import SIDE, SIGN_TOP, TAILS, WINDOW, IndexFile, open_array
+from workbench.index.format import SIDE, IndexFile, map_shapes, open_array
 
 
 def window_bounds(position: int, length: int, step: int) -> tuple[int, int]:
@@ -29,20 +29,22 @@ class ExampleReader:
     ) -> None:
         """`token` gives the text of a token's id."""
         assert file.settings is not None
-        n, top = file.model.n_neurons, file.settings.top
         self._arrays = arrays
         self._token = token
-        self._windows = open_array(folder, "windows", [len(TAILS), n, top, WINDOW])
-        self._sign_windows = None
-        if "sign_counts" in arrays:
-            self._sign_windows = open_array(folder, "sign_windows", [4, n, SIGN_TOP, WINDOW])
+        maps = {name: open_array(folder, name, list(shape)) for name, shape in map_shapes(file).items()}
+        self._windows, self._sign_windows = maps["windows"], maps.get("sign_windows")
         self._tokens = open_array(folder, "tokens")
         self._numbers = np.ascontiguousarray(arrays["documents"][:, 0])
         self._bos = int(file.facts.get("bos", 0))
         self._step = file.settings.context - self._bos
 
     def tail(self, tail: int, neuron: int) -> list[Example]:
-        """The highest (0) or lowest (1) examples, most extreme first, at most one a document."""
+        """The highest (0) or lowest (1) examples, most extreme first, at most one a document.
+
+        Features have no lowest.
+        """
+        if tail >= len(self._windows):
+            return []
         values = np.array(self._arrays["example_values"][tail, neuron])
         documents = np.array(self._arrays["example_documents"][tail, neuron])
         positions = np.array(self._arrays["example_positions"][tail, neuron])

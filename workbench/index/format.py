@@ -1,6 +1,7 @@
 """An index on disk: what index.json says, which arrays there are, and how both are written.
 
-A folder per (model fingerprint, corpus hash, settings). Arrays are `.npy` memory maps in a `state-…` subfolder
+A folder per (model fingerprint, corpus hash, settings), and for the features of an SAE its hash too.
+Arrays are `.npy` memory maps in a `state-…` subfolder
 that is never changed once it is there; index.json names the current one and is replaced by a rename.
 Everything that is accumulated is a sum, a count, an extreme or a top list, so that two indexes merge exactly.
 """
@@ -11,7 +12,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -20,7 +21,8 @@ from workbench.errors import UserError
 from workbench.files import sync_folder, write_whole
 from workbench.model_info import ModelInfo
 
-FORMAT = 1
+FORMAT = 2
+"""1 knows neurons only; it is read as it is"""
 SIDE = 24
 """tokens kept on either side of an example's peak"""
 WINDOW = 2 * SIDE + 1
@@ -43,6 +45,33 @@ class CorpusInfo(msgspec.Struct, kw_only=True, frozen=True):
     """documents in the whole corpus; 0 where it is streamed and the number is unknown"""
     characters: int = 0
     note: str = ""
+
+
+class IndexedSae(msgspec.Struct, kw_only=True, frozen=True):
+    """The SAE whose features an index holds, as it was when they were read."""
+
+    name: str
+    hash: str
+    layer: int
+    site: str
+    """what it encodes: `L10.resid_post`"""
+    width: int
+    """features"""
+
+
+class Units(NamedTuple):
+    """What an index' arrays are over: every layer's neurons, or the features of one SAE as a single layer's."""
+
+    layers: int
+    width: int
+    """of a layer: a unit's id is layer · width + index"""
+    gated: bool
+    tails: int
+    """top lists of a unit: the highest and the lowest activations; of features, which are never negative, one"""
+
+    @property
+    def n(self) -> int:
+        return self.layers * self.width
 
 
 class IndexSettings(msgspec.Struct, kw_only=True, frozen=True):
@@ -94,8 +123,10 @@ class IndexFile(msgspec.Struct, kw_only=True):
     """index.json."""
 
     format: int = FORMAT
-    kind: Literal["weights", "data"]
+    kind: Literal["weights", "data", "features"]
     model: ModelInfo
+    sae: IndexedSae | None = None
+    """of kind `features`"""
     corpus: CorpusInfo | None = None
     settings: IndexSettings | None = None
     progress: BuildProgress = msgspec.field(default_factory=BuildProgress)
@@ -115,6 +146,26 @@ class IndexFile(msgspec.Struct, kw_only=True):
     created: float = 0.0
     facts: dict[str, float] = {}
     """what else a reader needs: the chance level of rho, …"""
+
+    @property
+    def units(self) -> Units:
+        if self.sae is not None:
+            return Units(1, self.sae.width, gated=False, tails=1)
+        return neurons_of(self.model)
+
+
+def neurons_of(model: ModelInfo) -> Units:
+    return Units(model.n_layers, model.d_mlp, model.gated_mlp, tails=len(TAILS))
+
+
+def map_shapes(file: IndexFile) -> dict[str, tuple[int, ...]]:
+    """Shapes of the window maps [series, unit, slot, WINDOW], float16."""
+    assert file.settings is not None
+    units = file.units
+    shapes: dict[str, tuple[int, ...]] = {"windows": (units.tails, units.n, file.settings.top, WINDOW)}
+    if units.gated:
+        shapes["sign_windows"] = (4, units.n, SIGN_TOP, WINDOW)
+    return shapes
 
 
 # --- reading and writing -------------------------------------------------------------------------
@@ -208,10 +259,15 @@ def weights_folder_name(model: ModelInfo) -> str:
     return f"weights-{model.fingerprint[:12]}"
 
 
-def data_folder_name(model: ModelInfo, corpus: CorpusInfo, settings: IndexSettings) -> str:
-    """Name of a data index: corpus, model, text and settings; not the number of tokens."""
+def data_folder_name(
+    model: ModelInfo, corpus: CorpusInfo, settings: IndexSettings, sae: IndexedSae | None = None
+) -> str:
+    """Name of a data index: SAE, corpus, model, text and settings; not the number of tokens."""
     shown = "".join(c if c.isalnum() else "-" for c in corpus.name)[:24].strip("-") or "corpus"
-    payload = msgspec.json.encode([msgspec.to_builtins(settings), model.dtype], order="sorted")
+    of_sae = [] if sae is None else [sae.name, sae.hash, sae.site]
+    if sae is not None:
+        shown = f"{sae.name[:40]}-{shown}"
+    payload = msgspec.json.encode([msgspec.to_builtins(settings), model.dtype, *of_sae], order="sorted")
     digest = hashlib.sha256(payload).hexdigest()[:8]
     return f"{shown}-{model.fingerprint[:12]}-{corpus.hash[:12]}-{digest}"
 

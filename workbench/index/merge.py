@@ -13,8 +13,16 @@ import numpy as np
 
 from workbench.errors import UserError
 from workbench.index.derived import derived_columns, weight_columns
-from workbench.index.format import BuildProgress, Counts, IndexFile, open_array, read_index_file, versions
-from workbench.index.writer import MAPS, IndexWriter, map_shapes
+from workbench.index.format import (
+    BuildProgress,
+    Counts,
+    IndexFile,
+    map_shapes,
+    open_array,
+    read_index_file,
+    versions,
+)
+from workbench.index.writer import MAPS, IndexWriter
 
 ADDED = (
     "sums", "positive_counts", "positive_squares", "clusters", "histogram", "features", "feature_counts", "sign_counts",
@@ -81,7 +89,10 @@ def _check(a: IndexFile, b: IndexFile, first: Path, second: Path) -> None:
         if of_first != of_second:
             raise UserError(f"{first.name} and {second.name} can't be merged: their {name} differ")
     if a.kind != "data" or b.kind != "data":
-        raise UserError("only data indexes can be merged: the weights part is the same for all")
+        raise UserError(
+            "only indexes of neurons on text can be merged: the weights part is the same for all, and an SAE's "
+            "features are read anew"
+        )
 
 
 def _arrays(folder: Path, file: IndexFile) -> dict[str, np.ndarray]:

@@ -6,7 +6,7 @@
     family=prediction,partition a category, any of these; * stands for anything (best=is_*)
     promotes:" Paris"           among its top promoted tokens; suppresses: likewise
     fires:" May",' June'        half of its top examples peak at one of these; fires:" May">=.2 sets the share
-    L12.N345  L3.N10-20         by address
+    L12.N345  L3.N10-20         by address; in an index of features L10.F77
     in:marked  in:basket        in a set: the marks, the basket, a named set of pins
     -TERM                       not
 
@@ -27,7 +27,7 @@ import numpy as np
 
 from workbench.errors import GrammarError, UserError
 from workbench.index.terms import Compare, InSet, Labels, Query, Ranges, Term, TermCount, Tokens, TypedToken, Units
-from workbench.units import Neuron, parse_units
+from workbench.units import Feature, Neuron, parse_units
 
 if TYPE_CHECKING:
     from workbench.index.catalogue import IndexColumn
@@ -43,7 +43,7 @@ FIRES_SHARE = 0.5
 _NUMBER = r"[-+−]?(?:\d+(?:\.(?!\.)\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
 _SPACE = re.compile(r"\s*")
 _NAME = re.compile(r"[A-Za-z_]\w*")
-_ADDRESS = re.compile(r"[Ll][\d*][\w.*-]*")
+_ADDRESS = re.compile(r"[Ll][\d*][\w.*/-]*")
 _OPERATOR = re.compile(r"\s*(>=|<=|!=|≥|≤|≠|>|<|=)\s*")
 _RANGE = re.compile(rf"(?P<low>{_NUMBER})(?:(?P<to>\.\.|[-–])(?P<high>{_NUMBER})?)?")
 _VALUE = re.compile(rf"(?P<percentile>[pP])?(?P<number>{_NUMBER})(?P<percent>%)?")
@@ -136,8 +136,10 @@ class _Parser:
 
     def _checked(self, match: re.Match[str]) -> str:
         try:
-            if not all(isinstance(unit, Neuron) for unit in parse_units(match.group())):
-                self.fail("neurons are listed here: name one like L12.N345", match.start())
+            kind, example = (Feature, "features") if "feature" in self.columns else (Neuron, "neurons")
+            if not all(isinstance(unit, kind) for unit in parse_units(match.group())):
+                address = "L10.F77" if kind is Feature else "L12.N345"
+                self.fail(f"{example} are listed here: name one like {address}", match.start())
         except GrammarError as error:
             self.fail(error.problem, match.start() + error.position if error.text != self.text else error.position)
         return match.group()

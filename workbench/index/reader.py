@@ -1,4 +1,7 @@
-"""`NeuronIndex`: an index opened to look at. Columns and cards come from memory maps; no model, no torch."""
+"""`NeuronIndex`: an index opened to look at. Columns and cards come from memory maps; no model, no torch.
+
+The features of an SAE are `workbench.index.features.FeatureIndex`, which is looked at in the same ways.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from workbench.index.families import FAMILIES, NAMES
 from workbench.index.format import BINS, IndexFile, open_array, read_index_file, weights_folder_name
 from workbench.model_info import ModelInfo
 from workbench.statistics import rank_percentile
+from workbench.units import Neuron, Unit
 
 _TRIES = 5
 
@@ -25,6 +29,7 @@ _TRIES = 5
 class NeuronIndex:
     """The weights part of a model's index, with a data part if the folder is one.
 
+    A unit's id is layer · width + index, of neurons as of features.
     It shows one revision: where an index grows, open it again when `changed()` says so.
     """
 
@@ -34,6 +39,9 @@ class NeuronIndex:
         self._weights = weights
         self._data = data
         self.info: ModelInfo = file.model
+        self.units = file.units
+        self.sae = file.sae
+        """whose features these are; None of neurons"""
         self.corpus = file.corpus
         self.settings = file.settings
         self.revision = file.revision
@@ -66,7 +74,7 @@ class NeuronIndex:
     @classmethod
     def _open(cls, folder: Path, file: IndexFile) -> NeuronIndex:
         if file.kind == "weights":
-            return cls(folder, file, _Part(folder, file), None)
+            return cls(folder, file, _Part(folder, file, folder), None)
         home = folder.parent / weights_folder_name(file.model)
         if not (home / "index.json").exists():
             raise UserError(
@@ -76,7 +84,13 @@ class NeuronIndex:
         weights_file = read_index_file(home)
         if weights_file.model.n_neurons != file.model.n_neurons:
             raise UserError(f"{folder.name} and {home.name} are of different models: remove both and build again")
-        return cls(folder, file, _Part(home, weights_file), _Part(folder, file))
+        if file.kind == "features":
+            from workbench.index.features import FeatureIndex
+
+            # What follows from the SAE's weights is kept with what its features do; of the home is the vocabulary.
+            part = _Part(folder, file, home)
+            return FeatureIndex(folder, file, part, part)
+        return cls(folder, file, _Part(home, weights_file, home), _Part(folder, file, home))
 
     def changed(self) -> bool:
         """Whether there is a newer revision on disk. Never raises."""
@@ -95,8 +109,8 @@ class NeuronIndex:
     # --- columns ----------------------------------------------------------------------------------
 
     def _make_columns(self) -> dict[str, IndexColumn]:
-        ids = np.arange(self.info.n_neurons, dtype=np.int32)
-        address = {"layer": ids // self.info.d_mlp, "neuron": ids % self.info.d_mlp}
+        ids = np.arange(self.units.n, dtype=np.int32)
+        address = {"layer": ids // self.units.width, "neuron": ids % self.units.width}
         labels = {"family": NAMES, "best": self.features}
         columns: dict[str, IndexColumn] = {}
         for item in (*ADDRESS, *DATA, *WEIGHTS, *SIGNS):
@@ -121,8 +135,8 @@ class NeuronIndex:
 
     def percentile(self, column: str, neuron: int) -> float:
         """Where a neuron stands within its layer, 0 … 100; nan where its value is unknown."""
-        start = neuron // self.info.d_mlp * self.info.d_mlp
-        values = np.asarray(self.columns[column].values[start : start + self.info.d_mlp])
+        start = neuron // self.units.width * self.units.width
+        values = np.asarray(self.columns[column].values[start : start + self.units.width])
         return rank_percentile(values, neuron - start)
 
     # --- tokens -------------------------------------------------------------------------------------
@@ -130,13 +144,13 @@ class NeuronIndex:
     @cached_property
     def tokens(self) -> list[str]:
         """Every token of the vocabulary as the tokenizer decodes it."""
-        path = self._weights.folder / "vocab.json"
+        path = self._weights.home / "vocab.json"
         try:
             return msgspec.json.decode(path.read_bytes(), type=list[str])
         except (OSError, msgspec.DecodeError):
             raise UserError(
                 f"{path} is missing or damaged: remove the index with `workbench index rm "
-                f"{self._weights.folder.name}` and build it again"
+                f"{self._weights.home.name}` and build it again"
             ) from None
 
     def token(self, token: int) -> str:
@@ -162,6 +176,8 @@ class NeuronIndex:
         return self._tokens_of("suppressed", neuron)
 
     def _tokens_of(self, table: str, neuron: int) -> list[tuple[int, float]]:
+        if f"{table}_tokens" not in self._weights.arrays:
+            return []
         tokens = self._weights.arrays[f"{table}_tokens"][neuron].tolist()
         values = self._weights.arrays[f"{table}_values"][neuron].tolist()
         return [(token, value) for token, value in zip(tokens, values, strict=True) if token >= 0]
@@ -176,7 +192,9 @@ class NeuronIndex:
         return self._effect("suppressed", token)
 
     def _effect(self, table: str, token: int) -> np.ndarray:
-        logits = np.full(self.info.n_neurons, np.nan, dtype=np.float32)
+        logits = np.full(self.units.n, np.nan, dtype=np.float32)
+        if f"{table}_tokens" not in self._weights.arrays:
+            return logits
         rows, places = np.nonzero(self._weights.arrays[f"{table}_tokens"] == token)
         logits[rows] = self._weights.arrays[f"{table}_values"][rows, places]
         return logits
@@ -188,7 +206,7 @@ class NeuronIndex:
         nan for neurons without examples, or without a data part.
         """
         if self._data is None:
-            return np.full(self.info.n_neurons, np.nan, dtype=np.float32)
+            return np.full(self.units.n, np.nan, dtype=np.float32)
         peaks = self._data.arrays["peak_tokens"]
         n_examples = (peaks[0] >= 0).sum(axis=1)
         hits = np.isin(peaks, np.asarray(list(tokens), dtype=peaks.dtype)).sum(axis=2).max(axis=0)
@@ -209,15 +227,26 @@ class NeuronIndex:
 
     def tail_counts(self, layer: int) -> tuple[np.ndarray, np.ndarray]:
         """Of a layer, sampled tokens at or above each bin and at or below it: int64 [neuron, bin], twice."""
-        start = layer * self.info.d_mlp
+        start = layer * self.units.width
         assert self._data is not None
-        counts = np.asarray(self._data.arrays["histogram"][start : start + self.info.d_mlp]).astype(np.int64)
+        counts = np.asarray(self._data.arrays["histogram"][start : start + self.units.width]).astype(np.int64)
         return counts[:, ::-1].cumsum(axis=1)[:, ::-1], counts.cumsum(axis=1)
 
     # --- the card -------------------------------------------------------------------------------------
 
     def unit(self, neuron: int) -> str:
-        return f"L{neuron // self.info.d_mlp}.N{neuron % self.info.d_mlp}"
+        """Its address, as every experiment takes it."""
+        return f"L{neuron // self.units.width}.N{neuron % self.units.width}"
+
+    def short(self, neuron: int) -> str:
+        """Its address as lists show it, where all are of the same kind."""
+        return self.unit(neuron)
+
+    def id_of(self, unit: Unit) -> int | None:
+        """None for what is no neuron of this model."""
+        if not isinstance(unit, Neuron) or unit.layer >= self.units.layers or unit.index >= self.units.width:
+            return None
+        return unit.layer * self.units.width + unit.index
 
     def value(self, name: str, neuron: int) -> float:
         """nan where there is no such column."""
@@ -235,7 +264,11 @@ class NeuronIndex:
                 f"there is no L{layer}.N{index}: {self.info.name} has layers 0 to {self.info.n_layers - 1} "
                 f"and neurons 0 to {self.info.d_mlp - 1}"
             )
-        neuron = layer * self.info.d_mlp + index
+        return self.card_of(layer * self.units.width + index)
+
+    def card_of(self, neuron: int) -> Card:
+        """Everything known of the unit with this id."""
+        layer, index = divmod(neuron, self.units.width)
         names = [name for name in NUMERIC if name in self.columns]
         families = self._families(neuron)
         tail = self.value("tail", neuron)
@@ -322,8 +355,9 @@ class NeuronIndex:
 class _Part:
     """One folder's arrays, by name, as memory maps."""
 
-    def __init__(self, folder: Path, file: IndexFile) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, file: IndexFile, home: Path) -> None:
+        self.home = home
+        """of the model: where its vocabulary is"""
         state = folder / file.state
         self.arrays: dict[str, np.ndarray] = {
             name: open_array(state, name, shape) for name, shape in file.shapes.items()

@@ -9,7 +9,7 @@ import msgspec
 
 from workbench import paths
 from workbench.errors import UserError
-from workbench.index.format import SIGN_TOP, TAILS, WINDOW, IndexFile, file_hash, open_array, read_index_file
+from workbench.index.format import IndexFile, file_hash, map_shapes, open_array, read_index_file
 from workbench.model_info import ModelInfo
 
 
@@ -22,6 +22,9 @@ class IndexInfo(msgspec.Struct, kw_only=True, frozen=True):
     model: str
     fingerprint: str
     corpus: str
+    sae: str = ""
+    """whose features it holds; empty where it holds neurons"""
+    sae_hash: str = ""
     tokens: int
     documents: int
     goal: int = msgspec.field(name="wanted")
@@ -69,6 +72,8 @@ def describe(folder: Path) -> IndexInfo:
         model=file.model.name if file else "",
         fingerprint=file.model.fingerprint if file else "",
         corpus=file.corpus.name if file and file.corpus else "",
+        sae=file.sae.name if file and file.sae else "",
+        sae_hash=file.sae.hash if file and file.sae else "",
         tokens=sum(file.counts.tokens) if file else 0,
         documents=file.progress.documents if file else 0,
         goal=file.progress.goal if file else 0,
@@ -98,11 +103,12 @@ def find_folder(name: str) -> Path:
 
 
 def best_index(model: ModelInfo | None = None) -> Path:
-    """The folder to look at where none was named: the model's data index with most tokens, else its weights.
+    """The folder to look at where none was named: the model's index of neurons with most tokens, else its weights.
 
     Raises UserError where there is none.
     """
-    readable = [info for info in list_indexes(model.fingerprint if model else None) if not info.problem]
+    listed = list_indexes(model.fingerprint if model else None)
+    readable = [info for info in listed if not info.problem and info.kind != "features"]
     if not readable:
         raise UserError(
             "there is no index yet: `workbench index build --corpus stdlib --tokens 20000` makes a small one"
@@ -130,11 +136,8 @@ def verify(folder: Path) -> list[str]:
 
 def _check_shapes(folder: Path, file: IndexFile) -> list[str]:
     checks = [(folder / file.state, name, shape) for name, shape in file.shapes.items()]
-    if file.kind == "data" and file.settings:
-        n = file.model.n_neurons
-        checks.append((folder, "windows", [len(TAILS), n, file.settings.top, WINDOW]))
-        if file.model.gated_mlp:
-            checks.append((folder, "sign_windows", [4, n, SIGN_TOP, WINDOW]))
+    if file.settings:
+        checks += [(folder, name, list(shape)) for name, shape in map_shapes(file).items()]
     problems = []
     for place, name, shape in checks:
         try:

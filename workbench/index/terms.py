@@ -11,7 +11,7 @@ import numpy as np
 
 from workbench.errors import GrammarError
 from workbench.statistics import rank_percentiles
-from workbench.units import Neuron, parse_units
+from workbench.units import parse_units
 
 if TYPE_CHECKING:
     from workbench.index.catalogue import IndexColumn
@@ -111,13 +111,13 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         for term in self.terms:
             mask = self._mask(term, index, sets or {}, extra or {})
             passing = mask if passing is None else passing & mask
-        n = index.info.n_neurons
+        n = index.units.n
         return np.arange(n, dtype=np.int32) if passing is None else np.flatnonzero(passing).astype(np.int32)
 
     def explain(self, index: NeuronIndex, sets: Sets | None = None, extra: Columns | None = None) -> list[TermCount]:
         """For each term how many pass it alone, and how many would pass without it."""
         masks = [self._mask(term, index, sets or {}, extra or {}) for term in self.terms]
-        n = index.info.n_neurons
+        n = index.units.n
         term_counts = []
         for at, term in enumerate(self.terms):
             others = masks[:at] + masks[at + 1 :]
@@ -144,7 +144,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         return ~mask if term.negated else mask
 
     def _holds(self, term: Term, index: NeuronIndex, sets: Sets, extra: Columns) -> np.ndarray:
-        n = index.info.n_neurons
+        n = index.units.n
         columns = {**index.columns, **extra}
         match term:
             case Ranges():
@@ -155,7 +155,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
             case Compare():
                 values = columns[term.column].values
                 if term.percentile:
-                    values = percentiles(values, index.info.n_layers)
+                    values = percentiles(values, index.units.layers)
                 compared: np.ndarray = _COMPARE[term.operator](values, _as_stored(values, term.value))
                 return compared & ~np.isnan(values) if term.operator == "!=" and values.dtype.kind == "f" else compared
             case Labels():
@@ -177,9 +177,11 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
                 effect = index.promotes if term.relation == "promotes" else index.suppresses
                 return _any(~np.isnan(effect(token)) for token in ids)
             case Units():
-                units = parse_units(term.address, index.info)
                 mask = np.zeros(n, bool)
-                mask[[unit.layer * index.info.d_mlp + unit.index for unit in units if isinstance(unit, Neuron)]] = True
+                for unit in parse_units(term.address, index.info):
+                    id = index.id_of(unit)
+                    if id is not None:
+                        mask[id] = True
                 return mask
             case InSet():
                 mask = np.zeros(n, bool)

@@ -18,23 +18,13 @@ import numpy as np
 from workbench.errors import UserError
 from workbench.files import FolderLock, free_disk
 from workbench.index import format
-from workbench.index.format import SIGN_TOP, TAILS, WINDOW, IndexFile, file_hash, open_array, read_index_file
+from workbench.index.format import WINDOW, IndexFile, file_hash, map_shapes, open_array, read_index_file
 from workbench.text import size
 
 MAPS = ("windows", "sign_windows")
 RECORD = np.dtype([("map", "<u1"), ("slot", "<i8"), ("window", "<f2", WINDOW)])
 PLAYED_AT_ONCE = 1 << 18
 """records"""
-
-
-def map_shapes(file: IndexFile) -> dict[str, tuple[int, ...]]:
-    """Shapes of the window maps [series, neuron, slot, WINDOW], float16."""
-    assert file.settings is not None
-    n = file.model.n_neurons
-    shapes: dict[str, tuple[int, ...]] = {"windows": (len(TAILS), n, file.settings.top, WINDOW)}
-    if file.model.gated_mlp:
-        shapes["sign_windows"] = (4, n, SIGN_TOP, WINDOW)
-    return shapes
 
 
 class IndexWriter:

@@ -84,6 +84,11 @@ def unembedding(model: Model) -> torch.Tensor:
     return scaled - scaled.mean(dim=0, keepdim=True)
 
 
+def centres_final(model: Model) -> bool:
+    """Whether the norm before the unembedding takes the mean over d_model off: no logit depends on it then."""
+    return _map(model, model.bridge.ln_final).centred
+
+
 def effective_weights(model: Model) -> EffectiveWeights:
     """Of a model, asked once: which norms stand before its MLPs needs a pass. Raises UserError."""
     if model.effective is None:

@@ -8,14 +8,18 @@ import numpy as np
 
 from workbench.datasets.corpora import Corpus, open_corpus
 from workbench.errors import UserError
+from workbench.index.format import IndexedSae, data_folder_name
 from workbench.index.reader import NeuronIndex
+from workbench.index.store import indexes_dir
 from workbench.lab.identify import identify
-from workbench.lab.indexing import heldout, weights, weights_index
+from workbench.lab.indexing import feature_weights, heldout, weights, weights_index
 from workbench.lab.indexing.build import IndexBuild, default_settings
 from workbench.lab.indexing.heldout import HeldOut, Rule
+from workbench.lab.indexing.sources import Features
 from workbench.lab.indexing.token_features import TokenFeatures
 from workbench.lab.model import Lab
 from workbench.lab.prompts import Prompt
+from workbench.lab.sae.placing import PlacedSae
 from workbench.report import Report
 from workbench.units import Neuron, Site
 
@@ -39,6 +43,29 @@ def build(lab: Lab, corpus: Corpus, tokens: int, context: int, top: int, explain
     """
     settings = default_settings(lab.info, context, top, explain)
     return IndexBuild(lab.model, corpus, settings, tokens)
+
+
+def build_features(
+    lab: Lab,
+    corpus: Corpus,
+    tokens: int,
+    context: int,
+    top: int,
+    explain: bool,
+    placed: PlacedSae,
+    sae: IndexedSae,
+    report: Report,
+) -> IndexBuild:
+    """Likewise of an SAE's features, `placed` at its site. What follows from its weights comes first, once."""
+    settings = default_settings(lab.info, context, top, explain, sae.width)
+    folder = indexes_dir() / data_folder_name(lab.info, corpus.info, settings, sae)
+
+    def track(starts: range) -> Iterator[int]:
+        return iter(report.track(starts, "parts", total=len(starts), stage="what the features promote"))
+
+    begun = (folder / "index.json").exists()
+    weights_of_sae = {} if begun else feature_weights.weights(lab.model, placed, track)
+    return IndexBuild(lab.model, corpus, settings, tokens, source=Features(placed, sae, weights_of_sae))
 
 
 def read_all(lab: Lab, prompt: Prompt) -> Iterator[tuple[int, np.ndarray]]:

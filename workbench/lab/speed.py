@@ -46,10 +46,11 @@ def _seconds(model: Model, ids: torch.Tensor) -> float:
 def probe_rate(build: IndexBuild) -> float:
     """Tokens a second that this device reads, measured on one block, after one to warm up."""
     ids = torch.full((1, min(build.settings.context, 128)), 1, device=build.model.info.device)
+    hooks = build.source.hooks(0, lambda layer, activation: None, lambda part, activation: None)
     rate = 0.0
     for _ in range(2):
         began = time.monotonic()
-        run_pass(build.model, ids, head=None)
+        run_pass(build.model, ids, head=None, watch=hooks, stop=build.source.stop)
         if ids.is_cuda:
             torch.cuda.synchronize()
         rate = ids.numel() / max(time.monotonic() - began, 1e-6)

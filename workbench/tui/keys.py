@@ -224,6 +224,15 @@ NEURONS = [
         priority=True,
     ),
     _key("neurons.sort", "s", "sort", "sort", "the order: choose a column", show=True, priority=True),
+    _key(
+        "neurons.features",
+        "f",
+        "features",
+        "features",
+        "the features of an SAE in place of the neurons, those of the next SAE, and the neurons again",
+        show=True,
+        priority=True,
+    ),
     _key("neurons.reverse", "S", "reverse", "reverse", "the order, the other way round"),
     _key(
         "neurons.zero",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from workbench.errors import UserError
+from workbench.report import NextStep
 from workbench.tui.feed import NothingYet
-from workbench.units import Neuron, parse_unit
+from workbench.units import Feature, Neuron, parse_unit
 
 if TYPE_CHECKING:
     from workbench.session.reader import SessionReader
@@ -14,15 +15,26 @@ if TYPE_CHECKING:
 
 
 def open_unit(app: Context, unit: str, set_name: str = "") -> None:
-    """A neuron on the Neurons screen; of other units a sentence says how they are used. `set_name` is their set's."""
+    """A neuron on the Neurons screen, a feature as its card; of other units a sentence says how they are used.
+
+    `set_name` is their set's.
+    """
     try:
-        if isinstance(parse_unit(unit), Neuron):
+        parsed = parse_unit(unit)
+        if isinstance(parsed, Neuron):
             app.show("neurons").go_to(unit)
+        elif isinstance(parsed, Feature):
+            app.ask(feature_card(str(parsed.overwritten)))
         else:
             basket = f"basket:{set_name}" if set_name else "basket"
-            app.page_now.say(f"{unit} is no neuron: pinned (p), any experiment takes it as {basket}")
+            app.page_now.say(f"{unit} is no neuron and no feature: pinned (p), any experiment takes it as {basket}")
     except UserError as error:
         app.page_now.say(str(error), bad=True)
+
+
+def feature_card(unit: str) -> NextStep:
+    """The card of an SAE's feature, as a logged experiment."""
+    return NextStep(label=unit, experiment="feature", params={"unit": unit})
 
 
 async def toggle_pin(app: Context, unit: str) -> None:

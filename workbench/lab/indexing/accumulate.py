@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from workbench.index import bins
-from workbench.index.format import BINS, SIGN_TOP, IndexSettings
+from workbench.index.format import BINS, SIGN_TOP, IndexSettings, Units
 from workbench.lab.indexing.blocks import Block
 from workbench.lab.indexing.merging import RowGroup, row_groups
 from workbench.lab.indexing.moments import RowByRow, Slab, moments_together, slabs
@@ -23,7 +23,6 @@ from workbench.lab.indexing.toplists import NewEntries, TopLists
 from workbench.lab.indexing.windows import WaitingWindows, WindowLog, around, at_peaks
 from workbench.lab.metrics import float64_device, sum_float64
 from workbench.lab.sending import sent
-from workbench.model_info import ModelInfo
 
 PEAKS = {"cpu": 1 << 13, "other": 1 << 16}
 """entries whose rows are looked through at once"""
@@ -64,9 +63,9 @@ class BlockTensors:
 class Accumulators:
     """Everything that a data index accumulates. Feed each layer of a block once, then `end_block`."""
 
-    def __init__(self, info: ModelInfo, settings: IndexSettings, n_features: int, device: torch.device) -> None:
-        self.info, self.settings, self.device = info, settings, device
-        L, m = info.n_layers, info.d_mlp
+    def __init__(self, units: Units, settings: IndexSettings, n_features: int, device: torch.device) -> None:
+        self.units, self.settings, self.device = units, settings, device
+        L, m = units.layers, units.width
 
         self._wide = float64_device(device)
 
@@ -80,8 +79,10 @@ class Accumulators:
         self.maximum = torch.full((L, m), -torch.inf, device=device)
         self.histogram = torch.zeros(L, m * BINS, dtype=torch.int32, device=device)
         self.features = zeros(L, 2, n_features, m)
-        self.top = TopLists(L, m, settings.top, (1, -1), -torch.inf, device)
-        if info.gated_mlp:
+        # Of what is never negative only the highest count, and zeros are no examples.
+        signs, floor = ((1, -1), -torch.inf) if units.tails == 2 else ((1,), 0.0)
+        self.top = TopLists(L, m, settings.top, signs, floor, device)
+        if units.gated:
             self.sign_counts = zeros(L, 4, m)
             self.sign_sums = zeros(L, 4, 2, m)
             self.part_sums = zeros(L, 2, 2, m)
@@ -101,7 +102,7 @@ class Accumulators:
         """Bookkeeping for a block; `features` by half as in BlockTensors."""
         sampled = block.sampled(self.settings.sample)
         per_row = sampled.sum(axis=1)
-        self.row_sums = torch.empty(len(block.lengths), self.info.n_layers, self.info.d_mlp, device=self.device)
+        self.row_sums = torch.empty(len(block.lengths), self.units.layers, self.units.width, device=self.device)
 
         def put(array: np.ndarray) -> torch.Tensor:
             return sent(torch.from_numpy(array), self.device)
@@ -115,7 +116,7 @@ class Accumulators:
             per_row=put(per_row),
             documents=put(block.documents.astype(np.int32)),
             starts=put(block.starts),
-            slabs=slabs(block, self.info.d_mlp, self.device) if self._together else [],
+            slabs=slabs(block, self.units.width, self.device) if self._together else [],
             groups=row_groups(block.documents, self.device) if self._together else [],
             features=[put(array) for array in features],
         )
@@ -130,7 +131,7 @@ class Accumulators:
         """Add a layer's activations [row, position, neuron]."""
         activation = activation.detach()
         highs, lows = self._sum_rows(layer, activation, tensors)
-        entries = self._offer(layer, self.top, torch.stack([highs, -lows], dim=1), tensors)
+        entries = self._offer(layer, self.top, torch.stack([highs, -lows][: self.units.tails], dim=1), tensors)
         self._place(layer, self.top, entries, activation, tensors, log, "windows")
         if tensors.features:
             half = tensors.block.first_half
@@ -173,7 +174,7 @@ class Accumulators:
         binned = self._table.index_select(0, ((a.view(torch.int32) >> 15) & 0x1FFFF).view(-1)).view(a.shape)
         places = (binned + self._neuron_bins).view(-1).long()
         self.histogram[layer].scatter_add_(0, places, torch.ones_like(places, dtype=torch.int32))
-        if not self.info.gated_mlp:
+        if not self.units.gated:
             return
         gate, linear = self._parts.pop("gate"), self._parts.pop("linear")
         for part_index, part in enumerate((gate, linear)):
@@ -223,7 +224,7 @@ class Accumulators:
             values = by_neuron[row, neuron].float()
             peak = at_peaks(values, score * lists.sign_of_series[series], allowed[row])
             lists.positions[layer, series, neuron, slot] = (tensors.starts[row] + peak).int()
-            slots = ((series * self.info.n_layers + layer) * m + neuron) * k + slot
+            slots = ((series * self.units.layers + layer) * m + neuron) * k + slot
             self._waiting.add(name, slots, around(values, peak, tensors.counted[row]), log)
 
     def end_block(self, log: WindowLog) -> None:
@@ -253,7 +254,7 @@ class Accumulators:
         }
         if self.features.shape[2]:
             arrays["features"] = flat(self.features.permute(1, 2, 0, 3))
-        if self.info.gated_mlp:
+        if self.units.gated:
             values, documents, positions = self.sign_top.state()
             arrays |= {
                 "sign_counts": flat(self.sign_counts.transpose(0, 1)).astype(np.int64),
@@ -268,7 +269,7 @@ class Accumulators:
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Go on from what `arrays` gave."""
-        L, m = self.info.n_layers, self.info.d_mlp
+        L, m = self.units.layers, self.units.width
 
         def shaped(name: str) -> torch.Tensor:
             array = np.array(arrays[name])
@@ -286,7 +287,7 @@ class Accumulators:
         self.top.restore(*(arrays[f"example_{kind}"] for kind in ("values", "documents", "positions")))
         if self.features.shape[2]:
             self.features.copy_(shaped("features").permute(2, 0, 1, 3))
-        if self.info.gated_mlp:
+        if self.units.gated:
             self.sign_counts.copy_(shaped("sign_counts").transpose(0, 1))
             self.sign_sums.copy_(shaped("sign_sums").permute(2, 0, 1, 3))
             self.part_sums.copy_(shaped("part_sums").permute(2, 0, 1, 3))

@@ -22,7 +22,6 @@ import torch
 from workbench.datasets.corpora import Corpus
 from workbench.errors import UserError
 from workbench.index.clusters import DocumentSums
-from workbench.index.derived import derived_columns, weight_columns
 from workbench.index.format import (
     BINS,
     SIGN_TOP,
@@ -30,6 +29,7 @@ from workbench.index.format import (
     BuildProgress,
     IndexFile,
     IndexSettings,
+    Units,
     data_folder_name,
     versions,
 )
@@ -41,6 +41,7 @@ from workbench.lab.editing import CLEAN
 from workbench.lab.indexing.accumulate import Accumulators, BlockTensors, looks_at_rows_together
 from workbench.lab.indexing.aside import Aside
 from workbench.lab.indexing.blocks import Block, blocks
+from workbench.lab.indexing.sources import Neurons, Source
 from workbench.lab.indexing.token_features import VERSION, TokenFeatures
 from workbench.lab.indexing.weights import vocabulary
 from workbench.lab.loaded import Model
@@ -53,13 +54,18 @@ from workbench.units import Site
 FIRST_CHECKPOINT = 5.0
 """seconds until there is something to browse"""
 CHECKPOINT = 30.0
+ENCODED = {"cpu": 1 << 27, "other": 1 << 30}
+"""bytes of a block's activations of features, which are as wide as the SAE"""
 LONGEST_PAUSE = 120.0
 """seconds between checkpoints: twenty times what one takes, within these bounds"""
 
 
-def default_settings(info: ModelInfo, context: int, top: int, explain: bool) -> IndexSettings:
-    """Settings for a model on its device: a block takes about a second or less."""
+def default_settings(info: ModelInfo, context: int, top: int, explain: bool, width: int = 0) -> IndexSettings:
+    """Settings for a model on its device: a block takes about a second or less, and its activations of the `width`
+    features of an SAE take ENCODED bytes at most."""
     tokens = tokens_at_once(info.device, "index")
+    if width:
+        tokens = min(tokens, ENCODED["cpu" if info.device == "cpu" else "other"] // (4 * width))
     context = min(context, info.n_ctx)
     if context < 2 + (info.bos_token is not None):
         raise UserError("a context has at least a few tokens: --context 256 is usual")
@@ -73,19 +79,19 @@ def default_settings(info: ModelInfo, context: int, top: int, explain: bool) -> 
     )
 
 
-def state_bytes(info: ModelInfo, settings: IndexSettings, n_features: int) -> int:
+def state_bytes(units: Units, settings: IndexSettings, n_features: int) -> int:
     """Bytes of the accumulators: memory, and disk for each of the two states that a checkpoint has at once."""
-    per_neuron = 2 * 4 * 8 + 40 + 4 * BINS + 24 * settings.top + 16 * n_features + 80
-    if info.gated_mlp:
-        per_neuron += 4 * 24 + 48 + 4 * SIGN_TOP * 12
-    return per_neuron * info.n_neurons
+    per_unit = 2 * 4 * 8 + 40 + 4 * BINS + 12 * units.tails * settings.top + 16 * n_features + 80
+    if units.gated:
+        per_unit += 4 * 24 + 48 + 4 * SIGN_TOP * 12
+    return per_unit * units.n
 
 
-def disk_bytes(info: ModelInfo, settings: IndexSettings, n_features: int) -> int:
+def disk_bytes(units: Units, settings: IndexSettings, n_features: int) -> int:
     """Bytes on disk at most: windows, two states, and the log between two checkpoints."""
-    slots = 2 * settings.top + (4 * SIGN_TOP if info.gated_mlp else 0)
-    windows = slots * WINDOW * 2 * info.n_neurons
-    return windows + 2 * state_bytes(info, settings, n_features) + slots * RECORD.itemsize * info.n_neurons
+    slots = units.tails * settings.top + (4 * SIGN_TOP if units.gated else 0)
+    windows = slots * WINDOW * 2 * units.n
+    return windows + 2 * state_bytes(units, settings, n_features) + slots * RECORD.itemsize * units.n
 
 
 def tokenise(model: Model, corpus: Corpus, without: Collection[int] = ()) -> Iterator[tuple[int, np.ndarray]]:
@@ -121,22 +127,31 @@ class IndexBuild:
     """One run of a build; a context manager. Raises UserError where the disk is too small or another build runs."""
 
     def __init__(
-        self, model: Model, corpus: Corpus, settings: IndexSettings, token_goal: int, folder: Path | None = None
+        self,
+        model: Model,
+        corpus: Corpus,
+        settings: IndexSettings,
+        token_goal: int,
+        folder: Path | None = None,
+        source: Source | None = None,
     ) -> None:
-        """`folder` is where a shard goes; by default the folder that the index is found by."""
+        """`folder` is where a shard goes; by default the folder that the index is found by. Of neurons, or `source`."""
         self.model, self.corpus, self.settings, self.token_goal = model, corpus, settings, token_goal
         info = model.info
+        self.source = source or Neurons(info, indexes_dir())
+        units, sae = self.source.units, self.source.sae
         self.features = TokenFeatures(vocabulary(model)) if settings.explain else None
         names = self.features.names if self.features else []
         self.bos = bos_id(model)
-        self.folder = folder or indexes_dir() / data_folder_name(info, corpus.info, settings)
-        self.memory = state_bytes(info, settings, len(names))
-        self.disk = disk_bytes(info, settings, len(names))
+        self.folder = folder or indexes_dir() / data_folder_name(info, corpus.info, settings, sae)
+        self.memory = state_bytes(units, settings, len(names))
+        self.disk = disk_bytes(units, settings, len(names))
         if not (self.folder / "index.json").exists():
             check_disk(self.folder, self.disk)
         fresh = IndexFile(
-            kind="data",
+            kind="data" if sae is None else "features",
             model=info,
+            sae=sae,
             corpus=corpus.info,
             settings=settings,
             progress=BuildProgress(goal=token_goal),
@@ -147,8 +162,8 @@ class IndexBuild:
         )
         self._writer = IndexWriter(self.folder, fresh)
         self._device = torch.device(info.device)
-        self._accumulators = Accumulators(info, settings, len(names), self._device)
-        self._documents = DocumentSums(info.n_neurons)
+        self._accumulators = Accumulators(units, settings, len(names), self._device)
+        self._documents = DocumentSums(units.n)
         self._aside = Aside(looks_at_rows_together(self._device))
         """of the last block: its windows into the log, its sums by document"""
         self._feature_counts = np.zeros((2, len(names)), dtype=np.int64)
@@ -156,7 +171,6 @@ class IndexBuild:
         self._saved = time.monotonic() - CHECKPOINT + FIRST_CHECKPOINT
         self._pause = CHECKPOINT
         self._begun = time.monotonic()
-        self._weights = weight_columns(indexes_dir(), info)
 
     @property
     def file(self) -> IndexFile:
@@ -176,6 +190,7 @@ class IndexBuild:
         if state:
             self._accumulators.restore(state)
             self._documents.restore(state)
+            self.source.restore(state)
             if self.features:
                 self._feature_counts = np.array(state["feature_counts"])
         return self
@@ -247,7 +262,8 @@ class IndexBuild:
             with batch:
                 ids = torch.from_numpy(part.block.ids).to(self._device)
                 # A block is added whole: a cancel is noticed between blocks.
-                run_pass(self.model, ids, head=None, watch=self._hooks(part, added[rows]), cancellable=False)
+                hooks, stop = self._hooks(part, added[rows]), self.source.stop
+                run_pass(self.model, ids, head=None, watch=hooks, stop=stop, cancellable=False)
             if part is not tensors:
                 after = int(added[rows.start])
                 row_sums[rows, before:after] = self._accumulators.row_sums[:, before:after]
@@ -255,44 +271,33 @@ class IndexBuild:
 
     def _hooks(self, tensors: BlockTensors, added: np.ndarray) -> dict[Site, Hook]:
         """For the layers that are not added yet; `added` [row] counts on, all rows alike."""
-        accumulators = self._accumulators
 
-        def part(name: str) -> Hook:
-            def hook(activation: torch.Tensor, hook: object = None) -> None:
-                accumulators.keep_part(name, activation, tensors)
+        def add(layer: int, activation: torch.Tensor) -> None:
+            try:
+                self._accumulators.layer(layer, activation, tensors, self._log)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                # A layer that is half added can't be taken back.
+                raise UserError(
+                    f"out of memory on {self.model.info.device} in an index block: free memory and run the same "
+                    f"command again, which goes on from the last checkpoint"
+                ) from None
+            added[:] = layer + 1
 
-            return hook
+        def keep(part: str, activation: torch.Tensor) -> None:
+            self._accumulators.keep_part(part, activation, tensors)
 
-        def product(layer: int) -> Hook:
-            def hook(activation: torch.Tensor, hook: object = None) -> None:
-                try:
-                    accumulators.layer(layer, activation, tensors, self._log)
-                except (RuntimeError, MemoryError) as error:
-                    if not is_out_of_memory(error):
-                        raise
-                    # A layer that is half added can't be taken back.
-                    raise UserError(
-                        f"out of memory on {self.model.info.device} in an index block: free memory and run the same "
-                        f"command again, which goes on from the last checkpoint"
-                    ) from None
-                added[:] = layer + 1
-
-            return hook
-
-        hooks: dict[Site, Hook] = {}
-        for layer in range(int(added[0]), self.model.info.n_layers):
-            if self.model.info.gated_mlp:
-                hooks[Site(layer, "mlp_pre")] = part("gate")
-                hooks[Site(layer, "mlp_pre_linear")] = part("linear")
-            hooks[Site(layer, "mlp_post")] = product(layer)
-        return hooks
+        return self.source.hooks(int(added[0]), add, keep)
 
     def _check(self, tensors: BlockTensors) -> None:
         wrong = ~torch.isfinite(self._accumulators.row_sums)
         if wrong.any():
-            row, layer, neuron = (int(x) for x in wrong.nonzero()[0])
+            row, layer, index = (int(x) for x in wrong.nonzero()[0])
             why = not_finite_row(self.model, tensors.block, row)
-            raise UserError(f"L{layer}.N{neuron} is not a number {why}. The index stops at its last checkpoint")
+            raise UserError(
+                f"{self.source.unit(layer, index)} is not a number {why}. The index stops at its last checkpoint"
+            )
 
     def _count(self, block: Block, tensors: BlockTensors) -> None:
         counts, progress = self.file.counts, self.file.progress
@@ -322,7 +327,7 @@ class IndexBuild:
         if self.features:
             arrays["feature_counts"] = self._feature_counts
         self.file.seconds += began - self._begun
-        columns = derived_columns(arrays, self.file, self._weights)
+        columns = self.source.columns(arrays, self.file)
         self._writer.checkpoint(arrays, columns)
         self._begun = self._saved = time.monotonic()
         self._pause = min(max(CHECKPOINT, 20 * (self._saved - began)), LONGEST_PAUSE)

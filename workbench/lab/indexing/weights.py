@@ -47,9 +47,14 @@ def layer_columns(weights: Effective, unembed: torch.Tensor) -> dict[str, torch.
     if weights.w_gate is not None:
         columns["w_gate"] = weights.w_gate.norm(dim=1)
         columns["cos_gate"] = torch.cosine_similarity(weights.w_gate, w_out, dim=1)
+    return columns | vocabulary_columns(unembed, w_out)
+
+
+def vocabulary_columns(unembed: torch.Tensor, w_out: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What vectors of the stream `w_out` [neuron, d_model] do to logits: moments [neuron], tokens [neuron, TOKENS]."""
     inverse = 1 / unembed.norm(dim=1).clamp_min(torch.finfo(torch.float32).tiny)
     parts = [_vocabulary(unembed, inverse, w_out[start : start + NEURONS]) for start in range(0, len(w_out), NEURONS)]
-    return columns | {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 def _vocabulary(unembed: torch.Tensor, inverse: torch.Tensor, w_out: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -87,7 +87,7 @@ class LineList(ScrollView, can_focus=True, inherit_bindings=False):
 
     def render_line(self, y: int) -> Strip:
         index = y + self.scroll_offset.y
-        cells = self.size.width
+        cells = self.scrollable_content_region.width  # `size` counts the scrollbar's cell too
         if index >= self.count:
             return Strip.blank(cells, self.rich_style)
         under = index == self.cursor and self.cursor_shown()

@@ -89,7 +89,7 @@ class NeuronList(LineList):
 
     def _lay_out(self, cells: int = 0) -> None:
         """Decide how lines are put together in `cells`; by default what the widget has besides the cursor's mark."""
-        cells = cells or self.size.width - 2
+        cells = cells or self.scrollable_content_region.width - 2
         if self.index is None or cells <= 0:
             return
         self.row = Row(self.index, self.columns, self.names, cells, self.sorted_by, self.descending)

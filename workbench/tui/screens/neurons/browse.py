@@ -1,4 +1,7 @@
-"""What is being browsed: an index, a filter, an order, marks and sets. Knows nothing of widgets."""
+"""What is being browsed: an index of neurons or of an SAE's features, a filter, an order, marks and sets.
+
+Knows nothing of widgets. A neuron's id is layer * d_mlp + index, a feature's its index.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ SHARE = "share"
 
 
 class Browse:
-    """`ids` [line] are the neurons that pass, in order."""
+    """`ids` [line] are the neurons or features that pass, in order."""
 
     def __init__(self) -> None:
         self.index: NeuronIndex | None = None
@@ -53,9 +56,14 @@ class Browse:
     def open(self, index: NeuronIndex) -> None:
         """Browse this index, or a newer revision: filter, order and columns stay where they still mean something."""
         had_data = self.index is not None and self.index.has_data
+        other_units = self.index is not None and self.index.sae != index.sae
+        if other_units:
+            self.marks.clear()
+            self.extra.clear()
+            self.query, self.order_by, self.descending = query.parse("", {}), "", False
         self.index = index
         self._order = None
-        if not self._chosen or index.has_data != had_data:
+        if not self._chosen or other_units or index.has_data != had_data:
             self.names = default_columns(index)
             self._chosen = True
         if self.order_by and self.order_by not in self.columns:
@@ -122,7 +130,7 @@ class Browse:
 
     def _arrange(self, passing: np.ndarray) -> None:
         assert self.index is not None
-        n = self.index.info.n_neurons
+        n = self.index.units.n
         if not self.order_by:
             self.ids = np.sort(passing)[:: -1 if self.descending else 1]
             return
@@ -142,8 +150,13 @@ class Browse:
 
     def words(self) -> str:
         """`38 of 46,080`."""
-        total = self.index.info.n_neurons if self.index else 0
-        return f"{count(len(self.ids))} of {count(total)}" if self.query.terms else f"{count(total)} neurons"
+        total = self.index.units.n if self.index else 0
+        return f"{count(len(self.ids))} of {count(total)}" if self.query.terms else f"{count(total)} {self.units}"
+
+    @property
+    def units(self) -> str:
+        """What is listed: neurons, or features."""
+        return "features" if self.index is not None and self.index.sae is not None else "neurons"
 
     def costliest_terms(self) -> list[TermCount]:
         """Where nothing passes: what each term takes, the one that takes most first."""
@@ -161,5 +174,4 @@ class Browse:
 
     def address(self, neuron: int) -> str:
         assert self.index is not None
-        layer, at = divmod(neuron, self.index.info.d_mlp)
-        return f"L{layer}.N{at}"
+        return self.index.unit(neuron)

@@ -1,4 +1,4 @@
-"""The card, laid out: everything the index knows of one neuron, in lines of a given width."""
+"""The card, laid out: everything the index knows of one neuron or feature, in lines of a given width."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ _PLOT_ROWS = 4
 _ROOM_FOR_BOTH = 14
 """spare rows from which both tails are shown unasked"""
 _STATISTICS = (
+    ("active", "mean where it fires"),
     ("sd", "sd"),
     ("skew", "skew"),
     ("kurtosis", "kurtosis"),
@@ -32,6 +33,7 @@ _STATISTICS = (
     ("max", "max"),
 )
 _WEIGHTS = (
+    ("decoder", "‖W_dec‖"),
     ("w_in", "‖w_in‖"),
     ("w_out", "‖w_out‖"),
     ("cos", "cos"),
@@ -80,7 +82,7 @@ def card_lines(
     if not card.n_tokens:
         return [*head, *rest]
     figures = [_figure(card, name, words) for name, words in _STATISTICS if name in card.stats]
-    rest = [*_flow("in its layer", figures, cells, colors), *rest]
+    rest = [*_flow(f"in its {card.group}", figures, cells, colors), *rest]
     marked = context.values is not None
     spare = rows - len(head) - len(rest) - (_PLOT_ROWS + 2 + marked) - 2
     both_tails = both_tails or spare >= _ROOM_FOR_BOTH
@@ -178,7 +180,9 @@ def _distribution(card: Card, cells: int, context: NeuronContext, rows: int, col
         f"n {count(card.n_tokens)} tokens",
         f"  in {count(card.n_documents)} document{'s' * (card.n_documents != 1)}",
         f"mean {number(card.mean)} ± {number(card.se, 2)}",
-        f">0 {share(card.stats.get('positive'))}",
+        f"fires on {share(card.stats['frequency'])}"
+        if "frequency" in card.stats
+        else f">0 {share(card.stats.get('positive'))}",
     ]
     lines = [two_sides(head, _this_prompt(context), cells, colors.accent)]
     for at, row in enumerate(drawn.rows):
@@ -235,8 +239,13 @@ def _flow(label: str, texts: Sequence[str], cells: int, colors: Ink) -> list[Tex
 def _effects(card: Card, cells: int, colors: Ink) -> list[Text]:
     positive, negative = card.tail_share
     lines = []
-    for label, tokens, part in (("when +", card.promoted, positive), ("when −", card.suppressed, negative)):
-        note = f"{share(part)} of Σa²" if card.n_tokens and part is not None and not np.isnan(part) else ""
+    of_feature = "decoder" in card.stats
+    labels = ("promotes", "suppresses") if of_feature else ("when +", "when −")
+    for label, tokens, part in zip(labels, (card.promoted, card.suppressed), (positive, negative), strict=True):
+        if of_feature and not tokens:
+            continue
+        has_share = card.n_tokens and not of_feature and part is not None and not np.isnan(part)
+        note = f"{share(part)} of Σa²" if has_share else ""
         room = cells - (width(note) + 1 if note else 0)
         parts: list[tuple[str, Style]] = []
         used = LABEL

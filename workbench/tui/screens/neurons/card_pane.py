@@ -121,7 +121,7 @@ class CardPane(Vertical):
     def read_card(self, neuron: int) -> Card:
         """Raises UserError where the index is damaged."""
         assert self.browse.index is not None
-        return self.browse.index.card(*divmod(neuron, self.browse.index.info.d_mlp))
+        return self.browse.index.card_of(neuron)
 
     def refill(self, top: bool = False) -> None:
         """The same neurons, laid out anew: another width, new values on your text, both tails."""

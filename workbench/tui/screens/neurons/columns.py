@@ -22,6 +22,7 @@ UNIT = "unit"
 SHAPE = "shape"
 """The small distribution in a row; not a column of the index."""
 WITH_DATA = ("best", "vr", "positive", "kurtosis", "promotes", SHAPE, "family", "mean")
+OF_FEATURES = ("frequency", "active", "max", "peak", "promotes", "decoder", SHAPE, "best", "vr")
 WEIGHTS_ONLY = ("family", "promotes", "vocab_kurtosis", "vocab_skew", "cos", "w_out", "w_in", "rho")
 _GAP = 2
 _TEXT_CELLS = {"best": 14, "family": 12}
@@ -33,7 +34,7 @@ _SAMPLE = 20_000
 
 def default_columns(index: NeuronIndex) -> list[str]:
     """What the list opens with, most useful first; those that don't fit are left out from the right."""
-    names = WITH_DATA if index.has_data else WEIGHTS_ONLY
+    names = OF_FEATURES if index.sae is not None else WITH_DATA if index.has_data else WEIGHTS_ONLY
     return [name for name in names if name in index.columns or (name == SHAPE and index.has_data)]
 
 
@@ -68,7 +69,8 @@ class Decimals:
             shown = MINUS + shown
         integer, _, fraction = shown.partition(".")
         tail = f".{fraction}" if fraction else ""
-        return fit(integer.rjust(self.before) + tail.ljust(self.cells - self.before), self.cells)
+        front = integer.rjust(self.before)
+        return fit(front + tail.ljust(self.cells - len(front)), self.cells)
 
 
 class ShownColumn:
@@ -131,8 +133,7 @@ class Row:
     ) -> None:
         self.index, self.cells = index, cells
         self.sorted_by, self.descending = sorted_by, descending
-        info = index.info
-        self.unit_cells = len(f"L{info.n_layers - 1}.N{info.d_mlp - 1}")
+        self.unit_cells = len(index.short(index.units.n - 1))
         self.shown: list[ShownColumn] = []
         used = 2 + self.unit_cells
         for name in names:
@@ -173,10 +174,9 @@ class Row:
 
     def draw(self, neuron: int, sign: str, colors: Ink) -> Text:
         """One neuron's line. `sign` is its mark, one cell."""
-        layer, at = divmod(neuron, self.index.info.d_mlp)
         line = Text(no_wrap=True)
         line.append(sign + " ", colors.second)
-        line.append(fit(f"L{layer}.N{at}", self.unit_cells), colors.plain)
+        line.append(fit(self.index.short(neuron), self.unit_cells), colors.plain)
         for column in self.shown:
             line.append(" " * _GAP)
             line.append(column.cell(neuron), self._style(column, colors))

@@ -37,13 +37,14 @@ def write_card(card: Card, notes: tuple[str, ...] = (), folder: Path | None = No
         f"{card.corpus}, {card.n_tokens:,} tokens, {card.n_documents:,} documents" if card.n_tokens else "weights alone"
     )
     text = "\n".join([head, *(line.plain.rstrip() for line in lines)]) + "\n"
+    name = card.unit.replace("/", "-")  # a feature's address has its SAE's name behind a slash
     try:
-        (folder / f"{card.unit}.txt").write_text(text, encoding="utf-8")
+        (folder / f"{name}.txt").write_text(text, encoding="utf-8")
         data = json.dumps(_finite(to_builtins(card)), ensure_ascii=False, indent=1)
-        (folder / f"{card.unit}.json").write_text(data, encoding="utf-8")
+        (folder / f"{name}.json").write_text(data, encoding="utf-8")
     except OSError as error:
         raise UserError(f"the card cannot be written to {folder}: {error.strerror}") from None
-    return f"{card.unit}.txt and {card.unit}.json in {folder}"
+    return f"{name}.txt and {name}.json in {folder}"
 
 
 def _finite(value: Any) -> Any:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from workbench.errors import UserError
 from workbench.index.completion import Completion, complete
 from workbench.text import count
-from workbench.tui.screens.neurons.offer import Offer, offers
+from workbench.tui.screens.neurons.offer import Offer
 from workbench.tui.screens.neurons.steps import index_choices
 from workbench.tui.widgets.ask import InputRequest
-from workbench.units import Neuron, parse_unit
+from workbench.units import parse_unit
 
 if TYPE_CHECKING:
     from workbench.index.reader import NeuronIndex
@@ -29,17 +29,19 @@ def filter_request(browse: Browse, index: NeuronIndex, done: Callable[[str], Non
         return complete(typed, index, browse.named_sets)
 
     def check(typed: str) -> str:
-        total = count(index.info.n_neurons)
+        total = count(index.units.n)
         return f"{count(browse.count(typed))} of {total}" if typed.strip() else f"all {total}"
 
     text = browse.query.text
-    hint = "layer 10-20 kurtosis>50 fires:' May'   Tab completes"
+    features = "frequency>1% promotes:' May' fires:' May'   Tab completes"
+    hint = features if index.sae is not None else "layer 10-20 kurtosis>50 fires:' May'   Tab completes"
     return InputRequest("filter", done, text + " " if text else "", hint, completions, check)
 
 
 def sort_request(browse: Browse, done: Callable[[str], None]) -> InputRequest:
     """`done` gets a column's name, empty for the order by address."""
-    names = [(ADDRESS, "L0.N0 first")]
+    assert browse.index is not None
+    names = [(ADDRESS, f"{browse.index.short(0)} first")]
     names += [(name, column.help or column.title) for name, column in browse.columns.items()]
 
     def completions(typed: str) -> list[Completion]:
@@ -67,16 +69,23 @@ def address_request(index: NeuronIndex, done: Callable[[int], None], first: Call
         return ""
 
     return InputRequest(
-        "go to", lambda typed: done(neuron_id(index, typed)), hint="L12.N345; g for the first line", check=check
+        "go to",
+        lambda typed: done(neuron_id(index, typed)),
+        hint=f"{index.short(0) if index.sae is not None else 'L12.N345'}; g for the first line",
+        check=check,
     )
 
 
 def neuron_id(index: NeuronIndex, unit: str) -> int:
-    """Raises UserError for what is no neuron of this model."""
+    """Raises UserError for what is not in this index."""
     parsed = parse_unit(unit, index.info)
-    if not isinstance(parsed, Neuron):
-        raise UserError(f"{parsed} is no neuron: write one like L12.N345")
-    return parsed.layer * index.info.d_mlp + parsed.index
+    id = index.id_of(parsed)
+    if id is not None:
+        return id
+    if index.sae is not None:
+        last = index.short(index.units.n - 1)
+        raise UserError(f"{parsed} is no feature of {index.sae.name}: write one of {index.short(0)} to {last}")
+    raise UserError(f"{parsed} is no neuron: write one like L12.N345")
 
 
 def factor_request(address: str, done: Callable[[str], None]) -> InputRequest:
@@ -100,10 +109,13 @@ def set_request(label: str, set_names: list[str], done: Callable[[str], None]) -
 
 
 def index_request(
-    indexes: Sequence[IndexInfo], rate: float | None, browse: Callable[[Path], None], build: Callable[[Offer], None]
+    indexes: Sequence[IndexInfo],
+    offers: Sequence[Offer],
+    browse: Callable[[Path], None],
+    build: Callable[[Offer], None],
 ) -> InputRequest:
-    """Indexes to browse, and ones to build; `rate` is of the model, in tokens/s."""
-    choices = index_choices(indexes, offers(rate))
+    """Indexes to browse, and ones to build."""
+    choices = index_choices(indexes, offers)
 
     def completions(typed: str) -> list[Completion]:
         return [choice for choice in choices if typed.lower() in choice.shown.lower()]
@@ -112,7 +124,7 @@ def index_request(
         if text.startswith("/"):
             browse(Path(text))
             return
-        offer = next((offer for offer in offers() if offer.label == text), None)
+        offer = next((offer for offer in offers if offer.label == text), None)
         if offer is None:
             raise UserError("choose an index with ↓ and Enter")
         build(offer)

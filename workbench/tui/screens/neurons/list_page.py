@@ -87,10 +87,15 @@ class NeuronListPage(NeuronsPage):
 
     def go_to(self, unit: str) -> None:
         """The cursor to this neuron, from another screen. Raises UserError for what is no neuron here."""
-        if self.browse.index is None:
+        index = self.browse.index
+        if index is None:
             self._goal = unit  # once there is a list
+        elif index.sae is not None:
+            self._goal = unit
+            self.index_choice.show("")
+            self.index_grew()
         else:
-            self._jump(input_requests.neuron_id(self.browse.index, unit))
+            self._jump(input_requests.neuron_id(index, unit))
 
     def action_columns(self) -> None:
         if self.browse.index is None:

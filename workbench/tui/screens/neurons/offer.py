@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from workbench.text import count, seconds
+
+if TYPE_CHECKING:
+    from workbench.model_info import ModelInfo
 
 TOKENS_PER_SECOND = 700
 """of a small model on two cores; the step itself measures and says"""
@@ -36,6 +39,28 @@ def offers(rate: float | None = None) -> list[Offer]:
     return choices
 
 
+def feature_offers(model: ModelInfo | None) -> list[Offer]:
+    """Indexes of the features of every registered SAE that is not another model's."""
+    from workbench.artifacts.sae import list_saes
+
+    fingerprints = ("", model.fingerprint if model else "")
+    return [
+        Offer(
+            f"{count(tokens)} tokens, features of {artifact.name}",
+            {"corpus": "stdlib", "tokens": tokens, "sae": artifact.name},
+            f"what each feature of {artifact.name} fires on and promotes; browsable while it grows",
+        )
+        for artifact in list_saes()
+        if not artifact.problem and (artifact.fingerprint in fingerprints or not fingerprints[1])
+        for tokens in (20_000, 300_000)
+    ]
+
+
+NO_FEATURES = "no index of an SAE's features yet: choose one to build (workbench run index --sae NAME)"
+NO_SAE = (
+    "no SAE of this model is registered: workbench sae add FOLDER|ORG/NAME/PATH reads one, the experiment sae-train "
+    "trains one; then f builds an index of its features"
+)
 WEIGHTS_ONLY = "weights alone: what each neuron promotes, norms, neighbours. I builds an index of what it fires on"
 NO_INDEX = (
     "There is no index of this model yet.\n\n"

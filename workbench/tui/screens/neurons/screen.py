@@ -30,11 +30,12 @@ from workbench.tui.widgets.neuron_list import NeuronHeader, NeuronList
 from workbench.tui.widgets.words import Words
 
 if TYPE_CHECKING:
+    from workbench.index.format import IndexedSae
     from workbench.tui.theme import Ink
 
 INDEX_POLL = 1.0
 """seconds between two looks for a newer revision of the index"""
-_OPENING = frozenset({"filter", "sort", "scale", "pin_set", "write", "note", "choose_index"})
+_OPENING = frozenset({"filter", "sort", "scale", "pin_set", "write", "note", "choose_index", "features"})
 _ON_A_NEURON = frozenset({"zero", "scale", "pin", "pin_set", "tails", "note", "export", "card", "mark", "scroll_card"})
 _ON_A_LIST = frozenset({"filter", "sort", "reverse", "columns", "jump", "unusual", "relax", "close_card"})
 SIDE_BY_SIDE = 100
@@ -47,7 +48,8 @@ class Neurons(NeuronListPage):
         "Every neuron of the model, with everything the index knows of the one under the cursor beside it. / filters "
         "(layer 10-20 kurtosis>50 fires:' May'), s sorts, g goes to an address. Below the card the neuron is shown on "
         "your text (w); 0 switches it off there, beside matched random neurons. Percentiles (p99.8) are within "
-        "the neuron's layer. Without an index the list stands on the weights alone, and I builds one."
+        "the neuron's layer. Without an index the list stands on the weights alone, and I builds one. f shows the "
+        "features of an SAE in place of the neurons, and the neurons again; percentiles are within the SAE then."
     )
     CSS = """
     #status { height: 1; padding: 0 1; }
@@ -81,6 +83,8 @@ class Neurons(NeuronListPage):
         self.index_choice = IndexChoice()
         self.state = NeuronsState(self)
         self._checking = False
+        self._cursors: dict[IndexedSae | None, int] = {}
+        """where the cursor was before other units were listed, by their SAE; None: neurons"""
 
     # --- what is on it ---
 
@@ -102,7 +106,10 @@ class Neurons(NeuronListPage):
             return " · weights alone"
         corpus = safe(index.corpus.name) if index.corpus else ""
         growing = "" if index.complete else ", growing"
-        return f" · index {corpus} {count(index.n_tokens)} tokens, {count(index.n_documents)} documents{growing}"
+        of_sae = f" · features of {safe(index.sae.name)}, {index.sae.site}" if index.sae is not None else ""
+        return (
+            f"{of_sae} · index {corpus} {count(index.n_tokens)} tokens, {count(index.n_documents)} documents{growing}"
+        )
 
     def default_focus(self) -> Widget:
         return self.pane.chooser if self.has_class("choosing") else self.listing
@@ -143,8 +150,13 @@ class Neurons(NeuronListPage):
         finally:
             self._checking = False
         if newer_index is not None:
-            neuron = self.neuron
+            neuron, shown = self.neuron, self.browse.index
+            if shown is not None and shown.sae != newer_index.sae:
+                if neuron is not None:
+                    self._cursors[shown.sae] = neuron
+                neuron = self._cursors.get(newer_index.sae, 0)
             self.browse.open(newer_index)
+            self.browse.sets = self.state.sets()
             self.show_list(neuron)
             if self._goal:
                 goal, self._goal = self._goal, ""
@@ -210,6 +222,8 @@ class Neurons(NeuronListPage):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys that open the line come before everything else, so that what is typed next is typed into it; and where
         there is no neuron, or no list, the keys for them are not offered."""
+        if action == "unusual" and self.browse.units == "features":
+            return False
         if (action in _ON_A_NEURON and self.neuron is None) or (action in _ON_A_LIST and self.browse.index is None):
             return False
         if action in _OPENING and self.asking.is_open:
@@ -271,7 +285,7 @@ class Neurons(NeuronListPage):
         elif len(marks) == 1 and cursor_neuron is not None and cursor_neuron != marks[0]:
             pair = (marks[0], cursor_neuron)
         else:
-            self.say("two neurons are compared: mark both with Space, or mark one and stand on the other")
+            self.say(f"two {self.browse.units} are compared: mark both with Space, or mark one and stand on the other")
             return
         self.say("")
         self.add_class("both-cards")
@@ -345,6 +359,9 @@ class Neurons(NeuronListPage):
     def action_export(self) -> None:
         if self.neuron is not None:
             self.state.export(self.pane.read_card(self.neuron))
+
+    def action_features(self) -> None:
+        self.state.other_units()
 
     def action_choose_index(self) -> None:
         self.state.choose_index()

@@ -16,9 +16,11 @@ from workbench.tui.latest import Following, Latest
 from workbench.tui.screens.neurons import steps
 from workbench.tui.screens.neurons.export import write_card
 from workbench.tui.screens.neurons.input_requests import index_request
+from workbench.tui.screens.neurons.offer import NO_FEATURES, NO_SAE, feature_offers, offers
 from workbench.tui.screens.neurons.your_text import Change, OnText, from_peek, from_step
+from workbench.tui.unit_actions import feature_card
 from workbench.tui.worker_words import progress_words, ready, stage
-from workbench.units import Neuron, check_set_name, parse_units
+from workbench.units import check_set_name, parse_units
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +47,8 @@ class PendingStep(NamedTuple):
     step: int
     kind: str
     """edit, unusual, index"""
-    neuron: int = -1
+    address: str = ""
+    """of the neuron or feature that is edited"""
     edit: str = ""
 
 
@@ -55,14 +58,15 @@ class NeuronsState:
     def __init__(self, screen: NeuronsPage) -> None:
         self.screen = screen
         self.text = "The capital of France is"
-        self._texts: OrderedDict[tuple[str, int], OnText] = OrderedDict()
+        self._texts: OrderedDict[tuple[str, str], OnText] = OrderedDict()
         self._followed: tuple[int, ...] = ()
         """neurons to show on your text now"""
         self._peek_problem = ""
         self._peeks = Latest(screen, self._peek, self._peek_failed)
         self._reads = Following(screen, self._read, lambda sentence: screen.trouble(self, sentence))
         self._pending: list[PendingStep] = []
-        self._changes: dict[tuple[str, int], Change] = {}
+        self._changes: dict[tuple[str, str], Change] = {}
+        """by text and address, as `_texts`: ids mean other units in another index"""
         self._pins: list[tuple[str, str]] = []
         """(unit, set name)"""
         self._notes: list[str] = []
@@ -78,10 +82,10 @@ class NeuronsState:
     # --- what the screen asks for ---
 
     def on_text(self, neuron: int) -> OnText | None:
-        return self._texts.get((self.text, neuron))
+        return self._texts.get((self.text, self.screen.browse.address(neuron)))
 
     def change(self, neuron: int) -> Change | None:
-        return self._changes.get((self.text, neuron))
+        return self._changes.get((self.text, self.screen.browse.address(neuron)))
 
     def waiting(self) -> str:
         """Why there are no activations on your text."""
@@ -114,7 +118,7 @@ class NeuronsState:
                 units = parse_units(unit, index.info)
             except UserError:
                 continue  # of another model
-            ids = {neuron.layer * index.info.d_mlp + neuron.index for neuron in units if isinstance(neuron, Neuron)}
+            ids = {id for unit_of_set in units if (id := index.id_of(unit_of_set)) is not None}
             neurons_of_set.setdefault(name or BASKET, set()).update(ids)
         return {name: np.array(sorted(ids), np.int32) for name, ids in neurons_of_set.items()}
 
@@ -174,7 +178,7 @@ class NeuronsState:
         finished = step.status in FINISHED
         if pending.kind == "edit":
             text = str(step.params.get("prompt", ""))
-            self._changes[(text, pending.neuron)] = from_step(step, views, pending.edit)
+            self._changes[(text, pending.address)] = from_step(step, views, pending.edit)
         elif pending.kind == "index":
             self._running = None if finished else step
             if finished and step.error:
@@ -217,7 +221,7 @@ class NeuronsState:
         from workbench.worker.protocol import Peek
 
         text = self.text
-        neuron = next((followed for followed in self._followed if (text, followed) not in self._texts), None)
+        neuron = next((followed for followed in self._followed if self.on_text(followed) is None), None)
         if neuron is None:
             return
         address = self.screen.browse.address(neuron)
@@ -227,7 +231,7 @@ class NeuronsState:
             return
         on_text = from_peek(answer)
         if on_text is not None:
-            self._texts[(text, neuron)] = on_text
+            self._texts[(text, address)] = on_text
             while len(self._texts) > _REMEMBERED:
                 self._texts.popitem(last=False)
         self._peek_problem = ""
@@ -263,11 +267,12 @@ class NeuronsState:
 
     def edit(self, neuron: int, change: str) -> None:
         """Zero or scale a neuron on your text, beside matched controls."""
-        text = f"{self.screen.browse.address(neuron)}{change}"
-        self._changes[(self.text, neuron)] = Change(text, "queued")
+        address = self.screen.browse.address(neuron)
+        text = f"{address}{change}"
+        self._changes[(self.text, address)] = Change(text, "queued")
         self.screen.pane.show_text()
         params = {"prompt": self.text, "controls": _CONTROLS}
-        self._run_reporting(self._submit("edit", "predict", params, [text], neuron=neuron, edit=text))
+        self._run_reporting(self._submit("edit", "predict", params, [text], address=address, edit=text))
 
     def unusual(self) -> None:
         """Rank all neurons by how unusual they are on your text."""
@@ -275,7 +280,7 @@ class NeuronsState:
         if index is None or not index.has_data:
             self.screen.say("what is unusual is measured against an index: I builds one")
             return
-        self.screen.say(f"ranking {count(index.info.n_neurons)} neurons by how unusual they are on your text")
+        self.screen.say(f"ranking {count(index.units.n)} neurons by how unusual they are on your text")
         self._run_reporting(self._submit("unusual", "unusual", {"prompt": self.text}))
 
     def build_weights(self) -> None:
@@ -289,14 +294,31 @@ class NeuronsState:
     def choose_index(self) -> None:
         """Other indexes of this model, and ones that could be built."""
         indexes = self.screen.index_choice.available(self.app.model_info)
-        self.screen.asking.ask(index_request(indexes, self.rate(), self._browse_index, self._build_index))
+        choices = [*offers(self.rate()), *feature_offers(self.app.model_info)]
+        self.screen.asking.ask(index_request(indexes, choices, self._browse_index, self._build_index))
+
+    def other_units(self) -> None:
+        """The features of the next SAE that has an index, and after the last one the neurons again."""
+        choice, info = self.screen.index_choice, self.app.model_info
+        names = ["", *choice.indexed_saes(info)]
+        if len(names) == 1:
+            offered = feature_offers(info)
+            self.screen.say(NO_FEATURES if offered else NO_SAE, bad=True)
+            if offered:
+                self.screen.asking.ask(index_request([], offered, self._browse_index, self._build_index))
+            return
+        index = self.screen.browse.index
+        shown = index.sae.name if index is not None and index.sae is not None else ""
+        at = names.index(shown) if shown in names else 0
+        choice.show(names[(at + 1) % len(names)])
+        self.screen.index_grew()
 
     def _browse_index(self, folder: Path) -> None:
         self.screen.index_choice.chosen = folder
         self.screen.index_grew()
 
     def _build_index(self, offer: Offer) -> None:
-        self.screen.index_choice.chosen = None
+        self.screen.index_choice.show(str(offer.params.get("sae", "")))
         self.screen.say("the index is being built; it can be browsed while it grows, Ctrl+C stops and keeps it")
         self._run_reporting(self._submit("index", "index", offer.params))
 
@@ -323,7 +345,7 @@ class NeuronsState:
                 await self.app.request(Pin(session=session, unit=address, name=name, remove=remove))
         self.app.feed.hint()
         set_words = f"the set {name}" if name else "the basket"
-        pinned = addresses[0] if len(addresses) == 1 else f"{len(addresses)} neurons"
+        pinned = addresses[0] if len(addresses) == 1 else f"{len(addresses)} {self.screen.browse.units}"
         self.screen.say(f"{pinned} {'taken out of' if remove else 'put into'} {set_words}")
 
     def note(self, address: str, text: str) -> None:
@@ -340,11 +362,13 @@ class NeuronsState:
     # --- elsewhere ---
 
     def open_elsewhere(self, neuron: int) -> None:
-        """Enter: this neuron on your text, as a logged experiment."""
+        """Enter: this neuron on your text, or this feature's card, as a logged experiment."""
         from workbench.report import NextStep
 
         address = self.screen.browse.address(neuron)
         step = NextStep(label=address, experiment="activations", params={"prompt": self.text, "units": address})
+        if self.screen.browse.units == "features":
+            step = feature_card(address)
         self.app.ask(step)
 
     def export(self, card: Card) -> None:

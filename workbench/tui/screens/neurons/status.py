@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def nothing_passes(browse: Browse, colors: Ink) -> Text:
-    """How many neurons pass each of the filter's terms, and which keys help."""
-    lines = Text(no_wrap=True).append("No neuron passes this filter.\n\n", colors.strong)
+    """How many neurons or features pass each of the filter's terms, and which keys help."""
+    lines = Text(no_wrap=True).append(f"No {browse.units[:-1]} passes this filter.\n\n", colors.strong)
     terms = browse.costliest_terms()
     for at, term in enumerate(terms):
         lines.append(f"  {safe(term.text)}", colors.plain)
@@ -24,7 +24,7 @@ def nothing_passes(browse: Browse, colors: Ink) -> Text:
         lines.append("  ← takes the most away\n" if not at and len(terms) > 1 else "\n", colors.second)
     relaxed = browse.relaxed()
     lines.append("\nR  ", colors.strong)
-    lines.append(f"browse {safe(relaxed)!r} instead" if relaxed else "browse all neurons instead", colors.plain)
+    lines.append(f"browse {safe(relaxed)!r} instead" if relaxed else f"browse all {browse.units} instead", colors.plain)
     lines.append("\n/  ", colors.strong)
     return lines.append("change the filter", colors.plain)
 

@@ -26,7 +26,7 @@ def ranking_column(views: Mapping[str, AnyView], index: NeuronIndex) -> IndexCol
     from workbench.index.catalogue import IndexColumn
 
     view = views.get(Ranking.VIEW)
-    if not isinstance(view, Lines) or len(view.x) != index.info.n_neurons:
+    if not isinstance(view, Lines) or index.sae is not None or len(view.x) != index.units.n:
         return None
     values = np.asarray(view.series[0].y, dtype=np.float32)
     return IndexColumn(name=UNUSUAL, title=UNUSUAL, help=view.y_label, kind="number", values=values)
@@ -37,10 +37,14 @@ def index_choices(available: Sequence[IndexInfo], offers: Sequence[Offer]) -> li
     choices = []
     for info in available:
         contents = (
-            f"{count(info.tokens)} tokens, {count(info.documents)} documents" if info.kind == "data" else "weights"
+            f"{count(info.tokens)} tokens, {count(info.documents)} documents" if info.kind != "weights" else "weights"
         )
-        state = info.problem or ("" if info.complete or info.kind != "data" else "unfinished, ")
+        state = info.problem or ("" if info.complete or info.kind == "weights" else "unfinished, ")
         choices.append(
-            Completion(info.path, f"browse {info.corpus or 'weights alone'}", f"{state}{contents}, {size(info.bytes)}")
+            Completion(
+                info.path,
+                f"browse {f'features of {info.sae}, ' if info.sae else ''}{info.corpus or 'weights alone'}",
+                f"{state}{contents}, {size(info.bytes)}",
+            )
         )
     return [*choices, *(Completion(offer.label, f"build {offer.label}", offer.help) for offer in offers)]
