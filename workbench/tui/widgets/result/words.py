@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from workbench.shell import NO_LINE, shell_line
 from workbench.text import number, safe, seconds
 from workbench.tui.worker_words import progress_words, ready, stage, trouble
 
@@ -104,8 +105,8 @@ def foot(snapshot: Snapshot, colors: Ink, replay: bool) -> Text:
         for at, step in enumerate(record.next_steps[:3], 1):
             lines.append(Text.assemble((f"  {at} ", colors.strong), (safe(step.label), colors.plain)))
         lines.append(Text(""))
-    if record.command:
-        lines.append(Text(f"$ {safe(record.command)}", colors.quiet))
+    if snapshot.words:
+        lines.append(Text(f"$ {shell_line(snapshot.words) or NO_LINE}", colors.quiet))
     lines.append(Text(made_with(record), colors.quiet))
     return Text("\n").join(lines)
 
