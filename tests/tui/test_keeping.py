@@ -40,7 +40,7 @@ async def test_the_command_of_a_step_is_copied_as_a_shell_reads_it(tour):
         writer.finish(step, "done")
     app = replay(tour)
     async with app.run_test(size=(120, 40)) as pilot:
-        await at_a_result(pilot)
+        await until(pilot, lambda: app.screen.lines.count)
         await pilot.press("G", "enter")
         await until(pilot, lambda: f"$ {shell_line(words)}" in screen(app))
         copy_command(app.screen)
