@@ -201,7 +201,7 @@ class PromptParams(Params, kw_only=True, frozen=True):
     prompts: Annotated[
         PromptSet,
         Meta(
-            description="a file of prompts instead: text (one a line) or JSONL with prompt, answer, foil",
+            description="a file of prompts instead: text (one a line), or JSONL, JSON or CSV with prompt, answer, foil",
             extra={"more": True},
         ),
     ] = []
