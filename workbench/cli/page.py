@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from workbench.artifacts import SHORT_HASH
 from workbench.cli.output import Printer
 from workbench.drawing import Look, draw
 from workbench.drawing.layout import plain
@@ -115,7 +116,8 @@ def print_step(
             printer.unbroken(f"    {line or NO_LINE}", style.paint("clean"))
     printer.blank()
     for artifact in artifacts:
-        printer.text(f"{artifact.role}: {artifact.kind} {artifact.name} ({artifact.hash[:12]})", "dim")
+        name = artifact.name or "without a name"
+        printer.text(f"{artifact.role}: {artifact.kind} {name} ({artifact.hash[:SHORT_HASH]})", "dim")
     printer.text(" · ".join(_origin(path, record)), "dim")
 
 
