@@ -24,6 +24,7 @@ from workbench.tui.link import Connect, Link, connect_worker
 from workbench.tui.navigation import Navigation
 from workbench.tui.page import Page
 from workbench.tui.pages import page_of
+from workbench.tui.pasting import take_pastes_whole
 from workbench.tui.theme import ink, use_theme
 from workbench.tui.worker_words import model_name, ready, worker_line
 
@@ -372,6 +373,7 @@ def run_replay(path: Path) -> int:
 
 def _run(app: WorkbenchApp, settings: Settings) -> int:
     keys.check(settings.keys)
+    take_pastes_whole()
     app.at_first_paint = gc.freeze  # what there is stays: no full collection walks through it while a key waits
     code = app.run(mouse=settings.mouse) or 0
     if app.defect is not None:
