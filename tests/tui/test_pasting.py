@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from textual import events
@@ -47,7 +49,7 @@ def test_any_text_in_any_pieces(text: str, cuts: list[int]) -> None:
     if stream.index(END) != 1 + len(START) + len(text):
         return  # the text's end and the mark make a mark earlier, as any terminal would have it
     places = sorted({min(cut, len(stream)) for cut in cuts} | {0, len(stream)})
-    pieces = [stream[first:last] for first, last in zip(places, places[1:], strict=False)]
+    pieces = [stream[first:last] for first, last in pairwise(places)]
     assert read(*pieces) == ["x", ("paste", text), "y"]
 
 
