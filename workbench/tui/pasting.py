@@ -52,4 +52,4 @@ class PasteParser(XTermParser):
 
 def take_pastes_whole() -> None:
     """From now on, terminals are read with it. Textual has no place for a parser of one's own."""
-    linux_driver.XTermParser = PasteParser  # type: ignore[misc, attr-defined]
+    linux_driver.XTermParser = PasteParser  # type: ignore[attr-defined]
