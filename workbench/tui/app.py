@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -69,6 +70,8 @@ class WorkbenchApp(Navigation):
         settings: Settings,
         connect: Connect = connect_worker,
     ) -> None:
+        if not os.environ.get("NO_COLOR"):
+            os.environ.pop("NO_COLOR", None)  # an empty one is none (no-color.org); Textual takes it for one
         super().__init__()
         use_theme(self, settings.theme)
         self.animation_level = "none"
