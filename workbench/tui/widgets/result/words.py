@@ -59,8 +59,8 @@ def bar(record: StepRecord) -> str:
     return "█" * done + "░" * (_BAR - done)
 
 
-def head(snapshot: Snapshot, link: Link | None, colors: Ink) -> Text:
-    """Everything above the views: the sentence first."""
+def head(snapshot: Snapshot, link: Link | None, colors: Ink, outdated: str = "") -> Text:
+    """Everything above the views: the sentence first; `outdated` says why it is not of what is asked now."""
     record = snapshot.record
     lines = []
     if record.headline:
@@ -68,7 +68,7 @@ def head(snapshot: Snapshot, link: Link | None, colors: Ink) -> Text:
     if record.error:
         mark = Text("! ", colors.bad)
         lines.append(mark + Text(safe(record.error, newlines=True), colors.plain))
-    status = status_line(record, link, colors)
+    status = Text(f"{outdated} · " if outdated else "", colors.second) + status_line(record, link, colors)
     if record.edits:
         status.append(f" · under {safe(edits_text(record))}", colors.second)
     lines.append(status)
