@@ -8,7 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from workbench.text import count, fit, number, probability, safe, seconds, shorten, shorten_left, show_token, size
+from workbench.text import (
+    count,
+    estimate,
+    fit,
+    number,
+    pace,
+    probability,
+    safe,
+    seconds,
+    shorten,
+    shorten_left,
+    show_token,
+    size,
+)
 
 ANYTHING = st.text(st.characters(), max_size=60)
 """Any code point, lone surrogates too."""
@@ -162,3 +175,18 @@ def test_counts_and_sizes() -> None:
     assert size(512) == "512 bytes"
     assert size(3.25 * 2**30) == "3.2 GiB"
     assert size(200 * 2**30) == "200 GiB"
+
+
+@pytest.mark.parametrize(
+    ("x", "shown"), [(9, "about 9 s"), (86_400, "about 24 h"), (86_401, "more than a day"), (5e6, "more than a day")]
+)
+def test_an_estimate_of_more_than_a_day_is_none(x: float, shown: str) -> None:
+    assert estimate(x, "about ") == shown
+
+
+@pytest.mark.parametrize(
+    ("per_second", "shown"),
+    [(13.04, "13 a second"), (1.26, "1.3 a second"), (0.3, "3.3 s each"), (0.0125, "80 s each")],
+)
+def test_a_slow_pace_is_said_by_the_piece(per_second: float, shown: str) -> None:
+    assert pace(per_second) == shown

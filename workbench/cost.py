@@ -20,7 +20,7 @@ from workbench.experiments import experiment
 from workbench.files import cache_bytes
 from workbench.model_info import ModelInfo
 from workbench.params import Params, make_params
-from workbench.text import count, seconds, size
+from workbench.text import count, estimate, size
 
 FORWARD = "forward"
 """a clean pass, among experiments"""
@@ -75,7 +75,7 @@ def cost_line(name: str, params: Params | Mapping[str, Any], info: ModelInfo) ->
     work = f"{count(cost.passes)} passes of {count(cost.tokens)} tokens"
     work += f", {size(cost.disk)} on disk" if cost.disk else ""
     took = seconds_of(name, cost, info)
-    return work if took is None else f"about {seconds(took)}: {work}"
+    return work if took is None else f"{estimate(took, 'about ')}: {work}"
 
 
 # --- what runs took ------------------------------------------------------------------------------

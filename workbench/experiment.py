@@ -13,9 +13,21 @@ from typing import Any, Literal
 
 import msgspec
 
+from workbench.datasets.labelled.labelled_set import LabelledSet
 from workbench.edits import Edit
 from workbench.model_info import ModelInfo
-from workbench.params import CONVERSATION, CORPUS, DATA_SET, DATA_SETS, LIST, PROMPT_SET, STORED, Params, fields
+from workbench.params import (
+    CONVERSATION,
+    CORPUS,
+    DATA_SET,
+    DATA_SETS,
+    LIST,
+    NUMBERS,
+    PROMPT_SET,
+    STORED,
+    Params,
+    fields,
+)
 from workbench.report import NextStep, Part, Report
 from workbench.views import Heatmap
 
@@ -94,9 +106,10 @@ def command_line(
     names: Mapping[str, str] | None = None,
     transfer: bool = False,
 ) -> str:
-    """The `workbench run …` line that a step stands for; `names` are those of its sets, by parameter.
+    """The `workbench run …` words that a step stands for, as POSIX quotes them; `names` are its sets', by parameter.
 
-    With `transfer` it may use directions of another model.
+    A set without a name stands there with its hash, as a session knows it. With `transfer` it may use directions of
+    another model. What is shown for copying is made of it by `workbench.session.shell_lines`.
     """
     words = ["workbench", "run", name]
     for field in fields(type(params)):
@@ -106,14 +119,13 @@ def command_line(
         if field.kind.is_switch:
             words.append(field.flag if value else "--no-" + field.name.replace("_", "-"))
         elif field.kind is DATA_SETS:
-            words += [field.flag, ",".join(f"@{labelled.name}" if labelled.name else "data.csv" for labelled in value)]
+            words += [field.flag, ",".join(f"@{labelled.name or _short_hash(labelled)}" for labelled in value)]
         elif field.kind in STORED:
             name_of_set = (names or {}).get(field.name) or (value.name if field.kind is not PROMPT_SET else "")
-            unnamed = {PROMPT_SET: "prompts.jsonl", DATA_SET: "data.csv"}.get(field.kind, "NAME")
-            words += [field.flag, f"@{name_of_set}" if name_of_set else unnamed]
+            words += [field.flag, f"@{name_of_set or _short_hash(value)}"]
         elif field.kind is CONVERSATION:
             words += [field.flag, field.kind.write(value)]
-        elif field.kind is LIST:
+        elif field.kind in (LIST, NUMBERS):
             words += [field.flag, ",".join(map(str, value))]
         else:
             words += [field.flag, str(value)]
@@ -126,3 +138,11 @@ def command_line(
     if seed:
         words += ["--seed", str(seed)]
     return shlex.join(words)
+
+
+def _short_hash(value: Any) -> str:
+    """Of a set, as a session that holds it takes it for its name."""
+    from workbench.artifacts import SHORT_HASH, data_set, prompt_set  # numpy, which nothing needs before the first step
+
+    content = data_set.content_of(value) if isinstance(value, LabelledSet) else prompt_set.content_of(value)
+    return content.hash[:SHORT_HASH]

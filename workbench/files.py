@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import shutil
+import stat
 import threading
+import time
 from pathlib import Path
 from types import TracebackType
 
 from workbench.errors import UserError
+from workbench.text import size
+
+PIPE_SECONDS = 60.0
+"""for which a pipe is waited for, from its first byte to its last"""
+_BLOCK = 1 << 20
+"""bytes read at once"""
 
 
 def write_whole(file: Path, data: bytes) -> None:
@@ -49,6 +58,50 @@ def save_text(path: Path, text: str, overwrite: bool, how_to_overwrite: str) -> 
             pass
         raise UserError(f"{path} can't be written: {error.strerror}") from None
     return path
+
+
+def read_bounded(path: Path, most: int, what: str) -> bytes:
+    """All of a file, a pipe or a device: at most `most` bytes, what is no file within PIPE_SECONDS.
+
+    `what` it should hold, for sentences. Raises UserError where it holds more, stays silent, or can't be read.
+    """
+    data = bytearray()
+    end = time.monotonic() + PIPE_SECONDS
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)  # a FIFO opens without a writer, too
+        try:
+            is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+            if is_file and os.fstat(descriptor).st_size > most:
+                raise _too_large(path, most, what)
+            while True:
+                if not is_file:
+                    _await_data(descriptor, path, what, end)
+                block = os.read(descriptor, _BLOCK)
+                if not block:
+                    return bytes(data)
+                data += block
+                if len(data) > most:
+                    raise _too_large(path, most, what)
+        finally:
+            os.close(descriptor)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UserError(f"the {what} in {path} cannot be read: {reason}") from None
+
+
+def _await_data(descriptor: int, path: Path, what: str, end: float) -> None:
+    """Until there is something to read, or nobody left who could write it. Raises UserError at the time `end`."""
+    waiting = select.poll()
+    waiting.register(descriptor, select.POLLIN)
+    left = end - time.monotonic()
+    if left <= 0 or not waiting.poll(left * 1000):
+        raise UserError(
+            f"{path} is a pipe that did not end within {PIPE_SECONDS:g} s: write the {what} into a file first"
+        )
+
+
+def _too_large(path: Path, most: int, what: str) -> UserError:
+    return UserError(f"{path} is larger than {size(most)}: that is not a file of {what}")
 
 
 def sync_folder(folder: Path) -> None:

@@ -201,7 +201,7 @@ class PromptParams(Params, kw_only=True, frozen=True):
     prompts: Annotated[
         PromptSet,
         Meta(
-            description="a file of prompts instead: text (one a line) or JSONL with prompt, answer, foil",
+            description="a file of prompts instead: text (one a line), or JSONL, JSON or CSV with prompt, answer, foil",
             extra={"more": True},
         ),
     ] = []
@@ -310,6 +310,8 @@ def make_params(params: type[Params], values: dict[str, Any]) -> Any:
     for name in values:
         if name not in by_name:
             raise UserError(f"there is no parameter {name!r} here: there are {', '.join(by_name)}")
+        if isinstance(value := values[name], str) and "\0" in value:
+            raise UserError(f"{name}: the text holds a NUL (the character 0), which no command could be given")
     typed = {name: _typed(by_name[name].kind, value) for name, value in values.items()}
     try:
         return msgspec.convert(typed, params, strict=False)

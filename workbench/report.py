@@ -101,8 +101,10 @@ class PartSink(Sink, Protocol):
 class StepsSink(Sink, Protocol):
     """A sink that keeps parts as steps; others (peeks, notebooks) keep the whole only."""
 
-    def part(self, experiment: str, params: dict[str, Any], edits: Sequence[Edit]) -> PartSink:
-        """Begin a part."""
+    def part(
+        self, experiment: str, params: dict[str, Any], edits: Sequence[Edit], names: Mapping[str, str]
+    ) -> PartSink:
+        """Begin a part; `names` are those of its sets, by parameter."""
 
 
 class _DiscardedPart:
@@ -204,18 +206,26 @@ class Report:
         self._sink.changed(self)
 
     @contextmanager
-    def part(self, experiment: str, params: Params, edits: Sequence[Edit] = (), stage: str = "") -> Iterator[Report]:
+    def part(
+        self,
+        experiment: str,
+        params: Params,
+        edits: Sequence[Edit] = (),
+        stage: str = "",
+        names: Mapping[str, str] | None = None,
+    ) -> Iterator[Report]:
         """A report for one part of this step, logged as a step under it: same model, its own parameters and edits.
 
         with report.part("sweep", params) as part:
             sweep.run(lab, params, part)
 
-        `stage` says in this step's progress which part it is. A part that raises has failed, also where the step goes
+        `stage` says in this step's progress which part it is, `names` what prompt sets among its parameters are called
+        where the step's own have no such name. A part that raises has failed, also where the step goes
         on without it.
         """
         sink: PartSink = _DiscardedPart(self)
         if hasattr(self._sink, "part"):
-            sink = cast(StepsSink, self._sink).part(experiment, params_builtins(params), edits)
+            sink = cast(StepsSink, self._sink).part(experiment, params_builtins(params), edits, names or {})
         part = Report(sink, self, stage)
         try:
             yield part

@@ -14,6 +14,7 @@ import unicodedata
 from rich.cells import cell_len, set_cell_size
 
 MINUS = "−"
+_DAY = 86400.0
 NOTHING = "–"
 """Stands where there is no number."""
 
@@ -184,6 +185,16 @@ def seconds(x: float | None) -> str:
         hours, rest = divmod(minutes, 60)
         return f"{hours} h {rest} min" if rest else f"{hours} h"
     return f"{minutes // (24 * 60)} days"
+
+
+def estimate(x: float, before: str = "") -> str:
+    """A duration that lies ahead, `before` it a word like "about "; one of more than a day is no estimate."""
+    return before + seconds(x) if x <= _DAY else "more than a day"
+
+
+def pace(per_second: float) -> str:
+    """How fast something goes: `13 a second`, `100 s each`."""
+    return f"{number(round(per_second, 1))} a second" if per_second >= 0.95 else f"{seconds(1 / per_second)} each"
 
 
 def ago(then: float) -> str:

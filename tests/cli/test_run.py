@@ -17,6 +17,7 @@ import pytest
 from tests.cli.conftest import Run
 from tests.conftest import wait_until
 from workbench.cli.sessions import send_to_worker
+from workbench.cli.why import why_command
 from workbench.edits import Entry, SetTo
 from workbench.errors import UserError
 from workbench.experiment import command_line
@@ -197,3 +198,24 @@ def test_a_conversation_from_a_file_and_its_line_again(invoke: Run, tmp_path: Pa
     wrong = invoke(*common, "--messages", '[{"role": "me", "content": "x"}]')
     assert wrong.exit_code != 0
     assert "a conversation is a JSON list" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        (["-5 + 3 =", " -2"], ("-5 + 3 =", " -2")),
+        (["- item", "--chat", "-7"], ("- item", "-7")),
+        (["-- x", "y"], ("-- x", "y")),
+        (["--foil", "--chat", "a", "-h b"], ("a", "-h b")),
+        (["--", "--prompt", "-x"], ("--prompt", "-x")),
+        (["-5", "--seed=3"], ("-5", None)),
+    ],
+)
+def test_texts_that_begin_with_a_dash_are_no_options(typed: list[str], expected: tuple[str, str | None]) -> None:
+    values = why_command.make_context("why", typed).params
+    assert (values["prompt"], values["answer"]) == expected
+
+
+def test_an_option_that_there_is_not_is_said(invoke: Run) -> None:
+    assert "no such option" in invoke("why", "a", "--anser", "b").stderr.lower()
+    assert "no such option" in invoke("why", "a", "-x").stderr.lower()

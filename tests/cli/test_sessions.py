@@ -167,7 +167,7 @@ def test_next_steps_are_command_lines_with_the_edits_that_are_on(invoke: Run, tm
     out = invoke("show", path, "1").stdout
     assert "    workbench run logit-lens --prompt 'a b' --edit L1.N2=0\n" in out
     assert "    workbench run predict --prompt 'a b'\n" in out
-    assert "    workbench run probe-ablate --data @m --units L1.N2\n" in out
+    assert f"    workbench run probe-ablate --data @m --units L1.N2 --session {path}\n" in out
     assert "    workbench run nowhere\n" in out
 
 

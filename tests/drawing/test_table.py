@@ -11,7 +11,7 @@ from msgspec.structs import replace as replace_struct
 from rich.cells import cell_len, split_graphemes
 
 from tests.drawing import samples
-from workbench.drawing import DARK, LIGHT, SIXTEEN, Look, draw
+from workbench.drawing import DARK, LIGHT, SIXTEEN, Look, Style, draw
 from workbench.drawing.table import plan_table
 from workbench.drawing.table_cells import NUMERIC
 from workbench.text import MINUS, NOTHING
@@ -271,3 +271,18 @@ def test_a_table_of_an_old_session_is_drawn() -> None:
     ]
     view = Table(title="", columns=columns, rows=[[" Paris", 0.5, -0.7], [" the", 0.25, -1.4]])
     assert "' Paris'" in draw(view, 24)[1].plain
+
+
+def test_a_long_table_fits_each_cell_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted: list[str] = []
+    fit = Style.fit
+
+    def counted(self: Style, text: str, *args: Any, **more: Any) -> str:
+        fitted.append(text)
+        return fit(self, text, *args, **more)
+
+    monkeypatch.setattr(Style, "fit", counted)
+    rows = [[at, f"{at} Столица Франции называется городом " * 6, "Париж " * 40] for at in range(700)]
+    columns = [Column(name="step", kind="int"), Column(name="on"), Column(name="found")]
+    draw(Table(title="t", columns=columns, rows=rows), 60, height=len(rows) + 4)
+    assert len(rows) * len(columns) <= len(fitted) <= (len(rows) + 10) * len(columns)

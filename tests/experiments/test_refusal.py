@@ -312,6 +312,8 @@ def test_its_answers_go_on_where_they_were_cancelled(refusing, tmp_path, monkeyp
         assert [row.status for row in rows] == ["cancelled", "done"]
         assert f"6 completions are those of step {rows[0].id}" in reader.step(rows[1].id).remarks
         assert "refusal" in [use.name for use in reader.artifacts_of(rows[1].id) if use.kind == "direction"]
+        used_sets = [use.name for use in reader.artifacts_of(rows[1].id) if use.kind == "prompt set"]
+        assert used_sets == ["harmful-test", "harmless-test"]
     assert len(resumed.views["arms"].rows) == 6
 
 

@@ -221,7 +221,7 @@ def test_parts_are_steps_and_show_in_the_whole():
         def __init__(self):
             self.parts = []
 
-        def part(self, name, params, edits):
+        def part(self, name, params, edits, names):
             make_params(experiment(name).params, params)
             self.parts.append((name, params["answer"], [str(edit) for edit in edits]))
             return self

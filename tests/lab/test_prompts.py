@@ -262,3 +262,18 @@ def test_turns_that_the_template_does_not_take_are_a_sentence():
     users = "{% if message['role'] != 'system' %}{{ message['content'] }}{% endif %}"
     with pytest.raises(UserError, match="drops the system turn"):
         with_template("{% for message in messages %}" + users + "{% endfor %}").prompt("hello", True, earlier=[system])
+
+
+def test_a_text_that_cannot_fit_is_refused_before_it_is_tokenized(monkeypatch):
+    from workbench.lab import prompts
+
+    tokens = tokens_of(tiny_tokenizer(), n_ctx=16)
+    longest = max(map(len, tokens.tokenizer.get_vocab()))
+    monkeypatch.setattr(prompts, "_ALWAYS_TOKENIZED", 8)
+    tokens.continuation("\0" * (16 * longest))
+    monkeypatch.setattr(tokens, "tokenizer", None)
+    for ask in (tokens.prompt, tokens.answer):
+        with pytest.raises(
+            UserError, match=f"has {16 * longest + 1:,} characters, more than 16 tokens can hold, and tiny"
+        ):
+            ask("\0" * (16 * longest + 1))

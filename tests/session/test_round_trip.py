@@ -19,9 +19,9 @@ from tests.session.conftest import INFO, every_view
 from workbench.edits import Function, parse_edits
 from workbench.errors import UserError
 from workbench.report import NextStep, Progress
-from workbench.session import file_system, places, store
+from workbench.session import file_system, opening, places, query, reader, store, writer
 from workbench.session.encode import encode_array
-from workbench.session.format import CHUNK, DTYPES
+from workbench.session.format import CHUNK, DTYPES, MAX_JSON
 from workbench.session.owner import Owner, is_gone, this_process
 from workbench.session.reader import SessionReader
 from workbench.session.writer import SessionWriter
@@ -348,3 +348,31 @@ def test_home_lists_sessions_and_says_what_is_wrong_with_others(own_folders: Pat
     found = {Path(summary.path).name: summary for summary in places.list_sessions()}
     assert (found["x.db"].steps, found["x.db"].last, found["x.db"].problem) == (1, "it says", "")
     assert "no SQLite file" in found["bad.db"].problem
+
+
+@pytest.mark.parametrize("character", ["a", "Ж", "\x01", "\n"])
+def test_what_is_written_can_be_read_however_large(
+    own_folders: Path, character: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the limits that both have, here a hundredth of them: a character takes one byte, or six as JSON."""
+    limit = MAX_JSON // 128
+    for module in (opening, reader, writer):
+        monkeypatch.setattr(module, "MAX_JSON", limit)
+    monkeypatch.setattr(query, "STEP", query.STEP.replace(str(MAX_JSON), str(limit)))
+    path, refused, n = own_folders / "a.db", 0, 0
+    with SessionWriter(path) as session:
+        for n_characters in (limit // 8, limit // 6 - 99, limit // 2 - 99, limit - 99, limit, 2 * limit, 3 * limit):
+            text = character * n_characters
+            try:
+                step = session.add_step("predict", {"prompt": text})
+            except UserError as error:
+                assert "a session keeps at most" in str(error)
+                refused += 1
+                continue
+            n += 1
+            with SessionReader(path) as opened:
+                assert opened.step(step).params["prompt"] == text
+                assert len(opened.rows()) == n
+                assert opened.find(["predict"])
+    assert refused >= 2
+    assert n >= 2

@@ -152,3 +152,16 @@ async def test_a_replay_shows_the_stacks_that_were_saved(tour):
         await until(pilot, lambda: app.begun)
         await pilot.press("f3")
         await until(pilot, lambda: "saved in this session" in screen(app) and "months" in screen(app))
+
+
+async def test_a_direction_that_there_is_not_is_refused():
+    app = workbench(FakeClient())
+    async with app.run_test(size=(100, 30)) as pilot:
+        await stack(pilot, "@refusal=0")
+        assert "there is no direction @refusal: no directions are saved" in screen(app)
+        assert app.edits.entries == []
+        app.directions = ["@honesty"]
+        await pilot.press("end", "ctrl+u", *"L1.resid_post+=2*@refusal", "enter")
+        await until(pilot, lambda: "there is no direction @refusal: there are @honesty" in screen(app))
+        await pilot.press("end", "ctrl+u", *"@honesty=0", "enter")
+        assert [str(edit) for edit in app.edits.on()] == ["@honesty=0"]

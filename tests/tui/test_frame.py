@@ -144,3 +144,11 @@ def test_keys_are_named_as_they_are_printed():
     assert [key_word(key) for key in ("enter", "ctrl+c", "f1", "slash", "j", "G", "shift+tab")] == [
         "Enter", "Ctrl+C", "F1", "/", "j", "G", "Shift+Tab",
     ]  # fmt: skip
+
+
+async def test_an_empty_no_color_is_none(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "")
+    app = workbench(FakeClient())
+    assert not app.no_color
+    async with app.run_test(size=(100, 30)):
+        assert not app.native_ansi_color

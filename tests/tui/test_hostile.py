@@ -69,8 +69,12 @@ async def test_a_prompt_of_anything_is_kept_and_drawn_as_pictures():
         await until(pilot, lambda: "␛[31m" in screen(app))
         assert harmless(app)
         await pilot.press("enter")
+        await until(pilot, lambda: "holds a NUL" in screen(app))
+        text = NASTY.replace("\0", "")
+        app.screen.area.set_text(text)
+        await pilot.press("enter")
         await until(pilot, lambda: client.submitted)
-        assert client.submitted[0].params["prompt"] == NASTY
+        assert client.submitted[0].params["prompt"] == text
         await until(pilot, lambda: "done in" in screen(app))
         await pilot.press("escape")
         await until(pilot, lambda: app.screen.NAME == "Workbench")

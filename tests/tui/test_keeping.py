@@ -3,12 +3,16 @@
 import base64
 import csv
 import json
+import shlex
 import threading
 from xml.etree import ElementTree
 
 from tests.tui.fakes import FakeClient, next_token, replay, screen, until, workbench
 from workbench.paths import data_dir
+from workbench.session.writer import SessionWriter
+from workbench.shell import shell_line
 from workbench.tui.clipboard import LIMIT, sequences
+from workbench.tui.keeping import copy_command
 from workbench.tui.screens.save import formats
 
 
@@ -26,6 +30,22 @@ async def test_copying_sends_and_keeps_and_says_where(tour):
         await until(pilot, lambda: "clipboard.txt" in screen(app))
         assert "if it takes it" in screen(app)
         assert "' Paris'" in (data_dir() / "clipboard.txt").read_text()
+
+
+async def test_the_command_of_a_step_is_copied_as_a_shell_reads_it(tour):
+    with SessionWriter(tour) as writer:
+        words = ["workbench", "run", "predict", "--prompt", "a\nb"]
+        step = writer.add_step("predict", {"prompt": "a\nb"}, command=shlex.join(words))
+        writer.start(step)
+        writer.finish(step, "done")
+    app = replay(tour)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.screen.lines.count)
+        await pilot.press("G", "enter")
+        await until(pilot, lambda: f"$ {shell_line(words)}" in screen(app))
+        copy_command(app.screen)
+        await until(pilot, lambda: "the command: sent" in screen(app))
+        assert (data_dir() / "clipboard.txt").read_text() == "workbench run predict --prompt $'a\\nb'"
 
 
 def test_tmux_gets_the_sequence_plain_and_wrapped():

@@ -11,6 +11,7 @@ from tests.tui.why import WhyClient, add
 from workbench.errors import UserError
 from workbench.session.reader import SessionReader
 from workbench.session.writer import SessionWriter
+from workbench.tui.feed import NothingYet
 
 
 @pytest.fixture
@@ -178,3 +179,20 @@ async def test_a_read_that_comes_when_the_app_goes_is_no_defect(sessions):
         await until(pilot, lambda: "6 steps" in screen(app) or "tour" in screen(app))
     with pytest.raises(UserError, match="closing"):
         await app.feed.read(lambda reader: reader.count())
+
+
+async def test_a_session_whose_first_step_is_being_written_is_no_trouble(terminal):
+    path = terminal / "first.db"
+    path.touch()  # as SQLite leaves it for a moment
+    app = workbench(FakeClient(), path)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("f4")
+        await until(pilot, lambda: app.screen.NAME == "Timeline" and app.begun)
+        with pytest.raises(NothingYet):
+            await app.feed.read(lambda reader: reader.count())
+        assert not app.feed.problem
+        assert "is empty" not in screen(app)
+        with SessionWriter(path) as writer:
+            writer.add_step("predict", {"prompt": "a"})
+        await until(pilot, lambda: app.screen.lines.count == 1)
+        assert "is empty" not in screen(app)

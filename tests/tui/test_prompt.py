@@ -273,3 +273,20 @@ async def test_any_size_can_be_drawn(size):
         await until(pilot, lambda: app.screen.NAME == "Prompt" and app.screen.result.snapshot is not None)
         await until(pilot, lambda: app.screen.result.settled)
         assert len(screen(app).splitlines()) <= size[1]
+
+
+async def test_a_changed_text_marks_the_result_of_the_one_before():
+    app = workbench(FakeClient())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await asked(pilot)
+        mark = "of another text: Enter runs the one above · step 1"
+        assert mark not in screen(app)
+        app.screen.action_write()
+        await pilot.press("x")
+        await until(pilot, lambda: mark in screen(app))
+        assert "' Paris' .771 after" in screen(app)
+        await pilot.press("backspace")
+        await until(pilot, lambda: mark not in screen(app))
+        await pilot.press("y", "enter")
+        await until(pilot, lambda: "step 2 ·" in screen(app) and "done in" in screen(app))
+        assert "of another text" not in screen(app)

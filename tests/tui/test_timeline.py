@@ -64,11 +64,12 @@ async def test_a_replay_says_so_and_refuses_what_needs_a_worker(tour):
     async with app.run_test(size=(100, 30)) as pilot:
         await opened(pilot)
         assert "replay, no model" in screen(app)
+        assert not any(words in screen(app).splitlines()[-1] for words in ("run again", "f fork"))
         await pilot.press("n")
         assert "this is a replay" in screen(app)
-        await pilot.press("r")
-        await until(pilot, lambda: "without worker or model" in screen(app))
-        await pilot.press("ctrl+c")
+        await pilot.press("r", "f", "ctrl+c")
+        assert app.screen.NAME == "Timeline"
+        assert "nothing runs in a replay" in screen(app)
         assert app.is_running
 
 
@@ -292,8 +293,7 @@ async def test_words_narrow_the_list_over_everything_a_step_says(tour):
             await until(pilot, lambda want=expected: app.screen.lines.steps.history == want, words)
             assert f"{len(expected)} of 6 steps" in screen(app)
             await pilot.press("escape")
-        assert "filter 100%" in screen(app)
-        await pilot.press("escape")
+            assert (f"filter {words}" in screen(app)) is bool(expected), "Esc clears what leaves nothing"
         await until(pilot, lambda: app.screen.lines.count == 6 and "filter" not in screen(app).splitlines()[1])
         assert app.screen.NAME == "Timeline"
 
@@ -307,3 +307,17 @@ async def test_a_step_that_is_asked_while_words_narrow_the_list_is_gone_to(tour)
         await until(pilot, lambda: app.screen.lines.current == 4)
         await pilot.press("r")
         await until(pilot, lambda: app.screen.lines.current == 7 and "7 steps" in screen(app))
+
+
+async def test_words_that_no_step_has_say_so_and_esc_shows_all_again(tour):
+    app = replay(tour)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        for leave in (("escape",), ("enter", "escape")):
+            await pilot.press("slash", *"zebra")
+            await until(pilot, lambda: "no step has all of these words; Esc shows all again" in screen(app))
+            assert app.screen.lines.count == 0
+            await pilot.press(*leave)
+            await until(pilot, lambda: app.screen.lines.count == 6)
+            assert "no step has" not in screen(app)
+            assert app.focused is app.screen.lines

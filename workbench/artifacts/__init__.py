@@ -13,6 +13,7 @@ import pkgutil
 from collections.abc import Sequence
 from functools import cache
 
+from workbench.artifacts._artifact import SHORT_HASH as SHORT_HASH
 from workbench.artifacts._artifact import Artifact as Artifact
 from workbench.artifacts._artifact import Content as Content
 from workbench.artifacts._artifact import Facts as Facts

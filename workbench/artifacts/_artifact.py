@@ -10,6 +10,8 @@ import msgspec
 import numpy as np
 
 Role = Literal["used", "made"]
+SHORT_HASH = 12
+"""digits of a hash that stand for it where an artifact has no name"""
 
 
 class Artifact(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """Prompt sets: rows with a prompt, and an answer and a foil where they are named.
 
-A set lies in the session that read it; `@NAME` takes it again there. A file `prompts/NAME.jsonl`, `.json` or `.txt` in
-the user's data folder has its name in every session, and so have the sets that ship.
+A set lies in the session that read it; `@NAME` takes it again there. A file `prompts/NAME.jsonl`, `.json`, `.csv` or
+`.txt` in the user's data folder has its name in every session, and so have the sets that ship.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from workbench.errors import UserError
 from workbench.text import count
 
 NAME = "prompt set"
-SUFFIXES = (".jsonl", ".json", ".txt")
+SUFFIXES = (".jsonl", ".json", ".csv", ".txt")
 SHOWN = 5
 """prompts of a set that are shown"""
 

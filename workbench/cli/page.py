@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from workbench.artifacts import SHORT_HASH
 from workbench.cli.output import Printer
 from workbench.drawing import Look, draw
 from workbench.drawing.layout import plain
-from workbench.edits import Edit, parse_edits
 from workbench.errors import UserError
-from workbench.experiment import command_line
-from workbench.experiments import experiment
-from workbench.params import STORED, fields, make_params
-from workbench.report import NextStep
 from workbench.session.reader import SessionReader
 from workbench.session.records import StepArtifact, StepRecord
+from workbench.session.shell_lines import next_words, step_edits
+from workbench.shell import NO_LINE, shell_line
 from workbench.text import seconds
 from workbench.views import AnyView, Table, to_builtins, view_kind
 
@@ -71,14 +68,6 @@ def edit_texts(record: StepRecord) -> list[str]:
     return [str(edit) for edit in step_edits(record)]
 
 
-def step_edits(record: StepRecord) -> list[Edit]:
-    """The step's edits as they were. Raises UserError where a crafted file holds something else."""
-    try:
-        return msgspec.convert(record.edits, list[Edit])
-    except msgspec.ValidationError as error:
-        raise UserError(f"the edits of step {record.id} cannot be read: {error}") from None
-
-
 def print_step(
     printer: Printer,
     path: Path,
@@ -112,7 +101,8 @@ def print_step(
         printer.lines(draw(shown, printer.width, LONG_TABLE if is_long else None, style, _PRINTED))
         shortened |= is_long
     if shortened:
-        printer.text(f"every row: workbench show {shlex.quote(str(path))} {record.id}", "dim")
+        line = shell_line(["workbench", "show", str(path.absolute()), str(record.id)], style.ascii)
+        printer.unbroken(f"every row: {line}", "dim")
     if problems or record.remarks:
         printer.blank()
     for sentence in [*problems, *record.remarks]:
@@ -122,30 +112,13 @@ def print_step(
         printer.lines([plain("next", "dim")])
         for following in record.next_steps:
             printer.lines([plain(style.shorten(style.clean_text(f"  {following.label}"), printer.width))])
-            printer.unbroken(f"    {next_command(following, record)}", style.paint("clean"))
+            line = shell_line(next_words(following, record, str(path.absolute())), style.ascii)
+            printer.unbroken(f"    {line or NO_LINE}", style.paint("clean"))
     printer.blank()
     for artifact in artifacts:
-        printer.text(f"{artifact.role}: {artifact.kind} {artifact.name} ({artifact.hash[:12]})", "dim")
+        name = artifact.name or "without a name"
+        printer.text(f"{artifact.role}: {artifact.kind} {name} ({artifact.hash[:SHORT_HASH]})", "dim")
     printer.text(" · ".join(_origin(path, record)), "dim")
-
-
-def next_command(step: NextStep, record: StepRecord) -> str:
-    """The `workbench run …` line of a suggestion, on the same model and under the edits it means."""
-    try:
-        edits = step_edits(record)
-        definition = experiment(step.experiment)
-        by_kind = {field.name: field.kind for field in fields(definition.params)}
-        # A set of the session is suggested by its name alone.
-        names = {
-            key: value for key, value in step.params.items() if by_kind.get(key) in STORED and isinstance(value, str)
-        }
-        params = make_params(definition.params, {key: value for key, value in step.params.items() if key not in names})
-        if step.edits is not None:
-            edits = parse_edits(step.edits)
-        ref = record.model.ref if record.model and record.model.ref != "default" else None
-        return command_line(definition.name, params, edits, model=ref, seed=record.seed, names=names)
-    except UserError:
-        return shlex.join(["workbench", "run", step.experiment])
 
 
 def _origin(path: Path, record: StepRecord) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from workbench.drawing import speaks_utf8
-from workbench.text import count, number, safe, seconds, shorten
+from workbench.text import count, estimate, pace, safe, shorten
 
 if TYPE_CHECKING:
     from workbench.report import Progress
@@ -74,7 +74,7 @@ def worker_words(status: WorkerStatus | None) -> str:
     if status.fraction is not None:
         parts.append(f"{round(status.fraction * 100)} %")
     if status.seconds_left is not None:
-        parts.append(f"{seconds(status.seconds_left)} left")
+        parts.append(f"{estimate(status.seconds_left)} left")
     return " · ".join(parts)
 
 
@@ -89,8 +89,8 @@ def progress_words(progress: Progress, bar: bool = True) -> str:
         parts.append(full * round(share * _BAR_CELLS) + empty * (_BAR_CELLS - round(share * _BAR_CELLS)))
         parts.append(f"{count(progress.done)} of {count(progress.total)} {progress.unit}".strip())
         if rate:
-            parts.append(f"{number(rate)} a second")
-            parts.append(f"{seconds((progress.total - progress.done) / rate)} left")
+            parts.append(pace(rate))
+            parts.append(f"{estimate((progress.total - progress.done) / rate)} left")
     elif progress.done:
         parts.append(f"{count(progress.done)} {progress.unit}".strip())
     return " · ".join(parts) or "running"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,7 @@ from workbench.experiments import experiment, experiments
 from workbench.params import Params, params_builtins
 from workbench.session.submission import read_edits
 from workbench.session.typed_sets import read_sets
+from workbench.shell import shell_line
 
 if TYPE_CHECKING:
     from workbench.cli.output import Printer
@@ -150,6 +153,34 @@ def _keep_directions(assignments: Sequence[str]) -> None:
         keep_direction(name.removeprefix("@"), Path(file).expanduser())
 
 
+_OPTION = re.compile(r"-[a-z]\S*$|--[^\s=]+(=|$)")
+
+
+class _Command(click.Command):
+    """An experiment's command. Its arguments are texts, and may begin with a dash: `why '-5 + 3 ='`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not any(isinstance(parameter, click.Argument) for parameter in self.params):
+            return super().parse_args(ctx, args)
+        takes_value = {
+            flag for option in self.params if isinstance(option, click.Option) and not option.is_flag
+            for flag in option.opts
+        }  # fmt: skip
+        options: list[str] = []
+        texts: list[str] = []
+        words = iter(args)
+        for word in words:
+            if word == "--":
+                texts += words
+            elif _OPTION.match(word):
+                options.append(word)
+                if word in takes_value:
+                    options += [value for value in [next(words, None)] if value is not None]
+            else:
+                texts.append(word)
+        return super().parse_args(ctx, [*options, "--", *texts])
+
+
 def experiment_command(definition: Experiment, *arguments: click.Argument) -> click.Command:
     """The command of an experiment; parameters that are `arguments` are typed without a flag."""
     named = {argument.name for argument in arguments}
@@ -200,7 +231,7 @@ def experiment_command(definition: Experiment, *arguments: click.Argument) -> cl
         options.append(
             click.Option(["--width", "cells"], type=click.IntRange(20, 1000), metavar="CELLS", help="Draw this wide.")
         )
-    return click.Command(
+    return _Command(
         definition.name,
         params=list(options),
         callback=lambda **values: _run_from_flags(definition, values),
@@ -219,7 +250,7 @@ def example(definition: Experiment) -> str:
         if field.example and not field.more
     }
     values, names = read_sets(definition.params, shown, "")  # sets that ship have names
-    return command_line(definition.name, read_params(definition.params, values), names=names)
+    return shell_line(shlex.split(command_line(definition.name, read_params(definition.params, values), names=names)))
 
 
 class _Run(click.Group):

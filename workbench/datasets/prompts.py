@@ -1,15 +1,23 @@
-"""Files of prompts: text, one prompt a line; JSONL with prompt, answer and foil; JSON lists of instructions."""
+"""Files of prompts: text, one prompt a line; JSONL, JSON and CSV with prompt, answer and foil."""
 
 from __future__ import annotations
 
+import csv
+import io
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from workbench.errors import UserError
-from workbench.text import safe
+from workbench.files import read_bounded
+from workbench.text import quoted, safe
 
 MAX_BYTES = 1 << 28
+_JSON_LIST = re.compile(r"\s*\[\s*[\[\]{\"]")
+"""how one begins; `[INST]` is a text"""
+csv.field_size_limit(MAX_BYTES)
 
 
 class PromptRow(msgspec.Struct, frozen=True):
@@ -24,32 +32,33 @@ def read_prompts(path: Path) -> list[PromptRow]:
     """The prompts of a file, in its order; empty lines are left out.
 
     A file whose name ends in .jsonl, or whose first line starts with `{`, is JSONL: {"prompt": "The capital of France
-    is", "answer": " Paris", "foil": " Lyon"}, of which only prompt is required. One that ends in .json is a list
-    [{"instruction": "How do I …?", "category": "…"}], as published sets of instructions are; instruction and prompt are
-    the same, and a category is left out. Raises UserError naming the line.
+    is", "answer": " Paris", "foil": " Lyon"}, of which only prompt is required. One that ends in .json, or begins as a
+    JSON list does, is a list of such objects or of texts. One that ends in .csv, or whose first line names two or more
+    of the columns prompt, answer, foil and category, is a CSV of these. As published sets of instructions have it, a
+    prompt may be called instruction, and a category is left out. Anything else is text, one prompt a line. Raises
+    UserError naming the line.
     """
     text = read_text(path, "prompts")
-    if path.suffix == ".json":
+    suffix = path.suffix.lower()
+    if suffix == ".json" or (suffix not in (".jsonl", ".csv") and _JSON_LIST.match(text)):
         return _list(path, text)
     lines = [(number, line) for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1) if line.strip()]
     if not lines:
         raise UserError(f"there is no prompt in {path}: write one on each line")
-    if path.suffix == ".jsonl" or lines[0][1].lstrip().startswith("{"):
+    if suffix == ".jsonl" or (suffix != ".csv" and lines[0][1].lstrip().startswith("{")):
         return [_row(path, number, line) for number, line in lines]
+    if suffix == ".csv" or _is_header(lines[0][1]):
+        return _csv_rows(path, text)
     return [PromptRow(line) for _, line in lines]
 
 
 def read_text(path: Path, what: str) -> str:
-    """A text file as it is; `what` it should hold, for sentences. Raises UserError."""
+    """A text file or pipe as it is; `what` it should hold, for sentences. Raises UserError."""
+    data = read_bounded(path, MAX_BYTES, what)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UserError(f"{path} is larger than {MAX_BYTES >> 20} MiB: that is not a file of {what}")
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        if isinstance(error, UnicodeDecodeError):
-            raise UserError(f"{path} is not UTF-8 text: byte {error.start} cannot be read") from None
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise UserError(f"the {what} in {path} cannot be read: {reason}") from None
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text: byte {error.start} cannot be read") from None
 
 
 class _Line(msgspec.Struct, forbid_unknown_fields=True):
@@ -81,11 +90,54 @@ def _row(path: Path, number: int, line: str) -> PromptRow:
 
 def _list(path: Path, text: str) -> list[PromptRow]:
     try:
-        entries = msgspec.json.decode(text, type=list[_Line])
-    except msgspec.DecodeError as error:
+        entries = msgspec.json.decode(text, type=list[_Line | str])
+    except (msgspec.DecodeError, RecursionError) as error:
         raise UserError(
-            f'{path}: {safe(str(error))}; a .json file of prompts is a list [{{"instruction": "…", "category": "…"}}]'
+            f'{path}: {safe(str(error))}; a JSON file of prompts is a list, [{{"prompt": "…", "answer": "…"}}, …] or '
+            '["…", …]'
         ) from None
     if not entries:
         raise UserError(f"there is no prompt in {path}: its list is empty")
-    return [entry.row(f"{path}, entry {number}") for number, entry in enumerate(entries, 1)]
+    rows = (_Line(prompt=entry) if isinstance(entry, str) else entry for entry in entries)
+    return [row.row(f"{path}, entry {number}") for number, row in enumerate(rows, 1)]
+
+
+def _columns(cells: Sequence[str]) -> list[str]:
+    return [cell.strip().lower() for cell in cells]
+
+
+def _is_header(line: str) -> bool:
+    """Whether a line says the columns of a CSV of prompts; one column alone is a text."""
+    try:
+        columns = _columns(next(csv.reader([line]), []))
+    except csv.Error:
+        return False
+    return len(columns) > 1 and not _unknown(columns)
+
+
+def _unknown(columns: Sequence[str]) -> list[str]:
+    """Columns that a set of prompts does not have."""
+    return [column for column in columns if column not in _Line.__struct_fields__]
+
+
+def _csv_rows(path: Path, text: str) -> list[PromptRow]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows = []
+    try:
+        columns = next((_columns(cells) for cells in reader if cells), [])
+        if _unknown(columns) or len(set(columns)) < len(columns) or not {"prompt", "instruction"} & set(columns):
+            raise UserError(
+                f"{path} has the columns {quoted(', '.join(columns), 60)} in its first line: a CSV of prompts has "
+                "prompt, and may have answer, foil and category"
+            )
+        for cells in reader:
+            where = f"{path}, line {reader.line_num}"
+            if cells and len(cells) != len(columns):
+                raise UserError(f"{where}: there are {len(cells)} cells where the first line has {len(columns)}")
+            if any(cells):
+                rows.append(_Line(**dict(zip(columns, cells, strict=True))).row(where))
+    except csv.Error as error:
+        raise UserError(f"{path}, line {reader.line_num}: no CSV ({safe(str(error))})") from None
+    if not rows:
+        raise UserError(f"there is no prompt in {path}: write one on each line under the columns")
+    return rows

@@ -21,7 +21,7 @@ from workbench.experiment import Cost, Experiment
 from workbench.params import CorpusText, SaeName
 from workbench.params import Params as BaseParams
 from workbench.report import NextStep, Report
-from workbench.text import count, seconds, size
+from workbench.text import count, estimate, size
 from workbench.views import Column, Heatmap, Scalar, Scalars, Table
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def run(lab: Lab, params: Params, report: Report) -> None:
         if build.tokens < params.tokens:
             rate = probe_rate(build)
             report.note(
-                f"about {seconds((params.tokens - build.tokens) / rate)} at {count(rate)} tokens/s, "
+                f"{estimate((params.tokens - build.tokens) / rate, 'about ')} at {count(rate)} tokens/s, "
                 f"{size(build.memory)} of memory and {size(build.disk)} of disk, in {build.folder}"
             )
         report.note(f"corpus {corpus.info.name}, hash {corpus.info.hash}")

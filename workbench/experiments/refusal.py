@@ -190,7 +190,8 @@ def _keep(lab: Lab, params: Params, name: str, material: Material, chosen: Score
 def _evaluate(lab: Lab, params: Params, direction: Direction, sides: Sequence[Side], report: Report) -> None:
     """Whole answers to the test prompts, with and without the direction, as a step of its own."""
     own = arms_params(params, {side.name: side.splits for side in sides})
-    with report.part("arms", own) as part:
+    names = {side.name: side.name if side.name == "alarming" else f"{side.name}-test" for side in sides}
+    with report.part("arms", own, names=names) as part:
         part.uses(direction.content, direction.name)
         arms.run(lab.job((), lab.seed, part, {direction.name: direction}, lab.judge), own, part)
     _copy(part, report, ["arms"])

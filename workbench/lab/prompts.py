@@ -19,6 +19,8 @@ from workbench.lab.chat_template import DEFAULT_SYSTEM, PLACEHOLDER, ChatTemplat
 from workbench.lab.token_text import TokenText
 from workbench.text import count, show_token
 
+_ALWAYS_TOKENIZED = 1 << 20
+"""characters of a text that is tokenized however short the model's context is"""
 Origin = Literal["text", "BOS", "earlier", "template", "chat"]
 """`earlier`: of a conversation's turns before the text, with what the template wrote around them; `chat`: of a prompt
 whose template changed the text, so that nobody can say who wrote which token"""
@@ -123,6 +125,11 @@ class Tokenization:
     @cached_property
     def _token_text(self) -> TokenText:
         return TokenText(self.tokenizer)
+
+    @cached_property
+    def _longest_token(self) -> int:
+        """In characters."""
+        return max(map(len, self.tokenizer.get_vocab()))
 
     @cached_property
     def bos_token(self) -> str | None:
@@ -230,6 +237,12 @@ class Tokenization:
             )
 
     def _ids(self, text: str, special: bool = False) -> list[int]:
+        # Before they are made: a tokenizer takes 200 bytes of memory and more for each character.
+        if len(text) > _ALWAYS_TOKENIZED and len(text) > self._n_ctx * self._longest_token:
+            raise UserError(
+                f"the text has {count(len(text))} characters, more than {count(self._n_ctx)} tokens can hold, and "
+                f"{self._name} reads no more: give a shorter one"
+            )
         try:
             return list(self.tokenizer(text, add_special_tokens=special)["input_ids"])
         except (UnicodeError, TypeError):

@@ -34,7 +34,7 @@ from workbench.session.records import (
     StepRow,
     ViewRow,
 )
-from workbench.session.stored_sets import restore_sets
+from workbench.session.stored_sets import references, restore_sets
 from workbench.views import AnyView
 
 _OWNER_CHECKED = 2.0
@@ -130,6 +130,7 @@ class SessionReader(ReadableFile):
         values = dict(zip(query.STEP_COLUMNS, decode_texts(row), strict=True))
         for name in query.STEP_JSON:
             values[name] = self._json(values[name], f"step {step}")
+        values["sets"] = references(values["params"])
         values["params"] = restore_sets(values["params"], self.content, self._restored)
         values["edits"] = [self._json(spec, f"an edit of step {step}") for (spec,) in edits]
         values["status"] = self._status(values["status"], values.pop("owner"))

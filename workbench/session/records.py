@@ -79,6 +79,8 @@ class StepRecord(msgspec.Struct, kw_only=True, frozen=True):
     """what the experiment noted: halved batches, truncation"""
     next_steps: list[NextStep]
     revision: int
+    sets: dict[str, list[str]] = {}
+    """hashes of the stored sets and probes among the parameters, by parameter"""
 
 
 class ViewRow(msgspec.Struct, kw_only=True, frozen=True):

@@ -50,7 +50,9 @@ class SessionSink:
     def between_batches(self, report: Report) -> None:
         return
 
-    def part(self, experiment_name: str, params: dict[str, Any], edits: Sequence[Edit]) -> _PartSink:
+    def part(
+        self, experiment_name: str, params: dict[str, Any], edits: Sequence[Edit], names: Mapping[str, str]
+    ) -> _PartSink:
         """A step under this one."""
         if self.writer is None or self.step is None:
             return _PartSink(None, None, self.seed, self.info, {}, {})
@@ -62,6 +64,7 @@ class SessionSink:
             model=self.info.ref,
             seed=self.seed,
             directions=self.directions,
+            names=names,
         )
         step = self.writer.submit(submission, parent=self.step, origin="part")
         self.writer.start(step, self.info, self.versions)

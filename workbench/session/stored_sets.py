@@ -68,6 +68,23 @@ def _content(kind: Kind, value: Any) -> Content:
     return prompt_set.content_of(msgspec.convert(value, list[PromptRow]))
 
 
+def references(params: Any) -> dict[str, list[str]]:
+    """Hashes of what lies beside stored parameters, by parameter."""
+    if not isinstance(params, dict):
+        return {}
+    hashes = {}
+    for name, value in params.items():
+        items = value if isinstance(value, list) else [value]
+        digests = [item[REFERENCE] for item in items if _is_reference(item)]
+        if digests and len(digests) == len(items):
+            hashes[name] = digests
+    return hashes
+
+
+def _is_reference(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get(REFERENCE), str)
+
+
 def restore_sets(params: Any, load: Callable[[str], Content], known: dict[tuple[str, str], Any]) -> Any:
     """Stored parameters with the sets in their places; `load` gives an artifact by its hash.
 
@@ -77,7 +94,7 @@ def restore_sets(params: Any, load: Callable[[str], Content], known: dict[tuple[
         return params
 
     def restored(value: Any) -> Any:
-        if not isinstance(value, dict) or not isinstance(value.get(REFERENCE), str):
+        if not _is_reference(value):
             return value
         key = (value[REFERENCE], str(value.get("name", "")))
         known[key] = known.pop(key) if key in known else msgspec.to_builtins(_stored_value(load(key[0]), key[1]))

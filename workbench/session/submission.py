@@ -34,6 +34,7 @@ from workbench.session.earlier import earlier_parts
 from workbench.session.features import changed_saes, name_saes, texts_naming_features
 from workbench.session.reader import SessionReader
 from workbench.session.stored_weights import as_recorded
+from workbench.shell import LONGEST
 from workbench.units import expand_sets, names_sets, parse_units
 
 
@@ -46,7 +47,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     edits: list[Edit]
     seed: int
     command: str
-    """the `workbench run …` line it stands for; empty where a Python function is among the edits"""
+    """the `workbench run …` line it stands for; empty where a Python function is among the edits, and where it is
+    longer than a shell takes"""
     long: bool
     """interactive work goes between its batches"""
     directions: dict[str, Direction] = {}
@@ -113,15 +115,15 @@ def make_submission(
     for compared in set(compared_directions) & set(resolved) - set(used_directions):
         # the step keeps its numbers, but nobody chose it: the session's names stay as they are
         resolved[compared] = msgspec.structs.replace(resolved[compared], takes_name=False)
-    has_functions = any(isinstance(edit, Function) for edit in stack)
+    command = command_line(name, values, stack, model=model, seed=seed, names=names, transfer=transfer)
+    if any(isinstance(edit, Function) for edit in stack) or len(command.encode("utf-8", "replace")) > LONGEST:
+        command = ""
     return Submission(
         experiment=name,
         params=plain,
         edits=stack,
         seed=seed,
-        command=""
-        if has_functions
-        else command_line(name, values, stack, model=model, seed=seed, names=names, transfer=transfer),
+        command=command,
         long=definition.is_long(values),
         directions={direction: resolved[direction] for direction in names_of_directions if direction in resolved},
         earlier=earlier_parts(session, definition.parts(values, seed), seed, again) if definition.parts else [],

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from workbench.artifacts import Content, data_set, probe, prompt_set
+from workbench.artifacts import SHORT_HASH, Content, data_set, probe, prompt_set
 from workbench.datasets.labelled.labelled_set import LabelledSet
 from workbench.datasets.prompts import read_prompts
 from workbench.errors import UserError
@@ -21,8 +21,8 @@ def read_sets(
     """Typed parameters with what their sets and probes hold, and what these are called, by parameter.
 
     A set is typed as a file, or as `@NAME` (of a data set also `NAME`): a set of the session, else of the user's data
-    folder; several data sets with commas between. A probe is typed as the name that it has in the session. Raises
-    UserError.
+    folder; several data sets with commas between. A probe is typed as the name that it has in the session. For a name
+    may stand the first digits of a hash (SHORT_HASH or more). Raises UserError.
     """
     values, names = dict(typed), {}
     for field in fields(params):
@@ -35,8 +35,8 @@ def read_sets(
         elif field.kind is DATA_SETS and value:
             values[field.name] = _read_data_sets(value, session)
         elif field.kind is PROBE and isinstance(value, str) and value.strip():
-            names[field.name] = value.strip().removeprefix("@")
-            values[field.name] = read_probe(names[field.name], session)
+            values[field.name] = read_probe(value.strip().removeprefix("@"), session)
+            names[field.name] = values[field.name].name
         elif isinstance(value, LabelledSet | StoredProbe) and value.name:
             names[field.name] = value.name
     return values, names
@@ -48,7 +48,14 @@ def _read_prompt_set(text: str, session: Path | str) -> tuple[str, Any]:
         path = Path(text).expanduser()
         return path.stem, read_prompts(path)
     name = text.removeprefix("@")
-    return name, _stored(prompt_set.NAME, name, session, prompt_set.rows_of, prompt_set.read_set)
+    name, rows = _stored(
+        prompt_set.NAME,
+        name,
+        session,
+        lambda name, content: (name, prompt_set.rows_of(content)),
+        lambda name: (name, prompt_set.read_set(name)),
+    )
+    return name, rows
 
 
 def read_data_set(text: str, session: Path | str) -> LabelledSet:
@@ -60,7 +67,9 @@ def read_data_set(text: str, session: Path | str) -> LabelledSet:
     if not data_set.is_name(text):
         return data_set.read_data(text)
     name = text.removeprefix("@")
-    labelled: LabelledSet = _stored(data_set.NAME, name, session, data_set.set_of, data_set.read_data)
+    labelled: LabelledSet = _stored(
+        data_set.NAME, name, session, lambda _, content: data_set.set_of(content), data_set.read_data
+    )
     return labelled
 
 
@@ -80,7 +89,7 @@ def read_probe(name: str, session: Path | str) -> StoredProbe:
     def nowhere_else(name: str) -> StoredProbe:
         raise UserError(f"there is no probe {name}: dense-probe, sparse-probe and neuron-probe make them in a session")
 
-    def decode(content: Content) -> StoredProbe:
+    def decode(name: str, content: Content) -> StoredProbe:
         return probe.from_content(name, content).stored(name)
 
     stored: StoredProbe = _stored(probe.NAME, name, session, decode, nowhere_else)
@@ -93,16 +102,18 @@ def known_probes(reader: SessionReader) -> list[str]:
 
 
 def _stored(
-    kind: str, name: str, session: Path | str, decode: Callable[[Content], Any], read: Callable[[str], Any]
+    kind: str, name: str, session: Path | str, decode: Callable[[str, Content], Any], read: Callable[[str], Any]
 ) -> Any:
-    """What has this name in the session, else in the data folder."""
+    """What has this name or hash in the session, else in the data folder; `decode` gets the name that it has."""
     if not os.path.exists(session):
         return read(name)
     with SessionReader(session) as reader:
-        digest = reader.artifact_named(kind, name)
-        if digest is not None:
-            return decode(reader.content(digest))
-        stored_names = [f"@{row.name}" for row in reader.artifacts() if row.kind == kind and row.name]
+        if (digest := reader.artifact_named(kind, name)) is not None:
+            return decode(name, reader.content(digest))
+        rows = [row for row in reader.artifacts() if row.kind == kind]
+        if len(name) >= SHORT_HASH and (row := next((row for row in rows if row.hash.startswith(name)), None)):
+            return decode(row.name or (name if kind == probe.NAME else ""), reader.content(row.hash))
+        stored_names = [f"@{row.name}" for row in rows if row.name]
     try:
         return read(name)
     except UserError as error:

@@ -22,12 +22,14 @@ from workbench.report import NextStep, Progress
 from workbench.session import artifacts, store
 from workbench.session.encode import encode_views
 from workbench.session.features import use_of
+from workbench.session.format import MAX_JSON
 from workbench.session.owner import may_run
 from workbench.session.records import FINISHED, LOST_ERROR, Status
 from workbench.session.stored_sets import extract_sets
 from workbench.session.submission import Submission
 from workbench.session.update import Update
 from workbench.session.writable_file import WritableFile
+from workbench.text import size
 from workbench.views import AnyView
 
 
@@ -52,9 +54,17 @@ class SessionWriter(WritableFile):
     ) -> int:
         """A queued step; its number. Raises UserError, also for a parent that is not there.
 
-        `uses` are the artifacts that it begins with, `names` those of its prompt sets by parameter.
+        `uses` are the artifacts that it begins with, `names` those of its prompt sets by parameter. What a reader would
+        refuse for its size is refused here.
         """
         stored_params, set_uses = extract_sets(experiment, params, names or {})
+        params_text, edits_text = _json(stored_params), stack_text(edits)
+        n_bytes = sum(len(text.encode()) for text in (params_text, edits_text, expected))
+        if n_bytes > MAX_JSON:
+            raise UserError(
+                f"the step's texts take {size(n_bytes)}, and a session keeps at most {size(MAX_JSON)} of them: give a "
+                "shorter prompt, or a set of prompts"
+            )
         with self._change(new=True) as connection:
             if parent is not None and not store.exists(connection, "step", parent):
                 raise UserError(f"there is no step {parent} in {self.path} to go on from")
@@ -72,8 +82,8 @@ class SessionWriter(WritableFile):
                         params,
                         [use.name or artifacts.name_of(connection, use.content.hash) for use in set_uses],
                     ),
-                    _json(stored_params),
-                    stack_text(edits),
+                    params_text,
+                    edits_text,
                     seed,
                     expected,
                     not any(isinstance(edit, Function) for edit in edits),

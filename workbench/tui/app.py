@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -24,6 +25,7 @@ from workbench.tui.link import Connect, Link, connect_worker
 from workbench.tui.navigation import Navigation
 from workbench.tui.page import Page
 from workbench.tui.pages import page_of
+from workbench.tui.pasting import take_pastes_whole
 from workbench.tui.theme import ink, use_theme
 from workbench.tui.worker_words import model_name, ready, worker_line
 
@@ -68,6 +70,8 @@ class WorkbenchApp(Navigation):
         settings: Settings,
         connect: Connect = connect_worker,
     ) -> None:
+        if not os.environ.get("NO_COLOR"):
+            os.environ.pop("NO_COLOR", None)  # an empty one is none (no-color.org); Textual takes it for one
         super().__init__()
         use_theme(self, settings.theme)
         self.animation_level = "none"
@@ -372,6 +376,7 @@ def run_replay(path: Path) -> int:
 
 def _run(app: WorkbenchApp, settings: Settings) -> int:
     keys.check(settings.keys)
+    take_pastes_whole()
     app.at_first_paint = gc.freeze  # what there is stays: no full collection walks through it while a key waits
     code = app.run(mouse=settings.mouse) or 0
     if app.defect is not None:

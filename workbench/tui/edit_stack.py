@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from workbench.errors import GrammarError
+
 if TYPE_CHECKING:
     from workbench.edits import Edit, Entry, Stacks
     from workbench.model_info import ModelInfo
@@ -20,14 +22,28 @@ class EditStack:
         """What is sent with an experiment."""
         return [entry.edit for entry in self.entries if entry.on]
 
-    def add(self, text: str, info: ModelInfo | None, stacks: Stacks | None = None) -> None:
-        """Parses and puts on top; an edit that is there already is switched on. `stacks` are those it may name.
+    def add(
+        self, text: str, info: ModelInfo | None, stacks: Stacks | None = None, directions: Sequence[str] | None = None
+    ) -> None:
+        """Parses and puts on top; an edit that is there already is switched on.
 
-        Raises GrammarError, pointing at the character.
+        `stacks` are those it may name, `directions` (`@name`) those of the session, beside the data folder's; without
+        them names of directions are not looked up. Raises GrammarError, pointing at the character.
         """
+        from workbench.artifacts.direction import direction_names, kept_directions
         from workbench.edits import Entry, parse_edits
 
-        self.append([Entry(edit) for edit in parse_edits([text], info, stacks)])
+        edits = parse_edits([text], info, stacks)
+        for name in direction_names(edits) if directions is not None else ():
+            known = dict.fromkeys([*(directions or ()), *(f"@{kept}" for kept in kept_directions())])
+            if f"@{name}" not in known:
+                there_are = (
+                    f"there are {', '.join(known)}"
+                    if known
+                    else "no directions are saved; `workbench run direction` makes one"
+                )
+                raise GrammarError(text, text.find(f"@{name}"), f"there is no direction @{name}: {there_are}")
+        self.append([Entry(edit) for edit in edits])
 
     def append(self, entries: Sequence[Entry]) -> None:
         """These on top; an edit that is there already keeps its place and is switched as it is here."""

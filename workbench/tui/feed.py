@@ -24,6 +24,16 @@ class NothingYet(UserError):  # noqa: N818 - a sentence for the user, as its bas
     """The session has no file yet: it is made with its first step."""
 
 
+def _has_begun(path: Path) -> bool:
+    """There is a file, and more than its name: it is empty for the moment in which its first step is written."""
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # why it can't be read, opening it says
+
+
 class Feed:
     """Reads one session file at a time; the file may not be there yet.
 
@@ -67,7 +77,7 @@ class Feed:
         if self._reader is not None and self._reader.path != path:
             self._shut()
         if self._reader is None:
-            if path is None or not path.exists():
+            if path is None or not _has_begun(path):
                 raise NothingYet("this session has no steps yet: ask a question on Home")
             from workbench.session.reader import SessionReader
 

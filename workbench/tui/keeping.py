@@ -16,13 +16,35 @@ def shown_by(page: Page) -> tuple[str, ShownView | None]:
     """A name for the file, and the view under the cursor of the page's result; the screen's name without one."""
     if named_view := page.view_under_cursor():
         return named_view
-    panes: list[Any] = list(page.query("ResultPane"))  # by its name: the pane's own keys come through here
-    pane = next((pane for pane in panes if pane.has_focus_within), panes[0] if panes else None)
+    pane = _pane(page)
     if pane is None or pane.snapshot is None:
         return page.NAME.lower(), None
     shown = pane.current()
     stem = f"{page.workbench.session_title}-step{pane.snapshot.record.id}"
     return (f"{stem}-{shown.key}" if shown else stem), shown
+
+
+def _pane(page: Page) -> Any:
+    """The result's pane that the cursor is in, else the first; None on screens without one."""
+    panes: list[Any] = list(page.query("ResultPane"))  # by its name: the pane's own keys come through here
+    return next((pane for pane in panes if pane.has_focus_within), panes[0] if panes else None)
+
+
+def copy_command(page: Page) -> None:
+    """The shell line of the step that is shown, to the terminal's clipboard and a file; the page says where."""
+    from workbench.shell import NO_LINE, shell_line
+    from workbench.tui.clipboard import copy
+
+    pane = _pane(page)
+    words = page.command_words() or (pane.snapshot.words if pane is not None and pane.snapshot is not None else ())
+    line = shell_line(words)
+    if not line:
+        page.say(NO_LINE if words else "there is no step here whose command could be copied", bad=True)
+        return
+    try:
+        page.say(f"the command: {copy(page.app, line)}")
+    except UserError as error:
+        page.say(str(error), bad=True)
 
 
 async def copy_view(page: Page) -> None:

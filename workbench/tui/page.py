@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
@@ -77,6 +78,10 @@ class Page(Screen[None]):
     def view_under_cursor(self) -> tuple[str, ShownView | None] | None:
         """A name for a file and the view under the cursor, on screens without a result's pane."""
         return None
+
+    def command_words(self) -> Sequence[str]:
+        """Of the command that stands for the step on screens without a result's pane."""
+        return ()
 
     def session_swapped(self) -> None:
         """Another session was opened: drop what was kept of the old one."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from workbench.text import count, number, safe, seconds, size
+from workbench.text import count, estimate, pace, safe, size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +61,7 @@ def stage(link: Link) -> str:
     words = _STAGES.get(status.stage, safe(status.stage))
     left = seconds_left(link)
     if left is not None:
-        return f"{words}, {seconds(left)} left"
+        return f"{words}, {estimate(left)} left"
     if status.fraction is not None:
         return f"{words}, {status.fraction * 100:.0f} %"
     return words
@@ -104,9 +104,9 @@ def progress_words(progress: Progress, now: float) -> str:
     spent = now - progress.started
     if progress.done and progress.started and spent > 0.5:
         rate = progress.done / spent
-        words += f", {number(round(rate, 1))} a second"
+        words += f", {pace(rate)}"
         if progress.total and progress.total > progress.done:
-            words += f", {seconds(max(0.1, (progress.total - progress.done) / rate))} left"
+            words += f", {estimate(max(0.1, (progress.total - progress.done) / rate))} left"
     return safe(words.rstrip())
 
 

@@ -120,6 +120,8 @@ class PartBegan(PipeMessage):
     experiment: str
     params: dict[str, Any]
     edits: list[Edit]
+    names: dict[str, str]
+    """of its prompt sets, by parameter"""
 
 
 class PartEnded(PipeMessage):

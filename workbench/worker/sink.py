@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from workbench.edits import Edit
@@ -51,12 +51,20 @@ class StepSink:
         self._check()
         self._give_turn()
 
-    def part(self, experiment: str, params: dict[str, Any], edits: Sequence[Edit]) -> StepSink:
+    def part(
+        self, experiment: str, params: dict[str, Any], edits: Sequence[Edit], names: Mapping[str, str]
+    ) -> StepSink:
         """A step under this one. Parts have no parts of their own: theirs are their step's."""
         self._parts += 1
-        self._send(
-            PartBegan(job=self._job, part=self._parts, experiment=experiment, params=params, edits=list(edits)), []
+        began = PartBegan(
+            job=self._job,
+            part=self._parts,
+            experiment=experiment,
+            params=params,
+            edits=list(edits),
+            names=dict(names),
         )
+        self._send(began, [])
         return StepSink(self._job, self._send, self._check, self._give_turn, self._parts)
 
     def done(self, report: Report, error: str = "") -> None:

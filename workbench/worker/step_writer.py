@@ -45,6 +45,7 @@ class StepWriter:
             submission = await asyncio.to_thread(
                 make_submission, message.experiment, message.params, message.edits,
                 info=info, model=self._spec.shown, seed=job.submission.seed, directions=job.submission.directions,
+                names=message.names,
             )  # fmt: skip
             step = await self._writer_thread.add_step(job.session, submission, parent=job.step, origin="part")
             self._writer_thread.write(job.session, step, start=start)

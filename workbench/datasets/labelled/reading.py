@@ -21,6 +21,7 @@ import msgspec
 from workbench.datasets.labelled.labelled_set import LabelledSet
 from workbench.datasets.labelled.targets import Choice, Row, labelled_set
 from workbench.errors import UserError
+from workbench.files import read_bounded
 from workbench.text import count, quoted, safe, size
 
 MAX_BYTES = 1 << 28
@@ -84,12 +85,7 @@ def split_suffix(path: Path) -> tuple[str, str]:
 
 
 def _text(path: Path) -> str:
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UserError(f"{path} is larger than {size(MAX_BYTES)}: that is no labelled set")
-        raw = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    raw = read_bounded(path, MAX_BYTES, "labelled texts")
     if path.name.lower().endswith(".zst"):
         raw = _decompressed_zst(path, raw)
     elif path.name.lower().endswith(".gz"):

@@ -208,7 +208,8 @@ class Edits(Page):
         if not event.value.strip():
             return
         try:
-            self.workbench.edits.add(event.value, self.workbench.model_info, self.saved)
+            app = self.workbench
+            app.edits.add(event.value, app.model_info, self.saved, app.directions)
         except GrammarError as error:
             self._point(error, event.value)
             return

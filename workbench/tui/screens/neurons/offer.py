@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from workbench.text import count, seconds
+from workbench.text import count, estimate
 
 if TYPE_CHECKING:
     from workbench.model_info import ModelInfo
@@ -28,12 +28,12 @@ def offers(rate: float | None = None) -> list[Offer]:
     """Small first. `rate` in tokens/s is this model's own, where an index has been built already."""
     choices = [Offer(WEIGHTS, {"tokens": 0}, "within a minute: what each promotes, norms, neighbours; no text is read")]
     for tokens in (20_000, 300_000, 1_000_000):
-        cost = seconds(tokens / (rate or TOKENS_PER_SECOND))
+        cost = estimate(tokens / (rate or TOKENS_PER_SECOND), "about ")
         choices.append(
             Offer(
                 f"{count(tokens)} tokens of the standard library",
                 {"corpus": "stdlib", "tokens": tokens, "explain": True},
-                f"about {cost}{'' if rate else ' on two cores, less on a GPU'}; browsable while it grows",
+                f"{cost}{'' if rate else ' on two cores, less on a GPU'}; browsable while it grows",
             )
         )
     return choices

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from workbench.errors import UserError
 from workbench.questions import QUESTIONS
-from workbench.tui.keeping import copy_view, save_view
+from workbench.tui.keeping import copy_command, copy_view, save_view
 from workbench.tui.renaming import rename_session
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def commands(app: Context, page: Page) -> list[Command]:
         Command("help", "this screen and its keys", "F1", lambda: app.help_on(page)),
         Command("save the screen", "as SVG, or the view under the cursor", "x", lambda: save_view(app, page)),
         Command("copy the view", "the terminal's clipboard and a file", "y", lambda: copy_view(page)),
+        Command("copy the command", "the shell line of the step that is shown", "", lambda: copy_command(page)),
     ]
     if app.link is not None:
         entries += [

@@ -11,6 +11,7 @@ from textual.widget import Widget
 from textual.widgets import TextArea
 
 from workbench.datasets.conversation import Turn
+from workbench.errors import UserError
 from workbench.params import CONVERSATION, PROMPT, TEMPLATE, Field
 from workbench.text import safe
 from workbench.tui import keys
@@ -200,8 +201,23 @@ class Prompt(Runner):
         if self.is_mounted:
             text = "" if self.has_class("low") else self.area.text
             self.query_one(TokenLine).follow(text, self.chat, tuple(self.turns))
+            self._mark_outdated()
+
+    def _mark_outdated(self) -> None:
+        """A result of another text than the one that stands here says so."""
+        snapshot = self.result.snapshot
+        if snapshot is None:
+            return
+        try:
+            text_field = next((field for field in fields_of(snapshot.record.experiment) if field.kind is PROMPT), None)
+        except UserError:
+            text_field = None  # of an experiment that there is not any more
+        prompt = snapshot.record.params.get(text_field.name) if text_field else None
+        other = isinstance(prompt, str) and prompt not in ("", self.area.text)
+        self.result.mark_outdated("of another text: Enter runs the one above" if other else "")
 
     def shown(self, event: ResultPane.Shown) -> None:
+        self._mark_outdated()
         self._lens_preview.after(event.snapshot)
 
 

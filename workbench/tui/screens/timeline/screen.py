@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _FOLLOW = 0.15
 """seconds that the cursor rests on a step until its result is shown"""
 _ON_A_STEP = frozenset({"history", "note", "again", "fork", "compare", "copy", "save"})
+_WITH_A_WORKER = frozenset({"again", "fork"})
 _BESIDE = 150
 """cells from which list and result stand side by side"""
 
@@ -61,6 +62,7 @@ class Timeline(Page):
     Timeline .asks Static { width: auto; color: $quiet; margin-right: 1; }
     Timeline .asks Field { width: 1fr; }
     Timeline .asks.shown { display: block; layout: horizontal; }
+    Timeline #unmatched { display: none; padding: 0 2; height: auto; color: $quiet; }
     Timeline #nothing { display: none; padding: 1 2; height: auto; }
     """
     BINDINGS: ClassVar[list[BindingType]] = list(keys.TIMELINE)
@@ -79,6 +81,7 @@ class Timeline(Page):
                 with Horizontal(id="filter", classes="asks"):
                     yield Static("filter")
                     yield Field(placeholder="words of experiment, prompt, edits, result or notes; Esc shows all again")
+                yield Static("no step has all of these words; Esc shows all again", id="unmatched")
                 yield StepList()
                 with Horizontal(id="note", classes="asks"):
                     yield Static("note")
@@ -139,9 +142,17 @@ class Timeline(Page):
         if self.query_one("#nothing").display is not empty:
             self.query_one("#nothing").display = empty
             self.query_one("#both").display = not empty
+        self.query_one("#unmatched").display = self._is_unmatched
+
+    @property
+    def _is_unmatched(self) -> bool:
+        """Whether words narrow the list to nothing."""
+        return bool(self._filter.value) and not self.lines.count
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in _ON_A_STEP and self.lines.current is None:
+            return False
+        if action in _WITH_A_WORKER and self.workbench.link is None:
             return False
         return super().check_action(action, parameters)
 
@@ -219,11 +230,12 @@ class Timeline(Page):
 
     def field_keys(self) -> list[tuple[str, str]]:
         if self.focused is self._filter:
-            return [("Enter", "to the list"), ("Esc", "to the list")]
+            return [("Enter", "to the list"), ("Esc", "all steps again" if self._is_unmatched else "to the list")]
         return super().field_keys()
 
     def leave(self) -> bool:
-        if self._filter.value and not self.has_class("zoomed") and self.focused is not self.result:
+        in_list = not self.has_class("zoomed") and self.focused is not self.result
+        if self._is_unmatched or (self._filter.value and in_list):
             self.show_all()
             return True
         if self.has_class("zoomed") or self.focused is self.result:
@@ -255,6 +267,8 @@ class Timeline(Page):
 
     async def leave_field(self) -> None:
         self.query_one("#note").remove_class("shown")
+        if self.focused is self._filter and self._is_unmatched:
+            self.show_all()
         if not self._filter.value:
             self.query_one("#filter").remove_class("shown")
         self.lines.focus()

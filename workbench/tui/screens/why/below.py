@@ -121,5 +121,5 @@ def foot(record: StepRecord, command: str, provenance: str, cells: int, colors: 
     """The shell line it stands for, and how it was made."""
     line = Text(no_wrap=True).append("$ ", colors.quiet)
     room = cells - 2 - (width(provenance) + 3 if cells >= 80 else 0)
-    line.append(fit(safe(command), room) if cells >= 80 else shorten(safe(command), room), colors.plain)
+    line.append(fit(command, room) if cells >= 80 else shorten(command, room), colors.plain)
     return line.append(f"   {provenance}" if cells >= 80 else "", colors.quiet)

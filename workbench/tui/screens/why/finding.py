@@ -5,7 +5,6 @@ Everything is read leniently: the file may be anybody's, and a step that runs ha
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -15,6 +14,8 @@ from workbench.drawing.check import mismatch
 from workbench.edits import Edit, SetTo
 from workbench.errors import UserError
 from workbench.result_keys import NextToken, Picked, Units, Verdict
+from workbench.session.shell_lines import split_options
+from workbench.shell import NO_LINE, shell_line
 from workbench.tui.widgets.result.snapshot import ShownView, Snapshot, read_step
 from workbench.units import format_units, parse_unit, parse_units
 from workbench.views import Bars, Column, Heatmap, Histogram, Table, from_builtins
@@ -217,27 +218,22 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         return next((trial for trial in self.trials if trial.units == unit_set), None)
 
     @property
+    def command_words(self) -> list[str]:
+        """Of the `workbench why PROMPT ANSWER …` that it stands for."""
+        words = list(self.snapshot.words)
+        options = split_options(EXPERIMENT, words[3:])
+        texts = {option[0]: option[-1] for option in options if option[0] in ("--prompt", "--answer")}
+        if words[2:3] == [EXPERIMENT] and "--prompt" in texts and not any(text[:1] == "-" for text in texts.values()):
+            rest = [word for option in options if option[0] not in texts for word in option]
+            answer = [texts["--answer"]] if "--answer" in texts else []
+            words = ["workbench", EXPERIMENT, texts["--prompt"], *answer, *rest]
+        return words
+
+    @property
     def shell_line(self) -> str:
-        """The `workbench why PROMPT ANSWER …` that it stands for."""
-        command = self.record.command
-        try:
-            words = shlex.split(command)
-        except ValueError:
-            return command
-        if words[:3] != ["workbench", "run", EXPERIMENT]:
-            return command
-        values, rest = {}, []
-        at = 3
-        while at < len(words):
-            if words[at] in ("--prompt", "--answer") and at + 1 < len(words) and not words[at + 1].startswith("-"):
-                values[words[at]] = words[at + 1]
-                at += 2
-            else:
-                rest.append(words[at])
-                at += 1
-        if "--prompt" not in values:
-            return command
-        return shlex.join(["workbench", EXPERIMENT, values.pop("--prompt"), *values.values(), *rest])
+        """The same as one types it; a sentence where nobody can."""
+        words = self.command_words
+        return shell_line(words) or NO_LINE if words else ""
 
 
 def read_finding(reader: SessionReader, step: int, before: Finding | None) -> Finding:

@@ -31,6 +31,8 @@ from workbench.tui.widgets.words import Words
 from workbench.views import Histogram
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from workbench.report import NextStep
     from workbench.tui.screens.why.finding import Finding
     from workbench.tui.widgets.result.snapshot import ShownView
@@ -303,6 +305,9 @@ class Why(QuestionPage):
             return None
         kind = (self.panes.focused.id if self.panes.focused else None) or "verdict"
         return f"{self.workbench.session_title}-step{finding.record.id}-{kind}", finding.shown(kind)
+
+    def command_words(self) -> Sequence[str]:
+        return self.state.finding.command_words if self.state.finding is not None else ()
 
     async def action_copy(self) -> None:
         await copy_view(self)

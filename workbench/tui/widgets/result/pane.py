@@ -62,6 +62,8 @@ class ResultPane(WalkedSections, inherit_bindings=False):
         """the keys of the sections' views, and what draws them"""
         self._beside: ShownView | None = None
         """a view that belongs to no step, shown second"""
+        self._outdated = ""
+        """why the result is not of what is asked now; empty where it is"""
         self._reading = Following(self, self._read, self._failed)
 
     @property
@@ -103,6 +105,13 @@ class ResultPane(WalkedSections, inherit_bindings=False):
         """The file may have something newer."""
         self._reading.ask()
 
+    def mark_outdated(self, why: str) -> None:
+        """Says beside the step why it is not of what would be asked now; nothing where that is empty."""
+        if why != self._outdated:
+            self._outdated = why
+            if self.snapshot is not None:
+                self._head(self.snapshot, layout=False)  # in a line that is there: typing must not lay out the screen
+
     def restate(self) -> None:
         """The worker's state has changed: only the words are redrawn."""
         if self.snapshot is not None and not self.snapshot.finished:
@@ -142,9 +151,13 @@ class ResultPane(WalkedSections, inherit_bindings=False):
 
     def _words(self, snapshot: Snapshot) -> None:
         link = self.workbench.link
-        self.query_one("#head", Words).show(lambda colors: head(snapshot, link, colors))
+        self._head(snapshot)
         if not self._brief:
             self.query_one("#foot", Words).show(lambda colors: foot(snapshot, colors, link is None))
+
+    def _head(self, snapshot: Snapshot, layout: bool = True) -> None:
+        link, outdated = self.workbench.link, self._outdated
+        self.query_one("#head", Words).show(lambda colors: head(snapshot, link, colors, outdated), layout=layout)
 
     async def _build(self, views: tuple[ShownView, ...]) -> None:
         """Sections for these views; the ones that are there stay, so that nothing jumps."""

@@ -9,6 +9,7 @@ import msgspec
 
 from workbench.errors import UserError
 from workbench.session.records import FINISHED, NoteRow, StepRecord
+from workbench.session.shell_lines import step_words
 from workbench.views import AnyView, Scalar, Scalars
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     record: StepRecord
     views: tuple[ShownView, ...]
     notes: tuple[NoteRow, ...]
+    words: tuple[str, ...] = ()
+    """of the command that the step stands for"""
 
     @property
     def finished(self) -> bool:
@@ -62,7 +65,12 @@ def read_step(reader: SessionReader, step: int, previous: Mapping[str, ShownView
         views.append(ShownView(key=row.key, title=title, revision=row.revision, view=view, problem=problem))
     if record.scalars and not any(isinstance(shown.view, Scalars) for shown in views):
         views.append(_scalars(record))
-    return Snapshot(record=record, views=tuple(views), notes=tuple(reader.notes(step)))
+    return Snapshot(
+        record=record,
+        views=tuple(views),
+        notes=tuple(reader.notes(step)),
+        words=tuple(step_words(reader, record)),
+    )
 
 
 def _scalars(record: StepRecord) -> ShownView:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from workbench.shell import NO_LINE, shell_line
 from workbench.text import number, safe, seconds
 from workbench.tui.worker_words import progress_words, ready, stage, trouble
 
@@ -58,8 +59,8 @@ def bar(record: StepRecord) -> str:
     return "█" * done + "░" * (_BAR - done)
 
 
-def head(snapshot: Snapshot, link: Link | None, colors: Ink) -> Text:
-    """Everything above the views: the sentence first."""
+def head(snapshot: Snapshot, link: Link | None, colors: Ink, outdated: str = "") -> Text:
+    """Everything above the views: the sentence first; `outdated` says why it is not of what is asked now."""
     record = snapshot.record
     lines = []
     if record.headline:
@@ -67,7 +68,7 @@ def head(snapshot: Snapshot, link: Link | None, colors: Ink) -> Text:
     if record.error:
         mark = Text("! ", colors.bad)
         lines.append(mark + Text(safe(record.error, newlines=True), colors.plain))
-    status = status_line(record, link, colors)
+    status = Text(f"{outdated} · " if outdated else "", colors.second) + status_line(record, link, colors)
     if record.edits:
         status.append(f" · under {safe(edits_text(record))}", colors.second)
     lines.append(status)
@@ -104,8 +105,8 @@ def foot(snapshot: Snapshot, colors: Ink, replay: bool) -> Text:
         for at, step in enumerate(record.next_steps[:3], 1):
             lines.append(Text.assemble((f"  {at} ", colors.strong), (safe(step.label), colors.plain)))
         lines.append(Text(""))
-    if record.command:
-        lines.append(Text(f"$ {safe(record.command)}", colors.quiet))
+    if snapshot.words:
+        lines.append(Text(f"$ {shell_line(snapshot.words) or NO_LINE}", colors.quiet))
     lines.append(Text(made_with(record), colors.quiet))
     return Text("\n").join(lines)
 
