@@ -15,7 +15,7 @@ from workbench.artifacts.sae import find_sae
 from workbench.errors import Cancelled, GrammarError, UserError
 from workbench.execute import execute
 from workbench.experiments import experiment
-from workbench.index.features import FeatureIndex
+from workbench.index.features import FeatureIndex, open_any
 from workbench.index.reader import NeuronIndex
 from workbench.index.store import best_index, indexes_dir, list_indexes, verify
 from workbench.lab.finding import identity
@@ -260,7 +260,7 @@ def sae(lab: Lab) -> str:
 def test_an_sae_s_features_are_an_index_of_their_own(lab: Lab, corpus: str, sae: str) -> None:
     report = run(lab, "index", corpus=corpus, tokens=1500, sae=sae, explain=True)
     (info,) = [info for info in list_indexes() if info.kind == "features"]
-    index = NeuronIndex.open(Path(info.path))
+    index = open_any(Path(info.path))
     assert isinstance(index, FeatureIndex)
     assert (info.sae, info.sae_hash) == (sae, find_sae(sae).hash)
     assert f"{index.units.n} features of {sae} on" in report.headline
@@ -284,7 +284,7 @@ def test_a_cancelled_index_of_features_goes_on(lab: Lab, corpus: str, sae: str) 
     assert 0 < info.tokens < 4000
     report = run(lab, "index", corpus=corpus, tokens=4000, sae=sae)
     assert any("goes on after" in note for note in report.notes)
-    assert NeuronIndex.open(Path(info.path)).complete
+    assert open_any(Path(info.path)).complete
 
 
 def test_an_sae_that_changed_is_indexed_anew(lab: Lab, corpus: str, sae: str) -> None:

@@ -13,7 +13,7 @@ from tests.lab.sae.test_features import encode, random_sae
 from tests.lab.test_indexing import assert_same, folder, open_model, ragged, small, state  # noqa: F401
 from workbench.datasets.corpora import Corpus
 from workbench.index import query
-from workbench.index.features import FeatureIndex
+from workbench.index.features import FeatureIndex, open_any
 from workbench.index.format import IndexedSae, in_sample
 from workbench.index.reader import NeuronIndex
 from workbench.index.store import best_index, indexes_dir, verify
@@ -43,7 +43,7 @@ def finish(made: IndexBuild) -> NeuronIndex:
     with made:
         for block in made.blocks():
             made.add(block)
-    return NeuronIndex.open(made.folder)
+    return open_any(made.folder)
 
 
 class Brute:

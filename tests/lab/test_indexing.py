@@ -17,6 +17,7 @@ from tests.lab.labs import new_report
 from tests.tiny import ARCHITECTURES, OTHER_NORMS, tiny_model
 from workbench.datasets.corpora import Corpus, CorpusInfo
 from workbench.errors import Cancelled, UserError
+from workbench.index.features import open_any
 from workbench.index.merge import merge
 from workbench.index.reader import NeuronIndex
 from workbench.index.store import indexes_dir, verify
@@ -73,7 +74,7 @@ def build(model, corpus, chosen, wanted: int = 1 << 60, folder: Path | None = No
 
 def state(folder: Path) -> dict[str, np.ndarray]:
     """Everything an index says, in one dict."""
-    index = NeuronIndex.open(folder)
+    index = open_any(folder)
     found = {name: np.array(array) for name, array in index._data.arrays.items()}
     for name in ("windows", "sign_windows"):
         if (folder / f"{name}.npy").exists():

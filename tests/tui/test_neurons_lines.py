@@ -19,6 +19,7 @@ from workbench.drawing import DARK, SIXTEEN
 from workbench.drawing.scale import Scale
 from workbench.index import bins
 from workbench.index.card import Example
+from workbench.index.features import open_any
 from workbench.index.format import IndexedSae
 from workbench.index.reader import NeuronIndex
 from workbench.text import width
@@ -156,7 +157,7 @@ def test_every_card_fits_its_width_and_says_n(index: NeuronIndex, cells: int, bo
 @pytest.fixture(scope="module")
 def features(index: NeuronIndex) -> NeuronIndex:
     sae = IndexedSae(name="res-1", hash="e" * 64, layer=1, site="L1.resid_post", width=60)
-    return NeuronIndex.open(make_features(index, sae))
+    return open_any(make_features(index, sae))
 
 
 @pytest.mark.parametrize("cells", [30, 47, 78])

@@ -270,10 +270,10 @@ def _cell(index: NeuronIndex, name: str, neuron: int) -> Any:
 
 
 def _open_index(name: str) -> NeuronIndex:
-    from workbench.index.reader import NeuronIndex
+    from workbench.index.features import open_any
     from workbench.index.store import best_index, find_folder
 
-    return NeuronIndex.open(find_folder(name) if name else best_index())
+    return open_any(find_folder(name) if name else best_index())
 
 
 class _NullSink:

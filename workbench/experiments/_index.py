@@ -33,11 +33,6 @@ def open_index(lab: Lab, report: Report, name: str = "", data: bool = False) -> 
     index = NeuronIndex.open(find_folder(name) if name else best_index(info))
     if index.info.fingerprint != info.fingerprint:
         raise UserError(f"{index.folder.name} is an index of {index.info.name}, and the model here is {info.name}")
-    if index.sae is not None:
-        raise UserError(
-            f"{index.folder.name} holds features of the SAE {index.sae.name}, and this needs an index of neurons: "
-            f"`workbench index list` names the ones there are"
-        )
     if data and not index.has_data:
         raise UserError(
             "this needs what neurons do on text, and there is only the weights part: "

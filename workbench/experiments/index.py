@@ -129,9 +129,9 @@ def _sentence(build: IndexBuild, state: str) -> str:
 def _add_views(build: IndexBuild, before: int, report: Report) -> None:
     from workbench.experiments._index import record_index
     from workbench.experiments._index_features import add_features
-    from workbench.index.reader import NeuronIndex
+    from workbench.index.features import open_any
 
-    index = NeuronIndex.open(build.folder)
+    index = open_any(build.folder)
     record_index(index, report, "made" if build.tokens > before else "used")
     exhausted = "; the corpus has no more" if build.file.progress.exhausted else ""
     unchanged = "" if build.tokens > before else "; all of it was there already"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 
 from workbench.errors import UserError
 from workbench.index import bins
+from workbench.index.arrays import FolderArrays, home_of
 from workbench.index.card import Card
 from workbench.index.catalogue import FEATURES, IndexColumn
+from workbench.index.format import IndexFile, read_index_file
 from workbench.index.reader import NeuronIndex
 from workbench.text import count
 from workbench.units import Feature, Unit
@@ -18,8 +21,20 @@ _STORED = {"frequency": "positive"}
 """columns whose arrays have the name that they have for neurons"""
 
 
+def open_any(folder: Path) -> NeuronIndex:
+    """An index of neurons, or of an SAE's features. Raises UserError for one that is damaged or newer."""
+    kind = FeatureIndex if read_index_file(folder).sae is not None else NeuronIndex
+    return kind.open(folder)
+
+
 class FeatureIndex(NeuronIndex):
-    """All of one layer, that of the SAE's site; an id is the feature's index. Open it with `NeuronIndex.open`."""
+    """All of one layer, that of the SAE's site; an id is the feature's index."""
+
+    @classmethod
+    def _open(cls, folder: Path, file: IndexFile) -> NeuronIndex:
+        # What follows from the SAE's weights is kept with what its features do; the vocabulary is the model's.
+        arrays = FolderArrays(folder, file, home_of(folder, file))
+        return cls(folder, file, arrays, arrays)
 
     def _make_columns(self) -> dict[str, IndexColumn]:
         assert self._data is not None

@@ -1,6 +1,6 @@
 """`NeuronIndex`: an index opened to look at. Columns and cards come from memory maps; no model, no torch.
 
-The features of an SAE are `workbench.index.features.FeatureIndex`, which is looked at in the same ways.
+`workbench.index.features` opens the features of an SAE, which are looked at in the same ways.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import numpy as np
 
 from workbench.errors import UserError
 from workbench.index import bins, examples
+from workbench.index.arrays import FolderArrays, home_of
 from workbench.index.card import Card, NamedFamily, Part, SignCase
 from workbench.index.catalogue import ADDRESS, DATA, NUMERIC, SIGNS, WEIGHTS, IndexColumn
 from workbench.index.families import FAMILIES, NAMES
-from workbench.index.format import BINS, IndexFile, open_array, read_index_file, weights_folder_name
+from workbench.index.format import BINS, IndexFile, read_index_file
 from workbench.model_info import ModelInfo
 from workbench.statistics import rank_percentile
 from workbench.units import Neuron, Unit
@@ -33,7 +34,7 @@ class NeuronIndex:
     It shows one revision: where an index grows, open it again when `changed()` says so.
     """
 
-    def __init__(self, folder: Path, file: IndexFile, weights: _Part, data: _Part | None) -> None:
+    def __init__(self, folder: Path, file: IndexFile, weights: FolderArrays, data: FolderArrays | None) -> None:
         self.folder = folder
         self.file = file
         self._weights = weights
@@ -73,24 +74,18 @@ class NeuronIndex:
 
     @classmethod
     def _open(cls, folder: Path, file: IndexFile) -> NeuronIndex:
-        if file.kind == "weights":
-            return cls(folder, file, _Part(folder, file, folder), None)
-        home = folder.parent / weights_folder_name(file.model)
-        if not (home / "index.json").exists():
+        if file.sae is not None:
             raise UserError(
-                f"{folder.name} needs {home.name} beside it, which is not there: "
-                f"`workbench index build` with the model makes it again"
+                f"{folder.name} holds features of the SAE {file.sae.name}, and this needs an index of neurons: "
+                f"`workbench index list` names the ones there are"
             )
+        if file.kind == "weights":
+            return cls(folder, file, FolderArrays(folder, file, folder), None)
+        home = home_of(folder, file)
         weights_file = read_index_file(home)
         if weights_file.model.n_neurons != file.model.n_neurons:
             raise UserError(f"{folder.name} and {home.name} are of different models: remove both and build again")
-        if file.kind == "features":
-            from workbench.index.features import FeatureIndex
-
-            # What follows from the SAE's weights is kept with what its features do; of the home is the vocabulary.
-            part = _Part(folder, file, home)
-            return FeatureIndex(folder, file, part, part)
-        return cls(folder, file, _Part(home, weights_file, home), _Part(folder, file, home))
+        return cls(folder, file, FolderArrays(home, weights_file, home), FolderArrays(folder, file, home))
 
     def changed(self) -> bool:
         """Whether there is a newer revision on disk. Never raises."""
@@ -350,15 +345,3 @@ class NeuronIndex:
             low, high = self._data.arrays["part_extremes"][part, :, neuron].tolist()
             parts.append(Part(name=name, mean=mean, sd=math.sqrt(max(square - mean**2, 0)), low=low, high=high))
         return parts
-
-
-class _Part:
-    """One folder's arrays, by name, as memory maps."""
-
-    def __init__(self, folder: Path, file: IndexFile, home: Path) -> None:
-        self.home = home
-        """of the model: where its vocabulary is"""
-        state = folder / file.state
-        self.arrays: dict[str, np.ndarray] = {
-            name: open_array(state, name, shape) for name, shape in file.shapes.items()
-        }

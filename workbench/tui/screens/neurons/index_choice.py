@@ -49,7 +49,7 @@ class IndexChoice:
 
     def open_newer(self, model: ModelInfo | None) -> NeuronIndex | None:
         """The index to show now, opened; None where it is the one that is shown already, or there is none."""
-        from workbench.index.reader import NeuronIndex
+        from workbench.index.features import open_any
 
         folder = self._folder(model)
         if folder is None:
@@ -58,7 +58,7 @@ class IndexChoice:
         if current is not None and current.folder == folder and not current.changed():
             return None
         try:
-            index = NeuronIndex.open(folder)
+            index = open_any(folder)
         except UserError as error:
             self.problem = str(error)
             return None
