@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.test_shell import ODD, TEXTS, words_read
-from workbench.artifacts.direction import keep_direction
+from workbench.artifacts.direction import directions_dir, keep_direction
 from workbench.cli.flags import params_from_flags
 from workbench.cli.run import experiment_command
 from workbench.edits import SetTo, parse_edits
@@ -167,3 +167,31 @@ def test_options_and_their_values() -> None:
     assert split_options("predict", words) == [
         ["--chat"], ["--prompt", "--chat"], ["--transfer"], ["--edit", "L1.N2=0"], ["--no-chat"],
     ]  # fmt: skip
+
+
+def test_a_direction_whose_name_stands_for_another_by_now_is_named_by_its_hash(own_folders: Path) -> None:
+    path, vector = own_folders / "a.db", own_folders / "r.npy"
+    edits = parse_edits(["L1.resid_post+=2*@refusal", "@refusal=0"])
+    for value in (1.0, 2.0):
+        np.save(vector, np.array([value, 1, 1, 1], np.float32))
+        if value == 2.0:  # both the file and the session's name of it are another's from now on
+            directions_dir().joinpath("refusal.npy").unlink()
+            with SessionWriter(path) as writer:
+                writer.remove_artifact("direction", "refusal")
+        keep_direction("refusal", vector)
+        submitted(path, "predict", {"prompt": "write to @refusal"}, edits=edits)
+    with SessionReader(path) as reader:
+        hashes = [reader.artifacts_of(step)[0].hash for step in (1, 2)]
+    words, _ = pasted(path, 1)
+    new_name = f"@_{hashes[0][:12]}"
+    assert words[2:7] == [
+        "--prompt", "write to @refusal", "--edit", f"L1.resid_post+=2*{new_name}", "--edit",
+    ]  # fmt: skip
+    assert words[7] == f"{new_name}=0"
+    assert "@refusal=0" in pasted(path, 2)[0]
+    third = submitted(path, "predict", {"prompt": "a"}, edits=parse_edits([f"{new_name}=0"]))
+    with SessionReader(path) as reader:
+        (use,) = reader.artifacts_of(third)
+        assert use.hash == hashes[0]
+        assert reader.artifact_named("direction", "refusal") == hashes[1]
+        assert {row.name for row in reader.artifacts()} == {"", "refusal"}

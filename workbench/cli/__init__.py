@@ -72,7 +72,10 @@ class Workbench(click.Group):
         """A session's file where a command should be is answered with what opens it."""
         name = args[0]
         if name not in _COMMANDS and Path(name).suffix == ".db":
-            ways = f"workbench --session {name} goes on with it, workbench replay {name} steps through it"
+            from workbench.shell import shell_line
+
+            on, through = shell_line(["workbench", "--session", name]), shell_line(["workbench", "replay", name])
+            ways = f"{on} goes on with it, {through} steps through it"
             raise click.UsageError(f"{name} is no command: {ways}", ctx)
         return super().resolve_command(ctx, args)
 

@@ -18,6 +18,7 @@ from workbench.experiments import experiment
 from workbench.params import make_params
 from workbench.session.places import new_session_path
 from workbench.settings import Settings
+from workbench.shell import shell_line
 from workbench.worker import protocol
 from workbench.worker.worker_files import WorkerSpec
 
@@ -134,7 +135,8 @@ def run_tour(spec: WorkerSpec, session: Path | None, settings: Settings) -> int:
     asyncio.run(_annotate(spec, path, step_ids))
     printer.blank()
     printer.text(f"session: {path}", "bold")
-    printer.text(f"replay it, without a model: workbench replay {short_path(path)}", "dim")
+    line = shell_line(["workbench", "replay", str(path.absolute())], printer.style.ascii)
+    printer.unbroken(f"replay it, without a model: {line}", "dim")
     return 0
 
 

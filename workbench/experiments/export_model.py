@@ -12,6 +12,7 @@ the number type in which the model is open.
 from __future__ import annotations
 
 import hashlib
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,7 @@ from workbench.experiment import Experiment, command_line
 from workbench.params import DirectionText, NewFolder
 from workbench.params import Params as BaseParams
 from workbench.report import Report
+from workbench.shell import shell_line
 from workbench.text import count, number, size
 from workbench.units import direction_name
 from workbench.views import Column, Scalar, Scalars, Table, Text
@@ -137,7 +139,9 @@ def _card(
             expectation.tokens,
             len(expectation.prompts),
         ),
-        command=command_line("export-model", params, lab.plain_edits, model=lab.info.ref, transfer=transfer),
+        command=shell_line(
+            shlex.split(command_line("export-model", params, lab.plain_edits, model=lab.info.ref, transfer=transfer))
+        ),
     ).text
 
 

@@ -7,11 +7,13 @@ from collections.abc import Iterable
 
 import msgspec
 
+from workbench.artifacts import SHORT_HASH
 from workbench.artifacts import direction as kind
 from workbench.artifacts.direction import Direction, direction_file, from_content, kept_directions, read_direction
 from workbench.errors import UserError
 from workbench.model_info import ModelInfo
 from workbench.session.reader import SessionReader
+from workbench.shell import shell_line
 
 
 def resolve_directions(
@@ -19,6 +21,7 @@ def resolve_directions(
 ) -> dict[str, Direction]:
     """The directions of these names (without @): the session's own, else those of the user's data folder.
 
+    For a name may stand `_` and the first digits (SHORT_HASH or more) of the hash of one that the session has.
     `session` is the path of a session, of one that is not there yet, or empty. With `again`, a step of it that is run
     again, names stand for what that step recorded; what it used of another model, it may use again. With `transfer`
     all may be used on another model. Raises UserError for a name that stands for nothing.
@@ -77,6 +80,11 @@ def comparable_directions(session: str, info: ModelInfo | None, transfer: bool =
 def _resolve(name: str, reader: SessionReader, recorded_hash: str | None) -> Direction:
     current_hash = reader.artifact_named(kind.NAME, name)
     digest = recorded_hash or current_hash
+    by_hash = False
+    if digest is None and len(name) > SHORT_HASH and name.startswith("_"):
+        rows = (row for row in reader.artifacts() if row.kind == kind.NAME and row.hash.startswith(name[1:]))
+        digest = next((row.hash for row in rows), None)
+        by_hash = digest is not None
     if digest is None:
         try:
             return read_direction(name)
@@ -91,13 +99,16 @@ def _resolve(name: str, reader: SessionReader, recorded_hash: str | None) -> Dir
         remark = f"@{name} is the direction that the step recorded: in this session the name stands for another by now"
     elif _file_hash(name) not in (None, digest):
         owner = "the step" if recorded_hash else "this session"
+        command = shell_line(["workbench", "artifacts", "rm", f"@{name}", "--session", str(reader.path)])
         remark = (
             f"@{name} is the direction that {owner} recorded: the file {direction_file(name)} holds another by now; "
-            f"`workbench artifacts rm @{name} --session {reader.path}` takes the name off the recorded one"
+            f"`{command}` takes the name off the recorded one"
         )
     step = next((row.step for row in reader.artifacts() if row.hash == digest), None)
     made_by = f"step {step} of {reader.path.name}" if step else ""
-    return msgspec.structs.replace(direction, remark=remark, takes_name=recorded_hash is None, made_by=made_by)
+    return msgspec.structs.replace(
+        direction, remark=remark, takes_name=recorded_hash is None and not by_hash, made_by=made_by
+    )
 
 
 def _file_hash(name: str) -> str | None:

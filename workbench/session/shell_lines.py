@@ -1,11 +1,12 @@
 """What is shown for copying: lines that make the same step when they are pasted into a shell.
 
-Sets, probes and directions lie in the session, so that a line that uses them names its file; a set whose name stands
-for another one by now is named by its hash.
+Sets, probes and directions lie in the session, so that a line that uses them names its file; one whose name stands for
+another by now is named by its hash.
 """
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -42,11 +43,17 @@ def step_words(reader: SessionReader, record: StepRecord) -> list[str]:
         name, kind = kinds.get(option[0], ("", None))
         if kind in _ARTIFACTS and record.sets.get(name) and len(option) > 1:
             option[1] = _references(reader, _ARTIFACTS[kind], option[1], record.sets[name])
-    words = [*words[:3], *(word for option in options for word in option)]
     of_session = {direction.NAME, *_ARTIFACTS.values()}
-    if any(use.role == "used" and use.kind in of_session for use in reader.artifacts_of(record.id)):
-        words += ["--session", str(reader.path)]
-    return words
+    used = [use for use in reader.artifacts_of(record.id) if use.role == "used" and use.kind in of_session]
+    naming = {"--edit", *(flag for flag, (_, kind) in kinds.items() if kind.units or kind.directions)}
+    for use in used:
+        if use.kind == direction.NAME and reader.artifact_named(use.kind, use.name) != use.hash:
+            pattern = re.compile(rf"@{re.escape(use.name)}(?![\w.-])")
+            for option in options:
+                if option[0] in naming and len(option) > 1:
+                    option[1] = pattern.sub(f"@_{use.hash[:SHORT_HASH]}", option[1])
+    words = [*words[:3], *(word for option in options for word in option)]
+    return [*words, "--session", str(reader.path)] if used else words
 
 
 def _references(reader: SessionReader, kind: str, typed: str, hashes: Sequence[str]) -> str:
