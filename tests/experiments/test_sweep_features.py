@@ -11,7 +11,6 @@ import torch
 from tests.lab.labs import PROMPT, new_report, plain, tiny_lab
 from tests.lab.sae.made import STREAM, keep
 from tests.lab.sae.test_features import decode, encode, random_sae
-from workbench.errors import UserError
 from workbench.execute import execute
 from workbench.lab.controls import off_controls
 from workbench.units import Feature, Site
@@ -70,11 +69,59 @@ def test_estimates_and_exact_effects_of_features(normalisation: str) -> None:
     assert np.abs([row[2] for row in rows.values()]).max() > 1e-4
 
 
-def test_a_sweep_without_an_sae_has_no_features_and_a_shared_stream_is_refused() -> None:
+def test_a_sweep_without_an_sae_has_no_features() -> None:
     assert "features" not in swept().views
-    keep(random_sae(Site(1, "resid_pre"), hook_out="blocks.1.hook_resid_mid", subtracts_b_dec=False), "mid")
-    with pytest.raises(UserError, match="writes L1.resid_mid"):
-        swept(sae="mid")
+
+
+@pytest.mark.parametrize(
+    ("read", "written"), [("resid_mid", "resid_mid"), ("resid_pre", "mlp_out"), ("mlp_in", "mlp_out")]
+)
+def test_features_of_resid_mid_and_of_transcoders(read: str, written: str) -> None:
+    """A transcoder's feature changes what it writes; resid_mid is changed where attention adds to the stream."""
+    hooks = {"mlp_in": "blocks.1.ln2.hook_normalized", "mlp_out": "blocks.1.hook_mlp_out"}
+    names = {"hook": hooks.get(read, f"blocks.1.hook_{read}")}
+    if read != written:
+        names |= {"hook_out": hooks[written], "d_out": 32}
+    sae = random_sae(Site(1, "resid_pre"), subtracts_b_dec=False, **names)
+    keep(sae, "made")
+    lab = tiny_lab("llama")
+    answer = lab.answer_token(" Paris").id
+    ids = torch.from_numpy(lab.prompt(PROMPT).ids)[None]
+    model, kept = plain("llama"), []
+    at = (1, "attn_out" if written == "resid_mid" else "mlp_out")
+    block = model.layers[1]
+
+    def leaf(x: torch.Tensor) -> torch.Tensor:
+        kept.append(x.detach().requires_grad_())
+        return kept[-1]
+
+    with model.hooked([(*at, leaf)]):
+        model.model(input_ids=ids, use_cache=False).logits[0, -1].log_softmax(-1)[answer].backward()
+    gradient = kept[0].grad[0]
+    x = model.read(ids, 1, "resid_pre")
+    if read != "resid_pre":
+        x = x + model.read(ids, 1, "attn_out")
+    if read == "mlp_in":
+        with torch.no_grad():
+            x = block.post_attention_layernorm(x)
+    if read == "mlp_in":  # SAELens' hook stands before the norm's weight
+        x = x / block.post_attention_layernorm.weight.detach()
+    f = encode(sae, x[0])
+    estimate = -(f * (gradient @ sae.tensors["W_dec"].T))[1:].sum(0)
+
+    def effect(index: int) -> float:
+        taken = f[:, index, None] * sae.tensors["W_dec"][index]
+        taken[0] = 0
+        changes = [(*at, lambda written: written - taken)]
+        values = [model.logits(ids, each)[0, -1].double().log_softmax(-1)[answer] for each in (changes, [])]
+        return float(values[0] - values[1])
+
+    rows = {row[0]: row for row in swept(sae="made", exact=True).views["features"].rows}
+    for index in range(sae.config.d_sae):
+        row = rows[f"L1.F{index}/made"]
+        assert row[1] == pytest.approx(float(estimate[index]), rel=1e-3, abs=1e-6)
+        assert row[2] == pytest.approx(effect(index), rel=1e-3, abs=2e-6)
+    assert np.abs([row[2] for row in rows.values()]).max() > 1e-4
 
 
 def test_features_are_switched_off_in_controls() -> None:
