@@ -110,7 +110,7 @@ def invitation(entry: SaeEntry | None, misfit: str, replay: bool, colors: Ink) -
     else:
         title = f"nothing asked of {entry.name} yet"
         words = (
-            "c measures how good it is here, h compares its error with random ones at the same distance, f shows "
+            "c measures how good it is here, h compares its error with random ones at the same distance, w shows "
             "which features fire on a text of yours"
         )
     return Text.assemble((safe(title) + ": ", colors.strong), (words, colors.quiet))
