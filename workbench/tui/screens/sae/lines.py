@@ -63,7 +63,7 @@ def about(
         advice = f"{entry.problem}: workbench sae rm {entry.name} removes it"
         return [Text(part, colors.bad) for part in wrap(safe(advice), cells)]
     config = entry.config
-    what = f"{config.describe} · {config.site or config.hook} · trained on {config.model or 'a model it does not name'}"
+    what = f"{config.describe} · trained on {config.model or 'a model it does not name'}"
     lines = [Text(part, colors.plain) for part in wrap(safe(what), cells)]
     misfit = entry.misfit(info)
     if misfit:
