@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,13 @@ import torch
 
 from tests.lab.labs import new_report, plain, tiny_lab
 from tests.lab.sae.made import STREAM, keep, made_sae
+from workbench.artifacts.sae import register
 from workbench.edits import parse_edits
 from workbench.errors import UserError
 from workbench.execute import execute
 from workbench.experiments._corpus import corpus_prompts
 from workbench.lab.sae import make_sae
+from workbench.lab.sae.reading import write_sae
 from workbench.report import Report
 from workbench.result_keys import Features
 from workbench.units import Site
@@ -162,3 +165,27 @@ def test_bad_input_is_a_sentence(own_folders: object, params: dict[str, str], pr
     keep(made_sae(tiny_lab("llama")), "res-1")
     with pytest.raises(UserError, match=problem):
         ran(**params)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_sample_is_of_what_the_sae_was_trained_on_where_that_is_recorded(
+    own_folders: object, tmp_path: Path, there: bool
+) -> None:
+    lab, sae = tiny_lab("llama"), uneven_sae()
+    text = tmp_path / "own.txt"
+    text.write_text("We met in June and parted in May. " * 40)
+
+    def write(folder: Path) -> None:
+        write_sae(sae, folder, training={"corpus": str(text)})
+
+    register("own", sae.config, write)
+    if not there:
+        text.unlink()
+    report = new_report()
+    execute(lab, "features", {"prompt": PROMPT, "sae": "own", "tokens": 64, "context": 16}, [], 0, report)
+    assert report.headline.endswith(f"of {text}" if there else "documents of stdlib")
+    note = "on which the SAE was trained" if there else "can't be read"
+    assert any(note in each for each in report.notes)
+    named = new_report()
+    execute(lab, "features", {"prompt": PROMPT, "sae": "own", "tokens": 64, "corpus": "stdlib"}, [], 0, named)
+    assert named.headline.endswith("documents of stdlib") and not any(note in each for each in named.notes)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -9,13 +10,16 @@ from tests.experiments.planted_places import ALONE, BOTH, SHARED, planted_lab, p
 from tests.experiments.test_neuron_probe import ran as probed
 from tests.experiments.test_sparse_probe import labelled
 from tests.lab.labs import new_report, tiny_lab
+from tests.lab.sae.made import keep, made_sae
 from workbench.datasets.labelled.aligning import examples_of
 from workbench.datasets.labelled.labelled_set import LabelledSet, LabelledText, Span
 from workbench.errors import UserError
 from workbench.execute import execute
 from workbench.experiments._ablation import ClassEffect, Interval, verdict
+from workbench.lab.sae import make_sae
 from workbench.result_keys import NeuronProbe, ProbeAblate
 from workbench.statistics import Mean
+from workbench.units import Site
 
 
 def ran(data, units, lab=None, seed=0, **params):
@@ -170,3 +174,46 @@ def test_bad_input_is_a_sentence():
     numbers = [LabelledText(f"the river is {at}", [Span(0, 9, float(at))]) for at in range(40)]
     with pytest.raises(UserError, match="tells two classes apart"):
         ran(LabelledSet(name="n", texts=numbers, numeric=True), "L1.N2")
+
+
+def test_a_feature_that_knows_places_is_monosemantic():
+    lab = planted_lab()
+    data = labelled()
+    keep(places_sae(lab), "places")
+    unit = f"L1.F{ALONE}/places"
+    report = ran(data, unit, lab=lab)
+    assert verdicts(report)[unit]["own"] == "place"
+    table = rows(report)
+    assert table[unit, "place"]["kl"] > 100 * table[unit, "other"]["kl"]
+    assert report.views[ProbeAblate.BY_CLASS].title == f"{unit} by class, on test"
+    assert report.views[ProbeAblate.ERRORS].tokens
+    assert report.headline.startswith(f"{unit} set to 0 where the label is")
+    assert "matched random features" in report.headline
+    assert report.next_steps[0].experiment == "feature"
+
+
+def places_sae(lab):
+    """An SAE of mlp_post, a feature for each neuron where it is positive."""
+    import torch
+
+    sae = made_sae(lab, Site(1, "mlp_post"), n=4)
+    width = sae.config.d_in
+    tensors = {
+        "W_enc": torch.eye(width),
+        "W_dec": torch.eye(width),
+        "b_enc": torch.zeros(width),
+        "b_dec": torch.zeros(width),
+    }
+    config = msgspec.structs.replace(sae.config, d_sae=width, subtracts_b_dec=False)
+    return make_sae(config, tensors)
+
+
+def test_what_is_no_neuron_and_no_feature_is_refused():
+    keep(made_sae(planted_lab(), n=4), "some")
+    for units, sentence in [
+        ("L1.H0", "is no neuron and no feature"),
+        ("L1.F0~", "name L1.F0"),
+        ("L1.F9999", "there is no feature 9999"),
+    ]:
+        with pytest.raises(UserError, match=sentence):
+            ran(labelled(), units)

@@ -21,7 +21,9 @@ from workbench.artifacts.sae import SaeConfig
 from workbench.drawing.view import draw
 from workbench.errors import Cancelled, UserError
 from workbench.execute import execute
+from workbench.experiments import _sae_errors_views as views
 from workbench.experiments import experiment
+from workbench.experiments._sae_errors_arms import BASELINES
 from workbench.lab.model import Lab, load_lab
 from workbench.lab.sae import make_sae
 from workbench.lab.sae.errors import Studied, measure_errors, studied
@@ -370,3 +372,26 @@ def test_the_cost_counts_the_blocks_behind_the_sae(own_folders: object) -> None:
     keep(made_sae(lab, Site(0, "resid_pre"), n=12), "early")
     early = definition.cost(definition.params(sae="early"), lab.info)
     assert early.passes > late.passes
+
+
+def test_a_kl_within_rounding_has_no_ratio_and_is_named() -> None:
+    """Of an SAE that gives back x but for a millionth: its KL and its baselines' are what rounding makes."""
+    record = Record(np.zeros((4, 8), np.int64), np.arange(4), ("sae", *BASELINES), 1, 7)
+    record.done[:] = True
+    for name, kl in (("sae", 1e-6), ("eps", 2e-6), ("eps-sigma", 5e-10), ("theta", 1e-6)):
+        record.kl[name][:, 1:] = kl
+    record.rounding = 1e-9
+    assert record.ratio("eps").value == pytest.approx(0.5)
+    assert np.isnan(record.ratio("eps-sigma").value)
+    assert views.times(record, "eps").endswith("times ε-random")
+    assert views.times(record, "eps-sigma") == "no ratio to ε-Σ (a KL within rounding, 1.0e-9)"
+    record.rounding = 1e-6
+    assert np.isnan(record.ratio("eps").value), "the SAE's own is within rounding, too"
+    assert "without a ratio: SAE, θ-random, ε-Σ" in views.floor_note(record)
+
+
+def test_what_rounding_makes_is_measured_beside_the_substitutions() -> None:
+    lab = tiny_lab("llama")
+    each = study(lab, made_sae(lab))
+    assert 0 < each.record.rounding < 1e-9
+    assert each.record.mean_kl("sae").value > 1e3 * each.record.rounding

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -150,9 +154,70 @@ def test_a_killed_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     second = run()
     assert second.training.step == 7
     second.run(new_report(), lambda changed: None)
-    assert run("another").training.step == 0
+    another = run("another")
+    assert another.training.step == 0
+    assert another.left == "other activations: of another corpus, model or site"
+    assert Run(x, settings(steps=40, k=5), tmp_path, "key", "cpu").left == "k 4, not 5; steps 30, not 40"
+    assert second.left == ""
     assert all(torch.equal(tensor, expected[name]) for name, tensor in second.finish().items())
     assert not list(tmp_path.iterdir())
+
+
+def test_other_settings_under_the_same_name_begin_anew_and_say_so(own_folders: Path, corpus: Path) -> None:
+    calls = 0
+
+    def cancel() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 12:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        ran(corpus, new_report(cancel), name="parts")
+    report = ran(corpus, name="parts", k=5)
+    assert any("begins anew" in note and "k 4, not 5" in note for note in report.notes)
+    assert not any("goes on after" in note for note in report.notes)
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from tests.experiments.test_sae_train import ran
+from tests.lab.labs import new_report
+from workbench.lab.sae import running
+running.PAUSE = 0.0
+train = running.Training.train
+def stops(self, batch):
+    if self.step == 9:
+        print("step", self.step, flush=True)
+        sys.stdin.readline()
+    return train(self, batch)
+running.Training.train = stops
+ran(Path(sys.argv[1]), name="killed")
+"""
+
+
+@pytest.mark.slow
+def test_kill_9_in_the_middle_goes_on_to_the_same_bits(own_folders: Path, corpus: Path) -> None:
+    ran(corpus, name="whole")
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(corpus)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert child.stdout and child.stdin
+    assert child.stdout.readline() == "step 9\n"
+    child.send_signal(signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    child.stdout.close()
+    child.stdin.close()
+    assert (saes_dir() / ".killed.building" / CHECKPOINT).exists()
+    report = ran(corpus, name="killed")
+    assert any("goes on after 576 tokens" in note for note in report.notes)
+    whole, killed = (read_sae(Path(find_sae(name).path)).sae.tensors for name in ("whole", "killed"))
+    assert all(torch.equal(whole[name], killed[name]) for name in whole)
 
 
 def test_every_token_is_seen_once_a_pass(tmp_path: Path) -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from tests.lab.labs import tiny_lab
+from tests.lab.sae.made import keep, made_sae
 from tests.tui.fakes import VERSIONS, screen, until
 from tests.tui.saes import TEXT, opened, register, session, tiny_client
 from workbench.artifacts import Use
 from workbench.artifacts.sae import content_of, find_sae, saes_dir
+from workbench.params import DIRECTION, SAE, UNITS
 from workbench.session.update import Update
 from workbench.session.writer import SessionWriter
 from workbench.text import number
-from workbench.worker.protocol import Cancel
+from workbench.tui.suggest import suggester
+from workbench.worker.protocol import Cancel, Submit
 
 
 @pytest.fixture
@@ -113,3 +117,40 @@ async def test_a_replay_shows_all_and_asks_nothing(path):
         assert pilot.app.screen is page
         await to_sae(pilot, page, "mlp-0")
         await sees(pilot, "no step with this SAE in this session")
+
+
+async def test_features_on_a_text_of_ones_own_are_asked_for_here(path):
+    client = tiny_client()
+    async with opened(client, path) as (pilot, page):
+        await to_sae(pilot, page, "res-1")
+        await sees(pilot, "strongest of res-1")
+        page.steps.move_to(1)
+        await until(pilot, lambda: page.result.step == 1)
+        await pilot.press("w", "enter")
+        await sees(pilot, "the text is empty")
+        await pilot.press(*"We met in June", "enter")
+        await until(pilot, lambda: bool(client.asked(Submit)))
+        (submit,) = client.asked(Submit)
+        assert (submit.experiment, submit.params["sae"]) == ("features", "res-1")
+        assert submit.params["prompt"] == "We met in June"
+        assert pilot.app.screen is page and not page.asking.is_open
+        await until(pilot, lambda: page.result.step == 2, "the newest is followed again")
+        await pilot.press("w")
+        assert page.asking.field.value == "We met in June"
+        await pilot.press("escape")
+        assert page.focused is page.saes
+        await to_sae(pilot, page, "other")
+        await pilot.press("w")
+        assert not page.asking.is_open, "it does not fit this model"
+
+
+async def test_features_and_saes_are_completed(path):
+    keep(made_sae(tiny_lab("llama"), n=8), "also-1")
+    async with opened(tiny_client(), path) as (_, page):
+        units, direction, name = (suggester(page, kind) for kind in (UNITS, DIRECTION, SAE))
+        assert units("L0.F") == "L0.F0"
+        assert units("L0.F77") == "L0.F77/mlp-0" and units("L1.N3, L0.F77/m") == "L1.N3, L0.F77/mlp-0"
+        assert units("L1.F3/r") == "L1.F3/res-1" and units("L1.F3/a") == "L1.F3/also-1"
+        assert units("L0.F9999999") == units("L2.F3") == units("L9.F3") == units("L0.F3/x") == ""
+        assert direction("@L0.F7") == "@L0.F7.dec" and direction("@L0.F7.e") == "@L0.F7.enc"
+        assert name("res") == "res-1" and name("x") == ""

@@ -8,7 +8,7 @@ import sqlite3
 
 import pytest
 
-from tests.tui import directions
+from tests.tui import directions, saes
 from tests.tui.fakes import FakeClient, screen, split, until, workbench
 from tests.tui.scenes import quiet, with_features
 from workbench.edits import Entry, SetTo
@@ -119,3 +119,37 @@ def test_directions(snap_compare, terminal, size):
         await quiet(pilot)
 
     assert snap_compare(workbench(directions.DirectionsClient(), path), run_before=shown, terminal_size=size)
+
+
+async def saes_shown(pilot):
+    await until(pilot, lambda: "model ready" in screen(pilot.app))
+    await pilot.press("escape", "f10")
+    await until(pilot, lambda: pilot.app.screen.NAME == "SAEs" and pilot.app.screen.state.read_once)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+def test_saes(snap_compare, terminal, size):
+    """Which features of one fire on a text."""
+    path = saes.session(terminal / "sessions" / "features.db")
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE step SET created = 1e9, started = 1e9 + 1, finished = 1e9 + 1.2")
+
+    async def shown(pilot):
+        await saes_shown(pilot)
+        page = pilot.app.screen
+        page.saes.move_to(1)
+        await until(pilot, lambda: page.state.entry.name == "res-1")
+        await until(pilot, lambda: page.result.step == 2 and page.result.settled)
+
+    assert snap_compare(workbench(saes.tiny_client(), path), run_before=shown, terminal_size=size)
+
+
+def test_saes_of_which_nothing_was_asked(snap_compare, terminal):
+    saes.register()
+
+    async def shown(pilot):
+        await saes_shown(pilot)
+        await until(pilot, lambda: "nothing asked of mlp-0 yet" in screen(pilot.app))
+
+    app = workbench(saes.tiny_client(), terminal / "sessions" / "empty.db")
+    assert snap_compare(app, run_before=shown, terminal_size=SIZE)

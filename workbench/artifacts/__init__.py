@@ -24,6 +24,7 @@ from workbench.artifacts._sae_features import config_of as config_of
 from workbench.artifacts._sae_features import encoded_site as encoded_site
 from workbench.artifacts._sae_features import sae_names as sae_names
 from workbench.artifacts._sae_features import sae_of_layer as sae_of_layer
+from workbench.artifacts._sae_features import saes_of_layer as saes_of_layer
 from workbench.artifacts._sae_features import with_sae_names as with_sae_names
 from workbench.errors import UserError
 

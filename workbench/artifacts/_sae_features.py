@@ -27,11 +27,7 @@ def sae_of_layer(layer: int, name: str = "", info: ModelInfo | None = None) -> A
 
     With `info`, only one of the model's width at its site counts. Raises UserError, listing those of the layer.
     """
-    candidates = {
-        artifact.name: artifact
-        for artifact in sae.list_saes()
-        if not artifact.problem and _reads(artifact, layer, info)
-    }
+    candidates = {artifact.name: artifact for artifact in saes_of_layer(layer, info)}
     if name in candidates:
         return candidates[name]
     names = ", ".join(f"L{layer}.F0/{other}" for other in sorted(candidates))
@@ -49,6 +45,11 @@ def sae_of_layer(layer: int, name: str = "", info: ModelInfo | None = None) -> A
         f"no SAE of layer {layer} is registered that fits, so it has no features: "
         "workbench sae add FOLDER|ORG/NAME/PATH reads one"
     )
+
+
+def saes_of_layer(layer: int, info: ModelInfo | None = None) -> list[Artifact]:
+    """Those that read a site of the layer, with `info` as wide as the model's; newest first."""
+    return [artifact for artifact in sae.list_saes() if not artifact.problem and _reads(artifact, layer, info)]
 
 
 def with_sae_names(text: str, info: ModelInfo | None = None) -> str:

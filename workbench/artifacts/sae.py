@@ -122,6 +122,17 @@ def stored_config(folder: Path) -> tuple[SaeConfig, str]:
     return read_config(raw, folder.name, weight_shapes(folder / WEIGHTS, folder.name)), str(source)
 
 
+def training_corpus(folder: Path) -> str:
+    """What a registered one was trained on, as `--corpus` takes it; empty where its folder does not say.
+
+    Raises UserError where the folder is damaged.
+    """
+    metadata = read_json(folder / CONFIG, folder.name).get("metadata")
+    training = metadata.get("workbench_training") if isinstance(metadata, dict) else None
+    corpus = training.get("corpus") if isinstance(training, dict) else None
+    return corpus if isinstance(corpus, str) else ""
+
+
 def read_json(file: Path, source: str) -> dict[str, Any]:
     """An object of settings. Raises UserError for what is none."""
     try:

@@ -12,16 +12,16 @@ from workbench.experiments._common import number_or_none
 from workbench.result_keys import ProbeAblate
 from workbench.statistics import NORMAL_95, Mean, band, clustered_mean, kl_place_among
 from workbench.text import count, number, quoted
-from workbench.units import Neuron
+from workbench.units import Feature, Neuron
 from workbench.views import Bars, Column, Series, Table
 
 if TYPE_CHECKING:
     from workbench.lab.probing.ablation import Ablation
 
 TIMES = 10
-"""how far the lower end on a neuron's own class lies above the upper end on the next"""
+"""how far the lower end on a unit's own class lies above the upper end on the next"""
 RULE = (
-    f"monosemantic: KL on its own class, lower end, ≥ {TIMES} × the next class's upper end, above every matched neuron "
+    f"monosemantic: KL on its own class, lower end, ≥ {TIMES} × the next class's upper end, above every matched unit "
     "and above the upper end of random directions of the same norm"
 )
 
@@ -50,7 +50,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class ClassEffect:
-    """One neuron's ablation at the examples of one class."""
+    """One unit's ablation at the examples of one class."""
 
     name: str
     examples: int
@@ -59,7 +59,7 @@ class ClassEffect:
     loss: Mean
     """change of the loss of later tokens, nats a token; nan where every text ends there"""
     controls: np.ndarray
-    """mean KL of each matched neuron, float64 [control]"""
+    """mean KL of each matched unit, float64 [control]"""
     distance: Interval | None
     """KL of random directions of the same norm; None where there are none"""
     rounding: float
@@ -67,7 +67,7 @@ class ClassEffect:
 
     @property
     def place(self) -> str:
-        """Where its KL lies among the matched neurons': `larger than all 16`."""
+        """Where its KL lies among the matched units': `larger than all 16`."""
         n = len(self.controls)
         if not n:
             return ""
@@ -76,7 +76,7 @@ class ClassEffect:
 
     @property
     def matched_high(self) -> float:
-        """KL of the matched neuron that has most; nan without any."""
+        """KL of the matched unit that has most; nan without any."""
         return float(self.controls.max()) if len(self.controls) else float("nan")
 
 
@@ -121,7 +121,7 @@ def _by_document(sums: np.ndarray, counts: np.ndarray, document: np.ndarray) -> 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A neuron by METHODS' rule."""
+    """A unit by METHODS' rule."""
 
     own: ClassEffect
     """the class on which its ablation does most"""
@@ -136,8 +136,8 @@ class Verdict:
         return max(0.0, self.own.kl.low) / self.next_high if self.next_high > 0 else float("nan")
 
 
-def verdict(effects: Sequence[ClassEffect]) -> Verdict:
-    """Of a neuron on two classes."""
+def verdict(effects: Sequence[ClassEffect], plural: str = "neurons") -> Verdict:
+    """Of a unit on two classes; `plural` is what its controls are."""
     own = max(effects, key=lambda effect: effect.kl.mean.value)
     others = [effect.kl.high for effect in effects if effect is not own]
     next_high = max(others, default=float("nan"))
@@ -149,9 +149,9 @@ def verdict(effects: Sequence[ClassEffect]) -> Verdict:
     if low < TIMES * next_high:
         reasons.append(f"ratio under {TIMES}")
     if not len(own.controls):
-        reasons.append("no matched neurons")
+        reasons.append(f"no matched {plural}")
     elif low <= own.controls.max():
-        reasons.append("not above matched neurons")
+        reasons.append(f"not above matched {plural}")
     if own.distance is None:
         reasons.append("no random directions")
     elif not low > own.distance.high:
@@ -162,15 +162,15 @@ def verdict(effects: Sequence[ClassEffect]) -> Verdict:
 # --- views -------------------------------------------------------------------------------------------
 
 
-def class_table(measured: dict[Neuron, list[ClassEffect]], note: str) -> Table:
-    """A row a neuron and class."""
+def class_table(measured: dict[Neuron | Feature, list[ClassEffect]], note: str) -> Table:
+    """A row a unit and class."""
     rows: list[list[Any]] = []
-    for neuron, effects in measured.items():
+    for unit, effects in measured.items():
         for effect in effects:
             controls = band(effect.controls) if len(effect.controls) else None
             rows.append(
                 [
-                    str(neuron),
+                    str(unit),
                     effect.name,
                     effect.kl.mean.value,
                     _ends(effect.kl),
@@ -190,19 +190,17 @@ def class_table(measured: dict[Neuron, list[ClassEffect]], note: str) -> Table:
         columns=[
             Column(key=ProbeAblate.UNIT, name="unit", kind="unit"),
             Column(key=ProbeAblate.CLASS, name="class"),
-            Column(key="kl", name="KL", kind="number", help="nats, where the neuron is 0", gives_way="never"),
+            Column(key="kl", name="KL", kind="number", help="nats, where the unit is 0", gives_way="never"),
             Column(key="kl_interval", name="95 %", help="clustered by document", gives_way="never"),
             Column(
                 key="controls",
                 name="matched",
                 kind="number",
-                help="KL of matched random neurons, median",
+                help="KL of matched random units, median",
                 gives_way="late",
             ),
-            Column(
-                key="controls_high", name="highest", kind="number", help="KL of a matched neuron", gives_way="never"
-            ),
-            Column(key="place", name="larger than", help="so many matched neurons", gives_way="early"),
+            Column(key="controls_high", name="highest", kind="number", help="KL of a matched unit", gives_way="never"),
+            Column(key="place", name="larger than", help="so many matched units", gives_way="early"),
             Column(
                 key="same_norm",
                 name="same norm",
@@ -228,7 +226,7 @@ def class_table(measured: dict[Neuron, list[ClassEffect]], note: str) -> Table:
             Column(key="examples", name="n", kind="int", help="examples", gives_way="early"),
         ],
         rows=rows,
-        row_keys=[f"{neuron} {effect.name}" for neuron, effects in measured.items() for effect in effects],
+        row_keys=[f"{unit} {effect.name}" for unit, effects in measured.items() for effect in effects],
     )
 
 
@@ -238,10 +236,10 @@ def _ends(interval: Interval) -> str:
     return f"{number(max(0.0, interval.low))} to {number(interval.high)}"
 
 
-def verdict_table(verdicts: dict[Neuron, Verdict]) -> Table:
+def verdict_table(verdicts: dict[Neuron | Feature, Verdict]) -> Table:
     rows = [
         [
-            str(neuron),
+            str(unit),
             one.own.name,
             number_or_none(max(0.0, one.own.kl.low)),
             number_or_none(one.next_high),
@@ -251,7 +249,7 @@ def verdict_table(verdicts: dict[Neuron, Verdict]) -> Table:
             "no" if one.reasons else "yes",
             "; ".join(one.reasons),
         ]
-        for neuron, one in verdicts.items()
+        for unit, one in verdicts.items()
     ]
     return Table(
         title="Only about one class?",
@@ -263,7 +261,7 @@ def verdict_table(verdicts: dict[Neuron, Verdict]) -> Table:
             Column(key="next_high", name="next ≤", kind="number", help="upper end of KL on the other class",
                    gives_way="never"),
             Column(key="ratio", name="ratio", kind="number", help="of these two", gives_way="never"),
-            Column(key="matched_high", name="matched", kind="number", help="KL of the highest matched neuron",
+            Column(key="matched_high", name="matched", kind="number", help="KL of the highest matched unit",
                    gives_way="late"),
             Column(key="same_norm_high", name="same norm ≤", kind="number", help="upper end of KL of random directions",
                    gives_way="late"),
@@ -274,11 +272,11 @@ def verdict_table(verdicts: dict[Neuron, Verdict]) -> Table:
     )  # fmt: skip
 
 
-def kl_bars(neuron: Neuron, effects: Sequence[ClassEffect], kind: str) -> Bars:
-    """One neuron's KL by class, beside matched neurons and random directions."""
+def kl_bars(unit: Neuron | Feature, effects: Sequence[ClassEffect], kind: str) -> Bars:
+    """One unit's KL by class, beside matched units and random directions."""
     series = [
         Series(
-            name=str(neuron),
+            name=str(unit),
             y=np.array([effect.kl.mean.value for effect in effects]),
             low=np.array([max(0.0, effect.kl.low) for effect in effects]),
             high=np.array([effect.kl.high for effect in effects]),
@@ -298,7 +296,7 @@ def kl_bars(neuron: Neuron, effects: Sequence[ClassEffect], kind: str) -> Bars:
             )
         )
     return Bars(
-        title=f"KL with {neuron} at 0, by class",
+        title=f"KL with {unit} at 0, by class",
         note="95 % clustered by document",
         labels=[effect.name for effect in effects],
         series=series,
@@ -307,9 +305,9 @@ def kl_bars(neuron: Neuron, effects: Sequence[ClassEffect], kind: str) -> Bars:
 
 
 def sentence(ablation: Ablation, effects: Sequence[ClassEffect], one: Verdict) -> str:
-    """One neuron's effect on its own class and the other, beside its controls, and what the rule says."""
+    """One unit's effect on its own class and the other, beside its controls, and what the rule says."""
     own = one.own
-    parts = [f"{ablation.neuron} set to 0 where the label is {quoted(own.name)}: KL {own.kl.text}"]
+    parts = [f"{ablation.unit} set to 0 where the label is {quoted(own.name)}: KL {own.kl.text}"]
     parts += [f"where it is {quoted(effect.name)}: {effect.kl.text}" for effect in effects if effect is not own]
     if len(own.controls):
         middle = number(band(own.controls).median)

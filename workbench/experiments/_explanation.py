@@ -1,4 +1,4 @@
-"""The neurons that `why` picked, beside what they are compared with: sentence, tables, histogram. No torch."""
+"""The units that `why` picked, beside what they are compared with: sentence, tables, histogram. No torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workbench.result_keys import Picked, Verdict
 from workbench.result_keys import Units as UnitKeys
 from workbench.statistics import Place, band, place_among
 from workbench.text import number, spread
-from workbench.units import format_units
+from workbench.units import Neuron, format_units
 from workbench.views import Column, Histogram, Mark, Series, Table
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -27,11 +27,11 @@ class Explanation:
     target: Target
     picked: SearchResult
     off: float
-    """with the picked neurons off"""
+    """with the picked units off"""
     alone: list[float]
     """with each of them off by itself"""
     estimates: list[float]
-    """changes of the metric by the gradient, one a picked neuron"""
+    """changes of the metric by the gradient, one a picked unit"""
     pair: tuple[float, float, float]
     """with both, the first, the second of the strongest pair off; nan where there is none"""
     n_controls: int
@@ -43,6 +43,12 @@ class Explanation:
     """the other answer, and the metric with its own pick off"""
     own_effects: list[float] = field(default_factory=list)
     """what each of those picks does to the answer it was picked for, as `picked.effects`"""
+
+    @property
+    def picked_kind(self) -> str:
+        """What was picked, in the singular."""
+        kinds = {type(unit) for unit in self.picked.units}
+        return "unit" if len(kinds) > 1 else "neuron" if kinds <= {Neuron} else "feature"
 
     @property
     def picked_by(self) -> str:
@@ -75,7 +81,7 @@ class Explanation:
     def sentence(self) -> str:
         """The point of it all."""
         target, n = self.target, len(self.picked.units)
-        picked = f"{_word(n)} neuron{'s' * (n != 1)}"
+        picked = f"{_word(n)} {self.picked_kind}{'s' * (n != 1)}"
         left = f"{picked} off: {target.quantity} {target.shown(target.clean)} → {target.shown(self.off)}"
         parts = [left]
         rounding = target.rounding
@@ -217,7 +223,7 @@ def picked_table(explanation: Explanation) -> Table:
         note=note,
         columns=[
             Column(key="place", name="", kind="int"),
-            Column(key=UnitKeys.UNIT, name="neuron", kind="unit"),
+            Column(key=UnitKeys.UNIT, name=explanation.picked_kind, kind="unit"),
             Column(
                 key=Picked.TOGETHER,
                 name=f"together, {_scale(explanation.target.metric.unsaturated)}",

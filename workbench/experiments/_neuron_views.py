@@ -1,4 +1,4 @@
-"""The views of `neuron-probe`, and what `probe-ablate` shows of a neuron: by class, its errors in text. No torch."""
+"""The views of `neuron-probe`, and what `probe-ablate` shows of a unit: by class, its errors in text. No torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from workbench.experiments._probe_data import ProbeData
 from workbench.result_keys import NeuronProbe
 from workbench.text import count, number
-from workbench.units import Neuron, Site
+from workbench.units import Feature, Neuron
 from workbench.views import Column, Histogram, Level, Lines, Mark, Series, Table, TokenRow, Tokens
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ BREAK = "\n"
 
 @dataclass(frozen=True)
 class NeuronClassifier:
-    """One neuron's probe: logit = weight · (activation − mean) / scale + intercept."""
+    """The probe of one neuron, or one feature: logit = weight · (activation − mean) / scale + intercept."""
 
-    neuron: Neuron
+    unit: Neuron | Feature
     weight: float
     mean: float
     scale: float
@@ -60,13 +60,13 @@ class NeuronClassifier:
         return np.asarray(self.weight * (activations.astype(np.float64) - self.mean) / self.scale + self.intercept)
 
 
-def classifier(units: LayerUnits, at: int, neuron: Neuron) -> NeuronClassifier:
-    """A neuron's, which is number `at` of the units."""
+def classifier(units: LayerUnits, at: int, unit: Neuron | Feature) -> NeuronClassifier:
+    """A unit's, which is number `at` of the units."""
     values = (
         float(array[at])
         for array in (units.weight, units.mean, units.scale, units.intercept, units.train_auc, units.validation_auc)
     )
-    return NeuronClassifier(neuron, *values)
+    return NeuronClassifier(unit, *values)
 
 
 # --- all neurons -------------------------------------------------------------------------------------
@@ -85,7 +85,7 @@ def neuron_table(
     on_test = [[None, "", None, "", None]] * len(best) if logits is None else _on_test(logits, label, document, seed)
     rows: list[list[Any]] = [
         [
-            str(each.neuron),
+            str(each.unit),
             each.train_auc,
             null.expected(each.separation) if null is not None else None,
             *cells,
@@ -204,14 +204,14 @@ def class_histogram(one: NeuronClassifier, activations: np.ndarray, label: np.nd
     pooling = data.examples.pooling
     read = "at the token" if pooling == "token" else f"{pooling} over each example's tokens"
     return Histogram(
-        title=f"{one.neuron} by class, on test",
+        title=f"{one.unit} by class, on test",
         note=f"activations {read}; AUC on train {number(one.train_auc)}",
         edges=edges,
         series=[
             Series(name=name, y=np.histogram(activations[label == side], edges)[0].astype(np.float64))
             for side, name in ((True, positive), (False, negative))
         ],
-        x_label=f"activation of {one.neuron}",
+        x_label=f"activation of {one.unit}",
         marks=marks,
     )
 
@@ -233,7 +233,7 @@ def errors_view(lab: Lab, one: NeuronClassifier, logits: np.ndarray, data: Probe
         example = int(data.test[at])
         first, last = max(int(examples.first[example]), 1), int(examples.last[example])
         ids = examples.windows[int(examples.window[example])]
-        activations = _activations(lab, ids[: last + 1 + AFTER], one.neuron)
+        activations = _activations(lab, ids[: last + 1 + AFTER], one.unit)
         start, end = max(0, last - BEFORE), min(len(ids), last + 1 + AFTER)
         truth = int(label[at])
         word = f"{truth}→{1 - truth}" if wrong[at] else f"{truth}"
@@ -247,12 +247,12 @@ def errors_view(lab: Lab, one: NeuronClassifier, logits: np.ndarray, data: Probe
     n_wrong = int(wrong.sum())
     shown = f"the {count(len(chosen))} worst" if n_wrong else f"none is wrong: the {count(len(chosen))} nearest to it"
     return Tokens(
-        title=f"Errors of {one.neuron} in text",
+        title=f"Errors of {one.unit} in text",
         note=f"{count(n_wrong)} of {count(len(label))} test examples wrong; {shown}, one a document; 0: {negative}, "
         f"1: {positive}, 0→1: {negative} read as {positive}; threshold {number(one.threshold)}",
         tokens=tokens,
-        rows=[TokenRow(name=str(one.neuron), values=np.array(values))],
-        value_label=f"activation of {one.neuron}",
+        rows=[TokenRow(name=str(one.unit), values=np.array(values))],
+        value_label=f"activation of {one.unit}",
         low_label="negative",
         high_label="positive",
         signed=True,
@@ -271,12 +271,12 @@ def _worst(margin: np.ndarray, data: ProbeData) -> list[int]:
     return list(chosen.values())
 
 
-def _activations(lab: Lab, ids: tuple[int, ...], neuron: Neuron) -> np.ndarray:
+def _activations(lab: Lab, ids: tuple[int, ...], unit: Neuron | Feature) -> np.ndarray:
     """Of one window under the lab's edits, float64 [position]; nan at position 0, which never counts."""
     from workbench.lab.prompts import Prompt
+    from workbench.lab.reading import read
 
     prompt = Prompt("", np.array(ids, np.int64), [], None, False)
-    site = Site(neuron.layer, "mlp_post")
-    values = lab.forward(prompt, lab.edits, [site], logits=None).site(site)[0, :, neuron.index].astype(np.float64)
+    values = next(reading.values for reading in read(lab, [unit], prompt, lab.edits) if reading.main).astype(np.float64)
     values[0] = np.nan
     return values

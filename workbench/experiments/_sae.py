@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.artifacts import Facts
-from workbench.artifacts.sae import config_facts, content_of, find_sae, list_saes
+from workbench.artifacts.sae import config_facts, content_of, find_sae, list_saes, training_corpus
 from workbench.errors import UserError
 from workbench.text import count, number
 
@@ -28,6 +28,8 @@ class OpenedSae:
     placed: PlacedSae
     fit: Fit
     facts: Facts
+    corpus: str
+    """what it was trained on, as `--corpus` takes it; empty where its folder does not say"""
 
 
 def open_sae(lab: Lab, name: str, report: Report) -> OpenedSae:
@@ -35,6 +37,7 @@ def open_sae(lab: Lab, name: str, report: Report) -> OpenedSae:
 
     Raises UserError where there is none, its folder is damaged, or it can't be this model's.
     """
+    from workbench.lab.identify import identify
     from workbench.lab.sae.fitting import fit
     from workbench.lab.sae.placing import place
     from workbench.lab.sae.reading import read_sae
@@ -43,7 +46,9 @@ def open_sae(lab: Lab, name: str, report: Report) -> OpenedSae:
     loaded = read_sae(Path(artifact.path), source=artifact.name)
     placed = place(lab.model, loaded.sae)
     report.uses(content_of(artifact), artifact.name)
-    fitted = fit(lab.model, placed)
+    if artifact.fingerprint:
+        identify(lab, report)
+    fitted = fit(lab.model, placed, artifact.fingerprint)
     for flag in fitted.flags:
         report.note(f"{artifact.name}: {flag}")
     for remark in [*placed.remarks, *loaded.remarks]:
@@ -52,7 +57,7 @@ def open_sae(lab: Lab, name: str, report: Report) -> OpenedSae:
     facts = [*config_facts(config), ("hash", artifact.hash[:12])]
     if config.unscaled:
         facts.append(("scale measured here", f"{number(fitted.scale)}, over {count(fitted.tokens)} tokens"))
-    return OpenedSae(artifact.name, artifact.hash, placed, fitted, facts)
+    return OpenedSae(artifact.name, artifact.hash, placed, fitted, facts, training_corpus(Path(artifact.path)))
 
 
 def open_saes(lab: Lab, name: str, report: Report) -> list[OpenedSae]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.experiments._common import number_or_none
 from workbench.experiments._sae_errors_arms import ARMS, BASELINES, CHANCE, SHOWN
 from workbench.statistics import NORMAL_95, clustered_mean
 from workbench.text import count, number, show_token
@@ -136,7 +137,8 @@ def factors(each: Studied) -> Table:
     for key in keys:
         kl = record.mean_kl(key, windows)
         ratio = record.ratio("sae", windows, of=key)
-        rows.append([ARMS[key].name, kl.value, kl.se, ratio.value, ratio.se if key != "sae" else None])
+        ratio_se = number_or_none(ratio.se) if key != "sae" else None
+        rows.append([ARMS[key].name, kl.value, kl.se, number_or_none(ratio.value), ratio_se])
     judged = len(np.unique(record.documents[windows]))
     return Table(
         title="Features rescaled",
@@ -179,7 +181,7 @@ def layers(saes: Sequence[Studied], sample: str) -> tuple[Lines, Table]:
         row: list[Any] = [each.name, str(each.placed.site_out), record.mean_kl("sae").value]
         for key in ("eps", "eps-sigma"):
             ratio = record.ratio(key)
-            row += [ratio.value, ratio.se]
+            row += [number_or_none(ratio.value), number_or_none(ratio.se)]
         row += [record.increase("sae").value, each.explained.value, record.recovered("zero").value, 100 * each.dead]
         rows.append(row)
     table = Table(

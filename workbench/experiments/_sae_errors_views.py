@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.experiments._common import number_or_none
 from workbench.experiments._sae_errors_arms import ARMS, BASELINES, CHANCE, SHOWN
 from workbench.statistics import NORMAL_95, Mean, spearman
 from workbench.text import NOTHING, count, number, show_token
@@ -26,11 +27,26 @@ GAPS = 40
 
 
 def interval(mean: Mean) -> str:
-    """`2.52 (2.4–2.64)`, 95 %; the value alone where there is no error."""
+    """`2.52 (2.4–2.64)`, 95 %; the value alone where there is no error, and a dash where there is none at all."""
     if np.isnan(mean.se):
         return number(mean.value)
     low, high = (mean.value + sign * NORMAL_95 * mean.se for sign in (-1, 1))
     return f"{number(mean.value)} ({number(low)}–{number(high)})"
+
+
+def times(record: Record, key: str) -> str:
+    """`2.52 (2.4–2.64) times ε-random`; of KLs that are no more than rounding, that there is no such number."""
+    ratio = record.ratio(key)
+    if np.isnan(ratio.value):
+        return f"no ratio to {ARMS[key].name} (a KL within rounding, {number(record.rounding)})"
+    return f"{interval(ratio)} times {ARMS[key].name}"
+
+
+def floor_note(record: Record) -> str:
+    """What rounding makes, and which rows are no more than that."""
+    within = [ARMS[key].name for key in ("sae", *BASELINES) if not record.mean_kl(key).value > record.rounding]
+    flagged = f"; within it, so without a ratio: {', '.join(within)}" if within else ""
+    return f"rounding alone makes a KL of {number(record.rounding)}{flagged}"
 
 
 def substitutions(each: Studied, sample: str) -> Table:
@@ -47,7 +63,7 @@ def substitutions(each: Studied, sample: str) -> Table:
                 ARMS[key].name,
                 kl.value,
                 _known(kl.se),
-                ratio.value if ratio else None,
+                number_or_none(ratio.value) if ratio else None,
                 _known(ratio.se) if ratio else None,
                 increase.value,
                 _known(increase.se),
@@ -59,7 +75,7 @@ def substitutions(each: Studied, sample: str) -> Table:
     return Table(
         title=f"In place of x at {each.placed.site_out}",
         note=f"ratios are SAE over row, of rows at the same distance ‖s − x‖ from x alone; {sample}; "
-        "errors cluster by document",
+        f"errors cluster by document; {floor_note(record)}",
         columns=[
             Column(key="put", name="in place of x", gives_way="never"),
             Column(key="kl", name="KL", kind="number", help="KL(clean ‖ edited), mean over tokens", quantity="nats"),

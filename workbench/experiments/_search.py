@@ -1,6 +1,7 @@
-"""The few neurons that matter most together: greedy, with pairs that hide behind each other. No torch.
+"""The few units that matter most together: greedy, with pairs that hide behind each other. No torch.
 
-Each step re-estimates every neuron with the chosen ones off and measures the best candidates exactly. Since a unit
+Units are neurons and, where the study has an SAE, its features. Each step re-estimates every unit with the chosen ones
+off and measures the best candidates exactly. Since a unit
 whose work another takes over shows nothing alone, pairs are looked for too: with one of the likely units off, the
 gradient shows who has taken over.
 """
@@ -15,15 +16,16 @@ import numpy as np
 from workbench.experiments._sweep import ABLATION_PASSES, GRADIENT_PASSES
 from workbench.lab.metric import Metric
 from workbench.report import Report
-from workbench.units import Neuron
+from workbench.units import Feature, Neuron
 
 if TYPE_CHECKING:
+    from workbench.lab.attribution import Attribution
     from workbench.lab.study import Study
 
 CANDIDATES = 24
-"""neurons measured exactly at each step"""
+"""units measured exactly at each step"""
 SEEDS = 24
-"""neurons whose absence is tried for pairs"""
+"""units whose absence is tried for pairs"""
 
 
 def search_passes(size: int) -> float:
@@ -35,11 +37,43 @@ def search_passes(size: int) -> float:
     )
 
 
+PickedUnit = Neuron | Feature
+
+
+class _Scores:
+    """One number for each unit that can be picked: neurons layer by layer, then features."""
+
+    def __init__(self, attribution: Attribution, row: int, feature: Feature | None) -> None:
+        """Of a row's estimates; with a `feature` of the study's SAE the SAE's features are units, too."""
+        neurons, features = attribution.neurons[row], attribution.features
+        self._width, self._n_neurons, self._feature = int(neurons.shape[1]), int(neurons.size), feature
+        parts = [neurons.ravel()]
+        if feature is not None:
+            assert features is not None, "the study attributes an SAE's features where a search picks them"
+            parts.append(features[row].ravel())
+        self.flat = np.concatenate(parts).astype(np.float64)
+
+    def unit(self, at: int) -> PickedUnit:
+        if self._feature is not None and at >= self._n_neurons:
+            return Feature(self._feature.layer, at - self._n_neurons, self._feature.sae)
+        return Neuron(*divmod(at, self._width))
+
+    def place(self, unit: PickedUnit) -> int:
+        """Where the unit stands in `flat`."""
+        if isinstance(unit, Feature):
+            return self._n_neurons + unit.index
+        return unit.layer * self._width + unit.index
+
+    def lowest(self, n: int) -> list[int]:
+        """Places of the `n` lowest, the lowest first."""
+        return [int(at) for at in np.argsort(self.flat, kind="stable")[:n]]
+
+
 @dataclass(frozen=True)
 class Pair:
-    """Two neurons that do more together than the sum of both."""
+    """Two units that do more together than the sum of both."""
 
-    units: tuple[Neuron, Neuron]
+    units: tuple[PickedUnit, PickedUnit]
     together: float
     """change of the metric with both off"""
     alone: tuple[float, float]
@@ -49,7 +83,7 @@ class Pair:
 class SearchResult:
     """What a search came to. Effects are changes of the unsaturated metric."""
 
-    units: list[Neuron]
+    units: list[PickedUnit]
     """in the order in which they were taken"""
     effects: list[float]
     """with the first, the first two, … off"""
@@ -57,20 +91,25 @@ class SearchResult:
     """the strongest pair that was tried"""
 
 
-def search(study: Study, metric: Metric, size: int, report: Report, stage: str) -> SearchResult:
-    """The `size` neurons that lower `metric` most when they are off together, as far as a greedy search finds them."""
+def search(
+    study: Study, metric: Metric, size: int, report: Report, stage: str, feature: Feature | None = None
+) -> SearchResult:
+    """The `size` units that lower `metric` most when they are off together, as far as a greedy search finds them.
+
+    With a `feature` of the study's SAE its features are candidates beside neurons, each with the SAE's error kept.
+    """
     steps = iter(report.track(range(size + 1), "steps", stage=stage))
     next(steps)
     base = study.value(metric)
-    first = _candidates(study, metric, [])
+    first = _candidates(study, metric, [], feature)
     singles = _measure(study, metric, [[unit] for unit in first]) - base
-    pair = best_pair(study, metric, dict(zip(first, map(float, singles), strict=True)))
+    pair = best_pair(study, metric, dict(zip(first, map(float, singles), strict=True)), feature)
     best = int(np.argmin(singles))
     units, effects = [first[best]], [float(singles[best])]
     for _ in steps:
         if len(units) == size:
             continue
-        candidates = _candidates(study, metric, units)
+        candidates = _candidates(study, metric, units, feature)
         effects_with = _measure(study, metric, [[*units, unit] for unit in candidates]) - base
         best = int(np.argmin(effects_with))
         if pair is not None and len(units) == 1 and pair.together < effects_with[best]:
@@ -80,25 +119,27 @@ def search(study: Study, metric: Metric, size: int, report: Report, stage: str) 
     return SearchResult(units, effects, pair)
 
 
-def best_pair(study: Study, metric: Metric, singles: dict[Neuron, float]) -> Pair | None:
+def best_pair(
+    study: Study, metric: Metric, singles: dict[PickedUnit, float], feature: Feature | None = None
+) -> Pair | None:
     """The pair that lowers the metric most, among those that one absence makes likely. `singles`: effects known."""
     base = study.value(metric)
-    seeds = _likely(study, metric, singles)
-    proposed: dict[frozenset[Neuron], float] = {}
+    seeds = _likely(study, metric, singles, feature)
+    proposed: dict[frozenset[PickedUnit], float] = {}
     rows = study.gradient_rows
     for start in range(0, len(seeds), rows):
         part = seeds[start : start + rows]
         plans = [study.off([seed]) for seed in part]
-        under = study.attribute_under(plans, metric).neurons
+        under = study.attribute_under(plans, metric)
         alone = _measure(study, metric, [[seed] for seed in part]) - base
-        for seed, effect, estimate in zip(part, alone, under, strict=True):
+        for row, (seed, effect) in enumerate(zip(part, alone, strict=True)):
             singles.setdefault(seed, float(effect))
-            estimate[seed.layer, seed.index] = 0
-            for flat in np.argpartition(estimate, 2, axis=None)[:2]:
-                other = Neuron(*map(int, divmod(int(flat), estimate.shape[1])))
-                proposed[frozenset((seed, other))] = float(effect + estimate.flat[flat])
+            scores = _Scores(under, row, feature)
+            scores.flat[scores.place(seed)] = 0
+            for at in map(int, np.argpartition(scores.flat, 2)[:2]):
+                proposed[frozenset((seed, scores.unit(at)))] = float(effect + scores.flat[at])
     likely = sorted(proposed, key=lambda pair: proposed[pair])[:CANDIDATES]
-    pairs = [sorted(pair) for pair in likely]
+    pairs = [sorted(pair, key=_order) for pair in likely]
     if not pairs:
         return None
     together = _measure(study, metric, pairs) - base
@@ -109,28 +150,34 @@ def best_pair(study: Study, metric: Metric, singles: dict[Neuron, float]) -> Pai
     return Pair((best[0], best[1]), float(together.min()), (singles[best[0]], singles[best[1]]))
 
 
-def _likely(study: Study, metric: Metric, singles: dict[Neuron, float]) -> list[Neuron]:
-    """Units that may hide: large by the gradient of the metric, by their direct effect, by what they do alone."""
-    estimate = study.attribute([metric]).neurons[0]
-    direct = -study.direct(metric).neurons
-    orders = [np.argsort(scores, axis=None)[:SEEDS] for scores in (estimate, direct)]
-    chosen: dict[Neuron, None] = dict.fromkeys(sorted(singles, key=lambda unit: singles[unit])[: SEEDS // 3])
-    for pair in zip(*orders, strict=True):
-        for flat in pair:
-            chosen.setdefault(Neuron(*map(int, divmod(int(flat), estimate.shape[1]))))
+def _order(unit: PickedUnit) -> tuple[str, int, int]:
+    """Neurons before features."""
+    return "" if isinstance(unit, Neuron) else unit.sae, unit.layer, unit.index
+
+
+def _likely(
+    study: Study, metric: Metric, singles: dict[PickedUnit, float], feature: Feature | None
+) -> list[PickedUnit]:
+    """Units that may hide: large by the gradient of the metric, neurons by their direct effect, by what they do
+    alone."""
+    scores = _Scores(study.attribute([metric]), 0, feature)
+    direct = np.argsort(-study.direct(metric).neurons, axis=None)[:SEEDS]
+    chosen: dict[PickedUnit, None] = dict.fromkeys(sorted(singles, key=lambda unit: singles[unit])[: SEEDS // 3])
+    for pair in zip(scores.lowest(SEEDS), map(int, direct), strict=False):
+        for at in pair:
+            chosen.setdefault(scores.unit(at))
     return list(chosen)[:SEEDS]
 
 
-def _candidates(study: Study, metric: Metric, chosen: list[Neuron]) -> list[Neuron]:
-    """The neurons whose absence, beside those chosen, would lower the metric most by the gradient."""
-    estimate = study.attribute_under([study.off(chosen)], metric).neurons[0]
+def _candidates(study: Study, metric: Metric, chosen: list[PickedUnit], feature: Feature | None) -> list[PickedUnit]:
+    """The units whose absence, beside those chosen, would lower the metric most by the gradient."""
+    scores = _Scores(study.attribute_under([study.off(chosen)], metric), 0, feature)
     for unit in chosen:
-        estimate[unit.layer, unit.index] = np.inf
-    order = np.argsort(estimate, axis=None, kind="stable")[:CANDIDATES]
-    return [Neuron(*map(int, divmod(int(flat), estimate.shape[1]))) for flat in order]
+        scores.flat[scores.place(unit)] = np.inf
+    return [scores.unit(at) for at in scores.lowest(CANDIDATES)]
 
 
-def _measure(study: Study, metric: Metric, sets: list[list[Neuron]]) -> np.ndarray:
+def _measure(study: Study, metric: Metric, sets: list[list[PickedUnit]]) -> np.ndarray:
     """The metric with each set off, float64 [set]."""
     values = np.zeros(len(sets))
     for results in study.run([study.off(units) for units in sets]):

@@ -11,6 +11,7 @@ Position 0 is left out. Under edits clean stands beside edited; the sample is re
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta
@@ -27,6 +28,7 @@ from workbench.result_keys import Features
 from workbench.text import count
 
 if TYPE_CHECKING:
+    from workbench.experiments._sae import OpenedSae
     from workbench.lab import Lab
     from workbench.model_info import ModelInfo
 
@@ -54,10 +56,10 @@ class Params(BaseParams, kw_only=True, frozen=True):
         CorpusText,
         Meta(
             description="the sample that tells how often a feature fires: stdlib, a text or .jsonl file, a folder, or "
-            "a data set of the hub; best what the SAE was trained on",
+            "a data set of the hub; without any what the SAE was trained on where that is recorded, else stdlib",
             extra={"example": "stdlib:code", "more": True},
         ),
-    ] = "stdlib"
+    ] = ""
     tokens: CorpusTokens = 4_096
     context: CorpusContext = 128
 
@@ -99,14 +101,32 @@ def run(lab: Lab, params: Params, report: Report) -> None:
         if lab.edits:
             report.scalar(f"{prefix}explained_clean", each.share(each.clean))
             report.scalar(f"{prefix}l0_clean", each.mean_l0(each.clean))
-    documents = corpus_prompts(lab, params.corpus, params.tokens, params.context, report)
+    corpus = params.corpus.strip() or _trained_on(opened, report)
+    documents = corpus_prompts(lab, corpus, params.tokens, params.context, report)
     n = sum(len(document) - 1 for document in documents)
     for each, fired in zip(read, firing(lab, placed, documents, report), strict=True):
         each.frequency = fired / n
     report.scalar("sample_tokens", n)
-    show(f"{count(n)} tokens of {count(len(documents))} documents of {params.corpus}")
+    show(f"{count(n)} tokens of {count(len(documents))} documents of {corpus}")
     if len(opened) == 1:
         report.suggest(NextStep(label="how good this SAE is", experiment="sae-check", params={"sae": opened[0].name}))
+
+
+def _trained_on(opened: Sequence[OpenedSae], report: Report) -> str:
+    """The corpus that all of them were trained on, where that is recorded and still there; else stdlib."""
+    from workbench.datasets.corpora import open_corpus
+
+    recorded = {each.corpus for each in opened}
+    corpus = recorded.pop() if len(recorded) == 1 else ""
+    if not corpus:
+        return "stdlib"
+    try:
+        open_corpus(corpus)
+    except UserError as error:
+        report.note(f"the sample is stdlib, since what the SAE was trained on can't be read: {error}")
+        return "stdlib"
+    report.note(f"the sample is of {corpus}, on which the SAE was trained; --corpus takes another")
+    return corpus
 
 
 EXPERIMENT = Experiment(name="features", help=__doc__, params=Params, run=run, group="saes", order=79, cost=cost)

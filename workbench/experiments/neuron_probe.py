@@ -168,7 +168,7 @@ class _Run:
 
     def _on_test(self, best: list[NeuronClassifier]) -> tuple[np.ndarray, np.ndarray]:
         """Logits and activations of neurons on test, float64 [neuron, example] each."""
-        columns = [self._store.layer(each.neuron.layer)[:, each.neuron.index][self._data.test] for each in best]
+        columns = [self._store.layer(each.unit.layer)[:, each.unit.index][self._data.test] for each in best]
         logits = [each.logits(values) for each, values in zip(best, columns, strict=True)]
         return np.stack(logits), np.stack(columns).astype(np.float64)
 
@@ -182,7 +182,7 @@ class _Run:
         if null is not None:
             report.add(NeuronProbe.EVERY, auc_histogram(self._aucs, null))
         report.say(
-            f"{self._data.name}: {best[0].neuron} is the best of {done} of {n_layers} layers, AUC "
+            f"{self._data.name}: {best[0].unit} is the best of {done} of {n_layers} layers, AUC "
             f"{number(best[0].train_auc)} on train; test comes when all are done"
         )
 
@@ -207,8 +207,8 @@ class _Run:
         data, info = self._data, self._lab.info
         reading = Reading(
             site=SITE,
-            layer=best.neuron.layer,
-            indices=(best.neuron.index,),
+            layer=best.unit.layer,
+            indices=(best.unit.index,),
             intercept=best.intercept,
             threshold=0.0,
             pooling=data.examples.pooling,
@@ -223,11 +223,11 @@ class _Run:
         )
         weights, mean, sd = (np.array([value]) for value in (best.weight, best.mean, best.scale))
         probe = Probe(reading=reading, weights=weights, mean=mean, sd=sd)
-        self._report.uses(probe.content, self._name or probe_name("", f"{data.name}-{best.neuron}"), "made")
+        self._report.uses(probe.content, self._name or probe_name("", f"{data.name}-{best.unit}"), "made")
 
     def _compare(self, best: NeuronClassifier, logits: np.ndarray) -> Baselines:
         report = self._report
-        compared = _Best(best.neuron.layer, logits, self._split)
+        compared = _Best(best.unit.layer, logits, self._split)
         baselines = Baselines(self._data, compared, self._lab.seed)
 
         def changed() -> None:
@@ -237,14 +237,14 @@ class _Run:
         baselines.add_probe()
         self._keep(best, baselines.probe)
         changed()
-        baselines.add_refits(self._activations(best.neuron.layer), report, changed)
+        baselines.add_refits(self._activations(best.unit.layer), report, changed)
         changed()
         return baselines
 
     def _add_numbers(self, best: NeuronClassifier, baselines: Baselines) -> None:
         report, probe, null = self._report, baselines.probe, self._beside()
-        report.scalar(NeuronProbe.LAYER, best.neuron.layer)
-        report.scalar("neuron", best.neuron.index)
+        report.scalar(NeuronProbe.LAYER, best.unit.layer)
+        report.scalar("neuron", best.unit.index)
         report.scalar("train_auc", best.train_auc)
         report.scalar("validation_auc", best.validation_auc)
         for name in (NeuronProbe.MCC, NeuronProbe.AUC, NeuronProbe.F1):
@@ -265,7 +265,7 @@ class _Run:
             report.scalar("beyond_null", float((away > limit).sum()))
 
     def _suggest(self, best: NeuronClassifier) -> None:
-        unit = str(best.neuron)
+        unit = str(best.unit)
         self._report.suggest(NextStep(label=f"what does {unit} do", experiment="neuron", params={"unit": unit}))
         if self._params.data.name:  # by which the session has it
             params = {"data": self._data.name, "units": unit}
@@ -281,7 +281,7 @@ def _sentence(data: ProbeData, best: NeuronClassifier, baselines: Baselines, nul
     low, high = probe.interval["mcc"]
     side = "higher" if best.higher else "lower"
     parts = [
-        f"{best.neuron} {tells} {quoted(positive)} ({side}) from {quoted(negative)}{beyond}: MCC "
+        f"{best.unit} {tells} {quoted(positive)} ({side}) from {quoted(negative)}{beyond}: MCC "
         f"{number(probe.value['mcc'])} ({number(low)} to {number(high)}) on test",
         f"F1 {number(probe.value['f1'])} (always positive {number(data.always_f1)})",
     ]

@@ -1,10 +1,11 @@
-"""Is a neuron only about one class: set it to 0 at the tokens that a labelled set reads, class by class.
+"""Is a unit only about one class: a neuron or an SAE's feature set to 0 at the tokens that a labelled set reads.
 
-The effect is the KL of what is predicted where the neuron is 0, and the change of the loss of the tokens behind; means
-over test examples, with intervals clustered by document. Beside it the same done to matched random neurons, and random
-directions that move the stream as far. A neuron is monosemantic where the lower end of its KL on one class is ten times
-the upper end on the other, above every matched neuron and above the random directions; none is a result. Also the
-first neuron's activation by class and its errors in text. (Gurnee et al. 2023, "Finding neurons in a haystack".)
+The effect is the KL of what is predicted where the unit is 0, and the change of the loss of the tokens behind, class by
+class; means over test examples, with intervals clustered by document. Beside it the same done to matched random units
+(of features: those that fire there as strongly), and random directions that move the stream as far. Of a feature's SAE
+the error stays. A unit is monosemantic where the lower end of its KL on one class is ten times the upper end on the
+other, above every matched unit and above the random directions; none is a result. Also the first unit's activation by
+class and its errors in text. (Gurnee et al. 2023, "Finding neurons in a haystack".)
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from workbench.params import Params as BaseParams
 from workbench.report import NextStep, Report
 from workbench.result_keys import ProbeAblate
 from workbench.text import count
-from workbench.units import Neuron, parse_units
+from workbench.units import Feature, Neuron, parse_units
 
 if TYPE_CHECKING:
     from workbench.lab import Lab
@@ -59,10 +60,10 @@ class Params(BaseParams, kw_only=True, frozen=True):
     ] = field(default_factory=LabelledSet)
     units: Annotated[
         UnitsText,
-        Meta(description="neurons, each by itself", extra={"example": "L9.N1230, L8.N969"}),
+        Meta(description="neurons or SAE features, each by itself", extra={"example": "L9.N1230, L8.N969"}),
     ] = ""
     controls: Annotated[
-        int, Meta(ge=0, le=1000, description="matched random neurons", extra={"unit": "controls"})
+        int, Meta(ge=0, le=1000, description="matched random units", extra={"unit": "controls"})
     ] = 16  # fmt: skip
     directions: Annotated[
         int,
@@ -89,21 +90,35 @@ def cost(params: Params, info: ModelInfo) -> Cost | None:
 
 
 def run(lab: Lab, params: Params, report: Report) -> None:
-    neurons = _neurons(lab, params)
+    units = _units(lab, params)
     data = probe_data(lab, params.data, report, examples=params.examples, tokens=params.text_tokens)
     rows = _rows(data, params.tokens, lab.seed, report)
-    _add_readings(lab, data, neurons[0], report)
-    _Run(lab, params, data, rows, report).run(neurons)
+    _add_readings(lab, data, units[0], report)
+    _Run(lab, params, data, rows, report).run(units)
 
 
-def _neurons(lab: Lab, params: Params) -> list[Neuron]:
+def _units(lab: Lab, params: Params) -> list[Neuron | Feature]:
+    """Raises UserError where there is none, or another kind of unit."""
+    from workbench.lab.sae.features import feature_sae
+
     units = parse_units(params.units, lab.info)
     if not units:
         raise UserError("no neuron was named: give --units, for example --units L9.N1230 (neuron-probe finds some)")
-    others = [str(unit) for unit in units if not isinstance(unit, Neuron)]
+    others = [str(unit) for unit in units if not isinstance(unit, Neuron | Feature)]
     if others:
-        raise UserError(f"{others[0]} is no neuron: neurons alone are set to 0 by class, for example L9.N1230")
-    return [unit for unit in units if isinstance(unit, Neuron)]
+        raise UserError(
+            f"{others[0]} is no neuron and no feature: these are set to 0 by class, for example L9.N1230 or L9.F77"
+        )
+    chosen = [unit for unit in units if isinstance(unit, Neuron | Feature)]
+    for unit in chosen:
+        if isinstance(unit, Feature):
+            if unit.reconstructed:
+                raise UserError(
+                    f"{unit} leaves out the SAE's error, which would count as the feature's effect: "
+                    f"name {unit.overwritten}"
+                )
+            feature_sae(lab.model, unit)
+    return chosen
 
 
 def _rows(data: ProbeData, tokens: int, seed: int, report: Report) -> np.ndarray:
@@ -136,20 +151,29 @@ def _places(data: ProbeData, rows: np.ndarray) -> list[Place]:
     return places
 
 
-def _add_readings(lab: Lab, data: ProbeData, neuron: Neuron, report: Report) -> None:
-    """The first neuron's activation by class and its errors in text: the probe that `neuron-probe` fits to it."""
-    from workbench.lab.probing.store import take
-
-    layers = range(lab.info.n_layers)  # those that `neuron-probe` takes: the store is the same
-    with take(lab, data.examples, SITE, layers, report, data_set=data.name, set_hash=data.set_hash) as store:
-        values = np.array(store.layer(neuron.layer)[:, neuron.index])
-    one = _fitted(data, neuron, values)
+def _add_readings(lab: Lab, data: ProbeData, unit: Neuron | Feature, report: Report) -> None:
+    """The first unit's activation by class and its errors in text: the probe that `neuron-probe` fits to a neuron."""
+    values = _activations(lab, data, unit, report)
+    one = _fitted(data, unit, values)
     test = values[data.test]
     report.add(ProbeAblate.BY_CLASS, class_histogram(one, test, data.label[data.test], data))
     report.add(ProbeAblate.ERRORS, errors_view(lab, one, one.logits(test), data))
 
 
-def _fitted(data: ProbeData, neuron: Neuron, values: np.ndarray) -> NeuronClassifier:
+def _activations(lab: Lab, data: ProbeData, unit: Neuron | Feature, report: Report) -> np.ndarray:
+    """At every example, float32 [example]."""
+    from workbench.lab.probing.feature_values import feature_values
+    from workbench.lab.probing.store import take
+    from workbench.lab.sae.features import feature_sae
+
+    if isinstance(unit, Feature):
+        return feature_values(lab, data.examples, feature_sae(lab.model, unit).placed, [unit.index], report)[:, 0]
+    layers = range(lab.info.n_layers)  # those that `neuron-probe` takes: the store is the same
+    with take(lab, data.examples, SITE, layers, report, data_set=data.name, set_hash=data.set_hash) as store:
+        return np.array(store.layer(unit.layer)[:, unit.index])
+
+
+def _fitted(data: ProbeData, unit: Neuron | Feature, values: np.ndarray) -> NeuronClassifier:
     """Its probe, from its activations [example]."""
     import torch
 
@@ -158,7 +182,7 @@ def _fitted(data: ProbeData, neuron: Neuron, values: np.ndarray) -> NeuronClassi
 
     split = Split(data.train, data.validation, data.test)
     units = every_unit(torch.from_numpy(values[:, None]), torch.from_numpy(data.label), split)
-    return classifier(units, 0, neuron)
+    return classifier(units, 0, unit)
 
 
 class _Run:
@@ -170,11 +194,11 @@ class _Run:
         self._label, self._document = data.label[rows], data.document[rows]
         self._later = np.array([len(place.ids) - 1 - place.first for place in self._places])
 
-    def run(self, neurons: list[Neuron]) -> None:
+    def run(self, units: list[Neuron | Feature]) -> None:
         from workbench.lab.probing.ablation import measure, prepare
 
         lab, params, report = self._lab, self._params, self._report
-        ablations = prepare(lab, neurons, len(self._places), params.controls, params.directions)
+        ablations = prepare(lab, units, self._places, params.controls, params.directions)
         for problem in (problem for ablation in ablations for problem in ablation.problems):
             report.note(problem)
         if self._later.any():
@@ -182,17 +206,18 @@ class _Run:
         measuring = measure(lab, self._places, ablations, report)
         for _ in report.track(measuring, "examples", len(self._places), "set to 0, beside controls"):
             self._add(ablations)
+        experiment = "neuron" if isinstance(units[0], Neuron) else "feature"
         report.suggest(
-            NextStep(label=f"what does {neurons[0]} do", experiment="neuron", params={"unit": str(neurons[0])})
+            NextStep(label=f"what does {units[0]} do", experiment=experiment, params={"unit": str(units[0])})
         )
 
     def _add(self, ablations: list[Ablation]) -> None:
         report, names = self._report, self._data.examples.classes
         measured = {
-            ablation.neuron: class_effects(ablation, names, self._label, self._document, self._later)
+            ablation.unit: class_effects(ablation, names, self._label, self._document, self._later)
             for ablation in ablations
         }
-        verdicts = {neuron: verdict(effects) for neuron, effects in measured.items()}
+        verdicts = {unit: verdict(effects, _plural([unit])) for unit, effects in measured.items()}
         done = int(np.isfinite(ablations[0].effects.kl).sum())
         documents = count(len(np.unique(self._document[np.isfinite(ablations[0].effects.kl)])))
         read = "the token" if not self._data.is_pooled else "every token that is read"
@@ -200,11 +225,13 @@ class _Run:
         report.add(ProbeAblate.CLASSES, class_table(measured, note))
         report.add(ProbeAblate.VERDICT, verdict_table(verdicts))
         first = ablations[0]
-        report.add(ProbeAblate.KL, kl_bars(first.neuron, measured[first.neuron], first.kind))
+        report.add(ProbeAblate.KL, kl_bars(first.unit, measured[first.unit], first.kind))
         self._add_numbers(measured, verdicts)
         report.say(self._sentence(ablations, measured, verdicts))
 
-    def _add_numbers(self, measured: dict[Neuron, list[ClassEffect]], verdicts: dict[Neuron, Verdict]) -> None:
+    def _add_numbers(
+        self, measured: dict[Neuron | Feature, list[ClassEffect]], verdicts: dict[Neuron | Feature, Verdict]
+    ) -> None:
         report = self._report
         report.scalar(ProbeAblate.MONOSEMANTIC, sum(not one.reasons for one in verdicts.values()))
         first, effects = next(iter(measured.items()))
@@ -221,17 +248,23 @@ class _Run:
     def _sentence(
         self,
         ablations: list[Ablation],
-        measured: dict[Neuron, list[ClassEffect]],
-        verdicts: dict[Neuron, Verdict],
+        measured: dict[Neuron | Feature, list[ClassEffect]],
+        verdicts: dict[Neuron | Feature, Verdict],
     ) -> str:
         first = ablations[0]
-        words = sentence(first, measured[first.neuron], verdicts[first.neuron])
+        words = sentence(first, measured[first.unit], verdicts[first.unit])
         if len(ablations) == 1:
             return words
-        chosen = [str(neuron) for neuron, one in verdicts.items() if not one.reasons]
+        chosen = [str(unit) for unit, one in verdicts.items() if not one.reasons]
         verb = "is" if len(chosen) < 2 else "are"
         named = f" ({', '.join(chosen[:4])}{' …' if len(chosen) > 4 else ''})" if chosen else ""
-        return f"{len(chosen) or 'none'} of {len(ablations)} neurons {verb} monosemantic{named} · {words}"
+        units = f"{len(ablations)} {_plural(list(measured))}"
+        return f"{len(chosen) or 'none'} of {units} {verb} monosemantic{named} · {words}"
+
+
+def _plural(units: list[Neuron | Feature]) -> str:
+    kinds = {type(unit) for unit in units}
+    return "units" if len(kinds) > 1 else "neurons" if kinds == {Neuron} else "features"
 
 
 EXPERIMENT = Experiment(

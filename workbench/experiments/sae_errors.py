@@ -223,7 +223,6 @@ class _Shown:
 def _sentence(each: Studied, sample: str, tails: Sequence[Tail]) -> str:
     record = each.record
     kl, recovered = record.mean_kl("sae"), record.recovered("zero")
-    ratios = {key: views.interval(record.ratio(key)) for key in BASELINES}
     kept = (
         "zero in its place costs nothing, so no cross-entropy is recovered"
         if math.isnan(recovered.value)
@@ -231,8 +230,8 @@ def _sentence(each: Studied, sample: str, tails: Sequence[Tail]) -> str:
     )
     sentence = (
         f"{each.name} at {each.placed.site_out}: KL {number(kl.value)} · at the same distance "
-        f"{ratios['eps']} times ε-random and {ratios['eps-sigma']} times ε-Σ (covariance matched), "
-        f"{ratios['eps-pair']} times ε-pair, {ratios['eps-other']} times ε-other · explains "
+        f"{views.times(record, 'eps')} and {views.times(record, 'eps-sigma')} (covariance matched), "
+        f"{views.times(record, 'eps-pair')}, {views.times(record, 'eps-other')} · explains "
         f"{number(each.explained.value)} of the variance, {kept}, {number(100 * each.dead)} % dead"
     )
     if tails:
@@ -265,6 +264,7 @@ def _scalars(report: Report, each: Studied, prefix: str) -> None:
     report.scalar(f"{prefix}recovered_zero", record.recovered("zero").value)
     report.scalar(f"{prefix}dead", each.dead)
     report.scalar(f"{prefix}tokens", record.n)
+    report.scalar(f"{prefix}kl_rounding", record.rounding)
     report.scalar(f"{prefix}loss_clean", record.mean(record.loss["clean"]).value)
     for key in ARMS:
         name = key.replace("-", "_")

@@ -167,6 +167,11 @@ def _train(
             f"activations are multiplied with {number(factor)}, to a mean norm of √{config.d_in}, in training; "
             "that is folded into the weights"
         )
+        if run.left:
+            report.note(
+                f"begins anew: the unfinished training that was under the name {name} has other settings ({run.left}); "
+                "its checkpoint is replaced"
+            )
         if run.tokens:
             report.note(f"goes on after {count(run.tokens)} tokens that were trained on before")
 

@@ -108,9 +108,9 @@ def _attribute_features(lab: Lab, target: Target, name: str, report: Report) -> 
     from workbench.experiments._sae import open_sae
 
     opened = open_sae(lab, name, report)
-    site = opened.placed.site_out
-    if site.name == "resid_mid":
-        raise UserError(f"{opened.name} writes {site}, which has no gradient of its own: its features can't be swept")
+    problem = lab.model.sites.edit_problem(opened.placed.site_out)
+    if problem:
+        raise UserError(f"features of {opened.name} can't be swept: {problem}")
     target.study.sae = opened.placed
     return Feature(opened.placed.site.layer, 0, opened.name)
 

@@ -1,9 +1,10 @@
 """Why does it say that: from an answer to the neurons that make it, switched off, beside matched random ones.
 
 What writes the answer straight (dla), every unit switched off (sweep), then the few neurons that lower the answer most
-together, found by a greedy search that also looks for pairs that hide behind each other. Beside them: as many matched
-random neurons, random directions of the same norm, and, since these were picked as the best, as many picked in the same
-way for other answers on the same prompt. It ends in a sentence, which says "nothing found" as plainly as the rest.
+together, found by a greedy search that also looks for pairs that hide behind each other; with --sae the search takes
+features as well, whose SAE keeps its error. Beside them: as many matched random units, random directions of the same
+norm, and, since these were picked as the best, as many picked in the same way for other answers on the same prompt. It
+ends in a sentence, which says "nothing found" as plainly as the rest.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from workbench.experiments import dla, sweep
 from workbench.experiments._common import estimated_tokens
 from workbench.experiments._explanation import Explanation, picked_table
 from workbench.experiments._search import SearchResult, search, search_passes
-from workbench.experiments._sweep import ABLATION_PASSES, GRADIENT_PASSES, UnitEffects, other_answers, sweep_passes
+from workbench.experiments._sweep import ABLATION_PASSES, GRADIENT_PASSES, Sweep, other_answers, sweep_passes
 from workbench.experiments._target import Target, TargetParams, find_target
 from workbench.params import SaeName
 from workbench.report import NextStep, Report
@@ -26,7 +27,7 @@ from workbench.result_keys import Direct, NextToken, Picked, Stages, Verdict
 from workbench.result_keys import Units as UnitKeys
 from workbench.statistics import band
 from workbench.text import quoted, show_token
-from workbench.units import format_units
+from workbench.units import Feature, format_units
 from workbench.views import Column, Table
 
 if TYPE_CHECKING:
@@ -38,9 +39,11 @@ LIKELIEST = 20
 
 
 class Params(TargetParams, kw_only=True, frozen=True):
-    size: Annotated[int, Meta(ge=1, le=50, description="how many neurons to pick", extra={"unit": "neurons"})] = 5
+    size: Annotated[
+        int, Meta(ge=1, le=50, description="how many neurons (with --sae or features) to pick", extra={"unit": "units"})
+    ] = 5
     controls: Annotated[
-        int, Meta(ge=0, le=10000, description="matched random sets of as many neurons", extra={"unit": "controls"})
+        int, Meta(ge=0, le=10000, description="matched random sets of as many units", extra={"unit": "controls"})
     ] = 64
     unrelated: Annotated[
         int,
@@ -60,7 +63,7 @@ class Params(TargetParams, kw_only=True, frozen=True):
     sae: Annotated[
         SaeName,
         Meta(
-            description="an SAE whose features are switched off too, each by itself; the few are picked among neurons",
+            description="an SAE whose features are switched off too: the few are picked among neurons and features",
             extra={"example": "res-10", "more": True},
         ),
     ] = ""
@@ -87,12 +90,12 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     with report.part("sweep", sweep_params, lab.plain_edits) as part:
         swept = sweep.sweep_into(lab, target, sweep_params, part, on_update=lambda: _copy_sweep_views(report, part))
         _copy_sweep_views(report, part)
-    target.study.sae = None  # what follows picks among neurons
     metric = target.metric.unsaturated
-    picked = search(target.study, metric, params.size, report, Stages.SEARCH)
-    explanation = _explain(target, picked, swept["neurons"], params)
+    feature = swept["features"].feature if "features" in swept else None
+    picked = search(target.study, metric, params.size, report, Stages.SEARCH, feature)
+    explanation = _explain(target, picked, swept, params)
     _add_views(explanation, report, after)
-    _compare(lab, explanation, params, report, after)
+    _compare(lab, explanation, feature, params, report, after)
     _suggest(explanation, params, report)
 
 
@@ -134,7 +137,7 @@ def _next_table(lab: Lab, target: Target) -> Table:
     )
 
 
-def _explain(target: Target, picked: SearchResult, units: UnitEffects, params: Params) -> Explanation:
+def _explain(target: Target, picked: SearchResult, swept: Sweep, params: Params) -> Explanation:
     pair = list(picked.pair.units) if picked.pair else []
     sets = [picked.units, *([unit] for unit in picked.units), pair, *([unit] for unit in pair)]
     values = np.full(len(picked.units) + 4, np.nan)
@@ -142,17 +145,26 @@ def _explain(target: Target, picked: SearchResult, units: UnitEffects, params: P
         values[results.indices] = results.value(target.metric)
     all_off, *alone = map(float, values[: len(picked.units) + 1])
     together, first, second = map(float, values[len(picked.units) + 1 :])
-    estimates = [float(units.estimate[unit.layer, unit.index]) for unit in picked.units]
+    estimates = [
+        float(swept["features"].estimate[0, unit.index])
+        if isinstance(unit, Feature)
+        else float(swept["neurons"].estimate[unit.layer, unit.index])
+        for unit in picked.units
+    ]
     return Explanation(target, picked, all_off, alone, estimates, (together, first, second), params.controls)
 
 
-def _compare(lab: Lab, explanation: Explanation, params: Params, report: Report, after: str) -> None:
+def _compare(
+    lab: Lab, explanation: Explanation, feature: Feature | None, params: Params, report: Report, after: str
+) -> None:
     """Controls, then the picks for other answers; the sentence rewrites as they come."""
     from workbench.lab.controls import off_controls
+    from workbench.lab.kinds.kind import EditedAt
     from workbench.lab.study import same_distance
 
     target, study = explanation.target, explanation.target.study
-    controls = off_controls(explanation.picked.units, lab.model, study.first, params.controls, lab.seed)
+    spans = [EditedAt(study.prompt, study.first, len(study.prompt))]
+    controls = off_controls(explanation.picked.units, lab.model, study.first, params.controls, lab.seed, spans)
     explanation.control_kind, explanation.n_controls = controls.kind, len(controls.plans)
     if controls.problem:
         report.note(controls.problem)
@@ -167,7 +179,7 @@ def _compare(lab: Lab, explanation: Explanation, params: Params, report: Report,
         _add_views(explanation, report, after)
     for other in other_answers(study, target.metric, params.unrelated, lab.seed + 1):
         name = show_token(lab.token(other.answer))
-        picked = search(study, other, params.size, report, Stages.OTHER_ANSWERS)
+        picked = search(study, other, params.size, report, Stages.OTHER_ANSWERS, feature)
         value = next(iter(study.run([study.off(picked.units)]))).value(target.metric)
         explanation.unrelated.append((name, float(value[0])))
         explanation.own_effects.append(picked.effects[-1])

@@ -1,12 +1,12 @@
 """Matched random controls of an edit: the same edit, done to others of the same kind (METHODS 0).
 
 What a unit is matched with is its kind's (`kinds/`): a neuron with its layer's decile of rms(activation) · ‖w_out‖, a
-head with its layer, a site with its name in any layer, a feature with those of its SAE that fire as strongly there. A
-control puts into the place of each edited unit a random one of those, the unit itself included, and is never the edited
-set again: the edit and its controls are drawn alike, so by chance any place among them is as likely. A direction's
-controls are g ~ N(0, Σ), Σ the covariance of the edited sites; beside them, each kind by itself, mean differences of
-the direction's own prompts with shuffled labels, where they came with it, and isotropic ones. All have its length,
-which matters where it is added.
+head with its layer, a site with its name in any layer, a feature with those of its SAE that fire as strongly where it
+is edited. A control puts into the place of each edited unit a random one of those, the unit itself included, and is
+never the edited set again: the edit and its controls are drawn alike, so by chance any place among them is as likely.
+A direction's controls are g ~ N(0, Σ), Σ the covariance of the edited sites; beside them, each kind by itself, mean
+differences of the direction's own prompts with shuffled labels, where they came with it, and isotropic ones. All have
+its length, which matters where it is added.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from workbench.lab.contrast import read_contrast, shuffled_differences
 from workbench.lab.directions.covariance import covariance_draws, named_sites
 from workbench.lab.editing import AnyEdit, Plan, Replacement
 from workbench.lab.kinds import Pool, lab_kind
-from workbench.lab.kinds.kind import sets_of
+from workbench.lab.kinds.kind import EditedAt, sets_of
 from workbench.lab.loaded import Model
 from workbench.lab.model import Lab
 from workbench.lab.prompts import Prompt
@@ -61,7 +61,7 @@ def make_controls(
     names = direction_names(stack)
     units = _drawn_units(stack, plan, names)
     random = np.random.default_rng(lab.seed)
-    drawn = _draw_units(units, lab.model, n, random, prompts) if units else [{} for _ in range(n)]
+    drawn = _draw_units(units, lab.model, n, random, _edited_at(stack, prompts)) if units else [{} for _ in range(n)]
     sites = _sites_of_directions(stack, names, lab)
     try:
         vectors = _draw_directions(sites, lab, len(drawn))
@@ -130,12 +130,28 @@ def _scaled_to(vector: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
     return vector * (length / vector.norm())
 
 
-def off_controls(units: Sequence[Unit], model: Model, first: int, n: int, seed: int) -> Controls:
-    """Random sets in the places of `units`, switched off from position `first` on."""
+def _edited_at(stack: Sequence[ParsedEdit], prompts: Sequence[Prompt]) -> dict[Unit, list[EditedAt]]:
+    """Where of the prompts each unit is edited."""
+    edited_at: dict[Unit, list[EditedAt]] = {}
+    for edit in stack:
+        for prompt in prompts:
+            first, end = edit.at.span(len(prompt))
+            for unit in edit.units:
+                edited_at.setdefault(unit, []).append(EditedAt(prompt, first, len(prompt) if end is None else end))
+    return edited_at
+
+
+def off_controls(
+    units: Sequence[Unit], model: Model, first: int, n: int, seed: int, spans: Sequence[EditedAt] = ()
+) -> Controls:
+    """Random sets in the places of `units`, switched off from position `first` on.
+
+    `spans` are where they are switched off: a feature's controls fire there (without any, on the fixed text).
+    """
     kind = _kind(list(units))
     if not n:
         return Controls((), kind, "")
-    drawn = _draw_units(list(units), model, n, np.random.default_rng(seed))
+    drawn = _draw_units(list(units), model, n, np.random.default_rng(seed), dict.fromkeys(units, spans))
     if not drawn:
         return Controls((), kind, "these are all units of their kind: there is nothing to compare them with")
     plans = tuple(switched_off(replacements.values(), model.info, first, model=model) for replacements in drawn)
@@ -153,11 +169,15 @@ def _drawn_units(stack: Sequence[ParsedEdit], plan: Plan, names: Sequence[str]) 
 
 
 def _draw_units(
-    units: Sequence[Unit], model: Model, n: int, random: np.random.Generator, prompts: Sequence[Prompt] = ()
+    units: Sequence[Unit],
+    model: Model,
+    n: int,
+    random: np.random.Generator,
+    edited_at: Mapping[Unit, Sequence[EditedAt]],
 ) -> list[dict[Unit, Unit]]:
     """Up to `n` different sets in the places of `units`, none of them the units themselves."""
     edited = frozenset(units)
-    pools = _pools(edited, model, prompts)
+    pools = _pools(edited, model, edited_at)
     drawn: dict[frozenset[Unit], dict[Unit, Unit]] = {}
     for _ in range(20 * n):
         replaced_by: dict[Unit, Unit] = {}
@@ -172,13 +192,13 @@ def _draw_units(
     return list(drawn.values())
 
 
-def _pools(units: Iterable[Unit], model: Model, prompts: Sequence[Prompt]) -> list[Pool[Any]]:
+def _pools(units: Iterable[Unit], model: Model, edited_at: Mapping[Unit, Sequence[EditedAt]]) -> list[Pool[Any]]:
     """The edited units by what they can be exchanged with."""
     pools: list[Pool[Any]] = []
     for members in _by_kind(units):
         matched = lab_kind(members[0]).matched
         assert matched is not None, "units without matched ones are not drawn"
-        pools += matched.pools(members, model, prompts)
+        pools += matched.pools(members, model, edited_at)
     return pools
 
 

@@ -77,7 +77,7 @@ def study(lab: Lab, prompt: Prompt, edits: Sequence[AnyEdit] = ()) -> Study:
 def has_same_distance(plan: Plan) -> bool:
     """Whether `same_distance` can be asked of a plan: it edits neurons, heads or features, and nothing else."""
     return not plan.has_functions and all(
-        site.name in ADDED_AS or (site.name != "resid_mid" and isinstance(change.part, Features))
+        site.name in ADDED_AS or isinstance(change.part, Features)
         for site, changes in plan.changes.items()
         for change in changes
     )
@@ -239,9 +239,10 @@ class Study:
         with torch.inference_mode():
             for other in reads:
                 hooks[other](clean[other], None)
-            edited_stream = hooks[site](clean[site], None)
-        assert edited_stream is not None, "a site of the stream between blocks gives back what it becomes"
-        return edited_stream[0] - clean[site][0]
+            before = clean[site].clone()
+            edited = hooks[site](clean[site], None)
+        # A hook gives back what the site becomes, or has written it into what it was given.
+        return (clean[site] if edited is None else edited)[0] - before[0]
 
     def patches(self, source: Study, places: Sequence[tuple[Site, int | None, int | None]]) -> list[Plan]:
         """Plans that put another study's activations into this one: (site, head or None, position or None for all)."""

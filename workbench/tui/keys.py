@@ -365,6 +365,7 @@ PROBES = [
 SAES = [
     _key("saes.next", "tab", "place(1)", "next", "to the next place: SAEs, steps, result", show=True),
     _key("saes.previous", "shift+tab", "place(-1)", "", "to the place before"),
+    _key("saes.text", "w,i", "write", "your text", "type a text: which features of the SAE fire on it", show=True),
     _key("saes.features", "f", "features", "features", "the form of `features`: which fire on your text", show=True),
     _key("saes.check", "c", "check", "check", "the form of `sae-check`: how good it is on this model", show=True),
     _key("saes.errors", "h", "errors", "errors", "the form of `sae-errors`: does it hurt more than chance", show=True),

@@ -19,7 +19,7 @@ from workbench.lab.model import Lab, load_lab
 from workbench.lab.sae import make_sae, write_sae
 from workbench.lab.sae.sae import SAE
 from workbench.lab.values import Values
-from workbench.units import Site
+from workbench.units import HOOKS, Site
 
 STREAM = Site(1, "resid_post")
 SILENT = 400
@@ -64,7 +64,7 @@ def made_sae(lab: Lab, site: Site = STREAM, n: int = 24, centred: bool = False, 
     signed[2 * n :, 0] = 1
     bias = torch.zeros(len(signed))
     bias[2 * n :] = -1e6
-    hook = {"z": "attn.hook_z"}.get(site.name, f"hook_{site.name}")
+    hook = HOOKS[site.name]
     made = SaeConfig(
         **{
             "kind": "standard",

@@ -20,6 +20,7 @@ from workbench.lab.model import load_lab
 from workbench.lab.reading import read
 from workbench.lab.sae import make_sae
 from workbench.lab.sae.sae import SAE
+from workbench.lab.study import has_same_distance, study
 from workbench.units import Feature, Site
 
 D_SAE = 40
@@ -311,6 +312,46 @@ def test_controls_fire_where_the_feature_fires() -> None:
     silent = int((~fires).nonzero()[0])
     others = controls(lab, parse_edits([f"L1.F{silent}=2"]), 4, prompts=[prompt])
     assert not any(fires[unit.index] for plan in others.plans for unit in plan.units if isinstance(unit, Feature))
+
+
+def test_controls_fire_at_the_edited_positions_themselves() -> None:
+    sae = random_sae()
+    keep(sae, "there")
+    lab = tiny_lab("llama")
+    prompt = lab.prompt(PROMPT)
+    x = plain("llama").read(torch.from_numpy(prompt.ids)[None], 1, "resid_post")
+    fires = encode(sae, x)[0] > 0
+    elsewhere = fires[1:].any(0)
+    for text, positions in [
+        ("[2]", slice(2, 3)),
+        ("[last]", slice(-1, None)),
+        ("[1-3]", slice(1, 4)),
+        ("[0]", slice(0, 1)),
+    ]:
+        there = fires[positions].any(0)
+        unit = int((there & elsewhere).nonzero()[0])
+        drawn = controls(lab, parse_edits([f"L1.F{unit}{text}=0"]), 20, prompts=[prompt])
+        indices = [feature.index for plan in drawn.plans for feature in plan.units if isinstance(feature, Feature)]
+        assert indices and all(there[index] for index in indices), text
+        assert (elsewhere & ~there).any(), "a control drawn over all positions would be another"
+
+
+def test_random_directions_of_a_feature_of_resid_mid_are_as_long_as_its_change() -> None:
+    sae = random_sae(Site(1, "resid_pre"), hook="blocks.1.hook_resid_mid")
+    keep(sae, "mid")
+    lab = tiny_lab("llama")
+    prompt, site = lab.prompt(PROMPT), Site(1, "resid_mid")
+    traced = study(lab, prompt)
+    x = traced.activations([site])[site]
+    f = encode(sae, x)
+    index = int(f[1:].amax(0).argmax())
+    plan = traced.off([Feature(1, index, "mid")])
+    assert has_same_distance(plan)
+    (control,) = traced.same_distance(plan, 1, seed=1)
+    moved = traced.activations([site], control)[site] - x
+    lengths = f[:, index] * sae.tensors["W_dec"][index].norm()
+    lengths[0] = 0
+    np.testing.assert_allclose(moved.norm(dim=-1), lengths, rtol=1e-4, atol=1e-5)
 
 
 def test_what_is_not_there_is_a_sentence() -> None:

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from tests.lab.labs import tiny_lab
+from tests.lab.labs import new_report, tiny_lab
 from tests.lab.sae.made import STREAM, loud_lab, made_sae, sample
 from workbench.errors import UserError
+from workbench.lab.identify import identify
 from workbench.lab.model import Lab
 from workbench.lab.sae import make_sae
 from workbench.lab.sae.explained import explained_variance
@@ -50,6 +51,31 @@ def test_a_good_one_fits_and_its_variance_is_numpys() -> None:
 
 def test_another_models_sae_is_flagged() -> None:
     assert "another model" in fitted(made_sae(loud_lab("llama")), tiny_lab("llama")).flags[0]
+
+
+def undertrained(lab: Lab) -> SAE:
+    """Its first axes alone: it explains more than the mean, and little."""
+    return made_sae(lab, n=2)
+
+
+def test_a_recorded_fingerprint_decides_whether_it_is_undertrained_or_another_models() -> None:
+    lab = tiny_lab("llama")
+    identify(lab, new_report())
+    placed, fingerprint = place(lab.model, undertrained(lab)), lab.info.fingerprint
+    (own,) = fit(lab.model, placed, fingerprint).flags
+    assert "this very model, so it is undertrained" in own
+    (other,) = fit(lab.model, placed, "f" * 64).flags
+    assert "another model, whose fingerprint is recorded" in other
+
+
+def test_without_a_fingerprint_the_mean_is_what_it_is_held_against() -> None:
+    lab = tiny_lab("llama")
+    some = fitted(undertrained(lab), lab)
+    assert 0 < some.explained < 0.5
+    assert "this number can't tell which" in some.flags[0]
+    mean = with_tensors(undertrained(lab), W_dec=-1)
+    assert fitted(mean, lab).explained < 0
+    assert "no more than the mean alone would" in fitted(mean, lab).flags[0]
 
 
 def test_centring_is_named_in_both_directions() -> None:

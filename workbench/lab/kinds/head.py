@@ -7,18 +7,19 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from workbench.lab.kinds.indexed import places_by_layer
-from workbench.lab.kinds.kind import LabKind, Lookup, Matched, Place, Pool, Reading, Weights, array, sets_of
+from workbench.lab.kinds.kind import EditedAt, LabKind, Lookup, Matched, Place, Pool, Reading, Weights, array, sets_of
 from workbench.lab.loaded import Model
 from workbench.lab.parts import Heads
-from workbench.lab.prompts import Prompt
 from workbench.model_info import ModelInfo
-from workbench.units import Head, Site
+from workbench.units import Head, Site, Unit
 
 
 class MatchedHeads(Matched[Head]):
     """From the unit's layer."""
 
-    def pools(self, units: Sequence[Head], model: Model, prompts: Sequence[Prompt]) -> list[Pool[Head]]:
+    def pools(
+        self, units: Sequence[Head], model: Model, edited_at: Mapping[Unit, Sequence[EditedAt]]
+    ) -> list[Pool[Head]]:
         edited: dict[int, list[Head]] = {}
         for unit in units:
             edited.setdefault(unit.layer, []).append(unit)

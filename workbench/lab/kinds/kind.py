@@ -64,6 +64,15 @@ class Place(NamedTuple):
     part: Part
 
 
+class EditedAt(NamedTuple):
+    """Positions of one prompt that an edit acts on."""
+
+    prompt: Prompt
+    first: int
+    end: int
+    """the one after the last"""
+
+
 class Pool(NamedTuple, Generic[U]):
     """Units that can stand for each other in a control."""
 
@@ -76,8 +85,8 @@ class Matched(ABC, Generic[U]):
     """How matched random controls of a kind are drawn: other units in the places of the edited ones (METHODS 0)."""
 
     @abstractmethod
-    def pools(self, units: Sequence[U], model: Model, prompts: Sequence[Prompt]) -> list[Pool[U]]:
-        """The edited units by what they can be exchanged with; `prompts` are those of the edit, where they are few."""
+    def pools(self, units: Sequence[U], model: Model, edited_at: Mapping[Unit, Sequence[EditedAt]]) -> list[Pool[U]]:
+        """The edited units by what they can be exchanged with; `edited_at` says where each is edited, if known."""
 
     @abstractmethod
     def describe(self, n: int) -> str:

@@ -8,13 +8,12 @@ import numpy as np
 import torch
 
 from workbench.lab.kinds.indexed import places_by_layer
-from workbench.lab.kinds.kind import LabKind, Lookup, Matched, Place, Pool, Reading, Weights, array, sets_of
+from workbench.lab.kinds.kind import EditedAt, LabKind, Lookup, Matched, Place, Pool, Reading, Weights, array, sets_of
 from workbench.lab.loaded import Model
 from workbench.lab.parts import Entries
-from workbench.lab.prompts import Prompt
 from workbench.lab.strength import deciles, neuron_strength
 from workbench.model_info import ModelInfo
-from workbench.units import Neuron, Site
+from workbench.units import Neuron, Site, Unit
 
 _ACTIVATION = "activation"
 
@@ -22,7 +21,9 @@ _ACTIVATION = "activation"
 class MatchedNeurons(Matched[Neuron]):
     """From the unit's layer and decile of rms(activation) · ‖w_out‖ (`strength.py`)."""
 
-    def pools(self, units: Sequence[Neuron], model: Model, prompts: Sequence[Prompt]) -> list[Pool[Neuron]]:
+    def pools(
+        self, units: Sequence[Neuron], model: Model, edited_at: Mapping[Unit, Sequence[EditedAt]]
+    ) -> list[Pool[Neuron]]:
         bins = deciles(neuron_strength(model))
         edited: dict[tuple[int, int], list[Neuron]] = {}
         for unit in units:

@@ -7,19 +7,20 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from workbench.errors import UserError
-from workbench.lab.kinds.kind import LabKind, Lookup, Matched, Place, Pool, Reading, Weights, array
+from workbench.lab.kinds.kind import EditedAt, LabKind, Lookup, Matched, Place, Pool, Reading, Weights, array
 from workbench.lab.loaded import Model
 from workbench.lab.parts import Heads, Part, Whole
-from workbench.lab.prompts import Prompt
 from workbench.lab.sites import position_axis
 from workbench.model_info import ModelInfo
-from workbench.units import Site
+from workbench.units import Site, Unit
 
 
 class MatchedSites(Matched[Site]):
     """The same site, in any layer."""
 
-    def pools(self, units: Sequence[Site], model: Model, prompts: Sequence[Prompt]) -> list[Pool[Site]]:
+    def pools(
+        self, units: Sequence[Site], model: Model, edited_at: Mapping[Unit, Sequence[EditedAt]]
+    ) -> list[Pool[Site]]:
         edited: dict[str, list[Site]] = {}
         for unit in units:
             edited.setdefault(unit.name, []).append(unit)

@@ -1,7 +1,8 @@
-"""Neurons set to 0 at the tokens that examples read: what that does from there on, beside matched controls (METHODS 3).
+"""Units set to 0 at the tokens that examples read: what that does from there on, beside matched controls (METHODS 3).
 
-Setting a neuron to 0 at t changes what is predicted from t on: the KL at t, and the loss of the tokens behind it. What
-comes before, in the text and below the neuron's block, is computed once for everything that is done to a text.
+A unit is a neuron, or a feature of an SAE, whose error stays. Setting it to 0 at t changes what is predicted from t
+on: the KL at t, and the loss of the tokens behind it. What comes before, in the text and below the unit's block, is
+computed once for everything that is done to a text.
 """
 
 from __future__ import annotations
@@ -23,17 +24,21 @@ from workbench.lab.changes import AddByPosition
 from workbench.lab.compiling import switched_off
 from workbench.lab.controls import off_controls
 from workbench.lab.editing import CLEAN, Plan
+from workbench.lab.kinds.kind import EditedAt
+from workbench.lab.loaded import Model
 from workbench.lab.model import Lab
 from workbench.lab.parts import Whole
 from workbench.lab.passes import BlockStart, Entry, run_pass
+from workbench.lab.prompts import Prompt
 from workbench.lab.rounding import DRAWS_OF_SETS, rounding_plans
+from workbench.lab.sae.features import feature_sae
 from workbench.report import Report
-from workbench.units import ADDED_AS, Neuron, Site
+from workbench.units import ADDED_AS, Feature, Neuron, Site
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where an example's neuron is set to 0: positions first to last of a window, which is cut some tokens later."""
+    """Where an example's unit is set to 0: positions first to last of a window, which is cut some tokens later."""
 
     ids: tuple[int, ...]
     first: int
@@ -56,34 +61,39 @@ class Effects:
 
 @dataclass(frozen=True)
 class Ablation:
-    """A neuron set to 0, and what stands beside it."""
+    """A unit set to 0, and what stands beside it."""
 
-    neuron: Neuron
+    unit: Neuron | Feature
     effects: Effects
-    controls: list[tuple[Neuron, Effects]]
+    controls: list[tuple[Neuron | Feature, Effects]]
     kind: str
     """what the controls are: `matched random neurons`"""
     distance: list[Effects]
-    """directions drawn at random, added to what the MLP adds, as long as what the ablation changes of it"""
+    """directions drawn at random, as long as what the ablation changes of what the MLP adds, or of the SAE's site"""
     rounding: list[Effects]
     """draws that change rounding alone"""
     problems: list[str] = field(default_factory=list)
     """why there are fewer controls than asked for, as sentences"""
 
 
-def prepare(lab: Lab, neurons: Sequence[Neuron], n_examples: int, n_controls: int, n_distance: int) -> list[Ablation]:
-    """Draws the controls, with the lab's seed; effects are still to be measured."""
-    prepared = []
-    for neuron in neurons:
-        drawn = off_controls([neuron], lab.model, 1, n_controls, lab.seed)
+def prepare(
+    lab: Lab, units: Sequence[Neuron | Feature], places: Sequence[Place], n_controls: int, n_distance: int
+) -> list[Ablation]:
+    """Draws the controls, with the lab's seed; effects are still to be measured. A feature's fire at these places."""
+    n_examples, prepared = len(places), []
+    spans = [
+        EditedAt(Prompt("", np.asarray(place.ids), [], None, False), place.first, place.last + 1) for place in places
+    ]
+    for unit in units:
+        drawn = off_controls([unit], lab.model, 1, n_controls, lab.seed, spans)
         problems = [drawn.problem] if drawn.problem else []
-        problem = lab.model.sites.edit_problem(Site(neuron.layer, ADDED_AS["mlp_post"]))
+        problem = lab.model.sites.edit_problem(_pushed_at(_site_out(lab.model, unit)))
         if problem:
             problems.append(f"random directions, same norm: none, since {problem}")
-        others = [unit for plan in drawn.plans for unit in plan.units if isinstance(unit, Neuron)]
+        others = [other for plan in drawn.plans for other in plan.units if isinstance(other, Neuron | Feature)]
         prepared.append(
             Ablation(
-                neuron,
+                unit,
                 Effects.empty(n_examples),
                 [(other, Effects.empty(n_examples)) for other in others],
                 drawn.kind,
@@ -93,6 +103,16 @@ def prepare(lab: Lab, neurons: Sequence[Neuron], n_examples: int, n_controls: in
             )
         )
     return prepared
+
+
+def _site_out(model: Model, unit: Neuron | Feature) -> Site:
+    """Where setting the unit to 0 changes something."""
+    return Site(unit.layer, "mlp_post") if isinstance(unit, Neuron) else feature_sae(model, unit).placed.site_out
+
+
+def _pushed_at(site: Site) -> Site:
+    """Where a direction changes the stream as a change at `site` does."""
+    return Site(site.layer, ADDED_AS.get(site.name, site.name))
 
 
 def measure(lab: Lab, places: Sequence[Place], ablations: Sequence[Ablation], report: Report) -> Iterator[None]:
@@ -116,8 +136,10 @@ class _Example:
         model = lab.model
         self._ids = torch.tensor([place.ids], device=model.hf.device)
         self._cut = place.first if self._keeps_keys() else 0
-        sites = sorted({Site(ablation.neuron.layer, "mlp_post") for ablation in ablations})
-        self._clean = run_pass(model, self._ids, head="last", capture=sites, keep_starts=True)
+        units = [ablation.unit for ablation in ablations]
+        sites = {_site_out(model, unit) for unit in units}
+        sites |= {feature_sae(model, unit).placed.site for unit in units if isinstance(unit, Feature)}
+        self._clean = run_pass(model, self._ids, head="last", capture=sorted(sites), keep_starts=True)
         self._past = run_pass(model, self._ids[:, : self._cut], head="last", use_cache=True).past if self._cut else None
 
     def _keeps_keys(self) -> bool:
@@ -129,13 +151,13 @@ class _Example:
     def run(self, ablation: Ablation) -> Iterator[tuple[Effects, float, float]]:
         """What is done, its KL and its change of loss."""
         info, place = self._model.info, self._place
-        layer = ablation.neuron.layer
-        done = [(ablation.effects, self._off(ablation.neuron))]
-        done += [(effects, self._off(neuron)) for neuron, effects in ablation.controls]
+        layer = ablation.unit.layer
+        done = [(ablation.effects, self._off(ablation.unit))]
+        done += [(effects, self._off(unit)) for unit, effects in ablation.controls]
         if ablation.distance:
-            lengths = self._moved(ablation.neuron)
-            done += [(effects, self._pushed(layer, lengths, draw)) for draw, effects in enumerate(ablation.distance)]
-        everywhere = switched_off([ablation.neuron], info)
+            lengths, site = self._moved(ablation.unit), _pushed_at(_site_out(self._model, ablation.unit))
+            done += [(effects, self._pushed(site, lengths, draw)) for draw, effects in enumerate(ablation.distance)]
+        everywhere = switched_off([ablation.unit], info, model=self._model)
         draws = rounding_plans(everywhere, info.n_layers, len(ablation.rounding), self._lab.seed)
         done += list(zip(ablation.rounding, draws, strict=True))
         set_there = slice(place.first - self._cut, place.last + 1 - self._cut)
@@ -197,20 +219,35 @@ class _Example:
         assert passed.logits is not None
         return passed.logits
 
-    def _off(self, neuron: Neuron) -> Plan:
-        return switched_off([neuron], self._model.info, self._place.first, self._place.last)
+    def _off(self, unit: Neuron | Feature) -> Plan:
+        return switched_off([unit], self._model.info, self._place.first, self._place.last, self._model)
 
-    def _moved(self, neuron: Neuron) -> torch.Tensor:
-        """How far setting it to 0 moves what the MLP adds, [position] from the first one on."""
-        site = Site(neuron.layer, "mlp_post")
-        before = self._clean.captured[site][0, self._place.first : self._place.last + 1]
-        after = before.clone()
-        after[:, neuron.index] = 0
+    def _moved(self, unit: Neuron | Feature) -> torch.Tensor:
+        """How far setting it to 0 moves the stream at its site, or what is added to it; [position] from the first."""
+        site = _site_out(self._model, unit)
+        before = self._there(site)
+        if isinstance(unit, Neuron):
+            after = before.clone()
+            after[:, unit.index] = 0
+        else:
+            placed = feature_sae(self._model, unit).placed
+            sae, encoded = placed.sae, self._there(placed.site)
+            with torch.inference_mode():
+                activations = sae.encode(encoded)[:, unit.index, None] * sae.output_scale(encoded)
+                written = activations * sae.W_dec[unit.index]
+            if site.name not in ADDED_AS:
+                return written.norm(dim=-1)
+            before = before.float()
+            after = before - written.view(before.shape)
         return change_added(self._model, site, before, after).norm(dim=-1)
 
-    def _pushed(self, layer: int, lengths: torch.Tensor, draw: int) -> Plan:
+    def _there(self, site: Site) -> torch.Tensor:
+        """What the clean pass has of it where the unit is set, [position, …]."""
+        return self._clean.captured[site][0, self._place.first : self._place.last + 1]
+
+    def _pushed(self, site: Site, lengths: torch.Tensor, draw: int) -> Plan:
         """‖Δ‖ · g/‖g‖ added at the same positions."""
-        site, place = Site(layer, ADDED_AS["mlp_post"]), self._place
+        place = self._place
         random = np.random.default_rng([self._lab.seed, draw, self._at])
         noise = torch.from_numpy(random.standard_normal((len(lengths), self._model.info.d_model))).float()
         noise = noise.to(lengths.device)

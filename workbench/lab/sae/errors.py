@@ -15,6 +15,7 @@ import torch
 from workbench.lab import metrics
 from workbench.lab.batches import Batch, batches, rows_at_once
 from workbench.lab.loaded import Model
+from workbench.lab.rounding import DRAWS_OF_SETS
 from workbench.lab.sae.explained import Explained
 from workbench.lab.sae.factors import Factors, Fitting
 from workbench.lab.sae.placing import PlacedSae
@@ -82,6 +83,9 @@ def measure_errors(
             clean = clean_pass(model, _ids(model, saes[0].record, batch.rows), sites)
             clean_loss = metrics.surprise(clean.logits, clean.ids).cpu().numpy()
             results = [_measure(each, clean, batch.rows, seed) for each in saes]
+            if batch.start == 0:
+                for each in saes:
+                    each.record.rounding = _rounding(each, clean, seed)
             # All that can run out of memory came first: a batch that comes again is counted once.
             for each, keep in zip(saes, results, strict=True):
                 keep()
@@ -203,6 +207,13 @@ def _measure(each: Studied, clean: CleanPass, windows: Sequence[int], seed: int)
                 record.moved[name][window] = moved[row]
 
     return keep
+
+
+def _rounding(each: Studied, clean: CleanPass, seed: int) -> float:
+    """The largest mean KL, over some windows, of draws that change rounding alone."""
+    counted = slice(each.record.first, each.record.last + 1)
+    rounded = clean.rounded(each.placed.site_out, DRAWS_OF_SETS, seed)
+    return max(float(metrics.kl(clean.logits, logits)[:, counted].mean()) for logits in rounded)
 
 
 def _every(

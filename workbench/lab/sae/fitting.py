@@ -2,8 +2,10 @@
 
 Beside the SAE as it was read, what users really get wrong: activations centred or not, values with or without their
 biases, a scale that is missing, or folded into some of the weights only. Where one of these explains clearly more of
-the variance, it is named; where none explains much, the model or the site is another one; where features fire on
-everything, a top-k SAE was read as ReLU.
+the variance, it is named. Where none explains much, the fingerprint of the model that it was trained on decides, if it
+is recorded: on this one it is undertrained. Else what is left is the mean as a reconstruction, which explains 0: an SAE
+that does no better is another model's or another site's, and of one in between nobody can tell which. Where features
+fire on everything, a top-k SAE was read as ReLU.
 """
 
 from __future__ import annotations
@@ -50,16 +52,19 @@ class Fit:
     """sentences that a user must see before the numbers are believed"""
 
 
-def fit(model: Model, placed: PlacedSae) -> Fit:
-    """Encodes a few tokens of the fixed text, position 0 of its windows left out."""
+def fit(model: Model, placed: PlacedSae, trained_on: str = "") -> Fit:
+    """Encodes a few tokens of the fixed text, position 0 of its windows left out.
+
+    `trained_on` is the fingerprint of the model of its training, where it is recorded.
+    """
     values = Values(model, 0, False, JobWeights(model, {}))
     values.prepare([placed.site, placed.site_out])
     x, y = (values.sample(site)[:TOKENS] for site in (placed.site, placed.site_out))
     with torch.inference_mode():
-        return _fit(model, placed, x, y)
+        return _fit(model, placed, x, y, trained_on)
 
 
-def _fit(model: Model, placed: PlacedSae, x: torch.Tensor, y: torch.Tensor) -> Fit:
+def _fit(model: Model, placed: PlacedSae, x: torch.Tensor, y: torch.Tensor, trained_on: str) -> Fit:
     sae, config = placed.sae, placed.sae.config
     activations = sae.encode(x)
     explained = explained_variance(y, sae.decode(activations, x))
@@ -75,8 +80,8 @@ def _fit(model: Model, placed: PlacedSae, x: torch.Tensor, y: torch.Tensor) -> F
         flags.append(f"it explains {_share(explained)} of the variance as it was read, and {_share(best)} {advice}")
     elif not explained >= LITTLE:
         flags.append(
-            f"it explains {_share(explained)} of the variance of {placed.site_out} here: it was probably trained on "
-            "another model, or reads another site"
+            f"it explains {_share(explained)} of the variance of {placed.site_out} here: "
+            f"{_why_little(explained, trained_on, model.info.fingerprint)}"
         )
     if config.kind != "topk" and l0 > DENSE * config.d_sae:
         flags.append(
@@ -84,6 +89,22 @@ def _fit(model: Model, placed: PlacedSae, x: torch.Tensor, y: torch.Tensor) -> F
             'whose cfg.json does not say so? (architecture "topk" and k)'
         )
     return Fit(explained, l0, len(x), scale, flags)
+
+
+def _why_little(explained: float, trained_on: str, fingerprint: str) -> str:
+    if trained_on and fingerprint:
+        if trained_on == fingerprint:
+            return "it was trained on this very model, so it is undertrained (sae check tells how good it is)"
+        return "it was trained on another model, whose fingerprint is recorded with it"
+    if not explained > 0:
+        return (
+            "no more than the mean alone would. It was probably trained on another model, reads another site, or its "
+            "activations were prepared in a way that its folder does not say"
+        )
+    return (
+        "more than the mean alone would, and less than published SAEs (.6 to .95). It is undertrained, or was trained "
+        "on another model or site: this number can't tell which, and no model is recorded with it"
+    )
 
 
 def _share(explained: float) -> str:

@@ -24,6 +24,8 @@ class Record:
         positions `first` to `last` (inclusive), losses up to the last but one of the window."""
         self.ids, self.documents = ids, documents
         self.first, self.last = first, last
+        self.rounding = 0.0
+        """mean KL that rounding alone makes here, nats: KLs up to it are no effects, and have no ratio"""
         self.done = np.zeros(len(ids), bool)
         """windows that are measured, [window]"""
         shape = ids.shape
@@ -73,11 +75,14 @@ class Record:
         return self.mean(self.loss[name] - self.loss["clean"])
 
     def ratio(self, name: str, windows: np.ndarray | None = None, of: str = "sae") -> Mean:
-        """Mean KL of the SAE over that of another row; its error by document: S_d = Σ(KL_sae − r·KL_arm)."""
+        """Mean KL of the SAE over that of another row; its error by document: S_d = Σ(KL_sae − r·KL_arm).
+
+        nan where one of them is no more than rounding makes (METHODS 0).
+        """
         chosen = self.windows() if windows is None else windows
         above, below = (self._sums(self.kl[each], chosen) for each in (of, name))
         clusters, total = int((below[1] > 0).sum()), float(below[0].sum())
-        if not total > 0:
+        if not total > 0 or any(sums.sum() <= self.rounding * n.sum() for sums, n in (above, below)):
             return Mean(float("nan"), float("nan"), clusters)
         r = float(above[0].sum()) / total
         return Mean(r, float(clustered_error(((above[0] - r * below[0]) ** 2).sum(), clusters, total)), clusters)

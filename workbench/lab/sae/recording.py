@@ -8,6 +8,7 @@ from typing import Any
 from workbench.artifacts import Artifact, sae_names, sae_of_layer, with_sae_names
 from workbench.artifacts.sae import content_of, find_sae
 from workbench.edits import Add
+from workbench.lab.identify import identify
 from workbench.lab.model import Lab
 from workbench.lab.sae.features import registered_sae
 from workbench.lab.sae.fitting import fit
@@ -34,7 +35,9 @@ def record_saes(lab: Lab, named: Iterable[Any], report: Report) -> None:
         registered = registered_sae(lab.model, artifact)
         report.uses(content_of(artifact), artifact.name)
         if registered.flags is None:
-            registered.flags = fit(lab.model, registered.placed).flags
+            if artifact.fingerprint:
+                identify(lab, report)
+            registered.flags = fit(lab.model, registered.placed, artifact.fingerprint).flags
         for sentence in [*registered.flags, *registered.remarks]:
             report.note(f"{artifact.name}: {sentence}")
 

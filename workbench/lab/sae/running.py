@@ -58,6 +58,8 @@ class Run:
         self._window: list[StepResult] = []
         self._order = np.zeros(0, np.int64)
         self._pass = -1
+        self.left = ""
+        """how the checkpoint of another training differs that was in the folder, and is not gone on from"""
         # Sums over bags of rows are not there on every device of Apple's.
         self._device = torch.device("cpu" if device.startswith("mps") else device)
         kept = self._kept()
@@ -129,7 +131,9 @@ class Run:
             "window": torch.tensor(window, dtype=torch.float64).reshape(-1, 3),
             "seconds": torch.tensor(self.seconds, dtype=torch.float64),
         }
-        write_whole(self._file, save(tensors, {"key": self._key}))
+        write_whole(
+            self._file, save(tensors, {"key": self._key, "settings": msgspec.json.encode(self.settings).decode()})
+        )
         self._saved = time.monotonic()
 
     def _kept(self) -> dict[str, torch.Tensor] | None:
@@ -138,11 +142,26 @@ class Run:
 
         try:
             with safe_open(self._file, framework="pt") as opened:
-                if (opened.metadata() or {}).get("key") != self._key:
+                metadata = opened.metadata() or {}
+                if metadata.get("key") != self._key:
+                    self.left = self._difference(metadata.get("settings", ""))
                     return None
                 return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
         except (OSError, SafetensorError):
             return None
+
+    def _difference(self, other: str) -> str:
+        """In words, from the settings of another training."""
+        try:
+            before = msgspec.json.decode(other, type=Settings)
+        except msgspec.MsgspecError:
+            return "other settings"
+        changed = [
+            f"{name} {getattr(before, name)}, not {getattr(self.settings, name)}"
+            for name in Settings.__struct_fields__
+            if getattr(before, name) != getattr(self.settings, name)
+        ]
+        return "; ".join(changed) or "other activations: of another corpus, model or site"
 
     def _steps(self, report: Report) -> Iterator[int]:
         report.progress.done = self.tokens

@@ -7,7 +7,7 @@ clean input. Models whose blocks can't be run without the earlier ones get whole
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from workbench.lab.editing import CLEAN, Plan
 from workbench.lab.kinds.site import whole
 from workbench.lab.loaded import Model
 from workbench.lab.passes import BlockStart, Entry, Head, Passed, run_pass
+from workbench.lab.rounding import rounding_plans
 from workbench.units import Site
 
 STREAM = {"resid_pre": 0, "resid_post": 1}
@@ -49,6 +50,15 @@ class CleanPass:
         """Logits with `values` [window, position, width] at the site: [window, position, vocabulary]."""
         starts = self.passed.starts
         return _from_site(self.model, self.ids, starts, site, values, head)
+
+    def rounded(self, site: Site, draws: int, seed: int) -> Iterator[torch.Tensor]:
+        """Logits of draws that change nothing but rounding, from the site's block on."""
+        starts, model = self.passed.starts, self.model
+        for plan in rounding_plans(Plan({site: ()}), model.info.n_layers, draws, seed):
+            entry = Entry(starts, site.layer, starts[site.layer].stream.contiguous()) if model.restarts else None
+            passed = run_pass(model, self.ids, [plan], head="every", entry=entry)
+            assert passed.logits is not None
+            yield passed.logits
 
     def first_tokens(self, window: int, n: int) -> CleanPass:
         """One window's first n tokens; without logits."""

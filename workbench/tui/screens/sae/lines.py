@@ -63,7 +63,7 @@ def about(
         advice = f"{entry.problem}: workbench sae rm {entry.name} removes it"
         return [Text(part, colors.bad) for part in wrap(safe(advice), cells)]
     config = entry.config
-    what = f"{config.describe} · {config.site or config.hook} · trained on {config.model or 'a model it does not name'}"
+    what = f"{config.describe} · trained on {config.model or 'a model it does not name'}"
     lines = [Text(part, colors.plain) for part in wrap(safe(what), cells)]
     misfit = entry.misfit(info)
     if misfit:
@@ -110,7 +110,7 @@ def invitation(entry: SaeEntry | None, misfit: str, replay: bool, colors: Ink) -
     else:
         title = f"nothing asked of {entry.name} yet"
         words = (
-            "c measures how good it is here, h compares its error with random ones at the same distance, f shows "
+            "c measures how good it is here, h compares its error with random ones at the same distance, w shows "
             "which features fire on a text of yours"
         )
     return Text.assemble((safe(title) + ": ", colors.strong), (words, colors.quiet))

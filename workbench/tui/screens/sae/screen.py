@@ -11,12 +11,14 @@ from textual.binding import BindingType
 from textual.containers import Container, Vertical
 from textual.widget import Widget
 
+from workbench.errors import UserError
 from workbench.text import safe
 from workbench.tui import keys
 from workbench.tui.page import Page
 from workbench.tui.screens.sae import lines
 from workbench.tui.screens.sae.lists import SaeList, SaeSteps
 from workbench.tui.screens.sae.state import SaeState
+from workbench.tui.widgets.ask import Ask, InputRequest
 from workbench.tui.widgets.frame import Rule
 from workbench.tui.widgets.line_list import LineList
 from workbench.tui.widgets.result import ResultPane
@@ -37,7 +39,7 @@ class Sae(Page):
         "session: explained variance, cross-entropy recovered, features that fire on a token (L0), dead features. Of "
         "the one under the cursor whether site and width fit the model, and the steps with it, the newest first; "
         "beside them what the step under the cursor found, where Tab leads to and the arrows go from view to view. "
-        "f asks for a text and shows which features fire on it."
+        "w asks for a text: what fires on it comes as the newest step; f opens the form for that."
     )
     CSS = """
     Sae { overflow: hidden; }
@@ -69,6 +71,11 @@ class Sae(Page):
                 yield Rule("steps", id="steps-rule")
                 yield SaeSteps()
             yield ResultPane()
+        yield Ask()
+
+    @property
+    def asking(self) -> Ask:
+        return self.query_one(Ask)
 
     @property
     def saes(self) -> SaeList:
@@ -148,7 +155,7 @@ class Sae(Page):
             self.steps.fill(state.records, [each.id for each in state.records].index(record.id))
             if self.result.step != record.id:
                 self.result.show(record.id)
-        if self.focused is not None and self.focused not in self._places():
+        if not self.asking.is_open and self.focused is not None and self.focused not in self._places():
             self.set_focus(self.default_focus())
         self.refresh_frame()
 
@@ -156,9 +163,9 @@ class Sae(Page):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         entry = self.state.entry
-        if action in _ASKS and self.workbench.link is None:
+        if action in (*_ASKS, "write") and self.workbench.link is None:
             return False
-        if action in ("check", "errors", "features") and (
+        if action in ("check", "errors", "features", "write") and (
             entry is None or entry.config is None or entry.misfit(self.workbench.model_info)
         ):
             return False
@@ -208,6 +215,32 @@ class Sae(Page):
     def action_features(self) -> None:
         """The form asks for the text."""
         self._offer("features", {})
+
+    def action_write(self) -> None:
+        """A text of one's own: what fires on it comes here, as the newest step of the SAE."""
+        hint = "the text to show features on"
+        self.asking.ask(InputRequest("your text", self._use_text, self.state.text, hint, select=True))
+
+    def _use_text(self, text: str) -> None:
+        """Raises UserError where there is nothing to read."""
+        entry = self.state.entry
+        if not text.strip():
+            raise UserError("the text is empty: type some words, for example We met in June")
+        if entry is None:
+            return
+        self.state.text = text
+        self.run_worker(self._submit_features(entry.name, text))
+
+    async def _submit_features(self, name: str, text: str) -> None:
+        try:
+            await self.workbench.submit("features", {"sae": name, "prompt": text})
+        except UserError as error:
+            self.say(str(error), bad=True)
+            return
+        self.state.follow()
+
+    async def leave_field(self) -> None:
+        self.asking.close()
 
     def action_train(self) -> None:
         """At the chosen SAE's site, where it has one of this model."""

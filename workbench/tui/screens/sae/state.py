@@ -38,6 +38,8 @@ class SaeState:
         """the newest of the session, by SAE"""
         self.records: list[StepRecord] = []
         """of the chosen SAE, the newest first"""
+        self.text = ""
+        """that was last typed to show features on"""
         self.read_once = False
         self._name = ""
         """of the chosen SAE"""
@@ -76,6 +78,11 @@ class SaeState:
         if index < len(self.records):
             self._step = self.records[index].id if index else None
             self._changed()
+
+    def follow(self) -> None:
+        """The newest step of the chosen SAE is shown, whatever was before."""
+        self._step = None
+        self._reads.ask()
 
     def forget(self) -> None:
         """Another session."""
