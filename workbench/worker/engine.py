@@ -147,8 +147,6 @@ def versions() -> dict[str, str]:
     return versions
 
 
-DEVICE_LOST = 76
-"""the exit code of a model process whose GPU answers no more"""
 _LOST_SIGNS = ("CUDA error", "HIP error", "CUDNN_STATUS_EXECUTION_FAILED", "CUBLAS_STATUS_EXECUTION_FAILED")
 
 

@@ -17,6 +17,9 @@ from workbench.session.encode import EncodedArray, EncodedView, EncodedViews
 from workbench.session.records import Status
 from workbench.session.update import Update
 
+DEVICE_LOST = 76
+"""the exit code of a model process whose GPU answers no more"""
+
 
 class PipeMessage(msgspec.Struct, kw_only=True, tag_field="type", tag=str.lower):
     """`after` holds the lengths of the raw buffers that follow the frame."""

@@ -28,6 +28,7 @@ from workbench.worker import engine as engines
 from workbench.worker.cores import use_batch_scheduling
 from workbench.worker.engine import Engine
 from workbench.worker.messages import (
+    DEVICE_LOST,
     Answered,
     Drop,
     Ended,
@@ -105,7 +106,7 @@ class Runner:
         memory = 0 if lost else self._engine.memory()
         self._pipe.send(Ended(job=job.job, status=status, error=error, memory=memory))
         if lost:
-            os._exit(engines.DEVICE_LOST)
+            os._exit(DEVICE_LOST)
 
     def _run_step(self, job: Run) -> None:
         sink = StepSink(job.job, self._pipe.send, lambda: self._check(job.job), self._give_turn)
@@ -141,7 +142,7 @@ class Runner:
         body = msgspec.msgpack.encode(answer)
         self._pipe.send(Answered(job=job.job, after=(len(body),)), [body])
         if lost:
-            os._exit(engines.DEVICE_LOST)
+            os._exit(DEVICE_LOST)
 
     def _check(self, job: int) -> None:
         self._receive(wait=False)

@@ -13,8 +13,7 @@ from collections.abc import Callable
 
 from workbench.errors import UserError
 from workbench.worker.cores import model_environment
-from workbench.worker.engine import DEVICE_LOST
-from workbench.worker.messages import FromModel, LoadFailed, ToModel
+from workbench.worker.messages import DEVICE_LOST, FromModel, LoadFailed, ToModel
 from workbench.worker.pipe import ModelPipe
 from workbench.worker.wire import FrameError
 from workbench.worker.worker_files import WorkerSpec
