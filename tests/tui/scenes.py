@@ -468,6 +468,12 @@ async def _(pilot: Pilot[Any]) -> None:
     await sees(pilot, "home.ask")
 
 
+@scene("methods")
+async def _(pilot: Pilot[Any]) -> None:
+    pilot.app.show("methods")
+    await sees(pilot, "divergence from the clean")
+
+
 @scene("save")
 async def _(pilot: Pilot[Any]) -> None:
     await pilot.press("f4")

@@ -1,4 +1,5 @@
-"""Neurons set to 0 at the tokens that examples read: what that does from there on, beside matched controls (METHODS 3).
+"""Neurons set to 0 at the tokens that examples read: what that does from there on, beside matched controls (METHODS,
+"Monosemantic").
 
 Setting a neuron to 0 at t changes what is predicted from t on: the KL at t, and the loss of the tokens behind it. What
 comes before, in the text and below the neuron's block, is computed once for everything that is done to a text.
