@@ -143,7 +143,9 @@ def _metric(lab: Lab, params: Params, clean: Study, corrupted: Study, report: Re
     foil = tokens[1].id if tokens[1] else int(corrupted.ranking[0])
     if answer == foil and not tokens[1]:
         foil = int(corrupted.ranking[1])
-        report.note(f"both prompts are answered alike: the foil is {show_token(lab.token(foil))}, the second likeliest")
+        report.note(
+            f"both prompts are answered alike: the foil is {show_token(lab.token(foil))}, the second most likely"
+        )
     if answer == foil:
         raise UserError(f"answer and foil are the same token, {show_token(lab.token(answer))}: name another foil")
     return Metric("difference", answer, foil)

@@ -15,7 +15,7 @@ _DIRECTION = Blank(
 QUESTIONS: dict[str, Question] = {
     "next-token": Question(
         sentence="what comes after ⟨prompt⟩",
-        about="the likeliest next tokens, and how surprised it was on the way",
+        about="the top predictions of the next token, and how surprised it was on the way",
         experiment="predict",
         blanks=(PROMPT,),
         params={"prompt": "⟨prompt⟩"},
