@@ -20,7 +20,7 @@ from workbench.index import families
 from workbench.methods import Section, introduction, section, sections
 from workbench.statistics import place_among
 
-REFERENCE = re.compile(r'\bMETHODS\b(?! = |\]|\[|: table|\.note)(?:, ((?:"[^"]+"(?:, (?=")| and )?)+))?')
+REFERENCE = re.compile(r'\bMETHODS\b(?! = |\]|\[|: table|\.note|\.md)(?:, ((?:"[^"]+"(?:, (?=")| and )?)+))?')
 
 
 def references(text: str) -> list[list[str]]:

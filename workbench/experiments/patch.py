@@ -48,7 +48,7 @@ class Params(BaseParams, kw_only=True, frozen=True):
     ] = ""
     answer: Annotated[
         TokenText,
-        Meta(description="the clean prompt's answer; empty is its likeliest token", extra={"example": " Paris"}),
+        Meta(description="the clean prompt's answer; empty is its top prediction", extra={"example": " Paris"}),
     ] = ""
     foil: Annotated[
         TokenText, Meta(description="the corrupted prompt's answer; empty is its likeliest", extra={"example": " Rome"})
