@@ -148,7 +148,7 @@ def _grid(lab: Lab, row: TokenizedRow, tokens: list[str], lens_rows: LensRows, n
     left_out = len(row.prompt) - len(tokens)
     note = row.prompt.describe + (f"; the last {len(tokens)} are shown" if left_out else "")
     return Heatmap(
-        title=f"The likeliest token, by layer and position{name}",
+        title=f"Top prediction, by layer and position{name}",
         note=note,
         tokenization=row.prompt.tokenization,
         values=np.stack([lens_row.top_probability for lens_row in lens_rows.rows]),
@@ -308,7 +308,7 @@ def _add_set_views(lab: Lab, rows: list[TokenizedRow], by_prompt: list[list[Lens
     report.add(
         "grid",
         Heatmap(
-            title="The likeliest next token, by layer and prompt" + _title_suffix(lab, "clean"),
+            title="Top prediction, by layer and prompt" + _title_suffix(lab, "clean"),
             note=note,
             values=np.stack([[row.top_probability[-1] for row in passes[0].rows] for passes in by_prompt], axis=1),
             row_labels=names,

@@ -51,7 +51,8 @@ class Params(BaseParams, kw_only=True, frozen=True):
         Meta(description="the clean prompt's answer; empty is its top prediction", extra={"example": " Paris"}),
     ] = ""
     foil: Annotated[
-        TokenText, Meta(description="the corrupted prompt's answer; empty is its likeliest", extra={"example": " Rome"})
+        TokenText,
+        Meta(description="the corrupted prompt's; empty is its top prediction", extra={"example": " Rome"}),
     ] = ""
     chat: Annotated[ChatSwitch, Meta(description="put the prompts into the model's chat template")] = False
 
