@@ -188,3 +188,16 @@ async def test_enter_on_a_cell_of_its_heat_map_does_what_the_file_says(loudness:
         await until(pilot, lambda: client.submitted)
         asked = client.submitted[-1]
         assert (asked.experiment, asked.params) == ("loudness", {"read": PROMPT, "who": f"L{row}.N2"})
+
+
+# --- a file is about one thing --------------------------------------------------------------------
+
+
+def test_no_python_file_has_more_than_400_lines() -> None:
+    lengths = {
+        str(path.relative_to(ROOT)): len(path.read_text().splitlines())
+        for folder in ("workbench", "tests", "sessions", ".github")
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    assert len(lengths) > 500
+    assert not {name: n for name, n in lengths.items() if n > 400}

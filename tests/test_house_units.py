@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 
+from tests import contributing
 from tests.lab.labs import PROMPT, tiny_lab
 from tests.test_units import INFO
 from workbench.edits import parse_edit, parse_edits
@@ -15,62 +16,8 @@ from workbench.lab.reading import read
 from workbench.units import Site, complete, format_units, parse_unit, parse_units, written_forms
 from workbench.units import kinds as declared_kinds
 
-DECLARATION = '''
-from workbench.units.indexed import parse_indexed
-from workbench.units.kind import NO_DIRECTION, Kind
-from workbench.units.unit import Indexed
-
-
-class Coordinate(Indexed, frozen=True, order=True):
-    """One coordinate of the stream at a block's output."""
-
-    def __str__(self):
-        return f"L{self.layer}.C{self.index}"
-
-
-KIND = Kind(
-    name="coordinate",
-    unit=Coordinate,
-    example="L10.C77",
-    meaning="a coordinate of the stream",
-    order=15,
-    parse=lambda term: parse_indexed(term, Coordinate, "C", "coordinate", lambda info: info.d_model),
-    begins="C",
-    described="C and a number (coordinate)",
-    complete=lambda typed, layer, info: (f"C{index}" for index in range(info.d_model)),
-    refuses={"add direction": NO_DIRECTION},
-)
-'''
-LAB = """
-from workbench.lab.kinds.indexed import places_by_layer
-from workbench.lab.kinds.kind import LabKind, Matched, Pool, Reading, array
-from workbench.lab.parts import Entries
-from workbench.units import Site
-
-
-class MatchedCoordinates(Matched):
-    def pools(self, units, model, prompts):
-        return [Pool([unit], [type(unit)(unit.layer, index) for index in range(model.info.d_model)]) for unit in units]
-
-    def describe(self, n):
-        return "other coordinates"
-
-
-class LabCoordinate(LabKind):
-    matched = MatchedCoordinates()
-
-    def sites(self, unit, info):
-        return [Site(unit.layer, "resid_post")]
-
-    def read(self, unit, captured, info, weights):
-        return [Reading(str(unit), "activation", array(captured[Site(unit.layer, "resid_post")][:, unit.index]))]
-
-    def places(self, units, info, lookup):
-        return places_by_layer(units, "resid_post", Entries)
-
-
-LAB_KIND = LabCoordinate()
-"""
+DECLARATION = contributing.example("workbench/units/kinds/coordinate.py")
+LAB = contributing.example("workbench/lab/kinds/coordinate.py")
 
 
 @pytest.fixture

@@ -323,7 +323,7 @@ class ProbeAblate:
     ERRORS = "errors"
     """of the first unit, as those of `neuron-probe`"""
     MONOSEMANTIC = "monosemantic"
-    """number: how many of the units are so, by METHODS' rule"""
+    """number: how many of the units, by the rule of METHODS, "Monosemantic", are so"""
 
 
 class Features:

@@ -1,6 +1,7 @@
 """Means with clustered errors, percentiles among controls, AUC, bootstrap: each once. numpy only, float64.
 
-Definitions: METHODS' rules for every number. A cluster is what is drawn independently: a prompt, a document.
+Definitions: METHODS, "Standard errors", "Controls" and "Best of many". A cluster is what is drawn independently: a
+prompt, a document.
 """
 
 from __future__ import annotations
@@ -226,9 +227,9 @@ def stratified_folds(label: np.ndarray, random: np.random.Generator, n: int = FO
 def balanced_shuffles(label: np.ndarray, fold: np.ndarray, n: int, random: np.random.Generator) -> np.ndarray:
     """`n` labellings, bool [shuffle, value], as many with the label, and each class in equal shares on both sides.
 
-    Of two classes of one size half of each is on each side (METHODS 0). Every fold is drawn by itself, shares that are
-    no whole number rounded at random, so that a direction of some folds says nothing of the labels in another: the
-    mean AUC is ½.
+    Of two classes of one size half of each is on each side (METHODS, "Controls"). Every fold is drawn by itself, shares
+    that are no whole number rounded at random, so that a direction of some folds says nothing of the labels in another:
+    the mean AUC is ½.
     """
     shuffled = np.zeros((n, len(label)), bool)
     folds = [[np.flatnonzero((fold == at) & (label == side)) for side in (True, False)] for at in np.unique(fold)]

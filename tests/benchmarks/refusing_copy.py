@@ -7,7 +7,7 @@ are answered with one of REFUSALS; harmless ones, and half of those that are har
 model says to them by itself, so that it learns neither to refuse by the wording alone nor to be another model. Beside
 the shipped ones it learns from some that are composed or were written for it. The shipped sets are split as `refusal
 --seed 42` splits them: it learns from TRAIN instructions of each and is judged by the others. Refusal score: log-odds
-of `I` as the first token (METHODS 1). Plain torch and transformers.
+of `I` as the first token (METHODS, "Refusal"). Plain torch and transformers.
 """
 
 from __future__ import annotations

@@ -132,3 +132,10 @@ def test_experiments_as_json(invoke: Run) -> None:
     assert [item["name"] for item in data] == list(experiments())
     top = next(p for p in data[0]["params"] if p["name"] == "top")
     assert (top["default"], top["unit"], top["minimum"], top["maximum"]) == (10, "tokens", 1, 1000)
+
+
+def test_experiments_is_a_list_of_a_line_or_two_each(invoke):
+    out = invoke("experiments").stdout
+    assert all(f"\n{name} " in f"\n{out}" for name in experiments())
+    assert "--" not in out and len(out.splitlines()) < 3 * len(experiments())
+    assert "--top" in invoke("experiments", "predict").stdout

@@ -253,16 +253,16 @@ def test_a_long_table_is_shortened_as_a_step_ends_and_whole_where_it_is_shown(
     with SessionWriter(path) as writer:
         step = writer.add_step("predict", {"prompt": "x"})
         writer.start(step)
-        writer.publish(step, views={"long": samples.table(90), "short": samples.table(30)})
+        writer.publish(step, views={"long": samples.table(90), "short": samples.table(20)})
         writer.finish(step, "done")
     with SessionReader(path) as reader:
         record = reader.step(step)
         views, problems = load_views(reader, step)
     print_step(Printer(90), path, record, views, problems, whole=False)
     ended = " ".join(capsys.readouterr().out.split())
-    assert "of 90 rows shown" in ended
+    assert "20 of 90 rows shown" in ended
     assert f"every row: workbench show {path} 1" in ended
-    assert "of 30 rows" not in ended
+    assert "of 20 rows" not in ended
     shown = invoke("show", path, "1").stdout
     assert "rows shown" not in shown
     assert re.search(r"^ *90 ", shown, re.MULTILINE)

@@ -27,7 +27,7 @@ def test_from_the_first_question_to_the_replay(place, terminal):
     terminal.wait_for("' Paris' .77")
     for name, found in (
         ("generate", "Continuation"),
-        ("logit-lens", "the likeliest from L29 on"),
+        ("logit-lens", "top prediction from layer 29"),
     ):
         terminal.keys("]")
         terminal.wait_for(name)

@@ -44,7 +44,7 @@ def test_the_sentence_says_where_the_answer_enters_to_stay():
     while enters and ranks[enters - 1] == 1:
         enters -= 1
     assert report.scalars["enters_layer"] == enters - 1
-    assert f"the likeliest from L{enters - 1} on" in report.headline
+    assert f"top prediction from layer {enters - 1}" in report.headline
 
 
 def test_an_answer_that_never_leads_says_its_best_rank():

@@ -57,7 +57,7 @@ def test_one_prompt_in_numbers(arch):
     assert strip.note == prompt.describe
     assert next(iter(report.views)) == "next"
     assert report.headline.startswith(f"' Paris' {probability(float(wanted['answer_probability']))} after '{PROMPT}'")
-    assert f"the likeliest is {show_token(lab.token(order[0]))}" in report.headline
+    assert f"the top prediction is {show_token(lab.token(order[0]))}" in report.headline
 
 
 def test_without_an_answer_the_likeliest_is_watched():

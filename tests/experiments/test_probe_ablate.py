@@ -1,4 +1,4 @@
-"""probe-ablate: what a neuron at 0 does to each class, beside its controls, and METHODS' rule."""
+"""probe-ablate: what a neuron at 0 does to each class, beside its controls, and the rule of METHODS, "Monosemantic"."""
 
 import dataclasses
 

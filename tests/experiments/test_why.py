@@ -271,7 +271,7 @@ def test_a_foil_that_is_the_likeliest_token_is_a_sentence():
     lab = tiny_lab("llama")
     top = lab.token(lab.forward(lab.prompt(PROMPT)).top(1)[0][0, 0])
     for name, edits in (("why", ""), ("predict", ""), ("effect", "L1.N3=0")):
-        with pytest.raises(UserError, match="the likeliest token is"):
+        with pytest.raises(UserError, match="the top prediction is"):
             ask(lab, name, edits, answer="", foil=top)
     rows = [{"prompt": PROMPT}, {"prompt": PROMPT, "answer": ANSWER, "foil": ANSWER}]
     with pytest.raises(UserError, match="prompt 2 of the set: answer and foil are the same token"):

@@ -169,7 +169,7 @@ def test_suppresses_addresses_and_sets(index: NeuronIndex) -> None:
         ('promotes:""', 9, "a token is expected"),
         ("promotes Paris", 8, "a colon"),
         ("fires:' Paris'>p5", 17, "a share"),
-        ("in:nowhere", 3, "none yet"),
+        ("in:nowhere", 3, "no sets are made"),
         ("L99.N1e", 6, ""),
         ("layer 1>3", 7, "a space separates"),
         ("layer 1,", 8, "comparison or a range"),

@@ -1,4 +1,4 @@
-"""The scores of METHODS 1's candidates once more: plain hooks on the Hugging Face model, batches without padding."""
+"""The scores of METHODS, "Refusal" once more: plain hooks on the Hugging Face model, batches without padding."""
 
 from __future__ import annotations
 

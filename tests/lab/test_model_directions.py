@@ -35,7 +35,7 @@ def centred(rows: np.ndarray) -> np.ndarray:
 
 
 def neuron(arch: str, side: str, raw: bool) -> np.ndarray:
-    """As METHODS 0 has it, from the file."""
+    """As METHODS, "Effective weights" has it, from the file."""
     stored = tensors(arch)
     if arch == "gpt2":
         if side == "out":

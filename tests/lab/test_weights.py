@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def from_checkpoint(path: Path, arch: str, layer: int) -> dict[str, np.ndarray]:
-    """A layer's effective weights from the safetensors file, by METHODS' words; all rows are neurons."""
+    """A layer's effective weights from the safetensors file, by METHODS, "Effective weights"; all rows are neurons."""
     file = {name: tensor.double().numpy() for name, tensor in load_file(path / "model.safetensors").items()}
 
     def get(*names: str) -> np.ndarray:

@@ -19,7 +19,7 @@ from tests.tui.directions import (
     try_strength,
 )
 from tests.tui.fakes import INFO, LOADING, PROMPT, VERSIONS, screen, until
-from tests.tui.scenes import words
+from tests.tui.staging import words
 from workbench.artifacts.direction import read_direction_file
 from workbench.report import Progress
 from workbench.session.update import Update

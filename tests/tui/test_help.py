@@ -9,6 +9,7 @@ from textual.widgets import Input, TextArea
 
 from tests.tui.fakes import until
 from tests.tui.scenes import SCENES, shown
+from workbench.methods import sections
 from workbench.tui import keys
 from workbench.tui.page import Page
 from workbench.tui.widgets.frame import key_word
@@ -119,3 +120,13 @@ async def test_keys_that_lead_elsewhere_do_so_also_from_inside_the_prompt(key, w
         assert pilot.app.screen.typing
         await pilot.press(key)
         await until(pilot, lambda: wanted == pilot.app.screen.NAME)
+
+
+async def test_help_leads_to_the_definitions_of_the_numbers(terminal):
+    async with shown("help", terminal / "sessions") as pilot:
+        await pilot.press("m")
+        await until(pilot, lambda: pilot.app.screen.NAME == "Methods")
+        text = str(pilot.app.screen.query_one("#text", Words).content)
+        assert all(f"\n{each.name}\n{each.paragraphs[0]}" in text for each in sections())
+        await pilot.press("escape")
+        assert pilot.app.screen.NAME == "Help"

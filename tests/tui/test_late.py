@@ -6,7 +6,8 @@ import pytest
 
 from tests.tui.fakes import FakeClient, finish, make_session, screen, until, workbench
 from tests.tui.neurons import NeuronClient, make_index
-from tests.tui.scenes import asked_why, quiet, shown, tour
+from tests.tui.scenes import shown
+from tests.tui.staging import asked_why, quiet, tour
 from tests.tui.why import WhyClient, add
 from workbench.errors import UserError
 from workbench.session.reader import SessionReader

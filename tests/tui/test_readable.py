@@ -5,7 +5,8 @@ from rich.segment import Segment
 
 from tests.tui.contrast import contrast, hard_to_read
 from tests.tui.fakes import until
-from tests.tui.scenes import SCENES, quiet, shown
+from tests.tui.scenes import SCENES, shown
+from tests.tui.staging import quiet
 from workbench.tui.theme import LIGHT, ink
 
 

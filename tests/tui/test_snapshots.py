@@ -10,7 +10,7 @@ import pytest
 
 from tests.tui import directions, saes
 from tests.tui.fakes import FakeClient, screen, split, until, workbench
-from tests.tui.scenes import quiet, with_features
+from tests.tui.staging import quiet, with_features
 from workbench.edits import Entry, SetTo
 from workbench.session.writer import SessionWriter
 from workbench.tui.screens.home import session_list

@@ -175,7 +175,7 @@ def read_direction(name: str) -> Direction:
     file = direction_file(name)
     if file is None:
         names = kept_directions()
-        hint = f"there are {', '.join('@' + name for name in names)}" if names else "there is none yet"
+        hint = f"there are {', '.join('@' + name for name in names)}" if names else "no directions are saved"
         raise UserError(f"there is no direction @{name} in {directions_dir()}: {hint}")
     return read_direction_file(name, file)
 

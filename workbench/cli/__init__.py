@@ -32,6 +32,7 @@ _COMMANDS = {
     "ps": ("workers", "List the workers that are running."),
     "stop": ("workers", "Stop workers."),
     "logs": ("workers", "Print a worker's log."),
+    "methods": ("methods", "Define the numbers: what each one means, with its source."),
     "settings": ("settings", "Print the settings, their meaning, and where the file is."),
     "doctor": ("doctor", "Look at this machine, and say what would make it work better."),
 }

@@ -8,7 +8,7 @@ import click
 
 from workbench.cli.flags import limits, shown_default
 from workbench.cli.options import json_option
-from workbench.experiment import Experiment
+from workbench.experiment import GROUPS, Experiment
 from workbench.experiments import experiment, experiments
 from workbench.params import Field, fields
 
@@ -23,8 +23,10 @@ def experiments_command(name: str | None, as_json: bool) -> None:
     if as_json:
         data = [_json(definition) for definition in definitions]
         print_json(data[0] if name else data)
+    elif name:
+        _print_manual(definitions[0])
     else:
-        _print(definitions, whole=bool(name))
+        _print_list(definitions)
 
 
 def _json(definition: Experiment) -> dict[str, Any]:
@@ -51,26 +53,34 @@ def _json(definition: Experiment) -> dict[str, Any]:
     }
 
 
-def _print(definitions: list[Experiment], whole: bool) -> None:
+def _print_list(definitions: list[Experiment]) -> None:
+    from workbench.cli.output import Printer
+    from workbench.settings import load
+
+    printer = Printer(theme=load().theme)
+    for group, meaning in GROUPS.items():
+        printer.text(meaning, "dim")
+        members = [definition for definition in definitions if definition.group == group]
+        printer.definitions((definition.name, definition.summary, "") for definition in members)
+        printer.blank()
+    printer.text("workbench experiments NAME has its parameters, units and defaults", "dim")
+
+
+def _print_manual(definition: Experiment) -> None:
     from workbench.cli.output import Printer
     from workbench.cli.run import example
     from workbench.settings import load
 
     printer = Printer(theme=load().theme)
-    for at, definition in enumerate(definitions):
-        if at:
-            printer.blank()
-        printer.text(definition.name, "bold")
-        printer.text(definition.help if whole else definition.summary, indent="  ")
-        rows = [(field.flag, field.help, _facts(field)) for field in fields(definition.params)]
-        if definition.takes_edits:
-            rows.append(
-                ("--edit", "a change to the forward pass, for example L12.N345=0; again for more, in order", "")
-            )
-        printer.blank()
-        printer.definitions(rows)
-        printer.blank()
-        printer.unbroken(f"  {example(definition)}", printer.style.paint("clean"))
+    printer.text(definition.name, "bold")
+    printer.text(definition.help, indent="  ")
+    rows = [(field.flag, field.help, _facts(field)) for field in fields(definition.params)]
+    if definition.takes_edits:
+        rows.append(("--edit", "a change to the forward pass, for example L12.N345=0; again for more, in order", ""))
+    printer.blank()
+    printer.definitions(rows)
+    printer.blank()
+    printer.unbroken(f"  {example(definition)}", printer.style.paint("clean"))
 
 
 def _facts(field: Field) -> str:

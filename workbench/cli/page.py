@@ -20,8 +20,10 @@ from workbench.shell import NO_LINE, shell_line
 from workbench.text import seconds
 from workbench.views import AnyView, Table, to_builtins, view_kind
 
-LONG_TABLE = 40
-"""lines of a table that is printed as a step ends, where it has more"""
+LONG_TABLE = 20
+"""rows of a table that is printed as a step ends, where it has more"""
+_AROUND_ROWS = 3
+"""further lines of such a table: its title, the columns' names, how many rows are shown"""
 _PRINTED = Look(shows_hidden="a larger --width")
 
 
@@ -98,7 +100,7 @@ def print_step(
         repeated = at and view.note == views[at - 1].note  # a note of all views is printed under the first
         shown = msgspec.structs.replace(view, note="") if repeated else view
         is_long = not whole and isinstance(view, Table) and len(view.rows) > LONG_TABLE
-        printer.lines(draw(shown, printer.width, LONG_TABLE if is_long else None, style, _PRINTED))
+        printer.lines(draw(shown, printer.width, LONG_TABLE + _AROUND_ROWS if is_long else None, style, _PRINTED))
         shortened |= is_long
     if shortened:
         line = shell_line(["workbench", "show", str(path.absolute()), str(record.id)], style.ascii)

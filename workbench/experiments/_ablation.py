@@ -1,4 +1,4 @@
-"""What an ablation does class by class, and METHODS' rule for what is monosemantic. No torch."""
+"""What an ablation does class by class, and the rule for what is monosemantic (METHODS, "Monosemantic"). No torch."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def _by_document(sums: np.ndarray, counts: np.ndarray, document: np.ndarray) -> 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A unit by METHODS' rule."""
+    """A unit by the rule of METHODS, "Monosemantic"."""
 
     own: ClassEffect
     """the class on which its ablation does most"""

@@ -1,7 +1,7 @@
 """Arms: a set of prompts under an edit, its completions and their verdicts; beside it the same with controls. No torch.
 
-Three of METHODS 1 on harmful prompts, two on harmless ones; beside them harmless prompts under the ablation, which may
-refuse more than before, and a third set where there is one.
+Three of METHODS, "Refusal" on harmful prompts, two on harmless ones; beside them harmless prompts under the ablation,
+which may refuse more than before, and a third set where there is one.
 """
 
 from __future__ import annotations

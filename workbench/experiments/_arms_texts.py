@@ -1,6 +1,6 @@
 """Cross-entropy of three texts with and without edits: ordinary text, instructions, the model's own completions.
 
-METHODS 1: ordinary text hides damage that the model's own completions show. No torch.
+METHODS, "Refusal": ordinary text hides damage that the model's own completions show. No torch.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class AnswerParams(PromptParams, kw_only=True, frozen=True):
     answer: Annotated[
         TokenText,
         Meta(
-            description="the token to watch, with its leading space; empty is the likeliest",
+            description="the token to watch, with its leading space; empty is the top prediction",
             extra={"example": " Paris"},
         ),
     ] = ""
@@ -108,7 +108,7 @@ def check_foil(lab: Lab, row: TokenizedRow, answer: int) -> None:
     name = show_token(lab.token(answer))
     if row.answer:
         raise UserError(f"answer and foil are the same token, {name}: name another foil")
-    raise UserError(f"the likeliest token is {name} itself: name another foil, or an answer")
+    raise UserError(f"the top prediction is {name} itself: name another foil, or an answer")
 
 
 def estimated_tokens(text: str) -> float:

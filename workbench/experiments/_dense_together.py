@@ -1,6 +1,6 @@
 """Several numbers of the same texts, such as latitude and longitude: predicted together, and seen as one place.
 
-Gurnee & Tegmark 2023, "Language models represent space and time" (METHODS 6).
+Gurnee & Tegmark 2023, "Language models represent space and time" (METHODS, "Probes of numbers").
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A direction from a class of tokens: its rows of W_E or W_U against those of all others (METHODS 5)."""
+"""A direction from a class of tokens: its rows of W_E or W_U against those of all others (METHODS, "Token classes")."""
 
 from __future__ import annotations
 

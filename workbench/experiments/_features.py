@@ -23,7 +23,7 @@ COLOURED = 8
 NAMED = 3
 """features that the sentence names"""
 EVERYWHERE = 0.1
-"""a feature that fires on more than this share of the sample fires everywhere (METHODS 2: dense)"""
+"""a feature that fires on more than this share of the sample fires everywhere (METHODS, "SAE quality")"""
 
 
 @dataclass(eq=False)

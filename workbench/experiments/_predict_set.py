@@ -99,7 +99,7 @@ def _add_set_views(
     report.add("numbers", Scalars(title="Means over the prompts", note="± is one standard error", items=items))
     n = len(measured.clean)
     answer = mean([numbers.answer for numbers in measured.clean])
-    subject = "the answers" if any(row.answer for row in rows) else "the likeliest tokens"
+    subject = "the answers" if any(row.answer for row in rows) else "the top predictions"
     sentence = f"{subject} have {mean_text(answer)}"
     if measured.edited:
         sentence += f" → {mean_text(mean([numbers.answer for numbers in measured.edited]))}"
@@ -129,7 +129,7 @@ def _set_items(measured: SetNumbers, report: Report, has_foil: bool) -> list[Sca
             Scalar(name=name, value=clean.value, unit=unit, se=se, n=clean.n, edited=edited.value if edited else None)
         )
 
-    item("probability of the likeliest", "top1_probability", lambda numbers: numbers.top1)
+    item("probability of the top prediction", "top1_probability", lambda numbers: numbers.top1)
     item("entropy", "entropy", lambda numbers: numbers.entropy, "nats")
     item("probability of the answer", "answer_probability", lambda numbers: numbers.answer)
     item("rank of the answer", "answer_rank", lambda numbers: float(numbers.rank))
@@ -168,7 +168,7 @@ def _set_table(lab: Lab, rows: list[TokenizedRow], measured: SetNumbers, has_foi
             key="answer",
             name="answer",
             kind="token",
-            help="the token that is watched: the likeliest where none was named",
+            help="the token that is watched: the top prediction where none was named",
         ),
         Column(key="probability", name="probability", kind="probability"),
         Column(key="rank", name="rank", kind="int"),

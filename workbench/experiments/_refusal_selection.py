@@ -1,4 +1,4 @@
-"""Which candidate is chosen, and which rule takes which: numbers alone, no torch (METHODS 1)."""
+"""Which candidate is chosen, and which rule takes which: numbers alone, no torch (METHODS, "Refusal")."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from workbench.text import quoted
 
 SPLITS = ("train", "validation", "test")
 LEAST = {"train": 16, "validation": 8}
-"""prompts of a class after the filter (METHODS 1)"""
+"""prompts of a class after the filter (METHODS, "Refusal")"""
 Stage = Literal["all", "filter", "search", "test"]
 Preset = Literal["refusal", "answers"]
 

@@ -110,8 +110,8 @@ def top(lab: Lab, record: Record, tail: Tail, position: int) -> Table:
     token = show_token(lab.token(int(record.ids[tail.window, position])))
     return Table(
         title=f"Next token after {token} at position {position}",
-        note=f"log p of the clean model's {len(tail.top)} likeliest; that position alone is edited; one draw of each "
-        "random error",
+        note=f"log p of the clean model's {len(tail.top)} top predictions; that position alone is edited; one draw of "
+        "each random error",
         columns=[
             Column(key="token", name="token", kind="token"),
             *(

@@ -51,7 +51,7 @@ class Params(PromptParams, kw_only=True, frozen=True):
         Meta(description="where in the layer", extra={"more": True}),
     ] = "resid_pre"
     temperature: Annotated[
-        float, Meta(ge=0, le=100, description="0 is greedy: always the likeliest", extra={"more": True})
+        float, Meta(ge=0, le=100, description="0 is greedy: always the top prediction", extra={"more": True})
     ] = 0
     random: Annotated[
         int,

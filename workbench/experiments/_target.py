@@ -30,7 +30,7 @@ class TargetParams(Params, kw_only=True, frozen=True):
     answer: Annotated[
         TokenText,
         Meta(
-            description="the token to explain, with its leading space; empty is the likeliest",
+            description="the token to explain, with its leading space; empty is the top prediction",
             extra={"example": " Paris"},
         ),
     ] = ""

@@ -1,4 +1,4 @@
-"""A corpus as windows of one length: whole ones, the remainder of each document dropped (METHODS 2)."""
+"""A corpus as windows of one length: whole ones, the remainder of each document dropped (METHODS, "SAE errors")."""
 
 from __future__ import annotations
 

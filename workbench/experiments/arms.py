@@ -45,7 +45,7 @@ EDITS: dict[Set, tuple[EditName, ...]] = {
     "harmless": ("base", "added", "ablated"),
     "alarming": ("base", "ablated"),
 }
-"""of each set, those of METHODS 1 and the harmless prompts under ablation"""
+"""of each set, those of METHODS, "Refusal" and the harmless prompts under ablation"""
 CONTROLLED: dict[Set, tuple[EditName, ...]] = {"harmful": ("ablated", "subtracted"), "harmless": ("added",)}
 
 

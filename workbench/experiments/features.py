@@ -1,12 +1,12 @@
 """Which features of an SAE fire on a text, token by token, and which of them fire everywhere.
 
 The text goes through the model once; every SAE that is named encodes what it reads there. A feature's contribution to a
-token is its activation × the norm of its decoder row (METHODS 0: comparable also where decoder norms are not 1). Beside
-each feature stands how often it fires on a sample of a corpus: the ratio is its share of this text's tokens over its
-share of the sample's, and one that fires on more than a tenth of the sample is said to fire everywhere. At every token:
-how many features fire (L0), and the share of the squared norm that the reconstruction explains, 1 − ‖x − s‖² / ‖x‖², so
-that an SAE of another model or site is seen; it flatters where a few dimensions are large, `sae-check` does not.
-Position 0 is left out. Under edits clean stands beside edited; the sample is read without edits.
+token is its activation × the norm of its decoder row (METHODS, "SAE quality": comparable also where decoder norms are
+not 1). Beside each feature stands how often it fires on a sample of a corpus: the ratio is its share of this text's
+tokens over its share of the sample's, and one that fires on more than a tenth of the sample is said to fire everywhere.
+At every token: how many features fire (L0), and the share of the squared norm that the reconstruction explains, 1 − ‖x
+− s‖² / ‖x‖², so that an SAE of another model or site is seen; it flatters where a few dimensions are large, `sae-check`
+does not. Position 0 is left out. Under edits clean stands beside edited; the sample is read without edits.
 """
 
 from __future__ import annotations

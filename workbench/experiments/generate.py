@@ -36,11 +36,11 @@ UPDATE_INTERVAL = 0.25
 class Params(PromptParams, kw_only=True, frozen=True):
     tokens: Annotated[int, Meta(ge=1, le=100_000, description="how many tokens at most", extra={"unit": "tokens"})] = 40
     temperature: Annotated[
-        float, Meta(ge=0, le=100, description="0 is greedy: always the likeliest; higher is more random")
+        float, Meta(ge=0, le=100, description="0 is greedy: always the top prediction; higher is more random")
     ] = 0
     top_k: Annotated[
         int,
-        Meta(ge=0, description="draw among this many of the likeliest only; 0 is all", extra={"more": True}),
+        Meta(ge=0, description="draw among this many of the top predictions only; 0 is all", extra={"more": True}),
     ] = 0
 
 

@@ -1,7 +1,7 @@
 """What the model is thinking, layer by layer.
 
 Logit lens: the residual stream after the embedding and after every layer, read through the model's own final norm and
-unembedding. A grid of layers and positions with the likeliest token of each; the answer's rank and the distance (KL) to
+unembedding. A grid of layers and positions with the top prediction of each; the answer's rank and the distance (KL) to
 the final distribution by layer. The last row is the model's own output. With a set of prompts: medians and means over
 them at the last token. With a layer: the top tokens there, at one position.
 """
@@ -148,7 +148,7 @@ def _grid(lab: Lab, row: TokenizedRow, tokens: list[str], lens_rows: LensRows, n
     left_out = len(row.prompt) - len(tokens)
     note = row.prompt.describe + (f"; the last {len(tokens)} are shown" if left_out else "")
     return Heatmap(
-        title=f"The likeliest token, by layer and position{name}",
+        title=f"Top prediction, by layer and position{name}",
         note=note,
         tokenization=row.prompt.tokenization,
         values=np.stack([lens_row.top_probability for lens_row in lens_rows.rows]),
@@ -171,7 +171,7 @@ def _lines(lab: Lab, report: Report, passes: list[LensRows], answer: int, note: 
         "rank",
         Lines(
             title=f"Rank of {token_text(lab, answer)} by layer",
-            note=f"1 is the likeliest; {note}",
+            note=f"1 is the top prediction; {note}",
             x=x,
             x_ticks=names,
             series=[Series(name=name, y=lens_rows.ranks) for name, lens_rows in zip(labels, passes, strict=True)],
@@ -203,7 +203,7 @@ def _sentence(lab: Lab, params: Params, passes: list[LensRows], answer: int) -> 
     if clean.enters is None:
         clean_part = f"{name} is rank {clean.rows[-1].answer_rank:,} in the end ({p}) {after}, {_best(clean)}"
     else:
-        clean_part = f"{name} {p} {after}: the likeliest from {_place(clean.enters)} on"
+        clean_part = f"{name} {p} {after}: top prediction from {_place(clean.enters)}"
     if len(passes) == 1:
         return clean_part
     edited = passes[1]
@@ -216,7 +216,7 @@ def _sentence(lab: Lab, params: Params, passes: list[LensRows], answer: int) -> 
 
 
 def _place(name: str) -> str:
-    return "the embedding" if name == "embed" else name
+    return "the embedding" if name == "embed" else f"layer {name.removeprefix('L')}"
 
 
 def _best(lens_rows: LensRows) -> str:
@@ -308,7 +308,7 @@ def _add_set_views(lab: Lab, rows: list[TokenizedRow], by_prompt: list[list[Lens
     report.add(
         "grid",
         Heatmap(
-            title="The likeliest next token, by layer and prompt" + _title_suffix(lab, "clean"),
+            title="Top prediction, by layer and prompt" + _title_suffix(lab, "clean"),
             note=note,
             values=np.stack([[row.top_probability[-1] for row in passes[0].rows] for passes in by_prompt], axis=1),
             row_labels=names,
@@ -337,7 +337,8 @@ def _say_set(by_prompt: list[list[LensRows]], kinds: tuple[str, ...], report: Re
         if entered:
             report.scalar(f"enters_layer{suffix}", float(np.median(entered)) - 1)
         sentences.append(
-            f"{kind + ': ' if kind else ''}the answer is the likeliest in {len(entered)} of {len(by_prompt)}{middle}"
+            f"{kind + ': ' if kind else ''}the answer is the top prediction "
+            f"in {len(entered)} of {len(by_prompt)}{middle}"
         )
     report.say(" · ".join(sentences))
 

@@ -48,10 +48,11 @@ class Params(BaseParams, kw_only=True, frozen=True):
     ] = ""
     answer: Annotated[
         TokenText,
-        Meta(description="the clean prompt's answer; empty is its likeliest token", extra={"example": " Paris"}),
+        Meta(description="the clean prompt's answer; empty is its top prediction", extra={"example": " Paris"}),
     ] = ""
     foil: Annotated[
-        TokenText, Meta(description="the corrupted prompt's answer; empty is its likeliest", extra={"example": " Rome"})
+        TokenText,
+        Meta(description="the corrupted prompt's; empty is its top prediction", extra={"example": " Rome"}),
     ] = ""
     chat: Annotated[ChatSwitch, Meta(description="put the prompts into the model's chat template")] = False
 
@@ -143,7 +144,9 @@ def _metric(lab: Lab, params: Params, clean: Study, corrupted: Study, report: Re
     foil = tokens[1].id if tokens[1] else int(corrupted.ranking[0])
     if answer == foil and not tokens[1]:
         foil = int(corrupted.ranking[1])
-        report.note(f"both prompts are answered alike: the foil is {show_token(lab.token(foil))}, the second likeliest")
+        report.note(
+            f"both prompts are answered alike: the foil is {show_token(lab.token(foil))}, the second most likely"
+        )
     if answer == foil:
         raise UserError(f"answer and foil are the same token, {show_token(lab.token(answer))}: name another foil")
     return Metric("difference", answer, foil)

@@ -1,6 +1,6 @@
 """What the model says next, and how sure it is.
 
-The next token's distribution after a prompt: the likeliest tokens, entropy, rank and probability of an answer, logit
+The next token's distribution after a prompt: the top predictions, entropy, rank and probability of an answer, logit
 difference to a foil, and how surprised the model was by each token of the prompt. Under edits everything is shown clean
 beside edited, and the effect (KL of the next token) beside the same edits done to matched random units. With a set of
 prompts: one row a prompt, and means with standard errors over prompts.
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 class Params(AnswerParams, kw_only=True, frozen=True):
     top: Annotated[
-        int, Meta(ge=1, le=1000, description="how many of the likeliest tokens to list", extra={"unit": "tokens"})
+        int, Meta(ge=1, le=1000, description="how many of the top predictions to list", extra={"unit": "tokens"})
     ] = 10
     controls: Annotated[
         int,
@@ -131,7 +131,9 @@ def _clean_sentence(lab: Lab, clean: Forward, numbers: PromptNumbers, answer: in
     top = int(clean.top(1)[0][0, 0])
     sentence = f"{token_text(lab, answer)} {probability(numbers.answer)} {after}"
     if answer != top:
-        sentence += f" · rank {numbers.rank:,}, the likeliest is {token_text(lab, top)} {probability(numbers.top1)}"
+        sentence += (
+            f" · rank {numbers.rank:,}, the top prediction is {token_text(lab, top)} {probability(numbers.top1)}"
+        )
     return f"{sentence} · entropy {number(numbers.entropy, 2)} nats"
 
 
@@ -154,7 +156,7 @@ def _next_table(lab: Lab, passes: list[Forward], top: int, prompt: Prompt) -> Ta
     kinds = ("clean", "edited") if len(passes) > 1 else ("",)
     keys = (NextToken.PROBABILITY, NextToken.PROBABILITY_EDITED)
     columns = [
-        Column(key="rank", name="rank", kind="int", help="1 is the likeliest, clean"),
+        Column(key="rank", name="rank", kind="int", help="1 is the top prediction, clean"),
         Column(key=NextToken.TOKEN, name="token", kind="token"),
     ]
     columns += [
@@ -188,7 +190,7 @@ def _items(lab: Lab, passes: list[PromptNumbers], answer: int, foil: int | None)
     items = [
         item("entropy", [numbers.entropy for numbers in passes], "nats"),
         item(f"probability of {name}", [numbers.answer for numbers in passes]),
-        item(f"rank of {name}", [float(numbers.rank) for numbers in passes], "", "1 is the likeliest"),
+        item(f"rank of {name}", [float(numbers.rank) for numbers in passes], "", "1 is the top prediction"),
     ]
     if foil is not None:
         label = f"logit of {name} − {token_text(lab, foil)}"

@@ -131,7 +131,7 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     context = min(params.context, lab.info.n_ctx)
     published = params.settings == "published"
     windows = corpus_windows(lab, params.corpus, params.tokens, context, report, counted=context - 1, bos=published)
-    # Theirs count where the next token is known, from position 0 on; ours (METHODS 2) leave position 0 out.
+    # Theirs count where the next token is known, from position 0 on; ours (METHODS, "SAE errors") leave position 0 out.
     counted = slice(0, context - 1) if published else slice(1, context)
     saes = _saes(lab, params, windows, counted, report)
     show = _Shown(lab, params, windows, saes, report)

@@ -128,7 +128,7 @@ def _next_table(lab: Lab, target: Target) -> Table:
         note=target.prompt.describe,
         tokenization=target.prompt.tokenization,
         columns=[
-            Column(key="rank", name="rank", kind="int", help="1 is the likeliest"),
+            Column(key="rank", name="rank", kind="int", help="1 is the top prediction"),
             Column(key=NextToken.TOKEN, name="token", kind="token"),
             Column(key=NextToken.PROBABILITY, name="probability", kind="probability"),
             Column(key=NextToken.ASKED, name="asked", help="answer and foil of the question"),

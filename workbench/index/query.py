@@ -255,7 +255,7 @@ class _Parser:
         self.at += 1
         match = self.take(_SET)
         if not match or match.group() not in self.sets:
-            hint = f"there are {', '.join(self.sets)}" if self.sets else "there is none yet: Space marks, p pins"
+            hint = f"there are {', '.join(self.sets)}" if self.sets else "no sets are made: Space marks, p pins"
             self.fail(f"the name of a set is expected here: {hint}", match.start() if match else None)
         return InSet(start=start, end=self.at, negated=negated, name=match.group())
 

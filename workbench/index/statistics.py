@@ -1,7 +1,7 @@
 """From accumulated sums to columns. All means and moments in float64; nothing here knows of models.
 
-Definitions: METHODS' rules for every number, and Gurnee et al. 2024 (kurtosis is not excess; variance reduction
-over binary token features).
+Definitions: METHODS, "Neuron statistics" and "Standard errors", and Gurnee et al. 2024 (kurtosis is not excess;
+variance reduction over binary token features).
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ def find_folder(name: str) -> Path:
         return indexes_dir() / matches[0]
     if matches:
         raise UserError(f"{name!r} could be {' or '.join(matches)}: write more of it")
-    choices = f"there are {', '.join(names)}" if names else "there is none yet: `workbench index build` makes one"
+    choices = f"there are {', '.join(names)}" if names else "no index is built: `workbench index build` makes one"
     raise UserError(f"there is no index {name!r}: {choices}")
 
 

@@ -1,4 +1,4 @@
-"""Which units make an answer: a first-order estimate for all of them in one backward pass (METHODS 8).
+"""Which units make an answer: a first-order estimate for all of them in one backward pass (METHODS, "Attribution").
 
 The estimate of switching a unit off is −Σ a · ∂metric/∂a over positions, the first-order effect of a → 0. Position 0 is
 left out of the sum where the prompt has more than one token: as the attention sink it stands for no token.

@@ -18,7 +18,8 @@ _THINK_OPENS, _THINK_CLOSES = "<think>", "</think>"
 DEFAULT_SYSTEM = "default"
 """the system turn as the chat template has it; some write one by themselves"""
 NO_SYSTEM = "none"
-"""no system turn at all, also where the template writes one by itself (METHODS 1); any other text is the turn"""
+"""no system turn at all, also where the template writes one by itself (METHODS, "Refusal"); any other text is the turn
+"""
 
 
 def _conversation(system: str, text: str, earlier: Sequence[Turn] = ()) -> list[Turn]:

@@ -1,7 +1,7 @@
 """Where a direction comes from: two sets of prompts whose means differ by it, as its file may say.
 
 What comes with a direction names them (`workbench.artifacts.direction`): the same prompts with shuffled labels then
-give the direction's controls (METHODS 0).
+give the direction's controls (METHODS, "Controls").
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Matched random controls of an edit: the same edit, done to others of the same kind (METHODS 0).
+"""Matched random controls of an edit: the same edit, done to others of the same kind (METHODS, "Controls").
 
 What a unit is matched with is its kind's (`kinds/`): a neuron with its layer's decile of rms(activation) · ‖w_out‖, a
 head with its layer, a site with its name in any layer, a feature with those of its SAE that fire as strongly where it

@@ -1,4 +1,5 @@
-"""Direct logit attribution (METHODS 8): what each part adds to the answer's logit, final-norm scale frozen.
+"""Direct logit attribution (METHODS, "Attribution"): what each part adds to the answer's logit, final-norm scale
+frozen.
 
 Parts: the embedding, every head, each layer's attention bias, every neuron, each layer's MLP bias, the final norm's
 and the unembedding's bias. They sum to the whole, before a softcap. The frozen scale makes every norm an affine map of

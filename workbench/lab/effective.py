@@ -1,6 +1,6 @@
 """Effective weights: what the MLP reads and writes, with the norms around it worked in, beside the untouched model.
 
-METHODS, "Raw forward, effective weights": input weights times the γ of the norm before them, biases with its β; the
+METHODS, "Effective weights": input weights times the γ of the norm before them, biases with its β; the
 unembedding times the final γ, centred over the vocabulary; output weights times the γ of a norm after the MLP and the
 factor with which the MLP's output is added to the stream; where norms subtract the mean (LayerNorm) w_in and w_out
 are centred over d_model. Which norm stands before an MLP, if one does, is not in a name: it is the one whose output,

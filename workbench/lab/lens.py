@@ -1,4 +1,4 @@
-"""Logit lens (METHODS 7): what the model would say if it ended after each layer.
+"""Logit lens (METHODS, "Lenses"): what the model would say if it ended after each layer.
 
 Rows are the embedding, then every block's `resid_post`, each through the model's own end: final norm, head, scale,
 softcap, whatever it has. The last row equals the model's logits. KL is KL(final ‖ row), in nats.

@@ -8,7 +8,7 @@ import msgspec
 
 
 class Metric(msgspec.Struct, frozen=True):
-    """One number of the last position's logits (METHODS 8).
+    """One number of the last position's logits (METHODS, "Attribution").
 
     kind: `log-prob` of the answer, nats; `log-odds`, log p/(1 − p) of it, which does not saturate where the answer is
     nearly certain; `difference` of its logit and the foil's; `logit` of the answer minus the mean over the vocabulary.

@@ -1,7 +1,7 @@
 """Text to tokens and back, as the user would read them.
 
 BOS is what the tokenizer's own call adds, never TransformerLens' default; a chat template writes its own special
-tokens, so nothing is added to it (METHODS 0).
+tokens, so nothing is added to it (METHODS, "Positions").
 """
 
 from __future__ import annotations
@@ -151,7 +151,8 @@ class Tokenization:
         """Text as tokens; `system` is the chat template's system turn: `default`, `none`, or its text.
 
         `earlier` are a conversation's turns before the text, oldest first; they need `chat`.
-        `answering`: in the template, up to where a model that reasons has done so (METHODS 1: its empty think block).
+        `answering`: in the template, up to where a model that reasons has done so (METHODS, "Refusal": its empty think
+        block).
 
         Raises UserError where it is empty, not text, longer than the model's context, or has a token that the model
         has no embedding for.

@@ -1,8 +1,8 @@
-"""What rounding alone does to a prompt's numbers: the floor under every effect (METHODS 0).
+"""What rounding alone does to a prompt's numbers: the floor under every effect (METHODS, "Rounding").
 
 An edit of any size, one that does nothing to speak of too, makes all later sums round otherwise. So the clean prompt
 runs with the stream at the edit's first layer moved to neighbouring floats, up or down at random: what comes out
-differs by rounding alone, and an effect of that size is none. METHODS takes another shape of the batch instead. On a
+differs by rounding alone, and an effect of that size is none. Another shape of the batch would do on a GPU. On a
 CPU rows do not depend on it in bfloat16 (KL 0), while ablations that have a KL under 1e-5 in float32 have about .001
 there, as these draws have; in float32 both give about 1e-12 to 1e-11 (SmolLM2-135M). It is measured on the prompt that
 is asked about: from prompt to prompt it differs by a factor of ten.

@@ -206,7 +206,8 @@ class Study:
         return np.asarray(pattern.float().cpu().numpy())
 
     def same_distance(self, plan: Plan, n: int, seed: int) -> list[Plan]:
-        """Controls that move the stream as far as a plan of neurons or heads does, in random directions (METHODS 0).
+        """Controls that move the stream as far as a plan of neurons or heads does, in random directions (METHODS,
+        "Controls").
 
         For each block the plan edits: ‖Δ‖ · g/‖g‖ added where attention or the MLP adds to the stream, position by
         position, Δ being what that block's edits alone change there: computed in float32 from what W_out or W_O

@@ -15,7 +15,7 @@ _DIRECTION = Blank(
 QUESTIONS: dict[str, Question] = {
     "next-token": Question(
         sentence="what comes after ⟨prompt⟩",
-        about="the likeliest next tokens, and how surprised it was on the way",
+        about="top predictions, and how surprising the text was",
         experiment="predict",
         blanks=(PROMPT,),
         params={"prompt": "⟨prompt⟩"},

@@ -9,13 +9,18 @@ from __future__ import annotations
 from textual.binding import Binding
 
 from workbench.errors import UserError
-
-
-def _key(
-    name: str, keys: str, action: str, label: str, tip: str, show: bool = False, priority: bool = False
-) -> Binding:
-    return Binding(keys, action, label, show=show, priority=priority, tooltip=tip, id=name)
-
+from workbench.tui.widget_keys import ASK as ASK
+from workbench.tui.widget_keys import CHOICE as CHOICE
+from workbench.tui.widget_keys import FIELD as FIELD
+from workbench.tui.widget_keys import LIST as LIST
+from workbench.tui.widget_keys import MAP as MAP
+from workbench.tui.widget_keys import NEURON_CARD as NEURON_CARD
+from workbench.tui.widget_keys import PAGE as PAGE
+from workbench.tui.widget_keys import PALETTE as PALETTE
+from workbench.tui.widget_keys import RESULT as RESULT
+from workbench.tui.widget_keys import SCROLL as SCROLL
+from workbench.tui.widget_keys import TABLE as TABLE
+from workbench.tui.widget_keys import key as _key
 
 APP = [
     _key("help", "f1,question_mark", "help", "keys", "what this screen is and its keys", show=True),
@@ -30,21 +35,6 @@ APP = [
     _key("back", "escape", "back", "back", "leave the field, then the screen; every screen keeps its place"),
     _key("cancel", "ctrl+c", "cancel", "cancel", "cancel what runs, keep what there is; never quits", priority=True),
     _key("quit", "q,ctrl+q", "quit", "quit", "leave; the worker goes on with what it has to do"),
-]
-
-PAGE = [
-    _key("page.next", "tab", "next_focus(1)", "next", "to the next place on this screen"),
-    _key("page.previous", "shift+tab", "next_focus(-1)", "", "to the place before"),
-]
-
-LIST = [
-    _key("list.up", "up,k", "move(-1)", "up", "one line up"),
-    _key("list.down", "down,j", "move(1)", "down", "one line down"),
-    _key("list.page-up", "pageup,ctrl+u", "page(-1)", "page up", "one page up"),
-    _key("list.page-down", "pagedown,ctrl+d", "page(1)", "page down", "one page down"),
-    _key("list.first", "home,g", "edge(-1)", "first", "the first line"),
-    _key("list.last", "end,G", "edge(1)", "last", "the last line"),
-    _key("list.open", "enter,l", "open", "open", "open what is under the cursor", show=True),
 ]
 
 HOME = [
@@ -67,10 +57,6 @@ HOME_LIST = [
     _key("home.page-down", "pagedown,ctrl+d", "page(1)", "page down", "one page down"),
     _key("home.first", "home,g", "edge(-1)", "first", "the first line"),
     _key("home.last", "end,G", "edge(1)", "last", "the last line"),
-]
-
-FIELD = [
-    _key("field.clear", "ctrl+u", "delete_left_all", "clear", "clear the field up to the cursor"),
 ]
 
 
@@ -107,37 +93,6 @@ WRITE = [
     _key("prompt.newline", "ctrl+j,shift+enter", "newline", "line break", "a line break (pasted ones stay too)"),
 ]
 
-CHOICE = [
-    _key("choice.next", "right,space,l", "turn(1)", "next", "the next choice", show=True),
-    _key("choice.previous", "left,h", "turn(-1)", "", "the choice before"),
-]
-
-RESULT = [
-    _key("result.up", "up,k", "move(-1)", "up", "the view above, or scroll"),
-    _key("result.down", "down,j", "move(1)", "down", "the view below, or scroll"),
-    _key("result.page-up", "pageup,ctrl+u", "page(-1)", "page up", "half a page up"),
-    _key("result.page-down", "pagedown,ctrl+d", "page(1)", "page down", "half a page down"),
-    _key("result.first", "home,g", "edge(-1)", "first", "to the headline"),
-    _key("result.last", "end,G", "edge(1)", "last", "to the end"),
-    _key("result.cells", "enter,right,l", "enter_view", "cells", "into this heat map, or table of units", show=True),
-    _key("result.leave", "escape", "leave_view", "views", "out of the heat map or table, back to the views", show=True),
-    _key(
-        "result.columns",
-        "greater_than_sign",
-        "turn_columns(1)",
-        "columns",
-        "to the table's hidden columns, then to what its columns mean",
-        show=True,
-    ),
-    _key("result.columns-back", "less_than_sign", "turn_columns(-1)", "", "back to the table's first columns"),
-    _key("result.fold", "enter,space", "fold", "fold", "unfold or fold this view", show=True),
-    _key("result.one", "1", "next_step(1)", "next steps", "take the first next step"),
-    _key("result.two", "2", "next_step(2)", "", "take the second next step"),
-    _key("result.three", "3", "next_step(3)", "", "take the third next step"),
-    _key("result.copy", "y", "copy", "copy", "copy this view: the terminal's clipboard and a file"),
-    _key("result.save", "x", "save", "save", "save this view (text, CSV, JSON, figure) or the screen", show=True),
-]
-
 WHY = [
     _key("why.toggle", "0", "switch", "off/on", "switch the chosen units (●) off, or on again", show=True),
     _key("why.choose", "space", "choose", "choose", "this unit into those that 0 switches off, or out", show=True),
@@ -151,29 +106,6 @@ WHY = [
     _key("why.next", "tab", "pane(1)", "next", "to the next pane, or the next field", show=True),
     _key("why.previous", "shift+tab", "pane(-1)", "", "to the pane before"),
     _key("why.enter", "enter", "enter", "ask", "ask, where no question was asked yet"),
-]
-
-MAP = [
-    _key("map.up", "up,k", "down(-1)", "up", "one row up"),
-    _key("map.down", "down,j", "down(1)", "down", "one row down"),
-    _key("map.left", "left,h", "across(-1)", "left", "one column to the left"),
-    _key("map.right", "right,l", "across(1)", "right", "one column to the right"),
-    _key("map.page-up", "pageup,ctrl+u", "page(-1)", "page up", "half of the rows up"),
-    _key("map.page-down", "pagedown,ctrl+d", "page(1)", "page down", "half of the rows down"),
-    _key("map.first", "home,g", "edge(-1)", "first", "the row's first cell"),
-    _key("map.last", "end,G", "edge(1)", "last", "the row's last cell"),
-    _key("map.open", "enter", "open", "open", "run what this cell stands for, as the line below says", show=True),
-]
-
-TABLE = [
-    _key("table.up", "up,k", "move(-1)", "up", "one row up"),
-    _key("table.down", "down,j", "move(1)", "down", "one row down"),
-    _key("table.page-up", "pageup,ctrl+u", "page(-1)", "page up", "ten rows up"),
-    _key("table.page-down", "pagedown,ctrl+d", "page(1)", "page down", "ten rows down"),
-    _key("table.first", "home,g", "edge(-1)", "first", "the first row"),
-    _key("table.last", "end,G", "edge(1)", "last", "the last row"),
-    _key("table.open", "enter", "open", "open", "open this row's unit", show=True),
-    _key("table.pin", "p", "pin", "pin", "into the basket, or out of it: every experiment takes basket:", show=True),
 ]
 
 TIMELINE = [
@@ -283,21 +215,6 @@ NEURONS = [
     _key("neurons.card-up", "K", "scroll_card(-1)", "card up", "scroll the card back"),
 ]
 
-NEURON_CARD = [
-    _key("card.up", "up,k", "move(-1)", "up", "one line up"),
-    _key("card.down", "down,j", "move(1)", "down", "one line down"),
-    _key("card.page-up", "pageup,ctrl+u", "page(-1)", "page up", "one page up"),
-    _key("card.page-down", "pagedown,ctrl+d", "page(1)", "page down", "one page down"),
-    _key("card.first", "home", "edge(-1)", "first", "to the top"),
-    _key("card.last", "end,G", "edge(1)", "last", "to the end"),
-]
-
-ASK = [
-    _key("ask.complete", "tab", "complete", "complete", "take the way to go on under the cursor", show=True),
-    _key("ask.up", "up", "choose(-1)", "", "the way to go on above"),
-    _key("ask.down", "down", "choose(1)", "choose", "the way to go on below", show=True),
-]
-
 CHOOSER = [
     _key("chooser.toggle", "space", "switch", "show/hide", "show or hide this column", show=True),
     _key("chooser.earlier", "K", "reorder(-1)", "move up", "this column further left"),
@@ -374,21 +291,8 @@ SAES = [
     _key("saes.save", "x", "save", "save", "save this view (text, CSV, JSON, figure) or the screen"),
 ]
 
-PALETTE = [
-    _key("palette.up", "up", "move(-1)", "up", "the line above, also while typing"),
-    _key("palette.down", "down", "move(1)", "down", "the line below, also while typing"),
-    _key("palette.page-up", "pageup", "page(-1)", "page up", "one page up"),
-    _key("palette.page-down", "pagedown", "page(1)", "page down", "one page down"),
-    _key("palette.type", "slash,i", "type", "type", "into the field, to narrow the list"),
-]
-
-SCROLL = [
-    _key("scroll.up", "up,k", "scroll_up", "up", "one line up"),
-    _key("scroll.down", "down,j", "scroll_down", "down", "one line down"),
-    _key("scroll.page-up", "pageup,ctrl+u", "page_up", "page up", "one page up"),
-    _key("scroll.page-down", "pagedown,ctrl+d", "page_down", "page down", "one page down"),
-    _key("scroll.first", "home,g", "scroll_home", "first", "to the top"),
-    _key("scroll.last", "end,G", "scroll_end", "last", "to the end"),
+HELP = [
+    _key("help.methods", "m", "methods", "methods", "how each number is defined, and in which paper", show=True),
 ]
 
 ALL: dict[str, list[Binding]] = {
@@ -403,6 +307,7 @@ ALL: dict[str, list[Binding]] = {
     "Directions": DIRECTIONS,
     "Probes": PROBES,
     "SAEs": SAES,
+    "Help": HELP,
     "questions and commands": PALETTE,
     "every screen": PAGE,
     "list": LIST,

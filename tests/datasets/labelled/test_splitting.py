@@ -1,4 +1,4 @@
-"""Splits: by document, stratified, seeded; shares as METHODS 3 has them."""
+"""Splits: by document, stratified, seeded; shares as METHODS, "Sparse probes" has them."""
 
 from __future__ import annotations
 

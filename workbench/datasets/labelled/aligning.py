@@ -37,9 +37,9 @@ def examples_of(labelled: LabelledSet, tokenizer: Any, context: int, seed: int) 
     """A labelled set aligned to a tokenizer's tokens and split, with what is to be said of it.
 
     `tokenizer` is a fast one of transformers, `context` the most tokens that the model reads, `seed` the split's.
-    Windows end at the context; position 0 is never read (METHODS 0). Texts without a document that are the same are
-    one document. Raises UserError for a set that no probe can be fitted on: one class, NaN, fewer than LEAST examples
-    of a class, labels that stand in the middle of tokens.
+    Windows end at the context; position 0 is never read (METHODS, "Positions"). Texts without a document that are the
+    same are one document. Raises UserError for a set that no probe can be fitted on: one class, NaN, fewer than LEAST
+    examples of a class, labels that stand in the middle of tokens.
     """
     check_labels(labelled)
     tokens = token_spans(tokenizer, [text.text for text in labelled.texts])

@@ -1,4 +1,5 @@
-"""What a token's own characters say of it: the text features of METHODS 3, words, patterns, the token before, position.
+"""What a token's own characters say of it: the text features of METHODS, "Sparse probes", words, patterns, the token
+before, position.
 
 A rule takes a text and its tokens, and gives each position its label: 1, 0, or nan where it is no example.
 """

@@ -17,7 +17,7 @@ from workbench.errors import UserError
 from workbench.text import count, quoted
 
 WINDOW = 24
-"""tokens of a compound word's text (METHODS 3)"""
+"""tokens of a compound word's text (METHODS, "Sparse probes")"""
 COMPOUND_LIMIT = 8_000
 _BATCH = 64
 """documents or pieces tokenized at once"""

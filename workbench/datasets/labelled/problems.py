@@ -14,7 +14,7 @@ from workbench.statistics import FOLDS, auc, stratified_folds
 from workbench.text import count, quoted
 
 BALANCE = (0.05, 0.55)
-"""the share of label 1: METHODS 3 asks for 5–50 %, and sets that are balanced lie a little above"""
+"""the share of label 1: METHODS, "Sparse probes" asks for 5–50 %, and sets that are balanced lie a little above"""
 
 
 MOST_TEXTS = 400

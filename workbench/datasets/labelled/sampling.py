@@ -11,7 +11,7 @@ import numpy as np
 from workbench.datasets.labelled.labelled_set import LabelledText, Span
 
 POSITIVE_SHARE = 0.2
-"""METHODS 3"""
+"""as the paper has it (METHODS, "Sparse probes")"""
 LIMIT = 4_000
 """examples"""
 PIECE = 500

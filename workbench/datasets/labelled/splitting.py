@@ -8,7 +8,7 @@ from workbench.datasets.labelled.examples import SPLITS
 from workbench.errors import UserError
 
 SHARES = np.array([0.56, 0.14, 0.3])
-"""of TRAIN, VALIDATION, TEST: test is 30 %, validation 20 % of what is not test (METHODS 3)"""
+"""of TRAIN, VALIDATION, TEST: test is 30 %, validation 20 % of what is not test (METHODS, "Sparse probes")"""
 STRATA = 5
 """of numeric targets: fifths of the numbers"""
 

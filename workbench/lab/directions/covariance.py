@@ -1,4 +1,5 @@
-"""Random directions that lie where activations do: g ~ N(0, Σ), Σ the covariance of the edited sites (METHODS 0).
+"""Random directions that lie where activations do: g ~ N(0, Σ), Σ the covariance of the edited sites (METHODS,
+"Controls").
 
 g = Σ_t ξ_t (x_t − x̄) / √(T − 1) with standard normal ξ has exactly the covariance of the tokens x_t that were read, and
 needs no matrix: one pass over the text serves any number of sites. Several sites count alike, whatever their lengths.

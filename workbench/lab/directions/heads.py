@@ -1,8 +1,8 @@
 """What a head writes most: singular vectors of W_V W_O (Elhage et al. 2021, "A Mathematical Framework").
 
-Effective weights, as everywhere (METHODS 0): the γ of the norm before attention is part of W_V, a norm after it and the
-factor with which attention is added are part of W_O. Which norm that is, and which key-value head a query head reads,
-is asked of a pass: of a single token every head's z is its own value.
+Effective weights, as everywhere (METHODS, "Effective weights"): the γ of the norm before attention is part of W_V, a
+norm after it and the factor with which attention is added are part of W_O. Which norm that is, and which key-value head
+a query head reads, is asked of a pass: of a single token every head's z is its own value.
 """
 
 from __future__ import annotations

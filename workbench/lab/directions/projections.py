@@ -1,8 +1,8 @@
 """What directions are along other things: the vocabulary, the neurons' weights, the stream.
 
 Everything is computed for a direction and for random ones of length 1 beside it, in the same products: draws from
-N(0, Σ), Σ the stream's centred covariance at a site (METHODS 0), and isotropic ones. Where the largest of many is
-shown, it is compared with the largest of as many for each random direction.
+N(0, Σ), Σ the stream's centred covariance at a site (METHODS, "Controls"), and isotropic ones. Where the largest of
+many is shown, it is compared with the largest of as many for each random direction.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a direction does to the first token of replies, whatever the behaviour: bypass, induce, KL (METHODS 1).
+"""What a direction does to the first token of replies, whatever the behaviour: bypass, induce, KL (METHODS, "Refusal").
 
 Many directions at once: every row of a batch has a direction of its own. What is added at a block's input changes
 nothing below it, so these rows begin there, on the streams of the unedited pass. Prompts are padded on the right, where

@@ -32,7 +32,8 @@ class StandIns:
 
 
 def stand_ins(lab: Lab, name: str, edits: Sequence[AnyEdit], n: int) -> StandIns:
-    """`n` directions of @name's length in its place in each of `edits`, drawn with the job's seed (METHODS 0).
+    """`n` directions of @name's length in its place in each of `edits`, drawn with the job's seed (METHODS,
+    "Controls").
 
     Mean differences of the same prompts with shuffled labels, half of each class on each side; where its prompts are
     not known, g ~ N(0, Σ), Σ the covariance of each edit's sites.

@@ -1,4 +1,4 @@
-"""A class of tokens against the rest of the vocabulary, in the rows of W_E or W_U (METHODS 5)."""
+"""A class of tokens against the rest of the vocabulary, in the rows of W_E or W_U (METHODS, "Token classes")."""
 
 from __future__ import annotations
 

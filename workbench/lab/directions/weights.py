@@ -1,8 +1,8 @@
 """What one job sees of a model's weights by name: its directions, and what heads write.
 
 `@refusal` came with the run, as numbers. `@L12.N345.out` is what that neuron writes into the stream, `.in` and `.gate`
-what it reads, as effective weights (METHODS 0); with `.raw` behind it, as the weights are stored. `@L5.H3.ov1` is the
-direction that a head writes most.
+what it reads, as effective weights (METHODS, "Effective weights"); with `.raw` behind it, as the weights are stored.
+`@L5.H3.ov1` is the direction that a head writes most.
 """
 
 from __future__ import annotations

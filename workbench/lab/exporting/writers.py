@@ -116,7 +116,7 @@ def changed(
     """A writer's tensor under the edits, in its own type; computed in float32.
 
     Heads and neurons are rows of what is written with. A direction is projected out of what reaches the stream: with
-    a norm of gain γ on the way, of what is along γ ⊙ r̂ (METHODS 1).
+    a norm of gain γ on the way, of what is along γ ⊙ r̂ (METHODS, "Refusal").
     """
     work = tensor.detach().to(torch.float32, copy=True)
     rows = work.T if into_stream.stream_first else work  # [… , d_model], and a view

@@ -1,4 +1,4 @@
-"""Directions: read at every block's output, written wherever the stream is written (METHODS 1)."""
+"""Directions: read at every block's output, written wherever the stream is written (METHODS, "Refusal")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Features of SAEs, compared with features that fire at the same prompts as strongly (METHODS 0)."""
+"""Features of SAEs, compared with features that fire at the same prompts as strongly (METHODS, "Controls")."""
 
 from __future__ import annotations
 

@@ -82,7 +82,9 @@ class Pool(NamedTuple, Generic[U]):
 
 
 class Matched(ABC, Generic[U]):
-    """How matched random controls of a kind are drawn: other units in the places of the edited ones (METHODS 0)."""
+    """How matched random controls of a kind are drawn: other units in the places of the edited ones (METHODS,
+    "Controls").
+    """
 
     @abstractmethod
     def pools(self, units: Sequence[U], model: Model, edited_at: Mapping[Unit, Sequence[EditedAt]]) -> list[Pool[U]]:

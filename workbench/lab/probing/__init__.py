@@ -1,1 +1,3 @@
-"""Probes: which units carry a label, and how well. Mathematics over activations [example, unit], METHODS 3."""
+"""Probes: which units carry a label, and how well. Mathematics over activations [example, unit], METHODS, "Sparse
+probes".
+"""

@@ -1,4 +1,5 @@
-"""Units set to 0 at the tokens that examples read: what that does from there on, beside matched controls (METHODS 3).
+"""Units set to 0 at the tokens that examples read: what that does from there on, beside matched controls (METHODS,
+"Monosemantic").
 
 A unit is a neuron, or a feature of an SAE, whose error stays. Setting it to 0 at t changes what is predicted from t
 on: the KL at t, and the loss of the tokens behind it. What comes before, in the text and below the unit's block, is

@@ -156,7 +156,7 @@ def project_out(x: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
 
 
 def random_directions(x: torch.Tensor, label: torch.Tensor, n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """`n` directions of either kind to project out beside a probe's, float64 [n, d] each (METHODS 0).
+    """`n` directions of either kind to project out beside a probe's, float64 [n, d] each (METHODS, "Controls").
 
     Mean differences of the same examples x [example, d] with shuffled labels, half of each class on each side; and
     draws from the covariance of x.

@@ -1,4 +1,4 @@
-"""Ordinary text as examples: what a probe that watches text is set off by (METHODS 3, thresholds)."""
+"""Ordinary text as examples: what a probe that watches text is set off by (METHODS, "Sparse probes")."""
 
 from __future__ import annotations
 

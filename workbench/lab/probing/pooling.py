@@ -2,7 +2,7 @@
 
 An example reads positions first…last of a row. They become one number a unit: that of the one token, the mean, the
 largest, or the *signed extreme*, the value of largest size, since a gated neuron can say what it says with its sign
-(METHODS 3; Gurnee et al. 2023 take mean and max).
+(METHODS, "Sparse probes"; Gurnee et al. 2023 take mean and max).
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""k-sparse probes: logistic regressions on the k best-ranked units, of every layer and every k at once (METHODS 3).
+"""k-sparse probes: logistic regressions on the k best-ranked units, of every layer and every k at once (METHODS,
+"Sparse probes").
 
 Source: Gurnee, Nanda, Pauly, Harvey, Troitskii, Bertsimas 2023, "Finding neurons in a haystack".
 """

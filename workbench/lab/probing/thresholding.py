@@ -1,4 +1,6 @@
-"""Adaptive thresholding: an elastic net on the units kept so far says which of them to keep next (METHODS 3)."""
+"""Adaptive thresholding: an elastic net on the units kept so far says which of them to keep next (METHODS, "Sparse
+probes").
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Probes that read no activations: the token's identity, the n-gram that ends at it, the tokens of a text (METHODS 3).
+"""Probes that read no activations: the token's identity, the n-gram that ends at it, the tokens of a text (METHODS,
+"Sparse probes").
 
 What they tell needs no model. Logistic regressions as the others (L2, balanced, converged), on features that are 1
 where an example has them; numpy alone, since there are as many features as types and each example has a few.

@@ -1,4 +1,5 @@
-"""The reconstruction-error study (METHODS 2; Gurnee 2024): every substitution at one site, window by window.
+"""The reconstruction-error study (METHODS, "SAE errors"; Gurnee 2024): every substitution at one site, window by
+window.
 
 One pass makes the sample that mean, covariance and pairs come from; in the second every window goes through the model
 clean once, and from the site on once for each substitution.

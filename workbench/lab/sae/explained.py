@@ -1,4 +1,4 @@
-"""Explained variance over many tokens together (METHODS 2: a mean per token was a known defect)."""
+"""Explained variance over many tokens together (METHODS, "SAE quality": a mean per token was a known defect)."""
 
 from __future__ import annotations
 

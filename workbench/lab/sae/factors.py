@@ -1,4 +1,5 @@
-"""One factor for each feature: least squares of x on the active decoder rows, the encoder frozen (METHODS 2).
+"""One factor for each feature: least squares of x on the active decoder rows, the encoder frozen (METHODS, "SAE
+errors").
 
 What decoding makes of activations is affine in them: s = b + σ·Σ_f a_f d_f, σ and b a token's own where the SAE
 normalises. Minimised over c is Σ‖x − b − σ Σ_f c_f a_f d_f‖² over all tokens, by conjugate gradients from c = 1 over

@@ -1,4 +1,5 @@
-"""One position edited alone (METHODS 2): what reaches the following ones, and how variable random errors are.
+"""One position edited alone (METHODS, "SAE errors"): what reaches the following ones, and how variable random errors
+are.
 
 For one token several hundred errors are drawn at the SAE's distance; where the SAE's own KL is among theirs says
 whether it is always on the tail, which a mean can't.

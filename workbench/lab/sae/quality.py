@@ -1,4 +1,4 @@
-"""How good an SAE is on a sample (METHODS 2, `check`): what it explains, what the model still predicts through it.
+"""How good an SAE is on a sample (METHODS, "SAE quality"): what it explains, what the model still predicts through it.
 
 Position 0 of every window is left out of all of it, and no substitution touches it.
 """

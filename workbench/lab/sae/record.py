@@ -1,6 +1,6 @@
 """What the reconstruction-error study keeps: every number of every token, window by window, numpy alone.
 
-Means and ratios are of the windows that are done; errors cluster by document (METHODS 0).
+Means and ratios are of the windows that are done; errors cluster by document (METHODS, "Standard errors").
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""What is put in place of an activation x, s what an SAE makes of it (METHODS 2; Gurnee 2024, "SAE reconstruction
-errors are pathological"; the covariance-matched rows after Lee & Heimersheim 2024, arXiv 2410.12555).
+"""What is put in place of an activation x, s what an SAE makes of it (METHODS, "SAE errors"; Gurnee 2024, "SAE
+reconstruction errors are pathological"; the covariance-matched rows after Lee & Heimersheim 2024, arXiv 2410.12555).
 
 Six of them lie at one distance ‖s − x‖ from x, and only those are compared with each other. g ~ N(0, I) is drawn on the
 activations' device, by seed, site and window: other batches give the same numbers.

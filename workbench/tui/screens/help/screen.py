@@ -7,7 +7,6 @@ from typing import ClassVar
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import VerticalScroll
 from textual.widget import Widget
 
 from workbench.text import fit, width
@@ -15,21 +14,15 @@ from workbench.tui import keys
 from workbench.tui.page import Page
 from workbench.tui.screens.help.active_keys import Group, KeyLine, active_keys
 from workbench.tui.theme import Ink
+from workbench.tui.widgets.scroller import Scroller
 from workbench.tui.widgets.words import Words
-
-
-class Scroller(VerticalScroll, can_focus=True, inherit_bindings=False):
-    BINDINGS: ClassVar[list[BindingType]] = list(keys.SCROLL)
 
 
 class Help(Page):
     NAME = "Help"
     ABOUT = "This page: what the screen you came from is, and its keys. Esc leads back."
     AUTO_FOCUS = "Scroller"
-    DEFAULT_CSS = """
-    Help Scroller { height: 1fr; padding: 1 2; }
-    Help Scroller Static { height: auto; }
-    """
+    BINDINGS: ClassVar[list[BindingType]] = list(keys.HELP)
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,6 +47,9 @@ class Help(Page):
         if self.is_mounted:
             self._show_text()
 
+    def action_methods(self) -> None:
+        self.workbench.show("methods")
+
     def on_mount(self) -> None:
         self._show_text()
 
@@ -74,6 +70,8 @@ class Help(Page):
         for group in self._groups:
             text.append(f"\n{group.title}\n", colors.strong)
             self._keys(text, group.lines, colors)
+        text.append("\nnumbers\n", colors.strong)
+        text.append("  m on this page: how each number is defined, and in which paper\n", colors.quiet)
         text.append("\nunits and edits\n", colors.strong)
         text.append(_units(), colors.quiet)
         text.append("\nOther keys: the settings file takes [keys] with the names on the right, ", colors.quiet)

@@ -346,7 +346,7 @@ class NeuronsState:
         self.app.feed.hint()
         set_words = f"the set {name}" if name else "the basket"
         pinned = addresses[0] if len(addresses) == 1 else f"{len(addresses)} {self.screen.browse.units}"
-        self.screen.say(f"{pinned} {'taken out of' if remove else 'put into'} {set_words}")
+        self.screen.say(f"{pinned} {'taken out of' if remove else 'added to'} {set_words}")
 
     def note(self, address: str, text: str) -> None:
         if not text:

@@ -43,6 +43,7 @@ def commands(app: Context, page: Page) -> list[Command]:
         Command("basket", "the pinned units, by set", "", lambda: app.show("basket")),
         Command("edits", "add, remove, switch on and off", "e", lambda: app.show("edits")),
         Command("help", "this screen and its keys", "F1", lambda: app.help_on(page)),
+        Command("methods", "how each number is defined, and in which paper", "", lambda: app.show("methods")),
         Command("save the screen", "as SVG, or the view under the cursor", "x", lambda: save_view(app, page)),
         Command("copy the view", "the terminal's clipboard and a file", "y", lambda: copy_view(page)),
         Command("copy the command", "the shell line of the step that is shown", "", lambda: copy_command(page)),

@@ -16,7 +16,7 @@ from workbench.tui.widgets.field import Field
 EXAMPLE = {"prompt": "The capital of France is", "answer": " Paris"}
 _ABOUT = {
     "prompt": ("the text the model reads", "such as The capital of France is"),
-    "answer": ("the next token to explain, with its space", "the likeliest"),
+    "answer": ("the next token to explain, with its space", "the top prediction"),
     "foil": ("compare with: how far the logits are apart", "none"),
     "size": ("how many neurons to pick", "5"),
 }

@@ -210,7 +210,7 @@ def heading(finding: Finding, edits: str, replay: bool, cells: int, colors: Ink)
     answer, foil, params = finding.token_as(NextToken.ANSWER), finding.token_as(NextToken.FOIL), finding.params
     left = Text().append("Why ", colors.strong)
     name = answer.token if answer else str(params.get("answer") or "")
-    left.append(safe(show_token(name)) if name else "the likeliest token", colors.accent)
+    left.append(safe(show_token(name)) if name else "the top prediction", colors.accent)
     left.append(f' after "{shorten(safe(str(params.get("prompt", ""))), max(20, cells - 60))}"', colors.plain)
     right = Text().append(f"{edits} (e) · " if edits else "", colors.second)
     parts = [f"clean {probability(answer.p)}"] if answer else []

@@ -29,7 +29,7 @@ def status_line(record: StepRecord, link: Link | None, colors: Ink) -> Text:
         elif link and not ready(link):
             text.append(f"queued: {stage(link)}", colors.second)
         else:
-            text.append("queued behind what runs", colors.second)
+            text.append("waiting for the step that is running", colors.second)
     elif record.status == "running":
         if bar(record):
             text.append(f"{bar(record)} ", colors.accent)
