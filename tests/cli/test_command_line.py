@@ -123,7 +123,7 @@ def test_exit_codes(raised: BaseException, code: int) -> None:
 def test_a_closed_pipe_is_quiet() -> None:
     script = f"{sys.executable} -m workbench experiments | head -1; echo ${{PIPESTATUS[0]}}"
     process = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
-    assert process.stdout.splitlines() == ["predict", "0"]
+    assert process.stdout.splitlines() == ["what the model says, and what it reads", "0"]
     assert process.stderr == ""
 
 

@@ -60,12 +60,12 @@ def test_what_it_will_take_is_said_before_it_begins(invoke: Run, monkeypatch: py
 
     options = ("why", "wait:0", "--session", "s.db", "--json", *FAKE)
     assert "passes" not in invoke(*options).stderr  # nothing is measured
-    monkeypatch.setattr(cost, "rates", lambda info: {cost.FORWARD: 50.0})
+    monkeypatch.setattr(cost, "measured", lambda info: {cost.FORWARD: cost.Measured(50, 1)})
     result = invoke(*options)
     assert result.stderr.startswith("about ")
     assert "passes of 2 tokens" in result.stderr
     json.loads(result.stdout)
-    monkeypatch.setattr(cost, "rates", lambda info: {cost.FORWARD: 1e9})
+    monkeypatch.setattr(cost, "measured", lambda info: {cost.FORWARD: cost.Measured(1e9, 1)})
     assert "passes" not in invoke(*options).stderr
 
 

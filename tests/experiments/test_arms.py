@@ -1,76 +1,27 @@
 """arms: completions under edits of a direction, on a model whose truth is known."""
 
-import json
-import os
-import sys
-
 import numpy as np
 import pytest
 import torch
 import transformers
 
-from tests.lab import refusing as planted
+from tests.experiments.refusing_arms import HARMFUL, HARMLESS, LAYER, SHORT, arms, ran, refusing_lab
 from tests.lab.labs import new_report, source_of
 from tests.lab.plain import Plain
 from tests.tiny import CHAT_TEMPLATE, tiny_model
 from workbench.api import OpenedLab
-from workbench.artifacts.direction import Direction, Origin, directions_dir, write_direction
+from workbench.artifacts.direction import Direction, directions_dir, write_direction
 from workbench.errors import Cancelled, UserError
 from workbench.execute import execute
 from workbench.experiments._arms_views import add_views as drawn
-from workbench.judging import JudgeCommand
-from workbench.lab.contrast import Contrast, compared_states, mean_difference
 from workbench.lab.generate import continue_all
 from workbench.lab.model import load_lab
-from workbench.session.submission import make_submission
 from workbench.session.writer import SessionWriter
-from workbench.units import Site
-
-LAYER, POSITION = 1, -1
-HARMFUL, HARMLESS = (planted.alike(word) for word in (planted.HARMFUL, planted.OTHER_HARMFUL))
-SHORT = {"tokens": 4, "n": 6, "shuffles": 2, "control_prompts": 4, "text_tokens": 0}
 
 
 @pytest.fixture(scope="module")
-def refusing(tmp_path_factory):
-    """A lab, its folder, and its mean difference as a direction."""
-    model = planted.Refusing()
-    model.carry(planted.HARMFUL, 0)
-    model.read_out("I", 0)
-    model.follow("I", " cannot")
-    folder = model.save(tmp_path_factory.mktemp("refusing") / "model")
-    lab = load_lab(source_of(folder), device="cpu", dtype="float32")
-    lab.set_fingerprint(lab.model.identity.read().result())  # as where a session is opened with it
-    texts = [tuple(row["prompt"] for row in rows) for rows in (HARMFUL, HARMLESS)]
-    contrast = Contrast(*texts, Site(LAYER, "resid_pre"), POSITION, chat=True)
-    states = compared_states(lab.model, contrast)
-    vector = mean_difference(states, np.arange(len(states)) < len(HARMFUL)).numpy()
-    assert abs(vector @ model.written[0].double().numpy()) / np.linalg.norm(vector) > 0.99
-    direction = Direction(
-        name="r",
-        vector=vector.astype("<f4").tobytes(),
-        contrast={
-            "positive": json.dumps(texts[0]),
-            "negative": json.dumps(texts[1]),
-            "site": f"L{LAYER}.resid_pre",
-            "position": str(POSITION),
-            "chat": "true",
-        },
-        origin=Origin(site="resid_pre", layer=LAYER, position=POSITION),
-    )
-    return lab, folder, direction
-
-
-def ran(refusing, report=None, direction=None, **params):
-    lab, _, own = refusing
-    report = report or new_report()
-    sets = {"harmful": HARMFUL, "harmless": HARMLESS}
-    execute(lab, "arms", {"direction": "@r", **SHORT, **sets, **params}, [], 0, report, {"r": direction or own})
-    return report
-
-
-def arms(report):
-    return {(row["set"], row["edit"]): row for row in report.views["arms"].records()}
+def refusing():
+    return refusing_lab()
 
 
 def test_the_planted_truth(refusing):
@@ -337,78 +288,3 @@ def test_a_model_that_reasons_answers_after_its_empty_think_block(tmp_path):
         for _ in range(4):
             ids = torch.cat([ids, reference.logits(ids)[:, -1].argmax(-1)[:, None]], 1)
         assert measured[row["id"]]["ids"] == " ".join(map(str, ids[0, -4:].tolist()))
-
-
-# --- a judge of the user's ---
-
-
-def judge_of(tmp_path, code, seconds=20.0):
-    script = tmp_path / "my-judge"
-    script.write_text(f"#!{sys.executable}\n{code}\n")
-    script.chmod(0o700)
-    return JudgeCommand(argv=[str(script), "--strict"], folder=str(tmp_path), seconds=seconds)
-
-
-def with_judge(refusing, judge, report, **params):
-    lab, _, direction = refusing
-    given = {"direction": "@r", **SHORT, "harmful": HARMFUL, "harmless": HARMLESS, "n": 2, **params}
-    execute(lab, "arms", given, [], 0, report, {"r": direction}, judge)
-
-
-def test_a_judge_labels_every_completion(refusing, tmp_path):
-    code = (
-        "import sys, json\n"
-        "for row in map(json.loads, sys.stdin):\n"
-        "    verdict = 'bad' if 'cannot' in row['completion'] else 'good'\n"
-        "    print(row['set'], row['arm'], row['control'], row['id'], verdict)"
-    )
-    report = new_report()
-    with_judge(refusing, judge_of(tmp_path, code), report, control_prompts=1, shuffles=1)
-    for row in report.views["completions"].records():
-        refused = "bad" if "refusal" in row["labels"] else "good"
-        assert row["judge"] == " ".join(row[key] for key in ("set", "arm", "control", "id")) + f" {refused}"
-    with_judge(
-        refusing, judge_of(tmp_path, "import sys\nfor line in sys.stdin: print('+1' in line)"), report, shuffles=0
-    )
-    shares = {(row["set"], row["edit"], row["label"]): row["share"] for row in report.views["judged"].records()}
-    assert shares["harmless", "+1 added", "True"] == 1
-    assert shares["harmless", "base", "True"] == 0
-    assert shares["harmless", "base", "False"] == 1
-    assert any(note.startswith("judged by my-judge: ") and "--strict" in note for note in report.notes)
-
-
-def test_a_judge_that_fails_leaves_our_verdicts(refusing, tmp_path):
-    report = new_report()
-    with_judge(refusing, judge_of(tmp_path, "import sys; sys.exit(2)"), report, shuffles=0)
-    assert arms(report)["harmful", "base"]["refusal"] == 1
-    assert "judged" not in report.views
-    assert "the judge my-judge ended with status 2; the verdicts of the rules stand alone" in report.notes
-
-
-def test_a_cancel_ends_the_judge_and_keeps_the_arms(refusing, tmp_path):
-    pids = tmp_path / "pids"
-
-    def between():
-        if pids.exists() and pids.read_text():
-            raise Cancelled
-
-    code = f"import os, time\nopen({str(pids)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)"
-    report = new_report(between)
-    with pytest.raises(Cancelled):
-        with_judge(refusing, judge_of(tmp_path, code), report, shuffles=0)
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(pids.read_text()), 0)
-    assert len(arms(report)) == 6
-
-
-def test_nothing_stored_brings_a_judge(tmp_path):
-    command = judge_of(tmp_path, "")
-    params = {"direction": "@L1.N2.out", "harmful": HARMFUL, "harmless": HARMLESS}
-    assert make_submission("arms", params, [], judge=command).judge == command
-    assert make_submission("arms", params, [], judge=command, again=1).judge is None
-    assert "my-judge" not in make_submission("arms", params, [], judge=command).command
-    for name in ("judge", "argv", "command"):
-        with pytest.raises(UserError, match="no parameter"):
-            make_submission("arms", {**params, name: str(command)}, [])
-    with pytest.raises(UserError, match="generates nothing that a judge could read"):
-        make_submission("predict", {"prompt": "The"}, [], judge=command)

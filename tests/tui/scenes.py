@@ -11,19 +11,9 @@ from tests.tui import directions, probes
 from tests.tui.directions import DirectionsClient
 from tests.tui.fakes import until
 from tests.tui.staging import SCENES as SCENES
-from tests.tui.staging import (
-    EveryClient,
-    asked_why,
-    no_index,
-    nothing,
-    plain,
-    scene,
-    sees,
-    with_features,
-    with_index,
-    words,
-)
+from tests.tui.staging import EveryClient, asked_why, no_index, nothing, plain, scene, sees, with_features, with_index
 from tests.tui.staging import shown as shown
+from tests.tui.staging import words as words
 
 # --- Home ---
 

@@ -1,8 +1,8 @@
 """What follows from an SAE's weights alone, for every feature: its decoder's norm, and what it promotes.
 
-As for neurons (METHODS 0, Gurnee et al. 2024): decoder rows against the effective unembedding, centred over d_model
-where the final norm centres. Effects are of a unit of activation; rows are as stored, in units of the SAE's normalised
-output.
+As for neurons (METHODS, "Effective weights"; Gurnee et al. 2024): decoder rows against the effective unembedding,
+centred over d_model where the final norm centres. Effects are of a unit of activation; rows are as stored, in units of
+the SAE's normalised output.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ class Record:
     def ratio(self, name: str, windows: np.ndarray | None = None, of: str = "sae") -> Mean:
         """Mean KL of the SAE over that of another row; its error by document: S_d = Σ(KL_sae − r·KL_arm).
 
-        nan where one of them is no more than rounding makes (METHODS 0).
+        nan where one of them is no more than rounding makes (METHODS, "Rounding").
         """
         chosen = self.windows() if windows is None else windows
         above, below = (self._sums(self.kl[each], chosen) for each in (of, name))
