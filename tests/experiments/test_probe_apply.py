@@ -8,7 +8,8 @@ import pytest
 import torch
 from sklearn.metrics import matthews_corrcoef, r2_score, roc_auc_score
 
-from tests.experiments.test_dense_probe import noisy, numbers, read
+from tests.experiments.test_dense_numbers import numbers
+from tests.experiments.test_dense_probe import noisy, read
 from tests.experiments.test_sparse_probe import labelled
 from tests.lab.labs import PROMPT, new_report, plain, tiny_lab
 from workbench.api import OpenedLab

@@ -324,6 +324,6 @@ def test_an_input_of_zeros_has_parts_of_zero():
     from workbench.lab.dla import FrozenNorm
 
     model = tiny_lab("llama").model
-    norm = FrozenNorm(model.bridge.ln_final, torch.zeros(model.info.d_model))
+    norm = FrozenNorm(model.bridge.ln_final, torch.zeros(model.info.d_model), torch.device("cpu"))
     assert torch.isfinite(norm.gain).all()
     assert not norm(torch.zeros(model.info.d_model)).any()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,13 @@ from workbench.lab.model import Lab
 from workbench.report import Report
 
 WORDS = "The capital of France is Paris . May list ( one , two ) 3 self When Mary and John".split()  # noqa: SIM905
-PROBING = {"sparse-probe", "neuron-probe", "dense-probe", "battery", "labels", "probe-ablate"}
-"""read activations alone, the same way of every architecture"""
+ALIKE = {
+    *("sparse-probe", "neuron-probe", "dense-probe", "battery", "labels", "probe-ablate", "probe-apply"),
+    *("steer", "arms", "refusal"),
+    *("index", "unusual", "neuron", "find-neuron"),
+    *("sae-check", "sae-errors", "sae-train", "features", "feature"),
+}
+"""read sites and write them as others do, the same way of every architecture: run on one"""
 SMALL = {"tokens": 256, "context": 32}
 
 
@@ -29,8 +34,6 @@ class Case:
     experiment: str
     params: dict[str, Any]
     edits: str = ""
-    of_any_architecture: bool = field(default=False, kw_only=True)
-    """does the same of every architecture, so that it is run on one"""
 
     @property
     def name(self) -> str:
@@ -47,7 +50,7 @@ def cases(arch: str, folder: Path) -> Iterator[Case]:
     for experiment, asked in ASKED.items():
         for params, edits in asked:
             if experiment != "probe-apply":
-                yield Case(experiment, params, edits, of_any_architecture=experiment in PROBING)
+                yield Case(experiment, params, edits)
     texts = corpus(folder)
     # More tokens than there are: how many make a block depends on the device.
     yield Case("index", {"corpus": texts, "tokens": 10_000, "explain": True})
@@ -62,7 +65,7 @@ def cases(arch: str, folder: Path) -> Iterator[Case]:
     yield Case("features", {"prompt": PROMPT, **SMALL})
     yield Case("feature", {"unit": "L1.F3", **SMALL})
     training = {"site": "L1.resid_post", "width": 64, "k": 4, "tokens": 400, "held_out": 200, "context": 32}
-    yield Case("sae-train", {**training, "passes": 2, "corpus": texts}, of_any_architecture=True)
+    yield Case("sae-train", {**training, "passes": 2, "corpus": texts})
 
 
 def corpus(folder: Path, seed: int = 0) -> str:
@@ -87,4 +90,4 @@ def probe_case(dense_probe: Report) -> Case:
     """`probe-apply` with the probe that a run of `dense-probe` made."""
     (use,) = [use for use in dense_probe.artifacts if use.content.kind == "probe"]
     probe = from_content(use.name, use.content).stored(use.name)
-    return Case("probe-apply", {"data": LABELLED, "text": PROMPT, "probe": probe}, "L1.N3=0", of_any_architecture=True)
+    return Case("probe-apply", {"data": LABELLED, "text": PROMPT, "probe": probe}, "L1.N3=0")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tests.lab.labs import source_of, tiny_folder, tiny_lab
 from tests.pretend import device
-from tests.pretend.cases import Case, cases, prepare, probe_case, run
+from tests.pretend.cases import ALIKE, Case, cases, prepare, probe_case, run
 from workbench.lab import loading, metrics
 from workbench.lab.finding.checkpoint import read_checkpoint
 from workbench.lab.finding.placement import Placement, place
@@ -72,7 +72,7 @@ def compared(arch: str, every: bool) -> Iterator[tuple[Case, str, list[str]]]:
     caches = [str(folder / name) for name in ("cache-cpu", "cache-pretend")]
     data = [os.environ["WORKBENCH_DATA"], str(folder / "data-pretend")]
     shutil.copytree(data[0], data[1])
-    asked = [case for case in cases(arch, folder) if every or not case.of_any_architecture]
+    asked = [case for case in cases(arch, folder) if every or case.experiment not in ALIKE]
     while asked:
         case = asked.pop(0)
         reports: list[Report] = []

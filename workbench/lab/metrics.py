@@ -31,17 +31,22 @@ def at_least_float32(tensor: torch.Tensor) -> torch.Tensor:
 
 def as_float64(tensor: torch.Tensor) -> torch.Tensor:
     """On the tensor's device, or on the CPU where the device has no float64."""
-    return tensor.to(float64_device(tensor.device)).double()
+    return beside(tensor, float64_device(tensor.device)).double()
 
 
 def sum_float64(tensor: torch.Tensor, dim: int) -> torch.Tensor:
     """Summed in float64, without a copy in it; on the CPU where the device has none."""
-    return tensor.to(float64_device(tensor.device)).sum(dim, dtype=torch.float64)
+    return beside(tensor, float64_device(tensor.device)).sum(dim, dtype=torch.float64)
 
 
 def mean_float64(tensor: torch.Tensor, dim: int) -> torch.Tensor:
     """As `sum_float64`."""
-    return tensor.to(float64_device(tensor.device)).mean(dim, dtype=torch.float64)
+    return beside(tensor, float64_device(tensor.device)).mean(dim, dtype=torch.float64)
+
+
+def beside(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """On that device; where it is there already, nothing is asked of it."""
+    return tensor if tensor.device == device else tensor.to(device)
 
 
 def float64_device(device: torch.device) -> torch.device:

@@ -14,9 +14,9 @@ from workbench.lab.sae.sample import Sample, Sampling
 from workbench.lab.sae.substitutions import SAME_DISTANCE, SUBSTITUTIONS, Drawing, generator, substitutions
 from workbench.units import Site
 
+CPU = torch.device("cpu")
 SITE = Site(1, "resid_post")
 WIDTH, TOKENS = 24, 300
-CPU = torch.device("cpu")
 
 
 def drawn(seed: int = 0, tokens: int = TOKENS) -> tuple[Drawing, torch.Tensor, torch.Tensor]:
@@ -28,7 +28,7 @@ def drawn(seed: int = 0, tokens: int = TOKENS) -> tuple[Drawing, torch.Tensor, t
     for part in range(0, tokens, 64):
         numbers = torch.arange(part, min(part + 64, tokens))
         made.add(x[numbers], s[numbers], numbers)
-    return Drawing(x, s, torch.arange(tokens), made.sample(), generator(CPU, 0, SITE, 3)), x, s
+    return Drawing(x, s, torch.arange(tokens), made.sample(), generator(0, SITE, 3)), x, s
 
 
 def test_every_substitution_has_its_defining_property() -> None:
@@ -80,7 +80,7 @@ def test_equal_activations_have_no_direction_between_them() -> None:
     s = x + 1
     made = Sampling(SITE, WIDTH, np.arange(8), 0, CPU, 1)
     made.add(x, s, torch.arange(8))
-    drawing = Drawing(x, s, torch.arange(8), made.sample(), generator(CPU, 0, SITE, 0))
+    drawing = Drawing(x, s, torch.arange(8), made.sample(), generator(0, SITE, 0))
     torch.testing.assert_close((drawing.pair() - x).norm(dim=1), (s - x).norm(dim=1))
 
 
@@ -88,7 +88,7 @@ def test_covariance_matched_errors_have_the_covariance() -> None:
     drawing, x, _ = drawn(tokens=200)
     many = Drawing(
         x[:1].expand(100_000, -1), x[:1].expand(100_000, -1) + 1, torch.zeros(100_000, dtype=torch.int64),
-        drawing.sample, generator(CPU, 1, SITE, 0),
+        drawing.sample, generator(1, SITE, 0),
     )  # fmt: skip
     g = many._normal() @ drawing.sample.factor.T
     covariance = np.cov(g.double().numpy().T)
@@ -98,7 +98,7 @@ def test_covariance_matched_errors_have_the_covariance() -> None:
 
 def test_draws_are_the_same_in_any_batch_and_others_for_another_seed_or_site() -> None:
     def first(seed: int = 0, site: Site = SITE, window: int = 3) -> float:
-        return float(torch.randn(1, generator=generator(CPU, seed, site, window)))
+        return float(torch.randn(1, generator=generator(seed, site, window)))
 
     assert first() == first()
     assert (

@@ -17,7 +17,7 @@ from workbench.lab.batches import batches, rows_at_once
 from workbench.lab.directions.covariance import covariance_draws
 from workbench.lab.effective import effective_weights
 from workbench.lab.forward import run_forward
-from workbench.lab.metrics import as_float64, float64_device
+from workbench.lab.metrics import as_float64, beside, float64_device
 from workbench.lab.model import Lab
 from workbench.lab.prompts import Prompt
 from workbench.lab.values import Values
@@ -107,7 +107,7 @@ def along_rows(rows: torch.Tensor, directions: Bundle, report: Report, stage: st
             highest = torch.maximum(highest, shown.amax(0))
             lowest = torch.minimum(lowest, shown.amin(0))
             for power in range(4):
-                sums[power] += (cosine ** (power + 1)).sum(0).to(sums.device)
+                sums[power] += beside((cosine ** (power + 1)).sum(0), sums.device)
     mean, second, third, fourth = sums / n
     variance = second - mean**2
     moments = {

@@ -21,7 +21,7 @@ from workbench.lab.indexing.merging import RowGroup, row_groups
 from workbench.lab.indexing.moments import RowByRow, Slab, moments_together, slabs
 from workbench.lab.indexing.toplists import NewEntries, TopLists
 from workbench.lab.indexing.windows import WaitingWindows, WindowLog, around, at_peaks
-from workbench.lab.metrics import float64_device, sum_float64
+from workbench.lab.metrics import beside, float64_device, sum_float64
 from workbench.lab.sending import sent
 
 PEAKS = {"cpu": 1 << 13, "other": 1 << 16}
@@ -138,7 +138,7 @@ class Accumulators:
             for half_index, rows in enumerate((activation[:half], activation[half:])):
                 if len(rows):
                     by_feature = tensors.features[half_index] @ rows.flatten(0, 1).float()
-                    self.features[layer, half_index] += by_feature.to(self._wide)
+                    self.features[layer, half_index] += beside(by_feature, self._wide)
         self._sample(layer, activation, tensors, log)
 
     def _sum_rows(
@@ -178,8 +178,8 @@ class Accumulators:
             return
         gate, linear = self._parts.pop("gate"), self._parts.pop("linear")
         for part_index, part in enumerate((gate, linear)):
-            self.part_sums[layer, part_index, 0] += part.sum(dim=0).to(self._wide)
-            self.part_sums[layer, part_index, 1] += part.square().sum(dim=0).to(self._wide)
+            self.part_sums[layer, part_index, 0] += beside(part.sum(dim=0), self._wide)
+            self.part_sums[layer, part_index, 1] += beside(part.square().sum(dim=0), self._wide)
             torch.minimum(self.part_low[layer, part_index], part.amin(dim=0), out=self.part_low[layer, part_index])
             torch.maximum(self.part_high[layer, part_index], part.amax(dim=0), out=self.part_high[layer, part_index])
         size, flipped = a.abs(), self.sign_top.sign_of_series
@@ -189,10 +189,10 @@ class Accumulators:
             (gate_on & linear_on, gate_on & ~linear_on, ~gate_on & linear_on, ~(gate_on | linear_on))
         ):
             mask = inside.float()
-            self.sign_counts[layer, case] += mask.sum(dim=0).to(self._wide)
+            self.sign_counts[layer, case] += beside(mask.sum(dim=0), self._wide)
             masked = size * mask
-            self.sign_sums[layer, case, 0] += (masked.sum(dim=0) * flipped[case]).to(self._wide)
-            self.sign_sums[layer, case, 1] += masked.square().sum(dim=0).to(self._wide)
+            self.sign_sums[layer, case, 0] += beside(masked.sum(dim=0) * flipped[case], self._wide)
+            self.sign_sums[layer, case, 1] += beside(masked.square().sum(dim=0), self._wide)
             if self._together:
                 scores[:, case] = torch.segment_reduce(masked, "max", lengths=tensors.per_row, unsafe=True, initial=0)
             else:

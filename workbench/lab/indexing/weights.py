@@ -12,7 +12,7 @@ import torch
 
 from workbench.lab.effective import Effective, EffectiveWeights
 from workbench.lab.loaded import Model
-from workbench.lab.metrics import as_float64, float64_device
+from workbench.lab.metrics import as_float64, beside, float64_device
 
 TOKENS = 10
 """promoted and suppressed tokens kept for each neuron"""
@@ -68,10 +68,10 @@ def _vocabulary(unembed: torch.Tensor, inverse: torch.Tensor, w_out: torch.Tenso
         torch.mm(w_out, unembed[start : start + VOCABULARY].T, out=tile)
         cosine = tile * inverse[start : start + VOCABULARY]
         square = cosine.square()
-        sums[0] += cosine.sum(dim=1).to(sums.device)
-        sums[1] += square.sum(dim=1).to(sums.device)
-        sums[2] += cosine.mul_(square).sum(dim=1).to(sums.device)
-        sums[3] += square.square_().sum(dim=1).to(sums.device)
+        sums[0] += beside(cosine.sum(dim=1), sums.device)
+        sums[1] += beside(square.sum(dim=1), sums.device)
+        sums[2] += beside(cosine.mul_(square).sum(dim=1), sums.device)
+        sums[3] += beside(square.square_().sum(dim=1), sums.device)
     norm = as_float64(w_out.norm(dim=1).clamp_min(torch.finfo(torch.float32).tiny))
     moment1, moment2, moment3, moment4 = (sums[power - 1] / V / norm**power for power in (1, 2, 3, 4))
     variance = moment2 - moment1**2
