@@ -66,12 +66,20 @@ def commands_and_lines() -> list[tuple[str, list[str]]]:
     return commands
 
 
+BARS = set("▁▂▃▄▅▆▇█")
+
+
 def shows(output: list[str], expected: str) -> bool:
-    """Whether a line of the output is this one; `…` at its end stands for anything."""
-    if expected.rstrip().endswith("…"):
-        start = expected.rstrip()[:-1].rstrip()
-        return any(line.startswith(start) for line in output)
-    return expected.rstrip() in [line.rstrip() for line in output]
+    """Whether a line of the output is this one; `…` at its end stands for anything.
+
+    Two cells of a drawn bar may differ: the last bits of a projection, and so a bar's height, depend on the CPU.
+    """
+    expected = expected.rstrip()
+    if expected.endswith("…"):
+        return any(line.startswith(expected[:-1].rstrip()) for line in output)
+    if BARS.isdisjoint(expected):
+        return expected in [line.rstrip() for line in output]
+    return any(len(line.rstrip()) == len(expected) and sum(map(str.__ne__, line, expected)) <= 2 for line in output)
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -266,3 +267,25 @@ def test_a_long_table_is_shortened_as_a_step_ends_and_whole_where_it_is_shown(
     shown = invoke("show", path, "1").stdout
     assert "rows shown" not in shown
     assert re.search(r"^ *90 ", shown, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("lines", "times"), [(24, 2), (200, 1)])
+def test_what_was_found_is_said_again_below_what_is_longer_than_the_screen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, lines: int, times: int
+) -> None:
+    path = tmp_path / "long.db"
+    with SessionWriter(path) as writer:
+        step = writer.add_step("predict", {"prompt": "x"})
+        writer.start(step)
+        writer.publish(step, headline="ninety of ninety", views={"long": samples.table(90)})
+        writer.finish(step, "done")
+    with SessionReader(path) as reader:
+        record = reader.step(step)
+        views, problems = load_views(reader, step)
+    monkeypatch.setenv("LINES", str(lines))
+    monkeypatch.setenv("COLUMNS", "90")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    print_step(Printer(), path, record, views, problems)
+    printed = capsys.readouterr().out
+    assert printed.count("ninety of ninety") == times
+    assert "ninety of ninety" in printed[:100]

@@ -43,11 +43,19 @@ class Printer:
     def __init__(self, cells: int | None = None, theme: str = "dark") -> None:
         self.style: Style = detect(sys.stdout, theme)
         self.width = page_width(cells)
+        self.rows = 0
+        """of the terminal printed so far"""
+        self._screen_rows = shutil.get_terminal_size().lines if sys.stdout.isatty() else None
         self._attributes = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+    def has_scrolled_away(self, row: int) -> bool:
+        """Whether what was printed in this row is above the terminal's first by now."""
+        return self._screen_rows is not None and self.rows - row > self._screen_rows
 
     def lines(self, lines: Iterable[Line]) -> None:
         """Lines as they were drawn: never wrapped, never parsed."""
         for line in lines:
+            self.rows += max(1, -(-line.cell_len // self.width))
             if self._attributes:
                 self._console.print(line, soft_wrap=True)
             else:
@@ -91,7 +99,7 @@ class Printer:
                 self.lines([Line.assemble(start, " " * (margin - start.cell_len), line)])
 
     def blank(self) -> None:
-        click.echo()
+        self.lines([Line("", end="")])
 
 
 def print_json_lines(rows: Iterable[Any]) -> None:

@@ -81,9 +81,11 @@ def print_step(
 ) -> None:
     """The step, where it is not `whole` without the rows that make long tables long.
 
-    `problems` are sentences about views that could not be loaded.
+    `problems` are sentences about views that could not be loaded. What was found is said once more at the end where its
+    first line has scrolled out of sight.
     """
     style = printer.style
+    first_row = printer.rows
     if record.status in ("failed", "lost"):
         printer.text(f"{record.status}: {record.error or 'no reason is known'}", style.paint("bad", "bold"))
     elif record.status == "cancelled":
@@ -104,7 +106,7 @@ def print_step(
         shortened |= is_long
     if shortened:
         line = shell_line(["workbench", "show", str(path.absolute()), str(record.id)], style.ascii)
-        printer.unbroken(f"every row: {line}", "dim")
+        printer.unbroken(f"every row: {line} (a run prints them with --all-rows)", "dim")
     if problems or record.remarks:
         printer.blank()
     for sentence in [*problems, *record.remarks]:
@@ -120,6 +122,8 @@ def print_step(
     for artifact in artifacts:
         name = artifact.name or "without a name"
         printer.text(f"{artifact.role}: {artifact.kind} {name} ({artifact.hash[:SHORT_HASH]})", "dim")
+    if record.headline and printer.has_scrolled_away(first_row):
+        printer.text(record.headline, "bold")
     printer.text(" · ".join(_origin(path, record)), "dim")
 
 

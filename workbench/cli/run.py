@@ -49,6 +49,7 @@ def run_and_print(
     judge: JudgeCommand | None = None,
     printer: Printer | None = None,
     as_json: bool = False,
+    all_rows: bool = False,
     out: Path | None = None,
 ) -> tuple[StepRecord, int]:
     """Runs one experiment in the worker and prints its step. Returns the finished step and the exit code.
@@ -89,7 +90,7 @@ def run_and_print(
         if record.status in ("failed", "lost"):
             click.echo(f"workbench: {record.error}", err=True)
     else:
-        print_step(printer or Printer(), session, record, views, problems, artifacts, whole=False)
+        print_step(printer or Printer(), session, record, views, problems, artifacts, whole=all_rows)
     return record, _ENDS.get(record.status, FAILED)
 
 
@@ -103,6 +104,7 @@ def _run_from_flags(definition: Experiment, values: dict[str, Any]) -> int:
     common = {name: values.pop(name) for name in ("model", "device", "dtype", "session", "seed", "expect")}
     judge_text = values.pop("judge", None)
     as_json, out, width = values.pop("as_json"), values.pop("out"), values.pop("cells", None)
+    all_rows = values.pop("all_rows")
     session = session_path(common["session"])
     values, names = read_sets(definition.params, values, session)
     params = params_from_flags(definition, values)
@@ -128,6 +130,7 @@ def _run_from_flags(definition: Experiment, values: dict[str, Any]) -> int:
         judge=judge,
         printer=None if as_json else Printer(width, settings.theme),
         as_json=as_json,
+        all_rows=all_rows,
         out=out,
     )
     return code
@@ -225,6 +228,7 @@ def experiment_command(definition: Experiment, *arguments: click.Argument) -> cl
         ),
         click.Option(["--expect"], default="", metavar="TEXT", help="What you expect, kept beside the result."),
         click.Option(["--out"], type=PATH, metavar="FILE.npz", help="Save the arrays of all views as NumPy."),
+        click.Option(["--all-rows"], is_flag=True, help="Print every row of long tables; else the first 20."),
         click.Option(["--json", "as_json"], is_flag=True, help="Print JSON, and nothing else."),
     ]
     if all("--width" not in option.opts for option in options):  # of a parameter: the terminal's width then
