@@ -1,6 +1,9 @@
 """Home: never empty, filters by words, blanks in line, the place is kept."""
 
+import re
+
 import numpy as np
+import pytest
 from textual.events import Paste
 
 from tests.tui.directions import DirectionsClient, direction, make
@@ -12,6 +15,8 @@ from workbench.questions import QUESTIONS
 from workbench.session.reader import SessionReader
 from workbench.session.writer import SessionWriter
 from workbench.tui.suggest import suggester
+
+GROUPS = ["says", "why", "neurons", "directions", "probes", "features"]
 
 
 async def test_the_first_screen_is_full_before_there_is_a_worker():
@@ -322,3 +327,47 @@ async def test_the_session_in_use_is_renamed_from_anywhere_and_the_header_says_s
         await until(pilot, lambda: "1 to 100 characters" in screen(app))
         await pilot.press(*"[b]cities", "enter")
         await until(pilot, lambda: "Timeline · [b]cities · 6 steps" in screen(app))
+
+
+@pytest.mark.parametrize(
+    ("typed", "question"),
+    [
+        ("attention", "where does ⟨L19.H3⟩ look"),
+        ("ablate head", "what if I switch off"),
+        ("steer", "make it more"),
+        ("patching", "what differs between"),
+        ("refusal", "make it stop refusing"),
+        ("haystack", "which of ⟨months,plural,past⟩"),
+    ],
+)
+async def test_the_words_of_the_field_lead_to_a_question_and_are_no_prompt(typed, question):
+    app = workbench(FakeClient())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press(*({" ": "space"}.get(key, key) for key in typed))
+        assert question in screen(app)
+        assert "taken as the prompt" not in screen(app)
+
+
+async def test_a_groups_name_stands_beside_the_first_of_its_questions_that_is_shown():
+    app = workbench(FakeClient())
+    async with app.run_test(size=(120, 40)) as pilot:
+        lines = screen(app).splitlines()
+        assert [line[2:12].strip() for line in lines if line[2:12].strip() in GROUPS] == GROUPS
+        await pilot.press(*"switch off")
+        assert re.search(r"^▌ why +what if I switch off", screen(app), re.MULTILINE)
+
+
+async def test_a_tall_screen_has_the_sessions_last_findings_newest_first(tour):
+    app = workbench(FakeClient(), tour)
+    async with app.run_test(size=(200, 60)) as pilot:
+        await until(pilot, lambda: "last findings of tour" in screen(app))
+        shown = screen(app)
+        assert shown.index("6  generate") < shown.index("2  predict")
+        assert "KL .318" in shown
+        with SessionWriter(tour) as writer:
+            step = writer.add_step("tokens", {"prompt": "x"})
+            writer.start(step)
+            writer.publish(step, headline="one token")
+            writer.finish(step, "done")
+        app.feed.hint()
+        await until(pilot, lambda: "7  tokens" in screen(app) and "one token" in screen(app))

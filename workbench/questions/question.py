@@ -32,10 +32,14 @@ class Blank(msgspec.Struct, frozen=True, kw_only=True):
 class Question(msgspec.Struct, frozen=True, kw_only=True):
     """One line of Home."""
 
+    group: str
+    """what it is about, in a word; the questions of a group stand together"""
     sentence: str
     """with its blanks: `how likely is ⟨answer⟩ after ⟨prompt⟩`"""
     about: str
     """what the answer consists of, in a few words"""
+    synonyms: str
+    """other words by which one would look for it"""
     experiment: str
     blanks: tuple[Blank, ...]
     params: dict[str, Any]
@@ -78,8 +82,9 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def matches(self, words: str) -> bool:
-        """Every typed word begins some word of the sentence or of what it is about."""
-        vocabulary = re.findall(r"\w[\w-]*", f"{self.sentence} {self.about} {self.experiment}".lower())
+        """Every typed word begins some word of the sentence, of what it is about or of its synonyms."""
+        about = f"{self.group} {self.sentence} {self.about} {self.experiment} {self.synonyms}"
+        vocabulary = re.findall(r"\w[\w-]*", about.lower())
         return all(
             any(candidate.startswith(word) for candidate in vocabulary)
             for word in re.findall(r"\w[\w-]*", words.lower())

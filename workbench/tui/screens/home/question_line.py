@@ -39,15 +39,19 @@ class QuestionLine(Horizontal):
         """what the blanks hold, by name; shared by all questions"""
         self.about_at = 0
         """cells from the left where what it is about begins; 0 hides it"""
+        self.group_cells = 0
+        """cells at the left for what its group is about"""
+        self.leads = False
+        """whether it is the first shown of its group, and so says what that is about"""
         self.under_cursor = False
         self._suggester = suggester
         self._open = False
         self._aligned: tuple[object, ...] = ()
 
-    def align(self, about_at: int) -> None:
-        """Sets the column where the explanation begins; redraws only if something has changed."""
-        self.about_at = about_at
-        alignment = (about_at, *map(self.value, self.question.examples))
+    def align(self, group_cells: int, leads: bool, about_at: int) -> None:
+        """Sets the columns where sentence and explanation begin; redraws only if something has changed."""
+        self.group_cells, self.leads, self.about_at = group_cells, leads, about_at
+        alignment = (group_cells, leads, about_at, *map(self.value, self.question.examples))
         if alignment != self._aligned:
             self._aligned = alignment
             self.refresh()
@@ -83,9 +87,8 @@ class QuestionLine(Horizontal):
             return Text("")
         colors = ink(self.app)
         cells = self.size.width
-        mark = Text("▌ " if self.under_cursor else "  ", colors.accent)
-        room = (self.about_at or cells) - 4
-        text = mark + self.sentence(room)
+        text = Text.assemble(("▌ " if self.under_cursor else "  ", colors.accent), (self._group_label(), colors.quiet))
+        text += self.sentence((self.about_at or cells) - 4 - self.group_cells)
         if self.about_at:
             text.append(" " * max(2, self.about_at - width(text.plain)))
             text.append(fit(self.question.about, cells - self.about_at - 1), colors.quiet)
@@ -94,6 +97,9 @@ class QuestionLine(Horizontal):
             text = Text.assemble(text, " " * (cells - width(text.plain)))
             text.stylize(colors.cursor)
         return text
+
+    def _group_label(self) -> str:
+        return fit(self.question.group if self.leads else "", self.group_cells)
 
     async def open(self, at: int) -> None:
         """The blanks become fields; the one at `at` (negative: from the end) gets the focus."""
@@ -105,9 +111,12 @@ class QuestionLine(Horizontal):
 
     def _pieces(self) -> ComposeResult:
         names = BLANK.findall(self.question.sentence)
-        room = max(8, self.size.width - 4 - width(BLANK.sub("⟨⟩", self.question.sentence)) - len(names))
+        fixed = width(BLANK.sub("⟨⟩", self.question.sentence)) + self.group_cells
+        room = max(8, self.size.width - 4 - fixed - len(names))
         limits = _share(room, [max(12, width(safe(self.value(name)))) for name in names])
         yield Piece("▌ ", "accent")
+        if self.group_cells:
+            yield Piece(self._group_label(), "quiet")
         for at, part in enumerate(BLANK.split(self.question.sentence)):
             if at % 2:
                 kind = next(blank.kind for blank in self.question.blanks if blank.name == part)

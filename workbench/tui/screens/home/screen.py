@@ -10,19 +10,20 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from workbench.errors import UserError
 from workbench.questions import QUESTIONS
-from workbench.text import width
 from workbench.tui import keys
 from workbench.tui.latest import Following
 from workbench.tui.page import Page
 from workbench.tui.renaming import rename_session
 from workbench.tui.screens.home.blanks import Blanks
+from workbench.tui.screens.home.findings import Findings
 from workbench.tui.screens.home.question_line import BlankField, QuestionLine
+from workbench.tui.screens.home.question_list import Questions
 from workbench.tui.screens.home.session_list import SessionList
 from workbench.tui.suggest import suggester
 from workbench.tui.theme import ink
@@ -40,10 +41,10 @@ _QUIET = 1.0
 
 LOW = 28
 """lines under which every one is needed: no space between the parts"""
-
-
-class Questions(Vertical, can_focus=True):
-    """Where the focus rests when nobody types."""
+_REST, _LOW_REST = 11, 6
+"""lines that the questions leave to the frame, the field that filters and three sessions"""
+TALL = 48
+"""lines from which there is room between the groups of questions, and for the session's last findings"""
 
 
 class Home(Page):
@@ -60,10 +61,11 @@ class Home(Page):
     #ask Static { width: auto; text-style: bold; }
     #filter { width: 1fr; margin-left: 2; }
     #ask #matches { width: 20; color: $quiet; text-style: none; text-align: right; }
-    Questions { height: auto; max-height: 60%; overflow-y: auto; scrollbar-size: 1 1; }
     #sessions-rule { margin: 1 0 0 0; padding: 0 2; }
     Home.low #ask, Home.low #sessions-rule { margin: 0; }
-    Home.low Questions { max-height: 80%; }
+    Home.tall QuestionLine.apart { margin-top: 1; }
+    #findings { display: none; }
+    Home.tall #findings { display: block; }
     #sessions-empty { height: auto; padding: 0 2; color: $quiet; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [*keys.HOME, *keys.HOME_LIST]
@@ -75,8 +77,7 @@ class Home(Page):
         self._cursor = 0
         self._in_sessions = False
         suggest = partial(suggester, self)
-        self._lines = [QuestionLine(question, self.values, suggest) for question in QUESTIONS.values()]
-        self._shown = list(self._lines)
+        self.questions = Questions([QuestionLine(question, self.values, suggest) for question in QUESTIONS.values()])
         self._sessions_read = Following(
             self, self._read_sessions, lambda sentence: self.trouble(self._sessions_read, sentence)
         )
@@ -88,11 +89,11 @@ class Home(Page):
             yield Static("What do you want to know?")
             yield Field(id="filter", placeholder="type words to narrow the list")
             yield Static("", id="matches")
-        with Questions():
-            yield from self._lines
+        yield self.questions
         yield Rule("sessions", id="sessions-rule")
         yield Static("", id="sessions-empty")
         yield SessionList(id="sessions")
+        yield Findings(id="findings")
 
     def heading(self) -> tuple[Text, Text]:
         app, colors = self.workbench, ink(self.app)
@@ -116,19 +117,32 @@ class Home(Page):
     def sessions(self) -> SessionList:
         return self.query_one(SessionList)
 
+    @property
+    def findings(self) -> Findings:
+        return self.query_one(Findings)
+
     def field_keys(self) -> list[tuple[str, str]]:
         return [("Enter", "ask"), ("Tab", "fill in"), ("F2", "commands"), ("Esc", "keys")]
 
     def default_focus(self) -> Widget:
-        return self.query_one(Questions)
+        return self.questions
 
     def on_mount(self) -> None:
         self._filter.on_text_change = self._narrow
         self._mark()
 
     def on_resize(self) -> None:
-        self.set_class(self.size.height < LOW, "low")
+        height = self.size.height
+        self.set_class(height < LOW, "low")
+        self.set_class(height >= TALL, "tall")
+        self.questions.styles.max_height = max(3, height - (_LOW_REST if height < LOW else _REST))
         self._align()
+        self._share_height()
+
+    def _share_height(self) -> None:
+        """A long list of sessions leaves room for the last findings; a short one takes no more than it needs."""
+        most = max(3, self.size.height // 5)
+        self.sessions.styles.height = max(1, min(self.sessions.count, most)) if self.has_class("tall") else "1fr"
 
     def worker_changed(self) -> None:
         self.refresh_frame()
@@ -137,6 +151,7 @@ class Home(Page):
         self.refresh_frame()
         if self.workbench.begun:
             self._sessions_read.ask()
+            self.findings.read_again()
 
     async def _read_sessions(self) -> None:
         from workbench.session.places import list_sessions
@@ -151,6 +166,7 @@ class Home(Page):
     def _fill_sessions(self, sessions: list[SessionSummary]) -> None:
         """Lists those that contain the typed words; where there are none, says why."""
         self.sessions.fill(sessions, "" if self.blanks.typed_prompt else self._filter.value)
+        self._share_height()
         empty = self.query_one("#sessions-empty", Static)
         empty.display = not self.sessions.count
         if not sessions:
@@ -173,10 +189,10 @@ class Home(Page):
     @property
     def current(self) -> QuestionLine | None:
         """The question under the cursor."""
-        return None if self._in_sessions or not self._shown else self._shown[self._cursor]
+        return None if self._in_sessions or not self.questions.shown else self.questions.shown[self._cursor]
 
     def _mark(self) -> None:
-        for at, line in enumerate(self._shown):
+        for at, line in enumerate(self.questions.shown):
             under = at == self._cursor and not self._in_sessions
             if under != line.under_cursor:
                 line.under_cursor = under
@@ -190,16 +206,16 @@ class Home(Page):
     async def action_move(self, by: int) -> None:
         await self._close_blanks()
         if self._in_sessions:
-            if by < 0 and self.sessions.cursor == 0 and self._shown:
+            if by < 0 and self.sessions.cursor == 0 and self.questions.shown:
                 self._in_sessions = False
-                self._cursor = len(self._shown) - 1
+                self._cursor = len(self.questions.shown) - 1
             else:
                 self.sessions.action_move(by)
-        elif by > 0 and self._cursor == len(self._shown) - 1 and self.sessions.count:
+        elif by > 0 and self._cursor == len(self.questions.shown) - 1 and self.sessions.count:
             self._in_sessions = True
             self.sessions.move_to(0)
         else:
-            self._cursor = max(0, min(self._cursor + by, len(self._shown) - 1))
+            self._cursor = max(0, min(self._cursor + by, len(self.questions.shown) - 1))
         self._mark()
 
     async def action_page(self, by: int) -> None:
@@ -213,7 +229,7 @@ class Home(Page):
         if self._in_sessions:
             self.sessions.action_edge(side)
         else:
-            self._cursor = 0 if side < 0 else max(0, len(self._shown) - 1)
+            self._cursor = 0 if side < 0 else max(0, len(self.questions.shown) - 1)
         self._mark()
 
     # --- filtering ---
@@ -224,29 +240,19 @@ class Home(Page):
     def _narrow(self) -> None:
         chosen, typed = self.current, self._filter.value
         words = typed.strip()
-        fitting = [line for line in self._lines if line.question.matches(words)]
+        fitting = self.questions.narrow(words)
         self.blanks.type_prompt("" if fitting else typed)
-        self._shown = fitting or list(self._lines)
-        for line in self._lines:
-            if line.display is not (line in self._shown):
-                line.display = not line.display
         # A prompt's first letters may have fitted a question; once they are a prompt, it is what comes after it.
-        self._cursor = self._shown.index(chosen) if fitting and chosen in fitting else 0
+        self._cursor = self.questions.shown.index(chosen) if fitting and chosen in fitting else 0
         self._in_sessions = False
         self._fill_sessions(self.sessions.sessions)
-        matches = f"{len(self._shown)} of {len(self._lines)}" if words else ""
+        matches = f"{len(self.questions.shown)} of {len(self.questions.lines)}" if words else ""
         self.query_one("#matches", Static).update(Text(matches if fitting else "taken as the prompt"), layout=False)
         self._align()
         self._mark()
 
     def _align(self) -> None:
-        """What the questions are about stands in one column, where there is room for one."""
-        cells = self.size.width
-        longest = max((line.natural_width() for line in self._shown), default=0) + 5
-        about = max(width(line.question.about) for line in self._lines)
-        place = min(longest, max(70, cells - about - 3))
-        for line in self._lines:
-            line.align(place if cells - place >= 24 else 0)
+        self.questions.align(self.size.width)
 
     # --- filling in ---
 
@@ -288,7 +294,7 @@ class Home(Page):
         self._mark()
 
     async def _close_blanks(self) -> None:
-        for line in self._lines:
+        for line in self.questions.lines:
             if line.is_open:
                 if isinstance(self.focused, BlankField):
                     self.default_focus().focus()
@@ -347,10 +353,10 @@ class Home(Page):
 
     def on_click(self, event: object) -> None:
         widget = getattr(event, "widget", None)
-        if isinstance(widget, QuestionLine) and widget in self._shown:
+        if isinstance(widget, QuestionLine) and widget in self.questions.shown:
             if widget is self.current:
                 self.run_worker(self.action_ask())
-            self._in_sessions, self._cursor = False, self._shown.index(widget)
+            self._in_sessions, self._cursor = False, self.questions.shown.index(widget)
             self._mark()
 
     def action_prompt(self) -> None:

@@ -21,6 +21,8 @@ class Command(NamedTuple):
     about: str
     key: str
     do: Callable[[], Any]
+    synonyms: str = ""
+    """other words by which one would look for it"""
 
 
 def commands(app: Context, page: Page) -> list[Command]:
@@ -80,5 +82,7 @@ def _questions(app: Context) -> list[Command]:
             except UserError as error:
                 app.page_now.say(str(error), bad=True)
 
-        entries.append(Command(question.filled(values), question.about, "", ask))
+        entries.append(
+            Command(question.filled(values), question.about, "", ask, f"{question.group} {question.synonyms}")
+        )
     return entries

@@ -88,7 +88,7 @@ class Palette(Page):
         words = re.findall(r"\w[\w-]*", self.query_one("#words", Field).value.lower())
 
         def fits(command: Command) -> bool:
-            command_words = re.findall(r"\w[\w-]*", f"{command.words} {command.about}".lower())
+            command_words = re.findall(r"\w[\w-]*", f"{command.words} {command.about} {command.synonyms}".lower())
             return all(any(command_word.startswith(word) for command_word in command_words) for word in words)
 
         self.lines.commands = [command for command in self._all if fits(command)]
