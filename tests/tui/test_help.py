@@ -10,8 +10,9 @@ from textual.widgets import Input, TextArea
 from tests.tui.fakes import until
 from tests.tui.scenes import SCENES, shown
 from workbench.methods import sections
-from workbench.tui import keys
+from workbench.tui import glossary, keys
 from workbench.tui.page import Page
+from workbench.tui.screens.help.screen import WORDS
 from workbench.tui.widgets.frame import key_word
 from workbench.tui.widgets.words import Words
 
@@ -21,7 +22,7 @@ LISTED = re.compile(r"^  (\S+(?: \S+)*?)  +(\S.*?)(?:  +(\S+))? *$")
 def listed(app) -> list[tuple[list[str], str]]:
     """Keys and meaning of every line of the help that names keys."""
     words = app.screen.query_one("#text", Words)
-    said = str(words.content).partition("\nunits and edits\n")[0]
+    said = str(words.content).partition(f"\n{WORDS}\n")[0]
     found = [LISTED.match(line) for line in said.splitlines()]
     return [(match[1].split(), match[2]) for match in found if match]
 
@@ -98,7 +99,7 @@ async def test_at_80_cells_no_meaning_is_cut(terminal):
         await pilot.press("f1")
         await until(pilot, lambda: pilot.app.screen.NAME == "Help")
         said = str(pilot.app.screen.query_one("#text", Words).content)
-        assert "…" not in said.partition("\nunits and edits\n")[0]
+        assert "…" not in said.partition(f"\n{WORDS}\n")[0]
         assert "another title for the session under the" in said and "cursor, or the one in use" in said
         assert "Enter Ctrl+J" in said, "in the order they are declared in"
 
@@ -130,3 +131,34 @@ async def test_help_leads_to_the_definitions_of_the_numbers(terminal):
         assert all(f"\n{each.name}\n{each.paragraphs[0]}" in text for each in sections())
         await pilot.press("escape")
         assert pilot.app.screen.NAME == "Help"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("neurons", ["VR", "share of variance that the best feature explains", "Neuron statistics"]),
+        ("prompt", ["KL", "0 is no change", "Controls"]),
+        ("why", ["estimate", "activation × gradient", "Nanda, *Attribution patching*"]),
+        ("SAEs, none", ["ε-Σ", "in directions in which activations vary", "SAE errors"]),
+    ],
+)
+async def test_what_a_word_on_the_screen_means_is_one_key_away(name, words, terminal):
+    async with shown(name, terminal / "sessions", size=(160, 50)) as pilot:
+        await pilot.press("f1")
+        await until(pilot, lambda: pilot.app.screen.NAME == "Help" and listed(pilot.app))
+        said = str(pilot.app.screen.query_one("#text", Words).content).partition(f"\n{WORDS}\n")[2]
+        assert all(word in said for word in words)
+
+
+async def test_every_column_that_is_shown_is_explained(terminal):
+    async with shown("neurons", terminal / "sessions", size=(160, 50)) as pilot:
+        titles = [column.title for column in pilot.app.screen.listing.row.shown]
+        assert "highest at" in titles
+        explained = dict(pilot.app.screen.glossary().words)
+        assert all(explained[title] for title in titles)
+
+
+def test_every_section_that_a_screen_names_is_there():
+    names = {each.name for each in sections()}
+    screens = (glossary.PROMPT, glossary.WHY, glossary.DIRECTIONS, glossary.PROBES, glossary.SAES)
+    assert {name for each in (*screens, glossary.of_neurons({}, ())) for name in each.sections} <= names

@@ -40,6 +40,7 @@ DATA = (
     ColumnSpec("family", "family", "category", "what kind of neuron: prediction, suppression, partition, entropy, …"),
     ColumnSpec("best", "best feature", "category", "the token feature that explains most of its variance"),
     ColumnSpec("vr", "VR", "probability", "share of variance that the best feature explains, on held-out documents"),
+    ColumnSpec("peak", "highest at", "token", "the token of its highest activation"),
     ColumnSpec("mean", "mean", "number", "mean activation over the corpus"),
     ColumnSpec("se", "± SE", "number", "standard error of the mean, clustered by document"),
     ColumnSpec("sd", "sd", "number", "standard deviation of the activation"),

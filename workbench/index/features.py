@@ -60,14 +60,6 @@ class FeatureIndex(NeuronIndex):
             )
         return columns
 
-    def _peaks(self) -> np.ndarray:
-        """The token at the highest activation, int32 [feature]; −1 where it never fires."""
-        assert self._data is not None
-        values, documents = (self._data.arrays[f"example_{kind}"][0] for kind in ("values", "documents"))
-        best = np.where(documents >= 0, values, -np.inf).argmax(axis=1)
-        tokens: np.ndarray = np.take_along_axis(self._data.arrays["peak_tokens"][0], best[:, None], axis=1)[:, 0]
-        return tokens
-
     def unit(self, neuron: int) -> str:
         """Its address with the SAE's name, as every experiment takes it."""
         assert self.sae is not None

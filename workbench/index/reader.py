@@ -112,6 +112,8 @@ class NeuronIndex:
             values = address.get(item.name)
             if item.name == "promotes":
                 values = self._weights.arrays["promoted_tokens"][:, 0]
+            elif item.name == "peak":
+                values = self._peaks() if self._data else None
             elif values is None:
                 values = self._data.arrays.get(item.name) if self._data else None
                 values = self._weights.arrays.get(item.name) if values is None else values
@@ -127,6 +129,14 @@ class NeuronIndex:
                 labels=labels.get(item.name, ()),
             )
         return columns
+
+    def _peaks(self) -> np.ndarray:
+        """The token at the highest activation, int32 [neuron or feature]; −1 where none was seen."""
+        assert self._data is not None
+        values, documents = (self._data.arrays[f"example_{kind}"][0] for kind in ("values", "documents"))
+        best = np.where(documents >= 0, values, -np.inf).argmax(axis=1)
+        tokens: np.ndarray = np.take_along_axis(self._data.arrays["peak_tokens"][0], best[:, None], axis=1)[:, 0]
+        return tokens
 
     def percentile(self, column: str, neuron: int) -> float:
         """Where a neuron stands within its layer, 0 … 100; nan where its value is unknown."""

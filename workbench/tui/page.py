@@ -13,6 +13,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from workbench.tui import keys
+from workbench.tui.glossary import Glossary
 from workbench.tui.theme import ink
 from workbench.tui.widgets.frame import BottomLine, FrameLine, Notice, TopLine, key_word
 
@@ -64,6 +65,10 @@ class Page(Screen[None]):
     def details(self) -> str:
         """What follows the screen's name in the top line."""
         return ""
+
+    def glossary(self) -> Glossary:
+        """What the words and columns on it mean, for the help."""
+        return Glossary()
 
     def default_focus(self) -> Widget | None:
         """Where the focus goes when a field is left."""

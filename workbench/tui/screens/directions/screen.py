@@ -14,6 +14,7 @@ from textual.widget import Widget
 from workbench.errors import UserError
 from workbench.text import safe
 from workbench.tui import keys
+from workbench.tui.glossary import DIRECTIONS, Glossary
 from workbench.tui.screens.directions import lines
 from workbench.tui.screens.directions.catalogue import Entry
 from workbench.tui.screens.directions.dial import Dial, turned
@@ -77,6 +78,9 @@ class Directions(DirectionPage):
         """the direction that the dial was filled for"""
 
     # --- what is on it ---
+
+    def glossary(self) -> Glossary:
+        return DIRECTIONS
 
     def body(self) -> ComposeResult:
         yield Words(id="nothing")

@@ -9,13 +9,17 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widget import Widget
 
+from workbench.methods import section
 from workbench.text import fit, width
 from workbench.tui import keys
+from workbench.tui.glossary import Glossary
 from workbench.tui.page import Page
 from workbench.tui.screens.help.active_keys import Group, KeyLine, active_keys
 from workbench.tui.theme import Ink
 from workbench.tui.widgets.scroller import Scroller
 from workbench.tui.widgets.words import Words
+
+WORDS = "words and numbers here"
 
 
 class Help(Page):
@@ -30,6 +34,7 @@ class Help(Page):
         self._typing = False
         """it was called from inside a field"""
         self._groups: list[Group] = []
+        self._glossary = Glossary()
 
     def body(self) -> ComposeResult:
         with Scroller():
@@ -44,6 +49,7 @@ class Help(Page):
     def describe(self, page: Page) -> None:
         """`page` as it is now, before this one covers it."""
         self._described, self._typing, self._groups = page, page.typing, active_keys(page)
+        self._glossary = page.glossary()
         if self.is_mounted:
             self._show_text()
 
@@ -70,12 +76,27 @@ class Help(Page):
         for group in self._groups:
             text.append(f"\n{group.title}\n", colors.strong)
             self._keys(text, group.lines, colors)
-        text.append("\nnumbers\n", colors.strong)
-        text.append("  m on this page: how each number is defined, and in which paper\n", colors.quiet)
+        self._words(text, colors)
         text.append("\nunits and edits\n", colors.strong)
         text.append(_units(), colors.quiet)
         text.append("\nOther keys: the settings file takes [keys] with the names on the right, ", colors.quiet)
         return text.append("such as help = 'f1,question_mark'.", colors.quiet)
+
+    def _words(self, text: Text, colors: Ink) -> None:
+        """What the words on the screen mean, and where they are defined in full."""
+        from workbench.drawing.layout import wrap  # brings numpy, which no other screen waits for
+
+        text.append(f"\n{WORDS}\n", colors.strong)
+        cells = max(60, self.size.width - 6)
+        margin = max((width(word) for word, _ in self._glossary.words), default=0) + 2
+        for word, meaning in self._glossary.words:
+            text.append("  " + fit(word, margin), colors.accent)
+            text.append(f"\n{' ' * (2 + margin)}".join(wrap(meaning, cells - 2 - margin)) + "\n", colors.plain)
+        text.append("  m on this page: how each number is defined, and in which paper\n", colors.quiet)
+        for name in self._glossary.sections:
+            sources = [paragraph for paragraph in section(name).paragraphs if paragraph.startswith("Source: ")]
+            for line in wrap(" · ".join([name, *sources]), cells - 4):
+                text.append(f"    {line}\n", colors.quiet)
 
     def _keys(self, text: Text, lines: list[KeyLine], colors: Ink) -> None:
         from workbench.drawing.layout import wrap  # brings numpy, which no other screen waits for

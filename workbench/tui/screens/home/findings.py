@@ -14,6 +14,7 @@ from workbench.tui.theme import ink
 from workbench.tui.widgets.frame import rule
 
 if TYPE_CHECKING:
+    from workbench.session.reader import SessionReader
     from workbench.session.records import StepRow
     from workbench.tui.context import Context
 
@@ -45,7 +46,7 @@ class Findings(Widget):
         if not most:
             return
 
-        def last_rows(reader: Any) -> list[StepRow]:
+        def last_rows(reader: SessionReader) -> list[StepRow]:
             total = reader.count()
             return reader.rows(max(0, total - most), total)
 

@@ -21,14 +21,17 @@ if TYPE_CHECKING:
 UNIT = "unit"
 SHAPE = "shape"
 """The small distribution in a row; not a column of the index."""
-WITH_DATA = ("best", "vr", "positive", "kurtosis", "promotes", SHAPE, "family", "mean")
+WITH_DATA = ("best", "vr", "peak", "promotes", "positive", "kurtosis", SHAPE, "family", "mean")
 OF_FEATURES = ("frequency", "active", "max", "peak", "promotes", "decoder", SHAPE, "best", "vr")
 WEIGHTS_ONLY = ("family", "promotes", "vocab_kurtosis", "vocab_skew", "cos", "w_out", "w_in", "rho")
 _GAP = 2
 _TEXT_CELLS = {"best": 14, "family": 12}
 _TOKEN_CELLS = 11
 _SHAPE_CELLS = 8
-_BARS = " ▁▂▃▄▅▆▇█"
+_DOTS = 4
+"""of a Braille cell from bottom to top, in two columns"""
+_LEFT, _RIGHT = (0, 0x40, 0x44, 0x46, 0x47), (0, 0x80, 0xA0, 0xB0, 0xB8)
+"""the bits of a column's dots, by how many there are from below (Unicode, block U+2800)"""
 _SAMPLE = 20_000
 
 
@@ -107,16 +110,16 @@ class ShownColumn:
 
 
 def shape(counts: np.ndarray | None, cells: int) -> str:
-    """A distribution in one row: log counts of the bins between the first and the last that hold any."""
+    """A distribution in one row: log counts of the bins between the first and the last that hold any, two a cell."""
     if counts is None or not counts.any():
         return ""
     filled = np.flatnonzero(counts)
     part = np.asarray(counts[filled[0] : filled[-1] + 1], np.float64)
-    edges = np.linspace(0, len(part), cells + 1)
+    edges = np.linspace(0, len(part), 2 * cells + 1)
     heights = [part[int(a) : max(int(a) + 1, int(b))].sum() for a, b in itertools.pairwise(edges)]
     logs = np.log1p(heights)
-    steps = np.ceil(logs / (logs.max() or 1) * 8).astype(int)
-    return "".join(_BARS[step] for step in steps)
+    dots = np.ceil(logs / (logs.max() or 1) * _DOTS).astype(int).tolist()
+    return "".join(chr(0x2800 + _LEFT[left] + _RIGHT[right]) for left, right in zip(dots[::2], dots[1::2], strict=True))
 
 
 class Row:

@@ -16,6 +16,7 @@ from textual.widget import Widget
 from workbench.errors import UserError
 from workbench.text import count, safe
 from workbench.tui import keys
+from workbench.tui.glossary import Glossary, of_neurons
 from workbench.tui.screens.neurons import input_requests, offer
 from workbench.tui.screens.neurons.browse import Browse
 from workbench.tui.screens.neurons.card_pane import CardPane
@@ -110,6 +111,10 @@ class Neurons(NeuronListPage):
         return (
             f"{of_sae} · index {corpus} {count(index.n_tokens)} tokens, {count(index.n_documents)} documents{growing}"
         )
+
+    def glossary(self) -> Glossary:
+        row = self.listing.row
+        return of_neurons(self.browse.columns, tuple(row.names) if row else ())
 
     def default_focus(self) -> Widget:
         return self.pane.chooser if self.has_class("choosing") else self.listing

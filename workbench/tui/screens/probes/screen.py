@@ -13,6 +13,7 @@ from textual.widget import Widget
 
 from workbench.text import safe
 from workbench.tui import keys
+from workbench.tui.glossary import PROBES, Glossary
 from workbench.tui.keeping import copy_view, save_view
 from workbench.tui.screens.probes import lines
 from workbench.tui.screens.probes.labelled_texts import LabelledTexts
@@ -61,6 +62,9 @@ class Probes(ProbesPage):
     BINDINGS: ClassVar[list[BindingType]] = list(keys.PROBES)
 
     # --- what is on it ---
+
+    def glossary(self) -> Glossary:
+        return PROBES
 
     def body(self) -> ComposeResult:
         yield SetList()

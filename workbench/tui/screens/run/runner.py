@@ -16,6 +16,7 @@ from textual.worker import Worker
 from workbench.errors import UserError
 from workbench.params import PROMPT_SET, STORED, Field
 from workbench.text import safe, shorten
+from workbench.tui.glossary import PROMPT, Glossary
 from workbench.tui.page import Page
 from workbench.tui.pages import page_of
 from workbench.tui.screens.run.forked import forked
@@ -74,6 +75,9 @@ class Runner(Page):
         """values for the form, until it is built"""
         self._pending: Worker[None] | None = None
         self._ready = asyncio.Event()
+
+    def glossary(self) -> Glossary:
+        return PROMPT
 
     def body(self) -> ComposeResult:
         yield from self.above()

@@ -14,6 +14,7 @@ from textual.widget import Widget
 from workbench.errors import UserError
 from workbench.text import safe
 from workbench.tui import keys
+from workbench.tui.glossary import SAES, Glossary
 from workbench.tui.page import Page
 from workbench.tui.screens.sae import lines
 from workbench.tui.screens.sae.lists import SaeList, SaeSteps
@@ -62,6 +63,9 @@ class Sae(Page):
         self.state = SaeState(self, self.show_all)
 
     # --- what is on it ---
+
+    def glossary(self) -> Glossary:
+        return SAES
 
     def body(self) -> ComposeResult:
         with Container(id="sides"):

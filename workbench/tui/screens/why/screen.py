@@ -14,6 +14,7 @@ from textual.widgets import Input
 from workbench.errors import UserError
 from workbench.result_keys import Units
 from workbench.tui import keys
+from workbench.tui.glossary import WHY, Glossary
 from workbench.tui.keeping import copy_view, save_view
 from workbench.tui.screens.why import below, words
 from workbench.tui.screens.why.fields import QuestionFields
@@ -72,6 +73,9 @@ class Why(QuestionPage):
     BINDINGS: ClassVar[list[BindingType]] = list(keys.WHY)
 
     # --- what is on it ---
+
+    def glossary(self) -> Glossary:
+        return WHY
 
     def body(self) -> ComposeResult:
         yield QuestionFields()
