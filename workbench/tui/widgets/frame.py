@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from rich.text import Text
+from textual.events import Click
 from textual.widget import Widget
 
 from workbench.text import safe, shorten, width
@@ -67,6 +68,9 @@ def key_word(key: str) -> str:
     return key
 
 
+_KEYS = {word: key for key, word in _KEY_WORDS.items()}
+
+
 class FrameLine(Widget):
     """A line of the frame, sent anew only where it says something else than before."""
 
@@ -103,9 +107,14 @@ class TopLine(FrameLine):
 
 
 class BottomLine(FrameLine):
-    """How the worker and its job are on the left, the keys that work here and now on the right."""
+    """How the worker and its job are on the left, the keys that work here and now on the right: a click presses one."""
 
     DEFAULT_CSS = "BottomLine { dock: bottom; }"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._keys: list[tuple[range, str]] = []
+        """the cells of each key and its label, from the left"""
 
     def words(self) -> Text:
         page: Framed = self.screen  # type: ignore[assignment]
@@ -124,7 +133,20 @@ class BottomLine(FrameLine):
             line.append(key, colors.strong)
             line.append(f" {label}", colors.quiet)
         gap = max(1, space - width(state.plain) - width(line.plain))
+        at = 1 + width(state.plain) + gap
+        self._keys = []
+        for key, label in keys:
+            cells = width(f"{key} {label}")
+            self._keys.append((range(at, at + cells), key))
+            at += cells + 2
         return Text.assemble(" ", state, " " * gap, line, no_wrap=True, overflow="crop")
+
+    def on_click(self, event: Click) -> None:
+        """Presses the key that is named there."""
+        word = next((word for cells, word in self._keys if event.x in cells), None)
+        pressable = {key_word(key): key for key in self.screen.active_bindings}
+        if word and (key := pressable.get(word) or _KEYS.get(word)):
+            self.app.simulate_key(key)
 
 
 def _joined(keys: list[tuple[str, str]]) -> str:
