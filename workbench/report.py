@@ -77,6 +77,12 @@ class Progress(msgspec.Struct, kw_only=True):
     """seconds since the epoch"""
     stage: str = ""
 
+    def expected_end(self, now: float) -> float | None:
+        """When it is done if it goes on as it did, in seconds since the epoch; None where that can't be told."""
+        if not (self.done and self.total and self.started):
+            return None
+        return now + (now - self.started) * max(0.0, self.total - self.done) / self.done
+
 
 class Sink(Protocol):
     """Where a report goes: the worker's pipe, or a notebook."""

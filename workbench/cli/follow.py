@@ -77,7 +77,8 @@ class _Follower:
                     await self._cancel(self._step)
                 if self._step is not None:
                     self._show_cost()
-                    self._line.show(self._record(), self._client.status, "cancelling" if self._cancelling else "")
+                    prefix = "cancelling" if self._cancelling else ""
+                    self._line.show(self._record(), self._client.status, self._submit.session, prefix)
             waiting.result()
         except UserError:
             record = await self._end_without_worker()

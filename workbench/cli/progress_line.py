@@ -11,6 +11,7 @@ import click
 
 from workbench.drawing import speaks_utf8
 from workbench.text import count, estimate, pace, safe, shorten
+from workbench.worker.waiting import waiting_words
 
 if TYPE_CHECKING:
     from workbench.report import Progress
@@ -31,10 +32,10 @@ class ProgressLine:
         self._began = time.monotonic()
         self._shown = ""
 
-    def show(self, record: StepRecord, status: WorkerStatus | None, prefix: str = "") -> None:
-        """Where the step is: waiting for the model, or how much of it is done."""
+    def show(self, record: StepRecord, status: WorkerStatus | None, session: str, prefix: str = "") -> None:
+        """Where the step of `session` is: waiting for the model or another step, or how much of it is done."""
         if record.status == "queued" or not (record.progress.stage or record.progress.unit):
-            words = worker_words(status)
+            words = worker_words(status, session, record.id)
         else:
             words = f"{record.experiment} · {progress_words(record.progress, self._utf8)}"
         self.say(f"{prefix} · {words}" if prefix else words)
@@ -64,11 +65,12 @@ class ProgressLine:
             self._shown = ""
 
 
-def worker_words(status: WorkerStatus | None) -> str:
-    """What the worker is doing, in words: `loading · 40 % · 9 s left`."""
+def worker_words(status: WorkerStatus | None, session: str, step: int) -> str:
+    """What the worker is doing before it comes to this step, in words: `loading · 40 % · 9 s left`."""
     if status is None:
         return "waiting for the worker"
-    parts = [status.stage if status.stage not in ("ready", "busy") else "waiting its turn"]
+    ready = status.stage in ("ready", "busy")
+    parts = [waiting_words(status.jobs, session, step) if ready else status.stage]
     if status.detail:
         parts.append(status.detail)
     if status.fraction is not None:

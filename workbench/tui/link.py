@@ -51,6 +51,11 @@ class Link:
         self._retry = asyncio.Event()
 
     @property
+    def session(self) -> str:
+        """The path of the session whose hints come; empty for none."""
+        return str(self._session or "")
+
+    @property
     def connected(self) -> bool:
         return self._client is not None
 

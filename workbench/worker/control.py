@@ -97,6 +97,7 @@ class Control:
                     step=job.step,
                     experiment=job.submission.experiment,
                     state=_state(job),
+                    ends=job.progress.expected_end(time.time()),
                 )
                 for job in list(self.jobs)[:MAX_LISTED]
                 if job.peek is None
@@ -242,6 +243,7 @@ class Control:
             case PartEnded():
                 self._step_writer.end_part(job, message.part, "failed" if message.error else "done", message.error)
             case Published():
+                job.progress = message.progress
                 if message.part:
                     self._step_writer.publish_part(job, message.part, message.update(after))
                 elif not job.end_reported:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Literal
 
+from workbench.report import Progress
 from workbench.session.submission import Submission
 
 State = Literal["queued", "sent", "running"]
@@ -42,6 +43,8 @@ class Job:
     slot: str = ""
     state: State = "queued"
     cancelling: bool = False
+    progress: Progress = field(default_factory=Progress)
+    """how far it was when it last said so"""
     parts: dict[int, Part] = field(default_factory=dict)
     """steps under it, by number"""
     end_reported: bool = False

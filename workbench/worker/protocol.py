@@ -164,6 +164,8 @@ class JobState(msgspec.Struct, kw_only=True):
     step: int
     experiment: str
     state: str
+    ends: float | None = None
+    """when it is expected to be done, in seconds since the epoch; None where that is not known"""
 
 
 class Unwritten(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from rich.text import Text
 from workbench.shell import NO_LINE, shell_line
 from workbench.text import number, safe, seconds
 from workbench.tui.worker_words import progress_words, ready, stage, trouble
+from workbench.worker.waiting import waiting_words
 
 if TYPE_CHECKING:
     from workbench.session.records import StepRecord
@@ -29,7 +30,8 @@ def status_line(record: StepRecord, link: Link | None, colors: Ink) -> Text:
         elif link and not ready(link):
             text.append(f"queued: {stage(link)}", colors.second)
         else:
-            text.append("waiting for the step that is running", colors.second)
+            jobs, session = (link.status.jobs, link.session) if link and link.status else ((), "")
+            text.append(waiting_words(jobs, session, record.id), colors.second)
     elif record.status == "running":
         if bar(record):
             text.append(f"{bar(record)} ", colors.accent)
