@@ -128,13 +128,15 @@ def test_what_logind_was_told(tmp_path: Path) -> None:
 
 
 def test_tmux() -> None:
-    slow, copying = terminal.tmux_findings("500", "external")
+    slow, copying = terminal.tmux_findings("500", "external", "")
     assert slow.state == "warning"
     assert "500 ms" in slow.detail
     assert "escape-time 10" in slow.cure
     assert "set-clipboard on" in copying.cure
-    assert [finding.state for finding in terminal.tmux_findings("10", "on")] == ["ok", "ok"]
-    assert terminal.tmux_findings("", "") == []
+    assert [finding.state for finding in terminal.tmux_findings("10", "on", "")] == ["ok", "ok"]
+    assert terminal.tmux_findings("", "", "") == []
+    assert "reach the terminal" in terminal.tmux_findings("", "", "256,RGB,title")[0].detail
+    assert "terminal-features" in terminal.tmux_findings("", "", "256,title")[0].detail
 
 
 @pytest.mark.parametrize(

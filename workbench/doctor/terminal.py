@@ -35,7 +35,8 @@ def colours() -> list[Finding]:
     if colorterm in ("truecolor", "24bit"):
         return [ok("colours", f"24-bit ({term})")]
     if "256" in term or "direct" in term:
-        return [ok("colours", f"256 ({term}); for 24-bit set COLORTERM=truecolor where the terminal can")]
+        more = "" if os.environ.get("TMUX") else "; the workbench asks the terminal for 24-bit ones as it starts"
+        return [ok("colours", f"256 ({term}){more}")]
     cure = "works; TERM=xterm-256color gives more where the terminal can"
     return [warning("colours", f"16 ({term})", cure)]
 
@@ -51,12 +52,20 @@ def utf8() -> list[Finding]:
 def tmux() -> list[Finding]:
     if not os.environ.get("TMUX") or not shutil.which("tmux"):
         return []
-    return tmux_findings(_tmux_option("escape-time"), _tmux_option("set-clipboard"))
+    return tmux_findings(_tmux_option("escape-time"), _tmux_option("set-clipboard"), _tmux_features())
 
 
-def tmux_findings(escape_time: str, clipboard: str) -> list[Finding]:
-    """From tmux's own options: milliseconds, and on, external or off."""
+def tmux_findings(escape_time: str, clipboard: str, features: str) -> list[Finding]:
+    """From tmux's own options: milliseconds; on, external or off; what the terminal around it can."""
     findings: list[Finding] = []
+    if "RGB" in features.split(","):
+        findings.append(ok("tmux, colours", "24-bit colours reach the terminal"))
+    elif features:
+        cure = (
+            "where the terminal has 24-bit ones: tmux set -as terminal-features ',*:RGB', the same line (without tmux) "
+            "in ~/.tmux.conf, then detach and attach again"
+        )
+        findings.append(ok("tmux, colours", f"256 at most reach the terminal; {cure}"))
     if escape_time.isdecimal():
         wait = int(escape_time)
         if wait > _ESCAPE_WARNING:
@@ -75,10 +84,16 @@ def tmux_findings(escape_time: str, clipboard: str) -> list[Finding]:
 
 
 def _tmux_option(name: str) -> str:
+    return _tmux("show-options", "-sv", name)
+
+
+def _tmux_features() -> str:
+    return _tmux("display-message", "-p", "#{client_termfeatures}")
+
+
+def _tmux(*words: str) -> str:
     try:
-        process = subprocess.run(
-            ["tmux", "show-options", "-sv", name], capture_output=True, text=True, timeout=_SECONDS, check=False
-        )
+        process = subprocess.run(["tmux", *words], capture_output=True, text=True, timeout=_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         return ""
     return process.stdout.strip()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
+from textual import events
 from textual.binding import BindingType
 from textual.worker import WorkerFailed
 
@@ -27,6 +28,7 @@ from workbench.tui.page import Page
 from workbench.tui.pages import page_of
 from workbench.tui.pasting import take_pastes_whole
 from workbench.tui.theme import ink, use_theme
+from workbench.tui.true_color import find_true_color
 from workbench.tui.worker_words import model_name, ready, worker_line
 
 if TYPE_CHECKING:
@@ -361,7 +363,8 @@ if TYPE_CHECKING:
 
 def run(spec: WorkerSpec, session: Path | None, settings: Settings) -> int:
     """The workbench in this terminal; the exit status."""
-    return _run(WorkbenchApp(spec, session, settings), settings)
+    typed = find_true_color()
+    return _run(WorkbenchApp(spec, session, settings), settings, typed)
 
 
 def run_replay(path: Path) -> int:
@@ -371,13 +374,23 @@ def run_replay(path: Path) -> int:
 
     SessionReader(path).close()
     settings = load()
-    return _run(WorkbenchApp(None, path, settings), settings)
+    typed = find_true_color()
+    return _run(WorkbenchApp(None, path, settings), settings, typed)
 
 
-def _run(app: WorkbenchApp, settings: Settings) -> int:
+def _run(app: WorkbenchApp, settings: Settings, typed: str) -> int:
+    """`typed` are characters that came before the terminal was the app's."""
     keys.check(settings.keys)
     take_pastes_whole()
-    app.at_first_paint = gc.freeze  # what there is stays: no full collection walks through it while a key waits
+
+    def at_first_paint() -> None:
+        gc.freeze()  # what there is stays: no full collection walks through it while a key waits
+        for character in typed:
+            if character.isprintable() or character in "\r\n":
+                key = "enter" if character in "\r\n" else character
+                app.post_message(events.Key(key, character))
+
+    app.at_first_paint = at_first_paint
     code = app.run(mouse=settings.mouse) or 0
     if app.defect is not None:
         app.defect.add_note(
