@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
+
+JSON_ERRORS = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+"""what msgspec raises for bytes that are no message or JSON of ours: deep nesting and other encodings, too"""
+
 
 class UserError(Exception):
     """A sentence for the user: what was wrong and what would be right.

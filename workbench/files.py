@@ -128,6 +128,18 @@ def _partial_path(file: Path) -> Path:
     return file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
 
 
+def size_on_disk(folder: Path) -> int:
+    """Bytes that a folder's files take; those that go meanwhile, or can't be looked at, count nothing."""
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            status = path.lstat()
+        except OSError:
+            continue
+        total += status.st_blocks * 512 if stat.S_ISREG(status.st_mode) else 0
+    return total
+
+
 def free_disk(folder: Path) -> int:
     """Bytes that are free where a folder is, or will be."""
     place = folder

@@ -17,8 +17,8 @@ from pathlib import Path
 import msgspec
 
 from workbench.artifacts._artifact import Artifact
-from workbench.errors import UserError
-from workbench.files import FolderLock, sync_folder, write_whole
+from workbench.errors import JSON_ERRORS, UserError
+from workbench.files import FolderLock, size_on_disk, sync_folder, write_whole
 
 HEAD = "artifact.json"
 
@@ -46,7 +46,7 @@ def write_folder(root: Path, artifact: Artifact, write: Callable[[Path], None], 
             write(building)
             digest = artifact.hash or _content_hash(building)
             written = msgspec.structs.replace(
-                artifact, hash=digest, bytes=size_of(building), created=time.time(), path=str(target)
+                artifact, hash=digest, bytes=size_on_disk(building), created=time.time(), path=str(target)
             )
             write_whole(building / HEAD, msgspec.json.format(msgspec.json.encode(written)))
             _sync(building)
@@ -76,8 +76,8 @@ def list_folders(root: Path, kind: str) -> list[Artifact]:
             continue
         try:
             head = msgspec.json.decode((folder / HEAD).read_bytes(), type=Artifact)
-            artifact = msgspec.structs.replace(head, name=folder.name, path=str(folder), bytes=size_of(folder))
-        except (OSError, msgspec.DecodeError) as error:
+            artifact = msgspec.structs.replace(head, name=folder.name, path=str(folder), bytes=size_on_disk(folder))
+        except (OSError, *JSON_ERRORS) as error:
             problem = f"{folder / HEAD} cannot be read: {error}"
             artifact = Artifact(kind=kind, name=folder.name, hash="", path=str(folder), problem=problem)
         artifacts.append(artifact)
@@ -103,7 +103,7 @@ def prune_folders(root: Path, unfinished: Callable[[Path], bool]) -> int:
             continue
         try:
             with FolderLock(folder):
-                size = size_of(folder)
+                size = size_on_disk(folder)
                 shutil.rmtree(folder)
         except (UserError, OSError):
             continue  # it is being built
@@ -114,11 +114,6 @@ def prune_folders(root: Path, unfinished: Callable[[Path], bool]) -> int:
 def is_unfinished(folder: Path) -> bool:
     """A folder that `write_folder` was building."""
     return folder.name.startswith(".") and folder.name.endswith(".building")
-
-
-def size_of(folder: Path) -> int:
-    """Bytes on disk."""
-    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
 
 
 def _content_hash(folder: Path) -> str:

@@ -25,7 +25,7 @@ from workbench.artifacts._direction_files import read_metadata, read_vector, wri
 from workbench.artifacts._files import file_named, files_in, list_files, remove_file
 from workbench.directions.names import model_direction
 from workbench.edits import Add, Edit
-from workbench.errors import UserError
+from workbench.errors import JSON_ERRORS, UserError
 from workbench.text import count, number
 
 NAME = "direction"
@@ -186,7 +186,7 @@ def read_direction_file(name: str, file: Path) -> Direction:
     contrast = {key: metadata[key] for key in CONTRAST if key in metadata}
     try:
         origin = msgspec.json.decode(metadata.get("origin", "{}"), type=Origin)
-    except msgspec.DecodeError as error:
+    except JSON_ERRORS as error:
         raise UserError(f"{file}: where the direction comes from can't be read ({error})") from None
     return Direction(name=name, vector=vector.astype("<f4").tobytes(), contrast=contrast, origin=origin)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from workbench.cli.options import json_option
+from workbench.cli.saying import say
 from workbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def stop_command(pid: int | None, all_workers: bool, when: Literal["now", "idle"
     if pid is not None and all_workers:
         raise UserError("a pid and --all were both given: leave one out")
     if not workers and pid is None:
-        click.echo("no worker is running")
+        say("no worker is running")
         return
     chosen = [worker.pid for worker in workers if pid in (None, worker.pid, worker.model_pid)]
     if not chosen:
@@ -105,19 +106,18 @@ def stop_command(pid: int | None, all_workers: bool, when: Literal["now", "idle"
         raise UserError(f"several workers are running ({', '.join(map(str, chosen))}): name one, or say --all")
     for worker_pid in chosen:
         asyncio.run(stop_workers(worker_pid, when))
-        click.echo(f"stopped {worker_pid}")
+        say(f"stopped {worker_pid}")
 
 
 @click.command("logs", help="Print the log of the worker with this PID, of the only one, or of the one that ran last.")
 @click.argument("pid", type=int, required=False)
 @click.option("-f", "--follow", is_flag=True, help="Go on printing what is added; Ctrl+C ends.")
 def logs_command(pid: int | None, follow: bool) -> None:
-    from workbench.text import safe
 
     path = _log_path(pid)
-    click.echo(f"{path}", err=True)
+    say(f"{path}", err=True)
     for line in _log_lines(path, follow):
-        click.echo(safe(line.rstrip("\n")))
+        say(line.rstrip("\n"))
         if follow:
             sys.stdout.flush()
 

@@ -132,7 +132,7 @@ def _jsonl(path: Path) -> Iterator[str]:
             continue
         try:
             value = json.loads(line)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             raise UserError(f'{path}, line {count(number)}: not JSON; each line is an object with a "text"') from None
         text = value.get("text") if isinstance(value, dict) else value
         if not isinstance(text, str):

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from workbench.errors import UserError
+from workbench.errors import JSON_ERRORS, UserError
 from workbench.index import bins, examples
 from workbench.index.arrays import FolderArrays, home_of
 from workbench.index.card import Card, NamedFamily, Part, SignCase
@@ -152,7 +152,7 @@ class NeuronIndex:
         path = self._weights.home / "vocab.json"
         try:
             return msgspec.json.decode(path.read_bytes(), type=list[str])
-        except (OSError, msgspec.DecodeError):
+        except (OSError, *JSON_ERRORS):
             raise UserError(
                 f"{path} is missing or damaged: remove the index with `workbench index rm "
                 f"{self._weights.home.name}` and build it again"
