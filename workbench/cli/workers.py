@@ -18,6 +18,8 @@ from workbench.errors import UserError
 if TYPE_CHECKING:
     from workbench.worker.protocol import WorkerStatus
 
+_EXPLAINED = ("failed", "restarting", "silent", "ready", "busy")
+"""stages whose detail is a sentence; of the last two it says what could not be written"""
 _TAIL_LINES = 200
 """lines of a log that are printed"""
 _POLL_SECONDS = 0.3
@@ -48,10 +50,10 @@ def ps_command(as_json: bool) -> None:
             str(worker.model_pid) if worker.model_pid else None,
             worker.info.name if worker.info else worker.model,
             f"{worker.info.device} {worker.info.dtype}" if worker.info else None,
-            worker.stage + (f": {worker.detail}" if worker.detail and worker.stage in ("failed", "restarting") else ""),
-            len(worker.jobs),
+            worker.stage + (f": {worker.detail}" if worker.detail and worker.stage in _EXPLAINED else ""),
+            len(worker.jobs) if worker.stage != "silent" else None,
             size(worker.memory) if worker.memory else None,
-            seconds(worker.idle_seconds) if not worker.jobs else None,
+            seconds(worker.idle_seconds) if not worker.jobs and worker.stage != "silent" else None,
         ]
         for worker in workers
     ]
@@ -98,6 +100,7 @@ def stop_command(pid: int | None, all_workers: bool, when: Literal["now", "idle"
     if not workers and pid is None:
         say("no worker is running")
         return
+    workers.sort(key=lambda worker: worker.stage == "silent")  # those that answer are stopped all the same
     chosen = [worker.pid for worker in workers if pid in (None, worker.pid, worker.model_pid)]
     if not chosen:
         running = ", ".join(str(worker.pid) for worker in workers) or "none"

@@ -327,8 +327,8 @@ class Control:
                 log.info("idle for %.0f s: the worker ends", limit)
                 self.stopped.set()
 
-    async def finish(self) -> None:
-        """Everything that is known is written; the model process ends."""
+    async def finish(self) -> list[str]:
+        """Everything that is known is written; the model process ends. Returns sentences for what could not be."""
         self._set_stage("stopping")
         await self.supervisor.stop()
         await asyncio.gather(*(connection.request_done() for connection in self.connections))
@@ -341,10 +341,11 @@ class Control:
         # Rows of parts that are on their way come first; their ends are written when they are there.
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.sleep(0)
-        await self.writer_thread.close()
+        lost = await self.writer_thread.close()
         await asyncio.gather(*(connection.finish() for connection in self.connections))
         while self.connections:
             await asyncio.sleep(0.01)
+        return lost
 
 
 def _state(job: Job) -> str:

@@ -18,6 +18,7 @@ from typing import IO
 
 from workbench import settings
 from workbench.errors import UserError
+from workbench.paths import open_in_runtime
 from workbench.worker import requests
 from workbench.worker.connection import Connection
 from workbench.worker.control import Control
@@ -54,6 +55,7 @@ def main() -> None:
             log.info("another worker has this place")
             return
         with life_lock:
+            files.lost.unlink(missing_ok=True)
             listening = _bind(files)
             try:
                 asyncio.run(_run(spec, files, listening, options.lab, idle, options.cancel_seconds))
@@ -67,7 +69,7 @@ def main() -> None:
 
 def _take_life_lock(files: WorkerFiles) -> IO[str] | None:
     """The lock that this worker holds for its life; None where another lives."""
-    file = files.life_lock.open("a+")
+    file = open_in_runtime(files.life_lock)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -122,7 +124,9 @@ async def _run(
         server.close()
         for task in tasks:
             task.cancel()
-        await control.finish()
+        lost = await control.finish()
+        if lost:
+            files.lost.write_text("\n".join(lost))
         log.info("the worker ended")
         heavy = {"torch", "transformers", "pandas", "datasets"} & set(sys.modules)
         assert not heavy, f"the control process imported {heavy}"

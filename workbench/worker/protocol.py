@@ -187,7 +187,8 @@ class WorkerStatus(Message, kw_only=True):
     """as requested; `info` has the actual one"""
     dtype: str = ""
     stage: str = "starting"
-    """starting, finding, downloading, converting, importing, loading, ready, busy, restarting, failed, stopping"""
+    """starting, finding, downloading, converting, importing, loading, ready, busy, restarting, failed, stopping; of one
+    that does not answer, which `ps` lists too: silent"""
     detail: str = ""
     """a sentence for the stage; the reason where failed"""
     fraction: float | None = None

@@ -124,7 +124,7 @@ def bars_figure(view: Bars, page: Page) -> Figure:
 
 def _finite(values: np.ndarray) -> np.ndarray:
     """With 0 where there is no length to draw."""
-    return np.nan_to_num(values, posinf=0.0, neginf=0.0)
+    return np.asarray(np.nan_to_num(values, posinf=0.0, neginf=0.0))
 
 
 def _errors(series: Series) -> np.ndarray | None:
