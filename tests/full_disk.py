@@ -45,7 +45,9 @@ def small_disk(folder: Path) -> Iterator[FullDisk]:
     """Skips the test where nothing can be mounted."""
     folder.mkdir(mode=0o700)
     mounted = os.getuid() == 0 and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=64,mode=700", "tmpfs", str(folder)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=64,mode=700", "tmpfs", str(folder)],
+        capture_output=True,
+        check=False,
     )
     if not mounted or mounted.returncode:
         pytest.skip("no small disk can be mounted here")

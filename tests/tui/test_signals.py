@@ -70,6 +70,35 @@ def test_a_signal_leaves_through_the_app_and_restores_the_terminal(tour, name):
     assert b"Traceback" not in program.said
 
 
+_AT_ONCE = """
+import os, signal, sys, time
+from pathlib import Path
+from textual.drivers.linux_driver import LinuxDriver
+from workbench.tui import app, leaving
+start = LinuxDriver.start_application_mode
+def start_and_be_told(self):
+    if {when!r} == "before": os.kill(os.getpid(), signal.{name})
+    start(self)
+    if {when!r} != "before": os.kill(os.getpid(), signal.{name})
+    if {when!r} == "stuck": time.sleep(30)
+LinuxDriver.start_application_mode = start_and_be_told
+if {when!r} == "stuck": leaving.EXIT_TIMEOUT = .3
+sys.exit(app.run_replay(Path(sys.argv[1])))
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "after", "stuck"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_as_the_app_takes_the_terminal_gives_it_back(tour, name, when):
+    """The very moments around it, in which the app has not begun to listen; also one that does not leave by itself."""
+    program = Program(str(tour), code=_AT_ONCE.format(name=name, when=when))
+    assert program.status() == 128 + getattr(signal, name)
+    taken, back = program.said.rfind(b"\x1b[?1049h"), program.said.rfind(b"\x1b[?1049l")
+    assert back > taken >= 0
+    assert program.said.rfind(b"\x1b[?25h") > taken
+    assert b"Traceback" not in program.said
+
+
 def test_control_c_stays_and_q_leaves(tour):
     program = Program(str(tour))
     program.wait_for(b"Timeline")

@@ -141,7 +141,19 @@ def test_a_full_runtime_folder_is_a_sentence(disk: FullDisk, own_folders: Path) 
     (disk.folder / "run").mkdir(mode=0o700)
     disk.fill_with_files()
     environment = {**os.environ, "WORKBENCH_RUNTIME": str(disk.folder / "run"), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "workbench", "run", "predict", "--prompt", "x", "--session", "a.db", "--model", "/nowhere"]
+    command = [
+        sys.executable,
+        "-m",
+        "workbench",
+        "run",
+        "predict",
+        "--prompt",
+        "x",
+        "--session",
+        "a.db",
+        "--model",
+        "/nowhere",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, cwd=own_folders)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr

@@ -65,6 +65,6 @@ def write_vector(file: Path, vector: np.ndarray, metadata: Mapping[str, str]) ->
 
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(file, save({"direction": np.asarray(vector, np.float32)}, metadata=dict(metadata)))
+        write_whole(file, save({"direction": np.asarray(vector, np.float32)}, metadata=dict(metadata)), private=True)
     except OSError as error:
         raise UserError(f"{file} can't be written: {error.strerror}") from None

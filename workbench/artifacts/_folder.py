@@ -16,9 +16,10 @@ from pathlib import Path
 
 import msgspec
 
+from workbench import paths
 from workbench.artifacts._artifact import Artifact
 from workbench.errors import JSON_ERRORS, UserError
-from workbench.files import FolderLock, size_on_disk, sync_folder, write_whole
+from workbench.files import PRIVATE, FolderLock, size_on_disk, sync_folder, write_whole
 
 HEAD = "artifact.json"
 
@@ -49,7 +50,7 @@ def write_folder(root: Path, artifact: Artifact, write: Callable[[Path], None], 
                 artifact, hash=digest, bytes=size_on_disk(building), created=time.time(), path=str(target)
             )
             write_whole(building / HEAD, msgspec.json.format(msgspec.json.encode(written)))
-            _sync(building)
+            _sync(building, private=paths.data_dir().absolute() in target.absolute().parents)
             if target.exists():  # another build was faster
                 raise name_taken
             building.rename(target)
@@ -126,11 +127,16 @@ def _content_hash(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _sync(folder: Path) -> None:
+def _sync(folder: Path, private: bool) -> None:
+    """To the disk; what is `private` is for its owner alone from now on."""
     for path in _files(folder):
         with open(path, "rb") as stream:
+            if private:
+                os.fchmod(stream.fileno(), PRIVATE)
             os.fsync(stream.fileno())
     for path in [folder, *(path for path in folder.rglob("*") if path.is_dir())]:
+        if private:
+            path.chmod(0o700)
         sync_folder(path)
 
 

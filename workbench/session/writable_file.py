@@ -17,6 +17,7 @@ import msgspec
 
 from workbench import paths
 from workbench.errors import UserError
+from workbench.files import create_private
 from workbench.session import store
 from workbench.session.file_system import is_network
 from workbench.session.format import SCHEMA_VERSION
@@ -68,6 +69,7 @@ class WritableFile:
             self._lock.release()
             raise
         self._identity = file_identity(self.path)
+        self._real = os.path.realpath(self.path)
         self._wal = file_identity(wal_path(self.path))
 
     def close(self) -> None:
@@ -93,7 +95,8 @@ class WritableFile:
     def _change(self, new: bool = False) -> Iterator[sqlite3.Connection]:
         """One transaction; `new` work is refused once the file is gone, the end of old work is not."""
         try:
-            if file_identity(self._file) != self._identity:
+            # A link to the same file counts, too: whoever opens it there has its journal beside another name.
+            if file_identity(self._file) != self._identity or os.path.realpath(self._file) != self._real:
                 self._recover()
             elif file_identity(wal_path(self._file)) != self._wal:
                 self._reopen()
@@ -119,9 +122,13 @@ class WritableFile:
         """A connection that writes, on a file of ours at the newest schema. Raises UserError."""
         new = _is_new(path)
         try:
+            if new:
+                create_private(path)  # SQLite gives its journals the same mode
             connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
         except sqlite3.Error as error:
             raise UserError(f"{path} cannot be opened to write: {error}") from None
+        except OSError as error:
+            raise CannotWrite(f"{path} cannot be written: {error.strerror}") from None
         try:
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("PRAGMA ignore_check_constraints = ON")  # we make none: one would compute
@@ -168,6 +175,7 @@ class WritableFile:
         target = free_path(folder / f"{self.path.stem}-recovered{self.path.suffix}")
         partial = target.with_name(f".{target.name}.part")
         try:
+            create_private(partial)
             with closing(sqlite3.connect(partial)) as copy:
                 self._connection.backup(copy)
             partial.rename(target)
@@ -177,6 +185,7 @@ class WritableFile:
         old_connection, self._connection, self.recovered = self._connection, connection, target
         old_wal, self._wal = self._wal, file_identity(wal_path(target))
         self._identity = file_identity(target)
+        self._real = os.path.realpath(target)
         # Beside a file that has taken its place, its own log would be played into that one by whoever opens it next.
         if file_identity(wal_path(self.path)) == old_wal:
             for leftover in (wal_path(self.path), self.path.with_name(self.path.name + "-shm")):

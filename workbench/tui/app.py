@@ -20,7 +20,7 @@ from workbench.tui.context import Context
 from workbench.tui.edit_stack import EditStack
 from workbench.tui.feed import Feed, NothingYet
 from workbench.tui.latest import FIRST_RETRY
-from workbench.tui.leaving import leave_on_signals
+from workbench.tui.leaving import leaving_on_signals
 from workbench.tui.link import Connect, Link, connect_worker
 from workbench.tui.navigation import Navigation
 from workbench.tui.page import Page
@@ -75,6 +75,7 @@ class WorkbenchApp(Navigation):
         super().__init__()
         use_theme(self, settings.theme)
         self.animation_level = "none"
+        self.left_by = 0
         self.settings = settings
         self.edits = EditStack()
         self.begun = False
@@ -106,7 +107,6 @@ class WorkbenchApp(Navigation):
     def on_mount(self) -> None:
         keys.check(self.settings.keys)
         self.set_keymap(self.settings.keys)
-        self._put_signals_back = leave_on_signals(self)
         self.call_after_refresh(self._begin)
         # A key that opens another screen at once takes the first one's callbacks with it.
         self.set_timer(0.3, self._begin)
@@ -116,6 +116,9 @@ class WorkbenchApp(Navigation):
         if self.begun:
             return
         self.begun = True
+        if self.left_by:
+            self.exit(128 + self.left_by)
+            return
         self.at_first_paint()
         self.run_worker(self.feed.watch(), group="feed")
         if self.link:
@@ -142,7 +145,6 @@ class WorkbenchApp(Navigation):
         return error.error if isinstance(error, WorkerFailed) and isinstance(error.error, Exception) else error
 
     async def on_unmount(self) -> None:
-        self._put_signals_back()
         if self.link:
             await self.link.close()
         await self.feed.close()
@@ -378,7 +380,8 @@ def _run(app: WorkbenchApp, settings: Settings) -> int:
     keys.check(settings.keys)
     take_pastes_whole()
     app.at_first_paint = gc.freeze  # what there is stays: no full collection walks through it while a key waits
-    code = app.run(mouse=settings.mouse) or 0
+    with leaving_on_signals(app):
+        code = app.run(mouse=settings.mouse) or 0
     if app.defect is not None:
         app.defect.add_note(
             "what was finished is in the session file, and the worker goes on with what it has to do: "

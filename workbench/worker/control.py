@@ -54,14 +54,16 @@ STOPPED = "the worker was stopped before it was done"
 class Control:
     """One worker. `idle_seconds` 0 keeps it for good; a cancel that is not obeyed in `cancel_seconds` kills."""
 
-    def __init__(self, spec: WorkerSpec, lab: str, idle_seconds: float, cancel_seconds: float) -> None:
+    def __init__(
+        self, spec: WorkerSpec, lab: str, idle_seconds: float, cancel_seconds: float, model_umask: int
+    ) -> None:
         self.spec = spec
         self.jobs = Jobs()
         self.info: ModelInfo | None = None
         self.connections: set[Connection] = set()
         self.stopped = asyncio.Event()
         self.writer_thread = WriterThread(asyncio.get_running_loop(), self._session_changed)
-        self.supervisor = Supervisor(spec, lab, self._from_model, self._model_gone)
+        self.supervisor = Supervisor(spec, lab, model_umask, self._from_model, self._model_gone)
         self._idle_seconds = idle_seconds
         self._cancel_seconds = cancel_seconds
         self._stage = StageTracker(spec)

@@ -43,7 +43,9 @@ def main() -> None:
     parser.add_argument("--cancel-seconds", type=float, default=10.0)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s control %(process)d %(levelname)s %(message)s")
-    os.umask(0o077)
+    users_umask = os.umask(0o077)
+    # A cache that the user has placed may be shared: what the model process puts there is as the user's own files.
+    model_umask = users_umask if os.environ.get("WORKBENCH_CACHE") else 0o077
     # A result must reach the session while another thread of ours works: threads take turns often.
     sys.setswitchinterval(0.001)
     try:
@@ -58,7 +60,7 @@ def main() -> None:
             files.lost.unlink(missing_ok=True)
             listening = _bind(files)
             try:
-                asyncio.run(_run(spec, files, listening, options.lab, idle, options.cancel_seconds))
+                asyncio.run(_run(spec, files, listening, options.lab, idle, options.cancel_seconds, model_umask))
             finally:
                 with suppress(FileNotFoundError):
                     files.socket.unlink()
@@ -94,10 +96,16 @@ def _bind(files: WorkerFiles) -> socket.socket:
 
 
 async def _run(
-    spec: WorkerSpec, files: WorkerFiles, listening: socket.socket, lab: str, idle: float, cancel_seconds: float
+    spec: WorkerSpec,
+    files: WorkerFiles,
+    listening: socket.socket,
+    lab: str,
+    idle: float,
+    cancel_seconds: float,
+    model_umask: int,
 ) -> None:
     loop = asyncio.get_running_loop()
-    control = Control(spec, lab, idle, cancel_seconds)
+    control = Control(spec, lab, idle, cancel_seconds, model_umask)
     for signal_number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(signal_number, control.stopped.set)
     control.supervisor.start()

@@ -183,7 +183,6 @@ def _spawn(spec: WorkerSpec, files: WorkerFiles, options: Sequence[str]) -> subp
             stderr=output,
             cwd="/",
             env=environment,
-            umask=0o077,
             start_new_session=True,
             close_fds=True,
         )
