@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -58,7 +59,17 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _items(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
+    """What commas separate; one that holds a comma, a quote or outer spaces stands in quotes, as in a CSV."""
+    cells = next(csv.reader([text], skipinitialspace=True), []) if '"' in text else text.split(",")
+    return [cell if '"' in text else cell.strip() for cell in cells if cell.strip()]
+
+
+def write_items(items: Iterable[object], separator: str = ",") -> str:
+    """What `_items` reads as these."""
+    return separator.join(
+        f'"{item.replace(chr(34), 2 * chr(34))}"' if item != item.strip() or {",", '"'} & set(item) else item
+        for item in map(str, items)
+    )
 
 
 def _switch(text: str) -> bool | str:
@@ -126,7 +137,7 @@ WHOLE_NUMBER = Kind(name="whole number", metavar="N")
 NUMBER = Kind(name="number", metavar="X", write="{:g}".format)
 SWITCH = Kind(name="yes or no", is_switch=True, read=_switch, write=_on_off)
 CHOICE = Kind(name="choice")
-LIST = Kind(name="list", metavar="A,B,…", read=_items, write=lambda values: ", ".join(map(str, values)))
+LIST = Kind(name="list", metavar="A,B,…", read=_items, write=lambda values: write_items(values, ", "))
 NUMBERS = Kind(name="list of numbers", metavar="X,Y,…", read=_items, write=lambda values: ", ".join(map(str, values)))
 PROMPT = Kind(name="prompt", label=str)
 """the text that the model reads"""

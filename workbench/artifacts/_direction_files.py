@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from workbench.errors import UserError
+from workbench.errors import NPY_ERRORS, UserError
 from workbench.files import write_whole
 
 _NUMPY_TYPES = ("F64", "F32", "F16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL", "C64")
@@ -34,7 +34,7 @@ def read_vector(file: Path) -> np.ndarray:
         vector = np.asarray(arrays[0], dtype=np.float32).squeeze()
     except (MemoryError, OverflowError):
         raise UserError(f"{file} says that it holds more numbers than fit into memory: it is no direction") from None
-    except (OSError, EOFError, ValueError, TypeError, AttributeError, SafetensorError) as error:
+    except (*NPY_ERRORS, AttributeError, SafetensorError) as error:
         problem = str(error) or "it is empty"
         raise UserError(f"{file} can't be read as a direction, one vector in .npy or .safetensors: {problem}") from None
     check_vector(vector, file)

@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from workbench.errors import UserError
 from workbench.index.format import IndexFile, open_array, rebuild, weights_folder_name
+
+
+class HasFolder(Protocol):
+    folder: Path
+
+
+Index = TypeVar("Index", bound=HasFolder)
+T = TypeVar("T")
+
+
+def whole(read: Callable[[Index, int], T]) -> Callable[[Index, int], T]:
+    """Makes what an index reads of a unit a sentence where its arrays point to places that there are not."""
+
+    @wraps(read)
+    def read_whole(self: Index, unit: int) -> T:
+        try:
+            return read(self, unit)
+        except (LookupError, ValueError, TypeError, OverflowError) as error:
+            raise UserError(
+                f"{self.folder} is damaged: what it says of unit {unit} does not fit together ({error}); "
+                f"{rebuild(self.folder)}"
+            ) from None
+
+    return read_whole
 
 
 class NamedArrays(dict[str, np.ndarray]):

@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 import numpy as np
 
-from workbench.errors import JSON_ERRORS, UserError
+from workbench.errors import JSON_ERRORS, NPY_ERRORS, UserError
 from workbench.files import sync_folder, write_whole
 from workbench.model_info import ModelInfo
 
@@ -230,7 +230,7 @@ def open_array(folder: Path, name: str, shape: list[int] | None = None, writable
         raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
     try:
         array: np.ndarray = np.load(path, mmap_mode="r+" if writable else "r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, OverflowError):
+    except NPY_ERRORS:
         # numpy cannot map an array without elements
         array = _load_empty(path)
     if shape is not None and list(array.shape) != shape:
@@ -241,7 +241,7 @@ def open_array(folder: Path, name: str, shape: list[int] | None = None, writable
 def _load_empty(path: Path) -> np.ndarray:
     try:
         array: np.ndarray = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, OverflowError, MemoryError):
+    except NPY_ERRORS:
         raise UserError(f"{path} is damaged: it is cut short or not an array; {rebuild(path.parent)}") from None
     return array
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from workbench.errors import JSON_ERRORS, UserError
 from workbench.index import bins, examples
-from workbench.index.arrays import FolderArrays, home_of
+from workbench.index.arrays import FolderArrays, home_of, whole
 from workbench.index.card import Card, NamedFamily, Part, SignCase
 from workbench.index.catalogue import ADDRESS, DATA, NUMERIC, SIGNS, WEIGHTS, IndexColumn
 from workbench.index.families import FAMILIES, NAMES
@@ -271,6 +271,7 @@ class NeuronIndex:
             )
         return self.card_of(layer * self.units.width + index)
 
+    @whole
     def card_of(self, neuron: int) -> Card:
         """Everything known of the unit with this id."""
         layer, index = divmod(neuron, self.units.width)

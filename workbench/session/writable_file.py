@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -29,6 +30,7 @@ from workbench.session.opening import (
     check_whole,
     explain,
     file_identity,
+    rollback_journal_path,
     wal_path,
 )
 from workbench.session.owner import this_process
@@ -120,21 +122,17 @@ class WritableFile:
 
     def _open(self, path: Path) -> sqlite3.Connection:
         """A connection that writes, on a file of ours at the newest schema. Raises UserError."""
-        new = _is_new(path)
+        if _is_new(path):
+            _make(Path(os.path.realpath(path)), path.stem)
         try:
-            if new:
-                create_private(path)  # SQLite gives its journals the same mode
             connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
         except sqlite3.Error as error:
             raise UserError(f"{path} cannot be opened to write: {error}") from None
-        except OSError as error:
-            raise CannotWrite(f"{path} cannot be written: {error.strerror}") from None
         try:
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("PRAGMA ignore_check_constraints = ON")  # we make none: one would compute
-            if not new:
-                check_ours(connection, path)
-                check_whole(connection, path)
+            check_ours(connection, path)
+            check_whole(connection, path)
             if is_network(path):
                 connection.execute("PRAGMA journal_mode = DELETE")
             else:
@@ -146,10 +144,6 @@ class WritableFile:
                 from workbench.session.schema import migrate  # slow to import, and rarely needed
 
                 migrate(connection)
-            if new:
-                store.set_meta(connection, "created", str(time.time()))
-                store.set_meta(connection, "title", path.stem)
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # from now on the file alone is a session
         except sqlite3.OperationalError as error:
             connection.close()
             raise _cannot_write(error, path) from None
@@ -205,6 +199,31 @@ def _is_new(path: Path) -> bool:
         return True
     check_regular(path)
     return False
+
+
+def _make(path: Path, title: str) -> None:
+    """A new session, whole or not at all: made beside its place and renamed. Raises UserError."""
+    from workbench.session.schema import migrate  # slow to import, and rarely needed
+
+    partial = path.with_name(f".{path.name}.new")
+    try:
+        partial.unlink(missing_ok=True)  # of one who was killed: we have the session's lock
+        create_private(partial)
+        if path.exists():
+            partial.chmod(stat.S_IMODE(path.stat().st_mode))
+        try:
+            with closing(sqlite3.connect(partial, isolation_level=None)) as connection:
+                migrate(connection)
+                store.set_meta(connection, "created", str(time.time()))
+                store.set_meta(connection, "title", title)
+            partial.rename(path)
+        finally:
+            for file in (partial, rollback_journal_path(partial)):
+                file.unlink(missing_ok=True)
+    except sqlite3.OperationalError as error:
+        raise _cannot_write(error, path) from None
+    except OSError as error:
+        raise CannotWrite(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _settle(connection: sqlite3.Connection) -> None:

@@ -69,6 +69,7 @@ class Control:
         self._stage = StageTracker(spec)
         self._versions: dict[str, str] = {}
         self._device_memory = 0
+        self._cached = 0
         self._unidentified: set[str] = set()
         self._started = time.time()
         self._last_request = time.monotonic()
@@ -93,6 +94,7 @@ class Control:
             seconds_left=self._stage.seconds_left(),
             info=self.info,
             memory=self._device_memory or self.supervisor.resident_memory,
+            cached=self._cached,
             jobs=[
                 JobState(
                     session=job.session_as_submitted,
@@ -252,7 +254,7 @@ class Control:
                 if not job.end_reported and job.client in self.connections:
                     job.client.answer_encoded(after)
             case Ended():
-                self._device_memory = message.memory
+                self._device_memory, self._cached = message.memory, message.cached
                 self.jobs.remove(job)
                 if job.peek is None and not job.end_reported:
                     self._end(job, message.status, message.error)
@@ -271,7 +273,7 @@ class Control:
         return task
 
     def _model_gone(self, reason: str, again: bool) -> None:
-        self._device_memory = 0
+        self._device_memory = self._cached = 0
         for job in self.jobs.process_ended():
             if job.end_reported:
                 continue

@@ -196,6 +196,8 @@ class WorkerStatus(Message, kw_only=True):
     info: ModelInfo | None = None
     memory: int = 0
     """bytes held by the model process; on a GPU the device's"""
+    cached: int = 0
+    """bytes of them that are clean passes kept for later steps: bounded, and given back where memory runs out"""
     jobs: list[JobState] = []
     unwritten: list[Unwritten] = []
     idle_seconds: float = 0
