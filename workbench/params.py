@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -58,10 +58,19 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """names directions: completed from the session, and their numbers travel with the run"""
 
 
+_ITEM = re.compile(r'\s*(?:"((?:[^"]|"")*)"\s*(?=,|\Z)|([^,]*))(?:,|\Z)')
+
+
 def _items(text: str) -> list[str]:
     """What commas separate; one that holds a comma, a quote or outer spaces stands in quotes, as in a CSV."""
-    cells = next(csv.reader([text], skipinitialspace=True), []) if '"' in text else text.split(",")
-    return [cell if '"' in text else cell.strip() for cell in cells if cell.strip()]
+    items = []
+    for match in _ITEM.finditer(text):
+        in_quotes, plain = match.groups()
+        if in_quotes is not None:
+            items.append(in_quotes.replace('""', '"'))
+        elif plain.strip():
+            items.append(plain.strip())
+    return items
 
 
 def write_items(items: Iterable[object], separator: str = ",") -> str:
