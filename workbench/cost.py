@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from workbench import paths
-from workbench.errors import UserError
+from workbench.errors import JSON_ERRORS, UserError
 from workbench.experiment import Cost
 from workbench.experiments import experiment
 from workbench.files import cache_bytes
@@ -85,7 +85,7 @@ def measured(info: ModelInfo) -> dict[str, Measured]:
     """By experiment, on this machine with this model; also of a clean pass."""
     try:
         return msgspec.json.decode(_file(info).read_bytes(), type=dict[str, Measured])
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *JSON_ERRORS):
         return {}
 
 

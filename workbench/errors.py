@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+from tokenize import TokenError
+
+import msgspec
+
+JSON_ERRORS = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+"""what msgspec raises for bytes that are no message or JSON of ours: deep nesting and other encodings, too"""
+
+NPY_ERRORS = (
+    OSError, EOFError, ValueError, TypeError, KeyError, OverflowError, MemoryError, SyntaxError, TokenError,
+    RecursionError,
+)  # fmt: skip
+"""what NumPy raises for a file that is no array: it reads the header as Python"""
+
 
 class UserError(Exception):
     """A sentence for the user: what was wrong and what would be right.

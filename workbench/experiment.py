@@ -27,6 +27,7 @@ from workbench.params import (
     STORED,
     Params,
     fields,
+    write_items,
 )
 from workbench.report import NextStep, Part, Report
 from workbench.views import Heatmap
@@ -126,7 +127,7 @@ def command_line(
         elif field.kind is CONVERSATION:
             words += [field.flag, field.kind.write(value)]
         elif field.kind in (LIST, NUMBERS):
-            words += [field.flag, ",".join(map(str, value))]
+            words += [field.flag, write_items(value)]
         else:
             words += [field.flag, str(value)]
     for edit in edits:

@@ -17,15 +17,35 @@ from workbench.text import size
 
 PIPE_SECONDS = 60.0
 """for which a pipe is waited for, from its first byte to its last"""
+PRIVATE = 0o600
+"""mode of sessions, directions and data files that we make, whatever the umask"""
 _BLOCK = 1 << 20
 """bytes read at once"""
 
 
-def write_whole(file: Path, data: bytes) -> None:
-    """`data` as this file, safe from a power cut: written beside it, then renamed into place. Raises OSError."""
+def create_private(file: Path) -> None:
+    """An empty file for its owner alone; one that is there stays as it is. Raises OSError."""
+    try:
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
+    except FileExistsError:
+        pass
+
+
+def write_whole(file: Path, data: bytes, private: bool = False) -> None:
+    """`data` as this file, safe from a power cut: written beside it, then renamed into place. Raises OSError.
+
+    A new file that is `private` is for its owner alone, another as the user's umask has it; one that is there keeps its
+    mode.
+    """
     partial = _partial_path(file)
     try:
-        with open(partial, "wb") as stream:
+        mode = stat.S_IMODE(file.stat().st_mode) if file.exists() else None
+        partial.unlink(missing_ok=True)
+        with open(
+            os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE if private else 0o666), "wb"
+        ) as stream:
+            if mode is not None:
+                os.fchmod(stream.fileno(), mode)
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
@@ -126,6 +146,18 @@ def cache_bytes(file: Path, data: bytes) -> None:
 
 def _partial_path(file: Path) -> Path:
     return file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
+
+
+def size_on_disk(folder: Path) -> int:
+    """Bytes that a folder's files take; those that go meanwhile, or can't be looked at, count nothing."""
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            status = path.lstat()
+        except OSError:
+            continue
+        total += status.st_blocks * 512 if stat.S_ISREG(status.st_mode) else 0
+    return total
 
 
 def free_disk(folder: Path) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -57,8 +58,27 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """names directions: completed from the session, and their numbers travel with the run"""
 
 
+_ITEM = re.compile(r'\s*(?:"((?:[^"]|"")*)"\s*(?=,|\Z)|([^,]*))(?:,|\Z)')
+
+
 def _items(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
+    """What commas separate; one that holds a comma, a quote or outer spaces stands in quotes, as in a CSV."""
+    items = []
+    for match in _ITEM.finditer(text):
+        in_quotes, plain = match.groups()
+        if in_quotes is not None:
+            items.append(in_quotes.replace('""', '"'))
+        elif plain.strip():
+            items.append(plain.strip())
+    return items
+
+
+def write_items(items: Iterable[object], separator: str = ",") -> str:
+    """What `_items` reads as these."""
+    return separator.join(
+        f'"{item.replace(chr(34), 2 * chr(34))}"' if item != item.strip() or {",", '"'} & set(item) else item
+        for item in map(str, items)
+    )
 
 
 def _switch(text: str) -> bool | str:
@@ -126,7 +146,7 @@ WHOLE_NUMBER = Kind(name="whole number", metavar="N")
 NUMBER = Kind(name="number", metavar="X", write="{:g}".format)
 SWITCH = Kind(name="yes or no", is_switch=True, read=_switch, write=_on_off)
 CHOICE = Kind(name="choice")
-LIST = Kind(name="list", metavar="A,B,…", read=_items, write=lambda values: ", ".join(map(str, values)))
+LIST = Kind(name="list", metavar="A,B,…", read=_items, write=lambda values: write_items(values, ", "))
 NUMBERS = Kind(name="list of numbers", metavar="X,Y,…", read=_items, write=lambda values: ", ".join(map(str, values)))
 PROMPT = Kind(name="prompt", label=str)
 """the text that the model reads"""

@@ -7,6 +7,7 @@ import os
 import stat
 import tempfile
 from pathlib import Path
+from typing import IO
 
 import platformdirs
 
@@ -61,6 +62,16 @@ def runtime_dir() -> Path:
             f"remove it, or set WORKBENCH_RUNTIME to another folder"
         )
     return folder
+
+
+def open_in_runtime(file: Path) -> IO[str]:
+    """A lock or log of the runtime folder, to append to; made if there is none. Raises UserError where it can't be."""
+    try:
+        return file.open("a+")
+    except OSError as error:
+        raise UserError(
+            f"{file} cannot be written: {error.strerror}; make room there, or set WORKBENCH_RUNTIME to another folder"
+        ) from None
 
 
 def short_hash(*parts: str) -> str:

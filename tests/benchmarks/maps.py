@@ -25,7 +25,7 @@ from workbench.views import Heatmap
 REPLAY = """
 import sys
 from pathlib import Path
-from workbench.tui.app import run_replay
+from workbench.tui.entry import run_replay
 raise SystemExit(run_replay(Path(sys.argv[1])))
 """
 DOWN, UP, RIGHT, LEFT = "\x1b[B", "\x1b[A", "\x1b[C", "\x1b[D"

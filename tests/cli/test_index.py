@@ -35,6 +35,19 @@ def test_list_info_and_verify(invoke: Run, folder: Path) -> None:
     assert "no checksums" in checked.output
 
 
+def test_names_can_not_steer_the_terminal(invoke: Run, folder: Path) -> None:
+    head = json.loads((folder / "index.json").read_text())
+    odd = "x\x1b]0;t\x07\x9b31m\u202e"
+    head["hashes"] = {odd: "0" * 64}
+    (folder / "index.json").write_text(json.dumps(head))
+    shown = invoke("index", "verify", folder.name).output
+    assert "\\x1b" in shown
+    assert not set("\x1b\x07\x9b\u202e") & set(shown)
+    written = invoke("index", "info", folder.name, "--json").output
+    assert not set("\x1b\x07\x9b\u202e") & set(written)
+    assert list(json.loads(written)["index"]["hashes"]) == [odd]
+
+
 def test_top_prints_a_card(invoke: Run, folder: Path) -> None:
     card = invoke("index", "top", "L2.N7")
     assert card.exit_code == 0, card.output

@@ -93,6 +93,17 @@ def test_show_as_json_has_every_number_and_null_for_nan(invoke: Run, session: Pa
     assert data["model"] is None
 
 
+def test_json_has_every_character_and_shows_a_terminal_none_that_steers(invoke: Run, session: Path) -> None:
+    unseen = "\x7f\x85\x9b\u061c\u200b\u200d\u202e\u2066\u2028\ufeff\U000e0041"
+    text = f"a{unseen}\x1b[31mé日本🙂"
+    with SessionWriter(session) as writer:
+        writer.note(text, 1)
+    written = invoke("show", session, "--json").stdout
+    assert not set(unseen + "\x1b") & set(written)
+    assert "é日本🙂" in written
+    assert json.loads(written)["notes"][-1]["text"] == text
+
+
 def test_a_step_that_is_not_there(invoke: Run, session: Path) -> None:
     result = invoke("show", session, "9")
     assert result.exit_code == 2

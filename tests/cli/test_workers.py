@@ -28,6 +28,8 @@ def test_workers_are_listed_stopped_and_read_about(invoke: Run) -> None:
     shown = invoke("ps").stdout
     assert str(worker["pid"]) in shown
     assert str(worker["model_pid"]) in shown
+    assert worker["cached"] == 3 << 20
+    assert "3.0 MiB of it cached passes" in " ".join(shown.split())
     logged = invoke("logs", worker["pid"])
     assert logged.exit_code == 0
     assert "loading" in logged.stdout or logged.stdout

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.datasets import standard_library
+from workbench import files
+from workbench.datasets import corpora, standard_library
 from workbench.datasets.corpora import Corpus, open_corpus
 from workbench.datasets.pieces import LONG_TEXT, PIECE
 from workbench.errors import UserError
@@ -179,3 +182,19 @@ def test_json_lines_of_strings(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text("\n".join(json.dumps(text) for text in ("a b", "c")))
     assert list(open_corpus(str(path)).texts) == ["a b", "c"]
+
+
+def test_a_pipe_is_read_to_its_end_and_to_no_more_than_it_may_hold(tmp_path, monkeypatch):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    text = "The river is wide and the water is cold. " * 50
+    writer = threading.Thread(target=lambda: pipe.write_text(text))
+    writer.start()
+    assert "".join(text for _, text in open_corpus(str(pipe)).documents()).strip() == text.strip()
+    writer.join()
+    monkeypatch.setattr(corpora, "MAX_PIPE", 1000)
+    with pytest.raises(UserError, match="larger than 1.0 KiB"):
+        open_corpus("/dev/zero")
+    monkeypatch.setattr(files, "PIPE_SECONDS", 0.2)
+    with pytest.raises(UserError, match="did not end within 0.2 s"):
+        open_corpus(str(pipe))

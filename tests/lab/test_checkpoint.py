@@ -201,3 +201,16 @@ def test_unknown_architectures() -> None:
         check_architecture({"model_type": "llama9"}, "x")
     with pytest.raises(UserError, match="cannot make it continue text"):
         check_architecture({"model_type": "vit"}, "x")
+
+
+@pytest.mark.parametrize("name", ["num_hidden_layers", "hidden_size", "vocab_size", "intermediate_size"])
+def test_a_config_of_more_than_the_weights_hold_is_refused_before_anything_is_built(folder: Path, name: str) -> None:
+    edit_config(folder, **{name: 10**9})
+    with pytest.raises(UserError, match=f"says {name} 1,000,000,000, and the weights have"):
+        read_checkpoint(folder)
+
+
+def test_deep_json_is_a_sentence(folder: Path) -> None:
+    (folder / "config.json").write_text("[" * 200_000)
+    with pytest.raises(UserError, match="not valid JSON"):
+        read_checkpoint(folder)

@@ -1,5 +1,6 @@
 """Our passes are the Hugging Face model's, to the last bit."""
 
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -184,3 +185,22 @@ def test_a_cancel_is_looked_for_at_every_block():
     finally:
         lab.cancel_check = None
     assert len(seen) == lab.info.n_layers
+
+
+def test_a_thousand_clean_passes_take_no_more_than_the_cache_may(monkeypatch):
+    """Counted by what really stays alive: a slice of a large tensor keeps all of it."""
+    lab = tiny_lab("llama")
+    monkeypatch.setattr(lab.model, "clean", CleanCache(limit=1 << 20))
+    alive = []
+    for number in range(1000):
+        forward = lab.forward(lab.prompt(f"The capital {number}"), sites=[Site(0, "resid_post")], logits="last")
+        alive.append(weakref.ref(forward))
+    del forward
+    kept_passes = [kept for kept in (reference() for reference in alive) if kept is not None]
+    assert len(kept_passes) == len(lab.model.clean) < 1000
+    sizes = {}
+    for kept in kept_passes:
+        for tensor in [kept.last, kept.logits, *kept.captured.values()]:
+            if tensor is not None:
+                sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+    assert sum(sizes.values()) == lab.model.clean.bytes <= 1 << 20

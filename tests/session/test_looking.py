@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from workbench.errors import UserError
 from workbench.session import query, readable_file
 from workbench.session.encode import MAX_ARRAY, array_bytes, decode_view
-from workbench.session.places import summarise
+from workbench.session.places import list_sessions, summarise
 from workbench.session.reader import SessionReader
 from workbench.session.writer import SessionWriter
 
@@ -192,6 +192,63 @@ def test_views_and_triggers_are_not_opened(session: Path) -> None:
     for opening in (SessionReader, SessionWriter):
         with pytest.raises(UserError, match="triggers or views"):
             opening(session)
+
+
+@pytest.mark.parametrize(
+    ("statement", "says"),
+    [
+        ("ALTER TABLE step ADD COLUMN slow TEXT AS (hex(zeroblob(100000000))) VIRTUAL", "generated or hidden columns"),
+        ("CREATE VIRTUAL TABLE words USING fts5(word)", "virtual tables"),
+        ("CREATE INDEX slow ON step (length(params))", "indexes over expressions"),
+        ("CREATE INDEX slow ON step (params) WHERE length(params) > 3", "indexes over expressions"),
+        ("CREATE VIEW steps AS SELECT * FROM step", "triggers or views"),
+    ],
+)
+def test_what_computes_is_not_opened(session: Path, statement: str, says: str) -> None:
+    change(session, statement)
+    for opening in (SessionReader, SessionWriter):
+        with pytest.raises(UserError, match=says):
+            opening(session)
+
+
+def test_a_default_that_computes_is_not_opened_and_a_check_is_not_made(session: Path) -> None:
+    with sqlite3.connect(session) as database:
+        (made,) = database.execute("SELECT sql FROM sqlite_master WHERE name = 'note'").fetchone()
+    checked = made.replace('"text" TEXT', '"text" TEXT CHECK (length([text]) > 1000)')
+    assert checked != made
+    change(session, "DROP TABLE note", checked)
+    with SessionWriter(session) as writer:
+        writer.note("short")
+    computed = made.replace('"text" TEXT', '"text" TEXT DEFAULT (hex(zeroblob(100000000)))')
+    change(session, "DROP TABLE note", computed)
+    with pytest.raises(UserError, match="columns whose default is computed"):
+        SessionReader(session)
+
+
+def test_further_tables_columns_and_indexes_of_others_are_no_harm(session: Path) -> None:
+    change(
+        session,
+        "CREATE TABLE mine (a, b DEFAULT (hex(3)), c AS (a + 1))",
+        "CREATE INDEX mine_a ON mine (a)",
+        "CREATE INDEX mine_step ON step (headline, experiment DESC)",
+        "ALTER TABLE step ADD COLUMN stars INTEGER DEFAULT 5",
+        "ALTER TABLE note ADD COLUMN author TEXT DEFAULT 'me'",
+    )
+    look_at_all(session)
+    with SessionWriter(session) as writer:
+        writer.note("still written")
+    with SessionReader(session) as reader:
+        assert reader.notes()[-1].text == "still written"
+
+
+def test_a_link_to_itself_does_not_hide_the_other_sessions(session: Path, own_folders: Path, monkeypatch) -> None:
+    monkeypatch.chdir(own_folders)
+    folder = own_folders / "data" / "sessions"
+    folder.mkdir()
+    shutil.copy(session, folder / "good.db")
+    (folder / "loop.db").symlink_to("loop.db")
+    (folder / "gone.db").symlink_to("nowhere.db")
+    assert [summary.title for summary in list_sessions()] == ["capitals"]
 
 
 def test_a_table_that_never_ends(session: Path, monkeypatch) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.test_shell import ODD, TEXTS, words_read
@@ -19,7 +19,7 @@ from workbench.cli.run import experiment_command
 from workbench.edits import SetTo, parse_edits
 from workbench.experiment import command_line
 from workbench.experiments import experiment
-from workbench.params import make_params, params_builtins
+from workbench.params import LIST, make_params, params_builtins, write_items
 from workbench.report import NextStep
 from workbench.session.reader import SessionReader
 from workbench.session.shell_lines import next_words, split_options, step_words
@@ -66,6 +66,16 @@ def test_any_parameters_come_back_from_shell_and_parser(prompt: str, system: str
     values = experiment_command(definition).make_context("steer", words[2:]).params
     read = params_from_flags(definition, {name: values[name] for name in definition.params.__struct_fields__})
     assert read == params
+
+
+@given(st.lists(TEXTS.map(str.strip).filter(bool), min_size=1, max_size=4))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@example(["a,b", 'say "x"', "c"])
+@example(['"', ","])
+def test_items_with_commas_and_quotes_come_back(items: list[str]) -> None:
+    """As typed in a command, and in a form, which has a space behind each comma."""
+    for separator in (",", ", "):
+        assert LIST.read(write_items(items, separator)) == items
 
 
 @pytest.fixture

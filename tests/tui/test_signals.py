@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-_REPLAY = "import sys; from pathlib import Path; from workbench.tui.app import run_replay; "
+_REPLAY = "import sys; from pathlib import Path; from workbench.tui.entry import run_replay; "
 _REPLAY += "sys.exit(run_replay(Path(sys.argv[1])))"
 
 
@@ -67,6 +67,35 @@ def test_a_signal_leaves_through_the_app_and_restores_the_terminal(tour, name):
     assert program.status() == 128 + getattr(signal, name)
     assert b"\x1b[?1049l" in program.said  # back from the alternate screen
     assert b"\x1b[?25h" in program.said  # the cursor is seen again
+    assert b"Traceback" not in program.said
+
+
+_AT_ONCE = """
+import os, signal, sys, time
+from pathlib import Path
+from textual.drivers.linux_driver import LinuxDriver
+from workbench.tui import entry, leaving
+start = LinuxDriver.start_application_mode
+def start_and_be_told(self):
+    if {when!r} == "before": os.kill(os.getpid(), signal.{name})
+    start(self)
+    if {when!r} != "before": os.kill(os.getpid(), signal.{name})
+    if {when!r} == "stuck": time.sleep(30)
+LinuxDriver.start_application_mode = start_and_be_told
+if {when!r} == "stuck": leaving.EXIT_TIMEOUT = .3
+sys.exit(entry.run_replay(Path(sys.argv[1])))
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "after", "stuck"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_as_the_app_takes_the_terminal_gives_it_back(tour, name, when):
+    """The very moments around it, in which the app has not begun to listen; also one that does not leave by itself."""
+    program = Program(str(tour), code=_AT_ONCE.format(name=name, when=when))
+    assert program.status() == 128 + getattr(signal, name)
+    taken, back = program.said.rfind(b"\x1b[?1049h"), program.said.rfind(b"\x1b[?1049l")
+    assert back > taken >= 0
+    assert program.said.rfind(b"\x1b[?25h") > taken
     assert b"Traceback" not in program.said
 
 

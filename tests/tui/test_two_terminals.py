@@ -18,7 +18,7 @@ from pathlib import Path
 from workbench.worker import client
 client.connect = partial(client.connect, options=("--lab", "tests.worker.fake_lab:open_fake"))
 from workbench.settings import Settings
-from workbench.tui.app import run
+from workbench.tui.entry import run
 from workbench.worker.worker_files import WorkerSpec
 sys.exit(run(WorkerSpec(model="fake:"), Path(sys.argv[1]), Settings()))
 """

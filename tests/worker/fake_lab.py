@@ -55,6 +55,9 @@ class FakeLab:
     def memory(self) -> int:
         return 0
 
+    def cached(self) -> int:
+        return 3 << 20
+
     def identify(self) -> ModelInfo:
         return ModelInfo(**{name: getattr(INFO, name) for name in INFO.__struct_fields__} | {"fingerprint": "f" * 64})
 

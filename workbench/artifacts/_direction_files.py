@@ -7,23 +7,34 @@ from pathlib import Path
 
 import numpy as np
 
-from workbench.errors import UserError
+from workbench.errors import NPY_ERRORS, UserError
 from workbench.files import write_whole
+
+_NUMPY_TYPES = ("F64", "F32", "F16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL", "C64")
+"""of safetensors, that NumPy has too"""
 
 
 def read_vector(file: Path) -> np.ndarray:
     """float32 [d_model] of a .npy or .safetensors file. Raises UserError for a file that holds no direction."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors import SafetensorError, safe_open
 
     try:
-        arrays = [np.load(file, allow_pickle=False)] if file.suffix == ".npy" else list(load_file(file).values())
+        if file.suffix == ".npy":
+            arrays = [np.load(file, allow_pickle=False)]
+        else:
+            with safe_open(file, framework="numpy") as opened:
+                for name in opened.keys():  # noqa: SIM118 - it is no dict
+                    if (dtype := opened.get_slice(name).get_dtype()) not in _NUMPY_TYPES:
+                        raise UserError(f"{file} holds numbers of type {dtype}: save it as float32 (F32) first")
+                arrays = [opened.get_tensor(name) for name in opened.keys()]  # noqa: SIM118
         if len(arrays) != 1:
             raise UserError(f"{file} holds {len(arrays)} arrays: a direction's file holds one")
         if arrays[0].dtype.kind not in "fiu":
             raise UserError(f"{file} holds {arrays[0].dtype.name}: a direction is one vector of real numbers")
         vector = np.asarray(arrays[0], dtype=np.float32).squeeze()
-    except (OSError, EOFError, ValueError, TypeError, AttributeError, SafetensorError) as error:
+    except (MemoryError, OverflowError):
+        raise UserError(f"{file} says that it holds more numbers than fit into memory: it is no direction") from None
+    except (*NPY_ERRORS, AttributeError, SafetensorError) as error:
         problem = str(error) or "it is empty"
         raise UserError(f"{file} can't be read as a direction, one vector in .npy or .safetensors: {problem}") from None
     check_vector(vector, file)
@@ -54,6 +65,6 @@ def write_vector(file: Path, vector: np.ndarray, metadata: Mapping[str, str]) ->
 
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(file, save({"direction": np.asarray(vector, np.float32)}, metadata=dict(metadata)))
+        write_whole(file, save({"direction": np.asarray(vector, np.float32)}, metadata=dict(metadata)), private=True)
     except OSError as error:
         raise UserError(f"{file} can't be written: {error.strerror}") from None

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import msgspec
 
+from workbench import paths
 from workbench.artifacts._artifact import Artifact
-from workbench.errors import UserError
-from workbench.files import FolderLock, sync_folder, write_whole
+from workbench.errors import JSON_ERRORS, UserError
+from workbench.files import PRIVATE, FolderLock, size_on_disk, sync_folder, write_whole
 
 HEAD = "artifact.json"
 
@@ -46,10 +47,10 @@ def write_folder(root: Path, artifact: Artifact, write: Callable[[Path], None], 
             write(building)
             digest = artifact.hash or _content_hash(building)
             written = msgspec.structs.replace(
-                artifact, hash=digest, bytes=size_of(building), created=time.time(), path=str(target)
+                artifact, hash=digest, bytes=size_on_disk(building), created=time.time(), path=str(target)
             )
             write_whole(building / HEAD, msgspec.json.format(msgspec.json.encode(written)))
-            _sync(building)
+            _sync(building, private=paths.data_dir().absolute() in target.absolute().parents)
             if target.exists():  # another build was faster
                 raise name_taken
             building.rename(target)
@@ -76,8 +77,8 @@ def list_folders(root: Path, kind: str) -> list[Artifact]:
             continue
         try:
             head = msgspec.json.decode((folder / HEAD).read_bytes(), type=Artifact)
-            artifact = msgspec.structs.replace(head, name=folder.name, path=str(folder), bytes=size_of(folder))
-        except (OSError, msgspec.DecodeError) as error:
+            artifact = msgspec.structs.replace(head, name=folder.name, path=str(folder), bytes=size_on_disk(folder))
+        except (OSError, *JSON_ERRORS) as error:
             problem = f"{folder / HEAD} cannot be read: {error}"
             artifact = Artifact(kind=kind, name=folder.name, hash="", path=str(folder), problem=problem)
         artifacts.append(artifact)
@@ -103,7 +104,7 @@ def prune_folders(root: Path, unfinished: Callable[[Path], bool]) -> int:
             continue
         try:
             with FolderLock(folder):
-                size = size_of(folder)
+                size = size_on_disk(folder)
                 shutil.rmtree(folder)
         except (UserError, OSError):
             continue  # it is being built
@@ -116,11 +117,6 @@ def is_unfinished(folder: Path) -> bool:
     return folder.name.startswith(".") and folder.name.endswith(".building")
 
 
-def size_of(folder: Path) -> int:
-    """Bytes on disk."""
-    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
-
-
 def _content_hash(folder: Path) -> str:
     """Of the names and bytes of its files."""
     digest = hashlib.sha256()
@@ -131,11 +127,16 @@ def _content_hash(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _sync(folder: Path) -> None:
+def _sync(folder: Path, private: bool) -> None:
+    """To the disk; what is `private` is for its owner alone from now on."""
     for path in _files(folder):
         with open(path, "rb") as stream:
+            if private:
+                os.fchmod(stream.fileno(), PRIVATE)
             os.fsync(stream.fileno())
     for path in [folder, *(path for path in folder.rglob("*") if path.is_dir())]:
+        if private:
+            path.chmod(0o700)
         sync_folder(path)
 
 

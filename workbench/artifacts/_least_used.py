@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from workbench.artifacts._folder import HEAD, is_unfinished, size_of
+from workbench.artifacts._folder import HEAD, is_unfinished
 from workbench.errors import UserError
-from workbench.files import FolderLock, free_disk
+from workbench.files import FolderLock, free_disk, size_on_disk
 from workbench.text import ago, size
 
 
@@ -31,7 +31,7 @@ def make_room(root: Path, target: Path, needed: int, limit: int) -> list[str]:
             "examples, or set store_gigabytes in the settings"
         )
     folders = _folders(root, without=target)
-    there = size_of(target) if target.is_dir() else 0
+    there = size_on_disk(target) if target.is_dir() else 0
     free = free_disk(root)
     going: list[_Folder] = []
     total = sum(folder.bytes for folder in folders) + needed
@@ -82,7 +82,7 @@ def _folders(root: Path, without: Path | None = None) -> list[_Folder]:
             head = path / HEAD
             if path != without and (is_unfinished(path) or head.is_file()):
                 used = (head if head.is_file() else path).stat().st_mtime
-                folders.append(_Folder(used, path, size_of(path)))
+                folders.append(_Folder(used, path, size_on_disk(path)))
         except OSError:
             continue  # removed meanwhile
     return sorted(folders)

@@ -32,7 +32,7 @@ from workbench.artifacts._folder import (
 )
 from workbench.artifacts._least_used import make_room, stay_within
 from workbench.datasets.labelled.examples import Examples, Pooling
-from workbench.errors import UserError
+from workbench.errors import JSON_ERRORS, UserError
 from workbench.files import FolderLock, write_whole
 from workbench.model_info import ModelInfo
 from workbench.settings import load
@@ -211,7 +211,7 @@ def read_head(folder: Path) -> StoreHead:
     """Raises UserError."""
     try:
         return msgspec.json.decode((folder / STORE).read_bytes(), type=StoreHead)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, *JSON_ERRORS) as error:
         raise UserError(f"{STORE} of {folder.name} cannot be read: {error}") from None
 
 

@@ -117,7 +117,7 @@ def keep_set(labelled: LabelledSet, name: str) -> Path:
         file, data = file.with_name(f"{name}.json.gz"), gzip.compress(data, 6, mtime=0)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(file, data)
+        write_whole(file, data, private=True)
     except OSError as error:
         raise UserError(f"{file} can't be written: {error.strerror}") from None
     return file

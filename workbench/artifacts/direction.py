@@ -9,8 +9,8 @@ last but one), `chat` (`true`) and `system` (`none`, or the text of the chat's s
 
 from __future__ import annotations
 
+import io
 import re
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +25,8 @@ from workbench.artifacts._direction_files import read_metadata, read_vector, wri
 from workbench.artifacts._files import file_named, files_in, list_files, remove_file
 from workbench.directions.names import model_direction
 from workbench.edits import Add, Edit
-from workbench.errors import UserError
+from workbench.errors import JSON_ERRORS, UserError
+from workbench.files import write_whole
 from workbench.text import count, number
 
 NAME = "direction"
@@ -186,7 +187,7 @@ def read_direction_file(name: str, file: Path) -> Direction:
     contrast = {key: metadata[key] for key in CONTRAST if key in metadata}
     try:
         origin = msgspec.json.decode(metadata.get("origin", "{}"), type=Origin)
-    except msgspec.DecodeError as error:
+    except JSON_ERRORS as error:
         raise UserError(f"{file}: where the direction comes from can't be read ({error})") from None
     return Direction(name=name, vector=vector.astype("<f4").tobytes(), contrast=contrast, origin=origin)
 
@@ -224,10 +225,10 @@ def keep_direction(name: str, file: Path, d_model: int | None = None) -> Path:
     folder = directions_dir()
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{name}{file.suffix if file.suffix == '.safetensors' else '.npy'}"
-    if target.suffix == ".npy":
-        np.save(target, vector)
-    else:
-        shutil.copyfile(file, target)  # with what it says of its prompts
+    data = io.BytesIO()
+    np.save(data, vector)
+    # A safetensors file goes as it is, with what it says of its prompts.
+    write_whole(target, file.read_bytes() if target.suffix == ".safetensors" else data.getvalue(), private=True)
     return target
 
 

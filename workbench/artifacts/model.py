@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from workbench.artifacts._artifact import Artifact, Content, Facts, Kind
-from workbench.artifacts._folder import remove_folder, size_of, write_folder
+from workbench.artifacts._folder import remove_folder, write_folder
 from workbench.errors import UserError
+from workbench.files import size_on_disk
 
 NAME = "model"
 
@@ -49,7 +50,7 @@ def _locate(content: Content) -> Artifact:
         name=os.path.basename(folder),
         hash=str(content.spec.get("hash", "")),
         path=folder,
-        bytes=size_of(Path(folder)) if there else 0,
+        bytes=size_on_disk(Path(folder)) if there else 0,
         problem="" if there else f"not there any more: moved or removed from {folder}",
     )
 

@@ -10,6 +10,7 @@ import click
 
 from workbench.cli.direction_files import export_command, import_command, rename_command
 from workbench.cli.options import PATH, from_group, json_option
+from workbench.cli.saying import say
 from workbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def rm_command(name: str, session: Path | None, kind: str) -> None:
     artifact = find_artifact(list_artifacts(), name, kind)
     kinds()[artifact.kind].remove(artifact)
     kept = " (sessions that used it keep theirs)" if kinds()[artifact.kind].in_session else ""
-    click.echo(f"removed the {artifact.kind} {artifact.name}, {size(artifact.bytes)}{kept}")
+    say(f"removed the {artifact.kind} {artifact.name}, {size(artifact.bytes)}{kept}")
 
 
 @artifacts_command.command(
@@ -150,8 +151,8 @@ def prune_command(session: Path | None) -> None:
                 with SessionWriter(path) as writer:
                     freed += writer.prune_artifacts()
         except UserError as error:
-            click.echo(f"{short_path(path)} was left as it is: {error}", err=True)
-    click.echo(f"freed {size(freed)}" if freed else "nothing to free: every artifact has a name or is used by a step")
+            say(f"{short_path(path)} was left as it is: {error}", err=True)
+    say(f"freed {size(freed)}" if freed else "nothing to free: every artifact has a name or is used by a step")
 
 
 def _remove_name(session: Path, name: str, kind: str) -> None:
@@ -178,7 +179,7 @@ def _remove_name(session: Path, name: str, kind: str) -> None:
         steps = next((row.steps for row in reader.artifacts() if row.hash == artifact.hash), 0)
     what = f"{artifact.name} names no {artifact.kind} in {short_path(path)} any more"
     kept = f"its {size(artifact.bytes)} stay: {steps:,} step{'s use' if steps > 1 else ' uses'} it"
-    click.echo(f"{what}; {kept if steps else f'freed {size(artifact.bytes)}'}")
+    say(f"{what}; {kept if steps else f'freed {size(artifact.bytes)}'}")
 
 
 def _artifacts(session: Path | None) -> list[Artifact]:

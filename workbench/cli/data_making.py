@@ -9,8 +9,8 @@ import click
 import msgspec
 
 from workbench.cli.options import from_group
+from workbench.cli.saying import say
 from workbench.errors import UserError
-from workbench.text import safe
 
 if TYPE_CHECKING:
     from workbench.datasets.labelled.features import Rule
@@ -183,7 +183,7 @@ def _keep(labelled: LabelledSet, name: str) -> None:
     file = keep_set(labelled, name)
     facts = dict(facts_of(labelled))
     what = facts.get("label 1", facts.get("targets", ""))
-    click.echo(f"{name} is in {short_path(file)}: {facts['examples']} examples, {what}")
+    say(f"{name} is in {short_path(file)}: {facts['examples']} examples, {what}")
     if labelled.note:
-        click.echo(f"from {safe(labelled.note)}")
-    click.echo(f"look at its labels: workbench data show {name}")
+        say(f"from {labelled.note}")
+    say(f"look at its labels: workbench data show {name}")

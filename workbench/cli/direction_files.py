@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from workbench.cli.options import PATH, from_group
+from workbench.cli.saying import say
 from workbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def import_command(
         _write(session, message, lambda writer: writer.keep_artifact(direction.use))
         place = short_path(session.absolute())
     length_words = "its length is 1: normalised" if origin.normalised else f"its length is {number(length)}: as found"
-    click.echo(f"@{name} is in {place}: {origin.words} · {length_words}")
+    say(f"@{name} is in {place}: {origin.words} · {length_words}")
 
 
 @click.command("export", help="Write a direction and all that is known of it into a .safetensors file.")
@@ -98,7 +99,7 @@ def export_command(name: str, file: Path, session: Path | None) -> None:
     session = from_group("session", session)
     direction = resolve_directions([name], str(session.absolute()) if session else "")[name]
     write_direction(direction, file)
-    click.echo(f"@{name} is in {short_path(file.absolute())}: {direction.origin.words}")
+    say(f"@{name} is in {short_path(file.absolute())}: {direction.origin.words}")
 
 
 @click.command("rename", help="Give an artifact of a session another name; steps that used it keep the old one.")
@@ -124,7 +125,7 @@ def rename_command(old: str, new: str, session: Path | None, kind: str) -> None:
         raise UserError(f"{artifact.name} is an {artifact.kind}: it lies in a folder, whose name is its own")
     message = RenameArtifact(session=str(session.absolute()), kind=artifact.kind, name=artifact.name, new_name=new)
     _write(session, message, lambda writer: writer.rename_artifact(artifact.kind, artifact.name, new))
-    click.echo(f"the {artifact.kind} {artifact.name} is called {new} in {short_path(session.absolute())}")
+    say(f"the {artifact.kind} {artifact.name} is called {new} in {short_path(session.absolute())}")
 
 
 def _write(session: Path, message: KeepDirection | RenameArtifact, change: Callable[[SessionWriter], None]) -> None:
@@ -207,7 +208,7 @@ def _read_metadata_beside(file: Path) -> Origin:
         position, layer = metadata["pos"], metadata["layer"]
         if not all(isinstance(value, int) for value in (position, layer)):
             raise TypeError("pos and layer are whole numbers")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
         raise UserError(f'{beside} is not of the form {{"pos": -1, "layer": 12}}: {error}') from None
     return Origin(method="mean difference", site="resid_pre", layer=layer, position=position)
 

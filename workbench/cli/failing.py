@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -17,6 +18,10 @@ import click
 from workbench.errors import UserError
 
 DONE, FAILED, WRONG, CANCELLED = 0, 1, 2, 130
+
+
+_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+"""what the machine lacks: room, memory, a disk that works. Anything else is a mistake of ours"""
 
 
 class PipeClosed(Exception):  # noqa: N818 - it is a signal, not an error
@@ -45,6 +50,10 @@ def guarded(action: Callable[[], Any]) -> int:
         # the interpreter must not try to flush what is left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+    except OSError as error:
+        if error.errno not in _MACHINE:
+            return complain(_unexpected(error), FAILED)
+        return complain(f"{error.filename or 'a file'} cannot be written or read: {error.strerror}", FAILED)
     except Exception as error:
         return complain(_unexpected(error), FAILED)
 
@@ -78,6 +87,6 @@ def _unexpected(error: Exception) -> str:
         path = runtime_dir() / f"crash-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
         path.write_text(text, encoding="utf-8", errors="backslashreplace")
     except (OSError, UserError):
-        return f"an error of our own, which could not even be written down: {kind}: {error}\n{text}"
+        return f"an error of our own ({kind}: {error}); where it happened could not be written down"
     more = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
     return f"an error of our own ({kind}: {error}); where it happened is written in {path}{more}"

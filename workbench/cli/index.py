@@ -10,6 +10,7 @@ import click
 
 from workbench.cli.failing import DONE
 from workbench.cli.options import PATH, json_option, model_options, session_path, worker_spec
+from workbench.cli.saying import say
 
 if TYPE_CHECKING:
     from workbench.cli.output import Printer
@@ -157,7 +158,7 @@ def verify_command(name: str | None, as_json: bool) -> None:
     if as_json:
         print_json(problems_by_index)
     for folder, problems in problems_by_index.items() if not as_json else ():
-        click.echo(f"{folder}: {'; '.join(problems) if problems else 'whole, every checksum fits'}")
+        say(f"{folder}: {'; '.join(problems) if problems else 'whole, every checksum fits'}")
     if any(problems_by_index.values()):
         raise SystemExit(1)
 
@@ -171,7 +172,7 @@ def rm_command(name: str) -> None:
     folder = find_folder(name)
     freed = describe(folder).bytes
     remove(folder)
-    click.echo(f"removed {folder.name}, {size(freed)}")
+    say(f"removed {folder.name}, {size(freed)}")
 
 
 @index_command.command("top", help="A neuron's card: what it fires on, what it promotes. Needs no model.")

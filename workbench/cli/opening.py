@@ -19,7 +19,7 @@ def open_workbench(model: str | None, device: str | None, dtype: str | None, ses
             raise UserError(f"{session} is a folder: a session is one file, for example {session / 'capitals.db'}")
         session = session.absolute()
     if sys.stdin.isatty() and sys.stdout.isatty():
-        from workbench.tui.app import run
+        from workbench.tui.entry import run
 
         return run(spec, session, settings)
     from workbench.cli.tour import run_tour

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterable
@@ -102,6 +103,23 @@ class Printer:
         self.lines([Line("", end="")])
 
 
+_UNSEEN = re.compile(
+    "[\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    "\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
+)
+"""controls and what steers the direction of text or is not seen: a terminal may obey them, JSON may escape them"""
+
+
+def _escape_unseen(document: bytes) -> bytes:
+    """JSON that a terminal shows as it is; a parser gets the same text from it."""
+
+    def escape(match: re.Match[str]) -> str:
+        units = match[0].encode("utf-16-be")
+        return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
+
+    return _UNSEEN.sub(escape, document.decode()).encode()
+
+
 def print_json_lines(rows: Iterable[Any]) -> None:
     """JSON objects in UTF-8, one a line."""
     import msgspec
@@ -109,7 +127,7 @@ def print_json_lines(rows: Iterable[Any]) -> None:
     from workbench.views import to_builtins
 
     for row in rows:
-        click.echo(msgspec.json.encode(to_builtins(row)))
+        click.echo(_escape_unseen(msgspec.json.encode(to_builtins(row))))
 
 
 def print_json(data: Any) -> None:
@@ -118,4 +136,4 @@ def print_json(data: Any) -> None:
 
     from workbench.views import to_builtins
 
-    click.echo(msgspec.json.format(msgspec.json.encode(to_builtins(data)), indent=2))
+    click.echo(_escape_unseen(msgspec.json.format(msgspec.json.encode(to_builtins(data)), indent=2)))

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from workbench.cli.options import PATH, json_option
+from workbench.cli.saying import say
 from workbench.errors import UserError
 
 
@@ -49,7 +50,7 @@ def pin_command(file: Path, units: str, name: str, remove: bool, as_json: bool) 
                 raise
         if not as_json:
             where = f"{'basket:' + name if name else 'the basket'} of {short_path(file.absolute())}"
-            click.echo(f"{', '.join(addresses)} {'left' if remove else 'in'} {where}")
+            say(f"{', '.join(addresses)} {'left' if remove else 'in'} {where}")
             return
     with open_session(file) as reader:
         pins = reader.pins()
@@ -58,6 +59,6 @@ def pin_command(file: Path, units: str, name: str, remove: bool, as_json: bool) 
         return
     for set_name in sorted({pin.name for pin in pins}):
         listed = ", ".join(pin.unit for pin in pins if pin.name == set_name)
-        click.echo(f"{'basket:' + set_name if set_name else 'basket'}  {listed}")
+        say(f"{'basket:' + set_name if set_name else 'basket'}  {listed}")
     if not pins:
-        click.echo(f"nothing is pinned in {short_path(file.absolute())}")
+        say(f"nothing is pinned in {short_path(file.absolute())}")

@@ -38,6 +38,8 @@ class ProgressLine:
             words = worker_words(status, session, record.id)
         else:
             words = f"{record.experiment} · {progress_words(record.progress, self._utf8)}"
+        if status and status.stage in ("ready", "busy") and status.detail:
+            words = status.detail  # what could not be written: the progress that the file tells is old
         self.say(f"{prefix} · {words}" if prefix else words)
 
     def say(self, text: str) -> None:

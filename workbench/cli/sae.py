@@ -9,6 +9,7 @@ import click
 
 from workbench.cli.failing import DONE
 from workbench.cli.options import PATH, json_option, model_options, session_path, worker_spec
+from workbench.cli.saying import say
 
 if TYPE_CHECKING:
     from workbench.views import Table
@@ -68,7 +69,6 @@ def add_command(
     from workbench.cli.page import short_path
     from workbench.lab.sae.hub import find_folder
     from workbench.lab.sae.reading import Given, read_sae, write_sae
-    from workbench.text import safe
     from workbench.views import Column, Table
 
     if name:
@@ -87,8 +87,8 @@ def add_command(
     rows += [["hash", written.hash[:12]], ["in", short_path(Path(written.path))]]
     _print(Table(title=f"added {written.name}", columns=[Column(name="what"), Column(name="value")], rows=rows))
     for remark in loaded.remarks:
-        click.echo(safe(remark))
-    click.echo(f"workbench sae check {written.name} says whether it fits a model, and how good it is there")
+        say(remark)
+    say(f"workbench sae check {written.name} says whether it fits a model, and how good it is there")
 
 
 @sae_command.command("list", help="The SAEs on this machine.")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from workbench.cli.options import PATH, json_option
+from workbench.cli.saying import say
 from workbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ def _write_figures(file: Path, step: int | None, folder: Path, columns: int, ove
             try:
                 view = reader.load_view(row)
             except UserError as error:
-                click.echo(f"not written: {error}", err=True)
+                say(f"not written: {error}", err=True)
                 continue
             figure = export_svg(view, 1 if columns == 1 else 2)
             written.append(save_text(folder / name, figure, overwrite, "--overwrite writes over it"))
@@ -201,9 +202,9 @@ def _write_figures(file: Path, step: int | None, folder: Path, columns: int, ove
         print_json({"figures": [str(path) for path in written]})
         return
     for path in written:
-        click.echo(short_path(path))
+        say(short_path(path))
     if not written:
-        click.echo(f"step {step} has no views")
+        say(f"step {step} has no views")
 
 
 def _figure_names(step: int, keys: Sequence[str]) -> list[str]:
@@ -224,7 +225,7 @@ def replay_command(file: Path, text: bool, width: int | None) -> int | None:
     from workbench.cli.page import load_views, print_step
 
     if not text and sys.stdin.isatty() and sys.stdout.isatty():
-        from workbench.tui.app import run_replay
+        from workbench.tui.entry import run_replay
 
         open_session(file).close()
         return run_replay(file.absolute())
@@ -263,7 +264,7 @@ def note_command(file: Path, text: str, step: int | None) -> None:
         if not send_to_worker(Note(session=str(file.absolute()), text=text, step=step)):
             raise
     about = f" about step {step}" if step else ""
-    click.echo(f"the note{about} is in {short_path(file.absolute())}")
+    say(f"the note{about} is in {short_path(file.absolute())}")
 
 
 def send_to_worker(message: Note | Pin | RemoveArtifact | KeepDirection | RenameArtifact) -> bool:

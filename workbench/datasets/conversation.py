@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from workbench.datasets.prompts import read_text
-from workbench.errors import UserError
+from workbench.errors import JSON_ERRORS, UserError
 from workbench.text import safe
 
 EXAMPLE = '[{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi."}]'
@@ -35,7 +35,7 @@ def read_conversation(typed: str) -> list[Turn]:
         where, typed = str(path), read_text(path, "messages")
     try:
         turns = msgspec.json.decode(typed, type=list[Turn])
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+    except JSON_ERRORS as error:
         raise UserError(f"{where}: {safe(str(error))}; a conversation is a JSON list: {EXAMPLE}") from None
     if problem := problem_of(turns):
         raise UserError(f"{where}: {problem}")

@@ -25,11 +25,14 @@ from typing import Any
 from workbench.datasets.pieces import pieces
 from workbench.datasets.standard_library import standard_library
 from workbench.errors import UserError
+from workbench.files import read_bounded
 from workbench.index.format import CorpusInfo
 from workbench.text import count, size
 
 LONGEST_LINE = 1 << 20
 """characters; a longer line is no prose"""
+MAX_PIPE = 1 << 28
+"""bytes read of what is no file"""
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
 
 
@@ -100,11 +103,11 @@ def _in_memory(name: str, spec: str, texts: Iterable[str], note: str) -> Corpus:
 
 
 def read_text(path: Path) -> str:
-    """A whole text file. Raises UserError for a binary one, another encoding, or a line too long to be text."""
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    """A whole text file, or a pipe of MAX_PIPE bytes at most.
+
+    Raises UserError for a binary one, another encoding, or a line too long to be text.
+    """
+    raw = read_bounded(path, max(MAX_PIPE, path.stat().st_size if path.is_file() else 0), "text")
     if b"\0" in raw[:65536]:
         raise UserError(f"{path} is a binary file: a corpus is text in UTF-8")
     try:
@@ -132,7 +135,7 @@ def _jsonl(path: Path) -> Iterator[str]:
             continue
         try:
             value = json.loads(line)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             raise UserError(f'{path}, line {count(number)}: not JSON; each line is an object with a "text"') from None
         text = value.get("text") if isinstance(value, dict) else value
         if not isinstance(text, str):

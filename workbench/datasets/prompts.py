@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from workbench.errors import UserError
+from workbench.errors import JSON_ERRORS, UserError
 from workbench.files import read_bounded
 from workbench.text import quoted, safe
 
@@ -80,7 +80,7 @@ def _row(path: Path, number: int, line: str) -> PromptRow:
     where = f"{path}, line {number}"
     try:
         fields = msgspec.json.decode(line, type=_Line)
-    except msgspec.DecodeError as error:
+    except JSON_ERRORS as error:
         problem = safe(str(error)).replace("Object", "the object")
         raise UserError(
             f'{where}: {problem}; a line is {{"prompt": "…", "answer": "…", "foil": "…"}}, and only prompt is required'
@@ -91,7 +91,7 @@ def _row(path: Path, number: int, line: str) -> PromptRow:
 def _list(path: Path, text: str) -> list[PromptRow]:
     try:
         entries = msgspec.json.decode(text, type=list[_Line | str])
-    except (msgspec.DecodeError, RecursionError) as error:
+    except JSON_ERRORS as error:
         raise UserError(
             f'{path}: {safe(str(error))}; a JSON file of prompts is a list, [{{"prompt": "…", "answer": "…"}}, …] or '
             '["…", …]'

@@ -33,7 +33,7 @@ def standard_library(code: bool = False) -> list[str]:
     file = _cache_file("code" if code else "stdlib")
     try:
         cached = json.loads(file.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         cached = None
     if isinstance(cached, list) and cached and all(isinstance(text, str) for text in cached):
         return cached

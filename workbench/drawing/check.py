@@ -16,13 +16,13 @@ def mismatch(view: AnyView) -> str:
     if isinstance(view, Bars):
         return _series(view.series, len(view.labels))
     if isinstance(view, Histogram):
-        return _vector("edges", view.edges) or _series(view.series, len(view.edges) - 1)
+        return _edges(view.edges) or _series(view.series, len(view.edges) - 1) or _histogram(view)
     if isinstance(view, Scatter):
         return _vector("x", view.x) or _vector("y", view.y, len(view.x))
     if isinstance(view, Heatmap):
         if not _numeric(view.values) or view.values.ndim != 2:
             return "its values are no table of numbers"
-        return ""
+        return _extent("a value", view.values)
     if isinstance(view, Tokens):
         return next(filter(None, (_vector(f"row {row.name}", row.values) for row in view.rows)), "")
     if isinstance(view, Table):
@@ -33,8 +33,35 @@ def mismatch(view: AnyView) -> str:
     return ""
 
 
+_LARGEST = 1e150
+"""a number that is drawn is not larger, nor, unless it is 0, smaller than its inverse"""
+
+
 def _numeric(array: np.ndarray) -> bool:
     return array.dtype.kind in "biuf"
+
+
+def _edges(edges: np.ndarray) -> str:
+    problem = _vector("edges", edges)
+    if problem:
+        return problem
+    if len(edges) < 2 or not np.isfinite(edges).all() or not (np.diff(edges) > 0).all():
+        return "its edges are not finite numbers that rise"
+    return ""
+
+
+def _histogram(view: Histogram) -> str:
+    if not all(np.isfinite(series.y).all() for series in view.series):
+        return "its counts are not finite"
+    return _extent("a mark", np.array([mark.x for mark in view.marks], float))
+
+
+def _extent(name: str, array: np.ndarray) -> str:
+    """Scales divide and multiply: what is drawn stays where neither overflows. Infinity and nan are no places."""
+    sizes = np.abs(array[np.isfinite(array)].astype(float))
+    if ((sizes > _LARGEST) | ((sizes > 0) & (sizes < 1 / _LARGEST))).any():
+        return f"{name} is beyond {_LARGEST:.0e}, or closer to 0 than {1 / _LARGEST:.0e}"
+    return ""
 
 
 def _vector(name: str, array: np.ndarray, length: int | None = None) -> str:
@@ -42,7 +69,7 @@ def _vector(name: str, array: np.ndarray, length: int | None = None) -> str:
         return f"{name} is no row of numbers"
     if length is not None and len(array) != length:
         return f"{name} has {len(array)} numbers for {length} points"
-    return ""
+    return _extent(name, array)
 
 
 def _series(curves: Iterable[Series], length: int) -> str:

@@ -56,7 +56,7 @@ def _right_side(text: str, start: int, operator: str, units: str, at: str) -> Ed
     if operator == "<":
         try:
             prompt = json.loads(typed)
-        except ValueError:
+        except (ValueError, RecursionError):
             prompt = None
         if not isinstance(prompt, str):
             raise GrammarError(text, start, 'another prompt in double quotes is expected here: L5.H3<"text"')

@@ -9,7 +9,7 @@ import numpy as np
 
 from workbench.errors import UserError
 from workbench.index import bins
-from workbench.index.arrays import FolderArrays, home_of
+from workbench.index.arrays import FolderArrays, home_of, whole
 from workbench.index.card import Card
 from workbench.index.catalogue import FEATURES, IndexColumn
 from workbench.index.format import IndexFile, read_index_file
@@ -86,6 +86,7 @@ class FeatureIndex(NeuronIndex):
             )
         return self.card_of(index)
 
+    @whole
     def card_of(self, neuron: int) -> Card:
         assert self.sae is not None
         assert self._data is not None

@@ -8,6 +8,7 @@ Everything that is accumulated is a sum, a count, an extreme or a top list, so t
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 import numpy as np
 
-from workbench.errors import UserError
+from workbench.errors import JSON_ERRORS, NPY_ERRORS, UserError
 from workbench.files import sync_folder, write_whole
 from workbench.model_info import ModelInfo
 
@@ -184,19 +185,23 @@ def read_index_file(folder: Path) -> IndexFile:
     try:
         head = msgspec.json.decode(raw)
         version = head["format"] if isinstance(head, dict) else None
-    except (msgspec.DecodeError, KeyError):
+    except (*JSON_ERRORS, KeyError):
         version = None
     if not isinstance(version, int):
-        raise UserError(f"{folder / 'index.json'} is damaged or not ours: {_rebuild(folder)}")
+        raise UserError(f"{folder / 'index.json'} is damaged or not ours: {rebuild(folder)}")
     if version > FORMAT:
         raise UserError(
             f"the index {folder.name} was written by a newer version (format {version}, this one reads {FORMAT}): "
             f"update, or build it again"
         )
     try:
-        return msgspec.json.decode(raw, type=IndexFile)
-    except msgspec.DecodeError as error:
-        raise UserError(f"{folder / 'index.json'} is damaged ({error}): {_rebuild(folder)}") from None
+        file = msgspec.json.decode(raw, type=IndexFile)
+    except JSON_ERRORS as error:
+        raise UserError(f"{folder / 'index.json'} is damaged ({error}): {rebuild(folder)}") from None
+    for name in (file.state, *file.shapes, *file.hashes):
+        if Path(name).is_absolute() or ".." in Path(name).parts or "\0" in name:
+            raise UserError(f"{folder / 'index.json'} names a file outside its folder ({name}): {rebuild(folder)}")
+    return file
 
 
 def write_index_file(folder: Path, index: IndexFile) -> None:
@@ -221,27 +226,28 @@ def write_arrays(folder: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, li
 def open_array(folder: Path, name: str, shape: list[int] | None = None, writable: bool = False) -> np.ndarray:
     """One array as a memory map, its shape checked. Raises UserError; FileNotFoundError where it is gone."""
     path = folder / f"{name}.npy"
+    if not path.is_file():  # opening a pipe would wait for its writer
+        raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
     try:
         array: np.ndarray = np.load(path, mmap_mode="r+" if writable else "r", allow_pickle=False)
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, EOFError):
+    except NPY_ERRORS:
         # numpy cannot map an array without elements
         array = _load_empty(path)
     if shape is not None and list(array.shape) != shape:
-        raise UserError(f"{path} is damaged: its shape is {array.shape}, not {tuple(shape)}; {_rebuild(path.parent)}")
+        raise UserError(f"{path} is damaged: its shape is {array.shape}, not {tuple(shape)}; {rebuild(path.parent)}")
     return array
 
 
 def _load_empty(path: Path) -> np.ndarray:
     try:
         array: np.ndarray = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        raise UserError(f"{path} is damaged: it is cut short or not an array; {_rebuild(path.parent)}") from None
+    except NPY_ERRORS:
+        raise UserError(f"{path} is damaged: it is cut short or not an array; {rebuild(path.parent)}") from None
     return array
 
 
-def _rebuild(folder: Path) -> str:
+def rebuild(folder: Path) -> str:
+    """What to do with a folder that is damaged, a clause."""
     inside = folder.parent if folder.name.startswith("state-") else folder
     return f"remove it with `workbench index rm {inside.name}` and build it again"
 

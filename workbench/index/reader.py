@@ -13,9 +13,9 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from workbench.errors import UserError
+from workbench.errors import JSON_ERRORS, UserError
 from workbench.index import bins, examples
-from workbench.index.arrays import FolderArrays, home_of
+from workbench.index.arrays import FolderArrays, home_of, whole
 from workbench.index.card import Card, NamedFamily, Part, SignCase
 from workbench.index.catalogue import ADDRESS, DATA, NUMERIC, SIGNS, WEIGHTS, IndexColumn
 from workbench.index.families import FAMILIES, NAMES
@@ -152,7 +152,7 @@ class NeuronIndex:
         path = self._weights.home / "vocab.json"
         try:
             return msgspec.json.decode(path.read_bytes(), type=list[str])
-        except (OSError, msgspec.DecodeError):
+        except (OSError, *JSON_ERRORS):
             raise UserError(
                 f"{path} is missing or damaged: remove the index with `workbench index rm "
                 f"{self._weights.home.name}` and build it again"
@@ -271,6 +271,7 @@ class NeuronIndex:
             )
         return self.card_of(layer * self.units.width + index)
 
+    @whole
     def card_of(self, neuron: int) -> Card:
         """Everything known of the unit with this id."""
         layer, index = divmod(neuron, self.units.width)

@@ -9,6 +9,7 @@ import msgspec
 
 from workbench import paths
 from workbench.errors import UserError
+from workbench.files import FolderLock, size_on_disk
 from workbench.index.format import IndexFile, file_hash, map_shapes, open_array, read_index_file
 from workbench.model_info import ModelInfo
 
@@ -47,7 +48,7 @@ def list_indexes(fingerprint: str | None = None) -> list[IndexInfo]:
     root = indexes_dir()
     indexes = []
     for folder in sorted(root.iterdir()) if root.is_dir() else []:
-        if not folder.is_dir() or not (folder / "index.json").exists():
+        if not folder.is_dir() or not (folder / "index.json").is_file():
             continue
         info = describe(folder)
         if fingerprint is None or info.fingerprint == fingerprint:
@@ -57,7 +58,6 @@ def list_indexes(fingerprint: str | None = None) -> list[IndexInfo]:
 
 def describe(folder: Path) -> IndexInfo:
     """What index.json says; a folder that can't be read has a `problem`."""
-    size = sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
     try:
         file = read_index_file(folder)
     except UserError as error:
@@ -79,7 +79,7 @@ def describe(folder: Path) -> IndexInfo:
         goal=file.progress.goal if file else 0,
         complete=bool(file and file.progress.done),
         explain=bool(file and file.settings and file.settings.explain),
-        bytes=size,
+        bytes=size_on_disk(folder),
         created=file.created if file else 0.0,
         problem=problem,
     )
@@ -88,7 +88,7 @@ def describe(folder: Path) -> IndexInfo:
 def find_folder(name: str) -> Path:
     """A folder by its name, its beginning, or its path. Raises UserError naming the ones there are."""
     path = Path(name)
-    if (path / "index.json").exists():
+    if (path / "index.json").is_file():
         return path
     names = [info.name for info in list_indexes()]
     matches = [full_name for full_name in names if full_name == name] or [
@@ -127,10 +127,13 @@ def verify(folder: Path) -> list[str]:
         problems.append("it is still growing, or its build was killed: there are no checksums to compare with yet")
     for name, expected_hash in file.hashes.items():
         path = folder / name
-        if not path.exists():
-            problems.append(f"{name} is missing")
-        elif file_hash(path) != expected_hash:
-            problems.append(f"{name} is not what was written: its checksum differs")
+        try:
+            if not path.is_file():
+                problems.append(f"{name} is missing")
+            elif file_hash(path) != expected_hash:
+                problems.append(f"{name} is not what was written: its checksum differs")
+        except OSError as error:
+            problems.append(f"{name} cannot be read: {error.strerror}")
     return problems
 
 
@@ -151,11 +154,12 @@ def _check_shapes(folder: Path, file: IndexFile) -> list[str]:
 
 def remove(folder: Path) -> None:
     """Delete an index. Raises UserError for a folder that is none, and where it is being built."""
-    if not (folder / "index.json").exists():
+    if not (folder / "index.json").is_file():
         raise UserError(f"{folder} is no index: there is no index.json in it, so nothing was removed")
-    from workbench.files import FolderLock
-
-    with FolderLock(folder):
-        # Without its head it is no index any more, whatever happens to the rest.
-        (folder / "index.json").unlink()
-        shutil.rmtree(folder)
+    try:
+        with FolderLock(folder):
+            # Without its head it is no index any more, whatever happens to the rest.
+            (folder / "index.json").unlink()
+            shutil.rmtree(folder)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be removed: {error.strerror}") from None

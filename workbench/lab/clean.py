@@ -47,5 +47,10 @@ class CleanCache:
         self._kept.clear()
         self._bytes = 0
 
+    @property
+    def bytes(self) -> int:
+        """Of what is kept now; never more than LIMIT."""
+        return self._bytes
+
     def __len__(self) -> int:
         return len(self._kept)

@@ -45,7 +45,7 @@ def read_contrast(name: str, metadata: Mapping[str, str], info: ModelInfo) -> Co
         sets = [tuple(json.loads(metadata[key])) for key in ("positive", "negative")]
         site = parse_unit(metadata["site"], info)
         position = int(metadata.get("position", -1))
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise UserError(
             f"@{name} names its prompts only in part ({error}): its file's metadata wants positive and negative, JSON "
             f"lists of prompts, and site, for example L14.resid_pre"

@@ -45,7 +45,9 @@ class Forward:
     @property
     def bytes(self) -> int:
         tensors = [self.last, self.logits, *self.captured.values()]
-        return sum(tensor.nbytes for tensor in tensors if tensor is not None)
+        # A slice keeps the whole of what it was cut from, and two slices of one keep it once.
+        storages = [tensor.untyped_storage() for tensor in tensors if tensor is not None]
+        return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
     def site(self, site: Site) -> np.ndarray:
         """A captured site, float32, axes as in `sites.AXES`."""

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from workbench.errors import UserError
+from workbench.errors import JSON_ERRORS, UserError
 from workbench.session.format import DTYPES, MAX_ARRAY, MAX_JSON, MAX_VIEW_ARRAYS
 from workbench.session.shapes import check_shapes
 from workbench.views import AnyView, from_builtins, to_builtins, view_kind
@@ -147,7 +147,7 @@ def decode_view(spec: str, load: Callable[[str], np.ndarray]) -> AnyView:
         check_shapes(view)
     except UserError:
         raise
-    except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
+    except (*JSON_ERRORS, ValueError, TypeError) as error:
         cause = error.__cause__
         raise cause if isinstance(cause, UserError) else UserError(f"it is damaged: {error}") from None
     return view

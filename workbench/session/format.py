@@ -11,6 +11,9 @@ SCHEMA_VERSION = 3
 TABLES = ("meta", "model", "step", "view", "view_array", "array", "array_chunk", "edit", "note", "pin")
 """of the first version on"""
 
+ALL_TABLES = (*TABLES, "stack", "artifact", "step_artifact")
+"""of the newest version"""
+
 STACK_VERSION = 2
 """from this version on there is a `stack`"""
 

@@ -19,7 +19,7 @@ class SessionLock:
 
     def __init__(self, path: Path, wait: float = 0.0) -> None:
         real = os.path.realpath(path)
-        self._file = (paths.runtime_dir() / f"session-{paths.short_hash(real)}.lock").open("a+")
+        self._file = paths.open_in_runtime(paths.runtime_dir() / f"session-{paths.short_hash(real)}.lock")
         end = time.monotonic() + wait
         while not self._try():
             if time.monotonic() >= end:
@@ -31,9 +31,12 @@ class SessionLock:
                     "wait until its steps are done, or stop it (workbench ps lists workers)"
                 )
             time.sleep(0.02)
-        self._file.truncate(0)
-        self._file.write(str(os.getpid()))
-        self._file.flush()
+        try:
+            self._file.truncate(0)
+            self._file.write(str(os.getpid()))
+            self._file.flush()
+        except OSError:
+            pass  # the folder is full: those who find the lock taken won't learn by whom
 
     def _try(self) -> bool:
         try:

@@ -19,7 +19,24 @@ import msgspec
 
 from workbench.errors import UserError
 from workbench.session.file_system import is_network
-from workbench.session.format import APPLICATION_ID, MAX_JSON, SCHEMA_VERSION, TABLES
+from workbench.session.format import ALL_TABLES, APPLICATION_ID, MAX_JSON, SCHEMA_VERSION, TABLES
+
+_NAMES = ", ".join(f"'{table}'" for table in ALL_TABLES)
+_OUR_TABLES = f"SELECT name, type FROM sqlite_master WHERE type != 'index' AND name IN ({_NAMES})"
+_COLUMNS = f"SELECT * FROM sqlite_master AS t, pragma_table_xinfo(t.name) AS c WHERE t.name IN ({_NAMES})"
+_INDEXES = f"""
+    SELECT * FROM sqlite_master AS t, pragma_index_list(t.name) AS i
+    WHERE t.name IN ({_NAMES}) AND (i.partial OR EXISTS (SELECT * FROM pragma_index_xinfo(i.name) WHERE cid = -2))
+"""
+_FOREIGN = (
+    ("SELECT * FROM sqlite_master WHERE type NOT IN ('table', 'index') LIMIT 1", "triggers or views"),
+    ("SELECT * FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE TABLE%' LIMIT 1", "virtual tables"),
+    (f"{_COLUMNS} AND c.hidden LIMIT 1", "generated or hidden columns"),
+    (f"{_COLUMNS} AND c.dflt_value LIKE '%(%' LIMIT 1", "columns whose default is computed"),
+    (f"{_INDEXES} LIMIT 1", "indexes over expressions"),
+)
+"""what computes: one call of a function can take hours, which no time limit of ours interrupts. Further tables, columns
+and indexes that are ordinary do no harm"""
 
 TRIES = 5
 """attempts to read a file that is written meanwhile"""
@@ -197,12 +214,13 @@ def check_ours(connection: sqlite3.Connection, path: Path) -> None:
             f"{path} was written by a newer workbench (schema {version}, this one knows {SCHEMA_VERSION}): "
             "update the workbench to open it"
         )
-    kinds = dict(connection.execute("SELECT name, type FROM sqlite_master WHERE type != 'index' LIMIT 1000"))
+    kinds = dict(connection.execute(_OUR_TABLES))
     missing = [table for table in TABLES if kinds.get(table) != "table"]
     if version < 1 or missing:
         raise UserError(f"{path} is damaged: it lacks the table {missing[0] if missing else 'version'}")
-    if not set(kinds.values()) <= {"table"}:
-        raise UserError(f"{path} holds triggers or views, which no session of ours has: it is not opened")
+    for query, what in _FOREIGN:
+        if connection.execute(query).fetchone():
+            raise UserError(f"{path} holds {what}, which no session of ours has: it is not opened")
 
 
 def check_whole(connection: sqlite3.Connection, path: Path) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import msgspec
 
+from workbench.errors import JSON_ERRORS
+
 
 class Owner(msgspec.Struct, frozen=True):
     """A process, distinct from every later one that gets its number."""
@@ -73,7 +75,7 @@ def may_run(stored: object) -> bool:
     """Whether the process behind a step's stored owner may still run it; what is no owner runs nothing."""
     try:
         return not is_gone(msgspec.json.decode(stored, type=Owner)) if isinstance(stored, str | bytes) else False
-    except (msgspec.DecodeError, ValueError):
+    except (*JSON_ERRORS, ValueError):
         return False
 
 

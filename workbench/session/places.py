@@ -36,18 +36,24 @@ def free_path(path: Path) -> Path:
 
 def list_sessions() -> list[SessionSummary]:
     """The sessions of every folder that Home lists, newest change first; unreadable ones say why."""
-    files: list[tuple[float, Path]] = []
-    for folder in paths.session_dirs():
-        try:
-            with os.scandir(folder) as entries:
-                files += [
-                    (entry.stat().st_mtime, Path(entry.path))
-                    for entry in entries
-                    if entry.name.endswith(SUFFIX) and entry.is_file()
-                ]
-        except OSError:
-            continue  # a folder that isn't there holds no sessions
+    files = [file for folder in paths.session_dirs() for file in _files_in(folder)]
     return [summarise(path) for _, path in sorted(files, reverse=True)[:MAX_LISTED]]
+
+
+def _files_in(folder: Path) -> list[tuple[float, Path]]:
+    """The session files of a folder with their times; none where it isn't there."""
+    files = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                try:
+                    if entry.name.endswith(SUFFIX) and entry.is_file():
+                        files.append((entry.stat().st_mtime, Path(entry.path)))
+                except OSError:
+                    continue  # a link that leads to itself, or a file that is gone
+    except OSError:
+        pass
+    return files
 
 
 def summarise(path: Path) -> SessionSummary:

@@ -17,7 +17,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import msgspec
 
-from workbench.errors import UserError
+from workbench.errors import JSON_ERRORS, UserError
 from workbench.session.opening import DAMAGE_ERRORS, TRIES, OpenedFile, explain, file_identity, open_to_read, wal_path
 
 T = TypeVar("T")
@@ -127,7 +127,7 @@ class ReadableFile:
     def _json(self, text: Any, what: str) -> Any:
         try:
             return msgspec.json.decode(text)
-        except (msgspec.DecodeError, RecursionError, TypeError):
+        except (*JSON_ERRORS, TypeError):
             raise UserError(f"{self.path} is damaged: {what} cannot be read") from None
 
     def _convert(self, values: dict[str, Any], kind: type[T], what: str) -> T:

@@ -16,7 +16,7 @@ import numpy as np
 
 from workbench.artifacts import Content
 from workbench.edits import Entry
-from workbench.errors import UserError
+from workbench.errors import JSON_ERRORS, UserError
 from workbench.model_info import ModelInfo
 from workbench.session import query
 from workbench.session.encode import array_bytes, decode_view
@@ -223,7 +223,7 @@ class SessionReader(ReadableFile):
         for name, spec in self.select(query.STACKS, since=STACK_VERSION):
             try:
                 stacks[str(name)] = msgspec.json.decode(spec or "", type=tuple[Entry, ...])
-            except (msgspec.DecodeError, TypeError):
+            except (*JSON_ERRORS, TypeError):
                 continue
         return stacks
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -17,6 +18,7 @@ import msgspec
 
 from workbench import paths
 from workbench.errors import UserError
+from workbench.files import create_private
 from workbench.session import store
 from workbench.session.file_system import is_network
 from workbench.session.format import SCHEMA_VERSION
@@ -28,6 +30,7 @@ from workbench.session.opening import (
     check_whole,
     explain,
     file_identity,
+    rollback_journal_path,
     wal_path,
 )
 from workbench.session.owner import this_process
@@ -68,6 +71,7 @@ class WritableFile:
             self._lock.release()
             raise
         self._identity = file_identity(self.path)
+        self._real = os.path.realpath(self.path)
         self._wal = file_identity(wal_path(self.path))
 
     def close(self) -> None:
@@ -93,7 +97,8 @@ class WritableFile:
     def _change(self, new: bool = False) -> Iterator[sqlite3.Connection]:
         """One transaction; `new` work is refused once the file is gone, the end of old work is not."""
         try:
-            if file_identity(self._file) != self._identity:
+            # A link to the same file counts, too: whoever opens it there has its journal beside another name.
+            if file_identity(self._file) != self._identity or os.path.realpath(self._file) != self._real:
                 self._recover()
             elif file_identity(wal_path(self._file)) != self._wal:
                 self._reopen()
@@ -117,16 +122,17 @@ class WritableFile:
 
     def _open(self, path: Path) -> sqlite3.Connection:
         """A connection that writes, on a file of ours at the newest schema. Raises UserError."""
-        new = _is_new(path)
+        if _is_new(path):
+            _make(Path(os.path.realpath(path)), path.stem)
         try:
             connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
         except sqlite3.Error as error:
             raise UserError(f"{path} cannot be opened to write: {error}") from None
         try:
             connection.execute("PRAGMA trusted_schema = OFF")
-            if not new:
-                check_ours(connection, path)
-                check_whole(connection, path)
+            connection.execute("PRAGMA ignore_check_constraints = ON")  # we make none: one would compute
+            check_ours(connection, path)
+            check_whole(connection, path)
             if is_network(path):
                 connection.execute("PRAGMA journal_mode = DELETE")
             else:
@@ -138,10 +144,6 @@ class WritableFile:
                 from workbench.session.schema import migrate  # slow to import, and rarely needed
 
                 migrate(connection)
-            if new:
-                store.set_meta(connection, "created", str(time.time()))
-                store.set_meta(connection, "title", path.stem)
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # from now on the file alone is a session
         except sqlite3.OperationalError as error:
             connection.close()
             raise _cannot_write(error, path) from None
@@ -167,6 +169,7 @@ class WritableFile:
         target = free_path(folder / f"{self.path.stem}-recovered{self.path.suffix}")
         partial = target.with_name(f".{target.name}.part")
         try:
+            create_private(partial)
             with closing(sqlite3.connect(partial)) as copy:
                 self._connection.backup(copy)
             partial.rename(target)
@@ -176,6 +179,7 @@ class WritableFile:
         old_connection, self._connection, self.recovered = self._connection, connection, target
         old_wal, self._wal = self._wal, file_identity(wal_path(target))
         self._identity = file_identity(target)
+        self._real = os.path.realpath(target)
         # Beside a file that has taken its place, its own log would be played into that one by whoever opens it next.
         if file_identity(wal_path(self.path)) == old_wal:
             for leftover in (wal_path(self.path), self.path.with_name(self.path.name + "-shm")):
@@ -195,6 +199,31 @@ def _is_new(path: Path) -> bool:
         return True
     check_regular(path)
     return False
+
+
+def _make(path: Path, title: str) -> None:
+    """A new session, whole or not at all: made beside its place and renamed. Raises UserError."""
+    from workbench.session.schema import migrate  # slow to import, and rarely needed
+
+    partial = path.with_name(f".{path.name}.new")
+    try:
+        partial.unlink(missing_ok=True)  # of one who was killed: we have the session's lock
+        create_private(partial)
+        if path.exists():
+            partial.chmod(stat.S_IMODE(path.stat().st_mode))
+        try:
+            with closing(sqlite3.connect(partial, isolation_level=None)) as connection:
+                migrate(connection)
+                store.set_meta(connection, "created", str(time.time()))
+                store.set_meta(connection, "title", title)
+            partial.rename(path)
+        finally:
+            for file in (partial, rollback_journal_path(partial)):
+                file.unlink(missing_ok=True)
+    except sqlite3.OperationalError as error:
+        raise _cannot_write(error, path) from None
+    except OSError as error:
+        raise CannotWrite(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _settle(connection: sqlite3.Connection) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
-from textual import events
 from textual.binding import BindingType
 from textual.worker import WorkerFailed
 
@@ -21,14 +19,11 @@ from workbench.tui.context import Context
 from workbench.tui.edit_stack import EditStack
 from workbench.tui.feed import Feed, NothingYet
 from workbench.tui.latest import FIRST_RETRY
-from workbench.tui.leaving import leave_on_signals
 from workbench.tui.link import Connect, Link, connect_worker
 from workbench.tui.navigation import Navigation
 from workbench.tui.page import Page
 from workbench.tui.pages import page_of
-from workbench.tui.pasting import take_pastes_whole
 from workbench.tui.theme import ink, use_theme
-from workbench.tui.true_color import find_true_color
 from workbench.tui.worker_words import model_name, ready, worker_line
 
 if TYPE_CHECKING:
@@ -77,6 +72,7 @@ class WorkbenchApp(Navigation):
         super().__init__()
         use_theme(self, settings.theme)
         self.animation_level = "none"
+        self.left_by = 0
         self.settings = settings
         self.edits = EditStack()
         self.begun = False
@@ -108,7 +104,6 @@ class WorkbenchApp(Navigation):
     def on_mount(self) -> None:
         keys.check(self.settings.keys)
         self.set_keymap(self.settings.keys)
-        self._put_signals_back = leave_on_signals(self)
         self.call_after_refresh(self._begin)
         # A key that opens another screen at once takes the first one's callbacks with it.
         self.set_timer(0.3, self._begin)
@@ -118,6 +113,9 @@ class WorkbenchApp(Navigation):
         if self.begun:
             return
         self.begun = True
+        if self.left_by:
+            self.exit(128 + self.left_by)
+            return
         self.at_first_paint()
         self.run_worker(self.feed.watch(), group="feed")
         if self.link:
@@ -144,7 +142,6 @@ class WorkbenchApp(Navigation):
         return error.error if isinstance(error, WorkerFailed) and isinstance(error.error, Exception) else error
 
     async def on_unmount(self) -> None:
-        self._put_signals_back()
         if self.link:
             await self.link.close()
         await self.feed.close()
@@ -359,43 +356,3 @@ class WorkbenchApp(Navigation):
 
 if TYPE_CHECKING:
     _as_screens_see_it: type[Context] = WorkbenchApp
-
-
-def run(spec: WorkerSpec, session: Path | None, settings: Settings) -> int:
-    """The workbench in this terminal; the exit status."""
-    typed = find_true_color()
-    return _run(WorkbenchApp(spec, session, settings), settings, typed)
-
-
-def run_replay(path: Path) -> int:
-    """A session's timeline without worker or model; the exit status. Raises UserError for what is no session."""
-    from workbench.session.reader import SessionReader
-    from workbench.settings import load
-
-    SessionReader(path).close()
-    settings = load()
-    typed = find_true_color()
-    return _run(WorkbenchApp(None, path, settings), settings, typed)
-
-
-def _run(app: WorkbenchApp, settings: Settings, typed: str) -> int:
-    """`typed` are characters that came before the terminal was the app's."""
-    keys.check(settings.keys)
-    take_pastes_whole()
-
-    def at_first_paint() -> None:
-        gc.freeze()  # what there is stays: no full collection walks through it while a key waits
-        for character in typed:
-            if character.isprintable() or character in "\r\n":
-                key = "enter" if character in "\r\n" else character
-                app.post_message(events.Key(key, character))
-
-    app.at_first_paint = at_first_paint
-    code = app.run(mouse=settings.mouse) or 0
-    if app.defect is not None:
-        app.defect.add_note(
-            "what was finished is in the session file, and the worker goes on with what it has to do: "
-            "`workbench` opens both again"
-        )
-        raise app.defect
-    return code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import select
+import signal
 import subprocess
 import sys
 import termios
@@ -17,6 +18,7 @@ _SECONDS = 0.3
 _QUESTION = "\x1b[48;2;1;2;3m\x1bP$qm\x1b\\\x1b[0m\x1b[c"
 _COLOURS = re.compile(r"\x1bP1\$r[\d;:]*48[;:]2[;:]{1,2}1[;:]2[;:]3[\d;:]*m\x1b\\")
 _ANSWERS = re.compile(r"\x1bP[01]\$r[^\x1b]*\x1b\\|\x1b\[\?[\d;]*c")
+_ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _DEVICE = re.compile(r"\x1b\[\?[\d;]*c")
 
 
@@ -60,6 +62,7 @@ def _ask() -> str:
     if select.select([descriptor], [], [], 0)[0]:
         return ""  # somebody types already: that is for the workbench to read
     answer = b""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # whoever ends us now does so once the terminal is as it was
     try:
         tty.setcbreak(descriptor, termios.TCSANOW)
         sys.stdout.write(_QUESTION)
@@ -70,4 +73,5 @@ def _ask() -> str:
                 answer += os.read(descriptor, 1024)
     finally:
         termios.tcsetattr(descriptor, termios.TCSANOW, before)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     return answer.decode("utf-8", "replace")

@@ -116,6 +116,8 @@ def worker_line(link: Link | None, running: StepRecord | None, jobs: Sequence[Jo
         return Text("replay, no model", colors.second)
     if trouble(link):
         return Text(f"{stage(link)} (F2: try again)", colors.bad)
+    if link.status and link.status.stage in READY and link.status.detail:
+        return Text(safe(link.status.detail), colors.bad)  # what could not be written
     if running is not None:
         how_far = progress_words(running.progress, time.time())
         name = f"step {running.id} {safe(running.experiment)}"

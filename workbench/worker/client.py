@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
@@ -31,19 +32,25 @@ from workbench.worker.protocol import (
     Welcome,
     WorkerStatus,
 )
-from workbench.worker.start import ask, scan, start_worker, wait_gone
+from workbench.worker.start import ask, scan, start_worker, survey, wait_gone
 from workbench.worker.wire import FrameError, decode, encode, read_frame
 from workbench.worker.worker_files import (
     WorkerFiles,
+    WorkerSilent,
     WorkerSpec,
     check_peer,
     check_socket,
     package_version,
+    peer_pid,
     worker_files,
 )
 
 __all__ = ["WorkerClient", "WorkerSpec", "connect", "list_workers", "log_path", "run_step", "stop_workers"]
 
+ASKED_AFTER = 5.0
+"""seconds without a word of the worker after which it is asked for one"""
+SILENCE = 20.0
+"""seconds without a word after which a worker counts as stopped"""
 POLL = 0.5
 """seconds between two readings of a session, in case an event was lost"""
 NO_WORKER = "the worker is gone: what it had finished is in the session; run it again to start another"
@@ -61,17 +68,22 @@ class WorkerClient:
         self.welcome = Welcome()
         self.on_event: Callable[[WorkerStatus | Changed], None] | None = None
         self.closed = asyncio.Event()
+        self.problem = NO_WORKER
+        """once it is closed: why, as a sentence"""
+        self._heard = time.monotonic()
         self._reader = reader
         self._writer = writer
         self._numbers = count(1)
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._listening = asyncio.create_task(self._listen())
+        self._watching = asyncio.create_task(self._watch())
 
     async def close(self) -> None:
         """Hangs up; the worker goes on."""
         self._writer.close()
         self._listening.cancel()
-        await asyncio.gather(self._listening, return_exceptions=True)
+        self._watching.cancel()
+        await asyncio.gather(self._listening, self._watching, return_exceptions=True)
 
     async def __aenter__(self) -> WorkerClient:
         return self
@@ -95,14 +107,14 @@ class WorkerClient:
         frame = encode(msgspec.structs.replace(message, id=number))
         answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         if self.closed.is_set():
-            raise UserError(NO_WORKER)
+            raise UserError(self.problem)
         self._waiting[number] = answer
         try:
             self._writer.write(frame)
             await self._writer.drain()
             reply = await answer
         except ConnectionError:
-            raise UserError(NO_WORKER) from None
+            raise UserError(self.problem) from None
         finally:
             self._waiting.pop(number, None)
         if isinstance(reply, Refused):
@@ -113,6 +125,7 @@ class WorkerClient:
         try:
             while True:
                 message: Message = decode(await read_frame(self._reader), Reply)
+                self._heard = time.monotonic()
                 if isinstance(message, WorkerStatus):
                     self.status = message
                 request = self._waiting.get(message.id)
@@ -126,8 +139,21 @@ class WorkerClient:
             self.closed.set()
             for request in self._waiting.values():
                 if not request.done():
-                    request.set_exception(UserError(NO_WORKER))
+                    request.set_exception(UserError(self.problem))
             self._writer.close()
+
+    async def _watch(self) -> None:
+        """Asks after a worker that has said nothing for a while, and hangs up where it goes on saying nothing."""
+        while not self.closed.is_set():
+            await asyncio.sleep(ASKED_AFTER / 5)
+            silence = time.monotonic() - self._heard
+            if silence > SILENCE:
+                self.problem = str(WorkerSilent(peer_pid(self._writer.get_extra_info("socket")), SILENCE))
+                self._listening.cancel()
+                self._writer.transport.abort()
+                return
+            if silence > ASKED_AFTER:
+                self._writer.write(encode(Status(id=next(self._numbers))))
 
 
 async def connect(
@@ -174,8 +200,10 @@ async def _dial(files: WorkerFiles, client: str) -> WorkerClient | None:
     try:
         connection.welcome = await connection.request(Hello(version=package_version(), client=client))
         connection.status = await connection.request(Status())
-    except UserError:
+    except UserError as error:
         await connection.close()
+        if connection.problem != NO_WORKER:
+            raise error
         return None
     return connection
 
@@ -257,6 +285,8 @@ async def _follow(
                     f"written as soon as that is possible"
                 )
         if worker_gone:
+            if client.problem != NO_WORKER:
+                raise UserError(f"{client.problem}; step {step} is not over")
             raise UserError(f"the worker ended before step {step} was done: {NO_WORKER.partition(': ')[2]}")
         waits = [asyncio.ensure_future(changed.wait()), asyncio.ensure_future(client.closed.wait())]
         try:
@@ -270,8 +300,14 @@ async def _follow(
 
 
 def list_workers() -> list[WorkerStatus]:
-    """Every worker of ours that answers, of whatever version. Blocks for some milliseconds each."""
-    return [status for _, _, status in scan()]
+    """Every worker of ours, of whatever version; of one that does not answer only the process number is known.
+
+    Blocks for some milliseconds each, and for ANSWER_SECONDS where none comes.
+    """
+    workers, silent = survey()
+    return [status for _, _, status in workers] + [
+        WorkerStatus(pid=error.pid, stage="silent", detail=str(error)) for error in silent
+    ]
 
 
 async def stop_workers(pid: int | None = None, when: Literal["now", "idle"] = "now") -> list[int]:
@@ -283,8 +319,10 @@ async def stop_workers(pid: int | None = None, when: Literal["now", "idle"] = "n
 
 
 def _stop(pid: int | None, when: Literal["now", "idle"]) -> list[int]:
-    targets = [(files, welcome.pid) for files, welcome, _ in scan() if pid in (None, welcome.pid)]
-    if pid is not None and not targets:
+    workers, silent = survey()
+    targets = [(files, welcome.pid) for files, welcome, _ in workers if pid in (None, welcome.pid)]
+    silent = [error for error in silent if pid in (None, error.pid)]
+    if pid is not None and not targets and not silent:
         raise UserError(f"there is no worker with the process number {pid}: `workbench ps` lists them")
     for files, worker_pid in targets:
         match ask(files, Stop(when=when)):
@@ -292,6 +330,10 @@ def _stop(pid: int | None, when: Literal["now", "idle"]) -> list[int]:
                 raise UserError(reason)
         if not wait_gone(files):
             raise UserError(f"the worker {worker_pid} does not end: end it with `kill {worker_pid}`")
+        if files.lost.exists():
+            raise UserError(f"the worker {worker_pid} ended; {files.lost.read_text(errors='replace')}")
+    if silent:
+        raise silent[0]
     return [worker_pid for _, worker_pid in targets]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from workbench.errors import UserError
+from workbench.errors import JSON_ERRORS, UserError
 from workbench.worker.protocol import Changed, Hello, Message, Refused, Request, Status, Stop, WorkerStatus
 from workbench.worker.wire import LENGTH, FrameError, encode, read_frame
 
@@ -108,7 +108,7 @@ class Connection:
             body = await read_frame(self._reader, MAX_REQUEST)
             try:
                 message: Message = msgspec.msgpack.decode(body, type=Request)
-            except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            except JSON_ERRORS as error:
                 self._refuse_unknown(body, error)
                 continue
             if isinstance(message, Hello | Status | Stop):
@@ -119,7 +119,7 @@ class Connection:
     def _refuse_unknown(self, body: bytes, error: Exception) -> None:
         try:
             head = msgspec.msgpack.decode(body, type=_RequestHead)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        except JSON_ERRORS:
             raise FrameError("the front sent what is no message") from None
         self.answer(Refused(id=head.id, reason=f"this worker does not understand the request {head.type!r}: {error}"))
 

@@ -54,19 +54,22 @@ STOPPED = "the worker was stopped before it was done"
 class Control:
     """One worker. `idle_seconds` 0 keeps it for good; a cancel that is not obeyed in `cancel_seconds` kills."""
 
-    def __init__(self, spec: WorkerSpec, lab: str, idle_seconds: float, cancel_seconds: float) -> None:
+    def __init__(
+        self, spec: WorkerSpec, lab: str, idle_seconds: float, cancel_seconds: float, model_umask: int
+    ) -> None:
         self.spec = spec
         self.jobs = Jobs()
         self.info: ModelInfo | None = None
         self.connections: set[Connection] = set()
         self.stopped = asyncio.Event()
         self.writer_thread = WriterThread(asyncio.get_running_loop(), self._session_changed)
-        self.supervisor = Supervisor(spec, lab, self._from_model, self._model_gone)
+        self.supervisor = Supervisor(spec, lab, model_umask, self._from_model, self._model_gone)
         self._idle_seconds = idle_seconds
         self._cancel_seconds = cancel_seconds
         self._stage = StageTracker(spec)
         self._versions: dict[str, str] = {}
         self._device_memory = 0
+        self._cached = 0
         self._unidentified: set[str] = set()
         self._started = time.time()
         self._last_request = time.monotonic()
@@ -91,6 +94,7 @@ class Control:
             seconds_left=self._stage.seconds_left(),
             info=self.info,
             memory=self._device_memory or self.supervisor.resident_memory,
+            cached=self._cached,
             jobs=[
                 JobState(
                     session=job.session_as_submitted,
@@ -252,7 +256,7 @@ class Control:
                 if not job.end_reported and job.client in self.connections:
                     job.client.answer_encoded(after)
             case Ended():
-                self._device_memory = message.memory
+                self._device_memory, self._cached = message.memory, message.cached
                 self.jobs.remove(job)
                 if job.peek is None and not job.end_reported:
                     self._end(job, message.status, message.error)
@@ -271,7 +275,7 @@ class Control:
         return task
 
     def _model_gone(self, reason: str, again: bool) -> None:
-        self._device_memory = 0
+        self._device_memory = self._cached = 0
         for job in self.jobs.process_ended():
             if job.end_reported:
                 continue
@@ -329,8 +333,8 @@ class Control:
                 log.info("idle for %.0f s: the worker ends", limit)
                 self.stopped.set()
 
-    async def finish(self) -> None:
-        """Everything that is known is written; the model process ends."""
+    async def finish(self) -> list[str]:
+        """Everything that is known is written; the model process ends. Returns sentences for what could not be."""
         self._set_stage("stopping")
         await self.supervisor.stop()
         await asyncio.gather(*(connection.request_done() for connection in self.connections))
@@ -343,10 +347,11 @@ class Control:
         # Rows of parts that are on their way come first; their ends are written when they are there.
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.sleep(0)
-        await self.writer_thread.close()
+        lost = await self.writer_thread.close()
         await asyncio.gather(*(connection.finish() for connection in self.connections))
         while self.connections:
             await asyncio.sleep(0.01)
+        return lost
 
 
 def _state(job: Job) -> str:

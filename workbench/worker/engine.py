@@ -49,6 +49,9 @@ class Engine(Protocol):
     def memory(self) -> int:
         """Bytes on the device; 0 where the model lies in ordinary memory."""
 
+    def cached(self) -> int:
+        """Bytes of clean passes that are kept for later jobs."""
+
     def identify(self) -> ModelInfo:
         """The info with its fingerprint, which may take long; called on another thread."""
 
@@ -107,6 +110,9 @@ class LabEngine:
         if self.info.device.startswith("cuda"):
             return int(torch.cuda.memory_reserved(self.info.device))
         return int(torch.mps.driver_allocated_memory()) if self.info.device == "mps" else 0
+
+    def cached(self) -> int:
+        return int(self._lab.model.clean.bytes)
 
     def identify(self) -> ModelInfo:
         self._lab.set_fingerprint(self._lab.model.identity.read().result())

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from workbench import paths
+from workbench.errors import JSON_ERRORS
 from workbench.files import cache_bytes
 from workbench.worker.worker_files import WorkerSpec
 
@@ -57,5 +58,5 @@ class Estimates:
 def _read(file: Path) -> dict[str, float]:
     try:
         return msgspec.json.decode(file.read_bytes(), type=dict[str, float])
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *JSON_ERRORS):
         return {}

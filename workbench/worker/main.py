@@ -18,6 +18,7 @@ from typing import IO
 
 from workbench import settings
 from workbench.errors import UserError
+from workbench.paths import open_in_runtime
 from workbench.worker import requests
 from workbench.worker.connection import Connection
 from workbench.worker.control import Control
@@ -42,7 +43,9 @@ def main() -> None:
     parser.add_argument("--cancel-seconds", type=float, default=10.0)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s control %(process)d %(levelname)s %(message)s")
-    os.umask(0o077)
+    users_umask = os.umask(0o077)
+    # A cache that the user has placed may be shared: what the model process puts there is as the user's own files.
+    model_umask = users_umask if os.environ.get("WORKBENCH_CACHE") else 0o077
     # A result must reach the session while another thread of ours works: threads take turns often.
     sys.setswitchinterval(0.001)
     try:
@@ -54,9 +57,10 @@ def main() -> None:
             log.info("another worker has this place")
             return
         with life_lock:
+            files.lost.unlink(missing_ok=True)
             listening = _bind(files)
             try:
-                asyncio.run(_run(spec, files, listening, options.lab, idle, options.cancel_seconds))
+                asyncio.run(_run(spec, files, listening, options.lab, idle, options.cancel_seconds, model_umask))
             finally:
                 with suppress(FileNotFoundError):
                     files.socket.unlink()
@@ -67,7 +71,7 @@ def main() -> None:
 
 def _take_life_lock(files: WorkerFiles) -> IO[str] | None:
     """The lock that this worker holds for its life; None where another lives."""
-    file = files.life_lock.open("a+")
+    file = open_in_runtime(files.life_lock)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -92,10 +96,16 @@ def _bind(files: WorkerFiles) -> socket.socket:
 
 
 async def _run(
-    spec: WorkerSpec, files: WorkerFiles, listening: socket.socket, lab: str, idle: float, cancel_seconds: float
+    spec: WorkerSpec,
+    files: WorkerFiles,
+    listening: socket.socket,
+    lab: str,
+    idle: float,
+    cancel_seconds: float,
+    model_umask: int,
 ) -> None:
     loop = asyncio.get_running_loop()
-    control = Control(spec, lab, idle, cancel_seconds)
+    control = Control(spec, lab, idle, cancel_seconds, model_umask)
     for signal_number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(signal_number, control.stopped.set)
     control.supervisor.start()
@@ -122,7 +132,9 @@ async def _run(
         server.close()
         for task in tasks:
             task.cancel()
-        await control.finish()
+        lost = await control.finish()
+        if lost:
+            files.lost.write_text("\n".join(lost))
         log.info("the worker ended")
         heavy = {"torch", "transformers", "pandas", "datasets"} & set(sys.modules)
         assert not heavy, f"the control process imported {heavy}"

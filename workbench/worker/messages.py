@@ -210,6 +210,7 @@ class Ended(PipeMessage):
     status: Status
     error: str
     memory: int
+    cached: int = 0
 
 
 class Answered(PipeMessage):

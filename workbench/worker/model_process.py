@@ -103,8 +103,8 @@ class Runner:
             self._depth -= 1
             self._engine.cancel_check = outer_check
         self._dropped.discard(job.job)
-        memory = 0 if lost else self._engine.memory()
-        self._pipe.send(Ended(job=job.job, status=status, error=error, memory=memory))
+        memory, cached = (0, 0) if lost else (self._engine.memory(), self._engine.cached())
+        self._pipe.send(Ended(job=job.job, status=status, error=error, memory=memory, cached=cached))
         if lost:
             os._exit(DEVICE_LOST)
 

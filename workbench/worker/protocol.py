@@ -189,7 +189,8 @@ class WorkerStatus(Message, kw_only=True):
     """as requested; `info` has the actual one"""
     dtype: str = ""
     stage: str = "starting"
-    """starting, finding, downloading, converting, importing, loading, ready, busy, restarting, failed, stopping"""
+    """starting, finding, downloading, converting, importing, loading, ready, busy, restarting, failed, stopping; of one
+    that does not answer, which `ps` lists too: silent"""
     detail: str = ""
     """a sentence for the stage; the reason where failed"""
     fraction: float | None = None
@@ -197,6 +198,8 @@ class WorkerStatus(Message, kw_only=True):
     info: ModelInfo | None = None
     memory: int = 0
     """bytes held by the model process; on a GPU the device's"""
+    cached: int = 0
+    """bytes of them that are clean passes kept for later steps: bounded, and given back where memory runs out"""
     jobs: list[JobState] = []
     unwritten: list[Unwritten] = []
     idle_seconds: float = 0

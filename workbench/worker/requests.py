@@ -101,6 +101,13 @@ async def handle(control: Control, front: Connection, message: Message) -> Messa
 def _stop(control: Control, message: Stop) -> Message:
     if message.when == "idle" and len(control.jobs):
         raise UserError(f"the worker {os.getpid()} is busy: {len(control.jobs)} steps run or wait")
+    problems = control.writer_thread.problems
+    if problems:
+        pid = os.getpid()
+        raise UserError(
+            f"the worker {pid} holds results that are in no file yet: {problems[0]}; once there is room they are "
+            f"written and it can be stopped, and `kill {pid}` ends it without them"
+        )
     asyncio.get_running_loop().call_soon(control.stopped.set)
     return Done()
 

@@ -16,20 +16,27 @@ from pathlib import Path
 import msgspec
 
 from workbench.errors import UserError
+from workbench.files import free_disk
+from workbench.paths import open_in_runtime
+from workbench.text import size
 from workbench.worker.protocol import Done, Hello, Message, Refused, Status, Stop, Welcome, WorkerStatus
 from workbench.worker.wire import FrameError, Parser, encode
 from workbench.worker.worker_files import (
     WorkerFiles,
+    WorkerSilent,
     WorkerSpec,
     all_worker_files,
     check_peer,
     check_socket,
+    peer_pid,
     worker_files,
 )
 
 START_SECONDS = 60.0
 """how long a control process may take until it answers; a cold network disk is slow"""
 ANSWER_SECONDS = 3.0
+_LEAST_ROOM = 1 << 16
+"""bytes that a log and locks need"""
 
 _Answer = Welcome | WorkerStatus | Done | Refused
 
@@ -41,7 +48,7 @@ def start_worker(spec: WorkerSpec, options: Sequence[str] = ()) -> None:
     """
     files = worker_files(spec)
     with _lock(files):
-        if _answers(files):
+        if ask(files, Status()) is not None:
             return
         stop_idle_on(spec.device, except_for=files)
         process = _spawn(spec.canonical(), files, options)
@@ -50,16 +57,16 @@ def start_worker(spec: WorkerSpec, options: Sequence[str] = ()) -> None:
         end = time.monotonic() + START_SECONDS
         while not _answers(files):
             if process.returncode is not None:
-                raise UserError(f"the worker could not be started: {last_line(files.log)}")
+                raise UserError(f"the worker could not be started: {_why_not(files.log)}")
             if time.monotonic() > end:
                 raise UserError(f"the worker did not answer within {START_SECONDS:g} s: see {files.log}")
             time.sleep(0.01)
 
 
 def ask(files: WorkerFiles, *messages: Message) -> list[_Answer] | None:
-    """Answers of the worker with these files; None where none answers. Blocks for a few seconds at most.
+    """Answers of the worker with these files; None where there is none. Blocks for ANSWER_SECONDS at most.
 
-    Raises UserError where the socket is not ours alone.
+    Raises UserError where the socket is not ours alone, and WorkerSilent.
     """
     if not check_socket(files.socket):
         return None
@@ -74,6 +81,8 @@ def ask(files: WorkerFiles, *messages: Message) -> list[_Answer] | None:
                 )
             )
             return list(_receive_answers(connection, len(messages)))
+        except TimeoutError:
+            raise WorkerSilent(peer_pid(connection), ANSWER_SECONDS) from None
         except (OSError, FrameError, EOFError):
             return None
 
@@ -91,21 +100,33 @@ def _receive_answers(connection: socket.socket, remaining: int) -> Iterator[_Ans
 
 
 def _answers(files: WorkerFiles) -> bool:
-    return ask(files, Status()) is not None
+    try:
+        return ask(files, Status()) is not None
+    except WorkerSilent:  # it begins to listen before it has the time to answer
+        return False
 
 
 def scan() -> list[tuple[WorkerFiles, Welcome, WorkerStatus]]:
-    """The workers that answer, of whatever version; a socket of someone else is passed over."""
+    """The workers that answer, of whatever version."""
+    return survey()[0]
+
+
+def survey() -> tuple[list[tuple[WorkerFiles, Welcome, WorkerStatus]], list[WorkerSilent]]:
+    """The workers that answer, of whatever version, and those that don't; a socket of someone else is passed over."""
     workers = []
+    silent = []
     for files in all_worker_files():
         try:
             answers = ask(files, Hello(client="list"), Status())
+        except WorkerSilent as error:
+            silent.append(error)
+            continue
         except UserError:
             continue
         match answers:
             case [Welcome() as welcome, WorkerStatus() as status]:
                 workers.append((files, welcome, status))
-    return workers
+    return workers, silent
 
 
 def stop_idle_on(device: str, except_for: WorkerFiles) -> None:
@@ -114,7 +135,11 @@ def stop_idle_on(device: str, except_for: WorkerFiles) -> None:
         worker_device = status.info.device if status.info else status.device
         same_device = "auto" in (device, worker_device) or device == worker_device
         if files != except_for and same_device and not status.jobs:
-            match ask(files, Stop(when="idle")):
+            try:
+                answers = ask(files, Stop(when="idle"))
+            except WorkerSilent:
+                continue
+            match answers:
                 case [Done()]:
                     wait_gone(files)
 
@@ -131,6 +156,8 @@ def wait_gone(files: WorkerFiles, seconds: float = 15.0) -> bool:
 
 def is_running(files: WorkerFiles) -> bool:
     """Whether a worker of these files lives, also one that does not answer any more."""
+    if not files.life_lock.exists():
+        return False
     try:
         with files.life_lock.open("a+") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -144,7 +171,7 @@ def _spawn(spec: WorkerSpec, files: WorkerFiles, options: Sequence[str]) -> subp
     for name in ("WORKBENCH_RUNTIME", "WORKBENCH_DATA", "WORKBENCH_CACHE", "WORKBENCH_CONFIG"):
         if environment.get(name):
             environment[name] = os.path.abspath(environment[name])
-    with files.log.open("ab") as output:
+    with open_in_runtime(files.log) as output:
         return subprocess.Popen(
             [
                 *(sys.executable, "-m", "workbench.worker.main"),
@@ -156,7 +183,6 @@ def _spawn(spec: WorkerSpec, files: WorkerFiles, options: Sequence[str]) -> subp
             stderr=output,
             cwd="/",
             env=environment,
-            umask=0o077,
             start_new_session=True,
             close_fds=True,
         )
@@ -164,9 +190,27 @@ def _spawn(spec: WorkerSpec, files: WorkerFiles, options: Sequence[str]) -> subp
 
 @contextmanager
 def _lock(files: WorkerFiles) -> Iterator[None]:
-    with files.start_lock.open("a+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with open_in_runtime(files.start_lock) as file:
+        end = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise UserError(
+                        f"another command has been starting this worker for more than {START_SECONDS:g} s (it holds "
+                        f"{files.start_lock}): wait for it, or end it"
+                    ) from None
+            time.sleep(0.02)
         yield
+
+
+def _why_not(log: Path) -> str:
+    free = free_disk(log.parent)
+    if free < _LEAST_ROOM:
+        return f"{log.parent} is full ({size(free)} free); make room there, or set WORKBENCH_RUNTIME to another folder"
+    return last_line(log)
 
 
 def last_line(log: Path) -> str:

@@ -39,11 +39,13 @@ class Supervisor:
         self,
         spec: WorkerSpec,
         lab: str,
+        umask: int,
         on_message: Callable[[FromModel, memoryview], None],
         on_gone: Callable[[str, bool], None],
     ) -> None:
         self._spec = spec
         self._lab = lab
+        self._umask = umask
         self._on_message = on_message
         self._on_gone = on_gone
         self._process: asyncio.subprocess.Process | None = None
@@ -140,6 +142,7 @@ class Supervisor:
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 env=model_environment(),
+                umask=self._umask,
             )
         except BaseException:
             ours.close()

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 import numpy as np
 
-from workbench.errors import UserError
+from workbench.errors import JSON_ERRORS, UserError
 from workbench.worker.protocol import MAX_FRAME
 
 M = TypeVar("M")
@@ -44,7 +44,7 @@ def decode(body: bytes | bytearray | memoryview, kind: Any) -> Any:
     """The message in a frame. Raises FrameError."""
     try:
         return msgspec.msgpack.decode(body, type=kind)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+    except JSON_ERRORS as error:
         raise FrameError(f"the other side sent what is no message of ours: {error}") from None
 
 

@@ -68,6 +68,11 @@ class WorkerFiles(msgspec.Struct, frozen=True):
         """held by the worker as long as it lives"""
         return self.socket.with_suffix(".life")
 
+    @property
+    def lost(self) -> Path:
+        """written by a worker that ended with results it could not write: what they were, a sentence a line"""
+        return self.socket.with_suffix(".lost")
+
 
 def worker_files(spec: WorkerSpec) -> WorkerFiles:
     """The files of the worker for `spec`. Raises UserError where the runtime folder is not ours alone."""
@@ -101,6 +106,26 @@ def peer_uid(connection: socket.socket) -> int:
         return int(struct.unpack_from("=II", connection.getsockopt(0, 1, 76))[1])
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     return int(struct.unpack("3i", credentials)[1])
+
+
+def peer_pid(connection: socket.socket) -> int:
+    """The process that listens at the other end, also one that does not answer."""
+    if sys.platform == "darwin":
+        return connection.getsockopt(0, 2)  # SOL_LOCAL, LOCAL_PEERPID
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return int(struct.unpack("3i", credentials)[0])
+
+
+class WorkerSilent(UserError):  # noqa: N818 - a sentence for the user, as its base
+    """A worker that is there and does not answer."""
+
+    def __init__(self, pid: int, seconds: float) -> None:
+        self.pid = pid
+        super().__init__(
+            f"the worker (process {pid}) has not answered for {seconds:g} s: it is stopped, or the machine is very "
+            f"busy; `kill -CONT {pid}` lets a stopped one go on, `kill -9 {pid}` ends it, and what is finished is in "
+            f"the session"
+        )
 
 
 def check_peer(connection: socket.socket) -> None:

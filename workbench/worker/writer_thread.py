@@ -174,13 +174,22 @@ class WriterThread:
 
         self._queue.put(settle)
 
-    async def close(self, patience: float = 10.0) -> None:
-        """Write what waits, close the sessions, end the thread; gives up after `patience` seconds."""
+    async def close(self, patience: float = 10.0) -> list[str]:
+        """Write what waits, close the sessions, end the thread; gives up after `patience` seconds.
+
+        Returns a sentence for each step whose result is lost.
+        """
         self._closed = True
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join, patience)
-        for (session, step), _ in self._pending.items():
-            log.error("the result of step %d of %s could not be written and is lost", step, session)
+        lost = [
+            f"the result of step {step} of {session} could not be written and is lost: "
+            f"{self._failing.get(session, 'writing took too long')}"
+            for session, step in self._pending
+        ]
+        for sentence in lost:
+            log.error("%s", sentence)
+        return lost
 
     # --- on the thread ---------------------------------------------------------------------------------
 

@@ -54,7 +54,7 @@ def test_a_disk_that_fills_up_keeps_what_is_done(monkeypatch: pytest.MonkeyPatch
 
 def limit(stores: float, lab: Lab) -> None:
     """One store of 40 examples, and room for so many in all."""
-    size = _least_used.size_of(taken(lab, made_examples(lab)).folder)
+    size = _least_used.size_on_disk(taken(lab, made_examples(lab)).folder)
     config_file().write_text(f"store_gigabytes = {stores * size / 2**30:.12f}\n")
 
 

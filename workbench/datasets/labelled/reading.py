@@ -20,7 +20,7 @@ import msgspec
 
 from workbench.datasets.labelled.labelled_set import LabelledSet
 from workbench.datasets.labelled.targets import Choice, Row, labelled_set
-from workbench.errors import UserError
+from workbench.errors import JSON_ERRORS, UserError
 from workbench.files import read_bounded
 from workbench.text import count, quoted, safe, size
 
@@ -198,7 +198,7 @@ def _json_lines(path: Path, text: str, key: str) -> Iterator[Row]:
         try:
             entry = msgspec.json.decode(line, type=_Line)
             named = msgspec.json.decode(line, type=dict[str, Any]).get(key) if key else None
-        except msgspec.DecodeError as error:
+        except JSON_ERRORS as error:
             raise UserError(f'{where}: {safe(str(error))}; a line is {{"prompt": "…", "target": 1}}') from None
         document = "" if entry.document is None else str(entry.document)
         content = entry.prompt or entry.text
@@ -229,5 +229,5 @@ def _stored(path: Path, text: str, choice: Choice | None) -> LabelledSet:
         raise UserError(f"{path} is stored with its labels: the other options are for CSV and JSONL")
     try:
         return msgspec.json.decode(text, type=LabelledSet)
-    except msgspec.DecodeError as error:
+    except JSON_ERRORS as error:
         raise UserError(f"{path} is no labelled set as it is stored here: {safe(str(error))}") from None

@@ -122,6 +122,11 @@ def bars_figure(view: Bars, page: Page) -> Figure:
     return (_bar_rows if len(view.labels) * len(view.series) <= _MOST_ROWS else _bar_columns)(view, page)
 
 
+def _finite(values: np.ndarray) -> np.ndarray:
+    """With 0 where there is no length to draw."""
+    return np.asarray(np.nan_to_num(values, posinf=0.0, neginf=0.0))
+
+
 def _errors(series: Series) -> np.ndarray | None:
     """Distances to both ends [2, bar], for matplotlib; nan where there are none."""
     if series.low is None or series.high is None:
@@ -142,11 +147,11 @@ def _bar_rows(view: Bars, page: Page) -> Figure:
         y = np.asarray(s.y, dtype=float)
         at = places + (index - (several - 1) / 2) * thick
         errors = _errors(s)
-        axes.barh(at, np.nan_to_num(y), thick * 0.9, color=color(index), label=label(s.name, _NAME), alpha=0.9)
+        axes.barh(at, _finite(y), thick * 0.9, color=color(index), label=label(s.name, _NAME), alpha=0.9)
         reach = y.copy()
         if errors is not None:
-            axes.errorbar(y, at, xerr=np.nan_to_num(errors), fmt="none", ecolor="#1a1a1a", elinewidth=0.8, capsize=2)
-            reach = np.where(y < 0, y - np.nan_to_num(errors[0]), y + np.nan_to_num(errors[1]))
+            axes.errorbar(y, at, xerr=_finite(errors), fmt="none", ecolor="#1a1a1a", elinewidth=0.8, capsize=2)
+            reach = np.where(y < 0, y - _finite(errors[0]), y + _finite(errors[1]))
         for place, value, end in zip(at, y, reach, strict=True):
             if np.isfinite(value):
                 side = -1 if value < 0 else 1
@@ -175,9 +180,10 @@ def _bar_columns(view: Bars, page: Page) -> Figure:
     for index, s in enumerate(view.series):
         at = np.arange(n) + (index - (several - 1) / 2) * thick
         errors = _errors(s)
-        axes.bar(at, np.nan_to_num(np.asarray(s.y, dtype=float)), thick, color=color(index), label=label(s.name, _NAME))
+        y = _finite(np.asarray(s.y, dtype=float))
+        axes.bar(at, y, thick, color=color(index), label=label(s.name, _NAME))
         if errors is not None:
-            axes.errorbar(at, np.asarray(s.y), yerr=np.nan_to_num(errors), fmt="none", ecolor="#1a1a1a", elinewidth=0.6)
+            axes.errorbar(at, y, yerr=_finite(errors), fmt="none", ecolor="#1a1a1a", elinewidth=0.6)
     axes.axhline(0, color=QUIET, linewidth=0.6)
     axes.set_xlim(-0.7, n - 0.3)
     _ticks(axes.xaxis, named_ticks(np.arange(n, dtype=float), view.labels, _room(page)))
@@ -211,7 +217,7 @@ def histogram_figure(view: Histogram, page: Page) -> Figure:
     placed = place_flags(flags, cells)
     page.notes += placed.words("shaded:", "line:")
     figure, axes = page.plot(_height(page), len(placed.rows) + 1)
-    counts = [np.nan_to_num(np.asarray(s.y, dtype=float)) for s in view.series]
+    counts = [_finite(np.asarray(s.y, dtype=float)) for s in view.series]
     drawn = [np.log10(part + 1) if view.log_counts else part for part in counts]
     top = max(float(part.max(initial=0)) for part in drawn) or 1.0
     axes.set_xlim(float(x[0]), float(x[-1]))

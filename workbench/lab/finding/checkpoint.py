@@ -32,6 +32,10 @@ _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _MAX_HEADER = 100_000_000
 """bytes, the limit of the safetensors format itself"""
+_LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+_WIDTHS = ("hidden_size", "n_embd", "d_model")
+_SIZES = (*_LAYERS, *_WIDTHS, "intermediate_size", "ffn_dim", "vocab_size", "num_attention_heads", "n_head")
+"""what a config calls the number of layers, the stream's width, and what else decides how much is built"""
 _LANGUAGE_MODELS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 
 
@@ -73,11 +77,13 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     floats = {dtype: n for dtype, n in counts.items() if dtype in _DTYPES}
     if not floats:
         raise UserError(f"the weights in {folder} have no ordinary floating-point numbers: they may be quantised")
+    n_parameters = sum(floats.values())
+    _check_sizes(folder, config, n_parameters)
     return Checkpoint(
         folder=folder,
         config=config,
         weights=files,
-        n_parameters=sum(floats.values()),
+        n_parameters=n_parameters,
         dtype=_DTYPES[max(floats, key=lambda dtype: floats[dtype])],
         size=sum(file.stat().st_size for file in files),
     )
@@ -121,6 +127,22 @@ def check_config(config: dict[str, Any], origin: str) -> None:
         raise UserError(
             f"{origin} is a {architectures[0]}: the workbench opens models that continue text (…ForCausalLM)"
         )
+
+
+def _check_sizes(folder: Path, config: dict[str, Any], n_parameters: int) -> None:
+    """Raises UserError where the config speaks of more than the weights can hold: building that would never end."""
+    text = config.get("text_config")
+    for sizes in (config, text if isinstance(text, dict) else {}):
+        known = {name: value for name in _SIZES if isinstance(value := sizes.get(name), int)}
+        # A layer has at least one vector as wide as the stream; of anything else there is at least one number each.
+        width = max((known[name] for name in _WIDTHS if name in known), default=1)
+        least = {name: value * width if name in _LAYERS else value for name, value in known.items()}
+        for name, value in sorted(known.items(), key=lambda size: -size[1]):
+            if least[name] > n_parameters:
+                raise UserError(
+                    f"{folder / 'config.json'} says {name} {value:,}, and the weights have {n_parameters:,} numbers in "
+                    f"all: the two are not of one model, download or copy it again"
+                )
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -198,7 +220,7 @@ def read_header(file: Path) -> dict[str, int]:
                 end = max(end, tensor.data_offsets[1])
     except OSError as error:
         raise UserError(f"{file} cannot be read: {error.strerror}") from None
-    except (ValueError, AttributeError, msgspec.ValidationError):
+    except (ValueError, RecursionError, AttributeError, msgspec.ValidationError):
         raise UserError(f"{file} is not a safetensors file, or is damaged: download or copy it again") from None
     if size != 8 + length + end:
         raise UserError(_cut_short(file, size, 8 + length + end))
@@ -217,7 +239,7 @@ def _read_json(file: Path) -> dict[str, Any]:
         content = json.loads(file.read_bytes())
     except OSError as error:
         raise UserError(f"{file} cannot be read: {error.strerror}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UserError(f"{file} is not valid JSON: download or copy it again") from None
     if not isinstance(content, dict):
         raise UserError(f"{file} is not a JSON object: download or copy it again")

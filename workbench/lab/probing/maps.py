@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from workbench.artifacts.activations import NUMBER, layer_file
-from workbench.errors import UserError
+from workbench.errors import JSON_ERRORS, UserError
 from workbench.files import write_whole
 
 PROGRESS = "progress.json"
@@ -47,7 +47,7 @@ class Maps:
         self._saved = time.monotonic()
         try:
             self.progress = msgspec.json.decode((folder / PROGRESS).read_bytes(), type=Progress)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, *JSON_ERRORS):
             self.progress = fresh
 
     def __enter__(self) -> Maps:
