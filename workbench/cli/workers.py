@@ -46,7 +46,7 @@ def ps_command(as_json: bool) -> None:
             str(worker.pid),
             str(worker.model_pid) if worker.model_pid else None,
             worker.info.name if worker.info else worker.model,
-            f"{worker.info.device} {worker.info.dtype}" if worker.info else None,
+            f"{worker.info.place} {worker.info.dtype}" if worker.info else None,
             worker.stage + (f": {worker.detail}" if worker.detail and worker.stage in ("failed", "restarting") else ""),
             len(worker.jobs),
             size(worker.memory) if worker.memory else None,
