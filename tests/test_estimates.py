@@ -25,10 +25,6 @@ def test_meta_tensors_are_counted_and_asked_for_numbers() -> None:
         assert counting.live == 400_000
         assert (float(tensor.sum()), bool((tensor > 0).all()), torch.equal(tensor, tensor + 1)) == (0.0, True, True)
         assert tensor.cpu().tolist()[0][0] == 1.0
-        halves = tensor.half()
-        torch.softmax(halves, dim=-1, dtype=torch.float32)
-    # The softmax of 16 bits in float32 needs no copy of them.
-    assert counting.peak == 400_000 + 200_000 + 400_000
 
 
 def test_a_model_that_is_not_there_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,9 +38,6 @@ class Meta(Counting):
                 )
             if packet in SAME:
                 return True
-            if packet is aten.softmax and kwargs.get("dtype") == torch.float32:
-                # CUDA's goes from 16 bits to float32 in one kernel, without a copy between.
-                return super().__torch_dispatch__(torch.ops.aten.empty_like.default, types, (tensor,), kwargs)
             if packet is aten._to_copy and kwargs.get("device") == torch.device("cpu"):
                 return torch.ones(tensor.shape, dtype=kwargs.get("dtype") or tensor.dtype)
         with self:
