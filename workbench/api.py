@@ -218,7 +218,7 @@ class OpenedLab:
 
     def __repr__(self) -> str:
         logged = f", logged in {self.session}" if self.session else ""
-        return f"<{self.info.name} on {self.info.device} in {self.info.dtype}{logged}>"
+        return f"<{self.info.name} on {self.info.place} in {self.info.dtype}{logged}>"
 
     @staticmethod
     def _methods() -> list[str]:

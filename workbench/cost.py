@@ -98,5 +98,5 @@ def remember(info: ModelInfo, name: str, work: float, took: float) -> None:
 
 
 def _file(info: ModelInfo) -> Path:
-    named = paths.short_hash(info.ref, info.dtype, info.device, platform.node())
+    named = paths.short_hash(info.ref, info.dtype, ",".join(info.devices), platform.node())
     return paths.cache_dir() / "rates" / f"{named}.json"

@@ -60,5 +60,6 @@ def execute(
         raise
     except Exception as error:
         if is_out_of_memory(error):
-            raise UserError(f"out of memory on {lab.info.device}: take a shorter prompt, or free memory") from error
+            full = " or ".join(lab.info.devices)
+            raise UserError(f"out of memory on {full}: take a shorter prompt, or free memory") from error
         raise

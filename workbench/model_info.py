@@ -5,6 +5,18 @@ from __future__ import annotations
 import msgspec
 
 
+class LayersOn(msgspec.Struct, frozen=True):
+    """Neighbouring layers that lie on one device."""
+
+    device: str
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        layers = f"layer {self.first}" if self.first == self.last else f"layers {self.first}–{self.last}"
+        return f"{self.device} ({layers})"
+
+
 class ModelInfo(msgspec.Struct, kw_only=True, frozen=True):
     """A model under the lamp: name, identity and shape.
 
@@ -19,6 +31,9 @@ class ModelInfo(msgspec.Struct, kw_only=True, frozen=True):
     architecture: str
     """The Hugging Face class, for example `LlamaForCausalLM`."""
     device: str = "cpu"
+    """where what it is given goes; of a model that is spread over several, the one with its embedding and head"""
+    spread: tuple[LayersOn, ...] = ()
+    """which layers lie where, of a model on several devices; empty on one"""
     dtype: str = "float32"
     n_layers: int
     n_heads: int
@@ -38,6 +53,16 @@ class ModelInfo(msgspec.Struct, kw_only=True, frozen=True):
     chat_template: bool = False
     bos_token: str | None = None
     """What the tokenizer's own call puts in front of text; None where it adds nothing."""
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """All that hold a part of it, `device` first."""
+        return tuple(dict.fromkeys([self.device, *(layers.device for layers in self.spread)]))
+
+    @property
+    def place(self) -> str:
+        """`cuda:0`, or which layers lie where: `cuda:0 (layers 0–39), cuda:1 (layers 40–79)`."""
+        return ", ".join(map(str, self.spread)) or self.device
 
     @property
     def n_neurons(self) -> int:

@@ -33,8 +33,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     device: Annotated[
         str,
         Meta(
-            description="auto, cpu, cuda, cuda:1, mps …; auto takes the best that works",
-            pattern=r"^(auto|cpu|mps|(cuda|xpu)(:\d+)?)$",
+            description="auto, cpu, cuda, cuda:1, several GPUs as cuda:0,cuda:1, mps …; auto takes the best that works",
+            pattern=r"^(auto|cpu|mps|(cuda|xpu)(:\d+)?|cuda:\d+(,cuda:\d+)+)$",
         ),
     ] = "auto"
     dtype: Annotated[

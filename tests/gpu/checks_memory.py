@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from tests.gpu.models import Subject, Subjects, random_prompt
 from tests.gpu.record import Record
+from workbench.lab import metrics
 from workbench.lab.batches import SHARE, Work, rows_at_once, token_bytes
 from workbench.lab.compiling import switched_off
 from workbench.lab.continuation import Continuation, Row
@@ -41,8 +42,13 @@ def run(subjects: Subjects, record: Record) -> None:
 
 
 def _forward(subject: Subject, length: int, rows: int) -> None:
+    """As `effect` does it."""
     prompts = [random_prompt(subject.lab.info.d_vocab, length, seed) for seed in range(rows)]
-    subject.lab.forward(prompts).surprise()
+    clean, edited = subject.lab.forward(prompts), subject.lab.forward(prompts, subject.edits("L0.N0=0"))
+    assert clean.logits is not None
+    assert edited.logits is not None
+    metrics.kl(clean.logits, edited.logits)
+    edited.surprise()
 
 
 def _last(subject: Subject, length: int, rows: int) -> None:

@@ -78,13 +78,13 @@ class Cpu:
 
     def peak(self, work: Callable[[], Any]) -> tuple[Any, int]:
         _release()
-        with _Counting() as counting:
+        with Counting() as counting:
             result = work()
         return result, counting.peak
 
     def limited(self, extra: int) -> Any:
         _release()
-        return _Counting(extra)
+        return Counting(extra)
 
 
 def _release() -> None:
@@ -93,7 +93,7 @@ def _release() -> None:
         torch.cuda.empty_cache()
 
 
-class _Counting(TorchDispatchMode):
+class Counting(TorchDispatchMode):
     """Counts the bytes of tensors that operations make, while they live."""
 
     def __init__(self, limit: int | None = None) -> None:

@@ -26,6 +26,9 @@ ALIKE = {
     *("sae-check", "sae-errors", "sae-train", "features", "feature"),
 }
 """read sites and write them as others do, the same way of every architecture: run on one"""
+BY_BLOCK = {"predict", "generate", "dla", "sweep", "patch", "effect", "direction", "export-model"}
+"""go through blocks, caches, gradients and weights in every way: run on two devices for each architecture, the others
+for one"""
 SMALL = {"tokens": 256, "context": 32}
 
 

@@ -1,4 +1,4 @@
-"""Every experiment on a device that is not the CPU gives the CPU's numbers, mixes nothing, and needs no float64."""
+"""Every experiment on one or two devices that are not the CPU gives the CPU's numbers, and needs no float64."""
 
 from __future__ import annotations
 
@@ -11,10 +11,16 @@ from typing import Any
 
 import pytest
 
+from tests.pretend.cases import ALIKE
 from tests.tiny import ARCHITECTURES
 from workbench.experiments import experiments
 
 ROOT = Path(__file__).parents[2]
+
+
+def own_group(name: str) -> pytest.MarkDecorator:
+    """Each test has its own process and shares nothing: any of pytest's may start it, beside the other slow tests."""
+    return pytest.mark.xdist_group(f"pretend {name}")
 
 
 def lines(program: str, *arguments: str) -> list[dict[str, Any]]:
@@ -25,7 +31,7 @@ def lines(program: str, *arguments: str) -> list[dict[str, Any]]:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1200,
     )
     assert done.returncode == 0, done.stderr[-4000:]
     made = [json.loads(line) for line in done.stdout.splitlines()]
@@ -39,20 +45,23 @@ def wrong(made: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_every_experiment_gives_the_cpu_s_numbers_without_float64(arch: str) -> None:
-    made = lines("compare", arch, "without-float64", *(["all"] if arch == "llama" else []))
+@pytest.mark.parametrize("arch", [pytest.param(arch, marks=own_group(arch)) for arch in ARCHITECTURES])
+def test_every_experiment_gives_the_cpu_s_numbers_without_float64_and_on_two_devices(arch: str) -> None:
+    made = lines("compare", arch)
     assert wrong(made) == []
-    if arch == "llama":
-        assert {line["case"].split()[0] for line in made} == set(experiments())
+    assert {line["case"].split()[0] for line in made} == set(experiments()) - ALIKE
 
 
 @pytest.mark.slow
-def test_every_experiment_gives_the_cpu_s_numbers_where_there_is_float64() -> None:
-    assert wrong(lines("compare", "llama")) == []
+@own_group("alike")
+def test_so_do_those_that_read_and_write_every_architecture_alike() -> None:
+    made = lines("compare", "llama", "alike")
+    assert wrong(made) == []
+    assert {line["case"].split()[0] for line in made} == ALIKE
 
 
 @pytest.mark.slow
+@own_group("memory")
 def test_what_runs_out_of_memory_is_halved_to_the_same_numbers_and_leaves_nothing() -> None:
     made = lines("limited", "llama")
     assert wrong(made) == []

@@ -87,7 +87,7 @@ class Workbench(click.Group):
 
 @click.group(cls=Workbench, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--model", metavar="REF", help="A hub id, a local folder, or default.")
-@click.option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps …")
+@click.option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, cuda:0,cuda:1, mps …")
 @click.option("--dtype", metavar="NAME", help="auto, float32, bfloat16 or float16.")
 @click.option(
     "--session",

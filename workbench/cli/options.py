@@ -28,7 +28,7 @@ def model_options() -> list[click.Option]:
     """--model, --device, --dtype, for commands that need a worker."""
     return [
         click.Option(["--model"], metavar="REF", help="A hub id, a local folder, or default."),
-        click.Option(["--device"], metavar="NAME", help="auto, cpu, cuda, cuda:1, mps …"),
+        click.Option(["--device"], metavar="NAME", help="auto, cpu, cuda, cuda:1, cuda:0,cuda:1, mps …"),
         click.Option(["--dtype"], metavar="NAME", help="auto, float32, bfloat16 or float16."),
     ]
 

@@ -133,7 +133,7 @@ def _origin(path: Path, record: StepRecord) -> list[str]:
     if record.started and record.finished:
         parts.append(seconds(record.finished - record.started))
     if record.model:
-        parts += [record.model.name, f"{record.model.device} {record.model.dtype}"]
+        parts += [record.model.name, f"{record.model.place} {record.model.dtype}"]
     if record.seed:
         parts.append(f"seed {record.seed}")
     return parts

@@ -49,7 +49,7 @@ def ps_command(as_json: bool) -> None:
             str(worker.pid),
             str(worker.model_pid) if worker.model_pid else None,
             worker.info.name if worker.info else worker.model,
-            f"{worker.info.device} {worker.info.dtype}" if worker.info else None,
+            f"{worker.info.place} {worker.info.dtype}" if worker.info else None,
             worker.stage + (f": {worker.detail}" if worker.detail and worker.stage in _EXPLAINED else ""),
             len(worker.jobs) if worker.stage != "silent" else None,
             _memory(worker),

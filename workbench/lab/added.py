@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 
 from workbench.lab.loaded import Model
+from workbench.lab.metrics import beside
 from workbench.units import Site
 
 
@@ -23,7 +24,7 @@ class Writer(NamedTuple):
 
 
 def writer(model: Model, site: Site) -> Writer:
-    """Of a layer's `z` or `mlp_post`, in the model's own type."""
+    """Of a layer's `z` or `mlp_post`, in the model's own type and on that layer's device."""
     block = model.bridge.blocks[site.layer]
     if site.name == "z":
         weight, bias, norm = block.attn.W_O.flatten(0, 1), getattr(block.attn, "b_O", None), "ln1_post"
@@ -40,9 +41,11 @@ def change_added(model: Model, site: Site, before: torch.Tensor, after: torch.Te
     """
     weight, bias, norm = writer(model, site)
     weight, gain = weight.float(), model.sites.weight_gain(site)
-    before, after = before.flatten(1).float(), after.flatten(1).float()
+    home = before.device
+    before, after = (beside(values.flatten(1).float(), weight.device) for values in (before, after))
     if norm is None:
-        return gain * ((after - before) @ weight)
+        return gain * beside((after - before) @ weight, home)
     exact_norm = copy.deepcopy(norm).float()
     offset = 0 if bias is None else bias.detach().float()
-    return torch.as_tensor(gain * (exact_norm(after @ weight + offset) - exact_norm(before @ weight + offset)))
+    change: torch.Tensor = exact_norm(after @ weight + offset) - exact_norm(before @ weight + offset)
+    return gain * beside(change, home)

@@ -19,7 +19,7 @@ import torch
 
 from workbench.errors import UserError
 from workbench.lab.loaded import Model
-from workbench.lab.memory import BYTES, free_memory
+from workbench.lab.memory import BYTES, compared_bytes, free_memory, layer_bytes
 from workbench.report import Report
 
 T = TypeVar("T")
@@ -53,28 +53,36 @@ def rows_at_once(model: Model, length: int, work: Work) -> int:
     limit = max(1, tokens_at_once(info.device, work) // max(1, length))
     if work == "generation":
         limit = min(limit, GENERATED_ROWS[info.device != "cpu"])
-    fits = int(SHARE * free_memory(info.device)) // (token_bytes(model, length, work) * max(1, length))
+    fits = int(SHARE * min(map(free_memory, info.devices))) // (token_bytes(model, length, work) * max(1, length))
     # Where memory is the limit, powers of two: a little more or less of it gives the same shapes, and the same bits.
     return limit if fits >= limit else 1 << max(0, fits.bit_length() - 1)
 
 
 def token_bytes(model: Model, length: int, work: Work) -> int:
-    """Bytes that a token takes at most while a batch goes through.
+    """Bytes that a token takes while a batch of full size goes through (`python -m tests.gpu.estimates`).
 
-    About ten vectors of d_model and three of d_mlp, and a layer's attention patterns; gradients keep those of every
-    layer, generation the keys and values of every layer, "stream" every block's input; where logits are wanted
-    everywhere, they are there twice in float32.
+    "forward" compares a clean pass with one under edits, "stream" keeps every block's input, gradients what every layer
+    needs on the way back, generation the keys and values of every layer.
     """
     info = model.info
     wide = BYTES[info.dtype]
-    inside = wide * (10 * info.d_model + 3 * info.d_mlp + 2 * info.n_heads * length)
-    if work == "gradients":
-        inside *= info.n_layers
-    if work == "stream":
-        inside += wide * info.n_layers * info.d_model
-    if work == "generation":
-        inside += wide * 2 * info.n_layers * info.n_kv_heads * info.d_head
-    return inside + (8 * info.d_vocab if work in ("forward", "generation") else 0)
+    inside = layer_bytes(wide, info.d_model, info.d_mlp, info.n_heads, length)
+    match work:
+        case "forward":
+            return compared_bytes(wide, info.d_model, info.d_mlp, info.n_heads, info.d_vocab, length)
+        case "stream":
+            return inside + wide * info.n_layers * info.d_model
+        case "generation":
+            kept = wide * 2 * info.n_layers * info.n_kv_heads * info.d_head
+            return kept + max(inside, wide * info.d_vocab)
+        case "gradients":
+            probabilities = wide + 4 if wide < 4 else wide
+            mlp = (4 if info.gated_mlp else 2) * info.d_mlp
+            # Parallel blocks have one stream to read, and norms that keep nothing of their own.
+            stream = (2 if info.parallel_blocks else 11) * info.d_model
+            return inside + info.n_layers * (wide * (stream + mlp) + probabilities * info.n_heads * length)
+        case _:
+            return inside
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -19,7 +19,7 @@ from workbench.lab.applying import PassLayout
 from workbench.lab.changes import Change, Fill, ReplaceByPosition
 from workbench.lab.editing import Plan
 from workbench.lab.loaded import Model
-from workbench.lab.metrics import as_float64
+from workbench.lab.metrics import as_float64, beside
 from workbench.lab.parts import Heads, Whole
 from workbench.lab.passes import run_pass
 from workbench.units import ADDED_AS, Site
@@ -129,10 +129,11 @@ def _output(model: Model, layer: int, name: str, activation: torch.Tensor) -> to
     """What attention makes of z [head · d_head], or the MLP of mlp_post [d_mlp], by its weights alone; [d_model]."""
     weight, bias, norm = writer(model, Site(layer, name))
     with torch.inference_mode():
-        output: torch.Tensor = activation @ weight
+        output: torch.Tensor = beside(activation, weight.device) @ weight
         if bias is not None:
             output = output + bias
-        return output if norm is None else norm(output[None])[0]
+        output = output if norm is None else norm(output[None])[0]
+        return beside(output, activation.device)
 
 
 def _gain(added: torch.Tensor, known: torch.Tensor, configured: Sequence[float], stream: torch.Tensor) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from workbench.errors import UserError
 from workbench.lab.finding.checkpoint import Checkpoint
-from workbench.lab.gpus import find_gpus, free_by_gpu, gpu_processes, why_unusable
+from workbench.lab.gpus import find_gpus, free_by_gpu, gpu_processes, slices_by_gpu, why_unusable
 from workbench.text import size
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -51,6 +51,22 @@ def pick_device(requested: str = "auto") -> str:
     if problem := _compute_problem(name):
         raise UserError(f"{requested} can't be used: {problem}. --device takes {_device_values()}")
     return name
+
+
+def pick_devices(requested: str = "auto") -> list[str]:
+    """The same, of one name or of several GPUs, `cuda:0,cuda:1`, which the model is spread over. Raises UserError."""
+    names = requested.split(",")
+    devices = [pick_device(name) for name in names]
+    if len(set(devices)) < len(devices) or (len(devices) > 1 and not all(name.startswith("cuda") for name in devices)):
+        raise UserError(f"{requested} can't be used: several devices are different GPUs, as cuda:0,cuda:1")
+    return devices
+
+
+def spare_gpus(device: str) -> list[str]:
+    """The GPUs beside `device` that compute, most free memory first; none beside the CPU."""
+    if not device.startswith("cuda"):
+        return []
+    return [name for name in _most_free_first(_cuda_devices()) if name != device and _compute_problem(name) is None]
 
 
 def pick_dtype(requested: str, device: str, checkpoint: Checkpoint) -> str:
@@ -109,7 +125,7 @@ def gpu_problem() -> str | None:
 
 def _held(name: str) -> str:
     """What holds the memory of a GPU, as the end of a sentence; empty where nothing is known to."""
-    uuid = cuda_uuid(name)
+    uuid = gpu_uuid(name)
     held = [process for process in gpu_processes() if process.memory and uuid and process.gpu == uuid][:3]
     listed = ", ".join(f"{process.name} (pid {process.pid}, {size(process.memory)})" for process in held)
     return f"; its memory is held by {listed}" if held else ""
@@ -123,15 +139,26 @@ def why_not_gpu(requested: str, picked: str) -> str:
     return f"it runs on the CPU: {problem}" if problem else ""
 
 
-def cuda_uuid(name: str) -> str:
-    """Of `cuda:N`, as the driver's tools write it, of a slice of a GPU too; empty where torch does not know it."""
+def cuda_uuid(name: str, slices: dict[str, list[str]]) -> str:
+    """Of `cuda:N`, as the driver's tools write it, also of one of the `slices`; empty where torch does not know it."""
     import torch
 
     try:
         uuid = str(torch.cuda.get_device_properties(name).uuid)
     except (RuntimeError, AssertionError, AttributeError):
         return ""
-    return uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}"
+    if uuid.startswith(("GPU-", "MIG-")):
+        return uuid
+    # torch's numbers are the same for both.
+    is_slice = any(f"MIG-{uuid}" in own for own in slices.values())
+    return f"MIG-{uuid}" if is_slice else f"GPU-{uuid}"
+
+
+def gpu_uuid(name: str) -> str:
+    """Of the whole GPU that `cuda:N` is or is a slice of, by which the driver's tools list processes."""
+    slices = slices_by_gpu()
+    uuid = cuda_uuid(name, slices)
+    return next((gpu for gpu, own in slices.items() if uuid in own), uuid)
 
 
 def usable_devices() -> list[str]:
@@ -156,10 +183,10 @@ def _cuda_devices() -> list[str]:
 def _most_free_first(names: list[str]) -> list[str]:
     import torch
 
-    known = free_by_gpu()
+    known, slices = free_by_gpu(), slices_by_gpu()
 
     def free(name: str) -> int:
-        by_tool = known.get(cuda_uuid(name))
+        by_tool = known.get(cuda_uuid(name, slices))
         return int(torch.cuda.mem_get_info(name)[0]) if by_tool is None else by_tool
 
     return sorted(names, key=free, reverse=True) if len(names) > 1 else names

@@ -76,11 +76,11 @@ class FrozenNorm(NormMap):
     """A norm as the affine map it is at one input: its scale is part of the gain."""
 
     def __init__(self, norm: Any, at: torch.Tensor, device: torch.device) -> None:
-        """`at` [d_model], the input whose scale is frozen; the norm is on `device`."""
+        """`at` [d_model], the input whose scale is frozen; computed on `device`."""
         module = norm.original_component
         free = norm_map(module, len(at), device)
         at = at.float().to(device)
-        shaped, output = free(at), as_float64(copy.deepcopy(module).float()(at[None])[0]) - free.bias
+        shaped, output = free(at), as_float64(copy.deepcopy(module).float().to(device)(at[None])[0]) - free.bias
         size = shaped @ shaped
         # Of an input of zeros nothing is made at any scale.
         super().__init__(free.gain * ((shaped @ output) / size if size > 0 else 1), free.bias, free.centred)
@@ -102,18 +102,16 @@ def direct(model: Model, trace: Trace, metric: Metric) -> Parts:
         for layer, block in enumerate(blocks):
             attention_gain, mlp_gain = (model.sites.weight_gain(Site(layer, name)) for name in ("z", "mlp_post"))
             z = last[Site(layer, "z")].reshape(info.n_heads, 1, -1)
-            added = (as_float64(z) @ as_float64(block.attn.W_O))[:, 0]  # [head, d_model]
-            reads, bias = _through_norm(
-                block, "ln1_post", added.sum(0), getattr(block.attn, "b_O", None), toward * attention_gain, z.device
-            )
+            added = (as_float64(z) @ as_float64(model.weight(layer, "attn.W_O")))[:, 0]  # [head, d_model]
+            own_bias = model.optional_weight(layer, "attn.b_O")
+            reads, bias = _through_norm(block, "ln1_post", added.sum(0), own_bias, toward * attention_gain, z.device)
             heads.append((added @ reads).cpu().numpy())
             attention_bias.append(bias)
             # Products of the weights in float32, sums in float64: a copy of every W_out in float64 would cost more.
-            activation, w_out = last[Site(layer, "mlp_post")].float(), block.mlp.W_out.float()
+            activation, w_out = last[Site(layer, "mlp_post")].float(), model.weight(layer, "mlp.W_out").float()
             added = as_float64(activation @ w_out)
-            reads, bias = _through_norm(
-                block, "ln2_post", added, getattr(block.mlp, "b_out", None), toward * mlp_gain, z.device
-            )
+            own_bias = model.optional_weight(layer, "mlp.b_out")
+            reads, bias = _through_norm(block, "ln2_post", added, own_bias, toward * mlp_gain, z.device)
             read_by_neuron = as_float64(w_out @ reads.float().to(z.device))
             neurons.append((as_float64(activation) * read_by_neuron).cpu().numpy())
             mlp_bias.append(bias)
@@ -169,7 +167,7 @@ def _through_norm(
 ) -> tuple[torch.Tensor, float]:
     """How what attention or the MLP adds is read: a covector [d_model], and what its biases contribute.
 
-    `added` [d_model] without the bias; a norm that follows it, on `device`, is frozen at their sum.
+    `added` [d_model] without the bias; a norm that follows it is frozen at their sum.
     """
     constant = torch.zeros_like(added) if bias is None else as_float64(bias)
     whole = added + constant

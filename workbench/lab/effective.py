@@ -18,7 +18,7 @@ import torch
 from workbench.errors import UserError
 from workbench.lab.loaded import Model
 from workbench.lab.loading import CHECKED_TEXT
-from workbench.lab.norms import NormMap, norm_map, written
+from workbench.lab.norms import NormMap, norm_map, norm_output, written
 from workbench.lab.passes import run_pass
 from workbench.units import Site
 
@@ -50,12 +50,11 @@ class EffectiveWeights:
         self._final = _map(model, model.bridge.ln_final)
 
     def layer(self, layer: int) -> Effective:
-        mlp, before = self._model.bridge.blocks[layer].mlp, self._before[layer]
-        gated = self._model.info.gated_mlp
-        first, own_bias = _first(mlp, gated)
-        bias = torch.zeros(first.shape[1], device=first.device) if own_bias is None else own_bias.detach().float()
+        before, gated = self._before[layer], self._model.info.gated_mlp
+        first, own_bias = _first(self._model, layer)
+        bias = torch.zeros(first.shape[1], device=first.device) if own_bias is None else own_bias.float()
         if before is not None:
-            bias = bias + first.detach().float().T @ before.bias.float().to(first.device)
+            bias = bias + first.float().T @ before.bias.float().to(first.device)
         w_out = written(self._model, layer)
         if self._final.centred:
             w_out = w_out - w_out.mean(dim=1, keepdim=True)
@@ -64,7 +63,7 @@ class EffectiveWeights:
     def reads(self, layer: int, side: Literal["in", "gate"], neurons: slice = slice(None)) -> torch.Tensor:
         """What neurons of a layer read the stream along: w_in or w_gate ⊙ γ, float32 [neuron, d_model]."""
         # [d_model, d_mlp] in TransformerLens' layout
-        rows = getattr(self._model.bridge.blocks[layer].mlp, f"W_{side}").detach()[:, neurons].T
+        rows = self._model.weight(layer, f"mlp.W_{side}")[:, neurons].T
         before = self._before[layer]
         return rows.float() if before is None else before.pull_back(rows).float().to(rows.device)
 
@@ -97,10 +96,10 @@ def effective_weights(model: Model) -> EffectiveWeights:
     return weights
 
 
-def _first(mlp: Any, gated: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+def _first(model: Model, layer: int) -> tuple[torch.Tensor, torch.Tensor | None]:
     """What makes the activation function's input: weights [d_model, d_mlp] and bias [d_mlp]."""
-    bias = getattr(mlp, "b_gate" if gated else "b_in", None)
-    return (mlp.W_gate if gated else mlp.W_in), bias
+    name = "gate" if model.info.gated_mlp else "in"
+    return model.weight(layer, f"mlp.W_{name}"), model.optional_weight(layer, f"mlp.b_{name}")
 
 
 def _map(model: Model, norm: Any) -> NormMap:
@@ -115,26 +114,26 @@ def _norms_before(model: Model) -> list[NormMap | None]:
     captured = run_pass(model, ids[None], head=None, capture=sites).captured
     norms = []
     with torch.inference_mode():
-        for layer, block in enumerate(model.bridge.blocks):
+        for layer in range(model.info.n_layers):
             stream, pre = captured[Site(layer, inputs)].float(), captured[Site(layer, "mlp_pre")].float()
-            norms.append(_norm_before(model, layer, block, stream, pre))
+            norms.append(_norm_before(model, layer, stream, pre))
     return norms
 
 
-def _norm_before(model: Model, layer: int, block: Any, stream: torch.Tensor, pre: torch.Tensor) -> NormMap | None:
+def _norm_before(model: Model, layer: int, stream: torch.Tensor, pre: torch.Tensor) -> NormMap | None:
     """Of one layer: `stream` [row, position, d_model] and the pre-activation `pre` [row, position, d_mlp]."""
-    weight, bias = _first(block.mlp, model.info.gated_mlp)
+    weight, bias = _first(model, layer)
     name = f"{model.info.name} ({model.info.architecture})"
     if weight.shape[1] != model.info.d_mlp:
         raise UserError(
             f"layer {layer} of {name} keeps gate and linear part in one matrix of {weight.shape[1]} rows: which row is "
             f"which neuron's is not known"
         )
-    own_bias = 0 if bias is None else bias.float()
+    own_bias, block = 0 if bias is None else bias.float(), model.bridge.blocks[layer]
     norms = [None, *(norm for norm in (getattr(block, "ln2", None), getattr(block, "ln1", None)) if norm is not None)]
     errors = []
     for norm in norms:
-        read = stream if norm is None else norm.original_component(stream.to(model.hf.dtype)).float()
+        read = stream if norm is None else norm_output(norm, stream.to(model.hf.dtype)).float()
         errors.append(float((read @ weight.float() + own_bias - pre).norm() / pre.norm()))
     best = min(range(len(norms)), key=errors.__getitem__)
     if errors[best] > TOLERANCE:

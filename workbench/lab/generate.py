@@ -164,7 +164,8 @@ def _grow_together(
             kept_rows = sent(torch.tensor(remaining, dtype=torch.int64), ids.device)
             ids, first_columns = ids[kept_rows], first_columns[kept_rows]
             if past is not None and remaining:
-                past.batch_select_indices(kept_rows)
+                # A cache on several devices takes its rows by an index from the host.
+                past.batch_select_indices(kept_rows.cpu() if model.info.spread else kept_rows)
 
 
 class _GrowingRow:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -36,7 +37,7 @@ class GpuProcess(msgspec.Struct, frozen=True, kw_only=True):
     memory: int
     """bytes; 0 where the driver does not say"""
     gpu: str = ""
-    """the UUID of the GPU that it is on"""
+    """the UUID of the GPU that it is on, or of which it has a slice"""
 
 
 def find_gpus() -> list[Gpu]:
@@ -78,6 +79,18 @@ def free_by_gpu() -> dict[str, int]:
     return {row[0]: int(row[1]) << 20 for row in rows if len(row) == 2 and row[1].isdigit()}
 
 
+def slices_by_gpu() -> dict[str, list[str]]:
+    """The UUIDs of the slices (MIG) of each NVIDIA GPU by its own UUID; empty lists of GPUs that are whole."""
+    slices: dict[str, list[str]] = {}
+    for line in _run_nvidia_smi("-L"):
+        uuid = re.search(r"\(UUID: ((?:GPU|MIG)-[^)]+)\)", line)
+        if uuid and uuid[1].startswith("GPU-"):
+            slices[uuid[1]] = []
+        elif uuid and slices:
+            list(slices.values())[-1].append(uuid[1])
+    return slices
+
+
 def why_unusable(gpus: list[Gpu], torch_cuda: str | None, torch_hip: str | None, available: bool) -> str | None:
     """Why torch can't use the GPUs that are there, with the cure; None where it can, or there is none.
 
@@ -86,6 +99,9 @@ def why_unusable(gpus: list[Gpu], torch_cuda: str | None, torch_hip: str | None,
     if not gpus or available:
         return None
     gpu = gpus[0]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES") if gpu.kind == "nvidia" and torch_cuda else None
+    if visible is not None and (problem := _hidden(visible)):
+        return f"{gpu.name}: {problem}"
     if gpu.kind == "amd":
         if torch_hip:
             return f"{gpu.name}: torch has ROCm {torch_hip}, and finds no device: are you in the groups video, render?"
@@ -107,18 +123,39 @@ def why_unusable(gpus: list[Gpu], torch_cuda: str | None, torch_hip: str | None,
     )
 
 
+def _hidden(visible: str) -> str:
+    """What is wrong with CUDA_VISIBLE_DEVICES where it hides every GPU; empty where it names one that is there."""
+    named = [name.strip() for name in visible.split(",") if name.strip()]
+    if not named or named[0] == "-1":
+        return f"CUDA_VISIBLE_DEVICES={visible} hides every GPU; unset it, or name one of nvidia-smi -L"
+    slices = slices_by_gpu()
+    there = [uuid for gpu, own in slices.items() for uuid in own or [gpu]]
+    # CUDA takes the names as far as they go, and the beginning of a UUID for all of it.
+    if there and named[0].startswith(("GPU-", "MIG-")) and not any(uuid.startswith(named[0]) for uuid in there):
+        cut = next((len(own) for gpu, own in slices.items() if gpu.startswith(named[0])), 0)
+        why = "is cut into slices and can't be used whole" if cut else "is not here"
+        return f"CUDA_VISIBLE_DEVICES names {named[0]}, which {why}; nvidia-smi -L lists {', '.join(there)}"
+    return ""
+
+
 def _version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", text))
 
 
 def _nvidia_smi(query: str) -> list[list[str]]:
     """Rows of one query; empty where there is no nvidia-smi or it fails."""
+    lines = _run_nvidia_smi(query, "--format=csv,noheader,nounits")
+    return [[cell.strip() for cell in line.split(",")] for line in lines]
+
+
+def _run_nvidia_smi(*arguments: str) -> list[str]:
+    """The lines that it prints; empty where there is none or it fails."""
     tool = shutil.which("nvidia-smi")
     if not tool:
         return []
     try:
         done = subprocess.run(
-            [tool, query, "--format=csv,noheader,nounits"],
+            [tool, *arguments],
             capture_output=True,
             text=True,
             errors="replace",
@@ -127,4 +164,4 @@ def _nvidia_smi(query: str) -> list[list[str]]:
         )
     except (OSError, subprocess.SubprocessError):
         return []
-    return [[cell.strip() for cell in line.split(",")] for line in done.stdout.splitlines() if line.strip()]
+    return [line for line in done.stdout.splitlines() if line.strip()]

@@ -11,6 +11,7 @@ import torch
 
 from workbench.lab.clean import CleanCache
 from workbench.lab.finding.identity import Identity
+from workbench.lab.metrics import beside
 from workbench.lab.prompts import Tokenization
 from workbench.lab.rotations import Rotations
 from workbench.lab.sites import SiteMap
@@ -67,10 +68,21 @@ class Model:
     strength: np.ndarray | None = None
     """rms(a) · ‖w_out‖, float32 [layer, neuron], once measured"""
 
+    def weight(self, layer: int, name: str) -> torch.Tensor:
+        """A block's `attn.W_O`, `mlp.W_out`, …, as TransformerLens shapes it, on the model's first device."""
+        weight = self.optional_weight(layer, name)
+        assert weight is not None, f"layer {layer} has no {name}"
+        return weight
+
+    def optional_weight(self, layer: int, name: str) -> torch.Tensor | None:
+        """The same of what not every model has, as biases; None where it has none."""
+        part, _, parameter = name.partition(".")
+        weight = getattr(getattr(self.bridge.blocks[layer], part), parameter, None)
+        return None if weight is None else beside(weight.detach(), self.hf.device)
+
     def head_output(self, layer: int, head: int) -> torch.Tensor:
         """What a query head's z adds to the stream with: W_O's slice times its gain, float32 [d_head, d_model].
 
         Before the norm that follows attention, where there is one.
         """
-        weight: torch.Tensor = self.bridge.blocks[layer].attn.W_O[head].detach().float()
-        return weight * self.sites.weight_gain(Site(layer, "z"))
+        return self.weight(layer, "attn.W_O")[head].float() * self.sites.weight_gain(Site(layer, "z"))

@@ -28,11 +28,12 @@ from workbench.lab.progress import StageListener
 from workbench.lab.prompts import Prompt, Tokenization
 from workbench.lab.rotations import SHORTEST, Rotations, rotary_calls
 from workbench.lab.sites import SiteMap
+from workbench.lab.spread import device_map, layers_on, send_to_blocks
 from workbench.lab.supported import check_layers, check_supported, embedded_tokens
 from workbench.lab.tail import Tail
 from workbench.lab.trace import restart_problem
 from workbench.lab.wrappers import Wrappers
-from workbench.model_info import ModelInfo
+from workbench.model_info import LayersOn, ModelInfo
 from workbench.units import Site
 
 CHECKED_TEXT = "The quick brown fox jumps over the lazy dog."
@@ -44,9 +45,10 @@ def load_model(source: ModelSource, device: str, dtype: str, progress: StageList
     with _quiet():
         import transformer_lens.model_bridge  # noqa: F401  slow, and part of this stage
         import transformers
+        from accelerate.hooks import remove_hook_from_submodules
 
         placement = place(source, device, dtype)
-        placed_on, torch_dtype = placement.device, getattr(torch, placement.dtype)
+        torch_dtype = getattr(torch, placement.dtype)
         progress("loading", f"loading {source.name}", None, None)
         torch.set_float32_matmul_precision("highest")  # no TF32, whatever the environment says
         try:
@@ -60,8 +62,9 @@ def load_model(source: ModelSource, device: str, dtype: str, progress: StageList
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # they are listed in loading_info and refused by name below
                 # Straight to a GPU: the machine's memory need not hold it.
-                device_map=None if placed_on == "cpu" else {"": placed_on},
+                device_map=device_map(source.path, placement),
             )
+            remove_hook_from_submodules(hf)  # `spread.send_to_blocks` does what they do, for the bridge too
         except Exception as error:  # a config or a tokenizer that is wrong can trip over anything
             raise UserError(f"{source.name} can't be loaded: {_first_line(error)}") from error
         remarks = check_complete(source.name, dict(hf.named_buffers()), loading_info)
@@ -93,6 +96,10 @@ def wrap(hf: Any, tokenizer: Any, source: ModelSource) -> Model:
             module.use_native_layernorm_autograd = True
     hand_cache_on(bridge)
     sites = SiteMap(bridge)
+    spread = layers_on(bridge, hf.device)
+    if spread:
+        sites.home = hf.device
+        send_to_blocks(bridge, hf.device)
     check_supported(source.name, bridge, hf, sites)
     tokens = Tokenization(tokenizer, int(bridge.cfg.n_ctx), source.name, embedded_tokens(hf))
     model = Model(
@@ -101,7 +108,7 @@ def wrap(hf: Any, tokenizer: Any, source: ModelSource) -> Model:
         tokens,
         sites,
         Tail(bridge, hf.config),
-        _info(source, bridge, hf, sites, tokens, n_parameters),
+        _info(source, bridge, hf, sites, tokens, n_parameters, spread),
         _stop_ids(hf, tokenizer),
         Identity(source),
     )
@@ -174,7 +181,13 @@ def _dummy_tokenizer() -> Any:
 
 
 def _info(
-    source: ModelSource, bridge: Any, hf: Any, sites: SiteMap, tokens: Tokenization, n_parameters: int
+    source: ModelSource,
+    bridge: Any,
+    hf: Any,
+    sites: SiteMap,
+    tokens: Tokenization,
+    n_parameters: int,
+    spread: tuple[LayersOn, ...],
 ) -> ModelInfo:
     config, n_layers = bridge.cfg, len(bridge.blocks)
     return ModelInfo(
@@ -183,6 +196,7 @@ def _info(
         fingerprint=fingerprint_cached(source) or "",
         architecture=type(hf).__name__,
         device=str(hf.device),
+        spread=spread,
         dtype=str(hf.dtype).removeprefix("torch."),
         n_layers=n_layers,
         n_heads=int(config.n_heads),

@@ -9,14 +9,20 @@ import msgspec
 import psutil
 
 from workbench.errors import UserError
-from workbench.lab.device import cuda_uuid
+from workbench.lab.device import gpu_uuid
 from workbench.lab.finding.checkpoint import Checkpoint
 from workbench.lab.gpus import gpu_processes
+from workbench.model_info import LayersOn
 from workbench.text import size
 
 BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
-TOKENS = 2048
-"""tokens in one batch that the working room is meant for: 8 windows of 256"""
+WINDOW = 256
+TOKENS = 8 * WINDOW
+"""tokens in one batch that the working room is meant for"""
+ROWS = 64
+"""positions whose logits are taken to float32 at a time: a block of [64, vocabulary] stays near the processor"""
+COPIED = ("gpt_neox", "bloom", "mpt")
+"""models whose queries, keys and values are one matrix, of which TransformerLens has a copy in three"""
 _OVERHEAD = {"cpu": 300 << 20, "mps": 300 << 20, "cuda": 700 << 20}
 """bytes: libraries; on CUDA its context and kernels too"""
 
@@ -26,7 +32,7 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
 
     weights: int
     working: int
-    """activations and float32 logits of one batch of TOKENS, and what the libraries take"""
+    """activations and logits of one batch of TOKENS, and what the libraries take"""
 
     @property
     def total(self) -> int:
@@ -45,16 +51,44 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
 def estimate(checkpoint: Checkpoint, device: str, dtype: str) -> Need:
     """From the headers' parameter count and the config's shape; nothing is loaded.
 
-    A batch holds logits in float32 twice (themselves and their softmax) and about ten vectors of d_model and three of
-    d_mlp a token; where attention is not fused, its patterns of one layer, for windows of 256 tokens.
+    `python -m tests.gpu.estimates` compares it, and what batches are said to take, with what is counted.
     """
     wide = BYTES[dtype]
-    d_model = _number(checkpoint, "hidden_size", "n_embd", "d_model")
+    d_model = _d_model(checkpoint)
     d_mlp = _number(checkpoint, "intermediate_size", "n_inner", "ffn_dim") or 4 * d_model
-    heads = _number(checkpoint, "num_attention_heads", "n_head")
+    heads = _number(checkpoint, "num_attention_heads", "n_head", "n_heads")
     vocabulary = _number(checkpoint, "vocab_size")
-    batch = TOKENS * (2 * 4 * vocabulary + wide * (10 * d_model + 3 * d_mlp + 2 * heads * 256))
-    return Need(weights=checkpoint.n_parameters * wide, working=batch + _OVERHEAD[device.partition(":")[0]])
+    batch = TOKENS * compared_bytes(wide, d_model, d_mlp, heads, vocabulary, WINDOW)
+    numbers = checkpoint.n_parameters
+    if checkpoint.config.get("model_type") in COPIED:
+        numbers += _n_layers(checkpoint) * 3 * d_model * (d_model + 1)
+    return Need(weights=numbers * wide, working=batch + _OVERHEAD[device.partition(":")[0]])
+
+
+def layer_bytes(wide: int, d_model: int, d_mlp: int, n_heads: int, length: int) -> int:
+    """Bytes of a token while a layer runs, numbers being `wide` bytes, in prompts of `length` tokens: the larger of
+    attention with its patterns, whose softmax is in float32, and the MLP."""
+    attention = wide * 9 * d_model + n_heads * length * (2 * wide + (4 if wide < 4 else 0))
+    return max(attention, wide * (3 * d_mlp + 4 * d_model))
+
+
+def compared_bytes(wide: int, d_model: int, d_mlp: int, n_heads: int, d_vocab: int, length: int) -> int:
+    """Bytes of a token where a clean pass and one under edits are compared at every position.
+
+    Both leave logits; while the second one's layers run the first one's are there, and behind them what ROWS positions
+    of all prompts take in float32, twice.
+    """
+    logits = wide * d_vocab
+    in_layers = layer_bytes(wide, d_model, d_mlp, n_heads, length) + logits
+    return max(in_layers, 2 * logits + 8 * d_vocab * min(length, ROWS) // max(1, length))
+
+
+def _n_layers(checkpoint: Checkpoint) -> int:
+    return _number(checkpoint, "num_hidden_layers", "n_layer", "n_layers")
+
+
+def _d_model(checkpoint: Checkpoint) -> int:
+    return _number(checkpoint, "hidden_size", "n_embd", "d_model")
 
 
 def _number(checkpoint: Checkpoint, *names: str) -> int:
@@ -67,6 +101,11 @@ def _number(checkpoint: Checkpoint, *names: str) -> int:
     return 0
 
 
+def fits(checkpoint: Checkpoint, device: str, dtype: str) -> bool:
+    """Whether the model, and room to work in, fit into what is free on `device`."""
+    return estimate(checkpoint, device, dtype).total <= free_memory(device)
+
+
 def check_fits(checkpoint: Checkpoint, device: str, dtype: str) -> Need:
     """What the model needs on `device`. Raises UserError where that is more than is free."""
     need = estimate(checkpoint, device, dtype)
@@ -74,6 +113,34 @@ def check_fits(checkpoint: Checkpoint, device: str, dtype: str) -> Need:
     if need.total > free:
         raise UserError(too_large(checkpoint, need, free, device, dtype, holders(device)))
     return need
+
+
+def check_spread(checkpoint: Checkpoint, devices: list[str], dtype: str) -> tuple[Need, tuple[LayersOn, ...]]:
+    """What the model needs spread over `devices`, with room to work in on each, and which layers lie where.
+
+    The first also has what is not in a layer. The others get as many as their free memory is a share of all of it.
+    Raises UserError where that is more than is free.
+    """
+    one = estimate(checkpoint, devices[0], dtype)
+    need = Need(weights=one.weights, working=one.working * len(devices))
+    n_layers = _n_layers(checkpoint)
+    embedding = _number(checkpoint, "vocab_size") * _d_model(checkpoint)
+    outside = embedding * BYTES[dtype] * (1 if checkpoint.config.get("tie_word_embeddings", True) else 2)
+    layer = max(1, one.weights - outside) / max(1, n_layers)
+    free = [free_memory(device) for device in devices]
+    rooms = [max(0, room - one.working - (0 if at else outside)) for at, room in enumerate(free)]
+    fitting = [int(room / layer) for room in rooms]
+    if sum(fitting) < max(1, n_layers):
+        held = [holder for device in devices for holder in holders(device)]
+        raise UserError(too_large(checkpoint, need, sum(free), ", ".join(devices), dtype, held))
+    # Rounded so that none gets more than fit on it.
+    ends = [n_layers * sum(fitting[: at + 1]) // sum(fitting) for at in range(len(devices))]
+    starts = [0, *ends[:-1]]
+    return need, tuple(
+        LayersOn(device, start, end - 1)
+        for device, start, end in zip(devices, starts, ends, strict=True)
+        if end > start
+    )
 
 
 def too_large(checkpoint: Checkpoint, need: Need, free: int, device: str, dtype: str, held: list[Holder]) -> str:
@@ -124,7 +191,7 @@ def process_memory(pid: int) -> int:
 def holders(device: str, count: int = 3) -> list[Holder]:
     """The processes that hold the most memory on `device`, largest first, this one left out."""
     if device.startswith("cuda"):
-        uuid = cuda_uuid(device)
+        uuid = gpu_uuid(device)
         processes = [
             Holder(pid=process.pid, name=process.name, memory=process.memory)
             for process in gpu_processes()

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch.nn.functional import cross_entropy, log_softmax
 
-ROWS = 64
-"""positions at a time: a block of [64, vocabulary] stays near the processor"""
+from workbench.lab.memory import ROWS
+
 KL_BLOCK = {"cpu": 1 << 18, "other": 1 << 24}
 """logits at a time, so that what is made of them in float64 stays in the processor's cache, or in little memory"""
 

@@ -45,9 +45,15 @@ class NormMap:
         return vectors - vectors.mean(-1, keepdim=True) if self.centred else vectors
 
 
+def norm_output(norm: Any, stream: torch.Tensor) -> torch.Tensor:
+    """What the bridge's `norm` makes of `stream` [..., d_model], on the stream's device and in its type."""
+    output: torch.Tensor = copy.deepcopy(norm.original_component).to(stream.device)(stream)
+    return output
+
+
 def norm_map(module: Any, d_model: int, device: torch.device | str) -> NormMap:
-    """The map of a norm's Hugging Face module over `d_model` numbers on `device`, computed in float32."""
-    module = copy.deepcopy(module).float()
+    """The map of a norm's Hugging Face module over `d_model` numbers, computed on `device` in float32."""
+    module = copy.deepcopy(module).float().to(device)
     with torch.inference_mode():
         ones = torch.ones(d_model, device=device)
         probe = ones.clone()
@@ -66,7 +72,7 @@ def written(model: Model, layer: int, neurons: slice = slice(None)) -> torch.Ten
 
     float32 [neuron, d_model], the norm at scale 1.
     """
-    w_out = model.bridge.blocks[layer].mlp.W_out.detach()[neurons].float()
+    w_out = model.weight(layer, "mlp.W_out")[neurons].float()
     return through_norm(model, layer, "ln2_post", w_out * model.sites.weight_gain(Site(layer, "mlp_post")))
 
 

@@ -22,8 +22,10 @@ from workbench.lab.applying import Hook, PassLayout, edit_hooks
 from workbench.lab.editing import CLEAN, Plan
 from workbench.lab.finite import NotFinite, all_valid, explain, first_invalid
 from workbench.lab.loaded import Model
+from workbench.lab.metrics import beside
 from workbench.lab.sending import sent
 from workbench.lab.sites import SiteMap, position_axis
+from workbench.lab.spread import at_home
 from workbench.units import Site
 
 Head = Literal["every", "last"] | None
@@ -267,7 +269,8 @@ def _hooks_on(
         point = sites.point(site)
         hooked_points.append(point)
         gain = sites.gain(site)
-        point.add_hook(hook if gain == 1 else _contribution_hook(hook, gain))
+        hook = hook if gain == 1 else _contribution_hook(hook, gain)
+        point.add_hook(hook if sites.home is None else at_home(hook, sites.home))
 
     problem = next(filter(None, map(sites.edit_problem, edits)), "")
     if problem:
@@ -275,7 +278,8 @@ def _hooks_on(
     try:
         if check is not None:
             for site in sites.block_inputs:
-                add(site, _check_hook(check))
+                hooked_points.append(sites.point(site))
+                hooked_points[-1].add_hook(_check_hook(check))
         for site, hook in [*edits.items(), *(watch or {}).items()]:
             add(site, hook)
         for site in dict.fromkeys(capture):
@@ -327,9 +331,11 @@ def _start_at(model: Model, entry: Entry | None, starts: list[BlockStart] | None
         if entry is not None:
             # Behind the last block: that one is passed over and hands on what it is given.
             first = blocks[min(entry.layer, len(blocks) - 1)]
-            handles.append(first.register_forward_pre_hook(_input_hook(entry.stream), with_kwargs=True))
+            # Before the hook that sends it to the block's device.
+            handles.append(first.register_forward_pre_hook(_input_hook(entry.stream), with_kwargs=True, prepend=True))
         if starts is not None:
-            handles += [block.register_forward_hook(_start_hook(starts), with_kwargs=True) for block in blocks]
+            hook = _start_hook(starts, model.hf.device)
+            handles += [block.register_forward_hook(hook, with_kwargs=True) for block in blocks]
         yield
     finally:
         for handle in handles:
@@ -380,9 +386,9 @@ def _input_hook(stream: torch.Tensor) -> Callable[..., tuple[tuple[Any, ...], di
     return hook
 
 
-def _start_hook(starts: list[BlockStart]) -> Callable[..., None]:
+def _start_hook(starts: list[BlockStart], device: torch.device) -> Callable[..., None]:
     def hook(block: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         stream = kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]
-        starts.append(BlockStart(stream, output[1:] if isinstance(output, tuple) else None))
+        starts.append(BlockStart(beside(stream, device), output[1:] if isinstance(output, tuple) else None))
 
     return hook

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from workbench.errors import UserError
 from workbench.units import ADDED_AS, HOOKS, SITES, Site
 
@@ -52,6 +54,8 @@ class SiteMap:
                         break
                 if point is not None:
                     self._points[Site(layer, name)] = point
+        self.home: torch.device | None = None
+        """where hooks see activations, of a model that is spread over several devices (`spread.py`)"""
         self.block_inputs = [Site(layer, "resid_pre") for layer in range(len(bridge.blocks))]
 
     def gain(self, site: Site) -> float:

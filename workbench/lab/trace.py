@@ -45,7 +45,8 @@ def trace_prompt(model: Model, prompt: Prompt, plan: Plan) -> Trace:
     # Not inference mode: what is kept here is used again where gradients are wanted.
     passed = run_pass(model, _rows(model, prompt, 1), [plan], keep_starts=True, gradients=torch.no_grad)
     assert passed.last is not None
-    return Trace(prompt, plan, passed.starts, passed.last[0])
+    # A copy: a view would keep the logits of every position.
+    return Trace(prompt, plan, passed.starts, passed.last[0].clone())
 
 
 def run_from(

@@ -76,11 +76,11 @@ def seconds_left(link: Link) -> float | None:
 
 
 def equipment(link: Link) -> str:
-    """`cpu float32 · .9 GiB`, or nothing."""
+    """`cpu float32 · .9 GiB`, or nothing; of a model on several GPUs which layers lie where."""
     status = link.status
     if status is None or status.info is None:
         return ""
-    words = f"{safe(status.info.device)} {safe(status.info.dtype)}"
+    words = f"{safe(status.info.place)} {safe(status.info.dtype)}"
     return f"{words} · {size(status.memory)}" if status.memory else words
 
 

@@ -47,7 +47,7 @@ class Engine(Protocol):
         """0 between batches, or edits of one job would reach another."""
 
     def memory(self) -> int:
-        """Bytes on the device; 0 where the model lies in ordinary memory."""
+        """Bytes on its devices; 0 where the model lies in ordinary memory."""
 
     def cached(self) -> int:
         """Bytes of clean passes that are kept for later jobs."""
@@ -108,7 +108,7 @@ class LabEngine:
         import torch
 
         if self.info.device.startswith("cuda"):
-            return int(torch.cuda.memory_reserved(self.info.device))
+            return sum(int(torch.cuda.memory_reserved(device)) for device in self.info.devices)
         return int(torch.mps.driver_allocated_memory()) if self.info.device == "mps" else 0
 
     def cached(self) -> int:

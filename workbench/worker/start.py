@@ -132,8 +132,8 @@ def survey() -> tuple[list[tuple[WorkerFiles, Welcome, WorkerStatus]], list[Work
 def stop_idle_on(device: str, except_for: WorkerFiles) -> None:
     """Asks workers on a device to go, where they are idle, and waits until they are gone."""
     for files, _, status in scan():
-        worker_device = status.info.device if status.info else status.device
-        same_device = "auto" in (device, worker_device) or device == worker_device
+        worker_devices = status.info.devices if status.info else status.device.split(",")
+        same_device = "auto" in (device, *worker_devices) or not set(device.split(",")).isdisjoint(worker_devices)
         if files != except_for and same_device and not status.jobs:
             try:
                 answers = ask(files, Stop(when="idle"))

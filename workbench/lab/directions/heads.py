@@ -16,7 +16,7 @@ from workbench.errors import UserError
 from workbench.lab.loaded import Model
 from workbench.lab.loading import CHECKED_TEXT
 from workbench.lab.metrics import as_float64
-from workbench.lab.norms import norm_map, through_norm
+from workbench.lab.norms import norm_map, norm_output, through_norm
 from workbench.lab.passes import run_pass
 from workbench.units import Head, Site
 
@@ -74,25 +74,25 @@ def _value_map(model: Model, layer: int) -> ValueMap:
 def _measure(model: Model, layer: int) -> ValueMap:
     """One pass over one token."""
     info, block = model.info, model.bridge.blocks[layer]
-    weight = getattr(block.attn, "W_V", None)
+    weight = model.optional_weight(layer, "attn.W_V")
     if weight is None or weight.ndim != 3 or weight.shape[1:] != (info.d_model, info.d_head):
         raise _unknown(model, layer)
     sites = [Site(layer, "resid_pre"), Site(layer, "z")]
     ids = torch.from_numpy(model.tokens.prompt(CHECKED_TEXT).ids[:1]).to(model.hf.device)
     captured = run_pass(model, ids[None], head=None, capture=sites).captured
     stream, z = captured[sites[0]], captured[sites[1]].float().reshape(info.n_heads, 1, info.d_head)
-    own_bias = getattr(block.attn, "b_V", None)
-    bias = 0 if own_bias is None else own_bias.detach().float()
+    own_bias = model.optional_weight(layer, "attn.b_V")
+    bias = 0 if own_bias is None else own_bias.float()
     norms: list[Any] = [None, *(getattr(block, name) for name in ("ln1", "ln2") if hasattr(block, name))]
     with torch.inference_mode():
-        read_by_norm = [stream if norm is None else norm.original_component(stream) for norm in norms]
+        read_by_norm = [stream if norm is None else norm_output(norm, stream) for norm in norms]
         values = torch.stack([read[0, 0].float() @ weight.float() + bias for read in read_by_norm])
         # [norm, query head, kv head]
         errors = (values[:, None] - z).norm(dim=-1) / z.norm(dim=-1)
         best = int(errors.amin(dim=2).amax(dim=1).argmin())
     if float(errors[best].amin(dim=1).max()) > TOLERANCE:
         raise _unknown(model, layer)
-    rows = as_float64(weight.detach().transpose(1, 2))
+    rows = as_float64(weight.transpose(1, 2))
     if norms[best] is not None:
         rows = norm_map(norms[best].original_component, info.d_model, weight.device).pull_back(rows)
     return ValueMap(rows.cpu(), tuple(errors[best].argmin(dim=1).tolist()))

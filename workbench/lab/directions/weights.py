@@ -106,9 +106,8 @@ class JobWeights:
         return np.asarray(row.detach().float().cpu().numpy())
 
     def _stored(self, unit: Neuron, side: str) -> torch.Tensor:
-        mlp = self._model.bridge.blocks[unit.layer].mlp
-        row: torch.Tensor = mlp.W_out[unit.index] if side == "out" else getattr(mlp, f"W_{side}")[:, unit.index]
-        return row
+        weight = self._model.weight(unit.layer, f"mlp.W_{side}")
+        return weight[unit.index] if side == "out" else weight[:, unit.index]
 
     def _effective(self, unit: Neuron, side: str) -> torch.Tensor:
         alone = slice(unit.index, unit.index + 1)

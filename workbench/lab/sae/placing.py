@@ -70,10 +70,10 @@ def centres_stream(model: Model) -> bool:
 
 def value_biases(model: Model, layer: int) -> torch.Tensor | None:
     """What the values' biases add to z, whatever is attended to, float32 [head · d_head]; None where there are none."""
-    biases = getattr(model.bridge.blocks[layer].attn, "b_V", None)
+    biases = model.optional_weight(layer, "attn.b_V")
     if biases is None:
         return None
-    own: torch.Tensor = biases.detach().float().reshape(-1, model.info.d_head)
+    own = biases.float().reshape(-1, model.info.d_head)
     return own.repeat_interleave(model.info.n_heads // len(own), dim=0).flatten()
 
 
