@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from functools import cache
 from typing import Any
 
@@ -12,12 +13,13 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import matthews_corrcoef, roc_auc_score
 
+from tests.experiments.test_battery import earlier_of
 from tests.experiments.test_neuron_probe import made
 from tests.experiments.test_sparse_probe import labelled
 from tests.lab.labs import new_report, plain, tiny_lab
 from tests.lab.sae.made import STREAM, keep
 from tests.lab.sae.test_features import D_SAE, encode, random_sae
-from workbench.artifacts.sae import find_sae
+from workbench.artifacts.sae import find_sae, saes_dir
 from workbench.datasets.labelled.aligning import examples_of
 from workbench.errors import UserError
 from workbench.execute import execute
@@ -25,7 +27,7 @@ from workbench.lab import memory
 from workbench.lab.probing.control_tasks import haar
 from workbench.lab.sae import make_sae
 from workbench.lab.sae.sae import SAE
-from workbench.result_keys import NeuronProbe, ProbeAblate, ProbeApply, SparseProbe
+from workbench.result_keys import Battery, NeuronProbe, ProbeAblate, ProbeApply, SparseProbe
 from workbench.units import Site
 
 PLANTED = 7
@@ -182,6 +184,67 @@ def test_features_of_several_tokens_are_encoded_before_they_are_pooled() -> None
         index = int(row["unit"].removeprefix("L1.F").removesuffix("/planted"))
         wanted = roc_auc_score(label[train], features[train].numpy()[:, index])
         assert row["train_auc"] == pytest.approx(wanted, abs=2e-3), "means differ by rounding, which orders near ties"
+
+
+@pytest.mark.parametrize("site", ["z", "mlp_in"])
+def test_saes_of_other_places_are_probed_where_they_read(site: str) -> None:
+    """Attention's heads in one vector; a transcoder in front of the norm's weight."""
+    if site == "z":
+        sae = random_sae(Site(1, "z"))
+    else:
+        hooks = {"hook": "blocks.1.ln2.hook_normalized", "hook_out": "blocks.1.hook_mlp_out"}
+        sae = random_sae(Site(1, "resid_pre"), subtracts_b_dec=False, d_out=32, **hooks)
+    keep(sae, "elsewhere")
+    report = ran(sae="elsewhere", permutations=2, n=5)
+    lab, model = tiny_lab("llama"), plain("llama")
+    examples, _ = examples_of(labelled(), lab.model.tokens.tokenizer, lab.info.n_ctx, 0)
+    rows = []
+    for window, last in zip(examples.window.tolist(), examples.last.tolist(), strict=True):
+        ids = torch.tensor([examples.windows[window]])
+        if site == "z":
+            x = model.read(ids, 1, "z").reshape(1, len(ids[0]), -1)
+        else:
+            norm = model.layers[1].post_attention_layernorm
+            with torch.no_grad():
+                x = norm(model.read(ids, 1, "resid_pre") + model.read(ids, 1, "attn_out")) / norm.weight
+        rows.append(encode(sae, x)[0, last])
+    features = torch.stack(rows).double().numpy()
+    label, train = examples.label > 0.5, examples.split == 0
+    aucs = np.array([roc_auc_score(label[train], column) for column in features[train].T])
+    shown = report.views[NeuronProbe.NEURONS].records()
+    assert [abs(row["train_auc"] - 0.5) for row in shown] == pytest.approx(sorted(np.abs(aucs - 0.5))[:-6:-1], abs=1e-4)
+    for row in shown:
+        index = int(row["unit"].removeprefix("L1.F").removesuffix("/elsewhere"))
+        assert row["train_auc"] == pytest.approx(aucs[index], abs=1e-4)
+    assert "rotated_basis" in report.views[NeuronProbe.BASELINES].row_keys
+
+
+def test_a_battery_of_features_goes_on_with_the_same_sae_alone() -> None:
+    keep(planted_sae(), "planted")
+    few = {"sae": "planted", "ks": [1, 2], "permutations": 4, "controls": 2, "text_tokens": 1000}
+
+    def battery(earlier: Any = None) -> Any:
+        report = new_report()
+        report.earlier = [earlier] if earlier else []
+        execute(tiny_lab("llama"), "battery", {"data": [labelled()], **few}, [], 0, report)
+        return report
+
+    first = battery()
+    (row,) = first.views[Battery.SETS].records()
+    assert (row["unit"], row["layer"]) == (f"L1.F{PLANTED}/planted", "L1")
+    assert row["sae"] == f"planted {find_sae('planted').hash[:12]}"
+    assert (row["problem"], row["random_neurons"] < row["mcc_k"]) == ("", True)
+    assert first.views[Battery.ONE].column_labels == ["L1"]
+    assert "one feature has MCC ≥ .9 on test in" in first.headline
+    assert first.next_steps[0].experiment == "feature"
+    earlier = earlier_of(first, {"data": [labelled()], **few})
+    earlier = msgspec.structs.replace(earlier, fingerprint=tiny_lab("llama").info.fingerprint)
+    assert any(note.startswith("places: as in step 7") for note in battery(earlier).notes)
+    shutil.rmtree(saes_dir() / "planted")
+    changed = {name: tensor.clone() for name, tensor in planted_sae().tensors.items()}
+    changed["W_dec"] *= 2
+    keep(make_sae(planted_sae().config, changed), "planted")
+    assert not any("as in step" in note for note in battery(earlier).notes), "another SAE of the same name"
 
 
 def test_what_cannot_be_probed_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
