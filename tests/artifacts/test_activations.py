@@ -95,7 +95,7 @@ def test_sizes_are_known_before() -> None:
     assert site_width(INFO, "mlp_post") == INFO.d_mlp
     assert site_width(INFO, "mlp_out") == INFO.d_model
     assert site_width(INFO, "z") == INFO.n_heads * INFO.d_head
-    assert store_bytes(INFO, "mlp_post", 3, 100) == 100 * INFO.d_mlp * 3 * 4
+    assert store_bytes(site_width(INFO, "mlp_post"), 3, 100) == 100 * INFO.d_mlp * 3 * 4
     assert head().bytes == 2 * 1000 * 2 * 4
 
 

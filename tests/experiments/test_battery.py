@@ -254,11 +254,11 @@ def test_the_sentence_counts_what_is_above_tokens_alone():
                ratio=0.5),
         SetRow(set="c", problem="one class"),
     ]  # fmt: skip
-    assert sentence(rows, 3) == (
+    assert sentence(rows, 3, "neuron") == (
         "2 of 3 sets done: one neuron has MCC ≥ .9 on test in 1 (1 above tokens alone) · k neurons in 2 (1 above "
         "tokens alone) · none of the best neurons, one a set, is monosemantic · highest ratio of classes: 2.5, "
         "L1.N1 (a) · 1 failed"
     )
-    assert sentence(rows[2:], 3) == "none of 3 sets has a result: the table says why"
-    assert sentence(rows[:1], 1).startswith("1 set: one neuron has MCC ≥ .9 on test in 1 (1 above")
+    assert sentence(rows[2:], 3, "neuron") == "none of 3 sets has a result: the table says why"
+    assert sentence(rows[:1], 1, "neuron").startswith("1 set: one neuron has MCC ≥ .9 on test in 1 (1 above")
     assert ProbeAblate.MONOSEMANTIC == Battery.MONOSEMANTIC

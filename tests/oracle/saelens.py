@@ -2,8 +2,9 @@
 
     python -m tests.oracle.saelens FOLDER      makes the environment in FOLDER where it is not, and records
 
-SAELens holds transformer_lens below 4, so it gets an environment of its own. What is recorded lies in
-`tests/lab/sae/recorded/`, small enough to keep; tests read it and need no SAELens.
+SAELens holds transformer_lens below 4, so it gets an environment of its own (2 GB, from PyPI; minutes). What is
+recorded lies in `tests/lab/sae/recorded/`, small enough to keep; tests read it and need no SAELens. Weights and inputs
+are the same each time: what it records again differs by float32's rounding alone.
 """
 
 from __future__ import annotations
@@ -138,7 +139,7 @@ def record() -> None:
     generations(case_of=keep, answers=answers, inputs=inputs, randomise=randomise)
     RECORDED.mkdir(exist_ok=True)
     np.savez_compressed(RECORDED / "answers.npz", **arrays)
-    (RECORDED / "configs.json").write_text(json.dumps(configs, indent=1))
+    (RECORDED / "configs.json").write_text(json.dumps(configs, indent=1, sort_keys=True) + "\n")
     print(f"{len(configs)} cases in {RECORDED}")
 
 

@@ -11,7 +11,7 @@ from tests.tui.neurons import NeuronClient, make_index
 from tests.tui.probes import PLACES, PROBE, apply, begin, opened, probed, session
 from workbench.artifacts.data_set import data_sets_dir, keep_set
 from workbench.report import NextStep, Progress
-from workbench.result_keys import DenseProbe, ProbeApply, SparseProbe
+from workbench.result_keys import DenseProbe, NeuronProbe, ProbeApply, SparseProbe
 from workbench.session.writer import SessionWriter
 from workbench.text import number
 from workbench.tui.screens.probes.finding import PARTS
@@ -201,6 +201,23 @@ async def test_from_a_neuron_to_its_card_its_ablation_and_the_basket(path, asked
         assert [pin.unit for pin in client.asked(Pin)] == [unit]
         await pilot.press("enter")
         await until(pilot, lambda: pilot.app.screen.NAME == "Neurons")
+
+
+async def test_a_feature_of_a_probe_is_ablated_as_a_neuron_is(path, asked):
+    with SessionWriter(path) as writer:
+        step = begin(writer, "neuron-probe", sae="res")
+        rows = [{"unit": "L1.F7/res", "train_auc": 0.9}, {"unit": "L1.F3/res", "train_auc": 0.2}]
+        table = results.table("neuron-probe", NeuronProbe.NEURONS, rows)
+        writer.publish(step, headline="", views={NeuronProbe.NEURONS: table}, scalars={})
+        writer.finish(step, "done")
+    async with opened(FakeClient(), path) as (pilot, page):
+        await to_step(pilot, page, step)
+        page.panes.enter(page.panes.rows)
+        await pilot.press("end", "a")
+        await until(pilot, lambda: asked, "the ablation")
+        ((asked_step, parent),) = asked
+        assert (asked_step.experiment, parent) == ("probe-ablate", step)
+        assert asked_step.params == {"data": "places", "units": "L1.F3/res"}
 
 
 async def test_a_battery_is_among_each_sets_steps_and_its_cells_are_that_sets_probe(path, asked):

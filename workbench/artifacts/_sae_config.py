@@ -44,7 +44,8 @@ _RENAMED = {
     "model_kwargs": "model_from_pretrained_kwargs",
 }
 _HOOK = re.compile(r"blocks\.(\d+)\.(.+)")
-_CENTRED_SITES = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")
+CENTRED_SITES = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")
+"""that have no mean over d_model where writing weights are centred"""
 
 
 class SaeConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +66,7 @@ class SaeConfig(msgspec.Struct, frozen=True, kw_only=True):
     flattens_heads: bool = False
     """reads attention's `z` with all heads in one vector"""
     centred: bool = False
-    """trained on a model whose writing weights were centred: the mean over d_in is taken off, and put back"""
+    """trained on a model whose writing weights were centred: what it reads or gives back has no mean over d_model"""
     folded_value_biases: bool = False
     """trained on a `z` without the values' biases: they are taken off, and put back"""
     model: str = ""
@@ -186,7 +187,8 @@ def read_config(raw: Any, source: str, shapes: Mapping[str, tuple[int, ...]]) ->
         unscaled=unscaled,
         subtracts_b_dec=subtracts,
         flattens_heads=hook.endswith("hook_z") or flat.get("reshape_activations") == "hook_z",
-        centred=bool(processing.get("center_writing_weights")) and _site_name(hook) in _CENTRED_SITES,
+        centred=bool(processing.get("center_writing_weights"))
+        and any(_site_name(place) in CENTRED_SITES for place in (hook, hook_out)),
         folded_value_biases=bool(processing.get("fold_value_biases")) and hook.endswith("hook_z"),
         model=str(flat.get("model_name") or ""),
         hook=hook,

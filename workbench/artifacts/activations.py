@@ -69,19 +69,22 @@ class StoreHead(msgspec.Struct, frozen=True, kw_only=True):
     examples: int
     width: int
     """numbers that an example has in a layer"""
+    sae: str = ""
+    """the hash of an SAE that encoded the site: the numbers are its features; empty for the site's own"""
 
     @property
     def key(self) -> str:
         """SHA-256 of all that the numbers depend on, hex. Two devices differ by rounding alone, and share a store."""
         parts = [FORMAT, self.fingerprint, self.dtype, self.edits, self.edit_values]
         parts += [self.site, self.layers, self.pooling, self.content_hash]
+        parts += [self.sae] if self.sae else []
         return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 
     @property
     def name(self) -> str:
         """Of its folder, whatever the set is called today."""
         model = re.sub(r"\W+", "-", self.model)[:32].strip("-") or "model"
-        return f"{self.site}-{model}-{self.key[:12]}"
+        return f"{self.site}{'-features' if self.sae else ''}-{model}-{self.key[:12]}"
 
     @property
     def bytes(self) -> int:
@@ -104,8 +107,8 @@ class Store:
         os.utime(folder / HEAD)  # when it was used last
 
     def layer(self, layer: int) -> np.ndarray:
-        """A layer's activations, float32 [example, number], read only: a neuron is a number, and so is each of a
-        stream's; head h of `z` has those from h · d_head on. Raises UserError for a layer that was not taken."""
+        """A layer's activations, float32 [example, number], read only: a neuron is a number, and so is a feature, and
+        each of a stream's; head h of `z` has those from h · d_head on. Raises UserError for a layer not taken."""
         if layer not in self.head.layers:
             taken = ", ".join(map(str, self.head.layers))
             raise UserError(f"layer {layer} is not in {self.folder.name}: it has {taken}")
@@ -133,9 +136,9 @@ def site_width(info: ModelInfo, site: str) -> int:
     return info.d_mlp if site.startswith("mlp_p") else info.d_model
 
 
-def store_bytes(info: ModelInfo, site: str, n_layers: int, n_examples: int) -> int:
-    """Bytes of the maps of a store, to be said before it is taken."""
-    return n_examples * site_width(info, site) * n_layers * NUMBER.itemsize
+def store_bytes(width: int, n_layers: int, n_examples: int) -> int:
+    """Bytes of the maps of a store of so many numbers an example and layer, to be said before it is taken."""
+    return n_examples * width * n_layers * NUMBER.itemsize
 
 
 def stores_dir() -> Path:
@@ -225,8 +228,9 @@ def _facts(artifact: Artifact, content: Content | None) -> Facts:
     folder = Path(artifact.path)
     head = read_head(folder)
     layers = "layer" if len(head.layers) == 1 else "layers"
+    of = f"features of {head.site} of" if head.sae else f"{head.site} of"
     facts = [
-        ("what", f"{head.site} of {count(len(head.layers))} {layers}, {count(head.examples)} examples"),
+        ("what", f"{of} {count(len(head.layers))} {layers}, {count(head.examples)} examples"),
         ("data set", head.data_set or head.content_hash[:12]),
         ("positions", {"token": "one token each"}.get(head.pooling, head.pooling)),
         ("computed in", head.dtype),

@@ -15,6 +15,7 @@ from workbench.datasets.labelled.examples import Pooling
 from workbench.errors import UserError
 from workbench.params import StoredProbe
 from workbench.text import count, number
+from workbench.units import Feature
 
 NAME = "probe"
 ROWS = ("weight", "mean", "sd")
@@ -29,7 +30,10 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     site: str
     layer: int
     indices: tuple[int, ...] = ()
-    """which of the site's numbers it reads (neurons of `mlp_post`); empty for all of them"""
+    """which of the site's numbers it reads (neurons of `mlp_post`), or of an SAE's features; empty for all of them"""
+    sae: str = ""
+    """the name of the SAE of its features, which encodes the site; empty where it reads the site's own numbers"""
+    sae_hash: str = ""
     intercept: float
     threshold: float
     """of the score"""
@@ -76,11 +80,13 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def units(self) -> list[str]:
-        """What it reads: `L12.N345` for each neuron; the site where that is read whole or is none of neurons."""
+        """What it reads: `L12.N345` for each neuron, `L10.F77/res-10` for each feature; else the site, or its part."""
         reading = self.reading
         place = f"L{reading.layer}.{reading.site}"
         if not reading.indices:
             return [place]
+        if reading.sae:
+            return [str(Feature(reading.layer, index, reading.sae)) for index in reading.indices]
         if reading.site == "mlp_post":
             return [f"L{reading.layer}.N{index}" for index in reading.indices]
         first, last = reading.indices[0], reading.indices[-1]

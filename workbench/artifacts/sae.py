@@ -15,6 +15,7 @@ from workbench import paths
 from workbench.artifacts._artifact import Artifact, Content, Facts, Kind
 from workbench.artifacts._folder import is_unfinished, list_folders, prune_folders, remove_folder, write_folder
 from workbench.artifacts._sae_config import ARCHITECTURES as ARCHITECTURES
+from workbench.artifacts._sae_config import CENTRED_SITES as CENTRED_SITES
 from workbench.artifacts._sae_config import SaeConfig as SaeConfig
 from workbench.artifacts._sae_config import SaeKind as SaeKind
 from workbench.artifacts._sae_config import hook_of as hook_of

@@ -40,8 +40,9 @@ def sae_command() -> None:
 @sae_command.command(
     "add",
     help="Read an SAE and keep it under a name.\n\n"
-    "SOURCE is a folder of SAELens (cfg.json, sae_weights.safetensors) or Gemma Scope (params.npz), or one of the hub: "
-    "ORG/NAME/PATH. It is copied into your data folder, in SAELens' format.",
+    "SOURCE is a folder of SAELens (cfg.json, sae_weights.safetensors), Gemma Scope (params.npz) or Gemma Scope 2 "
+    "(config.json, params.safetensors), or one of the hub: ORG/NAME/PATH. It is copied into your data folder, in "
+    "SAELens' format.",
     short_help="Read an SAE and keep it under a name.",
 )
 @click.argument("source", metavar="SOURCE")

@@ -37,6 +37,8 @@ class SetRow(msgspec.Struct, kw_only=True):
     set: str
     problem: str = ""
     """why the set has no result; empty where it has one"""
+    sae: str = ""
+    """name and hash of the SAE whose features the units are; empty of neurons"""
     examples: int | None = None
     """in all"""
     positives: int | None = None
@@ -172,8 +174,11 @@ def _count(numbers: dict[str, float | None], key: str) -> int:
 # --- taken from an earlier run -------------------------------------------------------------------------
 
 
-def kept_results(earlier: Earlier) -> dict[str, Result]:
-    """The sets that an earlier run of the same parameters had done, by name; those that failed are tried again."""
+def kept_results(earlier: Earlier, sae: str) -> dict[str, Result]:
+    """The sets that an earlier run of the same parameters had done, by name; those that failed are tried again.
+
+    `sae` is what rows say of the SAE now: features of another one under the same name are probed anew.
+    """
     sets, layers = earlier.tables.get(Battery.SETS), earlier.tables.get(Battery.LAYERS)
     if sets is None or layers is None:
         return {}
@@ -185,7 +190,7 @@ def kept_results(earlier: Earlier) -> dict[str, Result]:
     return {
         row.set: Result(row=row, layers=[layer for layer in by_layer if layer.set == row.set])
         for row in rows
-        if row.is_done
+        if row.is_done and row.sae == sae
     }
 
 

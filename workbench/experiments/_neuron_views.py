@@ -69,7 +69,7 @@ def classifier(units: LayerUnits, at: int, unit: Neuron | Feature) -> NeuronClas
     return NeuronClassifier(unit, *values)
 
 
-# --- all neurons -------------------------------------------------------------------------------------
+# --- all units ---------------------------------------------------------------------------------------
 
 
 def neuron_table(
@@ -79,8 +79,12 @@ def neuron_table(
     null: BestOfAll | None,
     n: int,
     seed: int,
+    nouns: str,
 ) -> Table:
-    """The best of `n` neurons; `logits` float64 [neuron, test example], None as long as others may be better."""
+    """The best of `n` units, which are `nouns` (neurons, features).
+
+    `logits` float64 [unit, test example], None as long as others may be better.
+    """
     label, document = data.label[data.test], data.document[data.test]
     on_test = [[None, "", None, "", None]] * len(best) if logits is None else _on_test(logits, label, document, seed)
     rows: list[list[Any]] = [
@@ -95,7 +99,7 @@ def neuron_table(
     negative, positive = data.examples.classes
     documents = count(len(np.unique(document)))
     return Table(
-        title="The best neurons, each alone",
+        title=f"The best {nouns}, each alone",
         note=f"the first {count(len(best))} of {count(n)} by |AUC − .5| on train, ties by validation; scores on test, "
         f"{count(len(label))} examples of {documents} documents; always positive: F1 {number(data.always_f1)}",
         columns=[
@@ -110,7 +114,7 @@ def neuron_table(
                 key="by_chance",
                 name="by chance",
                 kind="number",
-                help="how many of all neurons permuted labels put as far from .5",
+                help=f"how many of all {nouns} permuted labels put as far from .5",
                 gives_way="late",
             ),
             Column(key=NeuronProbe.AUC, name="AUC", kind="number", help="of its probe, on test", gives_way="late"),
@@ -144,20 +148,20 @@ def _ends(low: float, high: float) -> str:
     return f"{number(low)} to {number(high)}"
 
 
-def layer_lines(layers: dict[int, np.ndarray], null: BestOfAll | None) -> Lines:
-    """Train AUCs (float64 [neuron]) of the layers that are done, the better side of each."""
+def layer_lines(layers: dict[int, np.ndarray], null: BestOfAll | None, noun: str) -> Lines:
+    """Train AUCs (float64 [unit], each a `noun`) of the layers that are done, the better side of each."""
     away = {layer: 0.5 + np.abs(auc - 0.5) for layer, auc in layers.items()}
-    levels = [Level(y=0.5, label="chance of one neuron")]
+    levels = [Level(y=0.5, label=f"chance of one {noun}")]
     if null is not None:
         levels.append(Level(y=0.5 + float(np.quantile(null.best, 0.95)), label="best of all, labels permuted (95 %)"))
     series = [
-        ("best neuron", [values.max() for values in away.values()]),
+        (f"best {noun}", [values.max() for values in away.values()]),
         ("99th percentile", [np.quantile(values, 0.99) for values in away.values()]),
         ("median", [np.median(values) for values in away.values()]),
     ]
     return Lines(
         title="AUC by layer, on train",
-        note="of each neuron AUC or 1 − AUC, whichever is larger",
+        note=f"of each {noun} AUC or 1 − AUC, whichever is larger",
         x=np.array(list(layers), np.float64),
         x_ticks=[f"L{layer}" for layer in layers],
         series=[Series(name=name, y=np.array(values)) for name, values in series],
@@ -167,30 +171,30 @@ def layer_lines(layers: dict[int, np.ndarray], null: BestOfAll | None) -> Lines:
     )
 
 
-def auc_histogram(layers: dict[int, np.ndarray], null: BestOfAll) -> Histogram:
-    """Every neuron by its train AUC, beside how many permuted labels put there."""
+def auc_histogram(layers: dict[int, np.ndarray], null: BestOfAll, noun: str) -> Histogram:
+    """Every unit, which is a `noun`, by its train AUC, beside how many permuted labels put there."""
     away = np.abs(np.concatenate(list(layers.values())) - 0.5)
     edges = np.linspace(0, 0.5, AUC_BINS + 1)
     beyond = np.array([null.expected(edge) for edge in edges])
     beyond[-1] = 0.0  # the last bin holds its own end
     return Histogram(
-        title="Every neuron's AUC, on train",
-        note=f"{count(len(away))} neurons, AUC or 1 − AUC; labels permuted: mean of {count(len(null.best))} draws",
+        title=f"Every {noun}'s AUC, on train",
+        note=f"{count(len(away))} {noun}s, AUC or 1 − AUC; labels permuted: mean of {count(len(null.best))} draws",
         edges=0.5 + edges,
         series=[
-            Series(name="neurons", y=np.histogram(away, edges)[0].astype(np.float64)),
+            Series(name=f"{noun}s", y=np.histogram(away, edges)[0].astype(np.float64)),
             Series(name="labels permuted", y=beyond[:-1] - beyond[1:]),
         ],
         x_label="AUC",
         log_counts=True,
         marks=[
             Mark(x=0.5 + float(np.quantile(null.best, 0.95)), label="best of all, labels permuted (95 %)"),
-            Mark(x=0.5 + float(away.max()), label="the best neuron"),
+            Mark(x=0.5 + float(away.max()), label=f"the best {noun}"),
         ],
     )
 
 
-# --- one neuron --------------------------------------------------------------------------------------
+# --- one unit ----------------------------------------------------------------------------------------
 
 
 def class_histogram(one: NeuronClassifier, activations: np.ndarray, label: np.ndarray, data: ProbeData) -> Histogram:

@@ -22,7 +22,6 @@ from workbench.text import count, quoted
 
 if TYPE_CHECKING:
     from workbench.lab import Lab
-    from workbench.model_info import ModelInfo
 
 MostExamples = Annotated[
     int,
@@ -210,9 +209,9 @@ def probe_name(asked: str, default: str) -> str:
 
 
 def store_cost(
-    labelled: LabelledSet, info: ModelInfo, site: str, layers: int, most_examples: int = 0, most_tokens: int = 0
+    labelled: LabelledSet, width: int, layers: int, most_examples: int = 0, most_tokens: int = 0
 ) -> Cost | None:
-    """What taking a set's activations at a site of so many layers takes, within limits; None without a set."""
+    """What taking a set's activations takes, so many numbers of so many layers, within limits; None without a set."""
     from workbench.artifacts.activations import store_bytes
 
     if not labelled:
@@ -223,4 +222,4 @@ def store_cost(
     examples = round(examples * passes / len(texts))
     if most_examples:
         passes, examples = min(passes, most_examples), min(examples, most_examples)
-    return Cost(passes=passes, tokens=tokens, typical=False, disk=store_bytes(info, site, layers, examples))
+    return Cost(passes=passes, tokens=tokens, typical=False, disk=store_bytes(width, layers, examples))

@@ -1,4 +1,4 @@
-"""What a probe of a few neurons is compared with on test: tokens alone, random neurons, other bases, random labels."""
+"""What a probe of a few units is compared with on test: tokens alone, random units, other bases, random labels."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Compared(Protocol):
 
     @property
     def k(self) -> int:
-        """neurons that it reads"""
+        """units that it reads"""
 
     @property
     def test(self) -> np.ndarray:
@@ -44,7 +44,8 @@ class Compared(Protocol):
     def refit(self, x: torch.Tensor, label: np.ndarray, random: int | None = None) -> np.ndarray:
         """Of activations x [example, unit] of its layer and labels (bool) [example]: logits on test, float64 [example].
 
-        With a seed `random`, of random units. nan where a class is missing on train.
+        Of all units where there are fewer than k. With a seed `random`, of random units. nan where a class is missing
+        on train.
         """
 
 
@@ -143,10 +144,13 @@ class Baselines:
 
     # --- with activations ---------------------------------------------------------------------------
 
-    def add_refits(self, x: torch.Tensor, report: Report, changed: Callable[[], None]) -> None:
-        """As many random neurons, the best in random bases, and random labels of the token's type: draws of each.
+    def add_refits(
+        self, x: torch.Tensor, report: Report, changed: Callable[[], None], encoded: torch.Tensor | None = None
+    ) -> None:
+        """As many random units, the best in random bases, and random labels of the token's type: draws of each.
 
-        x [example, unit] of the chosen layer; `changed` after each.
+        x [example, unit] of the chosen layer; `changed` after each. Features are no basis: random ones are drawn of
+        what they are encoded from, `encoded` [example, number] (METHODS, "Sparse probes").
         """
         from workbench.lab.probing.control_tasks import DRAWS, control_task, rotated
 
@@ -158,8 +162,10 @@ class Baselines:
         self._add_draws(
             "random_neurons", f"{chosen.k} random {units} of L{chosen.layer}", random, DRAWS, report, changed
         )
-        rotations = ((partial(fit, turned, label), label) for turned in rotated(x, self.seed))
-        self._add_draws("rotated_basis", "the best in a rotated basis", rotations, DRAWS, report, changed)
+        basis = "a rotated basis" if encoded is None else "a rotated basis of what is encoded"
+        bases = rotated(x if encoded is None else encoded, self.seed)
+        rotations = ((partial(fit, turned, label), label) for turned in bases)
+        self._add_draws("rotated_basis", f"the best in {basis}", rotations, DRAWS, report, changed)
         if data.is_pooled:
             self.remarks.append("no control task: examples read several tokens; the bag of tokens stands in its place")
             return

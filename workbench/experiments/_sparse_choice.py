@@ -102,7 +102,7 @@ class Refitted:
 
         split = Split(self.data.train, self.data.validation, self.data.test)
         method, seed = (self.chosen.method, self.seed) if random is None else ("random", random)
-        return refit(x, label, split, self.chosen.k, method, seed, self.scaling)
+        return refit(x, label, split, min(self.chosen.k, x.shape[1]), method, seed, self.scaling)
 
 
 @dataclass

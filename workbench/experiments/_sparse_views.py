@@ -1,4 +1,4 @@
-"""The views of `sparse-probe`: scores against k, layer × k, the chosen neurons, precision and recall, methods."""
+"""The views of `sparse-probe`: scores against k, layer × k, the chosen units, precision and recall, methods."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from workbench.experiments._probe_data import ProbeData
+from workbench.experiments._probe_units import ProbedUnits
 from workbench.experiments._sparse_choice import Choice, Chosen, Scored, shared_units
 from workbench.result_keys import SparseProbe
 from workbench.text import count, number
@@ -27,13 +28,13 @@ METHODS = {
 }
 
 
-def sweep_views(choice: Choice, data: ProbeData) -> dict[str, AnyView]:
+def sweep_views(choice: Choice, data: ProbeData, probed: ProbedUnits) -> dict[str, AnyView]:
     """What the layers that are done give, by key; all on validation."""
     best = choice.best_layers()
-    views: dict[str, AnyView] = {SparseProbe.MAP: _map(choice, data)}
+    views: dict[str, AnyView] = {SparseProbe.MAP: _map(choice, data, probed.nouns)}
     for name in SCORES:
-        views[name] = _curves(name, choice, best, data)
-    views[SparseProbe.LAYERS] = _layers(choice, best, data)
+        views[name] = _curves(name, choice, best, data, probed.nouns)
+    views[SparseProbe.LAYERS] = _layers(choice, best, data, probed)
     return views
 
 
@@ -42,7 +43,7 @@ def _on(data: ProbeData) -> str:
     return f"validation: {count(len(data.validation))} examples of {count(documents)} documents"
 
 
-def _map(choice: Choice, data: ProbeData) -> Heatmap:
+def _map(choice: Choice, data: ProbeData, nouns: str) -> Heatmap:
     values = np.full((len(choice.layers), len(choice.ks)), np.nan)
     for scored in choice.scored:
         row = choice.layers.index(scored.layer)
@@ -50,7 +51,7 @@ def _map(choice: Choice, data: ProbeData) -> Heatmap:
     several = f" · best of {', '.join(choice.methods)}" if len(choice.methods) > 1 else ""
     return Heatmap(
         title="Layer × k",
-        note=f"k: the number of neurons · {_on(data)}{several}",
+        note=f"k: the number of {nouns} · {_on(data)}{several}",
         values=values,
         row_labels=[f"L{layer}" for layer in choice.layers],
         column_labels=[str(k) for k in choice.ks],
@@ -62,7 +63,7 @@ def _map(choice: Choice, data: ProbeData) -> Heatmap:
     )
 
 
-def _curves(name: str, choice: Choice, best: list[Scored], data: ProbeData) -> Lines:
+def _curves(name: str, choice: Choice, best: list[Scored], data: ProbeData, nouns: str) -> Lines:
     shown = best[:CURVES]
     series = [
         Series(
@@ -91,12 +92,12 @@ def _curves(name: str, choice: Choice, best: list[Scored], data: ProbeData) -> L
         x_ticks=[str(k) for k in choice.ks],
         series=series,
         levels=[level],
-        x_label="k, number of neurons",
+        x_label=f"k, number of {nouns}",
         y_label=SCORES[name],
     )
 
 
-def _layers(choice: Choice, best: list[Scored], data: ProbeData) -> Table:
+def _layers(choice: Choice, best: list[Scored], data: ProbeData, probed: ProbedUnits) -> Table:
     rows: list[list[Any]] = []
     for scored in best:
         at = scored.best
@@ -111,7 +112,7 @@ def _layers(choice: Choice, best: list[Scored], data: ProbeData) -> Table:
                 f"{number(low)} to {number(high)}",
                 float(scores.auc[at]),
                 float(scores.f1[at]),
-                f"L{scored.layer}.N{scored.sweep.probes[0].units[0]}",
+                str(probed.unit(scored.layer, int(scored.sweep.probes[0].units[0]))),
             ]
         )
     return Table(
@@ -125,13 +126,15 @@ def _layers(choice: Choice, best: list[Scored], data: ProbeData) -> Table:
             Column(key="mcc_interval", name="95 %", gives_way="late"),
             Column(key="auc", name="AUC", kind="number"),
             Column(key="f1", name="F1", kind="number"),
-            Column(key="unit", name="first neuron", kind="unit"),
+            Column(key="unit", name=f"first {probed.noun}", kind="unit"),
         ],
         rows=rows,
     )
 
 
-def neuron_table(chosen: Chosen, values: np.ndarray, data: ProbeData, train_auc: np.ndarray) -> Table:
+def unit_table(
+    chosen: Chosen, values: np.ndarray, data: ProbeData, train_auc: np.ndarray, probed: ProbedUnits
+) -> Table:
     """`values` are their raw activations, float32 [example, k]; `train_auc` float64 [k] of each by itself."""
     probe = chosen.probe
     train, label = data.train, data.label[data.train]
@@ -140,7 +143,7 @@ def neuron_table(chosen: Chosen, values: np.ndarray, data: ProbeData, train_auc:
         column = values[train, at].astype(np.float64)
         rows.append(
             [
-                f"L{chosen.layer}.N{probe.units[at]}",
+                str(probed.unit(chosen.layer, int(probe.units[at]))),
                 float(probe.weight[at]),
                 float(train_auc[at]),
                 float(column[label].mean()),
@@ -150,7 +153,7 @@ def neuron_table(chosen: Chosen, values: np.ndarray, data: ProbeData, train_auc:
         )
     negative, positive = data.examples.classes
     return Table(
-        title="The chosen neurons",
+        title=f"The chosen {probed.nouns}",
         note=f"largest weight first; activations are means over {count(len(train))} train examples; "
         "AUC below .5: lower where the label holds",
         columns=[
@@ -164,7 +167,10 @@ def neuron_table(chosen: Chosen, values: np.ndarray, data: ProbeData, train_auc:
                 quantity="log-odds a unit of scale",
             ),
             Column(
-                key=SparseProbe.TRAIN_AUC, name="AUC alone", kind="number", help="of this neuron by itself, on train"
+                key=SparseProbe.TRAIN_AUC,
+                name="AUC alone",
+                kind="number",
+                help=f"of this {probed.noun} alone, on train",
             ),
             Column(key="mean_positive", name=positive, kind="signed", help="mean activation", gives_way="late"),
             Column(key="mean_negative", name=negative, kind="signed", help="mean activation", gives_way="late"),
@@ -231,7 +237,9 @@ def curve_view(logits: np.ndarray, data: ProbeData) -> Lines:
     )
 
 
-def method_views(choice: Choice, chosen: Chosen, methods: list[Scored], data: ProbeData) -> dict[str, AnyView]:
+def method_views(
+    choice: Choice, chosen: Chosen, methods: list[Scored], data: ProbeData, probed: ProbedUnits
+) -> dict[str, AnyView]:
     """Rankers and adaptive thresholding at the chosen layer, on validation; the best first."""
     ordered = sorted(methods, key=lambda scored: scored.key(scored.best), reverse=True)
     rows: list[list[Any]] = []
@@ -258,7 +266,9 @@ def method_views(choice: Choice, chosen: Chosen, methods: list[Scored], data: Pr
             Column(key="auc", name="AUC", kind="number", help=f"at k = {chosen.k}"),
             Column(key="best_k", name="best k", kind="int"),
             Column(key="best_mcc", name="its MCC", kind="number"),
-            Column(key="shared", name="shared", kind="int", help=f"of the {chosen.k} chosen neurons, how many it has"),
+            Column(
+                key="shared", name="shared", kind="int", help=f"how many it has of the {chosen.k} chosen {probed.nouns}"
+            ),
         ],
         rows=rows,
         row_keys=[scored.method for scored in ordered],
@@ -270,7 +280,7 @@ def method_views(choice: Choice, chosen: Chosen, methods: list[Scored], data: Pr
         x_ticks=[str(k) for k in choice.ks],
         series=[Series(name=scored.method, y=scored.scores.mcc) for scored in ordered],
         levels=[Level(y=0, label="chance")],
-        x_label="k, number of neurons",
+        x_label=f"k, number of {probed.nouns}",
         y_label="MCC",
     )
     return {SparseProbe.METHODS: table, f"{SparseProbe.METHODS}_by_k": lines}

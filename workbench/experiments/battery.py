@@ -1,11 +1,11 @@
 """Many labelled sets in one run: which neurons carry each, whether one is enough, and whether it is about nothing else.
 
 Of each set a bounded sample is read at every layer (at most so many examples and tokens, drawn evenly by class and
-document). `sparse-probe` then finds the few neurons that tell its classes apart, beside tokens alone, random neurons,
-a rotated basis, control task and permuted labels; `neuron-probe` the best one of all neurons by itself; `probe-ablate`
-sets that one to 0 class by class, beside matched neurons and random directions. These are steps under this one. A set
-that fails is a row with its reason. A run that was cancelled keeps the sets that are done, and the same run again goes
-on with the others. (The case studies of Gurnee et al. 2023, "Finding neurons in a haystack".)
+document). `sparse-probe` then finds the few neurons, or with an SAE its features, that tell its classes apart, beside
+tokens alone, random units, a rotated basis, control task and permuted labels; `neuron-probe` the best one of all by
+itself; `probe-ablate` sets that one to 0 class by class, beside matched units and random directions. These are steps
+under this one. A set that fails is a row with its reason. A run that was cancelled keeps the sets that are done, and
+the same run again goes on with the others. (The case studies of Gurnee et al. 2023, "Finding neurons in a haystack".)
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from workbench.experiment import Cost, Experiment
 from workbench.experiments import neuron_probe, probe_ablate, sparse_probe
 from workbench.experiments._battery import Result, SetRow, add_ablation, add_neuron, add_sparse, kept_results
 from workbench.experiments._battery_views import battery_views, reach, sentence
+from workbench.experiments._probe_units import ProbedSae, ProbedUnits, probed_units
 from workbench.params import DataSets, params_builtins
 from workbench.params import Params as BaseParams
 from workbench.report import NextStep, Part, Report, failure
@@ -45,6 +46,7 @@ class Params(BaseParams, kw_only=True, frozen=True):
         DataSets,
         Meta(description="labelled sets: names or files, with commas between", extra={"example": "months,plural,past"}),
     ] = []
+    sae: ProbedSae = ""
     examples: Annotated[
         int, Meta(ge=50, description="of each set, at most", extra={"unit": "examples"})
     ] = 2000  # fmt: skip
@@ -53,7 +55,7 @@ class Params(BaseParams, kw_only=True, frozen=True):
     ] = 40_000  # fmt: skip
     ks: Annotated[
         list[Annotated[int, Meta(ge=1)]],
-        Meta(description="how many neurons a probe reads", extra={"unit": "neurons", "more": True}),
+        Meta(description="how many units a probe reads", extra={"unit": "units", "more": True}),
     ] = field(default_factory=lambda: list(sparse_probe.KS))
     permutations: Annotated[
         int,
@@ -61,11 +63,11 @@ class Params(BaseParams, kw_only=True, frozen=True):
     ] = 100
     controls: Annotated[
         int,
-        Meta(ge=0, le=1000, description="matched random neurons", extra={"unit": "controls", "more": True}),
+        Meta(ge=0, le=1000, description="matched random units", extra={"unit": "controls", "more": True}),
     ] = 8
     ablated_tokens: Annotated[
         int,
-        Meta(ge=16, description="of each class, at which the neuron is 0", extra={"unit": "tokens", "more": True}),
+        Meta(ge=16, description="of each class, at which the unit is 0", extra={"unit": "tokens", "more": True}),
     ] = 4000
 
 
@@ -87,15 +89,19 @@ def _limits(params: Params) -> dict[str, Any]:
     return {"examples": params.examples, "text_tokens": params.text_tokens}
 
 
+def _probed(params: Params) -> dict[str, Any]:
+    return {"sae": params.sae, **_limits(params)}
+
+
 def _sparse_params(params: Params, labelled: LabelledSet) -> sparse_probe.Params:
     """Adaptive thresholding, rotations, control task and permutations are of the best layer only."""
     return sparse_probe.Params(
-        data=labelled, ks=params.ks, permutations=params.permutations, adaptive=False, **_limits(params)
+        data=labelled, ks=params.ks, permutations=params.permutations, adaptive=False, **_probed(params)
     )
 
 
 def _neuron_params(params: Params, labelled: LabelledSet) -> neuron_probe.Params:
-    return neuron_probe.Params(data=labelled, **_limits(params))
+    return neuron_probe.Params(data=labelled, **_probed(params))
 
 
 def _ablation_params(params: Params, labelled: LabelledSet, unit: str) -> probe_ablate.Params:
@@ -109,7 +115,7 @@ def run(lab: Lab, params: Params, report: Report) -> None:
 
     _check(params)
     identify(lab, report)  # what ran before counts for the same weights alone
-    _Run(lab, params, report).run()
+    _Run(lab, params, probed_units(lab, [], params.sae, report), report).run()
 
 
 def _check(params: Params) -> None:
@@ -131,10 +137,11 @@ def _check(params: Params) -> None:
 class _Run:
     """Sets as they come."""
 
-    def __init__(self, lab: Lab, params: Params, report: Report) -> None:
-        self._lab, self._params, self._report = lab, params, report
+    def __init__(self, lab: Lab, params: Params, probed: ProbedUnits, report: Report) -> None:
+        self._lab, self._params, self._probed, self._report = lab, params, probed, report
         self._names = [labelled.name for labelled in params.data]
-        self._layers = [f"L{layer}" for layer in range(lab.info.n_layers)]
+        self._layers = [f"L{layer}" for layer in probed.layers]
+        self._sae = f"{probed.sae_name} {probed.sae_hash[:12]}".strip()
         self._results: dict[str, Result] = self._kept()
 
     def run(self) -> None:
@@ -150,7 +157,7 @@ class _Run:
         """Sets that runs of the same parameters had done."""
         kept: dict[str, Result] = {}
         for earlier in self._report.earlier_runs(self._params, self._lab.info):
-            new = {name: result for name, result in kept_results(earlier).items() if name not in kept}
+            new = {name: result for name, result in kept_results(earlier, self._sae).items() if name not in kept}
             if new:
                 self._report.note(f"{', '.join(new)}: as in step {earlier.step}")
             kept.update(new)
@@ -158,7 +165,7 @@ class _Run:
 
     def _result(self, labelled: LabelledSet, stage: str) -> Result:
         """What the steps under this one find; a set that can't be probed is a row that says why."""
-        result = Result(row=SetRow(set=labelled.name))
+        result = Result(row=SetRow(set=labelled.name, sae=self._sae))
         try:
             self._probe(labelled, result, stage)
         except Cancelled:
@@ -188,7 +195,7 @@ class _Run:
         """What there is so far: all that a run which is cancelled leaves."""
         report = self._report
         results = [self._results[name] for name in self._names if name in self._results]
-        for key, view in battery_views(results, self._names, self._layers).items():
+        for key, view in battery_views(results, self._names, self._layers, self._probed.noun).items():
             report.add(key, view)
         rows = [result.row for result in results]
         done = [row for row in rows if row.is_done]
@@ -197,14 +204,16 @@ class _Run:
         report.scalar(Battery.ALONE, len(reach(done, "mcc_one")))
         report.scalar(Battery.TOGETHER, len(reach(done, "mcc_k")))
         report.scalar(Battery.MONOSEMANTIC, sum(row.monosemantic == "yes" for row in done))
-        report.say(sentence(rows, len(self._names)))
+        report.say(sentence(rows, len(self._names), self._probed.noun))
 
     def _suggest(self) -> None:
-        """The neuron that came nearest to being about one class alone."""
+        """The unit that came nearest to being about one class alone."""
         rows = [result.row for result in self._results.values() if result.row.unit]
         if rows:
             unit = max(rows, key=lambda row: (row.monosemantic == "yes", row.ratio or 0.0)).unit
-            self._report.suggest(NextStep(label=f"what does {unit} do", experiment="neuron", params={"unit": unit}))
+            self._report.suggest(
+                NextStep(label=f"what does {unit} do", experiment=self._probed.experiment, params={"unit": unit})
+            )
 
 
 def cell(params: Params, key: str, view: Heatmap, row: int, column: int) -> NextStep | None:
@@ -215,7 +224,8 @@ def cell(params: Params, key: str, view: Heatmap, row: int, column: int) -> Next
     layer = int(view.column_labels[column][1:])
     ks = [1] if key == Battery.ONE else params.ks
     asked = msgspec.structs.replace(_sparse_params(params, labelled), layers=[layer], ks=ks)
-    label = f"probe {labelled.name} at L{layer}" + (" with one neuron" if key == Battery.ONE else "")
+    one = " with one feature" if params.sae else " with one neuron"
+    label = f"probe {labelled.name} at L{layer}" + (one if key == Battery.ONE else "")
     return NextStep(label=label, experiment="sparse-probe", params=params_builtins(asked))
 
 

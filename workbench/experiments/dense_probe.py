@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta, field
 
+from workbench.artifacts.activations import site_width
 from workbench.datasets.labelled.labelled_set import LabelledSet
 from workbench.experiment import Cost, Experiment
 from workbench.experiments._dense import DenseTask, predictions
@@ -108,7 +109,7 @@ class Params(BaseParams, kw_only=True, frozen=True):
 
 
 def cost(params: Params, info: ModelInfo) -> Cost | None:
-    store = store_cost(params.data, info, params.site, len(set(params.layers)) or info.n_layers)
+    store = store_cost(params.data, site_width(info, params.site), len(set(params.layers)) or info.n_layers)
     if store is None or params.data.numeric:
         return store
     return msgspec.structs.replace(store, passes=store.passes + params.tokens / store.tokens)  # ordinary text

@@ -1,10 +1,10 @@
 """Which single neurons tell two classes of a labelled set apart: every neuron of the model as a classifier by itself.
 
-Each neuron of every layer gets a logistic probe of its own. Neurons are ranked by |AUC − ½| on train (ties by
-validation), beside what the best of all of them reaches when labels are permuted; the best ones' scores on test stand
-with their intervals over documents. The best one is kept as a probe, and compared with the tokens alone, a random
-neuron of its layer, the best in a rotated basis and random labels of the token's type. (Gurnee et al. 2023, "Finding
-neurons in a haystack".)
+Each neuron of every layer, or with an SAE each of its features, gets a logistic probe of its own. They are ranked by
+|AUC − ½| on train (ties by validation), beside what the best of all of them reaches when labels are permuted; the best
+ones' scores on test stand with their intervals over documents. The best one is kept as a probe, and compared with the
+tokens alone, a random unit of its layer, the best in a rotated basis (of features: a basis of what they are encoded
+from) and random labels of the token's type. (Gurnee et al. 2023, "Finding neurons in a haystack".)
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from workbench.experiments._neuron_views import (
     layer_lines,
     neuron_table,
 )
-from workbench.experiments._probe_data import MostExamples, MostTokens, ProbeData, probe_data, probe_name, store_cost
+from workbench.experiments._probe_data import MostExamples, MostTokens, ProbeData, probe_data, probe_name
+from workbench.experiments._probe_units import ProbedSae, ProbedUnits, probed_units, units_cost
 from workbench.experiments._sparse_baselines import Baselines, Row
 from workbench.experiments._sparse_views import curve_view, score_table
 from workbench.params import DataSet
@@ -35,7 +36,6 @@ from workbench.params import Params as BaseParams
 from workbench.report import NextStep, Report
 from workbench.result_keys import NeuronProbe
 from workbench.text import count, number, quoted
-from workbench.units import Neuron
 
 if TYPE_CHECKING:
     import torch
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from workbench.lab.probing.sparse import Split
     from workbench.model_info import ModelInfo
 
-SITE = "mlp_post"
-
 
 class Params(BaseParams, kw_only=True, frozen=True):
     data: Annotated[
@@ -59,36 +57,33 @@ class Params(BaseParams, kw_only=True, frozen=True):
         list[Annotated[int, Meta(ge=0)]],
         Meta(description="which layers; empty: all", extra={"unit": "layers", "example": "9, 10"}),
     ] = []
-    n: Annotated[int, Meta(ge=1, le=1000, description="how many are listed", extra={"unit": "neurons"})] = 20
+    sae: ProbedSae = ""
+    n: Annotated[int, Meta(ge=1, le=1000, description="how many are listed", extra={"unit": "units"})] = 20
     permutations: Annotated[
         int,
-        Meta(ge=0, le=10_000, description="labels permuted, of all neurons", extra={"unit": "draws", "more": True}),
+        Meta(ge=0, le=10_000, description="labels permuted, of all units", extra={"unit": "draws", "more": True}),
     ] = 200
     name: Annotated[
-        str, Meta(description="what the probe is called; empty: after set and neuron", extra={"more": True})
+        str, Meta(description="what the probe is called; empty: after set and unit", extra={"more": True})
     ] = ""
     examples: MostExamples = 0
     text_tokens: MostTokens = 0
 
 
 def cost(params: Params, info: ModelInfo) -> Cost | None:
-    return store_cost(
-        params.data, info, SITE, len(set(params.layers)) or info.n_layers, params.examples, params.text_tokens
-    )
+    return units_cost(params, info)
 
 
 def run(lab: Lab, params: Params, report: Report) -> None:
-    from workbench.lab.probing.store import take
-
     name = probe_name(params.name, "") if params.name.strip() else ""
-    layers = tuple(sorted(set(params.layers))) or tuple(range(lab.info.n_layers))
+    units = probed_units(lab, params.layers, params.sae, report)
     data = probe_data(lab, params.data, report, examples=params.examples, tokens=params.text_tokens)
-    with take(lab, data.examples, SITE, layers, report, data_set=data.name, set_hash=data.set_hash) as store:
-        _Run(lab, params, data, store, name, report).run(layers)
+    with units.activations(lab, data, report) as store:
+        _Run(lab, params, data, units, store, name, report).run()
 
 
 class _Best:
-    """The best neuron as what baselines are compared with."""
+    """The best unit as what baselines are compared with."""
 
     k = 1
 
@@ -104,26 +99,35 @@ class _Best:
 class _Run:
     """One run over a store."""
 
-    def __init__(self, lab: Lab, params: Params, data: ProbeData, store: Store, name: str, report: Report) -> None:
+    def __init__(
+        self,
+        lab: Lab,
+        params: Params,
+        data: ProbeData,
+        probed: ProbedUnits,
+        store: Store,
+        name: str,
+        report: Report,
+    ) -> None:
         from workbench.lab.probing.nulls import PermutationNull
         from workbench.lab.probing.sparse import Split
 
-        self._lab, self._params, self._data, self._store = lab, params, data, store
+        self._lab, self._params, self._data, self._probed, self._store = lab, params, data, probed, store
         self._name, self._report = name, report
         self._split = Split(data.train, data.validation, data.test)
         label, document = data.label[data.train], data.document[data.train]
         self._null = PermutationNull(label, document, lab.seed, params.permutations)
         self._units: dict[int, LayerUnits] = {}
 
-    def run(self, layers: tuple[int, ...]) -> None:
+    def run(self) -> None:
         from workbench.lab.probing.every_unit import every_unit
 
         report = self._report
-        for layer in report.track(list(layers), "layers", stage="every neuron"):
+        for layer in report.track(list(self._probed.layers), "layers", stage=f"every {self._probed.noun}"):
             x = self._activations(layer)
             label = self._label.to(x.device)
             self._units[layer] = every_unit(x, label, self._split, self._null)
-            self._add(len(layers))
+            self._add()
         best = self._ranked()
         logits, values = self._on_test(best)
         self._note_ties(best[0])
@@ -139,7 +143,7 @@ class _Run:
         return torch.from_numpy(self._data.label)
 
     def _activations(self, layer: int) -> torch.Tensor:
-        """float32 [example, neuron], on the model's device."""
+        """float32 [example, unit], on the model's device."""
         import torch
 
         return torch.from_numpy(np.array(self._store.layer(layer))).to(self._lab.model.hf.device)
@@ -150,7 +154,7 @@ class _Run:
 
     @property
     def _n(self) -> int:
-        """Neurons so far."""
+        """Units so far."""
         return sum(map(len, self._aucs.values()))
 
     def _beside(self) -> BestOfAll | None:
@@ -162,27 +166,29 @@ class _Run:
         train = np.concatenate([units.train_auc for units in self._units.values()]) - 0.5
         validation = np.concatenate([units.validation_auc for units in self._units.values()]) - 0.5
         order = np.lexsort((-np.sign(train) * validation, -np.abs(train)))[: self._params.n]
-        width = len(train) // len(layers)
-        places = [divmod(int(at), width) for at in order]
-        return [classifier(self._units[layers[row]], index, Neuron(layers[row], index)) for row, index in places]
+        places = [divmod(int(at), self._probed.width) for at in order]
+        unit = self._probed.unit
+        return [classifier(self._units[layers[row]], index, unit(layers[row], index)) for row, index in places]
 
     def _on_test(self, best: list[NeuronClassifier]) -> tuple[np.ndarray, np.ndarray]:
-        """Logits and activations of neurons on test, float64 [neuron, example] each."""
+        """Logits and activations of units on test, float64 [unit, example] each."""
         columns = [self._store.layer(each.unit.layer)[:, each.unit.index][self._data.test] for each in best]
         logits = [each.logits(values) for each, values in zip(best, columns, strict=True)]
         return np.stack(logits), np.stack(columns).astype(np.float64)
 
-    def _add(self, n_layers: int) -> None:
+    def _add(self) -> None:
         """What there is so far: all that a run which is cancelled leaves. Test comes when all are done."""
-        report, done = self._report, len(self._units)
+        report, probed, done, n_layers = self._report, self._probed, len(self._units), len(self._probed.layers)
         null, best = self._beside(), self._ranked()
         logits = self._on_test(best)[0] if done == n_layers else None
-        report.add(NeuronProbe.NEURONS, neuron_table(best, logits, self._data, null, self._n, self._lab.seed))
-        report.add(NeuronProbe.BY_LAYER, layer_lines(self._aucs, null))
+        shown = neuron_table(best, logits, self._data, null, self._n, self._lab.seed, probed.nouns)
+        report.add(NeuronProbe.NEURONS, shown)
+        report.add(NeuronProbe.BY_LAYER, layer_lines(self._aucs, null, probed.noun))
         if null is not None:
-            report.add(NeuronProbe.EVERY, auc_histogram(self._aucs, null))
+            report.add(NeuronProbe.EVERY, auc_histogram(self._aucs, null, probed.noun))
+        among = f"{done} of {n_layers} layers" if probed.sae is None else f"all {probed.of_layer(best[0].unit.layer)}"
         report.say(
-            f"{self._data.name}: {best[0].unit} is the best of {done} of {n_layers} layers, AUC "
+            f"{self._data.name}: {best[0].unit} is the best of {among}, AUC "
             f"{number(best[0].train_auc)} on train; test comes when all are done"
         )
 
@@ -191,8 +197,9 @@ class _Run:
         ties = int((away >= best.separation).sum())
         if ties > 1:
             self._report.note(
-                f"{count(ties)} of {count(self._n)} neurons are equally good on {count(len(self._data.train))} train "
-                "examples: the one that is best on validation was taken, and of equals the earliest"
+                f"{count(ties)} of {count(self._n)} {self._probed.nouns} are equally good on "
+                f"{count(len(self._data.train))} train examples: the one that is best on validation was taken, and of "
+                "equals the earliest"
             )
 
     def _add_best(self, best: NeuronClassifier, values: np.ndarray, logits: np.ndarray) -> None:
@@ -203,10 +210,12 @@ class _Run:
         report.add(NeuronProbe.ERRORS, errors_view(self._lab, best, logits, data))
 
     def _keep(self, best: NeuronClassifier, on_test: Row) -> None:
-        """The best neuron's probe as an artifact, with its scores on test."""
+        """The best unit's probe as an artifact, with its scores on test."""
         data, info = self._data, self._lab.info
         reading = Reading(
-            site=SITE,
+            site=self._probed.site,
+            sae=self._probed.sae_name,
+            sae_hash=self._probed.sae_hash,
             layer=best.unit.layer,
             indices=(best.unit.index,),
             intercept=best.intercept,
@@ -215,7 +224,7 @@ class _Run:
             classes=data.examples.classes,
             data_set=data.name,
             set_hash=data.set_hash,
-            method="the best single neuron by AUC, logistic, C 1",
+            method=f"the best single {self._probed.noun} by AUC, logistic, C 1",
             model=info.name,
             fingerprint=info.fingerprint,
             seed=self._lab.seed,
@@ -226,18 +235,19 @@ class _Run:
         self._report.uses(probe.content, self._name or probe_name("", f"{data.name}-{best.unit}"), "made")
 
     def _compare(self, best: NeuronClassifier, logits: np.ndarray) -> Baselines:
-        report = self._report
+        report, probed = self._report, self._probed
         compared = _Best(best.unit.layer, logits, self._split)
         baselines = Baselines(self._data, compared, self._lab.seed)
 
         def changed() -> None:
             report.add(NeuronProbe.BASELINES, baselines.table())
-            report.say(_sentence(self._data, best, baselines, self._beside(), self._n))
+            report.say(_sentence(self._data, best, baselines, self._beside(), self._n, probed.noun))
 
         baselines.add_probe()
         self._keep(best, baselines.probe)
         changed()
-        baselines.add_refits(self._activations(best.unit.layer), report, changed)
+        site = probed.encoded(self._lab, self._data, report)
+        baselines.add_refits(self._activations(best.unit.layer), report, changed, site)
         changed()
         return baselines
 
@@ -265,16 +275,18 @@ class _Run:
             report.scalar("beyond_null", float((away > limit).sum()))
 
     def _suggest(self, best: NeuronClassifier) -> None:
-        unit = str(best.unit)
-        self._report.suggest(NextStep(label=f"what does {unit} do", experiment="neuron", params={"unit": unit}))
+        unit, shown_by = str(best.unit), self._probed.experiment
+        self._report.suggest(NextStep(label=f"what does {unit} do", experiment=shown_by, params={"unit": unit}))
         if self._params.data.name:  # by which the session has it
             params = {"data": self._data.name, "units": unit}
             label = f"is {unit} only about {quoted(self._data.examples.classes[1])}"
             self._report.suggest(NextStep(label=label, experiment="probe-ablate", params=params, edits=[]))
 
 
-def _sentence(data: ProbeData, best: NeuronClassifier, baselines: Baselines, null: BestOfAll | None, n: int) -> str:
-    """What was found, on test, beside the strongest thing that needs no such neuron, and chance."""
+def _sentence(
+    data: ProbeData, best: NeuronClassifier, baselines: Baselines, null: BestOfAll | None, n: int, noun: str
+) -> str:
+    """What was found, on test, beside the strongest thing that needs no such unit, and chance."""
     probe, (negative, positive) = baselines.probe, data.examples.classes
     chance = Chance(best.separation, null.best if null is not None else ())
     tells, beyond = ("tells", "") if chance.beyond else ("does not tell", " beyond chance")
@@ -287,11 +299,11 @@ def _sentence(data: ProbeData, best: NeuronClassifier, baselines: Baselines, nul
     ]
     token = baselines.token
     if token is not None:
-        reads = ", so the neuron may only read tokens" if baselines.reads_token else ""
+        reads = f", so the {noun} may only read tokens" if baselines.reads_token else ""
         parts.append(f"{token.name} alone: MCC {number(token.value['mcc'])}{reads}")
     random = baselines.row("random_neurons")
     if random is not None:
-        parts.append(f"random neurons {number(random.value['mcc'])}")
+        parts.append(f"random {noun}s {number(random.value['mcc'])}")
     if null is not None:
         reached = number(0.5 + float(np.max(null.best)))
         parts.append(

@@ -77,7 +77,7 @@ class Params(BaseParams, kw_only=True, frozen=True):
 
 
 def cost(params: Params, info: ModelInfo) -> Cost | None:
-    store = store_cost(params.data, info, SITE, info.n_layers, params.examples, params.text_tokens)
+    store = store_cost(params.data, info.d_mlp, info.n_layers, params.examples, params.text_tokens)
     if store is None:
         return None
     examples = min(TEST_SHARE * store.passes, 2 * params.tokens / store.tokens)
@@ -162,14 +162,17 @@ def _add_readings(lab: Lab, data: ProbeData, unit: Neuron | Feature, report: Rep
 
 def _activations(lab: Lab, data: ProbeData, unit: Neuron | Feature, report: Report) -> np.ndarray:
     """At every example, float32 [example]."""
-    from workbench.lab.probing.feature_values import feature_values
-    from workbench.lab.probing.store import take
+    from workbench.lab.probing.store import take, take_features
     from workbench.lab.sae.features import feature_sae
 
+    # The store is the one that `neuron-probe` takes.
+    named = {"data_set": data.name, "set_hash": data.set_hash}
     if isinstance(unit, Feature):
-        return feature_values(lab, data.examples, feature_sae(lab.model, unit).placed, [unit.index], report)[:, 0]
-    layers = range(lab.info.n_layers)  # those that `neuron-probe` takes: the store is the same
-    with take(lab, data.examples, SITE, layers, report, data_set=data.name, set_hash=data.set_hash) as store:
+        sae = feature_sae(lab.model, unit)
+        taken = take_features(lab, data.examples, sae.placed, sae.artifact.hash, report, **named)
+    else:
+        taken = take(lab, data.examples, SITE, range(lab.info.n_layers), report, **named)
+    with taken as store:
         return np.array(store.layer(unit.layer)[:, unit.index])
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from msgspec import Meta, field
 
 from workbench.artifacts.probe import Probe, from_stored
+from workbench.artifacts.sae import content_of, find_sae
 from workbench.datasets.labelled.labelled_set import LabelledSet
 from workbench.errors import UserError
 from workbench.experiment import Experiment
@@ -56,7 +57,7 @@ class Params(BaseParams, kw_only=True, frozen=True):
 
 def run(lab: Lab, params: Params, report: Report) -> None:
     from workbench.lab.identify import identify
-    from workbench.lab.probing.text import check_model
+    from workbench.lab.probing.text import check_model, probe_sae
 
     if not params.probe:
         raise UserError("no probe was named: give --probe NAME (workbench artifacts list --kind probe shows them)")
@@ -65,6 +66,8 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     probe = from_stored(params.probe)
     identify(lab, report)
     check_model(lab, probe)
+    if probe_sae(lab, probe) is not None:
+        report.uses(content_of(find_sae(probe.reading.sae)), probe.reading.sae)
     report.note(f"{params.probe.name}: {described(probe)}")
     sentences = []
     if len(params.data):
@@ -79,13 +82,15 @@ def described(probe: Probe) -> str:
     """`a month against another word at L1.resid_post, dense, logistic, C 1, fitted on months`."""
     reading = probe.reading
     units = probe.units
-    place = units[0] if len(units) == 1 else f"{count(len(units))} neurons of L{reading.layer}"
+    several = f"features of {reading.sae}" if reading.sae else f"neurons of L{reading.layer}"
+    place = units[0] if len(units) == 1 else f"{count(len(units))} {several}"
     what = "numbers" if reading.numeric else f"{quoted(reading.classes[1])} against {quoted(reading.classes[0])}"
     return f"{what} at {place}, {reading.method}, fitted on {reading.data_set}"
 
 
 def _add_set(lab: Lab, params: Params, probe: Probe, report: Report) -> str:
-    from workbench.lab.probing.store import take
+    from workbench.lab.probing.store import take, take_features
+    from workbench.lab.probing.text import probe_sae
 
     reading, name = probe.reading, params.probe.name
     if params.data.numeric != reading.numeric:
@@ -105,9 +110,13 @@ def _add_set(lab: Lab, params: Params, probe: Probe, report: Report) -> str:
             f"{name} was fitted on {POOLED.get(reading.pooling, reading.pooling)} of each example, and {data.name} has "
             f"{POOLED.get(pooling, pooling)}: its threshold was chosen for other spreads"
         )
-    with take(
-        lab, data.examples, reading.site, [reading.layer], report, data_set=data.name, set_hash=data.set_hash
-    ) as store:
+    named = {"data_set": data.name, "set_hash": data.set_hash}
+    placed = probe_sae(lab, probe)
+    if placed is not None:
+        taken = take_features(lab, data.examples, placed, reading.sae_hash, report, **named)
+    else:
+        taken = take(lab, data.examples, reading.site, [reading.layer], report, **named)
+    with taken as store:
         values = np.array(store.layer(reading.layer))[rows]
     scores = probe.scores(values)
     return _Applied(lab, data, rows, own, name, probe, scores).add(values, report)

@@ -53,7 +53,7 @@ def cost(params: Params, info: ModelInfo) -> Cost | None:
     weights = info.n_parameters or 12 * info.n_layers * info.d_model**2
     tokens = params.tokens * ((site.layer + 1) / info.n_layers + params.passes * per_token / weights)
     tokens += QUALITY_PASSES * params.held_out
-    disk = store_bytes(info, site.name, 1, params.tokens)
+    disk = store_bytes(site_width(info, site.name), 1, params.tokens)
     return Cost(passes=tokens / context, tokens=context, disk=disk, typical=False)
 
 

@@ -1,10 +1,11 @@
 """Which few neurons tell two classes of a labelled set apart: k-sparse probes of every layer.
 
-At each layer the neurons are ranked on train, and a logistic regression is fitted on the first k of them, for every k
-of a list; adaptive thresholding keeps the k of largest weight of an elastic net. Layer, k and method are chosen on
-validation (MCC, then AUC), and the chosen probe's score on test is reported once, with its interval over documents,
-beside what needs no such neurons: the tokens alone, random neurons, the best in a rotated basis, random labels of the
-token's type, and permuted labels. (Gurnee et al. 2023, "Finding neurons in a haystack".)
+At each layer the neurons, or with an SAE its features, are ranked on train, and a logistic regression is fitted on the
+first k of them, for every k of a list; adaptive thresholding keeps the k of largest weight of an elastic net. Layer, k
+and method are chosen on validation (MCC, then AUC), and the chosen probe's score on test is reported once, with its
+interval over documents, beside what needs no such units: the tokens alone, random units, the best in a rotated basis
+(of features: a basis of what they are encoded from), random labels of the token's type, and permuted labels. (Gurnee et
+al. 2023, "Finding neurons in a haystack".)
 """
 
 from __future__ import annotations
@@ -18,16 +19,17 @@ from workbench.artifacts.probe import Probe, Reading
 from workbench.datasets.labelled.labelled_set import LabelledSet
 from workbench.errors import UserError
 from workbench.experiment import Cost, Experiment
-from workbench.experiments._probe_data import MostExamples, MostTokens, ProbeData, probe_data, probe_name, store_cost
+from workbench.experiments._probe_data import MostExamples, MostTokens, ProbeData, probe_data, probe_name
+from workbench.experiments._probe_units import ProbedSae, ProbedUnits, probed_units, units_cost
 from workbench.experiments._sparse_baselines import Baselines, Row
 from workbench.experiments._sparse_choice import Choice, Chosen, Refitted, score_sweeps
-from workbench.experiments._sparse_views import curve_view, method_views, neuron_table, score_table, sweep_views
+from workbench.experiments._sparse_views import curve_view, method_views, score_table, sweep_views, unit_table
 from workbench.params import DataSet, params_builtins
 from workbench.params import Params as BaseParams
 from workbench.report import NextStep, Report
 from workbench.result_keys import SparseProbe
 from workbench.text import count, number, quoted
-from workbench.units import Neuron, format_units
+from workbench.units import format_units
 from workbench.views import Heatmap
 
 if TYPE_CHECKING:
@@ -39,13 +41,12 @@ if TYPE_CHECKING:
     from workbench.lab.probing.sweep import LayerSweep
     from workbench.model_info import ModelInfo
 
-SITE = "mlp_post"
 KS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 32, 64, 128, 256)
 ADAPTIVE = "adaptive"
 BESIDE = ("mean difference", "mutual information", "l1", "random")
 """rankers that are shown side by side; F ranks two classes as the mean difference does"""
 SHOWN_UNITS = 4
-"""neurons that the sentence names"""
+"""units that the sentence names"""
 
 
 class Params(BaseParams, kw_only=True, frozen=True):
@@ -57,13 +58,14 @@ class Params(BaseParams, kw_only=True, frozen=True):
         list[Annotated[int, Meta(ge=0)]],
         Meta(description="which layers; empty: all", extra={"unit": "layers", "example": "9, 10"}),
     ] = []
+    sae: ProbedSae = ""
     ks: Annotated[
         list[Annotated[int, Meta(ge=1)]],
-        Meta(description="how many neurons a probe reads", extra={"unit": "neurons", "example": "1, 2, 4, 8"}),
+        Meta(description="how many units a probe reads", extra={"unit": "units", "example": "1, 2, 4, 8"}),
     ] = field(default_factory=lambda: list(KS))
     ranker: Annotated[
         Literal["mean difference", "f", "mutual information", "l1", "random", "all"],
-        Meta(description="what neurons are ranked by; all: the best on validation"),
+        Meta(description="what units are ranked by; all: the best on validation"),
     ] = "mean difference"
     adaptive: Annotated[bool, Meta(description="adaptive thresholding at every layer, not at the chosen one alone")] = (
         True
@@ -84,44 +86,49 @@ class Params(BaseParams, kw_only=True, frozen=True):
 
 
 def cost(params: Params, info: ModelInfo) -> Cost | None:
-    return store_cost(
-        params.data, info, SITE, len(set(params.layers)) or info.n_layers, params.examples, params.text_tokens
-    )
+    return units_cost(params, info)
 
 
 def run(lab: Lab, params: Params, report: Report) -> None:
-    from workbench.lab.probing.store import take
-
     name = probe_name(params.name, "") if params.name.strip() else ""
-    layers = tuple(sorted(set(params.layers))) or tuple(range(lab.info.n_layers))
+    units = probed_units(lab, params.layers, params.sae, report)
     if not params.ks:
-        raise UserError("there is no k: give how many neurons a probe reads, for example --ks 1,2,4,8")
+        raise UserError(f"there is no k: give how many {units.nouns} a probe reads, for example --ks 1,2,4,8")
     data = probe_data(lab, params.data, report, examples=params.examples, tokens=params.text_tokens)
-    with take(lab, data.examples, SITE, layers, report, data_set=data.name, set_hash=data.set_hash) as store:
-        _Run(lab, params, data, store, name, report).run(layers)
+    with units.activations(lab, data, report) as store:
+        _Run(lab, params, data, units, store, name, report).run()
 
 
 class _Run:
     """One run over a store."""
 
-    def __init__(self, lab: Lab, params: Params, data: ProbeData, store: Store, name: str, report: Report) -> None:
+    def __init__(
+        self,
+        lab: Lab,
+        params: Params,
+        data: ProbeData,
+        probed: ProbedUnits,
+        store: Store,
+        name: str,
+        report: Report,
+    ) -> None:
         from workbench.lab.probing.sparse import Split, usable_ks
 
-        self._lab, self._params, self._data, self._store = lab, params, data, store
+        self._lab, self._params, self._data, self._probed, self._store = lab, params, data, probed, store
         self._name, self._report = name, report
         self._split = Split(data.train, data.validation, data.test)
         self._scaling: Scaling = "haystack" if params.scaling == "paper" else "sd"
         asked = sorted(set(params.ks))
-        self._ks = usable_ks(len(data.train), lab.info.d_mlp, asked)
+        self._ks = usable_ks(len(data.train), probed.width, asked)
         left_out = [str(k) for k in asked if k not in self._ks]
         if left_out:
             report.note(
                 f"k = {', '.join(left_out)} left out: more than the {count(len(data.train))} train examples, or the "
-                f"{count(lab.info.d_mlp)} neurons of a layer"
+                f"{count(probed.width)} {probed.of_layer(probed.layers[0])}"
             )
 
-    def run(self, layers: tuple[int, ...]) -> None:
-        params, report = self._params, self._report
+    def run(self) -> None:
+        params, report, layers = self._params, self._report, self._probed.layers
         rankers = BESIDE[:3] if params.ranker == "all" else (params.ranker,)
         methods = (*rankers, ADAPTIVE) if params.adaptive else rankers
         choice = Choice(self._ks, layers, methods)
@@ -133,7 +140,7 @@ class _Run:
         if choice.ties > 1:
             report.note(
                 f"{count(choice.ties)} of {count(len(layers) * len(self._ks))} layers × k are equally good on "
-                f"{count(len(self._data.validation))} validation examples: the fewest neurons were taken, "
+                f"{count(len(self._data.validation))} validation examples: the fewest {self._probed.nouns} were taken, "
                 "and of these the earliest layer"
             )
         x = self._activations(chosen.layer)
@@ -144,7 +151,7 @@ class _Run:
         self._suggest(chosen)
 
     def _activations(self, layer: int) -> torch.Tensor:
-        """float32 [example, neuron], on the model's device."""
+        """float32 [example, unit], on the model's device."""
         import torch
 
         return torch.from_numpy(np.array(self._store.layer(layer))).to(self._lab.model.hf.device)
@@ -166,7 +173,7 @@ class _Run:
 
     def _add_sweep(self, choice: Choice) -> None:
         """What there is so far: all that a run which is cancelled leaves."""
-        for key, view in sweep_views(choice, self._data).items():
+        for key, view in sweep_views(choice, self._data, self._probed).items():
             self._report.add(key, view)
         best, done = choice.chosen, len({scored.layer for scored in choice.scored})
         low, high = best.scored.bands["mcc"][best.at]
@@ -177,7 +184,7 @@ class _Run:
         )
 
     def _add_probe(self, chosen: Chosen, x: torch.Tensor) -> None:
-        """The chosen probe's neurons, and its scores and curve on test."""
+        """The chosen probe's units, and its scores and curve on test."""
         import torch
 
         from workbench.lab.probing.single import aucs, rank_rows
@@ -187,7 +194,7 @@ class _Run:
         values = x[:, units]
         train = torch.from_numpy(data.train).to(x.device)
         alone = aucs(rank_rows(values[train]), torch.from_numpy(data.label[data.train])[None])[:, 0].cpu().numpy()
-        self._report.add(SparseProbe.NEURONS, neuron_table(chosen, values.cpu().numpy(), data, alone))
+        self._report.add(SparseProbe.NEURONS, unit_table(chosen, values.cpu().numpy(), data, alone, self._probed))
         self._report.add(SparseProbe.SCORES, score_table(chosen.test, data, self._lab.seed))
         self._report.add(SparseProbe.CURVE, curve_view(chosen.test, data))
 
@@ -195,7 +202,9 @@ class _Run:
         """The probe as an artifact, with its scores on test."""
         data, info, fitted = self._data, self._lab.info, chosen.probe
         reading = Reading(
-            site=SITE,
+            site=self._probed.site,
+            sae=self._probed.sae_name,
+            sae_hash=self._probed.sae_hash,
             layer=chosen.layer,
             indices=tuple(fitted.units.tolist()),
             intercept=fitted.intercept,
@@ -215,18 +224,18 @@ class _Run:
         self._report.uses(probe.content, name, "made")
 
     def _compare(self, chosen: Chosen, x: torch.Tensor) -> Baselines:
-        report = self._report
+        report, probed = self._report, self._probed
         refitted = Refitted(chosen, self._data, self._lab.seed, self._scaling)
         baselines = Baselines(self._data, refitted, self._lab.seed)
 
         def changed() -> None:
             report.add(SparseProbe.BASELINES, baselines.table())
-            report.say(_sentence(self._data, chosen, baselines))
+            report.say(_sentence(self._data, chosen, baselines, probed))
 
         baselines.add_probe()
         self._keep(chosen, baselines.probe)
         changed()
-        baselines.add_refits(x, report, changed)
+        baselines.add_refits(x, report, changed, probed.encoded(self._lab, self._data, report))
         if self._params.permutations:
             baselines.add_null(x, self._params.permutations, report, changed)
         changed()
@@ -243,7 +252,7 @@ class _Run:
                 self._report.note(str(error))
                 continue
             scored += score_sweeps(self._data, chosen.layer, sweeps, self._lab.seed)
-        for key, view in method_views(choice, chosen, scored, self._data).items():
+        for key, view in method_views(choice, chosen, scored, self._data, self._probed).items():
             self._report.add(key, view)
 
     def _add_numbers(self, chosen: Chosen, baselines: Baselines) -> None:
@@ -269,14 +278,14 @@ class _Run:
         report.scalar(SparseProbe.P, baselines.chance.p)
 
     def _suggest(self, chosen: Chosen) -> None:
-        heaviest = chosen.probe.units[int(np.abs(chosen.probe.weight).argmax())]
-        unit = f"L{chosen.layer}.N{heaviest}"
-        self._report.suggest(NextStep(label=f"what does {unit} do", experiment="neuron", params={"unit": unit}))
+        heaviest = int(chosen.probe.units[int(np.abs(chosen.probe.weight).argmax())])
+        unit, shown_by = str(self._probed.unit(chosen.layer, heaviest)), self._probed.experiment
+        self._report.suggest(NextStep(label=f"what does {unit} do", experiment=shown_by, params={"unit": unit}))
         if self._params.data.name:  # by which the session has it
             label = f"is {unit} only about {quoted(self._data.examples.classes[1])}"
             params = {"data": self._data.name, "units": unit}
             self._report.suggest(NextStep(label=label, experiment="probe-ablate", params=params, edits=[]))
-        units = format_units([Neuron(chosen.layer, int(each)) for each in chosen.probe.units[:SHOWN_UNITS]])
+        units = format_units([self._probed.unit(chosen.layer, int(each)) for each in chosen.probe.units[:SHOWN_UNITS]])
         edits = [f"{units}=0"]
         label = "what text loses with them off" if chosen.k > 1 else f"what text loses with {unit} off"
         self._report.suggest(NextStep(label=label, experiment="effect", params={"corpus": "stdlib"}, edits=edits))
@@ -287,11 +296,11 @@ def _unfitted(method: str, layer: int, error: ArithmeticError) -> str:
     return f"{method} at L{layer}: {error}; run it {how}, or leave the layer out with --layers"
 
 
-def _sentence(data: ProbeData, chosen: Chosen, baselines: Baselines) -> str:
-    """What was found, on test, beside the strongest thing that needs no such neurons."""
+def _sentence(data: ProbeData, chosen: Chosen, baselines: Baselines, probed: ProbedUnits) -> str:
+    """What was found, on test, beside the strongest thing that needs no such units."""
     probe = baselines.probe
-    units = [f"L{chosen.layer}.N{unit}" for unit in chosen.probe.units[:SHOWN_UNITS]]
-    named = units[0] if chosen.k == 1 else f"{count(chosen.k)} neurons of L{chosen.layer}"
+    units = [str(probed.unit(chosen.layer, int(unit))) for unit in chosen.probe.units[:SHOWN_UNITS]]
+    named = units[0] if chosen.k == 1 else f"{count(chosen.k)} {probed.of_layer(chosen.layer)}"
     listed = f" ({', '.join(units)})" if 1 < chosen.k <= SHOWN_UNITS else ""
     negative, positive = data.examples.classes
     single = chosen.k == 1
@@ -307,7 +316,7 @@ def _sentence(data: ProbeData, chosen: Chosen, baselines: Baselines) -> str:
         parts.append(f"{token.name} alone: MCC {number(token.value['mcc'])}{reads}")
     random = baselines.row("random_neurons")
     if random is not None:
-        parts.append(f"random neurons {number(random.value['mcc'])}")
+        parts.append(f"random {probed.nouns} {number(random.value['mcc'])}")
     if baselines.null:
         parts.append(baselines.chance.text)
     return " · ".join(parts)

@@ -11,8 +11,9 @@ from tests.lab.probing.made_examples import made_examples
 from tests.lab.sae.made import STREAM, keep
 from tests.lab.sae.test_features import decode, encode, firing, random_sae
 from workbench.lab import batches
+from workbench.lab.probing import pooling as pooling_of
 from workbench.lab.probing.ablation import Place, measure, prepare
-from workbench.lab.probing.feature_values import feature_values
+from workbench.lab.probing.store import take_features
 from workbench.lab.sae.features import feature_sae
 from workbench.units import Feature, Neuron, Site
 
@@ -195,15 +196,19 @@ def wanted_moves(sae, site, spots, index):
 
 
 @pytest.mark.parametrize("pooling", ["token", "mean", "max"])
-def test_features_at_examples_are_encoded_token_by_token_then_pooled(pooling):
+@pytest.mark.parametrize("at_once", [None, 50])
+def test_features_at_examples_are_encoded_token_by_token_then_pooled(pooling, at_once, monkeypatch):
     lab = tiny_lab("llama")
+    if at_once:  # so few features are encoded at once that the examples come in parts
+        monkeypatch.setattr(pooling_of, "ENCODED", at_once)
     sae = random_sae()
     keep(sae, "read")
     examples = made_examples(lab, pooling, n=17)
     indices = firing(sae)
-    placed = feature_sae(lab.model, Feature(1, 0, "read")).placed
-    report = new_report()
-    values = feature_values(lab, examples, placed, indices, report)
+    read = feature_sae(lab.model, Feature(1, 0, "read"))
+    with take_features(lab, examples, read.placed, read.artifact.hash, new_report()) as store:
+        assert store.layer(1).shape == (len(examples), sae.config.d_sae)
+        values = store.layer(1)[:, indices]
     model, wanted = plain("llama"), []
     for window, first, last in zip(examples.window, examples.first, examples.last, strict=True):
         x = model.read(torch.tensor([examples.windows[window]]), STREAM.layer, STREAM.name)[0]

@@ -12,10 +12,12 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 from tests.lab.sae.recorded import configs, save, weights
 from workbench.errors import UserError
 from workbench.lab.sae import read_sae
+from workbench.lab.sae.hub import find_folder
 from workbench.lab.sae.reading import Given
 
 
@@ -118,6 +120,36 @@ def test_gemma_scope_arrays_that_say_too_little(tmp_path: Path) -> None:
     (tmp_path / "params.npz").write_bytes(b"PK\3\4 no archive")
     with pytest.raises(UserError, match="can't be read as arrays"):
         read_sae(tmp_path, Given(site="L2.mlp_out"))
+
+
+def test_gemma_scope_2_folders_that_say_too_little(tmp_path: Path) -> None:
+    names = {name.replace("W_", "w_"): tensor.contiguous() for name, tensor in weights("jumprelu-none").items()}
+    save_file(names, tmp_path / "params.safetensors")
+    with pytest.raises(UserError, match=r"params.safetensors and no config.json, which says where it reads"):
+        read_sae(tmp_path)
+
+    def sentence(**config: Any) -> str:
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        with pytest.raises(UserError) as caught:
+            read_sae(tmp_path)
+        return str(caught.value)
+
+    assert "is a 'topk' in config.json: of Gemma Scope 2, jump_relu is read" in sentence(architecture="topk")
+    assert "config.json has no hf_hook_point_in" in sentence(architecture="jump_relu")
+    nowhere = sentence(architecture="jump_relu", hf_hook_point_in="model.norm")
+    assert "says hf_hook_point_in 'model.norm', and a place like model.layers.12.output is needed" in nowhere
+    assert read_sae(tmp_path, Given(site="L2.mlp_out")).sae.config.site == "L2.mlp_out"
+
+
+@pytest.mark.parametrize(
+    "ref",
+    ["gpt2-small-res-jb/blocks.6.hook_resid_pre", "gemma-scope-2b-pt-res/layer_20/width_16k/average_l0_71"],
+)
+def test_saelens_names_of_releases_are_said_to_be_no_places(ref: str) -> None:
+    with pytest.raises(UserError) as caught:
+        find_folder(ref)
+    assert str(caught.value).startswith(f"'{ref[:39]}…' is SAELens' name of an SAE")
+    assert "give ORG/NAME/PATH of the hub" in str(caught.value)
 
 
 JSON = st.recursive(

@@ -88,6 +88,25 @@ def test_centring_is_named_in_both_directions() -> None:
     assert any("--no-centred" in flag for flag in fitted(told, lab).flags)
 
 
+def test_a_transcoder_of_a_centred_stream_reads_it_so_and_its_output_is_said_to_lack_the_mean() -> None:
+    lab = loud_lab("gpt2")
+    made = made_sae(lab, Site(1, "resid_mid"))
+    hooks = {"hook": "blocks.1.hook_mlp_in", "hook_out": "blocks.1.hook_mlp_out"}
+    placed = place(lab.model, with_config(made, centred=True, subtracts_b_dec=False, **hooks))
+    (remark,) = placed.remarks
+    assert remark.startswith("it was trained on a model with centred writing weights: what it gives back has no mean")
+    assert "L1.mlp_out here has one, which counts as error" in remark
+    x = sample(lab, Site(1, "resid_mid"))
+    as_it_is = place(lab.model, with_config(made, subtracts_b_dec=False, **hooks)).sae
+    wanted = as_it_is.encode(x - x.mean(-1, keepdim=True))
+    assert torch.equal(placed.sae.encode(x), wanted)
+    assert not torch.allclose(as_it_is.encode(x), wanted)
+    hooks["hook"] = "blocks.1.mlp.hook_in"  # a norm is before it, which has no mean anyway
+    after_norm = place(lab.model, with_config(made, centred=True, subtracts_b_dec=False, **hooks))
+    assert not after_norm.sae.centred
+    assert "has no mean over d_model" in after_norm.remarks[0]
+
+
 def test_centring_is_ignored_where_norms_are_rms() -> None:
     lab = tiny_lab("llama")
     placed = place(lab.model, with_config(made_sae(lab), centred=True))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from tests.lab.sae.recorded import SCALE, configs, save, tensors, weights
 from workbench.lab.sae import read_sae, write_sae
@@ -61,6 +63,43 @@ def test_gemma_scopes_arrays_are_a_jumprelu(tmp_path: Path) -> None:
     close(loaded.sae(recorded["=x"]), recorded["=out"])
     config = loaded.sae.config
     assert (config.site, config.model, config.kind) == ("L1.resid_post", "gemma-2-2b", "jumprelu")
+
+
+@pytest.mark.parametrize(
+    ("case", "point", "point_out", "sites"),
+    [
+        ("jumprelu-b_dec-stays", "model.layers.1.output", None, ("L1.resid_post", "L1.resid_post")),
+        ("jumprelu-b_dec-stays", "model.layers.2.self_attn.o_proj.input", None, ("L2.z", "L2.z")),
+        (
+            "jumprelu_skip_transcoder-none",
+            "model.layers.1.pre_feedforward_layernorm.output",
+            "model.layers.1.post_feedforward_layernorm.output",
+            ("L1.mlp_in", "L1.mlp_out"),
+        ),
+    ],
+)
+def test_gemma_scope_2s_files_are_read(
+    case: str, point: str, point_out: str | None, sites: tuple[str, str], tmp_path: Path
+) -> None:
+    """w_enc and w_dec, a skip from input to output, and modules of the model for places."""
+    recorded = tensors(case)
+    renamed = {name.replace("W_", "w_"): tensor.contiguous() for name, tensor in weights(case).items()}
+    if "w_skip" in renamed:
+        renamed["affine_skip_connection"] = renamed.pop("w_skip").T.contiguous()
+    save_file(renamed, tmp_path / "params.safetensors")
+    raw = {"architecture": "jump_relu", "model_name": "gemma-v3-1b-pt", "hf_hook_point_in": point}
+    if point_out:
+        raw |= {"hf_hook_point_out": point_out, "affine_connection": True}
+    (tmp_path / "config.json").write_text(json.dumps(raw))
+    sae = read_sae(tmp_path).sae
+    activations = sae.encode(recorded["=x"])
+    assert torch.equal(activations > 0, recorded["=activations"] > 0)
+    close(sae.decode(activations, recorded["=x"]), recorded["=out"])
+    config = sae.config
+    assert (config.site, config.site_out, config.model) == (*sites, "gemma-3-1b-pt")
+    (tmp_path / "again").mkdir()
+    write_sae(sae, tmp_path / "again")
+    close(read_sae(tmp_path / "again").sae(recorded["=x"]), recorded["=out"])
 
 
 def test_a_factor_of_finetuning_is_a_decoder_of_other_lengths(tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 with take(lab, examples, "mlp_post", range(lab.info.n_layers), report, data_set="months") as store:
     store.layer(12)  # float32 [example, neuron]
+with take_features(lab, examples, placed, sae_hash, report, data_set="months") as store:
+    store.layer(10)  # float32 [example, feature]
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -39,6 +42,9 @@ from workbench.lab.probing.blocks import Block, blocks
 from workbench.lab.probing.maps import Maps, Progress
 from workbench.lab.probing.pooling import Reads
 from workbench.lab.sae.features import feature_sae
+from workbench.lab.sae.placing import PlacedSae
+from workbench.lab.sae.sae import SAE
+from workbench.lab.sites import MLP_IN
 from workbench.report import Report
 from workbench.text import count, size
 from workbench.units import Feature, Site
@@ -69,13 +75,52 @@ def take(
     position 0 alone, activations are no numbers, or the store fits neither the disk nor the limit in the settings; and
     Cancelled.
     """
-    _check(lab, examples, site, layers)
+    if site not in (*SITES, MLP_IN):
+        raise UserError(f"{site!r} is no site with a vector for each token: there are {', '.join(SITES)}")
+    width = site_width(lab.info, site)
+    return _taken(lab, examples, _Asked(site, tuple(sorted(set(layers))), width), report, data_set, set_hash)
+
+
+def take_features(
+    lab: Lab,
+    examples: Examples,
+    placed: PlacedSae,
+    sae_hash: str,
+    report: Report,
+    *,
+    data_set: str = "",
+    set_hash: str = "",
+) -> Store:
+    """What each example reads of an SAE's features, in the layer of the site that it encodes: likewise.
+
+    They are encoded as the pass goes on, where an example reads. `sae_hash` is the SAE's, as it is registered.
+    """
+    site, sae = placed.site, placed.sae
+    asked = _Asked(site.name, (site.layer,), sae.config.d_sae, sae, sae_hash)
+    return _taken(lab, examples, asked, report, data_set, set_hash)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is taken of each example."""
+
+    site: str
+    layers: tuple[int, ...]
+    width: int
+    """numbers of an example in a layer"""
+    sae: SAE | None = None
+    """its features, in place of the site's numbers"""
+    sae_hash: str = ""
+
+
+def _taken(lab: Lab, examples: Examples, asked: _Asked, report: Report, data_set: str, set_hash: str) -> Store:
+    _check(lab, examples, asked.site, asked.layers)
     identify(lab, report)
-    head = _head(lab, examples, site, layers, data_set, set_hash)
+    head = _head(lab, examples, asked, data_set, set_hash)
     store = open_store(head, examples)
     made = store is None
     if store is None:
-        _build(lab, examples, head, report)
+        _build(lab, examples, head, asked.sae, report)
         store = open_store(head, examples)
         if store is None:
             raise UserError(f"the activation store {head.name} was removed before it was read: run it again")
@@ -89,8 +134,6 @@ def take(
 
 def _check(lab: Lab, examples: Examples, site: str, layers: Sequence[int]) -> None:
     info = lab.info
-    if site not in SITES:
-        raise UserError(f"{site!r} is no site with a vector for each token: there are {', '.join(SITES)}")
     problem = site_problem(site, info)
     if problem:
         raise UserError(problem)
@@ -119,21 +162,22 @@ def _check(lab: Lab, examples: Examples, site: str, layers: Sequence[int]) -> No
         lab.model.tokens.check_embedded(window)
 
 
-def _head(lab: Lab, examples: Examples, site: str, layers: Sequence[int], data_set: str, set_hash: str) -> StoreHead:
+def _head(lab: Lab, examples: Examples, asked: _Asked, data_set: str, set_hash: str) -> StoreHead:
     return StoreHead(
         model=lab.info.name,
         fingerprint=lab.info.fingerprint,
         dtype=lab.info.dtype,
         edits=tuple(map(str, lab.edits)),
         edit_values=_edit_values(lab),
-        site=site,
-        layers=tuple(sorted(set(layers))),
+        site=asked.site,
+        layers=asked.layers,
         pooling=examples.pooling,
         content_hash=examples.content_hash,
         data_set=data_set,
         set_hash=set_hash,
         examples=len(examples),
-        width=site_width(lab.info, site),
+        width=asked.width,
+        sae=asked.sae_hash,
     )
 
 
@@ -150,25 +194,27 @@ def _edit_values(lab: Lab) -> str:
     return hashlib.sha256("\0".join(values).encode()).hexdigest() if values else ""
 
 
-def _build(lab: Lab, examples: Examples, head: StoreHead, report: Report) -> None:
+def _build(lab: Lab, examples: Examples, head: StoreHead, sae: SAE | None, report: Report) -> None:
     for sentence in reserve(head):
         report.note(sentence)
     layers = "1 layer" if len(head.layers) == 1 else f"{count(len(head.layers))} layers"
+    numbers = "numbers" if sae is None else "features"
     report.note(
         f"activations: {size(head.bytes)} on disk, {head.site} of {layers} at "
-        f"{count(head.examples)} examples, {count(head.width)} numbers each"
+        f"{count(head.examples)} examples, {count(head.width)} {numbers} each"
     )
-    write_store(head, lambda folder: _Taking(lab, examples, head).run(folder, report))
+    write_store(head, lambda folder: _Taking(lab, examples, head, sae).run(folder, report))
 
 
 class _Taking:
     """One run over the windows."""
 
-    def __init__(self, lab: Lab, examples: Examples, head: StoreHead) -> None:
+    def __init__(self, lab: Lab, examples: Examples, head: StoreHead, sae: SAE | None) -> None:
         self._model = lab.model
         self._plan: Plan = lab.plan(lab.edits)
         self._examples = examples
         self._head = head
+        self._sae = sae
         self._sites = [Site(layer, head.site) for layer in head.layers]
         self._first = examples.first.clip(1)  # position 0 never counts
         self._device = lab.model.hf.device
@@ -186,9 +232,8 @@ class _Taking:
             if done:
                 report.note(f"activations: goes on after {count(done)} of {count(len(planned))} passes that were done")
             try:
-                tracked = report.track(
-                    planned[done:], "passes", stage=f"taking {head.site} of {len(head.layers)} layers"
-                )
+                what = f"{head.site} of {len(head.layers)} layers" if self._sae is None else "features"
+                tracked = report.track(planned[done:], "passes", stage=f"taking {what}")
                 for block in tracked:
                     parts = list(self._parts(block, report))
                     aside.wait()  # one block waits to be written, not more
@@ -219,18 +264,20 @@ class _Taking:
         first, last = self._first[block.examples], self._examples.last[block.examples]
         reads = Reads.of(block.rows, first, last, self._examples.pooling, self._device)
         layout = PassLayout(lengths, self._model.info.n_heads)
+        read: dict[Site, torch.Tensor] = {}
         taken: dict[Site, torch.Tensor] = {}
 
         def hook_at(site: Site) -> Hook:
             def hook(activation: torch.Tensor, hook: object = None) -> None:
-                taken[site] = reads.take(activation)
+                read[site] = reads.take(activation)
+                taken[site] = read[site] if self._sae is None else reads.take(activation, self._sae)
 
             return hook
 
         watch = {site: hook_at(site) for site in self._sites}
         run_pass(self._model, ids, [self._plan], layout, head=None, watch=watch, stop=self._head.layers[-1] + 1)
         # What goes wrong in a layer does so in all that come after it.
-        wrong = ~torch.isfinite(taken[self._sites[-1]]).all(1)
+        wrong = ~torch.isfinite(read[self._sites[-1]]).all(1)
         if wrong.any():
             wrong_row = int(block.rows[int(wrong.nonzero()[0, 0])])
             raise not_finite_row(self._model, ids, [self._plan], layout, wrong_row, lengths[wrong_row])

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from workbench.artifacts.sae import CONFIG, WEIGHTS
+from workbench.artifacts.sae import CONFIG
 from workbench.errors import UserError
-from workbench.lab.sae.gemma_scope import PARAMS
+from workbench.lab.sae.gemma_scope_2 import CONFIG_2
+from workbench.lab.sae.reading import FILES
 from workbench.text import count, quoted
 
 _SHOWN = 4
+_RELEASED = re.compile(r"(?:blocks\.|transformer\.h|layer_?\d|l\d+[arm]_|embedding\b).*")
+"""how SAELens calls an SAE within a release: it stands where an organisation's repository would"""
 
 
 def find_folder(ref: str) -> Path:
@@ -25,6 +29,12 @@ def find_folder(ref: str) -> Path:
         raise UserError(
             f"{quoted(ref)} is neither a folder nor a place on the hub: give ORG/NAME/PATH, like "
             "jbloom/GPT2-Small-SAEs-Reformatted/blocks.8.hook_resid_pre"
+        )
+    if _RELEASED.fullmatch(parts[1]):
+        raise UserError(
+            f"{quoted(ref)} is SAELens' name of an SAE, and its table of releases is not part of this program: give "
+            "ORG/NAME/PATH of the hub, the repo_id and path of that table, like "
+            "jbloom/GPT2-Small-SAEs-Reformatted/blocks.8.hook_resid_pre for gpt2-small-res-jb/blocks.8.hook_resid_pre"
         )
     repository, inner = "/".join(parts[:2]), "/".join(parts[2:])
     folder = _download(repository, inner, local=True)
@@ -42,14 +52,14 @@ def _download(repository: str, inner: str, local: bool) -> Path | None:
 
     disable_progress_bars()
     prefix = f"{inner}/" if inner else ""
-    patterns = [f"{prefix}{name}" for name in (CONFIG, WEIGHTS, PARAMS)]
+    patterns = [f"{prefix}{name}" for name in (CONFIG, CONFIG_2, *FILES)]
     try:
         folder = Path(snapshot_download(repository, allow_patterns=patterns, local_files_only=local)) / inner
     except Exception as error:  # the hub's client raises what its libraries raise
         if local:
             return None
         raise UserError(_explained(repository, error)) from None
-    return folder if any((folder / name).is_file() for name in (WEIGHTS, PARAMS)) else None
+    return folder if any((folder / name).is_file() for name in FILES) else None
 
 
 def _explained(repository: str, error: Exception) -> str:
@@ -74,9 +84,9 @@ def _not_there(repository: str, inner: str) -> str:
         files = HfApi().list_repo_files(repository)
     except Exception as error:
         return _explained(repository, error)
-    folders = sorted({file.rpartition("/")[0] for file in files if file.rpartition("/")[2] in (WEIGHTS, PARAMS)})
+    folders = sorted({file.rpartition("/")[0] for file in files if file.rpartition("/")[2] in FILES})
     if not folders:
-        return f"{repository} has neither {WEIGHTS} nor {PARAMS}: it holds no SAE that is read here"
+        return f"{repository} has none of {', '.join(FILES)}: it holds no SAE that is read here"
     near = [folder for folder in folders if folder.startswith(inner)] or folders
     more = f" and {count(len(near) - _SHOWN)} more" if len(near) > _SHOWN else ""
     place = f"{repository}/{inner}" if inner else repository

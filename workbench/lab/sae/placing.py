@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from workbench.artifacts.activations import site_width
-from workbench.artifacts.sae import SaeConfig
+from workbench.artifacts.sae import CENTRED_SITES, SaeConfig
 from workbench.errors import UserError
 from workbench.lab.loaded import Model
 from workbench.lab.norms import norm_map
@@ -47,19 +47,27 @@ def place(model: Model, sae: SAE) -> PlacedSae:
     if config.site.endswith(".mlp_in_normalized"):
         norm = norm_map(model.bridge.blocks[site.layer].ln2.original_component, info.d_model, model.hf.device)
         placed.offset, placed.gain = norm.bias.float(), norm.gain.float()
-    if config.centred and not config.is_transcoder:
-        if centres_stream(model):
-            placed.centred = True
-            remarks.append(
-                "it was trained on a stream with centred writing weights: the mean over d_model is taken off before "
-                "encoding and put back after decoding"
-            )
-        else:
-            remarks.append("it names centred writing weights, which a model with RMS norms has not: they are ignored")
+    if config.centred and centres_stream(model):
+        placed.centred = site.name in CENTRED_SITES
+        remarks.append(_centred_remark(config, site_out))
+    elif config.centred:
+        remarks.append("it names centred writing weights, which a model with RMS norms has not: they are ignored")
     if config.folded_value_biases:
         placed.offset = value_biases(model, site.layer)
         remarks.append("it was trained without the values' biases: they are taken off before encoding, and put back")
     return PlacedSae(placed, site, site_out, remarks)
+
+
+def _centred_remark(config: SaeConfig, site_out: Site) -> str:
+    if not config.is_transcoder:
+        return (
+            "it was trained on a stream with centred writing weights: the mean over d_model is taken off before "
+            "encoding and put back after decoding"
+        )
+    return (
+        f"it was trained on a model with centred writing weights: what it gives back has no mean over d_model, and "
+        f"{site_out} here has one, which counts as error. The logits do not depend on it"
+    )
 
 
 def centres_stream(model: Model) -> bool:

@@ -1,4 +1,5 @@
-"""Folders to SAEs and back: SAELens' (`cfg.json`, `sae_weights.safetensors`) and Gemma Scope's (`params.npz`).
+"""Folders to SAEs and back: SAELens' (`cfg.json`, `sae_weights.safetensors`) and Gemma Scope's (`params.npz`; of the
+second, `config.json` and `params.safetensors`).
 
 What can be folded into the weights exactly is: a scale of the activations, decoder norms that pre-activations are
 multiplied with, and fine-tuned factors of the decoder. So an SAE has one formula for its kind, whoever saved it.
@@ -32,10 +33,13 @@ from workbench.artifacts.sae import (
 )
 from workbench.errors import UserError
 from workbench.lab.sae.gemma_scope import PARAMS, gemma_config, saelens_names
+from workbench.lab.sae.gemma_scope_2 import CONFIG_2, PARAMS_2, gemma_config_2, saelens_names_2
 from workbench.lab.sae.kinds import KINDS, make_sae
 from workbench.lab.sae.sae import SAE
 from workbench.text import count, number
 
+FILES = (WEIGHTS, PARAMS, PARAMS_2)
+"""weights that are read, each of one format"""
 PICKLES = (".pt", ".pth", ".pkl", ".bin", ".ckpt")
 
 
@@ -78,6 +82,13 @@ def read_sae(folder: Path, given: Given = NOTHING, source: str = "") -> LoadedSa
     elif (folder / PARAMS).is_file():
         tensors = saelens_names(_arrays(folder / PARAMS, source))
         raw = gemma_config(source, folder, tensors, given.site)
+    elif (folder / PARAMS_2).is_file():
+        if not (folder / CONFIG_2).is_file():
+            raise UserError(
+                f"{source} has {PARAMS_2} and no {CONFIG_2}, which says where it reads: copy that there too"
+            )
+        tensors = saelens_names_2(_safetensors(folder / PARAMS_2, source))
+        raw = gemma_config_2(read_json(folder / CONFIG_2, source), source, given.site, given.site_out)
     else:
         raise UserError(_nothing_here(folder, source))
     return assemble(_with_given(raw, given), tensors, source, given.scale)
@@ -172,12 +183,15 @@ def _nothing_here(folder: Path, source: str) -> str:
             f"{source} has its weights as pickle only ({pickles[0]}), which can run code when it is opened: convert it "
             f"to {WEIGHTS} (SAELens: sae.save_model)"
         )
-    inner = sorted(str(file.parent.relative_to(folder)) for name in (WEIGHTS, PARAMS) for file in folder.rglob(name))
+    inner = sorted(str(file.parent.relative_to(folder)) for name in FILES for file in folder.rglob(name))
     if inner:
         more = f" and {count(len(inner) - 4)} more" if len(inner) > 4 else ""
         return f"{source} holds several SAEs: name one of {', '.join(inner[:4])}{more}"
     there = ", ".join(names[:6]) or "nothing"
-    return f"{source} holds no SAE: {CONFIG} with {WEIGHTS}, or {PARAMS}, is needed, and there is {there}"
+    return (
+        f"{source} holds no SAE: {CONFIG} with {WEIGHTS}, {CONFIG_2} with {PARAMS_2}, or {PARAMS} is needed, and there "
+        f"is {there}"
+    )
 
 
 # --- weights ---------------------------------------------------------------------------------------

@@ -91,7 +91,8 @@ def summary(record: StepRecord) -> tuple[str, str, list[str]]:
         if done is None or alone is None:
             return "", "", []
         failed = known.get(Battery.FAILED) or 0
-        compared = [f"one neuron ≥ .9 in {count(alone)}", f"{count(known.get(Battery.MONOSEMANTIC) or 0)} monosemantic"]
+        noun = "feature" if record.params.get("sae") else "neuron"
+        compared = [f"one {noun} ≥ .9 in {count(alone)}", f"{count(known.get(Battery.MONOSEMANTIC) or 0)} monosemantic"]
         return "", f"{count(done)} set{'s' * (done != 1)}", compared + [f"{count(failed)} failed"] * (failed > 0)
     if name == "probe-ablate":
         n = known.get(ProbeAblate.MONOSEMANTIC)

@@ -18,7 +18,7 @@ from workbench.tui.widgets.map_panel import MapPanel
 from workbench.tui.widgets.table_panel import TablePanel
 from workbench.tui.widgets.view_panel import ViewPanel
 from workbench.tui.widgets.words import Words
-from workbench.units import Neuron, parse_unit
+from workbench.units import Feature, Neuron, parse_unit
 
 if TYPE_CHECKING:
     from workbench.tui.screens.probes.finding import Finding
@@ -88,10 +88,10 @@ class Panes(Horizontal):
         return self.query_one("#rows", TablePanel)
 
     @property
-    def neuron(self) -> str:
-        """Of the row under the cursor; empty where that is about none."""
+    def probed_unit(self) -> str:
+        """The neuron or feature of the row under the cursor; empty where that is about none."""
         unit = self.rows.unit
-        return unit if unit and isinstance(parse_unit(unit), Neuron) else ""
+        return unit if unit and isinstance(parse_unit(unit), Neuron | Feature) else ""
 
     @property
     def set_name(self) -> str:

@@ -1,4 +1,4 @@
-"""What can be asked of the set, the step and the neuron under the cursors."""
+"""What can be asked of the set, the step and the neuron or feature under the cursors."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class ProbesPage(Page):
             return False
         if action == "turn" and (self.has_class("texts") or not finding or not finding.drawn):
             return False
-        if action == "ablate" and not self._neuron:
+        if action == "ablate" and not self._probed_unit:
             return False
         if action == "apply" and not (finding and finding.probe):
             return False
@@ -82,16 +82,16 @@ class ProbesPage(Page):
             self._offer(_ASKS["apply"], {"probe": finding.probe}, with_set=False)
 
     def action_ablate(self) -> None:
-        """The neuron under the cursor switched off, class by class."""
+        """The neuron or feature under the cursor switched off, class by class."""
         entry, finding = self.state.entry, self.state.finding
-        if entry is not None and finding is not None and self._neuron:
-            step = self._step(_ASKS["ablate"], {"data": self.panes.set_name or entry.name, "units": self._neuron})
+        if entry is not None and finding is not None and self._probed_unit:
+            step = self._step(_ASKS["ablate"], {"data": self.panes.set_name or entry.name, "units": self._probed_unit})
             self.workbench.ask(step, parent=finding.record.id)
 
     @property
-    def _neuron(self) -> str:
+    def _probed_unit(self) -> str:
         """Under the cursor of the panes that are seen."""
-        return self.panes.neuron if self.state.finding is not None and not self.has_class("texts") else ""
+        return self.panes.probed_unit if self.state.finding is not None and not self.has_class("texts") else ""
 
     def _offer(self, experiment: str, params: dict[str, Any], with_set: bool = True) -> None:
         from workbench.tui.pages import page_of

@@ -42,7 +42,8 @@ class Probes(ProbesPage):
         "cursor the steps that probe it, the newest first, each with its score on test, the interval over documents, "
         "and what it is compared with: a probe that reads tokens alone, permuted labels. Below, what the step under "
         "the cursor found: its curves (> turns to the next), layer × k, where Enter probes that place alone, and the "
-        "neurons, where Enter opens the card and a switches the neuron off class by class beside matched controls. "
+        "neurons or features, where Enter opens the card and a switches the unit off class by class beside matched "
+        "controls. "
         "v shows the set's texts with their labels."
     )
     CSS = """
