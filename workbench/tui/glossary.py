@@ -1,4 +1,4 @@
-"""What the words and columns of a screen mean, for its help: a sentence each, and where METHODS defines them."""
+"""What the words and columns of a screen mean, for its help: a sentence each, and who defines them in full."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Glossary(NamedTuple):
     words: tuple[tuple[str, str], ...] = ()
     """each with its meaning"""
     sections: tuple[str, ...] = ()
-    """of METHODS"""
+    """of `workbench methods`"""
 
 
 _KL = (
