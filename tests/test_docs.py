@@ -87,7 +87,8 @@ def test_readmes_commands_print_what_it_says(own_folders, monkeypatch):
     """All in one folder with one worker, as a reader would; a checkout's sessions beside it."""
     folder = own_folders / "reader"
     (folder / "sessions").mkdir(parents=True)
-    shutil.copy(ROOT / "sessions" / "tour.db", folder / "sessions")
+    for name in ("tour", "saes"):
+        shutil.copy(ROOT / "sessions" / f"{name}.db", folder / "sessions")
     env = {**os.environ, "WORKBENCH_CACHE": str(USER_CACHE), "LC_ALL": "C.UTF-8", "COLUMNS": "120"}
     workbench = [sys.executable, "-m", "workbench"]
     try:
