@@ -285,3 +285,17 @@ def test_a_folder_that_cannot_be_written_is_said(own_folders: Path) -> None:
     folder.mkdir(mode=0o555)
     with pytest.raises(UserError, match="--session FILE"):
         SessionWriter(folder / "new.db")
+
+
+def test_a_session_in_a_deleted_ones_place_takes_nothing_of_what_was_left_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    with SessionWriter(path) as writer:
+        writer.add_step("predict", {"prompt": "old"})
+        left = {end: path.with_name(f"{path.name}{end}").read_bytes() for end in ("-wal", "-shm")}
+    path.unlink()
+    for end, content in left.items():
+        path.with_name(f"{path.name}{end}").write_bytes(content)
+    with SessionWriter(path) as writer:
+        writer.add_step("predict", {"prompt": "new"})
+    with SessionReader(path) as reader:
+        assert [row.label for row in reader.rows()] == ["new"]

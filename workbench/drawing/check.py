@@ -34,7 +34,7 @@ def mismatch(view: AnyView) -> str:
 
 
 _LARGEST = 1e150
-"""a number that is drawn is not larger, nor, unless it is 0, smaller than its inverse"""
+"""a number that is drawn is not larger"""
 
 
 def _numeric(array: np.ndarray) -> bool:
@@ -57,10 +57,9 @@ def _histogram(view: Histogram) -> str:
 
 
 def _extent(name: str, array: np.ndarray) -> str:
-    """Scales divide and multiply: what is drawn stays where neither overflows. Infinity and nan are no places."""
-    sizes = np.abs(array[np.isfinite(array)].astype(float))
-    if ((sizes > _LARGEST) | ((sizes > 0) & (sizes < 1 / _LARGEST))).any():
-        return f"{name} is beyond {_LARGEST:.0e}, or closer to 0 than {1 / _LARGEST:.0e}"
+    """Scales multiply: what is drawn stays where that does not overflow. Infinity and nan are no places."""
+    if (np.abs(array[np.isfinite(array)].astype(float)) > _LARGEST).any():
+        return f"{name} is beyond {_LARGEST:.0e}"
     return ""
 
 

@@ -31,7 +31,7 @@ def draw(view: AnyView, width: int, height: int | None = None, style: Style = DA
     title = heading(view.title, cells, style)
     problem = mismatch(view)
     if problem:
-        return [*title, *paragraph(f"this view cannot be drawn: {problem}", cells, style, "dim")]
+        return _clipped([*title, *paragraph(f"this view cannot be drawn: {problem}", width, style, "dim")], width)
     if isinstance(view, Heatmap) and view.values.size:
         room = None if height is None else max(1, height - len(title))
         return _clipped([*title, *DrawnMap(view, cells, room, style, look).lines(look.cell)], width)

@@ -47,7 +47,7 @@ class Forward:
         tensors = [self.last, self.logits, *self.captured.values()]
         # A slice keeps the whole of what it was cut from, and two slices of one keep it once.
         storages = [tensor.untyped_storage() for tensor in tensors if tensor is not None]
-        return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
+        return sum({storage._cdata: storage.nbytes() for storage in storages}.values())
 
     def site(self, site: Site) -> np.ndarray:
         """A captured site, float32, axes as in `sites.AXES`."""

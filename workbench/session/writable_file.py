@@ -216,6 +216,8 @@ def _make(path: Path, title: str) -> None:
                 migrate(connection)
                 store.set_meta(connection, "created", str(time.time()))
                 store.set_meta(connection, "title", title)
+            for left in (wal_path(path), path.with_name(f"{path.name}-shm"), rollback_journal_path(path)):
+                left.unlink(missing_ok=True)  # of a session that was deleted: SQLite would take them for the new one's
             partial.rename(path)
         finally:
             for file in (partial, rollback_journal_path(partial)):
