@@ -49,7 +49,7 @@ def logits(lab, text: str, with_wrappers: bool, use_cache: bool) -> torch.Tensor
 @pytest.mark.parametrize("arch", EVERY)
 def test_the_same_bits_without_them(arch):
     lab = tiny_lab(arch)
-    # GPT-NeoX' attention takes its joint weights apart in its wrapper: on some CPUs other last bits, and it keeps them all.
+    # GPT-NeoX' attention takes its joint weights apart in its wrapper: on some CPUs other last bits, and all are kept.
     assert arch == "gpt_neox" or lab.model.wrappers._wrapped
     for text in EDITS:
         if "resid_mid" in text and lab.info.parallel_blocks:
