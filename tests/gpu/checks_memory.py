@@ -17,7 +17,8 @@ from workbench.units import Neuron
 
 TOKENS = 4
 """generated"""
-_BESIDES = 16 * 2**20
+_KL_BYTES = 5 * 8
+"""of a logit in a block: five numbers in float64"""
 
 
 def run(subjects: Subjects, record: Record) -> None:
@@ -31,11 +32,12 @@ def run(subjects: Subjects, record: Record) -> None:
             _, used = subjects.device.peak(lambda: run_work(subject, length, rows))  # noqa: B023  called at once
             estimate = rows * longest * token_bytes(subject.lab.model, longest, work)
             # A batch is made as large as SHARE of the free memory, so this is what surely fits.
-            # Tiny models take less than what a pass needs besides its numbers.
-            room = estimate / SHARE + (_BESIDES if subjects.small else 0)
+            if work == "forward":  # KL goes through the logits block by block, whatever the batch
+                block = metrics.KL_BLOCK["cpu" if subject.lab.info.device == "cpu" else "other"]
+                estimate += _KL_BYTES * min(block, rows * length * subject.lab.info.d_vocab)
             record.check(
                 f"{subject.label}, memory of {work}, {rows} × {longest} tokens",
-                used <= room,
+                used <= estimate / SHARE,
                 f"{used / 2**20:,.0f} MiB, estimated {estimate / 2**20:,.0f}, ratio {used / estimate:.2f}",
                 used=used,
                 estimate=estimate,
