@@ -14,12 +14,11 @@ from tests.faults.things import (
     check_listed,
     check_slow,
     check_step,
+    whole_slowly,
     write_artifacts,
-    write_slowly,
     write_step,
 )
 from tests.worker.conftest import LAB, ask_for, until
-from workbench.errors import UserError
 from workbench.session.reader import SessionReader
 from workbench.session.writer import SessionWriter
 from workbench.worker.client import WorkerSpec, connect, run_step, stop_workers
@@ -74,12 +73,13 @@ def kill_a_writer_of_artifacts(chance: random.Random, folder: Path) -> None:
 def kill_a_build(chance: random.Random, folder: Path) -> None:
     """A folder that is made in parts and goes on where it was ends with the same bits, however often it is killed."""
     root = folder / f"builds-{chance.randrange(10**9)}"
+
+    def work(_: Say) -> None:
+        whole_slowly(root)
+
     for _ in range(chance.randrange(1, 4)):
-        Child(lambda say: say(write_slowly(root).hash)).kill(chance.random() * 0.06)
-    try:
-        check_slow(write_slowly(root))
-    except UserError as error:
-        assert "there is a made 'slow' already" in str(error)  # it was faster than the kill
+        Child(work).kill(chance.random() * 0.06)
+    check_slow(whole_slowly(root))
 
 
 def kill_a_worker(chance: random.Random, folder: Path) -> None:
