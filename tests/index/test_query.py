@@ -146,6 +146,18 @@ def test_fires_is_the_share_of_peaks(index: NeuronIndex) -> None:
     assert shares[7] == pytest.approx(share(7, {" May"}))
 
 
+def test_a_token_alone_is_one_that_it_promotes_or_fires_at(index: NeuronIndex) -> None:
+    token = index.token(index.promoted(9)[0][0])
+    word = quoted(token)
+    alone = run(index, word)
+    assert alone == sorted({*run(index, f"promotes:{word}"), *run(index, f"fires:{word}>=.2")})
+    assert 9 in alone
+    assert run(index, "fires:May")
+    assert run(index, "May") == sorted({*run(index, "promotes:May"), *run(index, "fires:May>=.2")})
+    assert run(index, "-May layer 0") == [n for n in run(index, "layer 0") if n not in run(index, "May")]
+    assert complete("vr>1 May", index)[0].text == "vr>1 ' May'".replace("'", '"')
+
+
 def test_suppresses_addresses_and_sets(index: NeuronIndex) -> None:
     token = index.token(index.suppressed(9)[0][0])
     assert 9 in run(index, f"suppresses:{quoted(token)}")
@@ -159,6 +171,10 @@ def test_suppresses_addresses_and_sets(index: NeuronIndex) -> None:
     ("text", "position", "words"),
     [
         ("kurtosys>5", 0, "kurtosis"),
+        ("layre 10-20", 0, "layer"),
+        ("kurtosys", 0, "did you mean kurtosis"),
+        ("vr>1 nowhere:3", 5, "no column"),
+        ('" May" "', 7, "in quotes"),
         ("layer 3-1", 6, "backwards"),
         ("layer", 5, "comparison or a range"),
         ("kurtosis>", 9, "a number is expected"),
@@ -179,7 +195,7 @@ def test_suppresses_addresses_and_sets(index: NeuronIndex) -> None:
 )
 def test_errors_point_at_the_character(index: NeuronIndex, text: str, position: int, words: str) -> None:
     with pytest.raises(GrammarError) as caught:
-        query.parse(text, index.columns)
+        query.parse(text, index.columns).run(index)
     assert words in caught.value.problem
     assert caught.value.position == position
     assert caught.value.text == text

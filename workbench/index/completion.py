@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from workbench.index.reader import NeuronIndex
 
 LIMIT = 24
+FEWEST = 3
+"""letters of a word without quotes before tokens are offered beside columns"""
 _TERM = re.compile(r"(?:[^\s\"']|\"(?:\\.|[^\"\\])*(?:\"|$)|'(?:\\.|[^'\\])*(?:'|$))*$")
 _AFTER_COLON = re.compile(
     r"(?P<relation>[a-z]+):(?P<done>(?:(?:\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|[^\s,\"']+),)*)(?P<typed>.*)$",
@@ -65,9 +67,14 @@ def _completions(before: str, term: str, index: NeuronIndex, sets: Collection[st
                     written = f'"{label}"' if re.search(r"[\s,'\"]", label) else label
                     yield Completion(done + written, label)
         return
-    if not re.fullmatch(r"\w*", term):
-        return
-    typed = term.lower()
+    if re.fullmatch(r"\w*", term):
+        yield from _columns(before, term.lower(), index)
+    if len(term) >= FEWEST or term[:1] in ("'", '"'):
+        for token in _tokens(term, index.tokens):
+            yield Completion(before + quoted(token), quoted(token), "promoted, or where top examples peak")
+
+
+def _columns(before: str, typed: str, index: NeuronIndex) -> Iterator[Completion]:
     names = {name: column.help or column.title for name, column in index.columns.items()}
     names |= {f"{relation}:": about for relation, about in TOKEN_TERMS.items()}
     names["in:"] = "in a set: the marks, the basket, named pins"

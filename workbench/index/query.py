@@ -6,6 +6,7 @@
     family=prediction,partition a category, any of these; * stands for anything (best=is_*)
     promotes:" Paris"           among its top promoted tokens; suppresses: likewise
     fires:" May",' June'        half of its top examples peak at one of these; fires:" May">=.2 sets the share
+    " May",June                 a token alone: among those promoted, or a fifth of the top examples peak at it
     L12.N345  L3.N10-20         by address; in an index of features L10.F77
     in:marked  in:basket        in a set: the marks, the basket, a named set of pins
     -TERM                       not
@@ -39,6 +40,8 @@ TOKEN_TERMS = {
 }
 FIRES_SHARE = 0.5
 """The share of the top examples that `fires:` asks for where none is written."""
+ALONE_SHARE = 0.2
+"""The same for a token alone, which looks for all that may have to do with it."""
 
 _NUMBER = r"[-+−]?(?:\d+(?:\.(?!\.)\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
 _SPACE = re.compile(r"\s*")
@@ -49,6 +52,9 @@ _RANGE = re.compile(rf"(?P<low>{_NUMBER})(?:(?P<to>\.\.|[-–])(?P<high>{_NUMBER
 _VALUE = re.compile(rf"(?P<percentile>[pP])?(?P<number>{_NUMBER})(?P<percent>%)?")
 _LABEL = re.compile(r"\"[^\"]*\"|'[^']*'|[^\s,]+")
 _TOKEN = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|[^\s,\"'<>=!]+")
+_QUOTE = re.compile(r"(?=[\"'])")
+_NO_TOKEN = re.compile(rf"\s*(?:>|<|=|!=|≥|≤|≠|:)|\s+{_NUMBER}")
+"""what follows a word that was to be a column"""
 _SET = re.compile(r"[\w.-]+")
 _PLAIN_OPERATOR = {"≥": ">=", "≤": "<=", "≠": "!="}
 _ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|.)", re.DOTALL)
@@ -118,18 +124,24 @@ class _Parser:
         self.at += negated
         if address := self.take(_ADDRESS):
             return Units(start=start, end=self.at, negated=negated, address=self._checked(address))
+        if self.take(_QUOTE):
+            return self.tokens(start, negated, "")
         name = self.take(_NAME)
         if not name:
             self.fail('a term is expected here: a column (kurtosis>50), promotes:" Paris", L12.N345 or in:marked')
         word = name.group().lower()
         follows = self.text[self.at : self.at + 1]
         if word in TOKEN_TERMS and follows == ":":
+            self.at += 1
             return self.tokens(start, negated, word)
         if word == "in" and follows == ":":
             return self.in_set(start, negated)
         column = self.columns.get(word)
         if column is None or column.kind == "token":
-            self._unknown(word, name.start())
+            if word in (*TOKEN_TERMS, "in") or _NO_TOKEN.match(self.text, self.at):
+                self._unknown(word, name.start())
+            self.at = name.start()
+            return self.tokens(start, negated, "")
         if column.kind == "category":
             return self.labels(start, negated, word, column)
         return self.numbers(start, negated, word, column)
@@ -219,13 +231,13 @@ class _Parser:
         return Labels(start=start, end=self.at, negated=negated, column=name, patterns=tuple(patterns))
 
     def tokens(self, start: int, negated: bool, relation: str) -> Term:
-        self.at += 1
         typed_tokens = []
         while True:
             self.take(_SPACE)
             match = self.take(_TOKEN)
             if not match or (match.group()[0] in "\"'" and len(match.group()) < 3):
-                self.fail(f'a token is expected here, in quotes: {relation}:" Paris"', match and match.start())
+                example = f'{relation}:" Paris"' if relation else '" Paris"'
+                self.fail(f"a token is expected here, in quotes: {example}", match and match.start())
             quoted = match.group()[0] in "\"'"
             text = unescape(match.group()[1:-1]) if quoted else match.group()
             typed_tokens.append(TypedToken(text, quoted, match.start()))
@@ -233,9 +245,9 @@ class _Parser:
                 break
             self.at += 1
         operator, value = "", 0.0
-        if relation == "fires":
-            operator, value = ">=", FIRES_SHARE
-            if share := self.take(_OPERATOR):
+        if relation in ("fires", ""):
+            operator, value = ">=", FIRES_SHARE if relation else ALONE_SHARE
+            if relation and (share := self.take(_OPERATOR)):
                 operator = _PLAIN_OPERATOR.get(share.group(1), share.group(1))
                 number = self.take(_VALUE)
                 if not number or number["percentile"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
@@ -76,6 +77,7 @@ class Tokens(Term, frozen=True, kw_only=True):
     """promotes, suppresses, fires."""
 
     relation: str
+    """empty for a token alone: promotes or fires"""
     tokens: tuple[TypedToken, ...]
     operator: str = ""
     value: float = 0.0
@@ -171,11 +173,13 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
                 return passing
             case Tokens():
                 ids = self._ids(term, index)
-                if term.relation == "fires":
-                    fires: np.ndarray = _COMPARE[term.operator](index.fires(ids), np.float32(term.value))
-                    return fires
-                effect = index.promotes if term.relation == "promotes" else index.suppresses
-                return _any(~np.isnan(effect(token)) for token in ids)
+                masks = []
+                if term.relation in ("fires", ""):
+                    masks.append(_COMPARE[term.operator](index.fires(ids), np.float32(term.value)))
+                if term.relation != "fires":
+                    effect = index.suppresses if term.relation == "suppresses" else index.promotes
+                    masks += [~np.isnan(effect(token)) for token in ids]
+                return _any(masks)
             case Units():
                 mask = np.zeros(n, bool)
                 for unit in parse_units(term.address, index.info):
@@ -196,9 +200,12 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
             spellings = [token.text] if token.exact else [token.text, " " + token.text]
             ids = [id for spelling in spellings for id in index.token_ids(spelling)]
             if not ids:
-                raise GrammarError(
-                    self.text, token.position, f"the vocabulary has no token {spellings[-1]!r}: name one that it has"
-                )
+                problem = f"the vocabulary has no token {spellings[-1]!r}: name one that it has"
+                if not term.relation and not token.exact:
+                    close = difflib.get_close_matches(token.text.lower(), index.columns, n=3, cutoff=0.5)
+                    meant = f": did you mean {' or '.join(close)}?" if close else ""
+                    problem = f"{token.text!r} is neither a column nor a token of the vocabulary{meant}"
+                raise GrammarError(self.text, token.position, problem)
             unique_ids.update(dict.fromkeys(ids))
         return list(unique_ids)
 

@@ -33,8 +33,8 @@ def filter_request(browse: Browse, index: NeuronIndex, done: Callable[[str], Non
         return f"{count(browse.count(typed))} of {total}" if typed.strip() else f"all {total}"
 
     text = browse.query.text
-    features = "frequency>1% promotes:' May' fires:' May'   Tab completes"
-    hint = features if index.sae is not None else "layer 10-20 kurtosis>50 fires:' May'   Tab completes"
+    column = "frequency>1%" if index.sae is not None else "layer 10-20"
+    hint = f"a token (May), or {column} promotes:' May' fires:' May'   Tab completes"
     return InputRequest("filter", done, text + " " if text else "", hint, completions, check)
 
 
