@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from tests.faults.child import Child, Say
-from tests.faults.things import check_artifacts, check_listed, check_slow, check_step, write_artifacts, write_slowly
+from tests.faults.things import check_artifacts, check_listed, check_slow, check_step, whole_slowly, write_artifacts
 from tests.faults.things import write_step as written_step
 from workbench.errors import UserError
 from workbench.session.reader import SessionReader
@@ -75,13 +75,13 @@ def _build(chance: random.Random, folder: Path, size: int) -> None:
     def work(say: Say) -> None:
         _limit(size % 200_000)
         try:
-            write_slowly(root)
+            whole_slowly(root)
         except UserError:
             pass
         else:
             shutil.rmtree(root)
         _limit(_UNLIMITED)
-        check_slow(write_slowly(root))
+        check_slow(whole_slowly(root))
         say("same")
 
     assert Child(work).lines() == ["same"]
