@@ -22,8 +22,13 @@ def test_nothing_is_lost_and_nothing_is_a_traceback(own_folders: Path, monkeypat
         for kind, times in enumerate((6, 4, 2, 2)):
             for _ in range(times):
                 campaign.one("kills", kind)
+        for kind in range(4):
+            campaign.one("runs", kind)
         for _ in range(60):
             campaign.one("mutations")
+        campaign.one("models")
+        for _ in range(6):
+            campaign.one("judges")
         for kind, times in enumerate((3, 20)):
             for _ in range(times):
                 campaign.one("messages", kind)
@@ -34,6 +39,7 @@ def test_nothing_is_lost_and_nothing_is_a_traceback(own_folders: Path, monkeypat
     finally:
         asyncio.run(stop_workers())
     assert campaign.done["kills"] == 14
+    assert campaign.done["runs"] >= 4
     assert campaign.done["user"] == (10 if os.getuid() == 0 else 0)
     assert campaign.summary().endswith(": nothing lost, no traceback")
 

@@ -1,6 +1,6 @@
 """Runs the campaign for so many seconds and prints what it did.
 
-python -m tests.faults [--seconds 600] [--seed 0] [--only kills,mutations,messages,disks,user]
+python -m tests.faults [--seconds 600] [--seed 0] [--only kills,runs,mutations,models,messages,judges,disks,user]
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import time
 from pathlib import Path
 
 from tests.conftest import ROOT, make_folders, stop_processes_of
-from tests.faults import full_disks, kills, messages, second_user
+from tests.faults import full_disks, judges, kills, messages, models, second_user
+from tests.faults.long_runs import LongRuns
 from tests.faults.mutations import Mutations
 
-PARTS = ("kills", "mutations", "messages", "disks", "user")
+PARTS = ("kills", "runs", "mutations", "models", "messages", "judges", "disks", "user")
 WORDS = {
-    "kills": "kills", "mutations": "mutated files", "messages": "messages", "disks": "disk-full points",
-    "user": "second uid",
+    "kills": "kills", "runs": "kills in long runs", "mutations": "mutated files", "models": "changed models",
+    "messages": "messages", "judges": "judges", "disks": "disk-full points", "user": "second uid",
 }  # fmt: skip
 
 
@@ -34,6 +35,7 @@ class Campaign:
         self.seed = seed
         self.done = dict.fromkeys(PARTS, 0)
         self._mutations = Mutations(folder)
+        self._runs: LongRuns | None = None
         self._number = 0
 
     def one(self, part: str, kind: int | None = None) -> None:
@@ -45,6 +47,14 @@ class Campaign:
             match part:
                 case "kills":
                     (chance.choice(kills.ALL) if kind is None else kills.ALL[kind])(chance, self.folder)
+                    self.done[part] += 1
+                case "runs":
+                    self._runs = self._runs or LongRuns(self.folder)
+                    self.done[part] += self._runs.one(chance, kind)
+                case "models":
+                    self.done[part] += models.open_changed(chance, self.folder)
+                case "judges":
+                    judges.ask_a_judge(chance, self.folder)
                     self.done[part] += 1
                 case "mutations":
                     self._mutations.one(chance)

@@ -40,9 +40,10 @@ def kill_a_session_writer(chance: random.Random, folder: Path) -> None:
     steps = [int(line) for line in child.kill(chance.random() * 0.1)]
     if not path.exists():
         return
-    with SessionReader(path) as reader:
-        for step in steps:
-            check_step(reader, step)
+    if steps:  # else it may have been killed while it made the file, which only a writer repairs
+        with SessionReader(path) as reader:
+            for step in steps:
+                check_step(reader, step)
     with SessionWriter(path) as writer:
         writer.mark_lost(active=set())
         steps.append(write_step(writer))

@@ -19,6 +19,7 @@ from workbench.lab.finding.fingerprint import fingerprint_cached
 from workbench.lab.finding.identity import Identity
 from workbench.lab.finding.placement import place
 from workbench.lab.finding.source import ModelSource
+from workbench.lab.finding.tokenizer import read_tokenizer
 from workbench.lab.finite import NotFinite
 from workbench.lab.forward import run_forward
 from workbench.lab.key_values import cache_problem, hand_cache_on
@@ -51,8 +52,10 @@ def load_model(source: ModelSource, device: str, dtype: str, progress: StageList
         torch_dtype = getattr(torch, placement.dtype)
         progress("loading", f"loading {source.name}", None, None)
         torch.set_float32_matmul_precision("highest")  # no TF32, whatever the environment says
-        try:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(source.path, local_files_only=True)
+        with _trips_refused(source.name):  # before the tokenizer, which reads it too
+            transformers.AutoConfig.from_pretrained(source.path, local_files_only=True)
+        tokenizer = read_tokenizer(source)
+        with _trips_refused(source.name):
             hf, loading_info = transformers.AutoModelForCausalLM.from_pretrained(
                 source.path,
                 dtype=torch_dtype,
@@ -65,12 +68,19 @@ def load_model(source: ModelSource, device: str, dtype: str, progress: StageList
                 device_map=device_map(source.path, placement),
             )
             remove_hook_from_submodules(hf)  # `spread.send_to_blocks` does what they do, for the bridge too
-        except Exception as error:  # a config or a tokenizer that is wrong can trip over anything
-            raise UserError(f"{source.name} can't be loaded: {_first_line(error)}") from error
         remarks = check_complete(source.name, dict(hf.named_buffers()), loading_info)
     model = wrap(hf, tokenizer, source)
     model.remarks[:0] = [*filter(None, [placement.remark]), *remarks]
     return model
+
+
+@contextmanager
+def _trips_refused(name: str) -> Iterator[None]:
+    """A config that is wrong can trip over anything. Raises UserError for it."""
+    try:
+        yield
+    except Exception as error:
+        raise UserError(f"{name} can't be loaded: {_first_line(error)}") from error
 
 
 def wrap(hf: Any, tokenizer: Any, source: ModelSource) -> Model:

@@ -256,6 +256,8 @@ def check_architecture(config: dict[str, Any], origin: str) -> None:
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     kind = config.get("model_type")
+    if kind is not None and not isinstance(kind, str):
+        raise UserError(f"{origin}/config.json has 'model_type': {kind!r}, which is no name: download or copy it again")
     if kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         return
     if config.get("auto_map"):
