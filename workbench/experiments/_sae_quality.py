@@ -32,7 +32,7 @@ def describe(quality: Quality, sample: str) -> str:
     kept = f"recovers {number(recovered.value)} of the cross-entropy (against zero)"
     if math.isnan(recovered.value):
         kept = "recovers no share of the cross-entropy that can be named, since zero in its place costs nothing here"
-    state = " · undertrained: below .8 recovered, or above 10 % dead" if quality.is_undertrained else ""
+    state = f" · undertrained: {', '.join(quality.lacks)}" if quality.lacks else ""
     return (
         f"explains {number(quality.explained.value)} of the variance, {kept} · {number(quality.l0)} features a token · "
         f"{number(100 * quality.dead)} % dead, {number(100 * quality.dense)} % dense of "
@@ -58,6 +58,7 @@ def _add_scalars(report: Report, quality: Quality) -> None:
 
 def _figures(quality: Quality, sample: str) -> Scalars:
     zero, mean, kl = quality.recovered("zero"), quality.recovered("mean"), quality.kl
+    silent = f"share that never fires on this sample; {count((quality.firing == 1).sum())} features fire once"
     return Scalars(
         title="Quality",
         note=f"{sample}, position 0 left out; errors cluster by document",
@@ -83,7 +84,7 @@ def _figures(quality: Quality, sample: str) -> Scalars:
             ),
             Scalar(name="KL through the SAE", value=kl.value, unit="nats", se=kl.se, n=kl.n, help="KL(clean ‖ SAE)"),
             Scalar(name="features that fire on a token (L0)", value=quality.l0, help="mean over tokens"),
-            Scalar(name="dead features", value=quality.dead, help="share that never fires on this sample"),
+            Scalar(name="dead features", value=quality.dead, help=silent),
             Scalar(name="dense features", value=quality.dense, help="share that fires on more than 10 % of tokens"),
             Scalar(name="‖s‖ / ‖x‖", value=quality.norm_ratio, help="mean over tokens: below 1 the SAE shrinks"),
         ],

@@ -24,6 +24,7 @@ from workbench.lab.sae.placing import PlacedSae
 from workbench.lab.sae.sae import SAE
 from workbench.report import Report
 from workbench.statistics import Mean, clustered_error, clustered_mean
+from workbench.text import number
 
 ENCODED = 1 << 26
 """activations that are there at once"""
@@ -102,9 +103,11 @@ class Quality:
         return Mean(ratio, float(clustered_error(((kept - ratio * lost) ** 2).sum(), clusters, total)), clusters)
 
     @property
-    def is_undertrained(self) -> bool:
+    def lacks(self) -> list[str]:
+        """What an undertrained SAE falls short of, as parts of a sentence; none for one that is not."""
         least, most = UNDERTRAINED
-        return self.recovered("zero").value < least or self.dead > most
+        falls_short = [f"below {number(least)} recovered"] if self.recovered("zero").value < least else []
+        return falls_short + ([f"above {number(100 * most)} % dead"] if self.dead > most else [])
 
 
 def measure(model: Model, placed: PlacedSae, prompts: Sequence[Prompt], report: Report) -> Quality:
