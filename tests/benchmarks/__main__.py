@@ -15,7 +15,7 @@ from tests.conftest import make_folders, share_model, stop_processes_of
 
 ALL = (
     "startup", "forward", "why", "arms", "worker", "screens", "neighbours", "index", "activations", "probes",
-    "sae_errors",
+    "sae_errors", "jobs",
 )  # fmt: skip
 
 
