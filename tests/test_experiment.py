@@ -111,6 +111,7 @@ def test_a_set_of_prompts_makes_a_run_long():
     assert not predict.is_long(make_params(predict.params, {"prompt": "a"}))
     assert predict.is_long(make_params(predict.params, {"prompts": [{"prompt": "a"}]}))
     assert experiment("sweep").is_long(make_params(experiment("sweep").params, {"prompt": "a"}))
+    assert not experiment("feature").is_long(make_params(experiment("feature").params, {"unit": "L1.F2"}))
 
 
 def test_strings_are_read_as_the_fields_type():

@@ -78,6 +78,8 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     """a command of the user's may judge what it generates (`workbench.judging`)"""
     long: bool = False
     """takes more than seconds: interactive work goes between its batches"""
+    brief: bool = False
+    """over in seconds though it reads of a corpus: it goes between the batches of long ones"""
     cost: Callable[[Any, ModelInfo], Cost | None] | None = None
     """what a run will take, where that is worth saying before it begins; from parameters that may be no good"""
     parts: Callable[[Any, int], list[Part]] | None = None
@@ -87,7 +89,9 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
 
     def is_long(self, params: Params) -> bool:
         """Whether such a run takes more than seconds: a set or a corpus makes any experiment long."""
-        return self.long or any(
+        if self.long or self.brief:
+            return self.long
+        return any(
             field.kind in (PROMPT_SET, DATA_SET, DATA_SETS, CORPUS) and getattr(params, field.name)
             for field in fields(self.params)
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,8 @@ def main(ctx: click.Context, model: str | None, device: str | None, dtype: str |
     Without a command the workbench opens in this terminal. Where there is none (a pipe, a CI job), it runs a short
     investigation and prints it.
     """
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # of libraries, about files of anybody's: nothing that a user can act on
     ctx.obj = {"model": model, "device": device, "dtype": dtype, "session": session}
     if ctx.invoked_subcommand is None:
         from workbench.cli.opening import open_workbench

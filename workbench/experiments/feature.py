@@ -305,5 +305,6 @@ EXPERIMENT = Experiment(
     group="saes",
     order=83,
     takes_edits=False,
+    brief=True,
     cost=cost,
 )
