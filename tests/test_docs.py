@@ -54,6 +54,14 @@ def test_what_it_links_to_is_there():
             assert (ROOT / target).exists(), target
 
 
+def test_scripts_and_sessions_that_it_names_are_there():
+    """In the repository: what git ignores is not."""
+    named = re.findall(r"`(?:bash )?((?:sessions|tests|\.github)/[\w./-]+)", README)
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split()
+    for path in named:
+        assert path.rstrip("/") in tracked or any(file.startswith(path.rstrip("/") + "/") for file in tracked), path
+
+
 def commands_and_lines() -> list[tuple[str, list[str]]]:
     """Commands of the console blocks with the lines that have to show."""
     commands: list[tuple[str, list[str]]] = []
@@ -150,6 +158,25 @@ def test_the_recorded_direction_is_what_the_readme_says():
     for figure in (".175", ".5 (", "1.39", "median .05", ".352", ".648", "1.11"):
         assert figure in headline, figure
         assert figure in README, figure
+
+
+def test_the_table_of_saes_is_what_the_studies_found():
+    with SessionReader(ROOT / "sessions" / "saes.db") as reader:
+        steps = [reader.step(row.id) for row in reader.rows(0, None) if row.experiment == "sae-errors"]
+    for step in steps:
+        layer, width = step.params["sae"].split("-")
+        found = step.scalars
+        cells = [
+            f"{layer}.resid_post, {int(width):,}",
+            number(found["explained_variance"]),
+            number(found["recovered_zero"]),
+        ]
+        cells += [f"{number(100 * found['dead'])} %", number(found["kl_sae"])]
+        for arm in ("eps", "eps_sigma", "eps_pair", "eps_other"):
+            ratio, se = found[f"ratio_{arm}"], found[f"ratio_{arm}_se"]
+            cells.append(f"{number(ratio)} ({number(ratio - 1.96 * se)}–{number(ratio + 1.96 * se)})")
+        assert f"| {' | '.join(cells)} |" in README, step.params["sae"]
+    assert len(re.findall(r"^\| L\d+\.resid_post, ", README, flags=re.MULTILINE)) == len(steps)
 
 
 def test_the_table_of_the_battery_is_what_it_found():
