@@ -56,10 +56,13 @@ def test_what_it_links_to_is_there():
 
 def test_scripts_and_sessions_that_it_names_are_there():
     """In the repository: what git ignores is not."""
-    named = re.findall(r"`(?:bash )?((?:sessions|tests|\.github)/[\w./-]+)", README)
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split()
-    for path in named:
-        assert path.rstrip("/") in tracked or any(file.startswith(path.rstrip("/") + "/") for file in tracked), path
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    files = (
+        listed.stdout.split() if listed.returncode == 0 else [str(file.relative_to(ROOT)) for file in ROOT.rglob("*")]
+    )
+    for path in re.findall(r"`(?:bash )?((?:sessions|tests|\.github)/[\w./-]+)", README):
+        folder = path.rstrip("/") + "/"
+        assert any(f"{file}/".startswith(folder) for file in files), path
 
 
 def commands_and_lines() -> list[tuple[str, list[str]]]:
