@@ -11,12 +11,15 @@ import numpy as np
 from click.testing import CliRunner
 from safetensors.numpy import save
 
+from tests.artifacts.test_activations import EXAMPLES
+from tests.artifacts.test_activations import fill as fill_store
+from tests.artifacts.test_activations import head as store_head
 from tests.faults.things import labelled, look_at, numbers, some_probe, write_sae_files, write_step
 from tests.index.synthetic import make
 from tests.session.conftest import INFO, every_view
 from workbench.artifacts import Artifact, list_artifacts
 from workbench.artifacts._folder import write_folder
-from workbench.artifacts.activations import read_head
+from workbench.artifacts.activations import Store, open_store, stores_dir, write_store
 from workbench.artifacts.data_set import keep_set, read_data
 from workbench.artifacts.direction import read_direction_file
 from workbench.artifacts.probe import from_content
@@ -70,6 +73,9 @@ class Mutations:
         self._sae.mkdir()
         write_sae_files(self._sae, 0)
         self._set = keep_set(labelled(7), "to-mutate")
+        write_store(store_head(), fill_store)
+        self._store = stores_dir() / store_head().name
+        shutil.copytree(self._store, self.folder / "store")
         root = self.folder / "heads"
         self._head = Path(write_folder(root, Artifact(kind="model", name="a", hash=""), _one_file).path)
 
@@ -144,9 +150,19 @@ class Mutations:
         _read_or_refused(open_it)
 
     def store(self, chance: random.Random) -> None:
-        folder = self._copied(self._head)
-        self._mutate_one(chance, folder)
-        _read_or_refused(lambda: read_head(folder))
+        """One of activations in its place, whose numbers a probe would read."""
+        shutil.rmtree(self._store)
+        shutil.copytree(self.folder / "store", self._store)
+        self._mutate_one(chance, self._store)
+        list_artifacts()
+        _command(["artifacts", *chance.choice([["list"], ["list", "--json"], ["show", self._store.name]])])
+
+        def read() -> None:
+            with store_head_opened() as store:
+                for layer in store.head.layers:
+                    store.layer(layer).sum()
+
+        _read_or_refused(read)
 
     def exported(self, chance: random.Random) -> None:
         """Heads of artifacts in the folders that lists read."""
@@ -206,6 +222,13 @@ class Mutations:
     def _mutate_one(chance: random.Random, folder: Path) -> None:
         file = chance.choice([path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "lock"])
         file.write_bytes(mutated(chance, file.read_bytes()))
+
+
+def store_head_opened() -> Store:
+    store = open_store(store_head(), EXAMPLES)
+    if store is None:
+        raise UserError("it is none any more: it would be taken again")
+    return store
 
 
 def some_probe_use():

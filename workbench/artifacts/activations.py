@@ -32,7 +32,7 @@ from workbench.artifacts._folder import (
 )
 from workbench.artifacts._least_used import make_room, stay_within
 from workbench.datasets.labelled.examples import Examples, Pooling
-from workbench.errors import JSON_ERRORS, UserError
+from workbench.errors import JSON_ERRORS, NPY_ERRORS, UserError
 from workbench.files import FolderLock, write_whole
 from workbench.model_info import ModelInfo
 from workbench.settings import load
@@ -112,9 +112,13 @@ class Store:
         if layer not in self.head.layers:
             taken = ", ".join(map(str, self.head.layers))
             raise UserError(f"layer {layer} is not in {self.folder.name}: it has {taken}")
-        values: np.ndarray = np.load(layer_file(self.folder, layer), mmap_mode="r")
-        if values.shape != (self.head.examples, self.head.width):
-            raise UserError(f"{self.folder.name} is damaged: remove it (workbench artifacts rm), it is taken again")
+        damaged = f"{self.folder.name} is damaged: remove it (workbench artifacts rm), it is taken again"
+        try:
+            values: np.ndarray = np.load(layer_file(self.folder, layer), mmap_mode="r", allow_pickle=False)
+        except NPY_ERRORS:
+            raise UserError(damaged) from None
+        if values.shape != (self.head.examples, self.head.width) or values.dtype != NUMBER:
+            raise UserError(damaged)
         return values
 
     def close(self) -> None:
