@@ -19,24 +19,22 @@ from types import TracebackType
 import numpy as np
 import torch
 
+from workbench.batch_memory import tokens_at_once
 from workbench.datasets.corpora import Corpus
 from workbench.errors import UserError
 from workbench.index.clusters import DocumentSums
 from workbench.index.format import (
-    BINS,
-    SIGN_TOP,
-    WINDOW,
     BuildProgress,
     IndexFile,
     IndexSettings,
-    Units,
     data_folder_name,
     versions,
 )
+from workbench.index.memory import disk_bytes, state_bytes
 from workbench.index.store import indexes_dir
-from workbench.index.writer import RECORD, IndexWriter, check_disk
+from workbench.index.writer import IndexWriter, check_disk
 from workbench.lab.applying import Hook
-from workbench.lab.batches import batches, is_out_of_memory, tokens_at_once
+from workbench.lab.batches import batches, is_out_of_memory
 from workbench.lab.editing import CLEAN
 from workbench.lab.indexing.accumulate import Accumulators, BlockTensors, looks_at_rows_together
 from workbench.lab.indexing.aside import Aside
@@ -77,21 +75,6 @@ def default_settings(info: ModelInfo, context: int, top: int, explain: bool, wid
         shelf_blocks=32 if info.device == "cpu" else 4,
         features=VERSION if explain else "",
     )
-
-
-def state_bytes(units: Units, settings: IndexSettings, n_features: int) -> int:
-    """Bytes of the accumulators: memory, and disk for each of the two states that a checkpoint has at once."""
-    per_unit = 2 * 4 * 8 + 40 + 4 * BINS + 12 * units.tails * settings.top + 16 * n_features + 80
-    if units.gated:
-        per_unit += 4 * 24 + 48 + 4 * SIGN_TOP * 12
-    return per_unit * units.n
-
-
-def disk_bytes(units: Units, settings: IndexSettings, n_features: int) -> int:
-    """Bytes on disk at most: windows, two states, and the log between two checkpoints."""
-    slots = units.tails * settings.top + (4 * SIGN_TOP if units.gated else 0)
-    windows = slots * WINDOW * 2 * units.n
-    return windows + 2 * state_bytes(units, settings, n_features) + slots * RECORD.itemsize * units.n
 
 
 def tokenise(model: Model, corpus: Corpus, without: Collection[int] = ()) -> Iterator[tuple[int, np.ndarray]]:
