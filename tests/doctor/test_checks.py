@@ -191,7 +191,7 @@ def test_a_loaded_model_says_where_its_layers_lie_and_what_has_no_room(monkeypat
     workers[0].free = 2 * gib
     finding_ = only(machine.workers())
     assert finding_.state == "warning"
-    assert "2.0 GiB free: it fits, what does not is gradients of 512 tokens (" in finding_.detail
+    assert "2.0 GiB free: the model fits, but not gradients of 512 tokens (" in finding_.detail
     assert set(finding_.detail.partition("tokens (")[2].partition(")")[0].split(", ")) == {"why", "sweep"}
     assert "generation" not in finding_.detail
     workers.pop(0)

@@ -108,7 +108,7 @@ def workers() -> list[Finding]:
             continue
         listed = "; ".join(f"{what} ({', '.join(names)})" for what, names in lacking.items())
         cure = "take shorter prompts, or free memory (workbench ps lists our workers)"
-        found.append(warning("worker", f"{model}: it fits, what does not is {listed}", cure))
+        found.append(warning("worker", f"{model}: the model fits, but not {listed}", cure))
     return found
 
 
