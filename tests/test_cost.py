@@ -5,12 +5,14 @@ import pytest
 
 from tests.lab.labs import PROMPT, Sink, tiny_lab
 from workbench import cost
+from workbench.batch_memory import TOKENS, batch_bytes
 from workbench.errors import UserError
 from workbench.execute import execute
 from workbench.experiments import experiment, experiments
 from workbench.lab.editing import CLEAN
 from workbench.params import make_params
 from workbench.report import Report
+from workbench.text import size
 
 
 @pytest.fixture
@@ -77,6 +79,24 @@ def test_the_same_experiments_own_rate_is_taken_else_that_of_a_pass(info):
     assert cost.cost_line("sweep", SHORT["sweep"], info).startswith("about ")
     other = msgspec.structs.replace(info, dtype="bfloat16")
     assert cost.measured(other) == {}
+
+
+def test_memory_is_said_on_a_gpu_and_where_it_is_most_of_what_is_free(info):
+    def said(info, free, name="why", **params):
+        line = cost.cost_line(name, {"prompt": PROMPT, **params}, info, free)
+        return line.partition(" tokens, ")[2]
+
+    assert said(info, 1 << 30) == ""
+    assert cost.cost_line("why", {"prompt": PROMPT}, info) == cost.cost_line("why", {"prompt": PROMPT}, info, 1 << 30)
+    least = batch_bytes(info, 1, 6, "gradients")
+    assert said(info, least) == f"{size(least)} of memory ({size(least)} free)"
+    gpu = msgspec.structs.replace(info, device="cuda:0")
+    # As many rows as there are tokens in a batch, of the kind of work that takes most.
+    most = max(
+        batch_bytes(gpu, TOKENS["gradients"][1] // 6, 6, "gradients"),
+        batch_bytes(gpu, TOKENS["last"][1] // 6, 6, "last"),
+    )
+    assert said(gpu, 80 << 30) == f"{size(most)} of memory (80 GiB free)"
 
 
 def test_a_small_run_says_little_of_a_large_one(info):

@@ -20,8 +20,11 @@ from workbench.experiments import experiment
 from workbench.files import cache_bytes
 from workbench.model_info import ModelInfo
 from workbench.params import Params, make_params
+from workbench.room import estimated_tokens, expected_bytes
 from workbench.text import count, estimate, size
 
+MOST = 0.5
+"""of the free memory: what takes more says so"""
 FORWARD = "forward"
 """a clean pass, among experiments"""
 
@@ -64,18 +67,29 @@ def seconds_of(name: str, cost: Cost, info: ModelInfo) -> float | None:
     return before.seconds + (cost.work - before.work) / max(before.rate, forward.rate)
 
 
-def cost_line(name: str, params: Params | Mapping[str, Any], info: ModelInfo) -> str:
+def cost_line(name: str, params: Params | Mapping[str, Any], info: ModelInfo, free: int = 0) -> str:
     """`about 16 s: 214 passes of 6 tokens, 1.2 GiB on disk`; empty where there is none.
 
-    Without seconds before anything was measured, and without a disk that is not needed.
+    Without seconds before anything was measured, and without a disk that is not needed. With the bytes of memory that
+    are `free`, what it takes of them on a GPU, or where that is most of them.
     """
     cost = cost_of(name, params, info)
     if cost is None:
         return ""
     work = f"{count(cost.passes)} passes of {count(cost.tokens)} tokens"
     work += f", {size(cost.disk)} on disk" if cost.disk else ""
+    memory = _memory(name, params, info, free) if free else 0
+    if memory > MOST * free or (memory and info.device != "cpu"):
+        work += f", {size(memory)} of memory ({size(free)} free)"
     took = seconds_of(name, cost, info)
     return work if took is None else f"{estimate(took, 'about ')}: {work}"
+
+
+def _memory(name: str, params: Params | Mapping[str, Any], info: ModelInfo, free: int) -> int:
+    """Bytes that a run takes at most where `free` are; of parameters whose cost is known."""
+    definition = experiment(name)
+    values = params if isinstance(params, Params) else make_params(definition.params, dict(params))
+    return expected_bytes(definition, values, info, free, lambda text, *_: round(estimated_tokens(text)))
 
 
 # --- what runs took ------------------------------------------------------------------------------

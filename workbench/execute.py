@@ -8,17 +8,21 @@ from typing import Any
 
 from workbench import cost as costs
 from workbench.artifacts.direction import Direction
+from workbench.datasets.conversation import Turn
 from workbench.errors import Cancelled, UserError
+from workbench.experiment import Experiment
 from workbench.experiments import experiment as experiment_named
 from workbench.judging import JudgeCommand
-from workbench.lab.batches import is_out_of_memory
+from workbench.lab.batches import free_caches, is_out_of_memory
 from workbench.lab.directions.fit import check_fit
 from workbench.lab.editing import AnyEdit
+from workbench.lab.memory import free_memory
 from workbench.lab.model import Lab
 from workbench.lab.sae.recording import record_saes
 from workbench.lab.speed import timed_pass
-from workbench.params import make_params, naming_fields
+from workbench.params import Params, make_params, naming_fields
 from workbench.report import Report
+from workbench.room import check_room
 
 
 def execute(
@@ -46,12 +50,13 @@ def execute(
         report.note(remark)
     check_fit(job, directions or {}, report)
     record_saes(job, [params.get(key) for key in naming_fields(experiment.params)], report)
+    _check_room(lab, experiment, values, bool(edits))
     try:
         cost = costs.cost_of(experiment.name, values, lab.info)
         if cost is not None:
             if costs.FORWARD not in costs.measured(lab.info):
                 costs.remember(lab.info, costs.FORWARD, *timed_pass(lab.model))
-            report.expect(costs.cost_line(experiment.name, values, lab.info))
+            report.expect(costs.cost_line(experiment.name, values, lab.info, _free(lab)))
         began = time.perf_counter()
         experiment.run(job, values, report)
         if cost is not None and cost.typical:
@@ -63,3 +68,29 @@ def execute(
             full = " or ".join(lab.info.devices)
             raise UserError(f"out of memory on {full}: take a shorter prompt, or free memory") from error
         raise
+
+
+def _free(lab: Lab) -> int:
+    """Bytes that a batch can take: of several devices, on the fullest."""
+    return min(map(free_memory, lab.info.devices))
+
+
+def _check_room(lab: Lab, experiment: Experiment, values: Params, edited: bool) -> None:
+    """Raises UserError where not even the smallest batch fits, after what is cached was given up for it."""
+
+    def check() -> None:
+        # What each of several devices holds of a batch is not known: only what all of them can't hold is refused.
+        free = sum(map(free_memory, lab.info.devices))
+        check_room(experiment, values, edited, lab.info, free, free_memory("cpu"), count_tokens)
+
+    def count_tokens(text: str, chat: bool, earlier: Sequence[Turn]) -> int:
+        try:
+            return len(lab.prompt(text, chat, earlier=earlier))
+        except UserError:  # which the experiment raises itself, with the place
+            return 0
+
+    try:
+        check()
+    except UserError:
+        free_caches(lab.model)
+        check()

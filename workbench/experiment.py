@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from workbench.batch_memory import Work
 from workbench.datasets.labelled.labelled_set import LabelledSet
 from workbench.edits import Edit
 from workbench.model_info import ModelInfo
@@ -61,6 +62,15 @@ class Cost(msgspec.Struct, kw_only=True, frozen=True):
         return self.passes * self.tokens
 
 
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run holds in memory from its beginning on, beside batches whose size follows what is free."""
+
+    what: str
+    bytes: int
+    cure: str
+    """what would make it smaller: `a smaller --width`"""
+
+
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     """What one file of `workbench.experiments` defines."""
 
@@ -82,6 +92,10 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     """over in seconds though it reads of a corpus: it goes between the batches of long ones"""
     cost: Callable[[Any, ModelInfo], Cost | None] | None = None
     """what a run will take, where that is worth saying before it begins; from parameters that may be no good"""
+    works: Callable[[Any, bool], Sequence[Work]] = lambda params, edited: ("index",)
+    """`works(params, edited)`: the kinds of batches that go through the model, of which one row has to fit; by default
+    passes that keep nothing"""
+    holds: Callable[[Any, ModelInfo], Sequence[Held]] | None = None
     parts: Callable[[Any, int], list[Part]] | None = None
     """`parts(params, seed)`: what such a run takes from its session where it ran before"""
     cell: Callable[[Any, str, Heatmap, int, int], NextStep | None] | None = None

@@ -14,7 +14,9 @@ from click.testing import CliRunner
 from workbench import doctor
 from workbench.cli import main
 from workbench.doctor import finding, login, machine, places, terminal
+from workbench.model_info import LayersOn, ModelInfo
 from workbench.text import size
+from workbench.worker.protocol import WorkerStatus
 
 
 def only(findings: list[finding.Finding]) -> finding.Finding:
@@ -169,3 +171,28 @@ def test_the_command_exits_1_only_where_something_is_bad(monkeypatch: pytest.Mon
     result = CliRunner().invoke(main, ["doctor", "--json"])
     assert result.exit_code == 1
     assert [item["state"] for item in json.loads(result.stdout)] == ["warning", "bad"]
+
+
+def test_a_loaded_model_says_where_its_layers_lie_and_what_has_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    gib = 1 << 30
+    info = ModelInfo(
+        name="Llama-70B", ref="here", architecture="LlamaForCausalLM", device="cuda:0", dtype="bfloat16",
+        spread=(LayersOn("cuda:0", 0, 37), LayersOn("cuda:1", 38, 79)), n_layers=80, n_heads=64, n_kv_heads=8,
+        d_model=8192, d_head=128, d_mlp=28_672, d_vocab=128_256, n_ctx=8192, gated_mlp=True,
+    )  # fmt: skip
+    workers = [WorkerStatus(pid=1, info=info, free=90 * gib), WorkerStatus(pid=2, stage="loading")]
+    monkeypatch.setattr("workbench.worker.client.list_workers", lambda: workers)
+    finding_ = only(machine.workers())
+    assert finding_.state == "ok"
+    assert finding_.detail == (
+        "Llama-70B on cuda:0 (layers 0–37), cuda:1 (layers 38–79) in bfloat16, 90 GiB free: "
+        "room for every experiment on 512 tokens"
+    )
+    workers[0].free = 2 * gib
+    finding_ = only(machine.workers())
+    assert finding_.state == "warning"
+    assert "2.0 GiB free: the model fits, but not gradients of 512 tokens (" in finding_.detail
+    assert set(finding_.detail.partition("tokens (")[2].partition(")")[0].split(", ")) == {"why", "sweep"}
+    assert "generation" not in finding_.detail
+    workers.pop(0)
+    assert machine.workers() == []

@@ -15,8 +15,8 @@ from tests.gpu.models import Subject, Subjects
 from tests.gpu.record import Record
 from tests.tiny import TEXT
 from workbench.datasets.corpora import Corpus, CorpusInfo
-from workbench.index.format import open_array
-from workbench.lab.batches import token_bytes
+from workbench.index.format import neurons_of, open_array
+from workbench.index.memory import block_bytes
 from workbench.lab.indexing.blocks import Block
 from workbench.lab.indexing.build import IndexBuild, default_settings
 from workbench.lab.indexing.weights_index import build_weights
@@ -110,7 +110,8 @@ def _bare(subject: Subject, ids: torch.Tensor) -> None:
 
 
 def _memory(subject: Subject, build: IndexBuild, block: Block, used: int, record: Record) -> None:
-    estimate = token_bytes(subject.lab.model, block.ids.shape[1], "index") * block.ids.size
+    info = subject.lab.info
+    estimate = block_bytes(neurons_of(info), build.settings, info, len(block.ids), 0)
     record.figure(
         f"{subject.label}, memory of a block of {block.ids.size:,} tokens",
         f"{used / 2**20:,.0f} MiB, estimated {estimate / 2**20:,.0f}; accumulators {build.memory / 2**20:,.0f}",

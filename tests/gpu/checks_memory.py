@@ -6,14 +6,15 @@ from collections.abc import Callable
 
 from tests.gpu.models import Subject, Subjects, random_prompt
 from tests.gpu.record import Record
+from workbench.batch_memory import SHARE, Work, batch_bytes
 from workbench.lab import metrics
-from workbench.lab.batches import SHARE, Work, rows_at_once, token_bytes
+from workbench.lab.batches import rows_at_once
 from workbench.lab.compiling import switched_off
 from workbench.lab.continuation import Continuation, Row
 from workbench.lab.generate import continue_all
 from workbench.lab.metric import Metric
 from workbench.lab.study import study
-from workbench.units import Neuron
+from workbench.units import Neuron, Site
 
 TOKENS = 4
 """generated"""
@@ -30,7 +31,7 @@ def run(subjects: Subjects, record: Record) -> None:
             rows = rows_at_once(subject.lab.model, longest, work)
             subject.lab.model.clean.clear()
             _, used = subjects.device.peak(lambda: run_work(subject, length, rows))  # noqa: B023  called at once
-            estimate = rows * longest * token_bytes(subject.lab.model, longest, work)
+            estimate = batch_bytes(subject.lab.info, rows, longest, work)
             # A batch is made as large as SHARE of the free memory, so this is what surely fits.
             if work == "forward":  # KL goes through the logits block by block, whatever the batch
                 block = metrics.KL_BLOCK["cpu" if subject.lab.info.device == "cpu" else "other"]
@@ -44,6 +45,19 @@ def run(subjects: Subjects, record: Record) -> None:
                 rows=rows,
             )
             subject.lab.model.clean.clear()
+
+
+def _clean(subject: Subject, length: int, rows: int) -> None:
+    """As `predict` does it without edits."""
+    prompts = [random_prompt(subject.lab.info.d_vocab, length, seed) for seed in range(rows)]
+    subject.lab.forward(prompts).surprise()
+
+
+def _stream(subject: Subject, length: int, rows: int) -> None:
+    """As `direction` does it."""
+    info = subject.lab.info
+    prompts = [random_prompt(info.d_vocab, length, seed) for seed in range(rows)]
+    subject.lab.forward(prompts, sites=[Site(layer, "resid_pre") for layer in range(info.n_layers)], logits=None)
 
 
 def _forward(subject: Subject, length: int, rows: int) -> None:
@@ -76,7 +90,9 @@ def _generation(subject: Subject, length: int, rows: int) -> None:
 
 
 WORKS: dict[Work, Callable[[Subject, int, int], None]] = {
+    "clean": _clean,
     "forward": _forward,
+    "stream": _stream,
     "last": _last,
     "gradients": _gradients,
     "generation": _generation,

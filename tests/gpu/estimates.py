@@ -21,13 +21,26 @@ from tests.gpu.checks_memory import TOKENS, WORKS
 from tests.gpu.meta import Meta, numbers_made_up
 from tests.gpu.models import SHAPES, Subject, named_source, random_llama, random_prompt, tokenizer
 from tests.lab.plain import Plain
-from workbench.lab.batches import Work, rows_at_once, token_bytes
+from workbench.batch_memory import batch_bytes
+from workbench.index.format import neurons_of
+from workbench.index.memory import block_bytes, weights_bytes
+from workbench.lab.batches import rows_at_once
+from workbench.lab.effective import EffectiveWeights
 from workbench.lab.finding.checkpoint import Checkpoint
+from workbench.lab.indexing.accumulate import Accumulators
+from workbench.lab.indexing.blocks import blocks
+from workbench.lab.indexing.build import default_settings
+from workbench.lab.indexing.sources import Neurons
+from workbench.lab.indexing.weights import Neighbours, weights_arrays
 from workbench.lab.loading import wrap
 from workbench.lab.memory import estimate
 from workbench.lab.model import Lab
+from workbench.lab.passes import run_pass
+from workbench.model_info import ModelInfo
 
-LENGTH = 256
+LENGTH, LONG = 256, 4096
+BLOCK, WEIGHTS_PART = "a block of an index", "the weights part of an index"
+LONG_GRADIENTS = f"gradients, one row of {LONG:,} tokens"
 TOLERANCE = 0.2
 PYTHIA = {
     "vocab_size": 50432,
@@ -45,12 +58,23 @@ MODELS = {
     | {"hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80, "num_attention_heads": 64},
     "Pythia 6.9B": PYTHIA,
 }
-SAID: dict[Work, str] = {
+SAID: dict[str, str] = {
+    "clean": "`predict` without edits",
+    "stream": "`direction`",
+    LONG_GRADIENTS: "the same",
+    BLOCK: "`index`",
     "forward": "`predict`, `effect` of a set, `steer`",
     "last": "`sweep`, `why`, `patch`, `refusal`",
     "gradients": "the estimates of `why` and `sweep`",
     "generation": "`generate`, `arms`",
 }
+
+
+class EveryNeuron(Neurons):
+    """Without a weights part, which is in a folder."""
+
+    def __init__(self, info: ModelInfo) -> None:
+        self.units = neurons_of(info)
 
 
 @dataclass
@@ -97,7 +121,37 @@ def rows(model: str, layers: int | None = None) -> Iterator[Row]:
             lab.model.clean.clear()
             with Meta() as counting:
                 run_work(subject, LENGTH, at_once)
-            yield Row(model, work, at_once * longest * token_bytes(lab.model, longest, work), counting.peak)
+            yield Row(model, work, batch_bytes(lab.info, at_once, longest, work), counting.peak)
+        if layers is None:  # the first layer keeps nothing for gradients: of few layers too much of what is counted
+            lab.model.clean.clear()
+            with Meta() as counting:
+                WORKS["gradients"](subject, LONG, 1)
+            yield Row(model, LONG_GRADIENTS, batch_bytes(lab.info, 1, LONG, "gradients"), counting.peak)
+        lab.model.clean.clear()
+        with Meta() as counting:
+            next(weights_arrays(lab.model))
+            Neighbours(EffectiveWeights(lab.model).stacked("out")).add(0)
+        yield Row(model, WEIGHTS_PART, weights_bytes(lab.info), counting.peak)
+        yield _block(model, lab)
+
+
+def _block(model: str, lab: Lab) -> Row:
+    """Of an index: a full block, whose rows are all of it that a top list can hold."""
+    info = lab.info
+    settings, source = default_settings(info, LENGTH, 20, explain=False), EveryNeuron(info)
+    documents = ((number, random_prompt(info.d_vocab, 2 * LENGTH, number).ids) for number in range(1000))
+    _, block = next(blocks(documents, settings, None, lab.model.rotations.switches(1, LENGTH)))
+    accumulators = Accumulators(source.units, settings, 0, torch.device("meta"))
+    with Meta() as counting:
+        tensors = accumulators.begin_block(block, [])
+
+        def add(layer: int, activation: torch.Tensor) -> None:
+            accumulators.layer(layer, activation, tensors, lambda *_: None)
+
+        hooks = source.hooks(0, add, lambda part, activation: accumulators.keep_part(part, activation, tensors))
+        run_pass(lab.model, torch.from_numpy(block.ids).to("meta"), head=None, watch=hooks)
+        accumulators.end_block(lambda *_: None)
+    return Row(model, BLOCK, block_bytes(source.units, settings, info, len(block.ids), 0), counting.peak)
 
 
 def _on_meta(shape: dict[str, Any]) -> Any:

@@ -10,6 +10,7 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
+from tests.architectures.configs import ARCHITECTURES
 from tests.lab.labs import source_of
 from tests.tiny import tiny_model, tiny_tokenizer
 from workbench.lab.model import Lab, load_lab
@@ -27,6 +28,11 @@ def with_weights(folder: Path, change: Callable[[Weights], Weights], arch: str =
     file = folder / "model.safetensors"
     save_file({k: v.contiguous() for k, v in change(load_file(file)).items()}, file, metadata={"format": "pt"})
     return folder
+
+
+def shared_keys_and_values() -> Any:
+    """The config of a Gemma 4 whose later two layers take their keys and values from earlier ones."""
+    return transformers.Gemma4TextConfig(**ARCHITECTURES["gemma4_text_inputs"].config)
 
 
 def of_config(folder: Path, config: Any) -> Path:

@@ -12,9 +12,10 @@ import torch
 import workbench
 from tests.lab.labs import PROMPT, new_report, source_of, tiny_lab
 from tests.tiny import randomise, tiny_tokenizer
+from workbench.batch_memory import TOKENS
 from workbench.edits import parse_edits
 from workbench.lab import study as studies
-from workbench.lab.batches import TOKENS, batches, rows_at_once
+from workbench.lab.batches import batches, rows_at_once
 from workbench.lab.metric import Metric
 from workbench.lab.model import load_lab
 from workbench.lab.passes import run_pass

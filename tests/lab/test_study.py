@@ -3,12 +3,10 @@
 import numpy as np
 import pytest
 import torch
-import transformers
 
-from tests.lab.changed import of_config, opened
+from tests.lab.changed import of_config, opened, shared_keys_and_values
 from tests.lab.labs import EVERY, PROMPT, plain, tiny_lab
 from tests.lab.test_every_edit import head, neuron
-from tests.lab.test_supported import SHAPE
 from workbench.edits import parse_edits
 from workbench.lab.directions.weights import JobWeights
 from workbench.lab.metric import Metric
@@ -218,17 +216,7 @@ def test_a_batch_that_is_too_large_is_halved(monkeypatch):
 
 def test_blocks_that_need_the_earlier_ones_are_run_from_the_first(tmp_path):
     """Gemma 4's later layers have no keys and values of their own."""
-    fields = {
-        **SHAPE,
-        "head_dim": 8,
-        "global_head_dim": 8,
-        "sliding_window": 8,
-        "layer_types": ["sliding_attention", "full_attention"] * 2,
-        "hidden_size_per_layer_input": 8,
-        "vocab_size_per_layer_input": 512,
-        "num_kv_shared_layers": 2,
-    }
-    lab = opened(of_config(tmp_path / "it", transformers.Gemma4TextConfig(**fields)))
+    lab = opened(of_config(tmp_path / "it", shared_keys_and_values()))
     assert not lab.model.restarts
     assert any("sweep, why and patch run whole passes" in remark for remark in lab.remarks)
     prompt = lab.prompt(PROMPT)

@@ -36,9 +36,8 @@ RELATIVE, ABSOLUTE = 2e-3, 2e-5
 """how far a scalar may be off: batches of other shapes change the last bits, and small effects keep few of theirs"""
 
 
-def lab_on(arch: str, where: str, dtype: str = "float32", spread: tuple[LayersOn, ...] = ()) -> Lab:
-    """The tiny model on a pretend device, or spread over both; what is placed on the CPU goes there."""
-    folder = tiny_folder(arch)
+def lab_on(folder: Path, where: str, dtype: str = "float32", spread: tuple[LayersOn, ...] = ()) -> Lab:
+    """A small model on a pretend device, or spread over both; what is placed on the CPU goes there."""
 
     def placed(source: ModelSource, device: str, dtype: str) -> Placement:
         if device == "cpu":
@@ -96,8 +95,13 @@ def pretend_places(arch: str, folder: Path) -> list[Place]:
     home, other = f"{device.NAME}:1", f"{device.NAME}:0"
     layers = (LayersOn(home, 0, 0), LayersOn(other, 1, 2))
     return [
-        Place(folder, "one device", lambda: lab_on(arch, home), no_float64=True),
-        Place(folder, "two devices", lambda: lab_on(arch, home, spread=layers), None if arch == "llama" else BY_BLOCK),
+        Place(folder, "one device", lambda: lab_on(tiny_folder(arch), home), no_float64=True),
+        Place(
+            folder,
+            "two devices",
+            lambda: lab_on(tiny_folder(arch), home, spread=layers),
+            None if arch == "llama" else BY_BLOCK,
+        ),
     ]
 
 

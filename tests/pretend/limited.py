@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.lab.labs import PROMPT
+from tests.lab.labs import PROMPT, tiny_folder
 from tests.pretend import device
 from tests.pretend.cases import Case, corpus, prepare, run
 from tests.pretend.compare import described, differing, lab_on
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     folder = Path(tempfile.mkdtemp())
     os.environ["WORKBENCH_DATA"] = str(folder / "data")
-    lab = lab_on(arguments[0], f"{device.NAME}:0")
+    lab = lab_on(tiny_folder(arguments[0]), f"{device.NAME}:0")
     prepare(arguments[0])
     (folder / "cache").mkdir()
     for case in cases(folder):

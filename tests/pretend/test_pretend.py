@@ -61,6 +61,14 @@ def test_so_do_those_that_read_and_write_every_architecture_alike() -> None:
 
 
 @pytest.mark.slow
+@own_group("shared")
+def test_blocks_on_two_devices_share_keys_and_values() -> None:
+    made = lines("shared")
+    assert wrong(made) == []
+    assert len(made) == 3
+
+
+@pytest.mark.slow
 @own_group("memory")
 def test_what_runs_out_of_memory_is_halved_to_the_same_numbers_and_leaves_nothing() -> None:
     made = lines("limited", "llama")

@@ -58,6 +58,9 @@ class FakeLab:
     def cached(self) -> int:
         return 3 << 20
 
+    def free(self) -> int:
+        return 5 << 30
+
     def identify(self) -> ModelInfo:
         return ModelInfo(**{name: getattr(INFO, name) for name in INFO.__struct_fields__} | {"fingerprint": "f" * 64})
 

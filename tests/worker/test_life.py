@@ -36,6 +36,7 @@ async def test_stages_and_seconds_left(worker: Open) -> None:
     status = await until(client, lambda status: status.stage == "ready")
     assert status.info.name == "fake"
     assert status.memory > 1e6
+    assert status.free == 5 << 30
     loading = next(event for event in seen if event.stage == "loading")
     assert (loading.detail, loading.fraction, loading.seconds_left) == ("loading nothing", 0.5, None)
     await stop_workers()

@@ -112,7 +112,7 @@ class _Follower:
             self._cost_shown = True
         elif took is not None:
             self._cost_shown = True
-            self._line.keep(cost_line(name, params, status.info))
+            self._line.keep(cost_line(name, params, status.info, status.free))
 
     def _on_submitted(self, step: int) -> None:
         self._step = step

@@ -15,6 +15,8 @@ from workbench.errors import UserError
 from workbench.text import count, size
 
 _PROBE_SECONDS = 120
+_TOKENS = 512
+"""of a prompt that every experiment should have room for"""
 _ENOUGH_MEMORY = 2 << 30
 """bytes that the default model and its libraries take, with room to spare"""
 
@@ -89,6 +91,27 @@ def memory() -> list[Finding]:
     return [warning("memory", f"{size(free)} free; {held}", cure)]
 
 
+def workers() -> list[Finding]:
+    """The models that are loaded: which layers lie where, and what there is too little memory for."""
+    from workbench.experiments import experiments
+    from workbench.room import without_room
+    from workbench.worker.client import list_workers
+
+    found = []
+    for worker in list_workers():
+        if worker.info is None:
+            continue
+        model = f"{worker.info.name} on {worker.info.place} in {worker.info.dtype}, {size(worker.free)} free"
+        lacking = without_room(experiments().values(), worker.info, worker.free, _TOKENS)
+        if not lacking:
+            found.append(ok("worker", f"{model}: room for every experiment on {_TOKENS} tokens"))
+            continue
+        listed = "; ".join(f"{what} ({', '.join(names)})" for what, names in lacking.items())
+        cure = "take shorter prompts, or free memory (workbench ps lists our workers)"
+        found.append(warning("worker", f"{model}: the model fits, but not {listed}", cure))
+    return found
+
+
 def models() -> list[Finding]:
     """The cache and what is in it."""
     from workbench.lab.finding.listing import list_models
@@ -114,4 +137,4 @@ def slurm() -> list[Finding]:
     return [warning("Slurm", f"job {job}: the worker ends when the job does", cure)]
 
 
-CHECKS: list[Check] = [python, packages, device, memory, models, slurm]
+CHECKS: list[Check] = [python, packages, device, memory, workers, models, slurm]

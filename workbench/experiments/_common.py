@@ -111,11 +111,6 @@ def check_foil(lab: Lab, row: TokenizedRow, answer: int) -> None:
     raise UserError(f"the top prediction is {name} itself: name another foil, or an answer")
 
 
-def estimated_tokens(text: str) -> float:
-    """How many tokens a text may be, before any tokenizer is there: four characters each."""
-    return max(1.0, round(len(text) / 4))
-
-
 def carried_params(params: PromptParams, **changes: Any) -> dict[str, Any]:
     """What a next step takes over: the prompt or the set, the template and the conversation before it."""
     plain = params_builtins(params)

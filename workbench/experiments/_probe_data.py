@@ -16,8 +16,8 @@ from workbench.datasets.labelled.labelled_set import LabelledSet, LabelledText
 from workbench.datasets.labelled.limiting import limited
 from workbench.errors import UserError
 from workbench.experiment import Cost
-from workbench.experiments._common import estimated_tokens
 from workbench.report import Report
+from workbench.room import estimated_tokens
 from workbench.text import count, quoted
 
 if TYPE_CHECKING:

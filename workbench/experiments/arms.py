@@ -24,7 +24,7 @@ from workbench.experiments._arms_judge import judge
 from workbench.experiments._arms_run import run_arms
 from workbench.experiments._arms_texts import BASE, ReadText, instructions, own_completions, read_texts, texts_table
 from workbench.experiments._arms_views import add_views, headline
-from workbench.experiments._common import estimated_tokens, set_prompts
+from workbench.experiments._common import set_prompts
 from workbench.experiments._completions import rounding_floor
 from workbench.experiments._corpus import corpus_prompts
 from workbench.experiments._direction import layer_named
@@ -32,6 +32,7 @@ from workbench.experiments._generated import GENERATED_TOKEN
 from workbench.params import ChatSwitch, CorpusText, DirectionText, PromptSet
 from workbench.params import Params as AnyParams
 from workbench.report import NextStep, Part, Report
+from workbench.room import estimated_tokens
 from workbench.text import number
 
 if TYPE_CHECKING:
@@ -358,4 +359,5 @@ EXPERIMENT = Experiment(
     long=True,
     cost=cost,
     parts=parts,
+    works=lambda params, edited: ("forward", "generation"),
 )

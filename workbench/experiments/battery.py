@@ -241,4 +241,5 @@ EXPERIMENT = Experiment(
     cost=cost,
     parts=lambda params, seed: [Part("battery", params)],
     cell=cell,
+    works=lambda params, edited: ("forward",),
 )

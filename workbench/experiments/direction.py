@@ -18,13 +18,13 @@ from workbench.artifacts.direction import Origin
 from workbench.directions.expression import Applied, Expression, Named, evaluate, names_in, parse_expression
 from workbench.errors import UserError
 from workbench.experiment import Cost, Experiment
-from workbench.experiments._common import estimated_tokens
 from workbench.experiments._direction import DirectionParams, checked_name, keep, suggest_uses
 from workbench.experiments._direction_class import from_tokens
 from workbench.experiments._direction_means import from_prompts
 from workbench.model_info import ModelInfo
 from workbench.params import params_builtins
 from workbench.report import NextStep, Report
+from workbench.room import estimated_tokens
 from workbench.text import number
 from workbench.views import Heatmap
 
@@ -110,4 +110,5 @@ EXPERIMENT = Experiment(
     takes_edits=False,
     cost=cost,
     cell=cell,
+    works=lambda params, edited: ("stream",),
 )

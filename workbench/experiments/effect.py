@@ -20,7 +20,6 @@ from workbench.experiments._common import (
     AnswerParams,
     carried_params,
     check_foil,
-    estimated_tokens,
     mean_text,
     number_or_none,
     tokenized_rows,
@@ -40,6 +39,7 @@ from workbench.experiments._generated import GENERATED_TOKEN, add_continuations,
 from workbench.experiments._sweep import ABLATION_PASSES
 from workbench.params import CorpusText
 from workbench.report import NextStep, Report
+from workbench.room import estimated_tokens
 from workbench.statistics import clustered_mean
 from workbench.text import number, probability, quoted, show_token
 from workbench.views import Scalar, Scalars
@@ -330,5 +330,13 @@ def _add_views(
 
 
 EXPERIMENT = Experiment(
-    name="effect", help=__doc__, params=Params, run=run, group="parts", order=20, long=True, cost=cost
+    name="effect",
+    help=__doc__,
+    params=Params,
+    run=run,
+    group="parts",
+    order=20,
+    long=True,
+    cost=cost,
+    works=lambda params, edited: ("forward", "generation") if params.generate else ("forward",),
 )

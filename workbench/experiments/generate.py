@@ -243,4 +243,12 @@ def _add_set_views(
     report.add("numbers", Scalars(title="Means over the prompts", items=items))
 
 
-EXPERIMENT = Experiment(name="generate", help=__doc__, params=Params, run=run, group="says", order=2)
+EXPERIMENT = Experiment(
+    name="generate",
+    help=__doc__,
+    params=Params,
+    run=run,
+    group="says",
+    order=2,
+    works=lambda params, edited: ("generation",),
+)

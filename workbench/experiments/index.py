@@ -17,7 +17,7 @@ import numpy as np
 from msgspec import Meta
 
 from workbench.errors import UserError
-from workbench.experiment import Cost, Experiment
+from workbench.experiment import Cost, Experiment, Held
 from workbench.params import CorpusText, SaeName
 from workbench.params import Params as BaseParams
 from workbench.report import NextStep, Report
@@ -70,6 +70,23 @@ class Params(BaseParams, kw_only=True, frozen=True):
 def cost(params: Params, info: ModelInfo) -> Cost | None:
     context = min(params.context, info.n_ctx)
     return Cost(passes=params.tokens / context, tokens=context, typical=False) if params.tokens else None
+
+
+def holds(params: Params, info: ModelInfo) -> list[Held]:
+    """Of neurons; how many there are of an SAE is known when it is opened."""
+    from workbench.index.format import IndexSettings, neurons_of
+    from workbench.index.memory import block_bytes, state_bytes, weights_bytes
+    from workbench.index.store import weights_done
+
+    held = []
+    if info.fingerprint and not weights_done(info):
+        held.append(Held(what="what follows from the weights alone", bytes=weights_bytes(info), cure="a smaller model"))
+    if params.tokens and not params.sae.strip():
+        units, settings = neurons_of(info), IndexSettings(context=min(params.context, info.n_ctx), top=params.top)
+        kept = state_bytes(units, settings, 0) + block_bytes(units, settings, info, 1, 0)
+        what = f"the statistics of {count(units.n)} neurons"
+        held.append(Held(what=what, bytes=kept, cure="a smaller --top or --context"))
+    return held
 
 
 def run(lab: Lab, params: Params, report: Report) -> None:
@@ -241,4 +258,6 @@ EXPERIMENT = Experiment(
     takes_edits=False,
     long=True,
     cost=cost,
+    works=lambda params, edited: ("index",) if params.sae.strip() else (),
+    holds=holds,
 )

@@ -62,5 +62,12 @@ def run(lab: Lab, params: Params, report: Report) -> None:
 
 
 EXPERIMENT = Experiment(
-    name="labels", help=__doc__, params=Params, run=run, group="probes", order=68, takes_edits=False
-)  # fmt: skip
+    name="labels",
+    help=__doc__,
+    params=Params,
+    run=run,
+    group="probes",
+    order=68,
+    takes_edits=False,
+    works=lambda params, edited: (),
+)

@@ -16,12 +16,12 @@ from msgspec import Meta
 from workbench.edits import Patch
 from workbench.errors import UserError
 from workbench.experiment import Cost, Experiment
-from workbench.experiments._common import estimated_tokens
 from workbench.experiments._sweep import ABLATION_PASSES
 from workbench.lab.metric import Metric
 from workbench.params import ChatSwitch, PromptText, TokenText
 from workbench.params import Params as BaseParams
 from workbench.report import NextStep, Report
+from workbench.room import estimated_tokens
 from workbench.text import number, quoted, show_token
 from workbench.units import Head, Site
 from workbench.views import Column, Heatmap, Table
@@ -230,5 +230,14 @@ def cell(params: Params, key: str, view: Heatmap, row: int, column: int) -> Next
 
 
 EXPERIMENT = Experiment(
-    name="patch", help=__doc__, params=Params, run=run, group="parts", order=24, long=True, cost=cost, cell=cell
+    name="patch",
+    help=__doc__,
+    params=Params,
+    run=run,
+    group="parts",
+    order=24,
+    long=True,
+    cost=cost,
+    cell=cell,
+    works=lambda params, edited: ("last",),
 )

@@ -253,4 +253,12 @@ def _suggest(lab: Lab, params: Params, report: Report, answer: int, second: int)
         )
 
 
-EXPERIMENT = Experiment(name="predict", help=__doc__, params=Params, run=run, group="says", order=1)
+EXPERIMENT = Experiment(
+    name="predict",
+    help=__doc__,
+    params=Params,
+    run=run,
+    group="says",
+    order=1,
+    works=lambda params, edited: ("forward" if edited else "clean",),
+)

@@ -280,4 +280,5 @@ EXPERIMENT = Experiment(
     takes_edits=False,
     long=True,
     cost=cost,
+    works=lambda params, edited: ("forward",),
 )

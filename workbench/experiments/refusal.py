@@ -333,4 +333,5 @@ EXPERIMENT = Experiment(
     cost=cost,
     parts=parts,
     cell=cell,
+    works=lambda params, edited: ("stream", "last"),
 )

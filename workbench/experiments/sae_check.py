@@ -80,4 +80,5 @@ EXPERIMENT = Experiment(
     takes_edits=False,
     long=True,
     cost=cost,
+    works=lambda params, edited: ("forward",),
 )

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.artifacts.activations import site_width, store_bytes
 from workbench.artifacts.sae import SaeConfig, check_free, content_of, default_name, hook_of, register
-from workbench.errors import UserError
-from workbench.experiment import Cost, Experiment
+from workbench.experiment import Cost, Experiment, Held
 from workbench.experiments._sae_quality import add_quality, describe
 from workbench.experiments._sae_train import (
     Params,
@@ -28,7 +27,7 @@ from workbench.experiments._sae_train import (
 )
 from workbench.params import params_builtins
 from workbench.report import NextStep, Report
-from workbench.text import count, number, seconds, size
+from workbench.text import count, number, seconds
 
 if TYPE_CHECKING:
     from workbench.artifacts import Artifact
@@ -57,6 +56,13 @@ def cost(params: Params, info: ModelInfo) -> Cost | None:
     return Cost(passes=tokens / context, tokens=context, disk=disk, typical=False)
 
 
+def holds(params: Params, info: ModelInfo) -> list[Held]:
+    width, numbers = width_of(params, info), site_width(info, site_of(params, info).name)
+    needed = 4 * width * (COPIES * numbers + 3 * params.batch)
+    what = f"training {count(width)} features of {count(numbers)} numbers"
+    return [Held(what=what, bytes=needed, cure="a smaller --width")]
+
+
 def run(lab: Lab, params: Params, report: Report) -> None:
     from workbench.datasets.corpora import open_corpus
     from workbench.lab.probing.store import take
@@ -68,7 +74,6 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     # What can't be is said before minutes are spent.
     site, config = site_of(params, lab.info), _config(lab, params)
     name = check_free(params.name or default_name(config))
-    _check_memory(lab, params, config)
     corpus = open_corpus(params.corpus)
     documents = split_documents(lab, corpus, params.tokens, params.held_out, params.context)
     _note_documents(report, corpus, documents, params)
@@ -106,18 +111,6 @@ def _config(lab: Lab, params: Params) -> SaeConfig:
         prepends_bos=info.bos_token is not None,
         context=min(params.context, info.n_ctx),
     )
-
-
-def _check_memory(lab: Lab, params: Params, config: SaeConfig) -> None:
-    from workbench.lab.memory import free_memory
-
-    needed = 4 * config.d_sae * (COPIES * config.d_in + 3 * params.batch)
-    free = free_memory(lab.info.device)
-    if needed > free:
-        raise UserError(
-            f"{count(config.d_sae)} features of {count(config.d_in)} numbers take {size(needed)} of memory in "
-            f"training, and {size(free)} are free on {lab.info.device}: take a smaller --width"
-        )
 
 
 def _note_documents(report: Report, corpus: Corpus, documents: Documents, params: Params) -> None:
@@ -231,4 +224,5 @@ EXPERIMENT = Experiment(
     takes_edits=False,
     long=True,
     cost=cost,
+    holds=holds,
 )

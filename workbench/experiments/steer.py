@@ -17,7 +17,7 @@ import numpy as np
 
 from workbench.errors import UserError
 from workbench.experiment import Cost, Experiment
-from workbench.experiments._common import carried_params, estimated_tokens, tokenized_rows
+from workbench.experiments._common import carried_params, tokenized_rows
 from workbench.experiments._generated import GENERATED_TOKEN
 from workbench.experiments._steer_params import Params
 from workbench.experiments._steer_runs import Runs
@@ -26,6 +26,7 @@ from workbench.experiments._steer_views import Norms, add_views
 from workbench.experiments._steered import Arm, Measure, Steered, nearest_strengths
 from workbench.report import NextStep, Report
 from workbench.result_keys import Steering
+from workbench.room import estimated_tokens
 from workbench.text import quoted, show_token
 
 if TYPE_CHECKING:
@@ -197,4 +198,5 @@ EXPERIMENT = Experiment(
     takes_edits=False,
     long=True,
     cost=cost,
+    works=lambda params, edited: ("forward", "generation"),
 )

@@ -17,7 +17,6 @@ from msgspec import Meta
 
 from workbench.errors import UserError
 from workbench.experiment import Cost, Experiment
-from workbench.experiments._common import estimated_tokens
 from workbench.experiments._sweep import (
     ABLATION_PASSES,
     Sweep,
@@ -32,6 +31,7 @@ from workbench.params import SaeName
 from workbench.report import NextStep, Report
 from workbench.result_keys import Stages
 from workbench.result_keys import Units as UnitKeys
+from workbench.room import estimated_tokens
 from workbench.text import number, quoted, show_token, stand_out
 from workbench.units import Feature, Neuron
 from workbench.views import Column, Heatmap, Scalar, Scalars, Table
@@ -270,5 +270,14 @@ def cell(params: TargetParams, key: str, view: Heatmap, row: int, column: int) -
 
 
 EXPERIMENT = Experiment(
-    name="sweep", help=__doc__, params=Params, run=run, group="parts", order=21, long=True, cost=cost, cell=cell
+    name="sweep",
+    help=__doc__,
+    params=Params,
+    run=run,
+    group="parts",
+    order=21,
+    long=True,
+    cost=cost,
+    cell=cell,
+    works=lambda params, edited: ("gradients", "last"),
 )

@@ -16,7 +16,6 @@ from msgspec import Meta
 
 from workbench.experiment import Cost, Experiment
 from workbench.experiments import dla, sweep
-from workbench.experiments._common import estimated_tokens
 from workbench.experiments._explanation import Explanation, picked_table
 from workbench.experiments._search import SearchResult, search, search_passes
 from workbench.experiments._sweep import ABLATION_PASSES, GRADIENT_PASSES, Sweep, other_answers, sweep_passes
@@ -25,6 +24,7 @@ from workbench.params import SaeName
 from workbench.report import NextStep, Report
 from workbench.result_keys import Direct, NextToken, Picked, Stages, Verdict
 from workbench.result_keys import Units as UnitKeys
+from workbench.room import estimated_tokens
 from workbench.statistics import band
 from workbench.text import quoted, show_token
 from workbench.units import Feature, format_units
@@ -240,4 +240,5 @@ EXPERIMENT = Experiment(
     long=True,
     cost=cost,
     cell=sweep.cell,
+    works=lambda params, edited: ("gradients", "last"),
 )

@@ -10,7 +10,7 @@ import msgspec
 from workbench import paths
 from workbench.errors import UserError
 from workbench.files import FolderLock, size_on_disk
-from workbench.index.format import IndexFile, file_hash, map_shapes, open_array, read_index_file
+from workbench.index.format import IndexFile, file_hash, map_shapes, open_array, read_index_file, weights_folder_name
 from workbench.model_info import ModelInfo
 
 
@@ -41,6 +41,14 @@ class IndexInfo(msgspec.Struct, kw_only=True, frozen=True):
 
 def indexes_dir() -> Path:
     return paths.cache_dir() / "indexes"
+
+
+def weights_done(info: ModelInfo) -> bool:
+    """Whether the weights part of a model, whose fingerprint is known, is there and whole."""
+    try:
+        return read_index_file(indexes_dir() / weights_folder_name(info)).progress.done
+    except UserError:
+        return False
 
 
 def list_indexes(fingerprint: str | None = None) -> list[IndexInfo]:

@@ -55,10 +55,8 @@ class EffectiveWeights:
         bias = torch.zeros(first.shape[1], device=first.device) if own_bias is None else own_bias.float()
         if before is not None:
             bias = bias + first.float().T @ before.bias.float().to(first.device)
-        w_out = written(self._model, layer)
-        if self._final.centred:
-            w_out = w_out - w_out.mean(dim=1, keepdim=True)
-        return Effective(self.reads(layer, "in"), self.reads(layer, "gate") if gated else None, bias, w_out)
+        gate = self.reads(layer, "gate") if gated else None
+        return Effective(self.reads(layer, "in"), gate, bias, self.writes(layer))
 
     def reads(self, layer: int, side: Literal["in", "gate"], neurons: slice = slice(None)) -> torch.Tensor:
         """What neurons of a layer read the stream along: w_in or w_gate ⊙ γ, float32 [neuron, d_model]."""
@@ -67,9 +65,18 @@ class EffectiveWeights:
         before = self._before[layer]
         return rows.float() if before is None else before.pull_back(rows).float().to(rows.device)
 
-    def stacked(self, name: str) -> torch.Tensor:
-        """Effective `w_in` or `w_out` of every layer, float32 [layer, neuron, d_model]."""
-        return torch.stack([getattr(self.layer(layer), name) for layer in range(self._model.info.n_layers)])
+    def writes(self, layer: int) -> torch.Tensor:
+        """w_out of a layer, float32 [neuron, d_model]."""
+        w_out = written(self._model, layer)
+        return w_out - w_out.mean(dim=1, keepdim=True) if self._final.centred else w_out
+
+    def stacked(self, side: Literal["in", "out"]) -> torch.Tensor:
+        """w_in or w_out of every layer, float32 [layer, neuron, d_model], in memory of its own."""
+        info = self._model.info
+        stacked = torch.empty(info.n_layers, info.d_mlp, info.d_model, device=self._model.hf.device)
+        for layer, rows in enumerate(stacked):
+            rows.copy_(self.writes(layer) if side == "out" else self.reads(layer, "in"))
+        return stacked
 
     def unembedding(self) -> torch.Tensor:
         """W_U ⊙ γ_final, centred over the vocabulary, float32 [vocabulary, d_model]."""
@@ -79,8 +86,8 @@ class EffectiveWeights:
 def unembedding(model: Model) -> torch.Tensor:
     """W_U ⊙ γ_final, centred over the vocabulary, float32 [vocabulary, d_model]; any model has it."""
     weight = model.hf.get_output_embeddings().weight.detach().float()
-    scaled = weight * _map(model, model.bridge.ln_final).gain.float().to(weight.device)
-    return scaled - scaled.mean(dim=0, keepdim=True)
+    scaled: torch.Tensor = weight * _map(model, model.bridge.ln_final).gain.float().to(weight.device)
+    return scaled.sub_(scaled.mean(dim=0, keepdim=True))
 
 
 def centres_final(model: Model) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from workbench.batch_memory import BYTES, compared_bytes
 from workbench.errors import UserError
 from workbench.lab.device import gpu_uuid
 from workbench.lab.finding.checkpoint import Checkpoint
@@ -15,12 +16,9 @@ from workbench.lab.gpus import gpu_processes
 from workbench.model_info import LayersOn
 from workbench.text import size
 
-BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 WINDOW = 256
 TOKENS = 8 * WINDOW
 """tokens in one batch that the working room is meant for"""
-ROWS = 64
-"""positions whose logits are taken to float32 at a time: a block of [64, vocabulary] stays near the processor"""
 COPIED = ("gpt_neox", "bloom", "mpt")
 """models whose queries, keys and values are one matrix, of which TransformerLens has a copy in three"""
 _OVERHEAD = {"cpu": 300 << 20, "mps": 300 << 20, "cuda": 700 << 20}
@@ -63,24 +61,6 @@ def estimate(checkpoint: Checkpoint, device: str, dtype: str) -> Need:
     if checkpoint.config.get("model_type") in COPIED:
         numbers += _n_layers(checkpoint) * 3 * d_model * (d_model + 1)
     return Need(weights=numbers * wide, working=batch + _OVERHEAD[device.partition(":")[0]])
-
-
-def layer_bytes(wide: int, d_model: int, d_mlp: int, n_heads: int, length: int) -> int:
-    """Bytes of a token while a layer runs, numbers being `wide` bytes, in prompts of `length` tokens: the larger of
-    attention with its patterns, whose softmax is in float32, and the MLP."""
-    attention = wide * 9 * d_model + n_heads * length * (2 * wide + (4 if wide < 4 else 0))
-    return max(attention, wide * (3 * d_mlp + 4 * d_model))
-
-
-def compared_bytes(wide: int, d_model: int, d_mlp: int, n_heads: int, d_vocab: int, length: int) -> int:
-    """Bytes of a token where a clean pass and one under edits are compared at every position.
-
-    Both leave logits; while the second one's layers run the first one's are there, and behind them what ROWS positions
-    of all prompts take in float32, twice.
-    """
-    logits = wide * d_vocab
-    in_layers = layer_bytes(wide, d_model, d_mlp, n_heads, length) + logits
-    return max(in_layers, 2 * logits + 8 * d_vocab * min(length, ROWS) // max(1, length))
 
 
 def _n_layers(checkpoint: Checkpoint) -> int:

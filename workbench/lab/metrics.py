@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch.nn.functional import cross_entropy, log_softmax
 
-from workbench.lab.memory import ROWS
+from workbench.batch_memory import ROWS
 
 KL_BLOCK = {"cpu": 1 << 18, "other": 1 << 24}
 """logits at a time, so that what is made of them in float64 stays in the processor's cache, or in little memory"""

@@ -10,7 +10,7 @@ from workbench.datasets.corpora import Corpus, open_corpus
 from workbench.errors import UserError
 from workbench.index.format import IndexedSae, data_folder_name
 from workbench.index.reader import NeuronIndex
-from workbench.index.store import indexes_dir
+from workbench.index.store import indexes_dir, weights_done
 from workbench.lab.identify import identify
 from workbench.lab.indexing import feature_weights, heldout, weights, weights_index
 from workbench.lab.indexing.build import IndexBuild, default_settings
@@ -27,7 +27,7 @@ from workbench.units import Neuron, Site
 def build_weights(lab: Lab, report: Report) -> bool:
     """Make the weights part where there is none; whether there was something to do."""
     identify(lab, report)
-    if weights_index.weights_ready(lab.model):
+    if weights_done(lab.info):
         return False
     steps = weights_index.build_weights(lab.model)
     total = weights.n_steps(lab.model)

@@ -7,7 +7,7 @@ hooks see activations at home. Key-value caches alone stay where their blocks ar
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +70,15 @@ def _send(module: Any, device: torch.device) -> None:
 
 
 def _moved(value: Any, device: torch.device) -> Any:
-    """Tensors, and those in tuples; caches stay what they are."""
+    """Tensors, and those in tuples; caches stay what they are.
+
+    A mapping stays itself, with its tensors moved: Gemma 4's blocks put keys and values into one, for later blocks.
+    """
     if isinstance(value, torch.Tensor):
         return value.to(device)
+    if isinstance(value, MutableMapping):
+        value.update({name: _moved(part, device) for name, part in value.items()})
+        return value
     return tuple(_moved(part, device) for part in value) if type(value) is tuple else value
 
 

@@ -36,6 +36,11 @@ def ready(link: Link | None) -> bool:
     return bool(link and link.status and link.status.stage in READY)
 
 
+def free_memory(link: Link | None) -> int:
+    """Bytes that can still be taken where the model lies; 0 where that is not known."""
+    return link.status.free if link and link.status else 0
+
+
 def model_name(link: Link | None) -> str:
     """The model's name, as soon as anything is known of it."""
     if link is None:

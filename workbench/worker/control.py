@@ -69,7 +69,7 @@ class Control:
         self._stage = StageTracker(spec)
         self._versions: dict[str, str] = {}
         self._device_memory = 0
-        self._cached = 0
+        self._cached = self._free = 0
         self._unidentified: set[str] = set()
         self._started = time.time()
         self._last_request = time.monotonic()
@@ -95,6 +95,7 @@ class Control:
             info=self.info,
             memory=self._device_memory or self.supervisor.resident_memory,
             cached=self._cached,
+            free=self._free,
             jobs=[
                 JobState(
                     session=job.session_as_submitted,
@@ -215,7 +216,7 @@ class Control:
             case Ready():
                 self._stage.remember()
                 self.info, self._versions = message.info, message.versions
-                self._device_memory = message.memory
+                self._device_memory, self._free = message.memory, message.free
                 self.touch()
                 self._set_stage("ready")
                 self._dispatch()
@@ -256,7 +257,7 @@ class Control:
                 if not job.end_reported and job.client in self.connections:
                     job.client.answer_encoded(after)
             case Ended():
-                self._device_memory, self._cached = message.memory, message.cached
+                self._device_memory, self._cached, self._free = message.memory, message.cached, message.free
                 self.jobs.remove(job)
                 if job.peek is None and not job.end_reported:
                     self._end(job, message.status, message.error)
@@ -275,7 +276,7 @@ class Control:
         return task
 
     def _model_gone(self, reason: str, again: bool) -> None:
-        self._device_memory = self._cached = 0
+        self._device_memory = self._cached = self._free = 0
         for job in self.jobs.process_ended():
             if job.end_reported:
                 continue

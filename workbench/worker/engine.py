@@ -52,6 +52,9 @@ class Engine(Protocol):
     def cached(self) -> int:
         """Bytes of clean passes that are kept for later jobs."""
 
+    def free(self) -> int:
+        """Bytes that can still be taken where the model lies: of several devices, on the fullest."""
+
     def identify(self) -> ModelInfo:
         """The info with its fingerprint, which may take long; called on another thread."""
 
@@ -110,6 +113,11 @@ class LabEngine:
         if self.info.device.startswith("cuda"):
             return sum(int(torch.cuda.memory_reserved(device)) for device in self.info.devices)
         return int(torch.mps.driver_allocated_memory()) if self.info.device == "mps" else 0
+
+    def free(self) -> int:
+        from workbench.lab.memory import free_memory
+
+        return min(map(free_memory, self.info.devices))
 
     def cached(self) -> int:
         return int(self._lab.model.clean.bytes)

@@ -76,6 +76,8 @@ class Ready(PipeMessage):
     versions: dict[str, str]
     memory: int
     """bytes on the device; 0 where the model lies in ordinary memory"""
+    free: int
+    """bytes that can still be taken there"""
 
 
 class Identified(PipeMessage):
@@ -211,6 +213,7 @@ class Ended(PipeMessage):
     error: str
     memory: int
     cached: int = 0
+    free: int = 0
 
 
 class Answered(PipeMessage):

@@ -103,8 +103,10 @@ class Runner:
             self._depth -= 1
             self._engine.cancel_check = outer_check
         self._dropped.discard(job.job)
-        memory, cached = (0, 0) if lost else (self._engine.memory(), self._engine.cached())
-        self._pipe.send(Ended(job=job.job, status=status, error=error, memory=memory, cached=cached))
+        ended = Ended(job=job.job, status=status, error=error, memory=0)
+        if not lost:
+            ended.memory, ended.cached, ended.free = self._engine.memory(), self._engine.cached(), self._engine.free()
+        self._pipe.send(ended)
         if lost:
             os._exit(DEVICE_LOST)
 
@@ -210,7 +212,7 @@ def main() -> None:
         sys.exit(1)
     if engine.info.device == "cpu":
         use_batch_scheduling()
-    pipe.send(Ready(info=engine.info, versions=engines.versions(), memory=engine.memory()))
+    pipe.send(Ready(info=engine.info, versions=engines.versions(), memory=engine.memory(), free=engine.free()))
     if not engine.info.fingerprint:
         threading.Thread(target=_identify, args=(pipe, engine), daemon=True).start()
     try:

@@ -200,6 +200,8 @@ class WorkerStatus(Message, kw_only=True):
     """bytes held by the model process; on a GPU the device's"""
     cached: int = 0
     """bytes of them that are clean passes kept for later steps: bounded, and given back where memory runs out"""
+    free: int = 0
+    """bytes of memory that can still be taken where the model lies, when its last job ended; 0 where it is not known"""
     jobs: list[JobState] = []
     unwritten: list[Unwritten] = []
     idle_seconds: float = 0

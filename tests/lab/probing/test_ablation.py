@@ -10,7 +10,7 @@ from tests.lab.labs import PROMPT, new_report, plain, tiny_lab
 from tests.lab.probing.made_examples import made_examples
 from tests.lab.sae.made import STREAM, keep
 from tests.lab.sae.test_features import decode, encode, firing, random_sae
-from workbench.lab import batches
+from workbench import batch_memory
 from workbench.lab.probing import pooling as pooling_of
 from workbench.lab.probing.ablation import Place, measure, prepare
 from workbench.lab.probing.store import take_features
@@ -102,7 +102,7 @@ def test_rounding_is_far_below_and_batches_do_not_matter(monkeypatch):
     whole, passes = measured(lab, spots)
     assert max(draw.kl.max() for draw in whole[0].rounding) < 1e-8
     assert len(passes) == len(spots)
-    monkeypatch.setitem(batches.TOKENS, "forward", (12, 12))
+    monkeypatch.setitem(batch_memory.TOKENS, "forward", (12, 12))
     small, _ = measured(lab, spots)
     for one, other in zip(whole, small, strict=True):
         np.testing.assert_allclose(one.effects.kl, other.effects.kl, rtol=1e-3, atol=1e-9)

@@ -17,12 +17,12 @@ from tests.lab.labs import new_report, plain, source_of, tiny_folder, tiny_lab
 from tests.lab.plain import Plain
 from tests.lab.probing.made_examples import made_examples
 from tests.tiny import tiny_model
+from workbench import batch_memory
 from workbench.artifacts import list_artifacts
 from workbench.artifacts.activations import Store, stores_dir
 from workbench.datasets.labelled.examples import Examples
 from workbench.edits import Function, parse_edits
 from workbench.errors import Cancelled, UserError
-from workbench.lab import batches
 from workbench.lab.editing import PythonEdit
 from workbench.lab.identify import identify
 from workbench.lab.model import Lab, load_lab
@@ -56,7 +56,7 @@ def taken(lab: Lab, examples: Examples, site: str = "mlp_post", report: Report |
 
 
 def small_batches(monkeypatch: pytest.MonkeyPatch, tokens: int = 60) -> None:
-    monkeypatch.setitem(batches.TOKENS, "index", (tokens, tokens))
+    monkeypatch.setitem(batch_memory.TOKENS, "index", (tokens, tokens))
 
 
 @pytest.mark.parametrize("pooled", POOLED)
@@ -281,11 +281,11 @@ import sys
 from tests.lab.labs import new_report, source_of
 from tests.lab.probing.made_examples import made_examples
 from pathlib import Path
-from workbench.lab import batches
+from workbench import batch_memory
 from workbench.lab.model import load_lab
 from workbench.lab.probing import maps, store
 maps.PAUSE = -1.0
-batches.TOKENS["index"] = (60, 60)
+batch_memory.TOKENS["index"] = (60, 60)
 lab = load_lab(source_of(Path(sys.argv[1])), "cpu", "float32")
 write = store._write
 def halting(open_maps, parts):

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from workbench.batch_memory import SHARE
 from workbench.errors import UserError
-from workbench.lab.batches import SHARE, batches, rows_at_once
+from workbench.lab.batches import batches, rows_at_once
 from workbench.lab.forward import run_forward
 from workbench.lab.loaded import Model
 from workbench.lab.memory import free_memory

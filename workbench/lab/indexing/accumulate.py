@@ -16,6 +16,7 @@ import torch
 
 from workbench.index import bins
 from workbench.index.format import BINS, SIGN_TOP, IndexSettings, Units
+from workbench.index.memory import PEAKS
 from workbench.lab.indexing.blocks import Block
 from workbench.lab.indexing.merging import RowGroup, row_groups
 from workbench.lab.indexing.moments import RowByRow, Slab, moments_together, slabs
@@ -23,9 +24,6 @@ from workbench.lab.indexing.toplists import NewEntries, TopLists
 from workbench.lab.indexing.windows import WaitingWindows, WindowLog, around, at_peaks
 from workbench.lab.metrics import beside, float64_device, sum_float64
 from workbench.lab.sending import sent
-
-PEAKS = {"cpu": 1 << 13, "other": 1 << 16}
-"""entries whose rows are looked through at once"""
 
 
 def looks_at_rows_together(device: torch.device) -> bool:

@@ -19,24 +19,22 @@ from types import TracebackType
 import numpy as np
 import torch
 
+from workbench.batch_memory import SHARE, tokens_at_once
 from workbench.datasets.corpora import Corpus
 from workbench.errors import UserError
 from workbench.index.clusters import DocumentSums
 from workbench.index.format import (
-    BINS,
-    SIGN_TOP,
-    WINDOW,
     BuildProgress,
     IndexFile,
     IndexSettings,
-    Units,
     data_folder_name,
     versions,
 )
+from workbench.index.memory import block_bytes, disk_bytes, state_bytes
 from workbench.index.store import indexes_dir
-from workbench.index.writer import RECORD, IndexWriter, check_disk
+from workbench.index.writer import IndexWriter, check_disk
 from workbench.lab.applying import Hook
-from workbench.lab.batches import batches, is_out_of_memory, tokens_at_once
+from workbench.lab.batches import batches, is_out_of_memory
 from workbench.lab.editing import CLEAN
 from workbench.lab.indexing.accumulate import Accumulators, BlockTensors, looks_at_rows_together
 from workbench.lab.indexing.aside import Aside
@@ -45,6 +43,7 @@ from workbench.lab.indexing.sources import Neurons, Source
 from workbench.lab.indexing.token_features import VERSION, TokenFeatures
 from workbench.lab.indexing.weights import vocabulary
 from workbench.lab.loaded import Model
+from workbench.lab.memory import free_memory
 from workbench.lab.metrics import sum_float64
 from workbench.lab.passes import not_finite, run_pass
 from workbench.model_info import ModelInfo
@@ -77,21 +76,6 @@ def default_settings(info: ModelInfo, context: int, top: int, explain: bool, wid
         shelf_blocks=32 if info.device == "cpu" else 4,
         features=VERSION if explain else "",
     )
-
-
-def state_bytes(units: Units, settings: IndexSettings, n_features: int) -> int:
-    """Bytes of the accumulators: memory, and disk for each of the two states that a checkpoint has at once."""
-    per_unit = 2 * 4 * 8 + 40 + 4 * BINS + 12 * units.tails * settings.top + 16 * n_features + 80
-    if units.gated:
-        per_unit += 4 * 24 + 48 + 4 * SIGN_TOP * 12
-    return per_unit * units.n
-
-
-def disk_bytes(units: Units, settings: IndexSettings, n_features: int) -> int:
-    """Bytes on disk at most: windows, two states, and the log between two checkpoints."""
-    slots = units.tails * settings.top + (4 * SIGN_TOP if units.gated else 0)
-    windows = slots * WINDOW * 2 * units.n
-    return windows + 2 * state_bytes(units, settings, n_features) + slots * RECORD.itemsize * units.n
 
 
 def tokenise(model: Model, corpus: Corpus, without: Collection[int] = ()) -> Iterator[tuple[int, np.ndarray]]:
@@ -255,7 +239,7 @@ class IndexBuild:
         n_rows = len(block.lengths)
         row_sums = self._accumulators.row_sums
         added = np.zeros(n_rows, dtype=np.int64)  # of each row: layers so far
-        for batch in batches(range(n_rows), n_rows, report, self.model, progress_per_row=0):
+        for batch in batches(range(n_rows), self._rows_fitting(n_rows), report, self.model, progress_per_row=0):
             rows = slice(batch.start, batch.start + len(batch.rows))
             part = tensors if len(batch.rows) == n_rows else self._prepared(block.part(rows.start, rows.stop))
             before = int(added[rows.start])
@@ -268,6 +252,14 @@ class IndexBuild:
                 after = int(added[rows.start])
                 row_sums[rows, before:after] = self._accumulators.row_sums[:, before:after]
         self._accumulators.row_sums = row_sums
+
+    def _rows_fitting(self, n_rows: int) -> int:
+        """How many of a block's rows go together: all, or as many as fit into the free memory."""
+        free, n_features = free_memory(self.model.info.device), len(self.features.names if self.features else [])
+        units, info = self.source.units, self.model.info
+        while n_rows > 1 and block_bytes(units, self.settings, info, n_rows, n_features) > SHARE * free:
+            n_rows //= 2
+        return n_rows
 
     def _hooks(self, tensors: BlockTensors, added: np.ndarray) -> dict[Site, Hook]:
         """For the layers that are not added yet; `added` [row] counts on, all rows alike."""

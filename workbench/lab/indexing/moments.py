@@ -12,11 +12,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from workbench.index.memory import SLAB
 from workbench.lab.indexing.blocks import Block
 from workbench.lab.sending import sent
-
-SLAB = 1 << 26
-"""activations that a GPU looks at together: two copies in float32 and one in their own type, 640 MB in bfloat16"""
 
 
 class RowMoments(NamedTuple):
@@ -66,6 +64,7 @@ def moments_together(activation: torch.Tensor, parts: Sequence[Slab]) -> RowMome
         torch.sum(square, 1, out=sums[1])
         torch.sum(power.mul_(square), 1, out=sums[2])
         torch.sum(square.mul_(square), 1, out=sums[3])
+        del power, square
         x.clamp_(min=0)
         # As norms: read once and summed in float32, where products would be written and read again.
         sums[4] = torch.linalg.vector_norm(x, 0, dim=1, dtype=torch.float32)

@@ -6,6 +6,7 @@ Statistics after Gurnee et al. 2024, in float32 beside the model, which is not t
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 import torch
@@ -25,14 +26,21 @@ NEURONS, VOCABULARY = 256, 2048
 """a tile of neurons × vocabulary: two megabytes, so that it stays in the cache while it is looked at"""
 
 
-def null_share(unembed: torch.Tensor, w_out: torch.Tensor) -> tuple[torch.Tensor, float]:
-    """ρ of each neuron [neuron], and its chance level √(k/d): how much of w_out the unembedding nearly ignores."""
+def null_directions(unembed: torch.Tensor) -> torch.Tensor:
+    """Directions that the unembedding [vocabulary, d_model] nearly ignores, float32 [d_model, k]."""
     d = unembed.shape[1]
-    k = min(NULL_DIRECTIONS, max(1, d // 4))
-    _, vectors = torch.linalg.eigh(as_float64(unembed).T @ as_float64(unembed))
-    least = vectors[:, :k].float().to(unembed.device)  # ascending eigenvalues
+    gram = torch.zeros(d, d, dtype=torch.float64, device=float64_device(unembed.device))
+    for tile in unembed.split(VOCABULARY):
+        wide = as_float64(tile)
+        gram.addmm_(wide.T, wide)
+    _, vectors = torch.linalg.eigh(gram)
+    return vectors[:, : min(NULL_DIRECTIONS, max(1, d // 4))].float().to(unembed.device)  # ascending eigenvalues
+
+
+def null_share(w_out: torch.Tensor, least: torch.Tensor) -> torch.Tensor:
+    """ρ of each neuron [neuron]: how much of w_out [neuron, d_model] lies along `least`, the null directions."""
     norm = w_out.norm(dim=1).clamp_min(torch.finfo(torch.float32).tiny)
-    return (w_out @ least).norm(dim=1) / norm, float(np.sqrt(k / d))
+    return (w_out @ least).norm(dim=1) / norm
 
 
 def layer_columns(weights: Effective, unembed: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -115,8 +123,10 @@ class Neighbours:
     """The nearest of all neurons by cosine, each pair of layers looked at once."""
 
     def __init__(self, vectors: torch.Tensor) -> None:
-        """`vectors` float32 [layer, neuron, d_model]."""
-        self._unit = vectors / vectors.norm(dim=2, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
+        """`vectors` float32 [layer, neuron, d_model] are taken over: divided by their norms in place."""
+        for of_layer in vectors:
+            of_layer /= of_layer.norm(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
+        self._unit = vectors
         n_layers, m, _ = vectors.shape
         self._k = min(NEIGHBOURS, n_layers * m - 1)
         shape = (n_layers, m, self._k)
@@ -165,24 +175,28 @@ def weights_arrays(model: Model) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     columns = {
         name: torch.cat([columns_of_layer[name] for columns_of_layer in layers]).cpu().numpy() for name in layers[0]
     }
-    w_out = effective.stacked("w_out")
-    rho, chance = null_share(unembed, w_out.flatten(0, 1))
-    columns["rho"] = rho.cpu().numpy()
-    columns["rho_chance"] = np.array(chance)
-    finished = {name: _narrow(array) for name, array in columns.items()}
-    yield "vocabulary", finished
-    for side, vectors in (("out", w_out), ("in", effective.stacked("w_in"))):
-        neighbours = Neighbours(vectors)
-        for layer in range(model.info.n_layers):
-            neighbours.add(layer)
-            yield f"neighbours by w_{side}", {}
-        yield (
-            f"neighbours by w_{side}",
-            {
-                f"near_{side}_ids": neighbours.ids.flatten(0, 1).int().cpu().numpy(),
-                f"near_{side}_cos": neighbours.values.flatten(0, 1).cpu().numpy(),
-            },
-        )
+    least = null_directions(unembed)
+    del layers, unembed  # neighbours need the room
+    rho = [null_share(effective.writes(layer), least) for layer in range(model.info.n_layers)]
+    columns["rho"] = torch.cat(rho).cpu().numpy()
+    columns["rho_chance"] = np.array(np.sqrt(least.shape[1] / model.info.d_model))
+    yield "vocabulary", {name: _narrow(array) for name, array in columns.items()}
+    yield from _neighbours(effective, "out")
+    yield from _neighbours(effective, "in")
+
+
+def _neighbours(effective: EffectiveWeights, side: Literal["in", "out"]) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    neighbours = Neighbours(effective.stacked(side))
+    for layer in range(len(neighbours.values)):
+        neighbours.add(layer)
+        yield f"neighbours by w_{side}", {}
+    yield (
+        f"neighbours by w_{side}",
+        {
+            f"near_{side}_ids": neighbours.ids.flatten(0, 1).int().cpu().numpy(),
+            f"near_{side}_cos": neighbours.values.flatten(0, 1).cpu().numpy(),
+        },
+    )
 
 
 def _narrow(array: np.ndarray) -> np.ndarray:

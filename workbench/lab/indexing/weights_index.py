@@ -10,11 +10,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from workbench.errors import UserError
 from workbench.files import FolderLock
 from workbench.index import format
 from workbench.index.families import family_bits, first_family, memberships
-from workbench.index.format import BuildProgress, IndexFile, read_index_file, weights_folder_name, write_index_file
+from workbench.index.format import BuildProgress, IndexFile, weights_folder_name, write_index_file
 from workbench.index.store import indexes_dir
 from workbench.index.writer import check_disk
 from workbench.lab.indexing.weights import n_steps, vocabulary, weights_arrays
@@ -23,14 +22,6 @@ from workbench.lab.loaded import Model
 
 def weights_folder(model: Model) -> Path:
     return indexes_dir() / weights_folder_name(model.info)
-
-
-def weights_ready(model: Model) -> bool:
-    """Whether the weights part is there and whole."""
-    try:
-        return read_index_file(weights_folder(model)).progress.done
-    except UserError:
-        return False
 
 
 def build_weights(model: Model) -> Iterator[str]:

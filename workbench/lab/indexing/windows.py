@@ -8,11 +8,10 @@ import numpy as np
 import torch
 
 from workbench.index.format import SIDE, WINDOW
+from workbench.index.memory import WAITING
 
 WindowLog = Callable[[str, np.ndarray, np.ndarray], None]
 """Takes the map's name, flat slots int64 [entry] and windows float16 [entry, WINDOW]."""
-WAITING = {"cpu": 0, "other": 1 << 28}
-"""bytes of windows that wait on the device for the block's end"""
 
 
 def at_peaks(values: torch.Tensor, peaks: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:

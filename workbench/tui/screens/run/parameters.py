@@ -88,8 +88,11 @@ def read_seed(text: str) -> int:
         raise UserError(f"seed: a whole number is expected, such as {number(1)}, not {text!r}") from None
 
 
-def cost_of(name: str, typed: dict[str, str], screen_values: dict[str, Any], info: ModelInfo) -> str:
-    """What a run with these values would take, in words; empty where it is not known, or the values are not valid."""
+def cost_of(name: str, typed: dict[str, str], screen_values: dict[str, Any], info: ModelInfo, free: int) -> str:
+    """What a run with these values would take, in words; empty where it is not known, or the values are not valid.
+
+    `free` are the bytes of memory that are left to it.
+    """
     from workbench.cost import cost_line
     from workbench.experiments import experiment
     from workbench.params import read_params
@@ -100,4 +103,4 @@ def cost_of(name: str, typed: dict[str, str], screen_values: dict[str, Any], inf
         params = read_params(experiment(name).params, {**screen_values, **typed})
     except UserError:
         return ""
-    return cost_line(name, params, info)
+    return cost_line(name, params, info, free)

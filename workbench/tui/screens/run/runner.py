@@ -39,7 +39,7 @@ from workbench.tui.widgets.choice import Choice
 from workbench.tui.widgets.frame import Rule
 from workbench.tui.widgets.result import ResultPane
 from workbench.tui.widgets.words import marked
-from workbench.tui.worker_words import ready, stage, trouble
+from workbench.tui.worker_words import free_memory, ready, stage, trouble
 
 if TYPE_CHECKING:
     from workbench.experiment import Experiment
@@ -197,7 +197,7 @@ class Runner(Page):
             return ""
         typed = {name: text for name, text in self.form.values().items() if name not in OF_EVERY_RUN}
         screen_values = self.screen_values(fields_of(self.experiment), False)
-        return cost_of(self.experiment, typed, screen_values, info)
+        return cost_of(self.experiment, typed, screen_values, info, free_memory(self.workbench.link))
 
     # --- its keys ---
 

@@ -12,7 +12,7 @@ from workbench.tui.latest import Latest
 from workbench.tui.screens.why.finding import EXPERIMENT
 from workbench.tui.screens.why.words import invitation
 from workbench.tui.widgets.words import Words
-from workbench.tui.worker_words import ready, stage, trouble
+from workbench.tui.worker_words import free_memory, ready, stage, trouble
 
 if TYPE_CHECKING:
     from workbench.tui.context import Context
@@ -60,8 +60,9 @@ class Invite(Words):
         from workbench.cost import cost_line
 
         info = self._program.model_info
+        free = free_memory(self._program.link)
         if info is not None:
-            cost = await asyncio.to_thread(cost_line, EXPERIMENT, self._fields().values(), info)
+            cost = await asyncio.to_thread(cost_line, EXPERIMENT, self._fields().values(), info, free)
             if cost != self._cost:
                 self._cost = cost
                 self.show(self._words)
