@@ -164,7 +164,7 @@ FIRST = [
 ]  # fmt: skip
 """as one meets a screen"""
 FILLED = [
-    "why", "neurons", "neurons, the card", "probes", "basket", "compare", "palette", "save", "methods", "run",
+    "why", "neurons", "neurons, the card", "probes", "basket", "compare", "palette", "methods", "run",
     "edits, one removed",
 ]  # fmt: skip
 

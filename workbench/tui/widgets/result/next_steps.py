@@ -14,7 +14,6 @@ from workbench.tui.widgets.words import Words
 if TYPE_CHECKING:
     from workbench.report import NextStep
     from workbench.tui.context import Context
-    from workbench.tui.page import Page
     from workbench.tui.widgets.result.snapshot import Snapshot
 
 _GAP = 3
@@ -36,8 +35,7 @@ class NextSteps(Words):
         return snapshot.record.next_steps[:3] if snapshot is not None and snapshot.finished else []
 
     def on_mount(self) -> None:
-        page: Page = self.screen  # type: ignore[assignment]
-        page.next_steps.append(self)
+        self.screen.next_steps.append(self)  # type: ignore[attr-defined]
 
     def follow(self, snapshot: Snapshot | None) -> None:
         """The steps of this result from now on."""
