@@ -6,6 +6,7 @@ A flag on the command line wins over it; it wins over the defaults below.
 from __future__ import annotations
 
 import difflib
+import os
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,9 +24,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """What a user can set once. `Meta.description` is the documentation that `workbench settings` prints."""
 
     theme: Annotated[
-        Literal["dark", "light", "ansi"],
-        Meta(description="colours: dark, light, or ansi (the terminal's own sixteen)"),
-    ] = "dark"
+        Literal["auto", "dark", "light", "ansi"],
+        Meta(
+            description="colours: dark, light, ansi (the terminal's own sixteen), or auto: dark or light as the "
+            "terminal's background is"
+        ),
+    ] = "auto"
     model: Annotated[
         str,
         Meta(description="what --model means where it is not given: a hub id, a folder, or default", min_length=1),
@@ -134,6 +138,11 @@ def example() -> str:
         lines.append(f"# {item.help}")
         lines += ["# [keys]", "# help = 'f1'"] if item.name == "keys" else [f"# {item.name} = {toml(item.default)}", ""]
     return "\n".join(lines) + "\n"
+
+
+def light_by_environment() -> bool:
+    """$COLORFGBG, which some terminals set, names a light background: `0;15`."""
+    return os.environ.get("COLORFGBG", "").rpartition(";")[2] in ("7", "15")
 
 
 def toml(value: Any) -> str:

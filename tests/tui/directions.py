@@ -24,6 +24,7 @@ from workbench.views import Series, to_builtins
 from workbench.worker.protocol import (
     Changed,
     Done,
+    KeepDirection,
     Peek,
     PeekAnswer,
     RemoveArtifact,
@@ -169,6 +170,10 @@ class DirectionsClient(FakeClient):
         if isinstance(message, RemoveArtifact):
             self.requests.append(message)
             self.writer(message.session).remove_artifact(message.kind, message.name)
+            return Done()
+        if isinstance(message, KeepDirection):
+            self.requests.append(message)
+            self.writer(message.session).keep_artifact(message.direction.use)
             return Done()
         if isinstance(message, Peek) and message.experiment == "project":
             self.requests.append(message)

@@ -8,6 +8,7 @@ from typing import Any
 from textual.pilot import Pilot
 
 from tests.tui import directions, probes
+from tests.tui import other_scenes as other_scenes
 from tests.tui.directions import DirectionsClient
 from tests.tui.fakes import until
 from tests.tui.staging import SCENES as SCENES
@@ -84,6 +85,20 @@ async def _(pilot: Pilot[Any]) -> None:
     pilot.app.link._client.hold = True  # type: ignore[attr-defined]
     await pilot.press("enter")
     await sees(pilot, "queued")
+
+
+@scene("run, nothing asked", session=nothing)
+async def _(pilot: Pilot[Any]) -> None:
+    pilot.app.show("run")
+    await sees(pilot, "Enter runs")
+
+
+@scene("run")
+async def _(pilot: Pilot[Any]) -> None:
+    page = pilot.app.show("run")
+    await sees(pilot, "Enter runs")
+    page.show_step(2)
+    await sees(pilot, "under L24.N88=0", "what next")
 
 
 # --- Neurons ---
@@ -309,83 +324,3 @@ async def _(pilot: Pilot[Any]) -> None:
     await pilot.press("g", "j", "d", "d")
     await until(pilot, lambda: pilot.app.screen.NAME == "Compare")
     await sees(pilot, "Next token", "edits")
-
-
-# --- Edits and Basket ---
-
-
-@scene("edits")
-async def _(pilot: Pilot[Any]) -> None:
-    await pilot.press("f3")
-    await sees(pilot, "months")
-    for edit in ("L24.N88=0", 'L5.H3<"other prompt"'):
-        await words(pilot, edit)
-        await pilot.press("enter")
-    await pilot.press("escape", "space")
-    await sees(pilot, "1 of 2 on")
-
-
-@scene("edits, saved ones")
-async def _(pilot: Pilot[Any]) -> None:
-    await pilot.press("f3")
-    await sees(pilot, "months")
-    await pilot.press("escape", "o")
-
-
-@scene("edits, a wrong one")
-async def _(pilot: Pilot[Any]) -> None:
-    await pilot.press("f3")
-    await sees(pilot, "months")
-    await words(pilot, "L24.N88==")
-    await pilot.press("enter")
-    await sees(pilot, "is expected here")
-
-
-@scene("edits, saving")
-async def _(pilot: Pilot[Any]) -> None:
-    await pilot.press("f3")
-    await sees(pilot, "months")
-    await words(pilot, "L24.N88=0")
-    await pilot.press("enter", "escape", "s")
-    await sees(pilot, "save the stack as")
-
-
-@scene("basket")
-async def _(pilot: Pilot[Any]) -> None:
-    pilot.app.show("basket")
-    await sees(pilot, "L5.H3", "fires on months")
-
-
-@scene("basket, empty", session=nothing)
-async def _(pilot: Pilot[Any]) -> None:
-    pilot.app.show("basket")
-    await sees(pilot, "Nothing is pinned")
-
-
-# --- Palette, Help, Save ---
-
-
-@scene("palette")
-async def _(pilot: Pilot[Any]) -> None:
-    await pilot.press("f2")
-    await sees(pilot, "questions and sessions")
-
-
-@scene("help")
-async def _(pilot: Pilot[Any]) -> None:
-    await pilot.press("f1")
-    await sees(pilot, "home.ask")
-
-
-@scene("methods")
-async def _(pilot: Pilot[Any]) -> None:
-    pilot.app.show("methods")
-    await sees(pilot, "divergence from the clean")
-
-
-@scene("save")
-async def _(pilot: Pilot[Any]) -> None:
-    await pilot.press("f4")
-    await sees(pilot, "failed:")
-    await pilot.press("g", "x")
-    await sees(pilot, "what is saved")

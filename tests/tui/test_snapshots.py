@@ -10,7 +10,8 @@ import pytest
 
 from tests.tui import directions, saes
 from tests.tui.fakes import FakeClient, screen, split, until, workbench
-from tests.tui.staging import quiet, with_features
+from tests.tui.scenes import SCENES
+from tests.tui.staging import quiet, sees, with_features
 from workbench.edits import Entry, SetTo
 from workbench.session.writer import SessionWriter
 from workbench.tui.screens.home import session_list
@@ -23,10 +24,14 @@ def still(tour, monkeypatch):
     """The recorded session, at a time that does not pass."""
     with SessionWriter(tour) as writer:
         writer.keep_stack("months", [Entry(SetTo("L24.N88", 0.0)), Entry(SetTo("L17.N1203", 0.0), on=False)])
-    with contextlib.closing(sqlite3.connect(tour)) as connection, connection:
-        connection.execute("UPDATE step SET created = 1e9, started = 1e9 + 1, finished = 1e9 + 1.2")
+    stop_the_clock(tour)
     monkeypatch.setattr(session_list, "ago", lambda then: "yesterday")
     return tour
+
+
+def stop_the_clock(session):
+    with contextlib.closing(sqlite3.connect(session)) as connection, connection:
+        connection.execute("UPDATE step SET created = 1e9, started = 1e9 + 1, finished = 1e9 + 1.2")
 
 
 def app_on(session):
@@ -130,9 +135,7 @@ async def saes_shown(pilot):
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 def test_saes(snap_compare, terminal, size):
     """Which features of one fire on a text."""
-    path = saes.session(terminal / "sessions" / "features.db")
-    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("UPDATE step SET created = 1e9, started = 1e9 + 1, finished = 1e9 + 1.2")
+    stop_the_clock(path := saes.session(terminal / "sessions" / "features.db"))
 
     async def shown(pilot):
         await saes_shown(pilot)
@@ -153,3 +156,32 @@ def test_saes_of_which_nothing_was_asked(snap_compare, terminal):
 
     app = workbench(saes.tiny_client(), terminal / "sessions" / "empty.db")
     assert snap_compare(app, run_before=shown, terminal_size=SIZE)
+
+
+FIRST = [
+    "home, nothing yet", "prompt, nothing asked", "why, nothing asked", "neurons, no index", "directions, none",
+    "probes, none", "timeline, no step", "basket, empty", "edits, nothing typed", "run, nothing asked",
+]  # fmt: skip
+"""as one meets a screen"""
+FILLED = [
+    "why", "neurons", "neurons, the card", "probes", "basket", "compare", "palette", "methods", "run",
+    "edits, one removed",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*FIRST, *FILLED])
+def test_other_states(snap_compare, terminal, name, monkeypatch):
+    """What the tests above have not: each screen as one meets it, and with something on it."""
+    monkeypatch.setattr(session_list, "ago", lambda then: "yesterday")
+    wanted = SCENES[name]
+    session = wanted.session(terminal / "sessions")
+    if session is not None:
+        stop_the_clock(session)
+
+    async def shown(pilot):
+        await sees(pilot, "model ready")
+        await wanted.reach(pilot)
+        await quiet(pilot)
+
+    size = (80, 24) if name in FIRST else (120, 40)
+    assert snap_compare(workbench(wanted.client(), session), run_before=shown, terminal_size=size)

@@ -41,7 +41,7 @@ def page_width(cells: int | None = None) -> int:
 class Printer:
     """Writes drawn lines to stdout."""
 
-    def __init__(self, cells: int | None = None, theme: str = "dark") -> None:
+    def __init__(self, cells: int | None = None, theme: str = "auto") -> None:
         self.style: Style = detect(sys.stdout, theme)
         self.width = page_width(cells)
         self.rows = 0

@@ -11,6 +11,7 @@ from typing import IO, Any, Literal
 
 import rich.text
 
+from workbench.settings import light_by_environment
 from workbench.text import safe, shorten, width
 
 Line = rich.text.Text
@@ -105,7 +106,7 @@ LIGHT = Style(
 DARK = Style()
 
 
-def detect(stream: IO[Any], theme: str = "dark") -> Style:
+def detect(stream: IO[Any], theme: str = "auto") -> Style:
     """The style for what is printed to `stream`: its encoding, `NO_COLOR`, COLORTERM and TERM are looked at."""
     term = os.environ.get("TERM", "")
     color = stream.isatty() and not os.environ.get("NO_COLOR") and term not in ("dumb", "")
@@ -113,7 +114,8 @@ def detect(stream: IO[Any], theme: str = "dark") -> Style:
     if theme == "ansi" or not (rgb or "256color" in term):
         base = SIXTEEN
     else:
-        base = replace(LIGHT if theme == "light" else DARK, depth="rgb" if rgb else "256")
+        light = theme == "light" or (theme == "auto" and light_by_environment())
+        base = replace(LIGHT if light else DARK, depth="rgb" if rgb else "256")
     return replace(base, color=color, ascii=not speaks_utf8(stream))
 
 

@@ -24,6 +24,7 @@ from workbench.tui.navigation import Navigation
 from workbench.tui.page import Page
 from workbench.tui.pages import page_of
 from workbench.tui.theme import ink, use_theme
+from workbench.tui.undo import Undo
 from workbench.tui.worker_words import model_name, ready, worker_line
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class WorkbenchApp(Navigation):
         self.left_by = 0
         self.settings = settings
         self.edits = EditStack()
+        self.undo = Undo()
         self.begun = False
         """the first screen is painted: from now on there is time for the rest"""
         self.at_first_paint: Callable[[], object] = lambda: None
@@ -268,6 +270,30 @@ class WorkbenchApp(Navigation):
             await self.request(Cancel(session=str(self.feed.path), step=step))
         except UserError as error:
             page.say(str(error), bad=True)
+
+    # --- what a key removed ---
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The key that undoes is offered where there is something to bring back."""
+        if action == "undo":
+            return self.undo.next(self.feed.path) is not None
+        return super().check_action(action, parameters)
+
+    async def action_undo(self) -> None:
+        """Brings back what a key removed last."""
+        removal, page = self.undo.next(self.feed.path), self.page_now
+        if removal is None:
+            return
+        try:
+            restoring = removal.restore()
+            if restoring is not None:
+                await restoring
+        except UserError as error:
+            page.say(str(error), bad=True)
+            return
+        self.undo.done(removal)
+        page.say(f"{removal.what} is back")
+        page.refresh_frame()
 
     # --- the session ---
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from workbench.tui.edit_stack import EditStack
     from workbench.tui.feed import Feed
     from workbench.tui.link import Link
+    from workbench.tui.undo import Undo
     from workbench.worker.protocol import Message
 
 
@@ -27,6 +28,8 @@ class Context(Protocol):
     feed: Feed
     """the session's file"""
     edits: EditStack
+    undo: Undo
+    """what keys have removed"""
     session_title: str
     model_info: ModelInfo | None
     directions: list[str]

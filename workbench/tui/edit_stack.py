@@ -67,8 +67,14 @@ class EditStack:
         entry = self.entries[index]
         self.entries[index] = Entry(entry.edit, not entry.on)
 
-    def remove(self, index: int) -> None:
-        del self.entries[index]
+    def remove(self, index: int) -> Entry:
+        """Returns what it was."""
+        return self.entries.pop(index)
+
+    def put_back(self, index: int, entry: Entry) -> None:
+        """Where it was before it was removed; one that was typed again meanwhile stays where it is."""
+        if entry.edit not in [other.edit for other in self.entries]:
+            self.entries.insert(index, entry)
 
     def reorder(self, index: int, by: int) -> int:
         """Returns where it is now."""

@@ -6,13 +6,15 @@ import gc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 from textual.events import Key
 
+from workbench.settings import light_by_environment, load
 from workbench.tui import keys
 from workbench.tui.app import WorkbenchApp
 from workbench.tui.leaving import leaving_on_signals
 from workbench.tui.pasting import take_pastes_whole
-from workbench.tui.true_color import find_true_color
+from workbench.tui.terminal_answers import ask_terminal
 
 if TYPE_CHECKING:
     from workbench.settings import Settings
@@ -21,19 +23,26 @@ if TYPE_CHECKING:
 
 def run(spec: WorkerSpec, session: Path | None, settings: Settings) -> int:
     """The workbench in this terminal; the exit status."""
-    typed = find_true_color()
+    settings, typed = suited(settings)
     return _run(WorkbenchApp(spec, session, settings), settings, typed)
 
 
 def run_replay(path: Path) -> int:
     """A session's timeline without worker or model; the exit status. Raises UserError for what is no session."""
     from workbench.session.reader import SessionReader
-    from workbench.settings import load
 
     SessionReader(path).close()
-    settings = load()
-    typed = find_true_color()
+    settings, typed = suited(load())
     return _run(WorkbenchApp(None, path, settings), settings, typed)
+
+
+def suited(settings: Settings) -> tuple[Settings, str]:
+    """With the theme that suits the terminal's background, where none was chosen; and what was typed meanwhile."""
+    answers = ask_terminal(background=settings.theme == "auto")
+    if settings.theme == "auto":
+        is_light = light_by_environment() if answers.is_light is None else answers.is_light
+        settings = msgspec.structs.replace(settings, theme="light" if is_light else "dark")
+    return settings, answers.typed
 
 
 def _run(app: WorkbenchApp, settings: Settings, typed: str) -> int:

@@ -33,6 +33,7 @@ APP = [
     _key("probes", "L,f9", "probes", "probes", "labelled sets, and the probes that were fitted on each"),
     _key("sae", "F,f10", "sae", "SAEs", "the sparse autoencoders there are, and their features on a text"),
     _key("back", "escape", "back", "back", "leave the field, then the screen; every screen keeps its place"),
+    _key("undo", "ctrl+z", "undo", "undo", "bring back what a key removed last: an edit, a pin, a filter …", show=True),
     _key("cancel", "ctrl+c", "cancel", "cancel", "cancel what runs, keep what there is; never quits", priority=True),
     _key("quit", "q,ctrl+q", "quit", "quit", "leave; the worker goes on with what it has to do"),
 ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -12,13 +13,16 @@ from textual.keys import key_to_character
 from textual.screen import Screen
 from textual.widget import Widget
 
+from workbench.errors import UserError
 from workbench.tui import keys
 from workbench.tui.glossary import Glossary
 from workbench.tui.theme import ink
+from workbench.tui.undo import Removal, Restore
 from workbench.tui.widgets.frame import BottomLine, FrameLine, Notice, TopLine, key_word
 
 if TYPE_CHECKING:
     from workbench.tui.context import Context
+    from workbench.tui.widgets.result.next_steps import NextSteps
     from workbench.tui.widgets.result.snapshot import ShownView
 
 
@@ -49,6 +53,8 @@ class Page(Screen[None]):
         super().__init__()
         self._troubles: dict[object, str] = {}
         """what can't be read just now, by who reads it"""
+        self.next_steps: list[NextSteps] = []
+        """where the screen shows what could follow its result"""
 
     # --- what a screen says for itself ---
 
@@ -116,7 +122,14 @@ class Page(Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A key that would do nothing here and now is neither offered nor listed in the help."""
+        if action == "next_step":
+            return any(int(str(parameters[0])) <= len(line.steps) for line in self.next_steps)
         return action != "next_focus" or len(self.focus_chain) > 1
+
+    def action_next_step(self, number: int) -> None:
+        """What could follow the result, by its number there."""
+        for line in self.next_steps:
+            line.take(number)
 
     def action_next_focus(self, by: int) -> None:
         """To the next place that takes keys, or the one before."""
@@ -129,6 +142,25 @@ class Page(Screen[None]):
         """Shows a sentence above the lower line; an empty one removes it."""
         for notice in self.query(Notice):
             notice.say(sentence, bad)
+
+    def run_reporting(self, work: Coroutine[Any, Any, object], group: str) -> None:
+        """Runs `work`, which needs the worker; its UserError is shown on the screen."""
+
+        async def guarded() -> None:
+            try:
+                await work
+            except UserError as error:
+                self.say(str(error), bad=True)
+
+        self.run_worker(guarded(), group=group)
+
+    def removed(self, sentence: str, what: str, restore: Restore, session: Path | None = None) -> None:
+        """Says what a key removed, and which key brings it back; `session` is the file that it was removed from."""
+        self.workbench.undo.add(Removal(what, restore, session))
+        self.refresh_frame()
+        _, of_app = self._binding_chain[-1]  # also while a field has the focus, whose own undo has the same key
+        key = next(key for key, bound in of_app.key_to_bindings.items() if any(one.id == "undo" for one in bound))
+        self.say(f"{sentence} · {key_word(key)} brings it back")
 
     def notice_sentence(self) -> str:
         """The sentence that `say` shows now, or nothing."""

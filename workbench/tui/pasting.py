@@ -13,12 +13,14 @@ from textual._xterm_parser import BRACKETED_PASTE_END, BRACKETED_PASTE_START, XT
 from textual.drivers import linux_driver
 from textual.message import Message
 
+from workbench.tui.terminal_answers import late_answers
+
 _OVERLAP = len(BRACKETED_PASTE_START) - 1
 """characters that may be the beginning of a mark whose end is not read yet"""
 
 
 class PasteParser(XTermParser):
-    """Textual's parser, which gets nothing of a paste but its two marks."""
+    """Textual's parser, which gets nothing of a paste but its two marks, and nothing of the terminal's late answers."""
 
     def __init__(self, debug: bool = False) -> None:
         super().__init__(debug)
@@ -30,6 +32,7 @@ class PasteParser(XTermParser):
     def feed(self, data: str) -> Iterable[Message]:
         if not data:  # the end
             yield from super().feed(data)
+        data = late_answers.cut(data)
         while data:
             joined, in_paste = self._tail + data, self._parts is not None
             at = joined.find(BRACKETED_PASTE_END if in_paste else BRACKETED_PASTE_START)

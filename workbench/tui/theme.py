@@ -102,7 +102,7 @@ SIXTEEN = Theme(
 )
 
 
-_BY_SETTING = {"dark": DARK, "light": LIGHT, "ansi": SIXTEEN}
+_BY_SETTING = {"auto": DARK, "dark": DARK, "light": LIGHT, "ansi": SIXTEEN}
 
 
 def use_theme(app: App[int], setting: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.errors import UserError
@@ -39,15 +41,37 @@ def feature_card(unit: str) -> NextStep:
 
 async def toggle_pin(app: Context, unit: str) -> None:
     """Into the basket, or out of it where it is there; the page says which. Raises UserError."""
-    from workbench.worker.protocol import Pin
 
     def is_pinned(reader: SessionReader) -> bool:
         return any(pin.unit == unit and not pin.name for pin in reader.pins())
 
     try:
-        remove = await app.feed.read(is_pinned)
+        pinned = await app.feed.read(is_pinned)
     except NothingYet:
-        remove = False
-    await app.request(Pin(session=str(app.session_path()), unit=unit, remove=remove))
+        pinned = False
+    if pinned:
+        await unpin(app, unit)
+    else:
+        await pin(app, [unit])
+        app.page_now.say(f"{unit} added to basket")
+
+
+async def pin(app: Context, units: Iterable[str], set_name: str = "", session: Path | None = None) -> None:
+    """Into the basket, or the set of this name, of the session that is open or of this one. Raises UserError."""
+    from workbench.worker.protocol import Pin
+
+    path = str(session or app.session_path())
+    for unit in units:
+        await app.request(Pin(session=path, unit=unit, name=set_name))
     app.feed.hint()
-    app.page_now.say(f"{unit} {'removed from' if remove else 'added to'} basket")
+
+
+async def unpin(app: Context, unit: str, set_name: str = "") -> None:
+    """Out of the basket, or of this set; the page says so, with the key that brings it back. Raises UserError."""
+    from workbench.worker.protocol import Pin
+
+    session = app.session_path()
+    await app.request(Pin(session=str(session), unit=unit, name=set_name, remove=True))
+    app.feed.hint()
+    where = f"the set {set_name}" if set_name else "basket"
+    app.page_now.removed(f"{unit} removed from {where}", unit, lambda: pin(app, [unit], set_name, session), session)

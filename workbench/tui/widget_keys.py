@@ -16,6 +16,9 @@ def key(name: str, keys: str, action: str, label: str, tip: str, show: bool = Fa
 PAGE = [
     key("page.next", "tab", "next_focus(1)", "next", "to the next place on this screen"),
     key("page.previous", "shift+tab", "next_focus(-1)", "", "to the place before"),
+    key("result.one", "1", "next_step(1)", "next steps", "take the first next step"),
+    key("result.two", "2", "next_step(2)", "", "take the second next step"),
+    key("result.three", "3", "next_step(3)", "", "take the third next step"),
 ]
 
 LIST = [
@@ -30,6 +33,7 @@ LIST = [
 
 FIELD = [
     key("field.clear", "ctrl+u", "delete_left_all", "clear", "clear the field up to the cursor"),
+    key("field.undo", "ctrl+z", "undo_deletion", "undo", "bring back the words that a key deleted in this field"),
 ]
 
 CHOICE = [
@@ -56,9 +60,6 @@ RESULT = [
     ),
     key("result.columns-back", "less_than_sign", "turn_columns(-1)", "", "back to the table's first columns"),
     key("result.fold", "enter,space", "fold", "fold", "unfold or fold this view", show=True),
-    key("result.one", "1", "next_step(1)", "next steps", "take the first next step"),
-    key("result.two", "2", "next_step(2)", "", "take the second next step"),
-    key("result.three", "3", "next_step(3)", "", "take the third next step"),
     key("result.copy", "y", "copy", "copy", "copy this view: the terminal's clipboard and a file"),
     key("result.save", "x", "save", "save", "save this view (text, CSV, JSON, figure) or the screen", show=True),
 ]

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from rich.cells import cell_len
 from rich.text import Text
 from textual.binding import Binding, BindingType
-from textual.events import Key, Paste
+from textual.events import Blur, Key, Paste
 from textual.geometry import Size
 from textual.reactive import Reactive
 from textual.widget import Widget
@@ -87,6 +87,8 @@ class Field(Input, inherit_bindings=False):
         """the likeliest completion of a text, as a whole text, or nothing: shown behind the cursor; → takes it"""
         self.on_text_change: Callable[[], None] = lambda: None
         """called in the same turn as a change, so that what follows the text is painted in the same frame"""
+        self._deleted: list[tuple[str, int]] = []
+        """what stood here before each deletion of more than a character, and where the cursor was"""
         super().__init__(value, select_on_focus=False, compact=True, **options)
         self.cursor_blink = False
 
@@ -99,6 +101,24 @@ class Field(Input, inherit_bindings=False):
         """Another text, with the cursor at its end."""
         self.value = text
         self.cursor_position = len(text)
+
+    def delete(self, start: int, end: int) -> None:
+        """A key that deletes more than a character can be undone."""
+        if abs(end - start) > 1:
+            self._deleted.append((self.value, self.cursor_position))
+        super().delete(start, end)
+
+    def _on_blur(self, event: Blur) -> None:
+        super()._on_blur(event)
+        self._deleted.clear()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Where no words were deleted here, the key that undoes is the app's."""
+        return bool(self._deleted) if action == "undo_deletion" else super().check_action(action, parameters)
+
+    def action_undo_deletion(self) -> None:
+        if self._deleted:
+            self.value, self.cursor_position = self._deleted.pop()
 
     @property
     def _value(self) -> Text:

@@ -20,7 +20,7 @@ from workbench.tui.latest import Following
 from workbench.tui.page import Page
 from workbench.tui.suggest import completions
 from workbench.tui.theme import ink
-from workbench.tui.unit_actions import open_unit
+from workbench.tui.unit_actions import open_unit, pin, unpin
 from workbench.tui.widgets.ask import Ask, InputRequest
 from workbench.tui.widgets.line_list import LineList
 from workbench.units import check_set_name, parse_units
@@ -111,8 +111,8 @@ class Basket(Page):
         return self.pins.pins[self.pins.cursor] if self.pins.pins else None
 
     def action_remove(self) -> None:
-        if pin := self._current_pin:
-            self.run_worker(self._send([pin.unit], pin.name, True))
+        if current := self._current_pin:
+            self.run_reporting(unpin(self.workbench, current.unit, current.name), "pins")
 
     def action_add(self) -> None:
         """Any units, into the set under the cursor."""
@@ -122,7 +122,7 @@ class Basket(Page):
             units = [str(unit) for unit in parse_units(text, page.workbench.model_info)]
             if not units:
                 raise UserError("name the units: L5.H3, L12.N345, @name")
-            page.run_worker(page._send(units, name, False))
+            page.run_reporting(pin(page.workbench, units, name), "pins")
 
         def unit_completions(text: str) -> list[Completion]:
             return [Completion(completed, completed) for completed in completions(page, text, 7)]
@@ -132,38 +132,25 @@ class Basket(Page):
 
     def action_switch_off(self) -> None:
         """The whole set into the edit stack."""
-        if pin := self._current_pin:
-            text = f"basket:{pin.name}=0" if pin.name else "basket=0"
+        if current := self._current_pin:
+            text = f"basket:{current.name}=0" if current.name else "basket=0"
             self.workbench.edits.add(text, self.workbench.model_info)
             self.refresh_frame()
             self.say(f"{text} is on for every experiment: e shows the edits")
 
     def action_move_to_set(self) -> None:
-        if pin := self._current_pin:
+        if current := self._current_pin:
 
             def done(name: str) -> None:
                 check_set_name(name.strip())
-                self.run_worker(self._send([pin.unit], name.strip(), False))
+                self.run_reporting(pin(self.workbench, [current.unit], name.strip()), "pins")
 
-            self.query_one(Ask).ask(InputRequest(f"{pin.unit} into the set", done, "", "a name"))
+            self.query_one(Ask).ask(InputRequest(f"{current.unit} into the set", done, "", "a name"))
 
     async def leave_field(self) -> None:
         self.query_one(Ask).close()
 
-    async def _send(self, units: list[str], name: str, remove: bool) -> None:
-        from workbench.worker.protocol import Pin
-
-        app = self.workbench
-        try:
-            for unit in units:
-                await app.request(Pin(session=str(app.session_path()), unit=unit, name=name, remove=remove))
-        except UserError as error:
-            self.say(str(error), bad=True)
-        app.feed.hint()
-
     @on(LineList.Opened)
     def _opened(self) -> None:
-        pin = self._current_pin
-        if pin is None:
-            return
-        open_unit(self.workbench, pin.unit, pin.name)
+        if current := self._current_pin:
+            open_unit(self.workbench, current.unit, current.name)

@@ -35,12 +35,15 @@ def _short(value: Any) -> str:
     return repr(value) if isinstance(value, str) and (value != value.strip() or " " in value) else str(value)
 
 
+_EDITED = "_edited"
+
+
 def scalars_table(first: StepRecord, second: StepRecord) -> Table | None:
-    """Numbers that both steps have; None where they share none."""
+    """Numbers that both steps have, of a step under edits those with them on; None where they share none."""
     rows: list[list[Any]] = []
-    for name, first_value in first.scalars.items():
-        second_value = second.scalars.get(name)
-        if name in second.scalars:
+    for name in first.scalars:
+        if name in second.scalars and not name.endswith(_EDITED):
+            first_value, second_value = _number(first, name), _number(second, name)
             both = first_value is not None and second_value is not None
             finite = both and math.isfinite(first_value) and math.isfinite(second_value)  # type: ignore[arg-type]
             difference = second_value - first_value if finite else None  # type: ignore[operator]
@@ -51,9 +54,17 @@ def scalars_table(first: StepRecord, second: StepRecord) -> Table | None:
         title="numbers that both have",
         columns=[
             Column(name="number"),
-            Column(name=f"step {first.id}", kind="number"),
-            Column(name=f"step {second.id}", kind="number"),
+            Column(name=_which(first), kind="number"),
+            Column(name=_which(second), kind="number"),
             Column(name="difference", kind="signed"),
         ],
         rows=rows,
     )
+
+
+def _number(step: StepRecord, name: str) -> float | None:
+    return step.scalars.get(name + _EDITED, step.scalars[name])
+
+
+def _which(step: StepRecord) -> str:
+    return f"step {step.id}, edited" if any(name.endswith(_EDITED) for name in step.scalars) else f"step {step.id}"

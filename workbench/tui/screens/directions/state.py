@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textual.timer import Timer
@@ -187,7 +188,9 @@ class DirectionsState:
         if self._trying is not None:
             self._trying.stop()
         delay = 0.0 if at_once else SETTLED
-        self._trying = self.screen.set_timer(delay or 0.001, lambda: self._run_reporting(self._try(dialled)))
+        self._trying = self.screen.set_timer(
+            delay or 0.001, lambda: self.screen.run_reporting(self._try(dialled), "directions")
+        )
 
     async def _try(self, dialled: Dialled) -> None:
         from workbench.edits import parse_edits
@@ -229,17 +232,6 @@ class DirectionsState:
 
     # --- changing ---
 
-    def _run_reporting(self, work: Coroutine[Any, Any, None]) -> None:
-        """Runs `work`, which needs the worker; its UserError is shown on the screen."""
-
-        async def guarded() -> None:
-            try:
-                await work
-            except UserError as error:
-                self.screen.say(str(error), bad=True)
-
-        self.screen.run_worker(guarded(), group="directions")
-
     def rename(self, entry: Entry, name: str) -> None:
         """Raises UserError for what is no name."""
         from workbench.artifacts.direction import NAME, check_direction_name
@@ -252,34 +244,64 @@ class DirectionsState:
             session = str(self.app.session_path())
             await self.app.request(RenameArtifact(session=session, kind=NAME, name=entry.name, new_name=new))
             self.screen.say(f"@{entry.name} is called @{new} now; steps that used it keep the old name")
-            self.app.feed.hint()
-            self.reread()
+            self._changed_on_disk()
 
-        self._run_reporting(send())
+        self.screen.run_reporting(send(), "directions")
 
     def remove(self, entry: Entry) -> None:
+        """Its file, or its name in the session."""
+        self.screen.run_reporting(self._delete_file(entry) if entry.file else self._take_name(entry), "directions")
+
+    async def _delete_file(self, entry: Entry) -> None:
         from workbench.artifacts import find_artifact, kinds
         from workbench.artifacts.direction import NAME
-        from workbench.worker.protocol import RemoveArtifact
+        from workbench.files import write_whole
 
-        async def send() -> None:
-            if entry.file:
-                kind = kinds()[NAME]
-                await asyncio.to_thread(lambda: kind.remove(find_artifact(kind.listed(), entry.name, NAME)))
-                self.screen.say(f"removed {entry.file}; sessions that used it keep theirs")
-            else:
-                session = str(self.app.session_path())
-                await self.app.request(RemoveArtifact(session=session, kind=NAME, name=entry.name))
-                self.screen.say(f"@{entry.name} names nothing any more; steps that used it keep their numbers")
-            self.app.feed.hint()
-            self.reread()
+        kind, file = kinds()[NAME], Path(entry.file)
 
-        self._run_reporting(send())
+        def delete() -> bytes:
+            found = find_artifact(kind.listed(), entry.name, NAME)
+            data = file.read_bytes()
+            kind.remove(found)
+            return data
+
+        data = await asyncio.to_thread(delete)
+        self._changed_on_disk()
+
+        def put_back() -> None:
+            try:
+                write_whole(file, data, private=True)
+            except OSError as error:
+                raise UserError(f"{file} can't be written: {error.strerror}") from None
+            self._changed_on_disk()
+
+        self.screen.removed(f"removed {file}; sessions that used it keep theirs", str(file), put_back)
+
+    async def _take_name(self, entry: Entry) -> None:
+        from workbench.artifacts.direction import NAME
+        from workbench.worker.protocol import KeepDirection, RemoveArtifact
+
+        session = self.app.session_path()
+        direction = None if entry.problem else self._catalogue.direction(entry)
+        await self.app.request(RemoveArtifact(session=str(session), kind=NAME, name=entry.name))
+        self._changed_on_disk()
+        sentence = f"@{entry.name} names nothing any more; steps that used it keep their numbers"
+        if direction is None:
+            self.screen.say(sentence)
+            return
+
+        async def put_back() -> None:
+            await self.app.request(KeepDirection(session=str(session), direction=direction))
+            self._changed_on_disk()
+
+        self.screen.removed(sentence, f"@{entry.name}", put_back, session)
+
+    def _changed_on_disk(self) -> None:
+        self.app.feed.hint()
+        self.reread()
 
     def export(self, entry: Entry, file: str) -> None:
         """Raises UserError for a name that is none."""
-        from pathlib import Path
-
         from workbench.artifacts.direction import write_direction
 
         path = Path(file.strip()).expanduser()

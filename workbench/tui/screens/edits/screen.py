@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
@@ -250,10 +252,16 @@ class Edits(Page):
 
     def action_remove(self) -> None:
         if self.lines.count:
-            removed = self.workbench.edits.entries[self.lines.cursor].edit
-            self.workbench.edits.remove(self.lines.cursor)
+            edits, at = self.workbench.edits, self.lines.cursor
+            entry = edits.remove(at)
             self._fill()
-            self.say(f"removed {safe(str(removed))}")
+
+            def put_back() -> None:
+                edits.put_back(at, entry)
+                self._fill()
+                self.lines.move_to(at)
+
+            self.removed(f"removed {entry.edit}", str(entry.edit), put_back)
 
     def action_reorder(self, by: int) -> None:
         if self.lines.count:
@@ -291,9 +299,7 @@ class Edits(Page):
 
         def done(name: str) -> None:
             check_stack_name(name.strip())
-            entries = list(self.workbench.edits.entries)
-            sentence = f"saved: --edit {STACK}{name.strip()} applies it from a shell"
-            self.run_worker(self._keep(name.strip(), entries, False, sentence), group="keep")
+            self.run_reporting(self._save(name.strip()), "keep")
 
         self.query_one(Ask).ask(InputRequest("save the stack as", done, self._saved_as, "a name", select=True))
 
@@ -301,25 +307,54 @@ class Edits(Page):
     def _stack_requested(self, event: StackList.Requested) -> None:
         edits, entries = self.workbench.edits, self.saved.get(event.name, ())
         if event.action == "delete":
-            text = f"deleted {event.name}; s saves what is above under this name again"
-            self.run_worker(self._keep(event.name, [], True, text), group="keep")
+            self.run_reporting(self._delete(event.name), "keep")
             return
+        replaced = list(edits.entries) if event.action == "use" else []
         if event.action == "use":
             edits.entries = []
         edits.append(entries)
         self._saved_as = event.name
         self._fill()
-        self.say(f"{STACK}{event.name} {'is the stack now' if event.action == 'use' else 'is appended'}")
+        sentence = f"{STACK}{event.name} {'is the stack now' if event.action == 'use' else 'is appended'}"
+        if replaced:
+            self.removed(sentence, "the stack before", partial(self._bring_back, replaced, list(edits.entries)))
+        else:
+            self.say(sentence)
 
-    async def _keep(self, name: str, entries: list[Entry], remove: bool, sentence: str) -> None:
+    def _bring_back(self, entries: list[Entry], used: list[Entry]) -> None:
+        """The stack that was there before `used`; what was added since stays, on top."""
+        edits = self.workbench.edits
+        added = [entry for entry in edits.entries if entry not in used]
+        edits.entries = entries
+        edits.append(added)
+        self._fill()
+
+    async def _keep(self, name: str, entries: Sequence[Entry], session: Path) -> None:
         from workbench.worker.protocol import KeepStack
 
-        app = self.workbench
-        try:
-            await app.request(KeepStack(session=str(app.session_path()), name=name, entries=entries, remove=remove))
-        except UserError as error:
-            self.say(str(error), bad=True)
-            return
-        self._saved_as = "" if remove else name
-        self.say(sentence)
-        app.feed.hint()
+        await self.workbench.request(KeepStack(session=str(session), name=name, entries=list(entries)))
+        self._saved_as = name
+        self.workbench.feed.hint()
+
+    async def _save(self, name: str) -> None:
+        """In place of a stack that has the name."""
+        session, before = self.workbench.session_path(), self.saved.get(name)
+        entries = tuple(self.workbench.edits.entries)
+        await self._keep(name, entries, session)
+        sentence = f"saved: --edit {STACK}{name} applies it from a shell"
+        if before in (None, entries):
+            self.say(sentence)
+        else:
+            self.removed(
+                f"{sentence}; the {name} before is replaced", f"the {name} before",
+                lambda: self._keep(name, before or (), session), session,
+            )  # fmt: skip
+
+    async def _delete(self, name: str) -> None:
+        from workbench.worker.protocol import KeepStack
+
+        session, entries = self.workbench.session_path(), self.saved[name]
+        await self.workbench.request(KeepStack(session=str(session), name=name, remove=True))
+        self._saved_as = ""
+        self.workbench.feed.hint()
+        self.removed(f"deleted {name}", name, lambda: self._keep(name, entries, session), session)

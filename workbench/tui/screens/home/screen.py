@@ -311,8 +311,9 @@ class Home(Page):
         self.default_focus().focus()
 
     def leave(self) -> bool:
-        if self._filter.value:
+        if words := self._filter.value:
             self._filter.value = ""
+            self.removed(f"filter '{words}' removed", f"filter '{words}'", partial(self._filter.fill, words))
             return True
         return False
 

@@ -6,6 +6,7 @@ from abc import abstractmethod
 
 from textual import on
 
+from workbench.errors import UserError
 from workbench.tui.screens.neurons import input_requests
 from workbench.tui.screens.neurons.card_pane import CardPane
 from workbench.tui.screens.neurons.chooser import Chooser
@@ -44,16 +45,31 @@ class NeuronListPage(NeuronsPage):
 
     def action_filter(self) -> None:
         if self.browse.index is not None:
-            self.asking.ask(input_requests.filter_request(self.browse, self.browse.index, self._filter))
+            self.asking.ask(input_requests.filter_request(self.browse, self.browse.index, self._replace_filter))
 
     def _filter(self, text: str) -> None:
         neuron = self.neuron
         self.browse.filter(text.strip())
         self.show_list(neuron)
 
+    def _replace_filter(self, text: str, why: str = "") -> None:
+        """Another filter; where it does not only narrow the one before, that one can be brought back."""
+        before, index = self.browse.query.text, self.browse.index
+        self._filter(text)
+        after = self.browse.query.text
+        if not before or index is None or after.startswith(before):
+            return
+
+        def put_back() -> None:
+            if self.browse.index is None or self.browse.index.sae != index.sae:
+                raise UserError(f"filter {before} is of another list than this one: f goes there")
+            self._filter(before)
+
+        self.removed(f"filter {before} {'replaced' if after else 'removed'}{why}", f"filter {before}", put_back)
+
     def action_relax(self) -> None:
         if self.browse.index is not None and self.browse.query.terms:
-            self._filter(self.browse.relaxed())
+            self._replace_filter(self.browse.relaxed())
 
     def action_sort(self) -> None:
         if self.browse.index is not None:
@@ -81,9 +97,8 @@ class NeuronListPage(NeuronsPage):
 
     def _jump(self, neuron: int) -> None:
         if not self.listing.go_to(neuron):
-            self._filter("")
+            self._replace_filter("", f": {self.browse.address(neuron)} does not pass it")
             self.listing.go_to(neuron)
-            self.say(f"{self.browse.address(neuron)} does not pass the filter, so the filter was taken off")
 
     def go_to(self, unit: str) -> None:
         """The cursor to this neuron, from another screen. Raises UserError for what is no neuron here."""

@@ -18,7 +18,7 @@ from workbench.tui.screens.neurons.export import write_card
 from workbench.tui.screens.neurons.input_requests import index_request
 from workbench.tui.screens.neurons.offer import NO_FEATURES, NO_SAE, feature_offers, offers
 from workbench.tui.screens.neurons.your_text import Change, OnText, from_peek, from_step
-from workbench.tui.unit_actions import feature_card
+from workbench.tui.unit_actions import feature_card, pin, unpin
 from workbench.tui.worker_words import progress_words, ready, stage
 from workbench.units import check_set_name, parse_units
 
@@ -245,17 +245,6 @@ class NeuronsState:
 
     # --- steps ---
 
-    def _run_reporting(self, work: Any) -> None:
-        """Runs `work`, which needs the worker; its UserError is shown on the screen."""
-
-        async def guarded() -> None:
-            try:
-                await work
-            except UserError as error:
-                self.screen.say(str(error), bad=True)
-
-        self.screen.run_worker(guarded(), group="state")
-
     async def _submit(
         self, kind: str, experiment: str, params: dict[str, Any], edits: Sequence[str] = (), **step_fields: Any
     ) -> int:
@@ -272,7 +261,7 @@ class NeuronsState:
         self._changes[(self.text, address)] = Change(text, "queued")
         self.screen.pane.show_text()
         params = {"prompt": self.text, "controls": _CONTROLS}
-        self._run_reporting(self._submit("edit", "predict", params, [text], address=address, edit=text))
+        self.screen.run_reporting(self._submit("edit", "predict", params, [text], address=address, edit=text), "state")
 
     def unusual(self) -> None:
         """Rank all neurons by how unusual they are on your text."""
@@ -281,7 +270,7 @@ class NeuronsState:
             self.screen.say("what is unusual is measured against an index: I builds one")
             return
         self.screen.say(f"ranking {count(index.units.n)} neurons by how unusual they are on your text")
-        self._run_reporting(self._submit("unusual", "unusual", {"prompt": self.text}))
+        self.screen.run_reporting(self._submit("unusual", "unusual", {"prompt": self.text}), "state")
 
     def build_weights(self) -> None:
         """Where a model is ready and nothing is known of its neurons yet; once for each model."""
@@ -289,7 +278,7 @@ class NeuronsState:
         if not ready(link) or info is None or not info.fingerprint or info.fingerprint in self._built:
             return
         self._built.add(info.fingerprint)
-        self._run_reporting(self._submit("index", "index", {"tokens": 0}))
+        self.screen.run_reporting(self._submit("index", "index", {"tokens": 0}), "state")
 
     def choose_index(self) -> None:
         """Other indexes of this model, and ones that could be built."""
@@ -320,7 +309,7 @@ class NeuronsState:
     def _build_index(self, offer: Offer) -> None:
         self.screen.index_choice.show(str(offer.params.get("sae", "")))
         self.screen.say("the index is being built; it can be browsed while it grows, Ctrl+C stops and keeps it")
-        self._run_reporting(self._submit("index", "index", offer.params))
+        self.screen.run_reporting(self._submit("index", "index", offer.params), "state")
 
     def rate(self) -> float | None:
         """Tokens/s of the index that is open, where it says."""
@@ -333,25 +322,20 @@ class NeuronsState:
     def pin(self, neurons: Sequence[int], name: str) -> None:
         """Into the set; one that is in it already goes out."""
         check_set_name(name)
-        self._run_reporting(self._pin([self.screen.browse.address(neuron) for neuron in neurons], name))
+        self.screen.run_reporting(self._pin([self.screen.browse.address(neuron) for neuron in neurons], name), "state")
 
     async def _pin(self, addresses: Sequence[str], name: str) -> None:
-        from workbench.worker.protocol import Pin
-
-        session = str(self.app.session_path())
-        remove = len(addresses) == 1 and (addresses[0], name) in self._pins
-        for address in addresses:
-            if remove or (address, name) not in self._pins:
-                await self.app.request(Pin(session=session, unit=address, name=name, remove=remove))
-        self.app.feed.hint()
-        set_words = f"the set {name}" if name else "the basket"
+        if len(addresses) == 1 and (addresses[0], name) in self._pins:
+            await unpin(self.app, addresses[0], name)
+            return
+        await pin(self.app, [address for address in addresses if (address, name) not in self._pins], name)
         pinned = addresses[0] if len(addresses) == 1 else f"{len(addresses)} {self.screen.browse.units}"
-        self.screen.say(f"{pinned} {'taken out of' if remove else 'added to'} {set_words}")
+        self.screen.say(f"{pinned} added to {f'the set {name}' if name else 'basket'}")
 
     def note(self, address: str, text: str) -> None:
         if not text:
             raise UserError("an empty note says nothing: write one, or leave with Esc")
-        self._run_reporting(self._note(address, text))
+        self.screen.run_reporting(self._note(address, text), "state")
 
     async def _note(self, address: str, text: str) -> None:
         from workbench.worker.protocol import Note
@@ -377,4 +361,4 @@ class NeuronsState:
             paths = await asyncio.to_thread(write_card, card, self.notes_on(card.unit))
             self.screen.say(f"the card is in {paths}")
 
-        self._run_reporting(write())
+        self.screen.run_reporting(write(), "state")

@@ -35,7 +35,8 @@ class CommandList(LineList):
         longest = max(width(safe(other.words)) for other in self.commands)
         words_cells = max(20, min(longest, cells - 34))
         text = Text.assemble((fit(safe(command.words), words_cells), colors.plain))
-        text.append("   " + fit(command.about, max(0, cells - words_cells - 12)), colors.quiet)
+        key_cells = width(command.key) + 2 if command.key else 1
+        text.append("   " + fit(command.about, max(0, cells - words_cells - 3 - key_cells)), colors.quiet)
         return text.append(fit(command.key, max(0, cells - width(text.plain) - 1), right=True), colors.accent)
 
 

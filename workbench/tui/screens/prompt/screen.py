@@ -172,9 +172,16 @@ class Prompt(Runner):
         self.say(f"write what you say next, Enter sends it{f' · {edits}' if edits else ''}")
 
     def action_new_chat(self) -> None:
+        turns, answered = self.turns, self._answered
+
+        def put_back() -> None:
+            self.turns, self._answered = turns, answered
+            self._show_turns()
+
         self.turns, self._answered = [], None
         self._show_turns()
-        self.refresh_frame()
+        what = f"the chat's {len(turns)} turns"
+        self.removed(f"a new chat, without {what}", what, put_back)
 
     def _show_turns(self) -> None:
         if self.is_mounted:

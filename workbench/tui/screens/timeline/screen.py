@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
@@ -228,6 +229,10 @@ class Timeline(Page):
         self._filter.value = ""
         self.query_one("#filter").remove_class("shown")
 
+    def _narrow(self, words: str) -> None:
+        self.query_one("#filter").add_class("shown")
+        self._filter.fill(words)
+
     def field_keys(self) -> list[tuple[str, str]]:
         if self.focused is self._filter:
             return [("Enter", "to the list"), ("Esc", "all steps again" if self._is_unmatched else "to the list")]
@@ -236,7 +241,9 @@ class Timeline(Page):
     def leave(self) -> bool:
         in_list = not self.has_class("zoomed") and self.focused is not self.result
         if self._is_unmatched or (self._filter.value and in_list):
+            words = self._filter.value
             self.show_all()
+            self.removed(f"filter '{words}' removed", f"filter '{words}'", partial(self._narrow, words))
             return True
         if self.has_class("zoomed") or self.focused is self.result:
             self.remove_class("zoomed")

@@ -27,6 +27,7 @@ from workbench.tui.widgets.ask import Ask
 from workbench.tui.widgets.frame import Rule
 from workbench.tui.widgets.line_list import LineList
 from workbench.tui.widgets.map_panel import MapPanel
+from workbench.tui.widgets.result.next_steps import NextSteps
 from workbench.tui.widgets.view_panel import ViewPanel
 from workbench.tui.widgets.words import Words
 from workbench.views import Histogram
@@ -64,6 +65,7 @@ class Why(QuestionPage):
     Why #histogram { display: none; height: auto; padding: 0 2; margin-top: 1; max-width: 110; }
     Why.tall.judged #histogram { display: block; }
     Why #shell { height: 1; padding: 0 2; }
+    Why NextSteps { padding: 0 2; }
     Why QuestionFields { display: none; }
     Why.asking QuestionFields { display: block; }
     Why.empty Invite { display: block; }
@@ -85,6 +87,7 @@ class Why(QuestionPage):
         yield Rule("", id="rule")
         yield Words(id="verdict")
         yield ViewPanel(12, id="histogram")
+        yield NextSteps()
         yield Words(id="shell")
         yield Ask()
 
@@ -156,7 +159,9 @@ class Why(QuestionPage):
                 self.call_after_refresh(self._to_neurons)
         if finding is None:
             self.query_one(Invite).restate()
+            self.query_one(NextSteps).follow(None)
         else:
+            self.query_one(NextSteps).follow(finding.snapshot)
             self._offer_correction(finding)
             self.panes.show(finding, frozenset(state.chosen))
             cells = self.size.width - 4
@@ -291,8 +296,16 @@ class Why(QuestionPage):
         self.show_finding()
 
     def action_use_pick(self) -> None:
-        self.state.use_pick()
+        own = self.state.use_pick()
         self.show_finding()
+        if own:
+            words = ", ".join(own)
+
+            def put_back() -> None:
+                self.state.choose(own)
+                self.show_finding()
+
+            self.removed(f"the search's pick is chosen again, not {words}", words, put_back)
 
     def action_pin(self) -> None:
         if self.panes.unit:

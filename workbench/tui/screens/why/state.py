@@ -167,10 +167,16 @@ class WhyState:
             chosen.remove(unit)
         else:
             chosen.append(unit)
-        self._user_set, self.off = chosen, False
+        self.choose(chosen)
 
-    def use_pick(self) -> None:
-        self._user_set, self.off = None, False
+    def choose(self, units: list[str]) -> None:
+        """These are what 0 switches off."""
+        self._user_set, self.off = units, False
+
+    def use_pick(self) -> list[str] | None:
+        """What the search picked, again; returns what was chosen instead of it."""
+        own, self._user_set, self.off = self._user_set, None, False
+        return own
 
     def toggle(self) -> None:
         """The chosen units off, as a logged step, or on again; what was tried before is shown at once."""

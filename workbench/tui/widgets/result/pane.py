@@ -13,6 +13,7 @@ from textual.message import Message
 from workbench.tui import keys
 from workbench.tui.keeping import copy_view, save_view
 from workbench.tui.latest import Following
+from workbench.tui.widgets.result.next_steps import NextSteps
 from workbench.tui.widgets.result.section import Section, panel_type
 from workbench.tui.widgets.result.walked import WalkedSections
 from workbench.tui.widgets.result.words import foot, head
@@ -38,7 +39,8 @@ class ResultPane(WalkedSections, inherit_bindings=False):
     ResultPane #columns { height: auto; layout: vertical; }
     ResultPane #columns > Vertical { height: auto; width: 1fr; }
     ResultPane.wide #columns { layout: horizontal; }
-    ResultPane #cell { dock: bottom; display: none; height: 2; }
+    ResultPane #bottom { dock: bottom; height: auto; background: $background; }
+    ResultPane #cell { display: none; height: 2; }
     ResultPane.wide #cell { height: 1; }
     ResultPane.in-view #cell { display: block; }
     """
@@ -57,7 +59,7 @@ class ResultPane(WalkedSections, inherit_bindings=False):
         self.snapshot: Snapshot | None = None
         self._empty: MakeText = lambda colors: Text(empty)
         self._brief = brief
-        """without what stands below the views"""
+        """without what stands below the views, and what could follow"""
         self._built: list[tuple[str, type[ViewPanel]]] = []
         """the keys of the sections' views, and what draws them"""
         self._beside: ShownView | None = None
@@ -79,7 +81,9 @@ class ResultPane(WalkedSections, inherit_bindings=False):
             yield Vertical(id="left")
             yield Vertical(id="right")
         yield Words(id="foot")
-        yield Words(id="cell")
+        with Vertical(id="bottom"):
+            yield Words(id="cell")
+            yield NextSteps()
 
     # --- what is shown ---
 
@@ -148,12 +152,13 @@ class ResultPane(WalkedSections, inherit_bindings=False):
         await self.query(Section).remove()
         self.query_one("#head", Words).show(self._empty)
         self.query_one("#foot", Words).show(lambda colors: Text())
+        self.query_one(NextSteps).follow(None)
 
     def _words(self, snapshot: Snapshot) -> None:
-        link = self.workbench.link
         self._head(snapshot)
         if not self._brief:
-            self.query_one("#foot", Words).show(lambda colors: foot(snapshot, colors, link is None))
+            self.query_one("#foot", Words).show(lambda colors: foot(snapshot, colors))
+            self.query_one(NextSteps).follow(snapshot)
 
     def _head(self, snapshot: Snapshot, layout: bool = True) -> None:
         link, outdated = self.workbench.link, self._outdated
@@ -216,13 +221,7 @@ class ResultPane(WalkedSections, inherit_bindings=False):
         sections = self.sections
         self.set_class(bool(sections) and sections[-1].folded, "folded-last")
 
-    # --- what could follow ---
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only steps that could follow are offered."""
-        if action == "next_step":
-            return self._next_step(int(str(parameters[0]))) is not None
-        return super().check_action(action, parameters)
+    # --- what a place in a view stands for ---
 
     def run_step(self, step: NextStep) -> None:
         if self.snapshot is not None:
@@ -244,17 +243,6 @@ class ResultPane(WalkedSections, inherit_bindings=False):
         if snapshot is None or panel is None:
             return None
         return row_step(*_asked(section.shown, snapshot), panel.unit)
-
-    def _next_step(self, number: int) -> NextStep | None:
-        snapshot = self.snapshot
-        if snapshot is None or not snapshot.finished or number > len(snapshot.record.next_steps):
-            return None
-        return snapshot.record.next_steps[number - 1]
-
-    def action_next_step(self, number: int) -> None:
-        step = self._next_step(number)
-        if step is not None:
-            self.run_step(step)
 
     async def action_copy(self) -> None:
         await copy_view(self.workbench.page_now)

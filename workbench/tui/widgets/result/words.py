@@ -95,17 +95,13 @@ def edits_text(record: StepRecord) -> str:
     return "; ".join(words)
 
 
-def foot(snapshot: Snapshot, colors: Ink, replay: bool) -> Text:
-    """Everything below the views: remarks, notes, what could follow, the line it stands for."""
+def foot(snapshot: Snapshot, colors: Ink) -> Text:
+    """Everything below the views: remarks, notes, the line it stands for."""
     record = snapshot.record
     lines = []
     lines += [Text(f"· {safe(remark)}", colors.second) for remark in record.remarks]
     lines += [Text(f"note: {safe(note.text)}", colors.plain) for note in snapshot.notes]
-    if record.next_steps and snapshot.finished:
-        lines += [Text("")] if lines else []
-        lines.append(Text("what next" if not replay else "what next, with a model", colors.quiet))
-        for at, step in enumerate(record.next_steps[:3], 1):
-            lines.append(Text.assemble((f"  {at} ", colors.strong), (safe(step.label), colors.plain)))
+    if lines:
         lines.append(Text(""))
     if snapshot.words:
         lines.append(Text(f"$ {shell_line(snapshot.words) or NO_LINE}", colors.quiet))
