@@ -126,6 +126,24 @@ def test_every_cell_is_the_value_and_every_column_is_seen_or_named(view: Table, 
     assert seen == set(range(len(view.columns))), "> walks through all columns"
 
 
+def test_a_text_that_is_there_to_be_read_has_the_room_of_columns_that_give_way_early() -> None:
+    answer = "I can't help with that, since it would hurt somebody"
+    columns = [
+        Column(key="prompt", name="prompt", kind="prompt"),
+        Column(key="set", name="prompts", gives_way="early"),
+        Column(key="completion", name="completion", gives_way="never"),
+        Column(key="verdict", name="verdict"),
+        Column(key="id", name="id"),
+    ]
+    rows = [
+        [f"Tell me how to do it in this way or that, {at // 2}", "harmful", answer, "refusal", at] for at in range(4)
+    ]
+    view = Table(title="t", columns=columns, rows=rows)
+    widths = {width: {at: len(texts[0]) for at, texts in cells_of(view, width, 0).items()} for width in (66, 110)}
+    assert 1 not in widths[66] and widths[66][2] > widths[66][0]
+    assert 1 in widths[110] and widths[110][2] >= 40
+
+
 @settings(max_examples=100, deadline=None)
 @given(tables(), st.integers(20, 200), st.sampled_from([DARK, LIGHT, SIXTEEN, replace(PLAIN, ascii=True)]))
 def test_no_line_is_wider_than_asked(view: Table, width: int, style: Any) -> None:

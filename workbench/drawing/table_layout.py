@@ -17,8 +17,9 @@ HEADING_LINES = 3
 """at most"""
 _ROOMY_TEXT = 14
 """cells that texts have before headings take fewer lines"""
-_TURNED_TEXT = 40
-"""cells that a text which was turned to has at least, where there is room for it beside the rows' names"""
+_READ_TEXT = 40
+"""cells that a text has which is there to be read, one that never gives way or was turned to, where there is room for
+it beside the rows' names"""
 _EARLY_KINDS = frozenset({"logprob", "int", "position"})
 _NEVER_KINDS = frozenset({"signed"})
 
@@ -76,13 +77,18 @@ def _pages(columns: Sequence[Cells], order: Sequence[int], cells: int) -> list[t
         if pages:
             unseen.sort()
         page, left = [0], cells - _least(columns[0])
+        spared = 0
+        """cells that columns leave which give way early"""
         for at in [*unseen, *(at for at in order if at in seen)]:
             least = _least(columns[at])
             # What is turned to is there to be read: it is not shortened for the sake of what was seen before.
-            left -= GAP + (max(least, min(_TURNED_TEXT, columns[at].whole)) if pages and at in unseen else least)
-            if left < 0:
+            readable = max(least, min(_READ_TEXT, columns[at].whole))
+            left -= GAP + (readable if pages and at in unseen else least)
+            if left < (spared if importance(columns[at].column) == 2 else 0):
                 break
             page.append(at)
+            if columns[at].is_text and not importance(columns[at].column):
+                spared += readable - least
         if unseen and page == [0]:
             beside = _shortest(columns[0]) + GAP + _least(columns[unseen[0]]) <= cells
             page = [0, unseen[0]] if beside else unseen[:1] if pages else page
@@ -105,13 +111,15 @@ def _shortest(column: Cells) -> int:
 
 
 def _widen(columns: Sequence[Cells], widths: list[int], cells: int, room: int) -> tuple[tuple[int, ...], int]:
-    """Widths with what is left given to texts that are still shortened, and what remains for a bar."""
+    """Widths with what is left given to texts that are still shortened, first to those that never give way, and what
+    remains for a bar."""
     left = cells - room - sum(widths)
     while left > 0:
         short = [at for at, column in enumerate(columns) if column.is_text and widths[at] < column.whole]
         if not short:
             break
-        narrowest = min(short, key=lambda at: widths[at])
+        read_first = {at for at in short if not importance(columns[at].column) and widths[at] < _READ_TEXT}
+        narrowest = min(read_first or short, key=lambda at: widths[at])
         widths[narrowest] += 1
         left -= 1
     return tuple(widths), left + room - GAP if room else 0
