@@ -224,6 +224,7 @@ async def _(pilot: Pilot[Any]) -> None:
 async def _(pilot: Pilot[Any]) -> None:
     await pilot.press("f4")
     await sees(pilot, "L24.N1005")
+    os.chdir(tempfile.gettempdir())  # it names the folder: the same one whenever it is taken
     await pilot.press("g", "x")
     await sees(pilot, "what is saved")
 

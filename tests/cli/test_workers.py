@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Run
+from tests.conftest import wait_until
+from tests.worker.conftest import ask_for, until
+from workbench.session.reader import SessionReader
 from workbench.settings import Settings
+from workbench.worker.client import WorkerSpec, connect
 
 
 def started(invoke: Run, model: str = "fake:") -> None:
@@ -39,6 +44,35 @@ def test_workers_are_listed_stopped_and_read_about(invoke: Run) -> None:
     assert invoke("stop", worker["model_pid"]).stdout == f"stopped {worker['pid']}\n"
     assert "no worker is running" in invoke("stop").stdout
     assert invoke("logs").exit_code == 0  # the last one's
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_step_that_nobody_follows_is_listed_and_cancelled(invoke: Run, own_folders: Path) -> None:
+    started(invoke)
+    session = own_folders / "s.db"
+
+    async def leave_two() -> list[int]:
+        client = await connect(WorkerSpec("fake:"), client="test", start=False)
+        steps = [
+            (await client.request(ask_for(str(session), "batches:2000:0.05", long=True))).step,
+            (await client.request(ask_for(str(session), "batches:1:0.05", long=True))).step,
+        ]
+        await until(client, lambda status: any(job.state != "queued" for job in status.jobs))
+        await client.close()
+        return steps
+
+    running, waiting = asyncio.run(leave_two())
+    listed = " ".join(invoke("ps").stdout.split())
+    assert f"s.db {running} sweep runs" in listed
+    assert f"s.db {waiting} sweep queued" in listed
+    assert "workbench cancel SESSION STEP" in listed
+    assert invoke("cancel", session, waiting).stdout == f"cancelled step {waiting}\n"
+    assert invoke("cancel", session, running).exit_code == 0
+    with SessionReader(session) as reader:
+        wait_until(lambda: {reader.row(step).status for step in (running, waiting)} == {"cancelled"}, 10, "their end")
+    gone = invoke("cancel", session, running)
+    assert gone.exit_code == 2
+    assert f"step {running} of {session} neither runs nor waits: workbench ps lists" in gone.stderr
 
 
 def test_without_a_log_that_is_said(invoke: Run) -> None:

@@ -121,6 +121,17 @@ def ran(arch: str = "llama", **params: Any) -> Report:
     return report
 
 
+def test_what_a_small_sample_misses_is_not_called_dead() -> None:
+    """Of features that fire at random, those that a sample has seen once tell how many it has missed (Chao 1984)."""
+    rng = np.random.default_rng(0)
+    rates = np.concatenate([np.full(1000, 0.002), np.zeros(40)])
+    for tokens, silent in ((300, 0.5), (20_000, 0.03)):
+        quality = Quality(1, rng.binomial(tokens, rates))
+        assert quality.dead > silent
+        assert quality.beyond_sampling < 0.1
+    assert Quality(1, rng.binomial(300, np.repeat([0.02, 0.0], [1000, 400]))).beyond_sampling > 0.25
+
+
 def test_the_step_names_sample_hash_and_what_is_wrong(own_folders: object) -> None:
     lab = tiny_lab("llama")
     name = keep(made_sae(lab))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.index.synthetic import FEATURES, make
+from tests.index.synthetic_features import make_features, registered
 from workbench.errors import GrammarError
 from workbench.index import query
 from workbench.index.catalogue import IndexColumn
 from workbench.index.completion import complete, quoted
+from workbench.index.features import open_any
 from workbench.index.query import unescape
 from workbench.index.reader import NeuronIndex
 from workbench.text import show_token
@@ -156,6 +159,14 @@ def test_a_token_alone_is_one_that_it_promotes_or_fires_at(index: NeuronIndex) -
     assert run(index, "May") == sorted({*run(index, "promotes:May"), *run(index, "fires:May>=.2")})
     assert run(index, "-May layer 0") == [n for n in run(index, "layer 0") if n not in run(index, "May")]
     assert complete("vr>1 May", index)[0].text == "vr>1 ' May'".replace("'", '"')
+
+
+def test_the_share_of_tokens_of_a_feature_is_called_as_the_list_calls_it(own_folders: Path) -> None:
+    neurons = NeuronIndex.open(make(own_folders / "indexes", n_layers=3))
+    index = open_any(make_features(neurons, registered()))
+    assert run(index, "fires>.1") == run(index, "frequency>.1") != []
+    with pytest.raises(GrammarError, match="a colon"):
+        query.parse("fires .1", index.columns)
 
 
 def test_suppresses_addresses_and_sets(index: NeuronIndex) -> None:

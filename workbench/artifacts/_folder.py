@@ -33,7 +33,9 @@ def write_folder(root: Path, artifact: Artifact, write: Callable[[Path], None], 
     """
     target = root / artifact.name
     building = building_folder(target)
-    name_taken = UserError(f"there is a {artifact.kind} {artifact.name!r} already: choose another name, or remove it")
+    name_taken = UserError(
+        f"another {artifact.kind} is called {artifact.name!r} already: choose another name, or remove it"
+    )
     if target.exists():
         raise name_taken
     try:

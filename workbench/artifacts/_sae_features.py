@@ -30,11 +30,13 @@ def sae_of_layer(layer: int, name: str = "", info: ModelInfo | None = None) -> A
     candidates = {artifact.name: artifact for artifact in saes_of_layer(layer, info)}
     if name in candidates:
         return candidates[name]
-    names = ", ".join(f"L{layer}.F0/{other}" for other in sorted(candidates))
+    names = ", ".join(f"L{layer}.F…/{other}" for other in sorted(candidates))
     if name:
-        config_of(sae.find_sae(name))  # says where there is none of this name, or it is damaged
+        encoded = encoded_site(config_of(sae.find_sae(name)))
+        other = encoded is not None and encoded[0] != layer
+        wrong = f"of layer {encoded[0]}, not {layer}" if encoded and other else "of another model's width"
         raise UserError(
-            f"the SAE {quoted(name)} is of another layer than {layer}, or of another model's width: "
+            f"the SAE {quoted(name)} is {wrong}: "
             + (f"write {names}" if names else f"no SAE of layer {layer} is registered")
         )
     if len(candidates) == 1:

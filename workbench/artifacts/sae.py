@@ -31,6 +31,10 @@ NAME = "SAE"
 CONFIG = "cfg.json"
 WEIGHTS = "sae_weights.safetensors"
 NAME_PATTERN = r"\w(?:[\w.-]*\w)?"
+LONGEST_NAME = 100
+"""characters: names are folders, and stand in lists"""
+EVERY = "all"
+"""in place of a name: every SAE that fits the model"""
 _NAME = re.compile(NAME_PATTERN)
 
 
@@ -44,6 +48,10 @@ def check_name(name: str) -> str:
     bare = name.strip().removeprefix("@")
     if not _NAME.fullmatch(bare):
         raise UserError(f"{quoted(name)} is no name for an SAE: letters, digits, _ . and - in between, like res-10")
+    if bare == EVERY:
+        raise UserError(f"{quoted(name)} stands for every SAE: give this one another name")
+    if len(bare.encode()) > LONGEST_NAME:
+        raise UserError(f"the name has {len(bare.encode())} bytes: {LONGEST_NAME} are the most")
     return bare
 
 

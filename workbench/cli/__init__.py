@@ -31,6 +31,7 @@ _COMMANDS = {
     "artifacts": ("artifacts", "List, show and remove directions, data sets, indexes."),
     "models": ("models", "List the models on this machine."),
     "ps": ("workers", "List the workers that are running."),
+    "cancel": ("workers", "Cancel a step that runs or waits."),
     "stop": ("workers", "Stop workers."),
     "logs": ("workers", "Print a worker's log."),
     "methods": ("methods", "Define the numbers: what each one means, with its source."),

@@ -15,6 +15,7 @@ from workbench.errors import UserError
 from workbench.session.reader import SessionReader
 from workbench.session.records import FINISHED, StepRecord
 from workbench.worker.protocol import Cancel, Submit
+from workbench.worker.waiting import waiting_words
 
 if TYPE_CHECKING:
     from workbench.worker.client import WorkerClient, WorkerSpec
@@ -53,6 +54,7 @@ class _Follower:
         self._step: int | None = None
         self._cancelling = False
         self._cost_shown = False
+        self._wait_shown = False
         self._opened = contextlib.ExitStack()
         self._reader: SessionReader | None = None
 
@@ -77,6 +79,7 @@ class _Follower:
                     await self._cancel(self._step)
                 if self._step is not None:
                     self._show_cost()
+                    self._show_wait()
                     prefix = "cancelling" if self._cancelling else ""
                     self._line.show(self._record(), self._client.status, self._submit.session, prefix)
             waiting.result()
@@ -113,6 +116,16 @@ class _Follower:
         elif took is not None:
             self._cost_shown = True
             self._line.keep(cost_line(name, params, status.info, status.free))
+
+    def _show_wait(self) -> None:
+        """Once, where no line is rewritten that says it: for which step this one waits."""
+        status, step = self._client.status, self._step
+        if self._wait_shown or self._line.is_live or status is None or status.stage != "busy" or step is None:
+            return
+        running = [(job.session, job.step) for job in status.jobs if job.state != "queued"]
+        if running and (self._submit.session, step) not in running:
+            self._wait_shown = True
+            self._line.keep(waiting_words(status.jobs, self._submit.session, step))
 
     def _on_submitted(self, step: int) -> None:
         self._step = step

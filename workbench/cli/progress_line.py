@@ -32,6 +32,11 @@ class ProgressLine:
         self._began = time.monotonic()
         self._shown = ""
 
+    @property
+    def is_live(self) -> bool:
+        """Whether a line is there that is rewritten."""
+        return self._on
+
     def show(self, record: StepRecord, status: WorkerStatus | None, session: str, prefix: str = "") -> None:
         """Where the step of `session` is: waiting for the model or another step, or how much of it is done."""
         if record.status == "queued" or not (record.progress.stage or record.progress.unit):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from workbench.session.reader import SessionReader
     from workbench.session.records import NoteRow, StepRow, ViewRow
     from workbench.views import AnyView
-    from workbench.worker.protocol import KeepDirection, Note, Pin, RemoveArtifact, RenameArtifact
+    from workbench.worker.protocol import Cancel, KeepDirection, Note, Pin, RemoveArtifact, RenameArtifact
 
 width_option = click.option("--width", type=click.IntRange(20, 1000), metavar="CELLS", help="Draw this wide.")
 
@@ -267,7 +267,7 @@ def note_command(file: Path, text: str, step: int | None) -> None:
     say(f"the note{about} is in {short_path(file.absolute())}")
 
 
-def send_to_worker(message: Note | Pin | RemoveArtifact | KeepDirection | RenameArtifact) -> bool:
+def send_to_worker(message: Cancel | Note | Pin | RemoveArtifact | KeepDirection | RenameArtifact) -> bool:
     """Sends it to the running workers until one has done it. Returns whether one has."""
     from workbench.worker.protocol import Done
     from workbench.worker.start import ask, scan

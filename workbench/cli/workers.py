@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from workbench.cli.options import json_option
+from workbench.cli.options import PATH, json_option
 from workbench.cli.saying import say
 from workbench.errors import UserError
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _EXPLAINED = ("failed", "restarting", "silent", "ready", "busy")
 """stages whose detail is a sentence; of the last two it says what could not be written"""
+CANCELS = "workbench cancel SESSION STEP ends one, and keeps what there is"
 _TAIL_LINES = 200
 """lines of a log that are printed"""
 _POLL_SECONDS = 0.3
@@ -38,6 +39,7 @@ def ps_command(as_json: bool) -> None:
         print_json([_json(worker) for worker in workers])
         return
     from workbench.cli.output import Printer
+    from workbench.cli.page import short_path
     from workbench.drawing import draw
     from workbench.settings import load
     from workbench.text import seconds
@@ -71,6 +73,20 @@ def ps_command(as_json: bool) -> None:
         printer.text("no worker is running")
         return
     printer.lines(draw(Table(title="workers", columns=columns, rows=rows), printer.width, style=printer.style))
+    jobs = [
+        [short_path(Path(job.session)), job.step, job.experiment, job.state if job.state == "queued" else "runs"]
+        for worker in workers
+        for job in worker.jobs
+    ]
+    if jobs:
+        columns = [
+            Column(name="session", gives_way="never"),
+            Column(name="step", kind="int"),
+            Column(name="experiment"),
+        ]
+        table = Table(title="steps", columns=[*columns, Column(name="state")], rows=jobs, note=CANCELS)
+        printer.text("")
+        printer.lines(draw(table, printer.width, style=printer.style))
 
 
 def _memory(worker: WorkerStatus) -> str | None:
@@ -120,6 +136,18 @@ def stop_command(pid: int | None, all_workers: bool, when: Literal["now", "idle"
     for worker_pid in chosen:
         asyncio.run(stop_workers(worker_pid, when))
         say(f"stopped {worker_pid}")
+
+
+@click.command("cancel", help="Cancel a step that runs or waits; what there is of it stays in its session.")
+@click.argument("file", type=PATH)
+@click.argument("step", type=int)
+def cancel_command(file: Path, step: int) -> None:
+    from workbench.cli.sessions import send_to_worker
+    from workbench.worker.protocol import Cancel
+
+    if not send_to_worker(Cancel(session=str(file.absolute()), step=step)):
+        raise UserError(f"step {step} of {file} neither runs nor waits: workbench ps lists those that do")
+    say(f"cancelled step {step}")
 
 
 @click.command("logs", help="Print the log of the worker with this PID, of the only one, or of the one that ran last.")

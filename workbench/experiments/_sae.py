@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.artifacts import Facts
-from workbench.artifacts.sae import config_facts, content_of, find_sae, list_saes, training_corpus
+from workbench.artifacts.sae import EVERY, config_facts, content_of, find_sae, list_saes, training_corpus
 from workbench.errors import UserError
 from workbench.text import count, number
 
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from workbench.lab.sae.fitting import Fit
     from workbench.lab.sae.placing import PlacedSae
     from workbench.report import Report
-
-EVERY = "all"
-"""in place of a name: every SAE that is registered and fits"""
 
 
 @dataclass(frozen=True)

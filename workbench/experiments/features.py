@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta
 
+from workbench.artifacts.sae import EVERY
 from workbench.errors import UserError
 from workbench.experiment import Cost, Experiment
 from workbench.experiments import _features as views
 from workbench.experiments._corpus import CorpusContext, CorpusTokens, corpus_prompts
-from workbench.experiments._sae import EVERY, open_saes
+from workbench.experiments._sae import open_saes
 from workbench.params import ChatSwitch, CorpusText, PromptText, SaeName
 from workbench.params import Params as BaseParams
 from workbench.report import NextStep, Report

@@ -25,12 +25,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from workbench.artifacts.sae import EVERY
 from workbench.errors import UserError
 from workbench.experiment import Cost, Experiment
 from workbench.experiments import _sae_errors_more as more
 from workbench.experiments import _sae_errors_views as views
 from workbench.experiments._corpus import CorpusContext, CorpusTokens
-from workbench.experiments._sae import EVERY, open_saes
+from workbench.experiments._sae import open_saes
 from workbench.experiments._sae_errors_arms import ARMS, BASELINES
 from workbench.params import CorpusText, SaeName
 from workbench.params import Params as BaseParams

@@ -38,6 +38,8 @@ TOKEN_TERMS = {
     "suppresses": "has this token among those it suppresses",
     "fires": "its top examples peak at one of these tokens",
 }
+FREQUENCY = "frequency"
+"""of features: the share of tokens on which each fires"""
 FIRES_SHARE = 0.5
 """The share of the top examples that `fires:` asks for where none is written."""
 ALONE_SHARE = 0.2
@@ -136,6 +138,8 @@ class _Parser:
             return self.tokens(start, negated, word)
         if word == "in" and follows == ":":
             return self.in_set(start, negated)
+        if word == "fires" and _OPERATOR.match(self.text, self.at) and FREQUENCY in self.columns:
+            word = FREQUENCY  # what the list calls it
         column = self.columns.get(word)
         if column is None or column.kind == "token":
             if word in (*TOKEN_TERMS, "in") or _NO_TOKEN.match(self.text, self.at):

@@ -91,7 +91,7 @@ def test_steps_and_pins_record_the_hash_and_say_where_it_changed(tmp_path: Path)
         in (remark)
     )
     keep(random_sae(), "kept")
-    with pytest.raises(UserError, match="layer 1 has 2 SAEs: say whose feature it is, L1.F0/kept, L1.F0/res-1"):
+    with pytest.raises(UserError, match="layer 1 has 2 SAEs: say whose feature it is, L1.F…/kept, L1.F…/res-1"):
         submit()
 
 

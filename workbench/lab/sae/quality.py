@@ -31,7 +31,7 @@ ENCODED = 1 << 26
 DENSE = 0.1
 """a feature that fires on more than this share of tokens is dense"""
 UNDERTRAINED = (0.8, 0.1)
-"""cross-entropy recovered below the first, or dead features above the second"""
+"""cross-entropy recovered below the first, or dead features, beyond what a small sample misses, above the second"""
 BEHIND_FIRST = Positions("range", 1)
 
 
@@ -75,6 +75,14 @@ class Quality:
         return float((self.firing == 0).mean())
 
     @property
+    def beyond_sampling(self) -> float:
+        """Dead features less those that more tokens would wake, a share: at least f₁(f₁ − 1)/(2(f₂ + 1)) of them, with
+        f₁ features that fired once and f₂ that fired twice (Chao 1984, "Nonparametric estimation of the number of
+        classes in a population")."""
+        once, twice = (float((self.firing == times).sum()) for times in (1, 2))
+        return max(0.0, self.dead - once * (once - 1) / (2 * (twice + 1)) / len(self.firing))
+
+    @property
     def dense(self) -> float:
         """Share of the features that fired on more than a tenth of the tokens."""
         return float((self.firing > DENSE * self.n).mean())
@@ -107,7 +115,7 @@ class Quality:
         """What an undertrained SAE falls short of, as parts of a sentence; none for one that is not."""
         least, most = UNDERTRAINED
         falls_short = [f"below {number(least)} recovered"] if self.recovered("zero").value < least else []
-        return falls_short + ([f"above {number(100 * most)} % dead"] if self.dead > most else [])
+        return falls_short + ([f"above {number(100 * most)} % dead"] if self.beyond_sampling > most else [])
 
 
 def measure(model: Model, placed: PlacedSae, prompts: Sequence[Prompt], report: Report) -> Quality:

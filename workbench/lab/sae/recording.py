@@ -45,4 +45,4 @@ def record_saes(lab: Lab, named: Iterable[Any], report: Report) -> None:
 def _how(name: str, site: str, reconstructed: bool) -> str:
     if reconstructed:
         return f"edits of features with ~ put the reconstruction of {name} in place of {site}: its error is left out"
-    return f"edits of features of {name} add what they change to {site}: the SAE's error stays (L1.F0~ leaves it out)"
+    return f"edits of features of {name} add what they change to {site}: the SAE's error stays (~ leaves it out)"
