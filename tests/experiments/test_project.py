@@ -123,6 +123,16 @@ def test_a_neuron_that_writes_it_stands_out_and_the_own_one_counts_as_none() -> 
     assert "L2.N7 writes" not in own.headline
 
 
+def test_a_neuron_that_stands_where_it_can_neither_write_nor_read_is_marked() -> None:
+    rows = ran("llama", top=20).views["neurons"].records()
+    marks = {(row["relation"] == "writes", row["unit"][:2], row["place"]) for row in rows}
+    behind, before = "behind L1.resid_pre", "before L1.resid_pre"
+    assert marks == {
+        (True, "L0", ""), (True, "L1", behind), (True, "L2", behind),
+        (False, "L0", before), (False, "L1", ""), (False, "L2", ""),
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("arch", SHAPES)
 def test_a_text_token_by_token_where_the_direction_was_made(arch: str) -> None:
     report, lab = ran(arch, prompt=PROMPT), tiny_lab(arch)

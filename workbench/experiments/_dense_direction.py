@@ -57,7 +57,7 @@ def add_along(lab: Lab, probe: Dense, site: Site, name: str, report: Report) -> 
     except UserError as error:
         report.note(f"without the neurons that write and read it: {error}")
         return
-    report.note(f"@{name}: {add_neurons(along, name, NEURONS, report)}")
+    report.note(f"@{name}: {add_neurons(along, name, NEURONS, report, site)}")
 
 
 def add_ordinary(

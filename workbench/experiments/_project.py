@@ -13,7 +13,7 @@ from workbench.report import Report
 from workbench.result_keys import Along as Keys
 from workbench.statistics import band
 from workbench.text import count, number, show_token, spread
-from workbench.units import Neuron, parse_unit
+from workbench.units import Neuron, Site, parse_unit
 from workbench.views import Column, Level, Lines, Series, Table
 
 if TYPE_CHECKING:
@@ -150,10 +150,19 @@ def add_embedding(lab: Lab, along: Along, top: int, report: Report) -> None:
 # --- neurons -----------------------------------------------------------------------------------------
 
 
-def add_neurons(sides: dict[str, NeuronCosines], name: str, top: int, report: Report) -> str:
+def _beside(neuron: Neuron, verb: str, site: Site) -> str:
+    """Where a neuron stands that lies along the direction, but can't write what is at the site, or can't read it."""
+    last_writer = site.layer if site.name in ("resid_post", "mlp_out") else site.layer - 1
+    if verb == "writes":
+        return "" if neuron.layer <= last_writer else f"behind {site}"
+    return "" if neuron.layer > last_writer else f"before {site}"
+
+
+def add_neurons(sides: dict[str, NeuronCosines], name: str, top: int, report: Report, site: Site) -> str:
     """The neurons that write and read it most. Returns a sentence about the one that stands out most from chance.
 
-    The neuron whose weights the direction is made of is listed, and counts as none of them.
+    The neuron whose weights the direction is made of is listed, and counts as none of them. A neuron that writes it
+    behind `site`, or reads it before, is marked.
     """
     of_model = model_direction(name)
     own = parse_unit(of_model.unit) if of_model is not None else None
@@ -167,7 +176,7 @@ def add_neurons(sides: dict[str, NeuronCosines], name: str, top: int, report: Re
         for layer, index in zip(*np.unravel_index(order, sizes.shape), strict=True):
             unit, size = Neuron(int(layer), int(index)), sizes[layer, index]
             mark = "its own weights" if unit == own else "yes" if size > chance.max() else ""
-            rows.append([verb, str(unit), float(along.cosines[layer, index]), mark])
+            rows.append([verb, str(unit), float(along.cosines[layer, index]), mark, _beside(unit, verb, site)])
         if isinstance(own, Neuron):
             sizes[own.layer, own.index] = 0
         layer, index = np.unravel_index(int(sizes.argmax()), sizes.shape)
@@ -192,6 +201,9 @@ def add_neurons(sides: dict[str, NeuronCosines], name: str, top: int, report: Re
                 Column(key=Keys.UNIT, name="unit", kind="unit"),
                 Column(key=Keys.COSINE, name="cosine", kind="signed"),
                 Column(key=Keys.BEYOND, name="beyond chance", gives_way="never"),
+                Column(
+                    key="place", name="can't, since", help="nothing behind the site writes there, or before reads it"
+                ),
             ],
             rows=rows,
         ),

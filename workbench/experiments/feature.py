@@ -230,7 +230,8 @@ def _add_weights(lab: Lab, params: Params, unit: Feature, report: Report) -> lis
     cosines = decoder_cosines(placed.sae, unit.index, directions, lab.seed)
     sentences.append(_add_features(cosines, unit, params.top, report))
     try:
-        sentences.append(add_neurons(along_neurons(lab, directions, report), _direction(unit)[1:], params.top, report))
+        along_all = along_neurons(lab, directions, report)
+        sentences.append(add_neurons(along_all, _direction(unit)[1:], params.top, report, site))
     except UserError as error:
         report.note(f"without the neurons that write and read it: {error}")
     _add_numbers(placed.sae, unit, cosines, report)

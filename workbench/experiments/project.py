@@ -111,7 +111,7 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     if documents:
         add_classes(lab, documents, site, directions, name, report)
     try:
-        sentences.append(add_neurons(along_neurons(lab, directions, report), name, params.top, report))
+        sentences.append(add_neurons(along_neurons(lab, directions, report), name, params.top, report, site))
     except UserError as error:
         report.note(f"without the neurons that write and read it: {error}")
     report.say(" · ".join(sentences))
