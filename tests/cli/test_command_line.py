@@ -120,6 +120,13 @@ def test_exit_codes(raised: BaseException, code: int) -> None:
     assert guarded(ends) == code
 
 
+def test_a_group_alone_is_its_help() -> None:
+    done = subprocess.run([sys.executable, "-m", "workbench", "sae"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Usage: workbench sae")
+    assert "see workbench sae --help" not in done.stderr
+
+
 def test_a_closed_pipe_is_quiet() -> None:
     script = f"{sys.executable} -m workbench experiments | head -1; echo ${{PIPESTATUS[0]}}"
     process = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)

@@ -36,6 +36,9 @@ def guarded(action: Callable[[], Any]) -> int:
         return result if isinstance(result, int) else DONE
     except click.exceptions.Exit as error:
         return error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)  # noqa: T201 - a group alone: its help, as click has it
+        return WRONG
     except click.UsageError as error:
         return complain(_usage(error), WRONG)
     except click.ClickException as error:
