@@ -41,9 +41,11 @@ class Layout:
 def lay_out(columns: Sequence[Cells], names: int, cells: int, page: int, bar: Sequence[int], bar_least: int) -> Layout:
     """The page's columns in `cells`.
 
-    Rows are told apart by the column `names`, and a bar of at least `bar_least` cells is made of the columns `bar`.
+    Rows are told apart by the column `names`, unless that gives way early, and a bar of at least `bar_least` cells is
+    made of the columns `bar`.
     """
-    order = sorted(range(1, len(columns)), key=lambda at: (at != names, importance(columns[at].column), at))
+    stays = names if columns[names].column.gives_way != "early" else 0
+    order = sorted(range(1, len(columns)), key=lambda at: (at != stays, importance(columns[at].column), at))
     pages = _pages(columns, order, cells)
     shown = pages[max(0, min(page, len(pages) - 1))]
     gaps = GAP * (len(shown) - 1)
