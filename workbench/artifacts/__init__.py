@@ -20,6 +20,7 @@ from workbench.artifacts._artifact import Facts as Facts
 from workbench.artifacts._artifact import Kind as Kind
 from workbench.artifacts._artifact import Role as Role
 from workbench.artifacts._artifact import Use as Use
+from workbench.artifacts._sae_features import check_feature as check_feature
 from workbench.artifacts._sae_features import config_of as config_of
 from workbench.artifacts._sae_features import encoded_site as encoded_site
 from workbench.artifacts._sae_features import sae_names as sae_names

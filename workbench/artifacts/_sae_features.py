@@ -13,7 +13,7 @@ from workbench.artifacts._sae_config import SaeConfig
 from workbench.artifacts.activations import site_width
 from workbench.errors import UserError
 from workbench.model_info import ModelInfo
-from workbench.text import quoted
+from workbench.text import count, quoted
 
 _FEATURE = re.compile(r"(?<![\w.@/])[Ll](?P<layer>\d+)\.[Ff]\d+(?:-\d+)?(?=~|[\s,]|$)")
 _NAMED = re.compile(
@@ -47,6 +47,15 @@ def sae_of_layer(layer: int, name: str = "", info: ModelInfo | None = None) -> A
         f"no SAE of layer {layer} is registered that fits, so it has no features: "
         "workbench sae add FOLDER|ORG/NAME/PATH reads one"
     )
+
+
+def check_feature(artifact: Artifact, index: int) -> None:
+    """Raises UserError where the SAE has no such feature."""
+    width = config_of(artifact).d_sae
+    if index >= width:
+        raise UserError(
+            f"there is no feature {index}: the SAE {artifact.name} has {count(width)} features, 0 to {width - 1}"
+        )
 
 
 def saes_of_layer(layer: int, info: ModelInfo | None = None) -> list[Artifact]:

@@ -91,6 +91,13 @@ DRAW_AT, FOLLOW_AT = 48, 32
 """positions that are edited alone, there and here, where windows are as long"""
 
 
+KINDS_DRAWN = 2
+"""ε-random and ε-Σ"""
+OF_A_PASS = 0.2
+"""what a row of drawn errors takes of a pass over its tokens, since logits and statistics are of one position (measured
+on the default model)"""
+
+
 def effective(params: Params) -> Params:
     """With the published settings in place of defaults, where these were asked for."""
     if params.settings == "ours":
@@ -104,7 +111,10 @@ def cost(params: Params, info: ModelInfo) -> Cost | None:
     params = effective(params)
     context = min(params.context, info.n_ctx)
     windows = params.tokens / context
-    passes = windows * (2 + (len(ARMS) - 1) * _behind(params, info))
+    behind = _behind(params, info)
+    passes = windows * (2 + (len(ARMS) - 1) * behind)
+    rows = min(params.draw_tokens, windows) * KINDS_DRAWN * params.draws
+    passes += OF_A_PASS * rows * behind * (min(DRAW_AT, context - 1) + 1) / context
     return Cost(passes=passes, tokens=context)
 
 

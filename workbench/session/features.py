@@ -8,10 +8,11 @@ from typing import Any
 
 import msgspec
 
-from workbench.artifacts import Use, sae, sae_names, with_sae_names
+from workbench.artifacts import Use, check_feature, sae, sae_names, with_sae_names
 from workbench.edits import Add, Edit
 from workbench.model_info import ModelInfo
 from workbench.session.reader import SessionReader
+from workbench.units import Feature, parse_units
 
 
 def name_saes(
@@ -34,6 +35,13 @@ def texts_naming_features(params: Mapping[str, Any], edits: Sequence[Edit], nami
     texts = [params[key] for key in naming if isinstance(params.get(key), str)]
     texts += [edit.units for edit in edits]
     return texts + [f"@{edit.direction}" for edit in edits if isinstance(edit, Add) and edit.direction]
+
+
+def check_features(address: str) -> None:
+    """Raises UserError where an address, with its SAE's name, names a feature that this has not."""
+    for unit in parse_units(address):
+        if isinstance(unit, Feature):
+            check_feature(sae.find_sae(unit.sae), unit.index)
 
 
 def changed_saes(texts: Sequence[str], session: str, again: int | None) -> list[str]:

@@ -21,7 +21,7 @@ from workbench.params import LABEL, label_of
 from workbench.report import NextStep, Progress
 from workbench.session import artifacts, store
 from workbench.session.encode import encode_views
-from workbench.session.features import use_of
+from workbench.session.features import check_features, use_of
 from workbench.session.format import MAX_JSON
 from workbench.session.owner import may_run
 from workbench.session.records import FINISHED, LOST_ERROR, Status
@@ -223,6 +223,8 @@ class SessionWriter(WritableFile):
         """
         unit = with_sae_names(unit)
         uses = [] if remove else [use_of(sae) for sae in sae_names([unit])]
+        if uses:
+            check_features(unit)
         with self._change(new=True) as connection:
             for use in uses:
                 artifacts.put_pinned(connection, use)

@@ -76,6 +76,8 @@ def test_steps_and_pins_record_the_hash_and_say_where_it_changed(tmp_path: Path)
     assert any("the SAE's error stays" in note for note in report.notes)
     with SessionWriter(session) as writer:
         writer.pin("L1.F5")
+        with pytest.raises(UserError, match="there is no feature 99999: the SAE res-1 has"):
+            writer.pin("L1.F99999")
     with SessionReader(session) as reader:
         assert [pin.unit for pin in reader.pins()] == ["L1.F5/res-1"]
         digest = reader.artifact_named(KIND.name, "res-1")

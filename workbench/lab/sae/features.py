@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench.artifacts import Artifact, config_of, encoded_site, sae_of_layer
-from workbench.errors import UserError
+from workbench.artifacts import Artifact, check_feature, config_of, encoded_site, sae_of_layer
 from workbench.lab.loaded import Model
 from workbench.lab.sae.placing import PlacedSae, place
 from workbench.lab.sae.reading import read_sae
 from workbench.lab.sites import MLP_IN
 from workbench.model_info import ModelInfo
-from workbench.text import count
 from workbench.units import Feature, Site
 
 KEPT = 4
@@ -50,11 +48,7 @@ def registered_sae(model: Model, artifact: Artifact) -> RegisteredSae:
 def feature_sae(model: Model, unit: Feature) -> RegisteredSae:
     """The SAE that a feature is of. Raises UserError where there is none, or it has no such feature."""
     artifact = sae_of_layer(unit.layer, unit.sae, model.info)
-    width = config_of(artifact).d_sae
-    if unit.index >= width:
-        raise UserError(
-            f"there is no feature {unit.index}: the SAE {artifact.name} has {count(width)} features, 0 to {width - 1}"
-        )
+    check_feature(artifact, unit.index)
     return registered_sae(model, artifact)
 
 
