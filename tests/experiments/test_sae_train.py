@@ -163,6 +163,22 @@ def test_a_killed_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_cancel_while_it_is_measured_leaves_the_sae_and_says_what_is_left(own_folders: Path, corpus: Path) -> None:
+    def cancel() -> None:
+        if report.progress.unit == "documents" and find_made():
+            raise Cancelled
+
+    def find_made() -> bool:
+        return any(use.role == "made" for use in report.artifacts)
+
+    report = new_report(cancel)
+    with pytest.raises(Cancelled):
+        ran(corpus, report, name="small")
+    assert find_sae("small").hash
+    assert report.headline == "small is trained, on 1,792 tokens, and not measured yet"
+    assert [(step.experiment, step.params) for step in report.next_steps] == [("sae-check", {"sae": "small"})]
+
+
 def test_other_settings_under_the_same_name_begin_anew_and_say_so(own_folders: Path, corpus: Path) -> None:
     calls = 0
 

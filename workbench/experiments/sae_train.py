@@ -81,6 +81,9 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     with take(lab, documents.examples, site.name, [site.layer], report, data_set=label) as store:
         artifact, trained = _train(lab, params, report, name, config, corpus, store)
     report.uses(content_of(artifact), artifact.name, "made")
+    report.say(f"{artifact.name} is trained, on {count(trained.total)} tokens, and not measured yet")
+    step = NextStep(label="how good it is on other documents", experiment="sae-check", params={"sae": artifact.name})
+    report.suggest(step)
     placed = place(lab.model, read_sae(Path(artifact.path), source=artifact.name).sae)
     quality = measure(lab.model, placed, documents.held_out, report)
     sample = f"{count(quality.n)} held-out tokens of {count(len(documents.held_out))} documents of {params.corpus}"
@@ -89,8 +92,6 @@ def run(lab: Lab, params: Params, report: Report) -> None:
     for scalar, value in last_point(trained).items():
         report.scalar(scalar, value)
     report.add("settings", settings_table(_facts(params, documents, trained, artifact), artifact.name))
-    step = NextStep(label="how good it is on other documents", experiment="sae-check", params={"sae": artifact.name})
-    report.suggest(step)
     same_text = {"sae": artifact.name, "corpus": params.corpus, "context": params.context}
     report.suggest(NextStep(label="does it hurt more than chance", experiment="sae-errors", params=same_text))
 
