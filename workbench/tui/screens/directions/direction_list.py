@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from workbench.tui.page import Page
     from workbench.tui.screens.directions.catalogue import Entry
 
+MARGIN = 2
+"""cells at the right edge, as beside everything below"""
+
 
 class DirectionList(LineList):
     """One direction a line."""
@@ -33,4 +36,5 @@ class DirectionList(LineList):
     def line(self, index: int, cells: int) -> Text:
         page: Page = self.screen  # type: ignore[assignment]
         info = page.workbench.model_info
-        return lines.entry_line(self.entries[index], lines.name_cells(self.entries), info, cells, ink(self.app))
+        names = lines.name_cells(self.entries)
+        return lines.entry_line(self.entries[index], names, info, cells - MARGIN, ink(self.app))
