@@ -66,6 +66,11 @@ def _parts() -> list[str]:
 
 
 def _paragraphs(text: str) -> str:
-    """Lines of a paragraph joined, since whoever shows them wraps them; a source is a paragraph of its own."""
-    parted = re.sub(r"\nSource: ", "\n\nSource: ", text.strip())
+    """Lines of a paragraph joined, since whoever shows them wraps them; a source is a paragraph of its own.
+
+    What is set off in Markdown stands plain, as a terminal shows it.
+    """
+    parted = re.sub(
+        r"\nSource: ", "\n\nSource: ", re.sub(r"(?<!\w)\*(?=\S)([^*]+)(?<=\S)\*(?!\w)", r"\1", text.strip())
+    )
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", parted))

@@ -6,7 +6,7 @@ from typing import Any
 
 from textual.pilot import Pilot
 
-from tests.tui.staging import nothing, scene, sees, words
+from tests.tui.staging import nothing, scene, sees, with_index, words
 
 # --- Edits and Basket ---
 
@@ -85,6 +85,14 @@ async def _(pilot: Pilot[Any]) -> None:
     await sees(pilot, "questions and sessions")
 
 
+@scene("palette, nothing matches")
+async def _(pilot: Pilot[Any]) -> None:
+    await pilot.press("f2")
+    await sees(pilot, "questions and sessions")
+    await words(pilot, "xyzzy")
+    await sees(pilot, "No question or command has all of these words")
+
+
 @scene("help")
 async def _(pilot: Pilot[Any]) -> None:
     await pilot.press("f1")
@@ -95,6 +103,22 @@ async def _(pilot: Pilot[Any]) -> None:
 async def _(pilot: Pilot[Any]) -> None:
     pilot.app.show("methods")
     await sees(pilot, "divergence from the clean")
+
+
+@scene("help, words explained", with_index)
+async def _(pilot: Pilot[Any]) -> None:
+    await pilot.press("f6")
+    await sees(pilot, "120 neurons")
+    await pilot.press("f1")
+    await sees(pilot, "neurons.filter")
+    await pilot.press("end")
+
+
+@scene("methods, the end")
+async def _(pilot: Pilot[Any]) -> None:
+    pilot.app.show("methods")
+    await sees(pilot, "divergence from the clean")
+    await pilot.press("end")
 
 
 @scene("save")

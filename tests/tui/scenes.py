@@ -324,3 +324,9 @@ async def _(pilot: Pilot[Any]) -> None:
     await pilot.press("g", "j", "d", "d")
     await until(pilot, lambda: pilot.app.screen.NAME == "Compare")
     await sees(pilot, "Next token", "edits")
+
+
+@scene("compare, on numbers")
+async def _(pilot: Pilot[Any]) -> None:
+    await SCENES["compare"].reach(pilot)
+    await pilot.press("j", "j")

@@ -165,7 +165,8 @@ FIRST = [
 """as one meets a screen"""
 FILLED = [
     "why", "neurons", "neurons, the card", "probes", "basket", "compare", "palette", "methods", "run",
-    "edits, one removed",
+    "edits, one removed", "palette, nothing matches", "help, words explained", "methods, the end",
+    "compare, on numbers",
 ]  # fmt: skip
 
 

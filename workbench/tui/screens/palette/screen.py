@@ -48,6 +48,7 @@ class Palette(Page):
     Palette #row { height: 1; padding: 0 2; margin: 1 0; }
     Palette #row Static { width: 12; color: $quiet; margin-left: 2; text-align: right; }
     Palette Field { width: 1fr; }
+    Palette #none { padding: 0 2; color: $quiet; display: none; }
     """
     BINDINGS: ClassVar[list[BindingType]] = list(keys.PALETTE)
 
@@ -61,6 +62,7 @@ class Palette(Page):
             yield Field(id="words", placeholder="words of a question or a command")
             yield Static("", id="matches")
         yield CommandList()
+        yield Static("No question or command has all of these words: fewer find more.", id="none")
 
     @property
     def lines(self) -> CommandList:
@@ -96,6 +98,8 @@ class Palette(Page):
         self.lines.set_count(len(self.lines.commands), 0)
         matches = f"{self.lines.count} of {len(self._all)}" if words else ""
         self.query_one("#matches", Static).update(Text(matches), layout=False)
+        self.lines.display = bool(self.lines.commands)
+        self.query_one("#none").display = not self.lines.commands
 
     def action_move(self, by: int) -> None:
         self.lines.action_move(by)
