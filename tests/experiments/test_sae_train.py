@@ -264,9 +264,9 @@ def test_every_token_is_seen_once_a_pass(tmp_path: Path) -> None:
 def test_mistakes_are_sentences(
     own_folders: Path, corpus: Path, changed: dict[str, Any], sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from workbench.lab import memory
+    from workbench import execute as executing
 
-    monkeypatch.setattr(memory, "free_memory", lambda device: 1 << 28)
+    monkeypatch.setattr(executing, "free_memory", lambda device: 1 << 28)
     with pytest.raises(UserError, match=sentence):
         ran(corpus, **changed)
     assert not list_saes()

@@ -115,7 +115,8 @@ class LongRuns:
         made = [
             artifact
             for artifact in list_artifacts()
-            if artifact.kind in ("index", "activation store") or artifact.name == SAE_NAME
+            if artifact.name == SAE_NAME
+            or (artifact.kind in ("index", "activation store") and artifact.model == Path(self._spec.model).name)
         ]
         digests = {artifact.kind: artifact.hash for artifact in made}
         for artifact in made:

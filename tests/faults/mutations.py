@@ -151,7 +151,7 @@ class Mutations:
 
     def store(self, chance: random.Random) -> None:
         """One of activations in its place, whose numbers a probe would read."""
-        shutil.rmtree(self._store)
+        shutil.rmtree(self._store, ignore_errors=True)
         shutil.copytree(self.folder / "store", self._store)
         self._mutate_one(chance, self._store)
         list_artifacts()

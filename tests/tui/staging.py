@@ -113,6 +113,8 @@ async def quiet(pilot: Pilot[Any]) -> None:
     before, same = "", 0
     while same < 3:
         await pilot.pause(0.03)
+        pilot.app.page_now.refresh_frame()  # which would otherwise wait for its clock
+        await pilot.pause()
         now = screen(pilot.app)
         drawn = all(panel.drawn for panel in pilot.app.screen.query(ViewPanel) if panel.size.width and panel.visible)
         same = same + 1 if now == before and drawn else 0

@@ -164,7 +164,7 @@ FIRST = [
 ]  # fmt: skip
 """as one meets a screen"""
 FILLED = [
-    "why", "neurons", "neurons, the card", "probes", "basket", "compare", "palette", "methods", "run",
+    "why", "neurons, none passes", "probes", "basket", "compare", "palette", "methods", "run",
     "edits, one removed", "palette, nothing matches", "help, words explained", "methods, the end",
     "compare, on numbers",
 ]  # fmt: skip
