@@ -16,7 +16,7 @@ from workbench.judging import JudgeCommand
 from workbench.lab.batches import free_caches, is_out_of_memory
 from workbench.lab.directions.fit import check_fit
 from workbench.lab.editing import AnyEdit
-from workbench.lab.memory import free_memory
+from workbench.lab.memory import free_memory, free_on_fullest
 from workbench.lab.model import Lab
 from workbench.lab.sae.recording import record_saes
 from workbench.lab.speed import timed_pass
@@ -56,7 +56,7 @@ def execute(
         if cost is not None:
             if costs.FORWARD not in costs.measured(lab.info):
                 costs.remember(lab.info, costs.FORWARD, *timed_pass(lab.model))
-            report.expect(costs.cost_line(experiment.name, values, lab.info, _free(lab)))
+            report.expect(costs.cost_line(experiment.name, values, lab.info, free_on_fullest(lab.info.devices)))
         began = time.perf_counter()
         experiment.run(job, values, report)
         if cost is not None and cost.typical:
@@ -68,11 +68,6 @@ def execute(
             full = " or ".join(lab.info.devices)
             raise UserError(f"out of memory on {full}: take a shorter prompt, or free memory") from error
         raise
-
-
-def _free(lab: Lab) -> int:
-    """Bytes that a batch can take: of several devices, on the fullest."""
-    return min(map(free_memory, lab.info.devices))
 
 
 def _check_room(lab: Lab, experiment: Experiment, values: Params, edited: bool) -> None:

@@ -95,8 +95,8 @@ def parts(
     return batches + [Part(what=each.what, bytes=each.bytes, cure=each.cure) for each in held]
 
 
-def largest(found: Sequence[Part]) -> Part | None:
-    return max(found, key=lambda part: part.bytes, default=None)
+def largest(held: Sequence[Part]) -> Part | None:
+    return max(held, key=lambda part: part.bytes, default=None)
 
 
 def smallest_bytes(info: ModelInfo, length: int, work: Work) -> int:
@@ -160,13 +160,13 @@ def _too_large(name: str, part: Part, info: ModelInfo, free: int, free_on_cpu: i
 
 def without_room(experiments: Iterable[Experiment], info: ModelInfo, free: int, length: int) -> dict[str, list[str]]:
     """What takes more than `free` bytes for a prompt of `length` tokens, with the experiments that need it."""
-    found: dict[str, list[str]] = {}
+    lacking: dict[str, list[str]] = {}
     length = min(length, info.n_ctx)
     for experiment in experiments:
         for work in experiment.works(make_params(experiment.params, {}), True):
             if smallest_bytes(info, length, work) > free:
-                found.setdefault(SAID[work].format(count(length)), []).append(experiment.name)
-    return found
+                lacking.setdefault(SAID[work].format(count(length)), []).append(experiment.name)
+    return lacking
 
 
 def expected_bytes(

@@ -13,7 +13,7 @@ from unittest import mock
 import torch
 
 from tests.gpu.device import Counting
-from workbench.lab import batches
+from workbench.lab import memory
 
 aten = torch.ops.aten
 NUMBER = {aten._local_scalar_dense, aten.item, aten.is_nonzero}
@@ -54,6 +54,6 @@ def numbers_made_up() -> Iterator[None]:
     with (
         mock.patch.object(experimental, "meta_nonzero_assume_all_nonzero", True),
         mock.patch.object(quantization, "unreadable_weight_reason", return_value=None),
-        mock.patch.object(batches, "free_memory", return_value=FREE),
+        mock.patch.object(memory, "free_memory", return_value=FREE),
     ):
         yield

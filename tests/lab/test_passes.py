@@ -133,7 +133,7 @@ def test_what_was_held_is_let_go_before_the_halves():
 
 
 def test_rows_follow_time_and_memory(monkeypatch):
-    from workbench.lab import batches as module
+    from workbench.lab import memory as module
 
     model = tiny_lab("llama").model
     assert rows_at_once(model, 8, "forward") == TOKENS["forward"][0] // 8

@@ -164,8 +164,8 @@ FIRST = [
 ]  # fmt: skip
 """as one meets a screen"""
 FILLED = [
-    "why", "neurons, none passes", "probes", "basket", "compare", "palette", "methods", "run",
-    "edits, one removed", "palette, nothing matches", "help, words explained", "methods, the end",
+    "why", "neurons", "neurons, the card", "neurons, none passes", "probes", "basket", "compare", "palette", "methods",
+    "run", "edits, one removed", "palette, nothing matches", "help, words explained", "methods, the end",
     "compare, on numbers",
 ]  # fmt: skip
 

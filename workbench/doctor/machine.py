@@ -97,19 +97,19 @@ def workers() -> list[Finding]:
     from workbench.room import without_room
     from workbench.worker.client import list_workers
 
-    found = []
+    findings = []
     for worker in list_workers():
-        if worker.info is None:
+        if worker.info is None or not worker.free:  # still loading, or its model process has ended
             continue
         model = f"{worker.info.name} on {worker.info.place} in {worker.info.dtype}, {size(worker.free)} free"
         lacking = without_room(experiments().values(), worker.info, worker.free, _TOKENS)
         if not lacking:
-            found.append(ok("worker", f"{model}: room for every experiment on {_TOKENS} tokens"))
+            findings.append(ok("worker", f"{model}: room for every experiment on {_TOKENS} tokens"))
             continue
         listed = "; ".join(f"{what} ({', '.join(names)})" for what, names in lacking.items())
         cure = "take shorter prompts, or free memory (workbench ps lists our workers)"
-        found.append(warning("worker", f"{model}: the model fits, but not {listed}", cure))
-    return found
+        findings.append(warning("worker", f"{model}: the model fits, but not {listed}", cure))
+    return findings
 
 
 def models() -> list[Finding]:

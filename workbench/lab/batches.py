@@ -20,7 +20,7 @@ import torch
 from workbench.batch_memory import Work, rows_fitting
 from workbench.errors import UserError
 from workbench.lab.loaded import Model
-from workbench.lab.memory import free_memory
+from workbench.lab.memory import free_on_fullest
 from workbench.report import Report
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 def rows_at_once(model: Model, length: int, work: Work) -> int:
     """How many rows of `length` tokens go through the model together: by time, and by the free memory."""
-    return rows_fitting(model.info, length, work, min(map(free_memory, model.info.devices)))
+    return rows_fitting(model.info, length, work, free_on_fullest(model.info.devices))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

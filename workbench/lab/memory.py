@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -140,6 +141,11 @@ def too_large(checkpoint: Checkpoint, need: Need, free: int, device: str, dtype:
     if device != "cpu":
         cures.append("use --device cpu")
     return f"{text}. You can {', '.join([*cures, 'or open a smaller model' if cures else 'open a smaller model'])}"
+
+
+def free_on_fullest(devices: Iterable[str]) -> int:
+    """Bytes that a batch can take where a model is spread: on the device that has the fewest."""
+    return min(map(free_memory, devices))
 
 
 def free_memory(device: str) -> int:

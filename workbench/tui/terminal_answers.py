@@ -62,8 +62,8 @@ def ask_terminal(background: bool) -> Answers:
     answer = _ask(question + _DEVICE)
     if _IS_TRUE_COLOUR.search(answer):
         os.environ["COLORTERM"] = "truecolor"
-    found = _IS_BACKGROUND.search(answer)
-    return Answers(_is_light(*found.groups()) if found else None, _ANSWERS.sub("", answer))
+    shade = _IS_BACKGROUND.search(answer)
+    return Answers(_is_light(*shade.groups()) if shade else None, _ANSWERS.sub("", answer))
 
 
 def _is_light(*channels: str) -> bool:
@@ -136,8 +136,8 @@ def _ask(question: str) -> str:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     text = answer.decode("utf-8", "replace")
     if not _IS_DEVICE.search(text):
-        found = _BEGUN.search(text)
-        begun = found.group() if found else ""
+        match = _BEGUN.search(text)
+        begun = match.group() if match else ""
         late_answers.expect(begun)
         text = text.removesuffix(begun)
     return text

@@ -115,9 +115,9 @@ class LabEngine:
         return int(torch.mps.driver_allocated_memory()) if self.info.device == "mps" else 0
 
     def free(self) -> int:
-        from workbench.lab.memory import free_memory
+        from workbench.lab.memory import free_on_fullest
 
-        return min(map(free_memory, self.info.devices))
+        return free_on_fullest(self.info.devices)
 
     def cached(self) -> int:
         return int(self._lab.model.clean.bytes)

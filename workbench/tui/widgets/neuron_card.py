@@ -28,11 +28,16 @@ class NeuronCard(ScrollView, can_focus=True, inherit_bindings=False):
     BINDINGS: ClassVar[list[BindingType]] = list(keys.NEURON_CARD)
 
     class Resized(Message):
-        """The lines have to be laid out for another width."""
+        """The lines have to be laid out for another size."""
+
+        def __init__(self, card: NeuronCard, is_width_new: bool) -> None:
+            super().__init__()
+            self.card = card
+            self.is_width_new = is_width_new
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._width = 0
+        self._laid_out = Size(0, 0)
         self._base: Style | None = None
         self.lines: list[Text] = []
         self._strips: list[Strip | None] = []
@@ -77,9 +82,9 @@ class NeuronCard(ScrollView, can_focus=True, inherit_bindings=False):
         return self._base
 
     def on_resize(self) -> None:
-        if self.size.width != self._width:
-            self._width = self.size.width
-            self.post_message(self.Resized())
+        before, self._laid_out = self._laid_out, self.size
+        if self.size != before:
+            self.post_message(self.Resized(self, self.size.width != before.width))
 
     def render_line(self, y: int) -> Strip:
         at, cells = y + self.scroll_offset.y, self.size.width

@@ -260,9 +260,9 @@ class DirectionsState:
         kind, file = kinds()[NAME], Path(entry.file)
 
         def delete() -> bytes:
-            found = find_artifact(kind.listed(), entry.name, NAME)
+            artifact = find_artifact(kind.listed(), entry.name, NAME)
             data = file.read_bytes()
-            kind.remove(found)
+            kind.remove(artifact)
             return data
 
         data = await asyncio.to_thread(delete)

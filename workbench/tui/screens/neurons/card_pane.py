@@ -72,8 +72,12 @@ class CardPane(Vertical):
         return self.query_one(Chooser)
 
     @on(NeuronCard.Resized)
-    def _resized(self) -> None:
-        self._text_rows = 0
+    def _resized(self, event: NeuronCard.Resized) -> None:
+        """A card's plot takes the rows that the text beneath leaves, which grows as its answer comes."""
+        if event.is_width_new:
+            self._text_rows = 0
+        elif event.card.id == "your-text":
+            return
         self.refill()
 
     # --- following the cursor ---
